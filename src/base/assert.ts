@@ -1,0 +1,14 @@
+/** A broken invariant: a defect in millrace, never bad input. Nothing catches it but the outermost loop, which stops. */
+export class InvariantError extends Error {
+  override readonly name = 'InvariantError'
+}
+
+/** Throws {@link InvariantError} unless `condition` holds. For what must be true, not for input that may be wrong. */
+export function assert(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new InvariantError(message)
+}
+
+/** Marks a branch that the types exclude. */
+export function unreachable(value: never): never {
+  throw new InvariantError(`unreachable: ${String(value)}`)
+}

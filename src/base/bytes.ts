@@ -1,0 +1,214 @@
+/**
+ * A growable buffer that encoders write into and that is reused from record to record. `bytes` may be replaced when it
+ * grows, so read it after writing, never before. All integers are big-endian, as in Kafka's formats.
+ */
+export class ByteWriter {
+  bytes: Buffer
+  length = 0
+
+  constructor(capacity = 256) {
+    this.bytes = Buffer.allocUnsafeSlow(capacity)
+  }
+
+  /** Forgets what was written; keeps the memory. */
+  clear(): void {
+    this.length = 0
+  }
+
+  /** Makes room for `count` more bytes and returns the place where they start; the caller fills all of them. */
+  reserve(count: number): number {
+    const start = this.length
+    const end = start + count
+    if (end > this.bytes.length) this.#grow(end)
+    this.length = end
+    return start
+  }
+
+  u8(value: number): void {
+    const at = this.reserve(1)
+    this.bytes[at] = value
+  }
+
+  i16(value: number): void {
+    const at = this.reserve(2)
+    this.bytes.writeInt16BE(value, at)
+  }
+
+  i32(value: number): void {
+    const at = this.reserve(4)
+    this.bytes.writeInt32BE(value, at)
+  }
+
+  u32(value: number): void {
+    const at = this.reserve(4)
+    this.bytes.writeUInt32BE(value >>> 0, at)
+  }
+
+  /** A safe integer in 8 bytes, two's complement. */
+  i64(value: number): void {
+    const at = this.reserve(8)
+    this.bytes.writeInt32BE(Math.floor(value / 0x1_0000_0000) | 0, at)
+    this.bytes.writeUInt32BE(value >>> 0, at + 4)
+  }
+
+  f64(value: number): void {
+    const at = this.reserve(8)
+    this.bytes.writeDoubleBE(value, at)
+  }
+
+  /** Zig-zag varint, as in Kafka's records; exact for all safe integers. */
+  varint(value: number): void {
+    if (value >= -0x4000_0000 && value < 0x4000_0000) {
+      let rest = ((value << 1) ^ (value >> 31)) >>> 0
+      while (rest > 0x7f) {
+        this.u8((rest & 0x7f) | 0x80)
+        rest >>>= 7
+      }
+      this.u8(rest)
+      return
+    }
+    // The zig-zag value of a safe integer needs up to 54 bits: arithmetic instead of shifts, and BigInt for the last one.
+    let rest = value >= 0 ? BigInt(value) << 1n : (-BigInt(value) << 1n) - 1n
+    while (rest > 0x7fn) {
+      this.u8(Number(rest & 0x7fn) | 0x80)
+      rest >>= 7n
+    }
+    this.u8(Number(rest))
+  }
+
+  raw(bytes: Uint8Array, start = 0, end: number = bytes.length): void {
+    const at = this.reserve(end - start)
+    copyBytes(bytes, start, end, this.bytes, at)
+  }
+
+  /** A string as varint length and UTF-8. */
+  string(text: string): void {
+    const size = Buffer.byteLength(text)
+    this.varint(size)
+    const at = this.reserve(size)
+    this.bytes.write(text, at, size, 'utf8')
+  }
+
+  /** What was written, copied. */
+  toBytes(): Buffer {
+    const copy = Buffer.allocUnsafeSlow(this.length)
+    this.bytes.copy(copy, 0, 0, this.length)
+    return copy
+  }
+
+  #grow(atLeast: number): void {
+    const bigger = Buffer.allocUnsafeSlow(Math.max(atLeast, this.bytes.length * 2))
+    this.bytes.copy(bigger, 0, 0, this.length)
+    this.bytes = bigger
+  }
+}
+
+/** Reads what {@link ByteWriter} wrote. Reading past the end throws RangeError, never returns garbage. */
+export class ByteReader {
+  readonly bytes: Uint8Array
+  readonly end: number
+  position: number
+  readonly #view: DataView
+
+  constructor(bytes: Uint8Array, start = 0, end: number = bytes.length) {
+    this.bytes = bytes
+    this.position = start
+    this.end = end
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  }
+
+  get remaining(): number {
+    return this.end - this.position
+  }
+
+  u8(): number {
+    return this.#view.getUint8(this.#take(1))
+  }
+
+  i16(): number {
+    return this.#view.getInt16(this.#take(2))
+  }
+
+  i32(): number {
+    return this.#view.getInt32(this.#take(4))
+  }
+
+  u32(): number {
+    return this.#view.getUint32(this.#take(4))
+  }
+
+  i64(): number {
+    const at = this.#take(8)
+    return this.#view.getInt32(at) * 0x1_0000_0000 + this.#view.getUint32(at + 4)
+  }
+
+  f64(): number {
+    return this.#view.getFloat64(this.#take(8))
+  }
+
+  varint(): number {
+    let result = 0
+    let scale = 1
+    for (let count = 0; count < 10; count++) {
+      const byte = this.u8()
+      result += (byte & 0x7f) * scale
+      if (byte < 0x80) return result % 2 === 0 ? result / 2 : -(result + 1) / 2
+      scale *= 128
+    }
+    throw new RangeError(`a varint of more than 10 bytes ends at ${this.position}`)
+  }
+
+  /** A view of the next `count` bytes; shares memory. */
+  raw(count: number): Uint8Array {
+    const at = this.#take(count)
+    return this.bytes.subarray(at, at + count)
+  }
+
+  string(): string {
+    const size = this.varint()
+    const at = this.#take(size)
+    return utf8Slice(this.bytes, at, at + size)
+  }
+
+  #take(count: number): number {
+    const at = this.position
+    if (count < 0 || at + count > this.end)
+      throw new RangeError(`${count} bytes wanted at ${at}, the end is ${this.end}`)
+    this.position = at + count
+    return at
+  }
+}
+
+/** Copies `source[start, end)` to `target[at, ...)`. Short runs are copied in a loop, where a call into C++ costs more. */
+export function copyBytes(source: Uint8Array, start: number, end: number, target: Uint8Array, at: number): void {
+  const length = end - start
+  if (length <= 48) {
+    for (let index = 0; index < length; index++) target[at + index] = source[start + index] as number
+    return
+  }
+  target.set(start === 0 && end === source.length ? source : source.subarray(start, end), at)
+}
+
+/** Decodes UTF-8 without making a view first. */
+export function utf8Slice(bytes: Uint8Array, start: number, end: number): string {
+  return Buffer.prototype.utf8Slice.call(bytes as Buffer, start, end)
+}
+
+/** One character per byte; the identity of byte keys in a Map. */
+export function latin1Slice(bytes: Uint8Array, start: number, end: number): string {
+  return Buffer.prototype.latin1Slice.call(bytes as Buffer, start, end)
+}
+
+/** Orders bytes as unsigned numbers, shorter first among equals: the one ordering of keys. */
+export function compareBytes(left: Uint8Array, right: Uint8Array): number {
+  const length = Math.min(left.length, right.length)
+  for (let index = 0; index < length; index++) {
+    const difference = (left[index] as number) - (right[index] as number)
+    if (difference !== 0) return difference
+  }
+  return left.length - right.length
+}
+
+export function equalBytes(left: Uint8Array, right: Uint8Array): boolean {
+  return left.length === right.length && compareBytes(left, right) === 0
+}

@@ -1,0 +1,43 @@
+/**
+ * The only door to time. Everything else receives a {@link Clock}, so that tests and simulation can move time by hand.
+ */
+export interface Clock {
+  /** Wall-clock time, in milliseconds since the epoch. May jump in either direction. */
+  now(): number
+  /** Milliseconds from an arbitrary origin that never go back. For intervals and deadlines. */
+  monotonic(): number
+  /** Calls `callback` once, after at least `delayMs`. */
+  setTimer(delayMs: number, callback: () => void): Timer
+  /** Resolves in a later turn of the event loop, after pending input and output had their chance. */
+  nextTurn(): Promise<void>
+}
+
+export interface Timer {
+  /** Stops the timer. Harmless after it fired. */
+  cancel(): void
+}
+
+/** The system's time. */
+export class SystemClock implements Clock {
+  now(): number {
+    return Date.now()
+  }
+
+  monotonic(): number {
+    return performance.now()
+  }
+
+  setTimer(delayMs: number, callback: () => void): Timer {
+    const timer = setTimeout(callback, delayMs)
+    return { cancel: () => clearTimeout(timer) }
+  }
+
+  nextTurn(): Promise<void> {
+    return new Promise((resolve) => setImmediate(resolve))
+  }
+}
+
+/** Resolves after `delayMs` on the given clock. */
+export function sleep(clock: Clock, delayMs: number): Promise<void> {
+  return new Promise((resolve) => void clock.setTimer(delayMs, resolve))
+}

@@ -1,0 +1,150 @@
+import {
+  closeSync,
+  existsSync,
+  fdatasyncSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmdirSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs'
+
+/**
+ * The only door to files. Synchronous: a thread of its own calls it where waiting would hurt, and simulation runs it
+ * inline and deterministically. Rules for callers, because POSIX promises no more:
+ *
+ * - Bytes written are durable only after `sync` of the file **and**, for a new or renamed file, `syncDirectory`.
+ * - A failed `sync` must never be retried: the kernel may have marked the lost pages clean.
+ * - Paths are absolute or relative to the process; a path is never built from bytes that came over a wire.
+ *
+ * Errors are Node's own (`code` ENOENT, ENOSPC, EIO, ...), so that a memory disk can throw the same.
+ */
+export interface Disk {
+  /** `read`: must exist. `write`: must exist, read and write. `create`: made if absent, read and write, kept if present. */
+  open(path: string, mode: 'read' | 'write' | 'create'): DiskFile
+  exists(path: string): boolean
+  /** Names in a directory, sorted; without `.` and `..`. */
+  list(directory: string): string[]
+  /** Makes the directory and its parents. Present ones are kept. Durable after `syncDirectory` of the parent. */
+  makeDirectory(directory: string): void
+  removeDirectory(directory: string): void
+  rename(from: string, to: string): void
+  unlink(path: string): void
+  /** Makes creations, renames and removals in this directory durable. */
+  syncDirectory(directory: string): void
+}
+
+export interface DiskFile {
+  readonly path: string
+  size(): number
+  /** Reads up to `into.length` bytes; returns how many there were. */
+  read(into: Uint8Array, filePosition: number): number
+  /** Writes all bytes or throws: a short write is reported as ENOSPC, with the bytes that fit left in the file. */
+  write(bytes: Uint8Array, filePosition: number): void
+  truncate(size: number): void
+  /** Waits until all that was written to this file, and its size, is on the device (fdatasync). */
+  sync(): void
+  close(): void
+}
+
+/** The file system of the machine. */
+export class NodeDisk implements Disk {
+  open(path: string, mode: 'read' | 'write' | 'create'): DiskFile {
+    if (mode === 'read') return new NodeFile(path, openSync(path, 'r'))
+    if (mode === 'write') return new NodeFile(path, openSync(path, 'r+'))
+    try {
+      return new NodeFile(path, openSync(path, 'r+'))
+    } catch (error) {
+      if (!isMissing(error)) throw error
+      return new NodeFile(path, openSync(path, 'wx+', 0o600))
+    }
+  }
+
+  exists(path: string): boolean {
+    return existsSync(path)
+  }
+
+  list(directory: string): string[] {
+    return readdirSync(directory).sort()
+  }
+
+  makeDirectory(directory: string): void {
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+  }
+
+  removeDirectory(directory: string): void {
+    rmdirSync(directory)
+  }
+
+  rename(from: string, to: string): void {
+    renameSync(from, to)
+  }
+
+  unlink(path: string): void {
+    unlinkSync(path)
+  }
+
+  syncDirectory(directory: string): void {
+    const descriptor = openSync(directory, 'r')
+    try {
+      fsyncSync(descriptor)
+    } finally {
+      closeSync(descriptor)
+    }
+  }
+}
+
+class NodeFile implements DiskFile {
+  readonly path: string
+  readonly #descriptor: number
+
+  constructor(path: string, descriptor: number) {
+    this.path = path
+    this.#descriptor = descriptor
+  }
+
+  size(): number {
+    return fstatSync(this.#descriptor).size
+  }
+
+  read(into: Uint8Array, filePosition: number): number {
+    let filled = 0
+    while (filled < into.length) {
+      const count = readSync(this.#descriptor, into, filled, into.length - filled, filePosition + filled)
+      if (count === 0) break
+      filled += count
+    }
+    return filled
+  }
+
+  write(bytes: Uint8Array, filePosition: number): void {
+    let written = 0
+    while (written < bytes.length) {
+      // A full disk shows first as a short count without an error; the next call then throws ENOSPC.
+      written += writeSync(this.#descriptor, bytes, written, bytes.length - written, filePosition + written)
+    }
+  }
+
+  truncate(size: number): void {
+    ftruncateSync(this.#descriptor, size)
+  }
+
+  sync(): void {
+    fdatasyncSync(this.#descriptor)
+  }
+
+  close(): void {
+    closeSync(this.#descriptor)
+  }
+}
+
+/** Whether the error says that a file or directory does not exist. */
+export function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
+}

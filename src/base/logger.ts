@@ -1,0 +1,15 @@
+/** Diagnostics. The data is called the log; this is the logger. */
+export interface Logger {
+  info(message: string): void
+  warn(message: string): void
+  error(message: string, cause?: unknown): void
+}
+
+export const silentLogger: Logger = { info: () => {}, warn: () => {}, error: () => {} }
+
+/** Writes to standard error, one line each. */
+export const consoleLogger: Logger = {
+  info: (message) => console.error(`millrace: ${message}`),
+  warn: (message) => console.error(`millrace: warning: ${message}`),
+  error: (message, cause) => console.error(`millrace: error: ${message}`, ...(cause === undefined ? [] : [cause])),
+}

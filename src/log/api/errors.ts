@@ -1,0 +1,117 @@
+/**
+ * Every way in which the log refuses or fails. `retriable`: the same call may succeed later. `fatal`: the log takes no
+ * further writes until it is opened again. `docs/errors.md` lists them; a test holds the two together.
+ */
+export const logErrorCodes: { readonly [Code in LogErrorCode]: LogErrorKind } = {
+  UNKNOWN_TOPIC: { retriable: false, fatal: false, description: 'The topic does not exist.' },
+  UNKNOWN_PARTITION: { retriable: false, fatal: false, description: 'The topic has fewer partitions.' },
+  TOPIC_EXISTS: { retriable: false, fatal: false, description: 'A topic of that name exists already.' },
+  TOPIC_MISMATCH: { retriable: false, fatal: false, description: 'The topic exists with other partitions or codecs.' },
+  INVALID_TOPIC: { retriable: false, fatal: false, description: 'The topic name is not allowed.' },
+  INVALID_CONFIG: { retriable: false, fatal: false, description: 'An option has a value outside its bounds.' },
+  INVALID_RECORD: { retriable: false, fatal: false, description: 'The record or batch breaks a rule of its topic.' },
+  INVALID_TIMESTAMP: { retriable: false, fatal: false, description: 'The timestamp is negative or no integer.' },
+  MESSAGE_TOO_LARGE: { retriable: false, fatal: false, description: 'The record exceeds maxMessageBytes.' },
+  COMMIT_TOO_LARGE: { retriable: false, fatal: false, description: 'One commit exceeds 64 MiB.' },
+  UNSUPPORTED_COMPRESSION: { retriable: false, fatal: false, description: 'The codec of the batch is not known.' },
+  CORRUPT_BATCH: { retriable: false, fatal: false, description: 'Stored bytes do not match their checksum or layout.' },
+  OFFSET_OUT_OF_RANGE: {
+    retriable: false,
+    fatal: false,
+    description: 'The offset lies before the log start or beyond its end.',
+  },
+  NO_OFFSET: {
+    retriable: false,
+    fatal: false,
+    description: 'No committed offset, and autoOffsetReset is none.',
+  },
+  FENCED: { retriable: false, fatal: false, description: 'A newer committer or member of the same id has taken over.' },
+  ABORTED: {
+    retriable: true,
+    fatal: false,
+    description: 'What was sequenced did not become durable; restore and repeat.',
+  },
+  OUTCOME_UNKNOWN: { retriable: false, fatal: false, description: 'The commit may or may not have happened.' },
+  GROUP_IN_USE: { retriable: true, fatal: false, description: 'The group has a member already.' },
+  CLOSED: { retriable: false, fatal: false, description: 'The log or client is closed.' },
+  TIMEOUT: { retriable: true, fatal: false, description: 'The time allowed has passed.' },
+  DIRECTORY_IN_USE: { retriable: true, fatal: false, description: 'Another process has the data directory open.' },
+  FOREIGN_DIRECTORY: { retriable: false, fatal: false, description: 'The directory was not written by millrace.' },
+  NEWER_FORMAT: { retriable: false, fatal: false, description: 'A newer version of millrace wrote the directory.' },
+  JOURNAL_MISSING: { retriable: false, fatal: false, description: 'Topics are there, but their journal is not.' },
+  JOURNAL_GAP: { retriable: false, fatal: false, description: 'A journal file in the middle is missing.' },
+  JOURNAL_ROT: {
+    retriable: false,
+    fatal: false,
+    description: 'Durable bytes of the journal have changed on the disk.',
+  },
+  CHECKPOINT_ROT: { retriable: false, fatal: false, description: 'Both copies of the checkpoint are unreadable.' },
+  DISK_FULL: { retriable: false, fatal: true, description: 'The disk is full: nothing more is written.' },
+  WRITE_FAILED: { retriable: false, fatal: true, description: 'A write or sync failed: nothing more is written.' },
+  READ_FAILED: { retriable: true, fatal: false, description: 'A read failed.' },
+}
+
+export interface LogErrorKind {
+  readonly retriable: boolean
+  readonly fatal: boolean
+  readonly description: string
+}
+
+export type LogErrorCode =
+  | 'UNKNOWN_TOPIC'
+  | 'UNKNOWN_PARTITION'
+  | 'TOPIC_EXISTS'
+  | 'TOPIC_MISMATCH'
+  | 'INVALID_TOPIC'
+  | 'INVALID_CONFIG'
+  | 'INVALID_RECORD'
+  | 'INVALID_TIMESTAMP'
+  | 'MESSAGE_TOO_LARGE'
+  | 'COMMIT_TOO_LARGE'
+  | 'UNSUPPORTED_COMPRESSION'
+  | 'CORRUPT_BATCH'
+  | 'OFFSET_OUT_OF_RANGE'
+  | 'NO_OFFSET'
+  | 'FENCED'
+  | 'ABORTED'
+  | 'OUTCOME_UNKNOWN'
+  | 'GROUP_IN_USE'
+  | 'CLOSED'
+  | 'TIMEOUT'
+  | 'DIRECTORY_IN_USE'
+  | 'FOREIGN_DIRECTORY'
+  | 'NEWER_FORMAT'
+  | 'JOURNAL_MISSING'
+  | 'JOURNAL_GAP'
+  | 'JOURNAL_ROT'
+  | 'CHECKPOINT_ROT'
+  | 'DISK_FULL'
+  | 'WRITE_FAILED'
+  | 'READ_FAILED'
+
+/** An expected failure of the log: what happened, to what, and what to do. */
+export class LogError extends Error {
+  override readonly name = 'LogError'
+  readonly code: LogErrorCode
+  /** The values involved, for programs; the message has them in words. */
+  readonly values: Readonly<{ [name: string]: unknown }>
+
+  constructor(
+    code: LogErrorCode,
+    message: string,
+    values: Readonly<{ [name: string]: unknown }> = {},
+    options?: ErrorOptions,
+  ) {
+    super(`${code}: ${message}`, options)
+    this.code = code
+    this.values = values
+  }
+
+  get retriable(): boolean {
+    return logErrorCodes[this.code].retriable
+  }
+
+  get fatal(): boolean {
+    return logErrorCodes[this.code].fatal
+  }
+}

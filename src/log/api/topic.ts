@@ -1,0 +1,72 @@
+import { LogError } from './errors.ts'
+
+export type CleanupPolicy = 'delete' | 'compact' | 'compact,delete'
+
+/** A topic's configuration, Kafka's names in camel case. */
+export interface TopicConfig {
+  /** `cleanup.policy`. Default `delete`. */
+  readonly cleanupPolicy: CleanupPolicy
+  /** `retention.ms`, counted from the time of the append, not from the records' timestamps. -1 (default): for ever. */
+  readonly retentionMs: number
+  /** `retention.bytes` per partition. -1 (default): without bound. */
+  readonly retentionBytes: number
+  /** `segment.bytes`. Default 1 GiB; at least 1 KiB. */
+  readonly segmentBytes: number
+  /** `segment.ms`. Default 7 days. */
+  readonly segmentMs: number
+  /** `index.interval.bytes`. Default 4096. */
+  readonly indexIntervalBytes: number
+  /** `max.message.bytes`: the largest batch. Default 1,048,588. */
+  readonly maxMessageBytes: number
+  /** `delete.retention.ms`: how long compaction keeps a tombstone. Default 24 h. */
+  readonly deleteRetentionMs: number
+  /** `min.cleanable.dirty.ratio`. Default 0.5. */
+  readonly minCleanableDirtyRatio: number
+  /** What the topic's bytes mean, remembered with it: ids of the key codec, value codec and partitioner. */
+  readonly keyCodec?: string
+  readonly valueCodec?: string
+  readonly partitioner?: string
+}
+
+export const defaultTopicConfig: TopicConfig = {
+  cleanupPolicy: 'delete',
+  retentionMs: -1,
+  retentionBytes: -1,
+  segmentBytes: 1024 * 1024 * 1024,
+  segmentMs: 7 * 24 * 3_600_000,
+  indexIntervalBytes: 4096,
+  maxMessageBytes: 1_048_588,
+  deleteRetentionMs: 24 * 3_600_000,
+  minCleanableDirtyRatio: 0.5,
+}
+
+/** A topic to be made. */
+export interface TopicSpec {
+  readonly name: string
+  readonly partitions: number
+  readonly config?: Partial<TopicConfig>
+}
+
+/** A topic that exists. */
+export interface TopicInfo {
+  readonly name: string
+  /** 16 random bytes as 22 characters of base64url, Kafka's `Uuid`. Never reused, also not when a name is. */
+  readonly id: string
+  readonly partitions: number
+  readonly config: TopicConfig
+}
+
+export const topicNameLengthMax = 249
+
+/**
+ * Throws INVALID_TOPIC unless Kafka would allow the name: 1 to 249 characters of `[a-zA-Z0-9._-]`, not `.` or `..`.
+ * The check is what keeps a name from becoming a path.
+ */
+export function checkTopicName(name: string): void {
+  if (/^[a-zA-Z0-9._-]{1,249}$/.test(name) && name !== '.' && name !== '..') return
+  throw new LogError(
+    'INVALID_TOPIC',
+    `topic name ${JSON.stringify(name.slice(0, 300))}: use 1 to ${topicNameLengthMax} characters of a-z, A-Z, 0-9, '.', '_' and '-', and neither '.' nor '..'`,
+    { topic: name },
+  )
+}

@@ -1,0 +1,103 @@
+import type { Codec, KeyCodec } from '../../codec/codec.ts'
+import type { TopicConfig } from '../../log/api/topic.ts'
+import type { Processor } from '../processor/processor.ts'
+
+/**
+ * The nodes of a topology: plain frozen data, connected by names. A topology says what runs, never how; tasks make
+ * processors from it, `describe` prints it, and two of them can be compared.
+ */
+export type TopologyNode = SourceNode | ProcessorNode | SinkNode
+
+export interface SourceNode {
+  readonly kind: 'source'
+  readonly name: string
+  readonly topics: readonly string[]
+  /** Made and owned by the application: a repartition topic. */
+  readonly internal: boolean
+  readonly key: BoundaryCodec<unknown> & { readonly codec: KeyCodec<unknown> }
+  readonly value: BoundaryCodec<unknown>
+  /**
+   * The record's event time from its value and key; absent: the record's own timestamp. `partitionTime` is the highest
+   * time seen in the partition, -1 at first. A negative result drops the record, counted.
+   */
+  readonly timestamp?: (value: unknown, key: unknown, recordTime: number, partitionTime: number) => number
+  readonly onInvalid: InvalidRecordPolicy
+}
+
+/** How the bytes of a source, or of a sink, are read and written. */
+export interface BoundaryCodec<T> {
+  readonly codec: Codec<T>
+  /** Checks a decoded value and returns it, possibly with defaults filled in. Absent where nothing has to be checked. */
+  readonly validate?: (value: unknown) => T
+}
+
+/** What happens to a record that cannot be decoded or does not fit its schema. */
+export type InvalidRecordPolicy =
+  { readonly kind: 'fail' } | { readonly kind: 'skip' } | { readonly kind: 'deadLetter'; readonly topic: string }
+
+export interface ProcessorNode {
+  readonly kind: 'processor'
+  readonly name: string
+  readonly parents: readonly string[]
+  /** Names of the stores that it may use. */
+  readonly stores: readonly string[]
+  /** Makes the processor of one task. */
+  readonly supplier: () => Processor
+  /** False where only the presence of the key or value matters: then nobody decodes it for this node's sake. */
+  readonly readsKey: boolean
+  readonly readsValue: boolean
+  /** True where what it forwards does not come from its input: children do not read the source's bytes through it. */
+  readonly changesKey: boolean
+  readonly changesValue: boolean
+}
+
+export interface SinkNode {
+  readonly kind: 'sink'
+  readonly name: string
+  readonly parents: readonly string[]
+  /** A topic, or the choice of one per record among `topics`. */
+  readonly topic: string | ((key: unknown, value: unknown) => string)
+  readonly topics: readonly string[]
+  readonly internal: boolean
+  readonly key: BoundaryCodec<unknown> & { readonly codec: KeyCodec<unknown> }
+  readonly value: BoundaryCodec<unknown>
+  /** Partition of a record; absent: murmur2 of the key's bytes, sticky without a key. */
+  readonly partitioner?: (key: unknown, value: unknown, partitions: number) => number
+  /**
+   * The codec of the bytes that the partition is computed from where it is not the whole key: a windowed key is
+   * partitioned by its inner key, as Kafka's WindowedStreamPartitioner does.
+   */
+  readonly partitionKey?: (key: unknown) => { readonly codec: KeyCodec<unknown>; readonly key: unknown }
+  /** Records with a null key are swallowed silently, as in Kafka's repartition topics. */
+  readonly dropsNullKeys: boolean
+}
+
+/** A state store as declared. Engine and layout are chosen when a task opens it. */
+export interface StoreSpec {
+  readonly name: string
+  readonly shape: StoreShape
+  readonly engine: 'lmdb' | 'memory'
+  readonly key: KeyCodec<unknown>
+  readonly value: Codec<unknown>
+  /** False: no changelog; the store is lost with its directory. */
+  readonly logged: boolean
+  /** When downstream sees what an aggregate did to it. */
+  readonly emit: EmitPolicy
+  /** Fingerprint of the value's schema: a store of another one is refused. */
+  readonly schema?: string
+}
+
+export type StoreShape =
+  { readonly kind: 'keyValue' } | { readonly kind: 'window'; readonly sizeMs: number; readonly retentionMs: number }
+
+export type EmitPolicy = 'commit' | 'update' | 'final'
+
+/** A topic that the application makes for itself. */
+export interface InternalTopic {
+  /** Without the application's name, which goes in front: `<application>-<name>`. */
+  readonly name: string
+  readonly role: 'repartition' | 'changelog'
+  /** Absent: as many as the co-partitioned sources have. */
+  readonly partitions?: number
+  readonly config: Partial<TopicConfig>
+}

@@ -1,0 +1,26 @@
+import type { TopicSpec } from '../../log/api/topic.ts'
+import type { InternalTopic, ProcessorNode, SinkNode, SourceNode, StoreSpec, TopologyNode } from './node.ts'
+
+/**
+ * A stream application as frozen data: nodes, stores, topics, cut into sub-topologies. Internal topics stand under their
+ * short names here; {@link import('./internal-topics.ts')} puts the application's name in front.
+ */
+export interface Topology {
+  readonly nodes: readonly TopologyNode[]
+  readonly stores: readonly StoreSpec[]
+  /** Topics that the user declared with a number of partitions; made if absent. */
+  readonly declaredTopics: readonly TopicSpec[]
+  readonly internalTopics: readonly InternalTopic[]
+  readonly subTopologies: readonly SubTopology[]
+}
+
+/** A connected part: runs as one task per partition of its sources. */
+export interface SubTopology {
+  readonly id: number
+  readonly sources: readonly SourceNode[]
+  readonly processors: readonly ProcessorNode[]
+  readonly sinks: readonly SinkNode[]
+  readonly stores: readonly StoreSpec[]
+  /** Topics that must have equal partition counts: all sources of a part that holds a keyed operation over several. */
+  readonly copartitioned: readonly (readonly string[])[]
+}
