@@ -1,0 +1,84 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+function tracked(...patterns: readonly string[]): string[] {
+  const listed = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '--', ...patterns], {
+    cwd: root,
+    encoding: 'utf8',
+  })
+  return listed.split('\n').filter((file) => file !== '' && existsSync(`${root}/${file}`))
+}
+
+const read = (file: string): string => readFileSync(`${root}/${file}`, 'utf8')
+
+/** Lines that match, as `file:line: text`, so that a failure is a list of places to go to. */
+function places(files: readonly string[], pattern: RegExp): string[] {
+  return files.flatMap((file) =>
+    read(file)
+      .split('\n')
+      .flatMap((line, index) => (pattern.test(line) ? [`${file}:${index + 1}: ${line.trim().slice(0, 100)}`] : [])),
+  )
+}
+
+const source = tracked('src/*.ts', 'src/**/*.ts')
+const code = tracked('*.ts', '**/*.ts', '**/*.mjs')
+
+test('time and chance have one home each', () => {
+  const elsewhere = source.filter((file) => file !== 'src/base/clock.ts')
+  expect(
+    places(elsewhere, /\b(Date\.now|Math\.random|setTimeout|setInterval|setImmediate|performance\.now)\b/),
+  ).toEqual([])
+})
+
+test('nothing is left open: no marker of unfinished work, no test that does not run', () => {
+  const marker = new RegExp(`\\b(${['TO', 'DO'].join('')}|${['FIX', 'ME'].join('')}|HACK|XXX)\\b`)
+  expect(places(code, marker)).toEqual([])
+  expect(places(tracked('test/**/*.ts'), /\b(it|test|describe)\.(only|todo)\b/)).toEqual([])
+})
+
+test('types have no holes', () => {
+  expect(places(source, /:\s*any\b|\bas any\b|@ts-ignore|@ts-expect-error/)).toEqual([])
+})
+
+test('a library prints nothing', () => {
+  const quiet = source.filter((file) => file !== 'src/base/logger.ts')
+  expect(places(quiet, /\bconsole\.\w+\(|process\.std(out|err)\.write/)).toEqual([])
+})
+
+test('no file or folder is named after a kind instead of a mechanism', () => {
+  const kinds = /(^|\/)(utils?|helpers?|common|misc|types|internals?)(\/|\.ts$)/
+  expect(tracked('src', 'examples', 'bench').filter((file) => kinds.test(file))).toEqual([])
+})
+
+test('every document has exactly one title', () => {
+  const documents = tracked('*.md', '**/*.md')
+  const titles = (file: string): number =>
+    read(file)
+      .replaceAll(/```[\s\S]*?```/g, '')
+      .split('\n')
+      .filter((line) => /^# /.test(line)).length
+  expect(documents.filter((file) => titles(file) !== 1)).toEqual([])
+})
+
+test('links between documents lead somewhere', () => {
+  const broken: string[] = []
+  for (const file of tracked('*.md', '**/*.md')) {
+    for (const match of read(file).matchAll(/\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)/g)) {
+      const target = new URL(match[1] ?? '', `file://${root}/${file}`)
+      if (!existsSync(target)) broken.push(`${file} -> ${match[1]}`)
+    }
+  }
+  expect(broken).toEqual([])
+})
+
+test('nothing names a path of one machine, and the lock file names no registry host', () => {
+  const texts = tracked().filter(
+    (file) => /\.(ts|mjs|md|json|ya?ml)$|^\.ci\//.test(file) && file !== 'test/tidy.test.ts',
+  )
+  expect(places(texts, /\/(home|root|farm)\/\w|(^|[\s'"`(])\/(work|tmp)\/\w/)).toEqual([])
+  expect(places(['package-lock.json'], /"resolved": "http/)).toEqual([])
+})
