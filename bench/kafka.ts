@@ -1,0 +1,36 @@
+import { spawn } from 'node:child_process'
+import { cpSync, existsSync, mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { createInterface } from 'node:readline'
+
+/** The real Kafka and Kafka Streams, run by the anchors' own script: one JSON line per run. */
+export type AnchorLine = { readonly [field: string]: unknown }
+
+/**
+ * Copies the anchors aside, because they build next to their sources and may stand in a folder that is read-only, and
+ * keeps the copy for the next row.
+ */
+export class Anchors {
+  readonly #script: string
+  readonly #data: string
+
+  constructor(folder: string, data: string) {
+    if (!existsSync(join(folder, 'run'))) throw new Error(`no anchors in ${resolve(folder)}: name their folder with --anchors`)
+    const copy = join(process.env['MILLRACE_ANCHORS'] ?? mkdtempSync(join(tmpdir(), 'millrace-anchors-')))
+    if (!existsSync(join(copy, 'run'))) cpSync(folder, copy, { recursive: true })
+    this.#script = join(copy, 'run')
+    this.#data = resolve(data)
+  }
+
+  async run(workloads: readonly string[], options: readonly string[]): Promise<readonly AnchorLine[]> {
+    const child = spawn('bash', [this.#script, workloads.join(','), '--data', this.#data, ...options], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const lines: AnchorLine[] = []
+    for await (const line of createInterface({ input: child.stdout })) {
+      if (line.startsWith('{')) lines.push(JSON.parse(line) as AnchorLine)
+    }
+    return lines
+  }
+}

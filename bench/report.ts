@@ -1,0 +1,69 @@
+import { cpus, totalmem } from 'node:os'
+
+export interface Spread {
+  readonly min: number
+  readonly median: number
+  readonly max: number
+}
+
+/** One row: the anchors' field names, so that scripts can hold the two against each other. */
+export interface Row {
+  readonly workload: string
+  readonly system: string
+  readonly sync: string
+  readonly records: number
+  readonly runs: number
+  readonly recordsPerSecond?: Spread
+  readonly cpuSecondsApp?: Spread
+  readonly cpuSecondsPerMillion?: Spread
+  readonly peakRssApp?: Spread
+  readonly startToFirstResultMs?: Spread
+  readonly [field: string]: unknown
+}
+
+export function spreadOf(values: readonly number[]): Spread {
+  const sorted = [...values].sort((left, right) => left - right)
+  const at = (index: number): number => round(sorted[index] ?? Number.NaN)
+  return { min: at(0), median: at(Math.floor((sorted.length - 1) / 2)), max: at(sorted.length - 1) }
+}
+
+function round(value: number): number {
+  return value >= 1000 ? Math.round(value) : Math.round(value * 100) / 100
+}
+
+export function machine(): string {
+  const first = cpus()[0]
+  return `${cpus().length} x ${first?.model.trim() ?? 'unknown processor'}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${process.platform}, Node ${process.version}`
+}
+
+/** The columns that a row may have, with how wide and how to print them. */
+const columns: readonly { readonly title: string; readonly width: number; readonly cell: (row: Row) => string }[] = [
+  { title: 'row', width: 12, cell: (row) => row.workload },
+  { title: 'system', width: 14, cell: (row) => row.system },
+  { title: 'sync', width: 7, cell: (row) => row.sync },
+  { title: 'records/s (min-max)', width: 31, cell: (row) => spreadCell(row.recordsPerSecond) },
+  { title: 'of floor', width: 9, cell: (row) => numberCell(row['ofFloor']) },
+  { title: 'CPU s/M', width: 8, cell: (row) => numberCell(row.cpuSecondsPerMillion?.median) },
+  { title: 'peak MiB', width: 9, cell: (row) => numberCell(row.peakRssApp?.median) },
+  { title: 'other', width: 40, cell: (row) => String(row['note'] ?? '') },
+]
+
+export function table(rows: readonly Row[]): string {
+  const line = (cell: (column: (typeof columns)[number]) => string): string =>
+    columns
+      .map((column) => cell(column).padEnd(column.width))
+      .join(' ')
+      .trimEnd()
+  return [line((column) => column.title), ...rows.map((row) => line((column) => column.cell(row)))].join('\n')
+}
+
+function spreadCell(spread: Spread | undefined): string {
+  if (spread === undefined) return ''
+  const text = (value: number): string => Math.round(value).toLocaleString('en-US')
+  return `${text(spread.median)} (${text(spread.min)}-${text(spread.max)})`
+}
+
+function numberCell(value: unknown): string {
+  if (typeof value !== 'number' || Number.isNaN(value)) return ''
+  return value >= 100 ? String(Math.round(value)) : value.toFixed(2)
+}
