@@ -1,0 +1,384 @@
+import type { Disk, DiskFile } from '../base/disk.ts'
+import { SeededRandom } from '../base/seeded-random.ts'
+import { DiskError, DiskFull, PowerCut } from './disk-error.ts'
+import { MemoryDirectory, type MemoryEntry } from './memory-directory.ts'
+import { MemoryFile } from './memory-file.ts'
+
+/** What goes wrong on purpose. Counts start at 1 and run over the whole life of the disk. Set fields at any time. */
+export interface DiskFaults {
+  /** The power goes before this operation: it and everything after throws {@link PowerCut}, for ever. */
+  cutAt?: number | undefined
+  /** This sync (of a file or a directory) fails with EIO; the pages are marked clean, so that the next one succeeds. */
+  failSyncAt?: number | undefined
+  /** This read fails with EIO. */
+  failReadAt?: number | undefined
+  /** This write fails with EIO; nothing of it is written. */
+  failWriteAt?: number | undefined
+  /** Bytes that all files together may hold. A write past it is short and throws {@link DiskFull}. */
+  capacityBytes?: number | undefined
+}
+
+export type DiskOperationKind =
+  'create' | 'write' | 'truncate' | 'sync' | 'makeDirectory' | 'removeDirectory' | 'rename' | 'unlink' | 'syncDirectory'
+
+/** Something that changes what is on the disk, or how surely. */
+export interface DiskOperation {
+  /** From 1. A cut at this index happens just before it. */
+  readonly index: number
+  readonly kind: DiskOperationKind
+  readonly path: string
+}
+
+/**
+ * A disk in memory that loses what POSIX lets a power cut lose.
+ *
+ * - `cut()` gives the device after a power cut: what was synced is there; of each file's unsynced writes any subset is,
+ *   torn at 512 bytes; truncates are lost or kept; of each directory's unsynced operations a prefix is.
+ * - `crashProcess()` gives the disk after the process ended: everything written is there, open files are not.
+ * - Both, and `clone()`, leave this disk as it was and cost little: contents are shared until somebody writes.
+ * - A sync of a file does not make its name durable: that takes `syncDirectory`, and so for every directory above.
+ *
+ * Hard links, permissions, times and the reordering of operations on one directory are not modelled.
+ */
+export class MemoryDisk implements Disk {
+  readonly faults: DiskFaults
+  /** Called just before each operation: the place for a test to take a cut of every state that there is. */
+  onOperation: ((operation: DiskOperation) => void) | null = null
+  readonly #root: MemoryDirectory
+  readonly #counts: Record<DiskOperationKind | 'read', number> = {
+    create: 0,
+    write: 0,
+    truncate: 0,
+    sync: 0,
+    makeDirectory: 0,
+    removeDirectory: 0,
+    rename: 0,
+    unlink: 0,
+    syncDirectory: 0,
+    read: 0,
+  }
+  #operations = 0
+  #usedBytes: number
+  #openFiles = 0
+  #gone: string | null = null
+
+  constructor(faults: DiskFaults = {}, root: MemoryDirectory = new MemoryDirectory()) {
+    this.faults = faults
+    this.#root = root
+    this.#usedBytes = bytesBelow(root)
+  }
+
+  /** Operations so far: what `cutAt` counts. */
+  get operations(): number {
+    return this.#operations
+  }
+
+  /** How often each kind of operation was done. */
+  get counts(): Readonly<Record<DiskOperationKind | 'read', number>> {
+    return this.#counts
+  }
+
+  /** Sizes of all files together. */
+  get usedBytes(): number {
+    return this.#usedBytes
+  }
+
+  /** Files opened and not closed. */
+  get openFiles(): number {
+    return this.#openFiles
+  }
+
+  /** What the device holds if the power goes now, as a new disk without faults. The same seed gives the same disk. */
+  cut(random: SeededRandom): MemoryDisk {
+    return new MemoryDisk({}, this.#root.cut(random))
+  }
+
+  /** What the next process finds if this one ends now. Calls through this disk throw from here on. */
+  crashProcess(): MemoryDisk {
+    const next = this.clone()
+    this.#gone = 'the process ended'
+    return next
+  }
+
+  /** An independent disk in the same state: what is not synced here is not synced there. Without faults. */
+  clone(): MemoryDisk {
+    return new MemoryDisk({}, this.#root.clone())
+  }
+
+  /** Turns one bit of a file over, where it lies. Not an operation. */
+  flipBit(path: string, bit: number): void {
+    this.#file(path, 'open').flipBit(bit)
+  }
+
+  /** All bytes of a file. Not an operation. */
+  contents(path: string): Uint8Array {
+    const file = this.#file(path, 'open')
+    const bytes = new Uint8Array(file.size)
+    file.read(bytes, 0)
+    return bytes
+  }
+
+  open(path: string, mode: 'read' | 'write' | 'create'): DiskFile {
+    this.#checkPower()
+    const { directory, name } = this.#parentOf(path, 'open')
+    let entry = directory.entries.get(name)
+    if (entry === undefined) {
+      if (mode !== 'create') throw new DiskError('ENOENT', 'open', path)
+      this.#begin('create', path)
+      entry = new MemoryFile()
+      directory.link(name, entry)
+    }
+    if (entry instanceof MemoryDirectory) throw new DiskError('EISDIR', 'open', path)
+    this.#openFiles++
+    return new OpenFile(path, entry, mode !== 'read', this.#gate)
+  }
+
+  exists(path: string): boolean {
+    this.#checkPower()
+    return this.#find(path) !== undefined
+  }
+
+  list(directory: string): string[] {
+    this.#checkPower()
+    return [...this.#directory(directory, 'scandir').entries.keys()].sort()
+  }
+
+  makeDirectory(directory: string): void {
+    this.#checkPower()
+    let parent = this.#root
+    const names = namesOf(directory)
+    for (const [index, name] of names.entries()) {
+      let entry = parent.entries.get(name)
+      if (entry === undefined) {
+        this.#begin('makeDirectory', directory)
+        entry = new MemoryDirectory()
+        parent.link(name, entry)
+      }
+      if (entry instanceof MemoryFile) {
+        throw new DiskError(index === names.length - 1 ? 'EEXIST' : 'ENOTDIR', 'mkdir', directory)
+      }
+      parent = entry
+    }
+  }
+
+  removeDirectory(path: string): void {
+    this.#checkPower()
+    const { directory, name } = this.#parentOf(path, 'rmdir')
+    if (this.#directory(path, 'rmdir').entries.size > 0) throw new DiskError('ENOTEMPTY', 'rmdir', path)
+    this.#begin('removeDirectory', path)
+    directory.unlink(name)
+  }
+
+  rename(from: string, to: string): void {
+    this.#checkPower()
+    const source = this.#parentOf(from, 'rename')
+    const target = this.#parentOf(to, 'rename')
+    const entry = source.directory.entries.get(source.name)
+    if (entry === undefined) throw new DiskError('ENOENT', 'rename', from)
+    const replaced = target.directory.entries.get(target.name)
+    if (replaced instanceof MemoryDirectory) {
+      if (entry instanceof MemoryFile) throw new DiskError('EISDIR', 'rename', to)
+      if (replaced !== entry && replaced.entries.size > 0) throw new DiskError('ENOTEMPTY', 'rename', to)
+    } else if (replaced !== undefined && entry instanceof MemoryDirectory) {
+      throw new DiskError('ENOTDIR', 'rename', to)
+    }
+    this.#begin('rename', to)
+    if (replaced === entry) return
+    if (replaced instanceof MemoryFile) this.#usedBytes -= replaced.size
+    source.directory.rename(source.name, target.directory, target.name, entry)
+  }
+
+  unlink(path: string): void {
+    this.#checkPower()
+    const { directory, name } = this.#parentOf(path, 'unlink')
+    const file = this.#file(path, 'unlink')
+    this.#begin('unlink', path)
+    directory.unlink(name)
+    this.#usedBytes -= file.size
+  }
+
+  syncDirectory(path: string): void {
+    this.#checkPower()
+    const directory = this.#directory(path, 'open')
+    this.#begin('syncDirectory', path)
+    if (this.#syncFails()) {
+      directory.failSync(new SeededRandom(this.#operations))
+      throw new DiskError('EIO', 'fsync', path)
+    }
+    directory.sync()
+  }
+
+  /** What open files may ask of their disk. */
+  readonly #gate: DiskGate = {
+    checkPower: () => this.#checkPower(),
+    read: (path) => {
+      this.#checkPower()
+      if (++this.#counts.read === this.faults.failReadAt) throw new DiskError('EIO', 'read', path)
+    },
+    write: (file, path, bytes, filePosition) => {
+      this.#begin('write', path)
+      if (this.#counts.write === this.faults.failWriteAt) throw new DiskError('EIO', 'write', path)
+      const growth = filePosition + bytes.length - file.size
+      const free = (this.faults.capacityBytes ?? Infinity) - this.#usedBytes
+      const fitting = growth <= 0 || growth <= free ? bytes.length : Math.max(0, bytes.length - (growth - free))
+      const before = file.size
+      file.write(fitting === bytes.length ? bytes : bytes.subarray(0, fitting), filePosition)
+      this.#usedBytes += file.size - before
+      if (fitting < bytes.length) throw new DiskFull(path)
+    },
+    truncate: (file, path, size) => {
+      this.#begin('truncate', path)
+      this.#usedBytes += size - file.size
+      file.truncate(size)
+    },
+    sync: (file, path) => {
+      this.#begin('sync', path)
+      if (this.#syncFails()) {
+        file.failSync(new SeededRandom(this.#operations))
+        throw new DiskError('EIO', 'fdatasync', path)
+      }
+      file.sync()
+    },
+    closed: () => void this.#openFiles--,
+  }
+
+  #checkPower(): void {
+    if (this.#gone !== null) throw new PowerCut(this.#gone)
+  }
+
+  #begin(kind: DiskOperationKind, path: string): void {
+    this.#checkPower()
+    const index = this.#operations + 1
+    this.onOperation?.({ index, kind, path })
+    if (index === this.faults.cutAt) {
+      this.#gone = `the power went before operation ${index}, ${kind} of ${path}`
+      this.#checkPower()
+    }
+    this.#operations = index
+    this.#counts[kind]++
+  }
+
+  #syncFails(): boolean {
+    return this.#counts.sync + this.#counts.syncDirectory === this.faults.failSyncAt
+  }
+
+  #find(path: string): MemoryEntry | undefined {
+    let entry: MemoryEntry | undefined = this.#root
+    for (const name of namesOf(path)) {
+      if (!(entry instanceof MemoryDirectory)) return undefined
+      entry = entry.entries.get(name)
+    }
+    return entry
+  }
+
+  #file(path: string, syscall: string): MemoryFile {
+    const { directory, name } = this.#parentOf(path, syscall)
+    const entry = directory.entries.get(name)
+    if (entry === undefined) throw new DiskError('ENOENT', syscall, path)
+    if (entry instanceof MemoryDirectory) throw new DiskError('EISDIR', syscall, path)
+    return entry
+  }
+
+  #directory(path: string, syscall: string): MemoryDirectory {
+    return this.#descend(namesOf(path), path, syscall)
+  }
+
+  #parentOf(path: string, syscall: string): { directory: MemoryDirectory; name: string } {
+    const names = namesOf(path)
+    const name = names.pop()
+    if (name === undefined) throw new DiskError('EINVAL', syscall, path)
+    return { directory: this.#descend(names, path, syscall), name }
+  }
+
+  #descend(names: readonly string[], path: string, syscall: string): MemoryDirectory {
+    let directory = this.#root
+    for (const name of names) {
+      const entry = directory.entries.get(name)
+      if (entry === undefined) throw new DiskError('ENOENT', syscall, path)
+      if (entry instanceof MemoryFile) throw new DiskError('ENOTDIR', syscall, path)
+      directory = entry
+    }
+    return directory
+  }
+}
+
+interface DiskGate {
+  checkPower(): void
+  read(path: string): void
+  write(file: MemoryFile, path: string, bytes: Uint8Array, filePosition: number): void
+  truncate(file: MemoryFile, path: string, size: number): void
+  sync(file: MemoryFile, path: string): void
+  closed(): void
+}
+
+/** An open file goes on seeing its file after a rename or an unlink, as POSIX has it. */
+class OpenFile implements DiskFile {
+  readonly path: string
+  readonly #file: MemoryFile
+  readonly #writable: boolean
+  readonly #gate: DiskGate
+  #open = true
+
+  constructor(path: string, file: MemoryFile, writable: boolean, gate: DiskGate) {
+    this.path = path
+    this.#file = file
+    this.#writable = writable
+    this.#gate = gate
+  }
+
+  size(): number {
+    this.#check('fstat')
+    this.#gate.checkPower()
+    return this.#file.size
+  }
+
+  read(into: Uint8Array, filePosition: number): number {
+    this.#check('read')
+    this.#gate.read(this.path)
+    return this.#file.read(into, filePosition)
+  }
+
+  write(bytes: Uint8Array, filePosition: number): void {
+    this.#check('write')
+    if (!this.#writable) throw new DiskError('EBADF', 'write', this.path)
+    this.#gate.write(this.#file, this.path, bytes, filePosition)
+  }
+
+  truncate(size: number): void {
+    this.#check('ftruncate')
+    if (!this.#writable) throw new DiskError('EINVAL', 'ftruncate', this.path)
+    this.#gate.truncate(this.#file, this.path, size)
+  }
+
+  sync(): void {
+    this.#check('fdatasync')
+    this.#gate.sync(this.#file, this.path)
+  }
+
+  /** Never throws after a power cut, so that cleaning up does not hide what went wrong. */
+  close(): void {
+    this.#check('close')
+    this.#open = false
+    this.#gate.closed()
+  }
+
+  #check(syscall: string): void {
+    if (!this.#open) throw new DiskError('EBADF', syscall, this.path)
+  }
+}
+
+/** Names along a path from the root. Relative paths start there too. */
+function namesOf(path: string): string[] {
+  const names: string[] = []
+  for (const name of path.split('/')) {
+    if (name === '..') names.pop()
+    else if (name !== '' && name !== '.') names.push(name)
+  }
+  return names
+}
+
+function bytesBelow(directory: MemoryDirectory): number {
+  let sum = 0
+  for (const entry of directory.entries.values()) sum += entry instanceof MemoryFile ? entry.size : bytesBelow(entry)
+  return sum
+}

@@ -1,0 +1,261 @@
+import type { SeededRandom } from '../base/seeded-random.ts'
+
+/**
+ * One file of a {@link MemoryDisk}: what the page cache shows, what the device is sure to hold, and the writes between.
+ *
+ * - `#cached` is what reads see. `#durable` is what a power cut cannot take. `#pending` leads from one to the other.
+ * - Contents are pages of 4 KiB, copied when first written to and otherwise shared, so that a cut, a clone and a sync
+ *   cost one array of references at most, however large the file.
+ * - Of the pending writes a cut keeps any subset, torn at sectors of 512 bytes. Within one sector the survivors are a
+ *   prefix: the device only ever gets a sector as the page cache had it at some moment.
+ */
+export class MemoryFile {
+  #cached: FileContent
+  #durable: FileContent
+  #pending: PendingChange[]
+  /** A failed sync marked pages clean that never reached the device: from then on cache and device differ for good. */
+  #diverged: boolean
+
+  constructor(cached: FileContent = emptyContent(), durable: FileContent = cached) {
+    this.#cached = cached
+    this.#durable = durable
+    this.#pending = []
+    this.#diverged = cached !== durable
+    cached.frozen = true
+    durable.frozen = true
+  }
+
+  get size(): number {
+    return this.#cached.size
+  }
+
+  read(into: Uint8Array, filePosition: number): number {
+    return this.#cached.read(into, filePosition)
+  }
+
+  write(bytes: Uint8Array, filePosition: number): void {
+    if (bytes.length === 0) return
+    const own = isZero(bytes) ? null : bytes.slice()
+    this.#ownCached().write(own, 0, bytes.length, filePosition)
+    this.#pending.push({ size: -1, filePosition, length: bytes.length, bytes: own })
+  }
+
+  truncate(size: number): void {
+    this.#ownCached().truncate(size)
+    this.#pending.push({ size, filePosition: 0, length: 0, bytes: null })
+  }
+
+  sync(): void {
+    if (this.#pending.length === 0) return
+    if (this.#diverged) {
+      const durable = this.#durable.fork()
+      for (const change of this.#pending) apply(durable, change)
+      durable.frozen = true
+      this.#durable = durable
+    } else {
+      this.#cached.frozen = true
+      this.#durable = this.#cached
+    }
+    this.#pending = []
+  }
+
+  /** The sync failed and the kernel called the pages clean: what of them reached the device is chance, for ever. */
+  failSync(random: SeededRandom): void {
+    this.#durable = this.#survivors(random)
+    this.#pending = []
+    this.#diverged = true
+  }
+
+  /** The file on the device after the power went. */
+  cut(random: SeededRandom): MemoryFile {
+    return new MemoryFile(this.#survivors(random))
+  }
+
+  /** An independent file in the same state, pending writes included. */
+  clone(): MemoryFile {
+    const copy = new MemoryFile(this.#cached, this.#durable)
+    copy.#pending = this.#pending.slice()
+    copy.#diverged = this.#diverged
+    return copy
+  }
+
+  /** Changes one bit in cache and device alike, as rot does. */
+  flipBit(bit: number): void {
+    const at = bit >>> 3
+    const byte = new Uint8Array(1)
+    const flip = (content: FileContent): FileContent => {
+      if (content.read(byte, at) === 0) return content
+      const flipped = content.fork()
+      flipped.write(Uint8Array.of((byte[0] as number) ^ (1 << (bit & 7))), 0, 1, at)
+      flipped.frozen = true
+      return flipped
+    }
+    const same = this.#cached === this.#durable
+    this.#cached = flip(this.#cached)
+    this.#durable = same ? this.#cached : flip(this.#durable)
+  }
+
+  #ownCached(): FileContent {
+    if (this.#cached.frozen) this.#cached = this.#cached.fork()
+    return this.#cached
+  }
+
+  #survivors(random: SeededRandom): FileContent {
+    if (this.#pending.length === 0) return this.#durable
+    const content = this.#durable.fork()
+    // Whole classes of outcome are drawn first, or "all of it" and "none of it" would hardly ever be seen.
+    const mood = random.below(5)
+    const lost = new Set<number>()
+    for (const change of this.#pending) {
+      const fate = mood === 0 ? 0 : mood === 1 ? 1 : mood === 2 ? random.below(2) : random.below(3)
+      if (change.size >= 0) {
+        if (fate === 1 || (fate === 2 && random.chance(0.5))) content.truncate(change.size)
+      } else if (fate === 1 && lost.size === 0) {
+        apply(content, change)
+      } else {
+        tear(content, change, fate === 0 ? 0 : fate === 1 ? 1 : random.next(), lost, random)
+        // The size may have reached the device while the data did not: zeros at the end.
+        if (fate === 2 && random.chance(0.25)) content.grow(change.filePosition + change.length)
+      }
+    }
+    content.frozen = true
+    return content
+  }
+}
+
+interface PendingChange {
+  /** The new size of a truncate; -1 for a write. */
+  readonly size: number
+  readonly filePosition: number
+  readonly length: number
+  /** What was written; null stands for zeros. */
+  readonly bytes: Uint8Array | null
+}
+
+const sectorSize = 512
+const pageSize = 4096
+const zeroPage: Uint8Array = new Uint8Array(pageSize)
+
+function apply(content: FileContent, change: PendingChange): void {
+  if (change.size >= 0) content.truncate(change.size)
+  else content.write(change.bytes, 0, change.length, change.filePosition)
+}
+
+/** Writes those sectors of a change that survive. A sector that lost a write loses all later ones. */
+function tear(
+  content: FileContent,
+  change: PendingChange,
+  survival: number,
+  lost: Set<number>,
+  random: SeededRandom,
+): void {
+  const end = change.filePosition + change.length
+  for (let at = change.filePosition; at < end;) {
+    const sector = Math.floor(at / sectorSize)
+    const sectorEnd = Math.min(end, (sector + 1) * sectorSize)
+    if (!lost.has(sector)) {
+      if (survival === 1 || (survival > 0 && random.chance(survival))) {
+        content.write(change.bytes, at - change.filePosition, sectorEnd - change.filePosition, at)
+      } else {
+        lost.add(sector)
+      }
+    }
+    at = sectorEnd
+  }
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  for (let at = 0; at < bytes.length; at += pageSize) {
+    const part = bytes.length - at > pageSize ? bytes.subarray(at, at + pageSize) : bytes.subarray(at)
+    if (Buffer.compare(part, part.length === pageSize ? zeroPage : zeroPage.subarray(0, part.length)) !== 0)
+      return false
+  }
+  return true
+}
+
+function emptyContent(): FileContent {
+  return new FileContent(0, [])
+}
+
+/** Bytes by pages. Once frozen it never changes and may be shared; until then it changes only pages that it owns. */
+class FileContent {
+  size: number
+  frozen = false
+  /** Marks the pages made here. Not the content itself: a page that lives on would keep all its first owner's pages. */
+  readonly #mark: object = {}
+  /** An absent page is zeros. */
+  readonly #pages: (Page | undefined)[]
+
+  constructor(size: number, pages: (Page | undefined)[]) {
+    this.size = size
+    this.#pages = pages
+  }
+
+  fork(): FileContent {
+    return new FileContent(this.size, this.#pages.slice())
+  }
+
+  read(into: Uint8Array, filePosition: number): number {
+    const count = Math.max(0, Math.min(into.length, this.size - filePosition))
+    for (let done = 0; done < count;) {
+      const at = filePosition + done
+      const inPage = at % pageSize
+      const part = Math.min(count - done, pageSize - inPage)
+      const page = this.#pages[(at - inPage) / pageSize]
+      if (page === undefined) into.fill(0, done, done + part)
+      else into.set(page.bytes.subarray(inPage, inPage + part), done)
+      done += part
+    }
+    return count
+  }
+
+  /** Writes `bytes[start, end)`, or as many zeros. Whole pages of `bytes` are taken as they are: never change them after. */
+  write(bytes: Uint8Array | null, start: number, end: number, filePosition: number): void {
+    this.grow(filePosition + end - start)
+    for (let from = start; from < end;) {
+      const at = filePosition + from - start
+      const inPage = at % pageSize
+      const index = (at - inPage) / pageSize
+      const part = Math.min(end - from, pageSize - inPage)
+      if (part === pageSize) {
+        this.#pages[index] = bytes === null ? undefined : { owner: null, bytes: bytes.subarray(from, from + part) }
+      } else if (bytes !== null) {
+        this.#ownPage(index).set(bytes.subarray(from, from + part), inPage)
+      } else if (this.#pages[index] !== undefined) {
+        this.#ownPage(index).fill(0, inPage, inPage + part)
+      }
+      from += part
+    }
+  }
+
+  grow(size: number): void {
+    if (size <= this.size) return
+    this.size = size
+    const count = Math.ceil(size / pageSize)
+    while (this.#pages.length < count) this.#pages.push(undefined)
+  }
+
+  truncate(size: number): void {
+    if (size >= this.size) return this.grow(size)
+    const inPage = size % pageSize
+    const count = Math.ceil(size / pageSize)
+    this.#pages.length = count
+    // What lies past the end must read as zeros when the file grows again.
+    if (inPage > 0 && this.#pages[count - 1] !== undefined) this.#ownPage(count - 1).fill(0, inPage)
+    this.size = size
+  }
+
+  #ownPage(index: number): Uint8Array {
+    const page = this.#pages[index]
+    if (page?.owner === this.#mark) return page.bytes
+    const bytes = page === undefined ? new Uint8Array(pageSize) : page.bytes.slice()
+    this.#pages[index] = { owner: this.#mark, bytes }
+    return bytes
+  }
+}
+
+interface Page {
+  /** Whose alone it is to write; null: nobody's. */
+  readonly owner: object | null
+  readonly bytes: Uint8Array
+}
