@@ -1,0 +1,51 @@
+import { DatabaseSync } from 'node:sqlite'
+import { LogError } from '../api/errors.ts'
+
+/** Held while a log is open for writing. */
+export interface DirectoryLock {
+  release(): void
+}
+
+/** For a data directory that no other process can see, as in simulation. */
+export const noDirectoryLock: DirectoryLock = { release: () => {} }
+
+/**
+ * One writer per data directory. The lock is an exclusive transaction of SQLite on `.lock.db`: Node has no flock, and a
+ * file with a process id survives its process. This one the operating system takes back when the process ends, however
+ * it ends. The file itself stays: unlinking it would let two processes lock two files of the same name.
+ *
+ * Opens no other file and writes nothing into this one.
+ */
+export function lockDirectory(directory: string): DirectoryLock {
+  const path = `${directory}/.lock.db`
+  let database: DatabaseSync | undefined
+  try {
+    database = new DatabaseSync(path, { timeout: 0 })
+    database.exec('BEGIN EXCLUSIVE')
+  } catch (error) {
+    database?.close()
+    if (!isBusy(error)) throw error
+    throw new LogError(
+      'DIRECTORY_IN_USE',
+      `${directory} is open in another process; stop it first, or use another dataDir`,
+      { directory, lock: path },
+      { cause: error },
+    )
+  }
+  const held = database
+  let released = false
+  return {
+    release() {
+      if (released) return
+      released = true
+      held.close()
+    },
+  }
+}
+
+/** SQLITE_BUSY or SQLITE_LOCKED, in their plain and extended forms. */
+function isBusy(error: unknown): boolean {
+  if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return false
+  const primary = error.errcode & 0xff
+  return primary === 5 || primary === 6
+}

@@ -1,0 +1,114 @@
+import { assert } from '../../base/assert.ts'
+import { isMissing, type Disk, type DiskFile } from '../../base/disk.ts'
+
+/** How many files a cache keeps open unless told otherwise. Reader and applier have one each. */
+export const openFilesMaxDefault = 256
+
+/**
+ * Open files, at most `openFilesMax` of them, the least recently used closed first.
+ *
+ * - A file that was written and not synced is synced before it is closed: a file opened again would not be told of an
+ *   error that the kernel met in between.
+ * - The handle returned is good until the next call of `open`: callers never keep one.
+ */
+export class FileCache {
+  readonly #disk: Disk
+  readonly #mode: 'read' | 'create'
+  readonly #openFilesMax: number
+  readonly #files = new Map<string, DiskFile>()
+  readonly #unsynced = new Set<string>()
+
+  constructor(disk: Disk, mode: 'read' | 'create', openFilesMax: number = openFilesMaxDefault) {
+    assert(openFilesMax >= 1, `a file cache of ${openFilesMax} files`)
+    this.#disk = disk
+    this.#mode = mode
+    this.#openFilesMax = openFilesMax
+  }
+
+  open(path: string): DiskFile {
+    let file = this.#files.get(path)
+    if (file !== undefined) {
+      // Set order is age: what was used goes to the end.
+      this.#files.delete(path)
+      this.#files.set(path, file)
+      return file
+    }
+    while (this.#files.size >= this.#openFilesMax) this.#closeOldest()
+    file = this.#openOrMakeRoom(path)
+    this.#files.set(path, file)
+    return file
+  }
+
+  /** The file, or null if there is none. */
+  openIfPresent(path: string): DiskFile | null {
+    if (!this.#files.has(path) && !this.#disk.exists(path)) return null
+    try {
+      return this.open(path)
+    } catch (error) {
+      if (isMissing(error)) return null
+      throw error
+    }
+  }
+
+  /** Marks the file as written: it must be synced before the next checkpoint. */
+  written(path: string): void {
+    this.#unsynced.add(path)
+  }
+
+  /** Syncs every written file. A failure is final: the caller stops, nothing is retried. */
+  syncWritten(): void {
+    for (const path of this.#unsynced) this.open(path).sync()
+    this.#unsynced.clear()
+  }
+
+  /** Closes the file, if open, without a sync: it is going away or was replaced. */
+  forget(path: string): void {
+    this.#unsynced.delete(path)
+    this.#files.get(path)?.close()
+    this.#files.delete(path)
+  }
+
+  /** Closes every file under a directory, likewise. */
+  forgetDirectory(directory: string): void {
+    for (const path of [...this.#files.keys(), ...this.#unsynced]) {
+      if (path.startsWith(`${directory}/`)) this.forget(path)
+    }
+  }
+
+  close(): void {
+    for (const file of this.#files.values()) file.close()
+    this.#files.clear()
+  }
+
+  get openCount(): number {
+    return this.#files.size
+  }
+
+  /** Out of descriptors is pressure, not failure: give back half of ours and try once more. */
+  #openOrMakeRoom(path: string): DiskFile {
+    try {
+      return this.#disk.open(path, this.#mode)
+    } catch (error) {
+      if (!isOutOfFiles(error) || this.#files.size === 0) throw error
+      const keep = this.#files.size >> 1
+      while (this.#files.size > keep) this.#closeOldest()
+      return this.#disk.open(path, this.#mode)
+    }
+  }
+
+  #closeOldest(): void {
+    for (const [path, file] of this.#files) {
+      if (this.#unsynced.has(path)) {
+        file.sync()
+        this.#unsynced.delete(path)
+      }
+      this.#files.delete(path)
+      file.close()
+      return
+    }
+  }
+}
+
+function isOutOfFiles(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'EMFILE' || error.code === 'ENFILE')
+}

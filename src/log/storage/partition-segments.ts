@@ -1,0 +1,130 @@
+import { assert } from '../../base/assert.ts'
+import type { Offset } from '../api/record.ts'
+import type { PartitionState, SegmentState } from '../journal/checkpoint.ts'
+
+/** A batch as it changes what is known of its partition. */
+export interface PlacedBatch {
+  readonly baseOffset: Offset
+  /** Offset after the batch's last record. */
+  readonly nextOffset: Offset
+  readonly leaderEpoch: number
+  readonly maxTimestamp: number
+  readonly segmentBase: Offset
+  readonly filePosition: number
+  readonly bytes: number
+  /** Wall-clock time of the append. */
+  readonly appendedAt: number
+}
+
+/** New segments in the place of old ones, with the state of the new one. */
+export interface SegmentReplacement {
+  readonly oldBases: readonly Offset[]
+  readonly segment: SegmentState
+}
+
+/**
+ * What is known of one partition's files, kept up to date append by append: the sequencer's view of the promoted part of
+ * the journal, and recovery's while it replays. Pure bookkeeping, no files. Noting a batch twice changes nothing.
+ */
+export class PartitionSegments {
+  readonly topicId: string
+  readonly partition: number
+  #logStart: Offset
+  #end: Offset
+  #segments: SegmentState[]
+  #epochs: { readonly epoch: number; readonly start: Offset }[]
+
+  constructor(state: PartitionState) {
+    this.topicId = state.topicId
+    this.partition = state.partition
+    this.#logStart = state.logStart
+    this.#end = state.end
+    this.#segments = [...state.segments]
+    this.#epochs = [...state.epochs]
+  }
+
+  static empty(topicId: string, partition: number): PartitionSegments {
+    return new PartitionSegments({ topicId, partition, logStart: 0, end: 0, segments: [], epochs: [] })
+  }
+
+  get logStart(): Offset {
+    return this.#logStart
+  }
+
+  get end(): Offset {
+    return this.#end
+  }
+
+  /** By base offset; the last is the one appended to. */
+  get segments(): readonly SegmentState[] {
+    return this.#segments
+  }
+
+  get epochs(): PartitionState['epochs'] {
+    return this.#epochs
+  }
+
+  appended(batch: PlacedBatch): void {
+    if (batch.nextOffset <= this.#end) return
+    assert(batch.baseOffset >= this.#end, `batch at ${batch.baseOffset}, the log ends at ${this.#end}`)
+    const last = this.#segments.at(-1)
+    if (last === undefined || last.base !== batch.segmentBase) {
+      assert(batch.filePosition === 0, `a new segment ${batch.segmentBase} starts at ${batch.filePosition}`)
+      this.#segments.push({
+        base: batch.segmentBase,
+        bytes: batch.bytes,
+        firstAppendAt: batch.appendedAt,
+        lastAppendAt: batch.appendedAt,
+        maxTimestamp: batch.maxTimestamp,
+      })
+    } else {
+      assert(batch.filePosition === last.bytes, `batch at ${batch.filePosition}, the segment ends at ${last.bytes}`)
+      this.#segments[this.#segments.length - 1] = {
+        ...last,
+        bytes: last.bytes + batch.bytes,
+        lastAppendAt: Math.max(last.lastAppendAt, batch.appendedAt),
+        maxTimestamp: Math.max(last.maxTimestamp, batch.maxTimestamp),
+      }
+    }
+    this.#end = batch.nextOffset
+    const epoch = this.#epochs.at(-1)
+    if (epoch === undefined || epoch.epoch < batch.leaderEpoch) {
+      this.#epochs.push({ epoch: batch.leaderEpoch, start: batch.baseOffset })
+    }
+  }
+
+  /** Moves the log start and drops segments that lie wholly below it; returns their bases, to be unlinked later. */
+  logStartMoved(offset: Offset): readonly Offset[] {
+    if (offset <= this.#logStart) return []
+    this.#logStart = offset
+    this.#end = Math.max(this.#end, offset)
+    const dropped: Offset[] = []
+    while (this.#segments.length > 1 && (this.#segments[1]?.base ?? Infinity) <= offset) {
+      const first = this.#segments.shift()
+      if (first !== undefined) dropped.push(first.base)
+    }
+    while (this.#epochs.length > 1 && (this.#epochs[1]?.start ?? Infinity) <= offset) this.#epochs.shift()
+    return dropped
+  }
+
+  /** Returns false if the old segments are not there any more: the replacement was noted before. */
+  replaced(replacement: SegmentReplacement): boolean {
+    const bases = new Set(replacement.oldBases)
+    const first = this.#segments.findIndex((segment) => segment.base === replacement.oldBases[0])
+    const old = this.#segments.slice(first, first + bases.size)
+    if (first < 0 || !old.every((segment) => bases.has(segment.base))) return false
+    this.#segments.splice(first, bases.size, replacement.segment)
+    return true
+  }
+
+  state(): PartitionState {
+    return {
+      topicId: this.topicId,
+      partition: this.partition,
+      logStart: this.#logStart,
+      end: this.#end,
+      segments: [...this.#segments],
+      epochs: [...this.#epochs],
+    }
+  }
+}

@@ -1,0 +1,48 @@
+import { partitionName, type Offset, type TopicPartition } from '../api/record.ts'
+
+/**
+ * Names of what lies in a data directory. Kafka's own, so that Kafka's tools read a closed one:
+ *
+ * ```
+ * <directory>/<topic>-<partition>/00000000000000000042.log         batches back to back
+ *                                 00000000000000000042.index       offset → file position
+ *                                 00000000000000000042.timeindex   timestamp → offset
+ *                                 leader-epoch-checkpoint, partition.metadata
+ * <directory>/<topic>-<partition>.<uuid>-delete/                   a deleted topic's, waiting for both checkpoints
+ * <directory>/lost+found/                                          what nobody vouches for and nobody may delete
+ * ```
+ */
+export type SegmentSuffix = '.log' | '.index' | '.timeindex' | '.log.cleaned' | '.log.swap'
+
+export const lostAndFound = 'lost+found'
+export const leaderEpochFile = 'leader-epoch-checkpoint'
+export const partitionMetadataFile = 'partition.metadata'
+
+/** The base offset in 20 digits, and what the file holds. */
+export function segmentFile(base: Offset, suffix: SegmentSuffix): string {
+  return `${String(base).padStart(20, '0')}${suffix}`
+}
+
+/** The base offset of a segment's `.log`, or null for any other name. */
+export function logFileBase(name: string): Offset | null {
+  return /^\d{20}\.log$/.test(name) ? Number(name.slice(0, 20)) : null
+}
+
+export function partitionPath(directory: string, at: TopicPartition): string {
+  return `${directory}/${partitionName(at)}`
+}
+
+/** Where a deleted topic's partition waits: the name is free again for a new topic. */
+export function deletedPartitionPath(directory: string, at: TopicPartition, topicId: string): string {
+  const hex = Buffer.from(topicId, 'base64url').toString('hex')
+  // Kafka caps the name at 255 bytes by shortening the topic; the id alone makes it unique.
+  const suffix = `-${at.partition}.${hex}-delete`
+  return `${directory}/${at.topic.slice(0, 255 - suffix.length)}${suffix}`
+}
+
+/** The topic and partition that a directory's name stands for, or null if it is no partition's. */
+export function partitionOfName(name: string): TopicPartition | null {
+  const match = /^([a-zA-Z0-9._-]{1,249})-(\d{1,10})$/.exec(name)
+  if (match === null || match[1] === undefined || match[2] === undefined) return null
+  return { topic: match[1], partition: Number(match[2]) }
+}
