@@ -1,0 +1,286 @@
+import { assert } from '../../base/assert.ts'
+import { LogError } from '../api/errors.ts'
+import { noBytes, partitionName, type Offset, type TopicPartition } from '../api/record.ts'
+import type { TopicConfig, TopicInfo } from '../api/topic.ts'
+import type { PartitionState, PendingDeletion, SegmentState } from '../journal/checkpoint.ts'
+import { PartitionSegments, type PlacedBatch, type SegmentReplacement } from '../storage/partition-segments.ts'
+
+/**
+ * Which topics there are and where each partition stands, twice: *promoted* is what a durable group has made true and
+ * what everybody but `sequenced` readers sees; *pending* runs ahead of it and is what the next append builds on.
+ *
+ * - Only `promote...` methods move promoted state, and only from the sequencer's promotion of a group.
+ * - Pending offsets are never below promoted ones; when nothing is on its way both are equal.
+ * - A topic id is never used twice, a name may be.
+ */
+export class Catalog {
+  readonly #byName = new Map<string, Topic>()
+  readonly #byId = new Map<string, Topic>()
+  /** Deletions that a checkpoint has to carry until both of its copies know of them. */
+  readonly deletions: PendingDeletion[] = []
+
+  get topics(): Iterable<Topic> {
+    return this.#byName.values()
+  }
+
+  topic(name: string): Topic | undefined {
+    return this.#byName.get(name)
+  }
+
+  byId(id: string): Topic | undefined {
+    return this.#byId.get(id)
+  }
+
+  /** Throws UNKNOWN_TOPIC or UNKNOWN_PARTITION. */
+  partition(at: TopicPartition): Partition {
+    const topic = this.#byName.get(at.topic)
+    if (topic === undefined)
+      throw new LogError('UNKNOWN_TOPIC', `topic ${at.topic} does not exist; create it first`, { topic: at.topic })
+    const partition = topic.partitions[at.partition]
+    if (partition !== undefined) return partition
+    throw new LogError(
+      'UNKNOWN_PARTITION',
+      `topic ${at.topic} has partitions 0 to ${topic.partitions.length - 1}, not ${at.partition}`,
+      { ...at },
+    )
+  }
+
+  promoteCreated(info: TopicInfo): Topic {
+    assert(!this.#byName.has(info.name), `topic ${info.name} is created twice`)
+    const topic = new Topic(info)
+    this.#byName.set(info.name, topic)
+    this.#byId.set(info.id, topic)
+    return topic
+  }
+
+  promoteDeleted(id: string): Topic | undefined {
+    const topic = this.#byId.get(id)
+    if (topic === undefined) return undefined
+    this.#byId.delete(id)
+    this.#byName.delete(topic.name)
+    for (const partition of topic.partitions) this.deletions.push({ topicId: id, partition: partition.index })
+    return topic
+  }
+
+  /** All pending state falls back to what is promoted: the journal failed, and what was on its way does not exist. */
+  dropPending(): void {
+    for (const topic of this.#byName.values()) for (const partition of topic.partitions) partition.dropPending()
+  }
+}
+
+export class Topic {
+  readonly id: string
+  readonly name: string
+  readonly partitions: readonly Partition[]
+  #info: TopicInfo
+
+  constructor(info: TopicInfo) {
+    this.id = info.id
+    this.name = info.name
+    this.#info = info
+    this.partitions = Array.from({ length: info.partitions }, (_, index) => new Partition(this, index))
+  }
+
+  get info(): TopicInfo {
+    return this.#info
+  }
+
+  get config(): TopicConfig {
+    return this.#info.config
+  }
+
+  promoteConfig(config: TopicConfig): void {
+    this.#info = { ...this.#info, config }
+  }
+}
+
+/** A batch with its place. The sequencer makes it, the journal gives it its memory, the tail ring keeps it for readers. */
+export class TailBatch implements PlacedBatch {
+  readonly of: Partition
+  readonly baseOffset: Offset
+  readonly nextOffset: Offset
+  readonly leaderEpoch: number
+  readonly segmentBase: Offset
+  readonly filePosition: number
+  readonly bytes: number
+  readonly maxTimestamp: number
+  readonly appendedAt: number
+  /** The batch in the group's memory, and the group; set when the journal has taken the entry. */
+  memory: Uint8Array = noBytes
+  sequence = 0
+
+  constructor(of: Partition, place: PlacedBatch) {
+    this.of = of
+    this.baseOffset = place.baseOffset
+    this.nextOffset = place.nextOffset
+    this.leaderEpoch = place.leaderEpoch
+    this.segmentBase = place.segmentBase
+    this.filePosition = place.filePosition
+    this.bytes = place.bytes
+    this.maxTimestamp = place.maxTimestamp
+    this.appendedAt = place.appendedAt
+  }
+
+  promote(): void {
+    this.of.promoteBatch(this)
+  }
+
+  /** Nobody waits for a batch itself, only for the append or commit that carried it. */
+  settle(): void {}
+}
+
+export class Partition {
+  readonly topic: Topic
+  readonly index: number
+  readonly at: TopicPartition
+  readonly name: string
+  /** Pending; the promoted counterparts are `logStart` and `end`. */
+  pendingLogStart: Offset = 0
+  pendingEnd: Offset = 0
+  #activeBase: Offset = -1
+  #activeBytes = 0
+  #activeSince = 0
+  /** Below this offset everything is in the segment files; from here on it is in `tail` (ascending, from `tailHead`). */
+  tailStart: Offset = 0
+  tail: TailBatch[] = []
+  tailHead = 0
+  #promoted: PartitionSegments
+
+  constructor(topic: Topic, index: number) {
+    this.topic = topic
+    this.index = index
+    this.at = { topic: topic.name, partition: index }
+    this.name = partitionName(this.at)
+    this.#promoted = PartitionSegments.empty(topic.id, index)
+  }
+
+  /** First offset that can be read. */
+  get logStart(): Offset {
+    return this.#promoted.logStart
+  }
+
+  /** One past the last promoted record. */
+  get end(): Offset {
+    return this.#promoted.end
+  }
+
+  get segments(): readonly SegmentState[] {
+    return this.#promoted.segments
+  }
+
+  get epochs(): PartitionState['epochs'] {
+    return this.#promoted.epochs
+  }
+
+  /**
+   * The place of the next batch; pending state moves on as if it were there. A segment is closed when the batch would
+   * make it too large, when its first append is too old, or when an index could not hold the offset.
+   */
+  place(batch: BatchShape, context: PlaceContext): TailBatch {
+    const { config } = this.topic
+    const baseOffset = this.pendingEnd + context.gap
+    const lastOffset = baseOffset + batch.lastOffsetDelta
+    const rolls =
+      this.#activeBase < 0 ||
+      (this.#activeBytes > 0 &&
+        (this.#activeBytes + batch.bytes > config.segmentBytes ||
+          context.now - this.#activeSince > config.segmentMs ||
+          lastOffset - this.#activeBase > offsetDeltaMax))
+    if (rolls) {
+      this.#activeBase = baseOffset
+      this.#activeBytes = 0
+      this.#activeSince = context.now
+    }
+    const placed = new TailBatch(this, {
+      baseOffset,
+      nextOffset: lastOffset + 1,
+      leaderEpoch: context.leaderEpoch,
+      segmentBase: this.#activeBase,
+      filePosition: this.#activeBytes,
+      bytes: batch.bytes,
+      maxTimestamp: batch.maxTimestamp,
+      appendedAt: context.now,
+    })
+    this.#activeBytes += batch.bytes
+    this.pendingEnd = lastOffset + 1
+    return placed
+  }
+
+  promoteBatch(batch: PlacedBatch): void {
+    this.#promoted.appended(batch)
+  }
+
+  /** Moves the log start up; returns the bases of the segments that are no longer part of the log. */
+  promoteLogStart(offset: Offset): readonly Offset[] {
+    return this.#promoted.logStartMoved(offset)
+  }
+
+  promoteReplaced(replacement: SegmentReplacement): boolean {
+    return this.#promoted.replaced(replacement)
+  }
+
+  /** Where epoch `leaderEpoch` ended: the start of the next one here, or the end of the log. */
+  epochEnd(leaderEpoch: number): Offset {
+    return this.epochs.find((entry) => entry.epoch > leaderEpoch)?.start ?? this.end
+  }
+
+  /** Index in the tail of the batch that holds `offset` or else the first after it; the tail's length without one. */
+  tailIndex(offset: Offset): number {
+    let low = this.tailHead
+    let high = this.tail.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.tail[middle] as TailBatch).nextOffset > offset) high = middle
+      else low = middle + 1
+    }
+    return low
+  }
+
+  dropPending(): void {
+    this.tail.length = this.tailIndex(this.end)
+    this.#resume()
+  }
+
+  /** What recovery found: nothing is pending, nothing is in memory. */
+  restore(state: PartitionState): void {
+    this.#promoted = new PartitionSegments(state)
+    this.tailStart = this.end
+    this.#resume()
+  }
+
+  #resume(): void {
+    const last = this.segments.at(-1)
+    this.pendingEnd = this.end
+    this.pendingLogStart = this.logStart
+    this.#activeBase = last?.base ?? -1
+    this.#activeBytes = last?.bytes ?? 0
+    this.#activeSince = last?.firstAppendAt ?? 0
+  }
+
+  state(): PartitionState {
+    return this.#promoted.state()
+  }
+
+  /** Whether there is anything to say about it: untouched partitions have no directory and stand in no checkpoint. */
+  get touched(): boolean {
+    return this.end > 0 || this.segments.length > 0
+  }
+}
+
+/** What placing needs to know of a batch. */
+export interface BatchShape {
+  readonly bytes: number
+  readonly lastOffsetDelta: number
+  readonly maxTimestamp: number
+}
+
+export interface PlaceContext {
+  /** Wall-clock time of the append. */
+  readonly now: number
+  readonly leaderEpoch: number
+  /** Offsets left out before the batch: 0, but for the tests that prove that nobody minds. */
+  readonly gap: number
+}
+
+/** Kafka's indexes hold offsets as 32-bit distances from the segment's base. */
+const offsetDeltaMax = 2 ** 31 - 1

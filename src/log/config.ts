@@ -1,0 +1,229 @@
+import { LogError } from './api/errors.ts'
+
+/** What `openLog` takes; all but `dataDir` have defaults. */
+export interface LogOptions extends Partial<LogNumbers> {
+  /** The directory of the log. Made if it does not exist. Kafka: `log.dirs`. */
+  readonly dataDir: string
+  /**
+   * `commit` (default): synced before it is acknowledged, survives power loss. `os`: survives a crash of the process; a
+   * power loss may take back what was acknowledged since the last checkpoint. Kafka: `flush.messages` 1, or none.
+   */
+  readonly sync?: SyncMode
+  /** Whether the journal writer and the applier have threads of their own. Default true. */
+  readonly threads?: boolean
+}
+
+export type SyncMode = 'commit' | 'os'
+
+/** {@link LogOptions}, checked and complete. */
+export interface LogConfig extends LogNumbers {
+  readonly dataDir: string
+  readonly sync: SyncMode
+  readonly threads: boolean
+}
+
+/** The options that are numbers; {@link logNumbers} has default, unit, bounds and meaning of each. */
+export interface LogNumbers {
+  readonly segmentBytes: number
+  readonly segmentMs: number
+  readonly maxMessageBytes: number
+  readonly commitBytesMax: number
+  readonly journalFileBytesMin: number
+  readonly journalFileBytesMax: number
+  readonly checkpointIntervalMs: number
+  readonly checkpointBytes: number
+  readonly checkpointEveryCommits: number
+  readonly unappliedBytesMax: number
+  readonly recentBytesMax: number
+  readonly retentionCheckIntervalMs: number
+  readonly compactionIntervalMs: number
+  readonly rewindRetentionMs: number
+  readonly rewindRetentionBytes: number
+  readonly pipelineDepth: number
+  readonly commitMinIntervalMs: number
+}
+
+export interface NumberOption {
+  readonly default: number
+  readonly unit: 'bytes' | 'ms' | 'commits' | 'count'
+  readonly min: number
+  readonly max: number
+  /** Kafka's name for it, or null where it has none. */
+  readonly kafka: string | null
+  readonly description: string
+}
+
+const kib = 1024
+const mib = 1024 * kib
+const gib = 1024 * mib
+const day = 24 * 3_600_000
+const never = 2 ** 53 - 1
+
+/** Every number of the configuration. `docs/reference/config.md` lists them. */
+export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } = {
+  segmentBytes: {
+    default: gib,
+    unit: 'bytes',
+    min: kib,
+    max: 2 ** 31 - 1,
+    kafka: 'log.segment.bytes',
+    description: 'Size at which a topic that does not say otherwise starts a new segment.',
+  },
+  segmentMs: {
+    default: 7 * day,
+    unit: 'ms',
+    min: 1,
+    max: never,
+    kafka: 'log.roll.ms',
+    description: 'Age of its first append at which a segment is closed, for topics that do not say otherwise.',
+  },
+  maxMessageBytes: {
+    default: 1_048_588,
+    unit: 'bytes',
+    min: kib,
+    max: 32 * mib,
+    kafka: 'message.max.bytes',
+    description: 'Largest batch of topics that do not say otherwise.',
+  },
+  commitBytesMax: {
+    default: 64 * mib,
+    unit: 'bytes',
+    min: 64 * kib,
+    max: 64 * mib,
+    kafka: null,
+    description: 'Largest commit of a worker over all partitions; beyond it COMMIT_TOO_LARGE.',
+  },
+  journalFileBytesMin: {
+    default: mib,
+    unit: 'bytes',
+    min: 16 * kib,
+    max: gib,
+    kafka: null,
+    description: 'Size of the first journal file; prepared ones double from there.',
+  },
+  journalFileBytesMax: {
+    default: 64 * mib,
+    unit: 'bytes',
+    min: 16 * kib,
+    max: gib,
+    kafka: null,
+    description: 'Size at which journal files stop doubling.',
+  },
+  checkpointIntervalMs: {
+    default: 30_000,
+    unit: 'ms',
+    min: 1,
+    max: never,
+    kafka: null,
+    description: 'Time after which a checkpoint is due if anything was appended.',
+  },
+  checkpointBytes: {
+    default: 256 * mib,
+    unit: 'bytes',
+    min: kib,
+    max: never,
+    kafka: null,
+    description: 'Bytes of journal after which a checkpoint is due.',
+  },
+  checkpointEveryCommits: {
+    default: 0,
+    unit: 'commits',
+    min: 0,
+    max: never,
+    kafka: null,
+    description: 'Groups of the journal after which a checkpoint is due; 0: only by time and bytes. For tests.',
+  },
+  unappliedBytesMax: {
+    default: 32 * mib,
+    unit: 'bytes',
+    min: 64 * kib,
+    max: 4 * gib,
+    kafka: null,
+    description: 'Appended bytes that are not yet in segment files; above it appends wait.',
+  },
+  recentBytesMax: {
+    default: 32 * mib,
+    unit: 'bytes',
+    min: 0,
+    max: 4 * gib,
+    kafka: null,
+    description: 'Applied bytes kept in memory for readers at the tail.',
+  },
+  retentionCheckIntervalMs: {
+    default: 300_000,
+    unit: 'ms',
+    min: 1,
+    max: never,
+    kafka: 'log.retention.check.interval.ms',
+    description: 'How often retention is looked at.',
+  },
+  compactionIntervalMs: {
+    default: 15_000,
+    unit: 'ms',
+    min: 1,
+    max: never,
+    kafka: 'log.cleaner.backoff.ms',
+    description: 'How often compaction looks for a partition that is dirty enough.',
+  },
+  rewindRetentionMs: {
+    default: day,
+    unit: 'ms',
+    min: 0,
+    max: never,
+    kafka: null,
+    description: 'How long an application can be rewound to a commit.',
+  },
+  rewindRetentionBytes: {
+    default: 10 * gib,
+    unit: 'bytes',
+    min: 0,
+    max: never,
+    kafka: null,
+    description: 'Bytes of recorded commits beyond which an application can no longer be rewound.',
+  },
+  pipelineDepth: {
+    default: 2,
+    unit: 'count',
+    min: 1,
+    max: 16,
+    kafka: null,
+    description: 'Commits of one committer that may be begun and not yet sequenced.',
+  },
+  commitMinIntervalMs: {
+    default: 2,
+    unit: 'ms',
+    min: 0,
+    max: never,
+    kafka: null,
+    description: 'Hint to workers: commits more frequent than this do not pay.',
+  },
+}
+
+/** Checks every option once. Throws INVALID_CONFIG naming option, value and bounds. */
+export function logConfig(options: LogOptions): LogConfig {
+  const { dataDir, sync = 'commit', threads = true } = options
+  if (typeof dataDir !== 'string' || dataDir === '') throw refused('dataDir', dataDir, 'name the directory of the log')
+  if (sync !== 'commit' && sync !== 'os') throw refused('sync', sync, "use 'commit' or 'os'")
+  if (typeof threads !== 'boolean') throw refused('threads', threads, 'use true or false')
+  const numbers: { [name: string]: number } = {}
+  for (const [name, option] of Object.entries(logNumbers)) {
+    const given = options[name as keyof LogNumbers]
+    const value = given === undefined ? option.default : given
+    if (!Number.isSafeInteger(value) || value < option.min || value > option.max)
+      throw refused(name, value, `use an integer from ${option.min} to ${option.max} (${option.unit})`)
+    numbers[name] = value
+  }
+  const known = new Set<string>(['dataDir', 'sync', 'threads', ...Object.keys(logNumbers)])
+  for (const name of Object.keys(options)) {
+    if (!known.has(name)) throw refused(name, undefined, `no such option; there are ${[...known].join(', ')}`)
+  }
+  // Every name of the table was given its value just above.
+  const config = { dataDir, sync, threads, ...numbers } as unknown as LogConfig
+  if (config.journalFileBytesMax < config.journalFileBytesMin)
+    throw refused('journalFileBytesMax', config.journalFileBytesMax, 'use at least journalFileBytesMin')
+  return config
+}
+
+function refused(name: string, value: unknown, remedy: string): LogError {
+  return new LogError('INVALID_CONFIG', `${name} is ${JSON.stringify(value)}: ${remedy}`, { name, value })
+}
