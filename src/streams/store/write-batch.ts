@@ -1,0 +1,154 @@
+import { copyBytes } from '../../base/bytes.ts'
+import type { StoreOperations } from './ordered-store.ts'
+
+/*
+ * Building and reading the packed operations of a store batch.
+ *
+ * - They are packed in the order in which they are given, in shared memory, so that a flush thread reads them without a
+ *   copy and whoever gave them may still read.
+ * - Engines apply them sorted. Sorting is theirs (`sortedOperations`): in the flush thread it costs the worker nothing.
+ * - Of several operations on one key the last one wins.
+ *
+ *   | u16 space | u32 key length | i32 value length, -1: delete | key | value |   all big-endian, no padding
+ */
+
+const headerBytes = 10
+const firstCapacity = 16 * 1024
+
+/** Packs operations. One builder makes many batches, one after another. */
+export class WriteBatch {
+  #bytes: Uint8Array = new Uint8Array(0)
+  #view: DataView = new DataView(this.#bytes.buffer)
+  #length = 0
+  #count = 0
+
+  get count(): number {
+    return this.#count
+  }
+
+  /** Bytes packed so far. */
+  get byteLength(): number {
+    return this.#length
+  }
+
+  put(space: number, key: Uint8Array, value: Uint8Array): void {
+    const at = this.#header(space, key, value.length, value.length)
+    copyBytes(value, 0, value.length, this.#bytes, at)
+  }
+
+  delete(space: number, key: Uint8Array): void {
+    this.#header(space, key, -1, 0)
+  }
+
+  /** What was packed, the builder's no longer: it starts again empty. */
+  take(): StoreOperations {
+    const operations = { bytes: this.#bytes.subarray(0, this.#length), count: this.#count }
+    this.#bytes = new Uint8Array(0)
+    this.#view = new DataView(this.#bytes.buffer)
+    this.#length = 0
+    this.#count = 0
+    return operations
+  }
+
+  #header(space: number, key: Uint8Array, valueLength: number, valueBytes: number): number {
+    const at = this.#length
+    const keyAt = at + headerBytes
+    const end = keyAt + key.length + valueBytes
+    if (end > this.#bytes.length) this.#grow(end)
+    this.#view.setUint16(at, space)
+    this.#view.setUint32(at + 2, key.length)
+    this.#view.setInt32(at + 6, valueLength)
+    copyBytes(key, 0, key.length, this.#bytes, keyAt)
+    this.#length = end
+    this.#count++
+    return keyAt + key.length
+  }
+
+  #grow(atLeast: number): void {
+    const bigger = new Uint8Array(new SharedArrayBuffer(Math.max(firstCapacity, atLeast, this.#bytes.length * 2)))
+    bigger.set(this.#bytes.subarray(0, this.#length))
+    this.#bytes = bigger
+    this.#view = new DataView(bigger.buffer)
+  }
+}
+
+/** Batches without operations: one that only clears, or only moves the position. */
+export const noOperations: StoreOperations = { bytes: new Uint8Array(0), count: 0 }
+
+/** Walks packed operations in sorted order. The fields tell of the current one; nothing is allocated per step. */
+export class OperationCursor {
+  readonly bytes: Uint8Array
+  space = 0
+  keyStart = 0
+  keyEnd = 0
+  /** Where the value ends; `keyEnd` is where it starts. -1: a delete. */
+  valueEnd = 0
+  readonly #view: DataView
+  readonly #order: Uint32Array
+  #next = 0
+
+  constructor(operations: StoreOperations) {
+    this.bytes = operations.bytes
+    this.#view = viewOf(operations.bytes)
+    this.#order = sortedOperations(operations)
+  }
+
+  next(): boolean {
+    const at = this.#order[this.#next]
+    if (at === undefined) return false
+    this.#next++
+    this.space = this.#view.getUint16(at)
+    this.keyStart = at + headerBytes
+    this.keyEnd = this.keyStart + this.#view.getUint32(at + 2)
+    const valueLength = this.#view.getInt32(at + 6)
+    this.valueEnd = valueLength < 0 ? -1 : this.keyEnd + valueLength
+    return true
+  }
+
+  /** The key, sharing memory. */
+  key(): Uint8Array {
+    return this.bytes.subarray(this.keyStart, this.keyEnd)
+  }
+
+  /** The value, sharing memory; null for a delete. */
+  value(): Uint8Array | null {
+    return this.valueEnd < 0 ? null : this.bytes.subarray(this.keyEnd, this.valueEnd)
+  }
+}
+
+/** Where the operations start, by space and key; equal keys stay in the order given. Bytes that do not add up throw. */
+export function sortedOperations(operations: StoreOperations): Uint32Array {
+  const { bytes, count } = operations
+  const view = viewOf(bytes)
+  const starts = new Uint32Array(count)
+  let at = 0
+  let sorted = true
+  for (let index = 0; index < count; index++) {
+    starts[index] = at
+    if (sorted && index > 0 && compareOperations(bytes, view, starts[index - 1] as number, at) > 0) sorted = false
+    at += headerBytes + view.getUint32(at + 2) + Math.max(0, view.getInt32(at + 6))
+  }
+  if (at !== bytes.length) throw new RangeError(`${count} operations take ${at} bytes, not ${bytes.length}`)
+  if (sorted) return starts
+  // A start is unique and grows with the order given, so it breaks ties: typed arrays sort in any order they like.
+  return starts.sort((left, right) => compareOperations(bytes, view, left, right) || left - right)
+}
+
+function compareOperations(bytes: Uint8Array, view: DataView, left: number, right: number): number {
+  const spaces = view.getUint16(left) - view.getUint16(right)
+  if (spaces !== 0) return spaces
+  const leftLength = view.getUint32(left + 2)
+  const rightLength = view.getUint32(right + 2)
+  const length = Math.min(leftLength, rightLength)
+  const leftKey = left + headerBytes
+  const rightKey = right + headerBytes
+  for (let index = 0; index < length; index++) {
+    const difference = (bytes[leftKey + index] as number) - (bytes[rightKey + index] as number)
+    if (difference !== 0) return difference
+  }
+  return leftLength - rightLength
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
