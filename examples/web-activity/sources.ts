@@ -1,0 +1,123 @@
+/** Where lines come from: made up, made up at the pace of the clock, or read from an access log. */
+import { createHash } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
+import { parseAccessLine } from './access-log.ts'
+import { dayMs, shopDay, traffic } from './traffic.ts'
+
+/** A line on its way into the log. */
+export interface SourceLine {
+  /** Its place in the source; grows from line to line. Line numbers of an access log start at 1. */
+  readonly position: number
+  /** Decides the partition. */
+  readonly key: string
+  readonly line: string
+  /** When it arrived. */
+  readonly timestamp: number
+}
+
+export interface LineSource {
+  /** `combined`: lines of an access log; `json`: events of the shop. */
+  readonly format: 'combined' | 'json'
+  /** Says whether a data directory holds this source: equal only for what may be continued. */
+  readonly identity: string
+  /** What the user would call it. */
+  readonly description: string
+  /** From the beginning, in pieces, so that loading costs no await per line. To be read once. */
+  lines(): AsyncIterable<readonly SourceLine[]>
+}
+
+/** Lines per piece. */
+const pieceLength = 2000
+
+export function generatedDay(options: { readonly seed: number; readonly events: number }): LineSource {
+  const { seed, events } = options
+  return {
+    format: 'json',
+    identity: `day seed=${seed} events=${events}`,
+    description: `a day of ${events} lines from seed ${seed}`,
+    async *lines() {
+      let piece: SourceLine[] = []
+      for (const { position, visitor, line, arrivedAt } of traffic({ seed, events, dayStart: shopDay })) {
+        piece.push({ position, key: visitor, line, timestamp: arrivedAt })
+        if (piece.length < pieceLength) continue
+        yield piece
+        piece = []
+      }
+      if (piece.length > 0) yield piece
+    },
+  }
+}
+
+/**
+ * Today's traffic from now on, each line when it is due, until the signal. What would have arrived before is left out:
+ * nobody was there to see it.
+ */
+export function liveTraffic(options: {
+  readonly seed: number
+  readonly events: number
+  readonly now: () => number
+  readonly stop: AbortSignal
+}): LineSource {
+  const { seed, events, now, stop } = options
+  return {
+    format: 'json',
+    identity: `live seed=${seed} events=${events}`,
+    description: `live traffic of ${events} lines a day from seed ${seed}`,
+    async *lines() {
+      const from = now()
+      let due: SourceLine[] = []
+      for (let day = Math.floor(from / dayMs); ; day++) {
+        for (const { position, visitor, line, arrivedAt } of traffic({
+          seed: seed + day,
+          events,
+          dayStart: day * dayMs,
+        })) {
+          if (arrivedAt < from) continue
+          if (arrivedAt > now() && due.length > 0) {
+            yield due
+            due = []
+          }
+          while (arrivedAt > now() && !stop.aborted) await pause(arrivedAt - now(), stop)
+          if (stop.aborted) return void (yield due)
+          due.push({ position: day * positionsPerDay + position, key: visitor, line, timestamp: arrivedAt })
+        }
+      }
+    },
+  }
+}
+
+/** More than a day can have lines, so that positions grow from day to day. */
+const positionsPerDay = 2 ** 24
+
+async function pause(delayMs: number, stop: AbortSignal): Promise<void> {
+  await setTimeout(delayMs, undefined, { signal: stop }).catch((error: unknown) => {
+    if (!stop.aborted) throw error
+  })
+}
+
+/**
+ * An access log, already opened. A log may have grown since it was loaded, so what makes it the same is its first line.
+ */
+export async function accessLog(path: string, pieces: AsyncIterable<readonly string[]>): Promise<LineSource> {
+  const iterator = pieces[Symbol.asyncIterator]()
+  let first = await iterator.next()
+  while (!first.done && first.value.length === 0) first = await iterator.next()
+  const firstLine = first.done ? '' : (first.value[0] ?? '')
+  return {
+    format: 'combined',
+    identity: `access log ${createHash('sha256').update(firstLine).digest('hex').slice(0, 16)}`,
+    description: path === '-' ? 'the access log on standard input' : `the access log ${path}`,
+    async *lines() {
+      // A malformed line has no time of its own: it arrived with its neighbours.
+      let timestamp = 0
+      let position = 0
+      for (let piece = first; !piece.done; piece = await iterator.next()) {
+        yield piece.value.map((line) => {
+          timestamp = Math.max(timestamp, parseAccessLine(line)?.at ?? 0)
+          position++
+          return { position, key: line.split(' ', 1)[0] ?? '', line, timestamp }
+        })
+      }
+    },
+  }
+}

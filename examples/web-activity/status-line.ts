@@ -1,0 +1,95 @@
+/**
+ * One line that says how far the job is: rewritten in place on a terminal, a plain line now and then elsewhere. It goes
+ * to standard error, so that the answers can be piped.
+ */
+import { formatNumber } from './tables.ts'
+
+export interface Status {
+  readonly phase: string
+  /** Records taken so far, of all there are in this run. */
+  readonly records: number
+  /** Records that are there and not yet processed. */
+  readonly lag: number
+  /** The time up to which the events have been seen; null before the first. */
+  readonly streamTime: number | null
+  readonly commits: number
+}
+
+interface Terminal {
+  readonly isTTY?: boolean
+  readonly columns?: number
+  write(text: string): unknown
+}
+
+/** How often it is written: often enough to watch on a terminal, rarely enough to read in a file. */
+const terminalIntervalMs = 100
+const plainIntervalMs = 1000
+/** Records per second are counted over the last second or so. */
+const rateWindowMs = 1000
+
+export class StatusLine {
+  readonly #terminal: Terminal
+  readonly #now: () => number
+  readonly #samples: { readonly at: number; readonly records: number }[] = []
+  #writtenAt = -Infinity
+  #shown = false
+
+  constructor(terminal: Terminal, now: () => number) {
+    this.#terminal = terminal
+    this.#now = now
+  }
+
+  /** Shows the status if it is time to. */
+  update(status: Status): void {
+    const now = this.#now()
+    const last = this.#samples.at(-1)
+    // A new phase counts other records.
+    if (last && status.records < last.records) this.#samples.length = 0
+    this.#samples.push({ at: now, records: status.records })
+    while (this.#samples.length > 2 && now - (this.#samples[1]?.at ?? now) > rateWindowMs) this.#samples.shift()
+    if (now - this.#writtenAt < (this.#terminal.isTTY ? terminalIntervalMs : plainIntervalMs)) return
+    this.#writtenAt = now
+    this.#write(formatStatus(status, this.#rate()))
+  }
+
+  /** Ends the line and leaves a sentence in its place. */
+  finish(sentence: string): void {
+    if (this.#shown) this.#terminal.write('\r\x1b[K')
+    this.#shown = false
+    this.#terminal.write(`${sentence}\n`)
+    this.#samples.length = 0
+    this.#writtenAt = -Infinity
+  }
+
+  /** Takes the line away, for what must not be mixed with it. */
+  clear(): void {
+    if (this.#shown) this.#terminal.write('\r\x1b[K')
+    this.#shown = false
+  }
+
+  #rate(): number {
+    const first = this.#samples[0]
+    const last = this.#samples.at(-1)
+    if (!first || !last || last.at <= first.at) return 0
+    return Math.round(((last.records - first.records) * 1000) / (last.at - first.at))
+  }
+
+  #write(text: string): void {
+    if (!this.#terminal.isTTY) {
+      this.#terminal.write(`${text}\n`)
+      return
+    }
+    // Cut to the width: a line that wraps cannot be rewritten.
+    this.#terminal.write(`\r\x1b[K${text.slice(0, (this.#terminal.columns ?? 80) - 1)}`)
+    this.#shown = true
+  }
+}
+
+export function formatStatus(status: Status, recordsPerSecond: number): string {
+  const time =
+    status.streamTime === null ? '–' : new Date(status.streamTime).toISOString().slice(0, 19).replace('T', ' ')
+  return (
+    `${status.phase}  ${formatNumber(status.records)} records  ${formatNumber(recordsPerSecond)}/s  ` +
+    `lag ${formatNumber(status.lag)}  stream time ${time}  ${formatNumber(status.commits)} commits`
+  )
+}

@@ -1,0 +1,61 @@
+import { describe, expect, test } from 'vitest'
+import { isBot, readShopLine } from '../../examples/web-activity/clean.ts'
+import { dayMs, shopDay, traffic } from '../../examples/web-activity/traffic.ts'
+
+const day = (seed: number, events: number) => [...traffic({ seed, events, dayStart: shopDay })]
+
+describe('a made-up day', () => {
+  test('is the same for the same seed and another for another', () => {
+    expect(day(3, 500)).toEqual(day(3, 500))
+    expect(day(3, 500)).not.toEqual(day(4, 500))
+  })
+
+  test('has as many lines as asked for, in the order of arrival, within the day', () => {
+    for (const events of [1, 7, 5000]) {
+      const lines = day(1, events)
+      expect(lines.map(({ position }) => position)).toEqual(Array.from({ length: events }, (_, index) => index))
+      const arrivals = lines.map(({ arrivedAt }) => arrivedAt)
+      expect(arrivals).toEqual(arrivals.toSorted((a, b) => a - b))
+      expect(Math.min(...arrivals)).toBeGreaterThanOrEqual(shopDay)
+      expect(Math.max(...arrivals)).toBeLessThan(shopDay + dayMs)
+    }
+  })
+
+  test('is late by at most 90 s in 3 % of its lines, repeats 1 %, has 8 % bots and some malformed lines', () => {
+    const lines = day(2, 40_000)
+    const firstArrival = new Map<string, number>()
+    let [late, repeated, bots, malformed] = [0, 0, 0, 0]
+    for (const { line, arrivedAt } of lines) {
+      const { event } = readShopLine(line)
+      if (!event) malformed++
+      else if (firstArrival.has(event.id)) {
+        repeated++
+        expect(arrivedAt - (firstArrival.get(event.id) ?? 0)).toBeLessThan(10 * 60_000)
+      } else {
+        firstArrival.set(event.id, arrivedAt)
+        expect(event.at).toBeGreaterThanOrEqual(shopDay)
+        expect(arrivedAt - event.at).toBeLessThanOrEqual(90_000)
+        expect(arrivedAt - event.at).toBeGreaterThanOrEqual(0)
+        if (event.at < arrivedAt) late++
+        if (isBot(event)) bots++
+      }
+    }
+    expect(late / lines.length).toBeCloseTo(0.03, 2)
+    expect(repeated / lines.length).toBeCloseTo(0.01, 2)
+    expect(bots / lines.length).toBeCloseTo(0.08, 2)
+    expect(malformed).toBeGreaterThan(80)
+    expect(malformed).toBeLessThan(320)
+  })
+
+  test('keeps a visitor in one region and on one kind of agent', () => {
+    const seen = new Map<string, string>()
+    for (const { line } of day(5, 20_000)) {
+      const { event } = readShopLine(line)
+      if (!event) continue
+      const place = `${event.region} ${event.agent}`
+      expect(seen.get(event.visitor) ?? place).toBe(place)
+      seen.set(event.visitor, place)
+    }
+    expect(new Set([...seen.values()].map((place) => place.split(' ')[0])).size).toBe(6)
+  })
+})
