@@ -1,6 +1,5 @@
 /** Where lines come from: made up, made up at the pace of the clock, or read from an access log. */
 import { createHash } from 'node:crypto'
-import { setTimeout } from 'node:timers/promises'
 import { parseAccessLine } from './access-log.ts'
 import { dayMs, shopDay, traffic } from './traffic.ts'
 
@@ -56,9 +55,11 @@ export function liveTraffic(options: {
   readonly seed: number
   readonly events: number
   readonly now: () => number
+  /** Resolves after the delay, or as soon as the signal stops it. */
+  readonly wait: (delayMs: number, stop: AbortSignal) => Promise<void>
   readonly stop: AbortSignal
 }): LineSource {
-  const { seed, events, now, stop } = options
+  const { seed, events, now, wait, stop } = options
   return {
     format: 'json',
     identity: `live seed=${seed} events=${events}`,
@@ -77,7 +78,7 @@ export function liveTraffic(options: {
             yield due
             due = []
           }
-          while (arrivedAt > now() && !stop.aborted) await pause(arrivedAt - now(), stop)
+          while (arrivedAt > now() && !stop.aborted) await wait(arrivedAt - now(), stop)
           if (stop.aborted) return void (yield due)
           due.push({ position: day * positionsPerDay + position, key: visitor, line, timestamp: arrivedAt })
         }
@@ -88,12 +89,6 @@ export function liveTraffic(options: {
 
 /** More than a day can have lines, so that positions grow from day to day. */
 const positionsPerDay = 2 ** 24
-
-async function pause(delayMs: number, stop: AbortSignal): Promise<void> {
-  await setTimeout(delayMs, undefined, { signal: stop }).catch((error: unknown) => {
-    if (!stop.aborted) throw error
-  })
-}
 
 /**
  * An access log, already opened. A log may have grown since it was loaded, so what makes it the same is its first line.

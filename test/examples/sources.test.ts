@@ -1,0 +1,79 @@
+import { describe, expect, test } from 'vitest'
+import { accessLog, generatedDay, liveTraffic, type SourceLine } from '../../examples/web-activity/sources.ts'
+import { isTick, ticks } from '../../examples/web-activity/ticks.ts'
+
+async function* pieces(...texts: readonly (readonly string[])[]): AsyncGenerator<readonly string[]> {
+  yield* texts
+}
+
+async function linesOf(source: { lines(): AsyncIterable<readonly SourceLine[]> }): Promise<readonly SourceLine[]> {
+  const lines: SourceLine[] = []
+  for await (const piece of source.lines()) lines.push(...piece)
+  return lines
+}
+
+const at = (time: string) => `h - - [17/May/2015:${time} +0000] "GET / HTTP/1.1" 200 1 "-" "x"`
+
+describe('an access log as a source', () => {
+  test('numbers its lines from 1 and lets none arrive before the one above it', async () => {
+    const source = await accessLog('a', pieces([at('10:00:05'), 'broken line'], [], [at('10:00:01'), at('10:00:09')]))
+    const first = Date.UTC(2015, 4, 17, 10, 0, 5)
+    expect(await linesOf(source)).toEqual([
+      { position: 1, key: 'h', line: at('10:00:05'), timestamp: first },
+      { position: 2, key: 'broken', line: 'broken line', timestamp: first },
+      { position: 3, key: 'h', line: at('10:00:01'), timestamp: first },
+      { position: 4, key: 'h', line: at('10:00:09'), timestamp: first + 4000 },
+    ])
+  })
+
+  test('is the same source after it has grown, and another with another first line', async () => {
+    const identity = async (...texts: readonly string[]) => (await accessLog('a', pieces([], texts))).identity
+    expect(await identity('a', 'b')).toBe(await identity('a'))
+    expect(await identity('b')).not.toBe(await identity('a'))
+    expect((await linesOf(await accessLog('a', pieces()))).length).toBe(0)
+  })
+})
+
+test('a made-up day is another source for another seed or number of lines', () => {
+  const identities = [
+    generatedDay({ seed: 1, events: 5 }),
+    generatedDay({ seed: 2, events: 5 }),
+    generatedDay({ seed: 1, events: 6 }),
+  ]
+  expect(new Set(identities.map(({ identity }) => identity)).size).toBe(3)
+})
+
+describe('live traffic', () => {
+  const noon = Date.UTC(2025, 5, 1, 12)
+
+  test('gives each line when it is due, none from before it was asked, and ends with the signal', async () => {
+    const stop = new AbortController()
+    const delays: number[] = []
+    let now = noon
+    const wait = (delayMs: number): Promise<void> => {
+      delays.push(delayMs)
+      now += delayMs
+      if (now >= noon + 60_000) stop.abort()
+      return Promise.resolve()
+    }
+    const source = liveTraffic({ seed: 1, events: 50_000, now: () => now, wait, stop: stop.signal })
+    const lines: SourceLine[] = []
+    for await (const piece of source.lines()) {
+      for (const line of piece) {
+        expect(line.timestamp).toBeLessThanOrEqual(now)
+        expect(line.timestamp).toBeGreaterThanOrEqual(noon)
+      }
+      lines.push(...piece)
+    }
+    expect(lines.length).toBeGreaterThan(20)
+    expect(lines.length).toBeLessThan(120)
+    expect(Math.min(...delays)).toBeGreaterThan(0)
+  })
+})
+
+test('ticks are named by what no line can hold', () => {
+  const events = ticks(5)
+  expect(new Set(events.map(({ visitor }) => visitor)).size).toBe(events.length)
+  expect(events.every(({ visitor, path, region }) => isTick(visitor) && isTick(path) && isTick(region))).toBe(true)
+  expect(isTick('/tick')).toBe(false)
+})
