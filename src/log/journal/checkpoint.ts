@@ -1,3 +1,6 @@
+import { Packr } from 'msgpackr'
+import { crc32c } from '../../base/crc32c.ts'
+import { LogError } from '../api/errors.ts'
 import type { RecordedSection } from '../api/commit-section.ts'
 import type { Offset, TopicPartition } from '../api/record.ts'
 import type { TopicInfo } from '../api/topic.ts'
@@ -58,4 +61,60 @@ export interface PendingDeletion {
   readonly partition: number
   /** Segments to unlink; absent: the whole directory of a deleted topic. */
   readonly bases?: readonly Offset[]
+}
+
+/*
+ * Layout of a checkpoint file, big-endian:
+ *
+ *   +0   8   "MRCHECKP"
+ *   +8   u32 crc32c of all that follows
+ *   +12  u32 format version, 1
+ *   +16  u32 length of the body
+ *   +20  i64 counter: how many checkpoints were written before it; the higher of two copies is the newer
+ *   +28      the body: CheckpointState in msgpack
+ *
+ * Nothing follows the body.
+ */
+const checkpointMagic = Buffer.from('MRCHECKP')
+const checkpointVersion = 1
+const checkpointHeaderBytes = 28
+
+// No shared structures: each file stands for itself.
+const packr = new Packr({ useRecords: false })
+
+export interface NumberedCheckpoint {
+  readonly counter: number
+  readonly state: CheckpointState
+}
+
+export function encodeCheckpoint(checkpoint: NumberedCheckpoint): Uint8Array {
+  const body = packr.pack(checkpoint.state)
+  const bytes = Buffer.alloc(checkpointHeaderBytes + body.length)
+  bytes.set(checkpointMagic)
+  bytes.writeUInt32BE(checkpointVersion, 12)
+  bytes.writeUInt32BE(body.length, 16)
+  bytes.writeBigInt64BE(BigInt(checkpoint.counter), 20)
+  bytes.set(body, checkpointHeaderBytes)
+  bytes.writeUInt32BE(crc32c(bytes, 12), 8)
+  return bytes
+}
+
+/** The checkpoint in the bytes of a file; null if they are not one. A newer version's is NEWER_FORMAT. */
+export function decodeCheckpoint(bytes: Buffer, path: string): NumberedCheckpoint | null {
+  if (bytes.length < checkpointHeaderBytes || !bytes.subarray(0, 8).equals(checkpointMagic)) return null
+  if (bytes.length !== checkpointHeaderBytes + bytes.readUInt32BE(16)) return null
+  if (bytes.readUInt32BE(8) !== crc32c(bytes, 12)) return null
+  const version = bytes.readUInt32BE(12)
+  if (version > checkpointVersion) {
+    throw new LogError(
+      'NEWER_FORMAT',
+      `${path} has format ${version}, this version reads up to ${checkpointVersion}: open the log with the newer millrace`,
+      { path, version },
+    )
+  }
+  if (version !== checkpointVersion) return null
+  return {
+    counter: Number(bytes.readBigInt64BE(20)),
+    state: packr.unpack(bytes.subarray(checkpointHeaderBytes)) as CheckpointState,
+  }
 }

@@ -1,5 +1,8 @@
+import { assert, unreachable } from '../../base/assert.ts'
+import { ByteReader, ByteWriter, latin1Slice } from '../../base/bytes.ts'
+import { LogError } from '../api/errors.ts'
 import type { Offset } from '../api/record.ts'
-import type { TopicConfig } from '../api/topic.ts'
+import { defaultTopicConfig, type TopicConfig } from '../api/topic.ts'
 
 /**
  * A commit entry: what one caller wants to become durable and visible as one. It is a list of parts, whole or absent.
@@ -72,4 +75,252 @@ export interface SegmentsReplacedPart {
 export interface IncarnationPart {
   readonly kind: 'incarnation'
   readonly number: number
+}
+
+/*
+ * Layout, big-endian. An entry and each of its parts start at a multiple of 8 bytes; what fills up to it is zero.
+ *
+ *   entry   +0   u32  length of the entry with this header, a multiple of 8
+ *           +4   u32  number of parts
+ *           +8        parts
+ *
+ *   batch   +0   u8   kind 1
+ *           +1   u8   length T of the topic id
+ *           +2   u16  0
+ *           +4   u32  length N of the batch
+ *           +8   i32  partition
+ *           +12  i32  leader epoch
+ *           +16  i64  base offset of the segment
+ *           +24  i64  file position
+ *           +32       topic id, T bytes of ASCII, filled up to a multiple of 8
+ *                     the batch, N bytes, filled up to a multiple of 8
+ *
+ *   others  +0   u8   kind 2 to 7
+ *           +1   u24  0
+ *           +4   u32  length N of the fields
+ *           +8        the fields in the order of their interface, N bytes, filled up to a multiple of 8
+ *
+ * Kind 128 is reserved for a batch by reference, whose bytes stand in the segment already. There are no checksums here:
+ * the group that carries the entry is what is summed.
+ */
+const kindBatch = 1
+const kindTopicCreated = 2
+const kindTopicDeleted = 3
+const kindTopicConfig = 4
+const kindLogStart = 5
+const kindSegmentsReplaced = 6
+const kindIncarnation = 7
+
+const entryHeaderBytes = 8
+const batchHeaderBytes = 32
+const partHeaderBytes = 8
+
+/** Bytes that {@link writeEntry} will write: a multiple of 8. */
+export function measureEntry(parts: readonly EntryPart[]): number {
+  let bytes = entryHeaderBytes
+  for (const part of parts) {
+    bytes +=
+      part.kind === 'batch'
+        ? batchHeaderBytes + padded(part.topicId.length) + padded(part.bytes.length)
+        : partHeaderBytes + padded(encodeFields(part).length)
+  }
+  return bytes
+}
+
+/**
+ * Writes the entry to `target` at `at`, a multiple of 8, where the memory must be zero. Returns for each batch part its
+ * bytes in the target.
+ */
+export function writeEntry(parts: readonly EntryPart[], target: Buffer, at: number): Uint8Array[] {
+  const batches: Uint8Array[] = []
+  let position = at + entryHeaderBytes
+  for (const part of parts) {
+    if (part.kind === 'batch') {
+      position = writeBatch(part, target, position, batches)
+      continue
+    }
+    const fields = encodeFields(part)
+    target[position] = kindOf(part)
+    target.writeUInt32BE(fields.length, position + 4)
+    target.set(fields, position + partHeaderBytes)
+    position += partHeaderBytes + padded(fields.length)
+  }
+  target.writeUInt32BE(position - at, at)
+  target.writeUInt32BE(parts.length, at + 4)
+  return batches
+}
+
+function writeBatch(part: BatchPart, target: Buffer, at: number, batches: Uint8Array[]): number {
+  const { topicId, bytes } = part
+  assert(topicId.length <= 0xff, `topic id of ${topicId.length} characters`)
+  target[at] = kindBatch
+  target[at + 1] = topicId.length
+  target.writeUInt32BE(bytes.length, at + 4)
+  target.writeInt32BE(part.partition, at + 8)
+  target.writeInt32BE(part.leaderEpoch, at + 12)
+  writeInt64(target, part.segmentBase, at + 16)
+  writeInt64(target, part.filePosition, at + 24)
+  for (let index = 0; index < topicId.length; index++) target[at + batchHeaderBytes + index] = topicId.charCodeAt(index)
+  const start = at + batchHeaderBytes + padded(topicId.length)
+  target.set(bytes, start)
+  batches.push(new Uint8Array(target.buffer, target.byteOffset + start, bytes.length))
+  return start + padded(bytes.length)
+}
+
+/**
+ * The entries of a group's memory, in order. Batches are views of that memory, not copies.
+ *
+ * The memory passed its checksum, so a kind that is not known here was written by a newer version: NEWER_FORMAT.
+ */
+export function* readEntries(memory: Uint8Array): Generator<readonly EntryPart[], void, undefined> {
+  const view = new DataView(memory.buffer, memory.byteOffset, memory.byteLength)
+  let at = 0
+  while (at + entryHeaderBytes <= memory.length) {
+    const length = view.getUint32(at)
+    // Groups are filled up to 64 bytes with zeros.
+    if (length === 0) return
+    assert(length % 8 === 0 && at + length <= memory.length, `entry of ${length} bytes at ${at} of ${memory.length}`)
+    const count = view.getUint32(at + 4)
+    const parts: EntryPart[] = []
+    let position = at + entryHeaderBytes
+    for (let index = 0; index < count; index++) {
+      const payload = view.getUint32(position + 4)
+      if (memory[position] === kindBatch) {
+        const idStart = position + batchHeaderBytes
+        const idEnd = idStart + (memory[position + 1] as number)
+        const start = idStart + padded(idEnd - idStart)
+        parts.push({
+          kind: 'batch',
+          topicId: latin1Slice(memory, idStart, idEnd),
+          partition: view.getInt32(position + 8),
+          leaderEpoch: view.getInt32(position + 12),
+          segmentBase: readInt64(view, position + 16),
+          filePosition: readInt64(view, position + 24),
+          bytes: memory.subarray(start, start + payload),
+        })
+        position = start + padded(payload)
+      } else {
+        const start = position + partHeaderBytes
+        parts.push(decodeFields(memory[position] as number, new ByteReader(memory, start, start + payload)))
+        position = start + padded(payload)
+      }
+    }
+    assert(position === at + length, `the parts of the entry at ${at} end at ${position}, not at ${at + length}`)
+    yield parts
+    at += length
+  }
+}
+
+type ControlPart = Exclude<EntryPart, BatchPart>
+
+function kindOf(part: ControlPart): number {
+  switch (part.kind) {
+    case 'topicCreated':
+      return kindTopicCreated
+    case 'topicDeleted':
+      return kindTopicDeleted
+    case 'topicConfig':
+      return kindTopicConfig
+    case 'logStart':
+      return kindLogStart
+    case 'segmentsReplaced':
+      return kindSegmentsReplaced
+    case 'incarnation':
+      return kindIncarnation
+    default:
+      return unreachable(part)
+  }
+}
+
+/** These parts are rare: they are encoded once to be measured and once more to be written. */
+function encodeFields(part: ControlPart): Uint8Array {
+  const out = new ByteWriter()
+  switch (part.kind) {
+    case 'topicCreated':
+      out.string(part.topicId)
+      out.string(part.name)
+      out.i32(part.partitions)
+      out.string(JSON.stringify(part.config))
+      break
+    case 'topicDeleted':
+      out.string(part.topicId)
+      break
+    case 'topicConfig':
+      out.string(part.topicId)
+      out.string(JSON.stringify(part.config))
+      break
+    case 'logStart':
+      out.string(part.topicId)
+      out.i32(part.partition)
+      out.i64(part.offset)
+      break
+    case 'segmentsReplaced':
+      out.string(part.topicId)
+      out.i32(part.partition)
+      out.i32(part.oldBases.length)
+      for (const base of part.oldBases) out.i64(base)
+      out.i64(part.newBase)
+      out.i64(part.newBytes)
+      break
+    case 'incarnation':
+      out.i64(part.number)
+      break
+    default:
+      unreachable(part)
+  }
+  return out.bytes.subarray(0, out.length)
+}
+
+function decodeFields(kind: number, from: ByteReader): ControlPart {
+  switch (kind) {
+    case kindTopicCreated:
+      return {
+        kind: 'topicCreated',
+        topicId: from.string(),
+        name: from.string(),
+        partitions: from.i32(),
+        config: decodeConfig(from),
+      }
+    case kindTopicDeleted:
+      return { kind: 'topicDeleted', topicId: from.string() }
+    case kindTopicConfig:
+      return { kind: 'topicConfig', topicId: from.string(), config: decodeConfig(from) }
+    case kindLogStart:
+      return { kind: 'logStart', topicId: from.string(), partition: from.i32(), offset: from.i64() }
+    case kindSegmentsReplaced:
+      return {
+        kind: 'segmentsReplaced',
+        topicId: from.string(),
+        partition: from.i32(),
+        oldBases: Array.from({ length: from.i32() }, () => from.i64()),
+        newBase: from.i64(),
+        newBytes: from.i64(),
+      }
+    case kindIncarnation:
+      return { kind: 'incarnation', number: from.i64() }
+    default:
+      throw new LogError(
+        'NEWER_FORMAT',
+        `the journal holds a part of kind ${kind}, which this version does not know: open it with the newer millrace`,
+        { kind },
+      )
+  }
+}
+
+/** JSON, so that options may be added; ours alone, under the group's checksum. Options that were added later default. */
+function decodeConfig(from: ByteReader): TopicConfig {
+  return { ...defaultTopicConfig, ...(JSON.parse(from.string()) as TopicConfig) }
+}
+
+function padded(length: number): number {
+  return (length + 7) & ~7
+}
+
+function writeInt64(target: Buffer, value: number, at: number): void {
+  target.writeInt32BE(Math.floor(value / 0x1_0000_0000) | 0, at)
+  target.writeUInt32BE(value >>> 0, at + 4)
+}
+
+function readInt64(view: DataView, at: number): number {
+  return view.getInt32(at) * 0x1_0000_0000 + view.getUint32(at + 4)
 }

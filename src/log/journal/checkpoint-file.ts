@@ -1,0 +1,94 @@
+import { join } from 'node:path'
+import type { Disk } from '../../base/disk.ts'
+import { LogError } from '../api/errors.ts'
+import { decodeCheckpoint, encodeCheckpoint, type CheckpointState, type NumberedCheckpoint } from './checkpoint.ts'
+
+/**
+ * The two copies of the checkpoint, `checkpoint-0` and `checkpoint-1`, written in turn.
+ *
+ * - The newest valid copy counts. A bad one is overwritten next; if no copy is valid and one is there, it is
+ *   CHECKPOINT_ROT: a copy takes its name only after it was synced, so it cannot be torn.
+ * - What both copies hold, and only that, may be deleted or recycled: `lowerSequence`.
+ *
+ * Whether all that a checkpoint claims is synced is the business of its caller, before `write`.
+ */
+export class CheckpointFile {
+  readonly #disk: Disk
+  readonly #directory: string
+  #copies: (NumberedCheckpoint | null)[] = [null, null]
+
+  private constructor(disk: Disk, directory: string) {
+    this.#disk = disk
+    this.#directory = directory
+  }
+
+  /** Reads both copies. */
+  static open(disk: Disk, directory: string): CheckpointFile {
+    const file = new CheckpointFile(disk, directory)
+    const paths = [0, 1].map((copy) => file.#path(copy)).filter((path) => disk.exists(path))
+    file.#copies = [0, 1].map((copy) => file.#read(file.#path(copy)))
+    if (paths.length > 0 && file.newest === null) {
+      throw new LogError(
+        'CHECKPOINT_ROT',
+        `${paths.join(' and ')} cannot be read: restore the data directory from a copy, or take it over with 'millrace log adopt'`,
+        { paths },
+      )
+    }
+    return file
+  }
+
+  /** The newest valid checkpoint, null before the first. */
+  get newest(): CheckpointState | null {
+    return this.#newest()?.state ?? null
+  }
+
+  /** The sequence that both copies cover; 0 while there are not two. */
+  get lowerSequence(): number {
+    const [first, second] = this.#copies
+    return first && second ? Math.min(first.state.sequence, second.state.sequence) : 0
+  }
+
+  /** Writes over the older copy; durable when it returns. */
+  write(state: CheckpointState): void {
+    const newest = this.#newest()
+    const copy = newest !== null && newest === this.#copies[0] ? 1 : 0
+    const checkpoint = { counter: newest === null ? 0 : newest.counter + 1, state }
+    const temporary = `${this.#path(copy)}.tmp`
+    const file = this.#disk.open(temporary, 'create')
+    try {
+      file.truncate(0)
+      file.write(encodeCheckpoint(checkpoint), 0)
+      // Crash here: the temporary file has no name that counts; the next checkpoint overwrites it.
+      file.sync()
+    } finally {
+      file.close()
+    }
+    // Crash here: both copies are as they were.
+    this.#disk.rename(temporary, this.#path(copy))
+    // Crash here: the older copy or the new one has the name, either whole.
+    this.#disk.syncDirectory(this.#directory)
+    this.#copies[copy] = checkpoint
+  }
+
+  #newest(): NumberedCheckpoint | null {
+    const [first = null, second = null] = this.#copies
+    if (first === null || second === null) return first ?? second
+    return first.counter > second.counter ? first : second
+  }
+
+  #read(path: string): NumberedCheckpoint | null {
+    if (!this.#disk.exists(path)) return null
+    const file = this.#disk.open(path, 'read')
+    try {
+      const bytes = Buffer.alloc(file.size())
+      file.read(bytes, 0)
+      return decodeCheckpoint(bytes, path)
+    } finally {
+      file.close()
+    }
+  }
+
+  #path(copy: number): string {
+    return join(this.#directory, `checkpoint-${copy}`)
+  }
+}

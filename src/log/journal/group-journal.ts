@@ -1,0 +1,269 @@
+import { assert } from '../../base/assert.ts'
+import type { Clock, Timer } from '../../base/clock.ts'
+import type { Disk } from '../../base/disk.ts'
+import { LogError } from '../api/errors.ts'
+import { measureEntry, type EntryPart } from './entry.ts'
+import { GroupMemory } from './group-memory.ts'
+import { headerBytes } from './group.ts'
+import type { AppendedEntry, Journal, JournalListener } from './journal.ts'
+import type { JournalStart, JournalSync } from './journal-writer.ts'
+import { InlineBackend, ThreadBackend, type WriterBackend, type WriterReport } from './writer-backend.ts'
+
+/**
+ * The journal on the sequencer's side: entries collect in the open group while the writer is busy with the one before.
+ *
+ * - One command is under way at a time, so under `commit` at most one group is unsynced, and all that was appended
+ *   meanwhile shares the next sync.
+ * - Groups are numbered when they open: what `append` returns is where the entry will be.
+ * - `written` comes in order of sequence, in a microtask or a message, never from inside `append`.
+ * - After the first failure nothing is written or acknowledged: `failed` once, then every call throws that error.
+ *
+ * It sets no bound on what collects: whoever appends looks at `unwrittenBytes`.
+ */
+export class GroupJournal implements Journal {
+  readonly #clock: Clock
+  readonly #listener: JournalListener
+  readonly #backend: WriterBackend
+  readonly #groupBytesMax: number
+  readonly #memory = new GroupMemory()
+  /** Closed at their bound while the writer was busy, oldest first. */
+  readonly #closed: Buffer[] = []
+  /** Sequence of the group that is open. */
+  #openSequence: number
+  #written: number
+  #durable: number
+  #closedBytes = 0
+  #underWay: { readonly kind: 'write'; readonly group: Buffer } | { readonly kind: 'sync' | 'seal' | 'close' } | null =
+    null
+  #scheduled = false
+  #stopped: LogError | null = null
+  #closing: PromiseWithResolvers<void> | null = null
+  readonly #waiters: SyncWaiter[] = []
+  /** Bytes of journal up to and with each group, from the group `#firstTotal` on. */
+  readonly #totals: number[]
+  #firstTotal: number
+  #sealTimer: Timer | null = null
+  #sealed = true
+  #lastWrite = 0
+
+  constructor(options: JournalOptions) {
+    const { start } = options
+    this.#clock = options.clock
+    this.#listener = options.listener
+    this.#groupBytesMax = Math.min(groupBytesMax, start.fileBytesMax - 3 * headerBytes)
+    this.#openSequence = start.lastSequence + 1
+    this.#written = start.lastSequence
+    this.#durable = start.lastSequence
+    this.#totals = [...(options.totals ?? [])]
+    this.#firstTotal = start.lastSequence + 1 - this.#totals.length
+    const report = (message: WriterReport): void => this.#reported(message)
+    this.#backend = options.thread ? new ThreadBackend(options, report) : new InlineBackend(options, report)
+  }
+
+  get unwrittenBytes(): number {
+    const open = this.#memory.isEmpty ? 0 : this.#memory.groupBytes
+    const writing = this.#underWay?.kind === 'write' ? this.#underWay.group.length : 0
+    return open + this.#closedBytes + writing
+  }
+
+  get writtenSequence(): number {
+    return this.#written
+  }
+
+  get durableSequence(): number {
+    return this.#durable
+  }
+
+  append(parts: readonly EntryPart[]): AppendedEntry {
+    this.#checkOpen()
+    const size = measureEntry(parts)
+    if (size > entryBytesMax) {
+      throw new LogError(
+        'COMMIT_TOO_LARGE',
+        `an entry of ${size} bytes, at most ${entryBytesMax} fit: commit in smaller pieces`,
+        { bytes: size, bytesMax: entryBytesMax },
+      )
+    }
+    if (!this.#memory.isEmpty && this.#memory.groupBytes + size > this.#groupBytesMax) this.#closeGroup()
+    const sequence = this.#openSequence
+    const batches = this.#memory.append(parts, size)
+    this.#schedule()
+    return { sequence, batches }
+  }
+
+  syncTo(sequence: number): Promise<void> {
+    if (sequence <= this.#durable) return Promise.resolve()
+    if (this.#stopped !== null) return Promise.reject(this.#stopped)
+    const last = this.#memory.isEmpty ? this.#openSequence - 1 : this.#openSequence
+    assert(sequence <= last, `sync to group ${sequence}, the last is ${last}`)
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#waiters.push({ sequence, resolve, reject })
+    this.#schedule()
+    return promise
+  }
+
+  recycleBelow(sequence: number): void {
+    const count = Math.min(sequence - this.#firstTotal, this.#totals.length - 1)
+    if (count > 0) {
+      this.#totals.splice(0, count)
+      this.#firstTotal += count
+    }
+    if (this.#stopped === null && this.#closing === null) this.#backend.send({ kind: 'recycle', below: sequence })
+  }
+
+  bytesSince(sequence: number): number {
+    const newest = this.#totals.at(-1)
+    if (newest === undefined) return 0
+    const index = sequence - this.#firstTotal
+    return newest - (index < 0 ? 0 : (this.#totals[index] ?? newest))
+  }
+
+  close(): Promise<void> {
+    if (this.#closing !== null) return this.#closing.promise
+    this.#closing = Promise.withResolvers()
+    this.#sealTimer?.cancel()
+    if (this.#stopped === null) this.#schedule()
+    else this.#end(this.#closing.resolve)
+    return this.#closing.promise
+  }
+
+  /** A microtask, so that all that one turn appends without waiting shares a group. */
+  #schedule(): void {
+    if (this.#scheduled || this.#underWay !== null) return
+    this.#scheduled = true
+    queueMicrotask(() => {
+      this.#scheduled = false
+      this.#next()
+    })
+  }
+
+  /** Gives the writer its next command. */
+  #next(): void {
+    if (this.#underWay !== null || this.#stopped !== null) return
+    // Waiters first: a steady stream of groups must not keep a store's flush from its sync.
+    if (this.#waiters.some((waiter) => waiter.sequence <= this.#written)) return this.#send({ kind: 'sync' })
+    if (this.#closed.length === 0 && !this.#memory.isEmpty) this.#closeGroup()
+    const group = this.#closed.shift()
+    if (group !== undefined) {
+      this.#closedBytes -= group.length
+      this.#underWay = { kind: 'write', group }
+      this.#sealed = false
+      this.#backend.send({ kind: 'write', sequence: this.#written + 1, group })
+    } else if (this.#closing !== null) {
+      this.#send({ kind: 'close' })
+    } else if (!this.#sealed) {
+      this.#sealWhenIdle()
+    }
+  }
+
+  #send(command: { readonly kind: 'sync' | 'seal' | 'close' }): void {
+    this.#underWay = command
+    this.#backend.send(command)
+  }
+
+  #closeGroup(): void {
+    const group = this.#memory.take()
+    this.#closed.push(group)
+    this.#closedBytes += group.length
+    this.#openSequence++
+  }
+
+  #reported(report: WriterReport): void {
+    if (this.#stopped !== null) return
+    if (report.kind === 'failed') return this.#fail(report)
+    const done = this.#underWay
+    this.#underWay = null
+    this.#written = report.lastSequence
+    this.#durable = report.durableSequence
+    if (done?.kind === 'write') this.#count(done.group)
+    if (done?.kind === 'seal') this.#sealed = true
+    if (report.kind === 'closed') {
+      this.#wakeWaiters()
+      this.#stopped = new LogError('CLOSED', 'the journal is closed: open the log again')
+      return this.#end(() => this.#closing?.resolve())
+    }
+    // The writer gets its next group before this one is promoted: its sync then runs beside the promotion.
+    if (this.#backend.asynchronous) this.#next()
+    else this.#schedule()
+    this.#wakeWaiters()
+    if (done?.kind !== 'write') return
+    this.#listener.written({ sequence: report.lastSequence, memory: done.group.subarray(headerBytes) })
+  }
+
+  #count(group: Buffer): void {
+    this.#totals.push((this.#totals.at(-1) ?? 0) + group.length)
+    this.#lastWrite = this.#clock.monotonic()
+  }
+
+  #wakeWaiters(): void {
+    if (this.#waiters.length === 0) return
+    const ready = this.#waiters.filter((waiter) => waiter.sequence <= this.#durable)
+    if (ready.length === 0) return
+    const waiting = this.#waiters.filter((waiter) => waiter.sequence > this.#durable)
+    this.#waiters.splice(0, this.#waiters.length, ...waiting)
+    for (const waiter of ready) waiter.resolve()
+  }
+
+  #fail(report: { readonly diskFull: boolean; readonly message: string }): void {
+    const error = new LogError(
+      report.diskFull ? 'DISK_FULL' : 'WRITE_FAILED',
+      `the journal could not be written (${report.message}): nothing after group ${this.#written} is kept. ` +
+        (report.diskFull ? 'Free space, then open the log again.' : 'Check the disk, then open the log again.'),
+      { written: this.#written, durable: this.#durable },
+    )
+    this.#stopped = error
+    this.#underWay = null
+    this.#closed.length = 0
+    this.#closedBytes = 0
+    this.#sealTimer?.cancel()
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(error)
+    const closing = this.#closing
+    if (closing !== null) this.#end(() => closing.reject(error))
+    this.#listener.failed(error)
+  }
+
+  #end(then: () => void): void {
+    void this.#backend.end().then(then)
+  }
+
+  /** One timer serves for many groups: it looks when the last one was, and waits for the rest. */
+  #sealWhenIdle(): void {
+    if (this.#sealTimer !== null) return
+    const idleMs = this.#clock.monotonic() - this.#lastWrite
+    this.#sealTimer = this.#clock.setTimer(Math.max(1, sealAfterMs - idleMs), () => {
+      this.#sealTimer = null
+      if (this.#sealed || this.#underWay !== null || this.#stopped !== null || this.#closing !== null) return
+      if (this.#clock.monotonic() - this.#lastWrite < sealAfterMs) this.#sealWhenIdle()
+      else if (!this.#scheduled) this.#send({ kind: 'seal' })
+    })
+  }
+
+  #checkOpen(): void {
+    if (this.#stopped !== null) throw this.#stopped
+    if (this.#closing !== null) throw new LogError('CLOSED', 'the journal is closing: open the log again')
+  }
+}
+
+export interface JournalOptions {
+  readonly disk: Disk
+  readonly clock: Clock
+  readonly start: JournalStart
+  readonly sync: JournalSync
+  /** Whether a thread of its own writes. It uses the file system of the machine, whatever `disk` is. */
+  readonly thread: boolean
+  readonly listener: JournalListener
+  /** Bytes of journal up to and with each group that recovery gave to replay; for `bytesSince`. */
+  readonly totals?: readonly number[]
+}
+
+interface SyncWaiter {
+  readonly sequence: number
+  readonly resolve: () => void
+  readonly reject: (error: LogError) => void
+}
+
+/** A group closes at this size; a larger entry is a group alone. */
+export const groupBytesMax: number = 4 * 1024 * 1024
+/** A larger entry is COMMIT_TOO_LARGE. */
+export const entryBytesMax: number = 64 * 1024 * 1024
+const sealAfterMs = 1000

@@ -1,0 +1,60 @@
+import { assert } from '../../base/assert.ts'
+import { writeEntry, type EntryPart } from './entry.ts'
+import { alignGroup, headerBytes } from './group.ts'
+
+/**
+ * The memory in which groups collect: slabs of shared memory, so that the journal thread, the applier thread and the
+ * tail ring hold a group by reference. A batch is copied once, from its builder into here.
+ *
+ * - Memory is handed out once and never used again; the collector frees a slab when nobody holds a view of it.
+ * - What was written never changes, but for the group's header, which the writer fills in.
+ * - A group that outgrows its slab moves to a bigger one. Views given out before keep the former copy, which stays.
+ */
+export class GroupMemory {
+  #slab: Buffer = newSlab(slabBytes)
+  /** Where the open group starts in the slab; a multiple of 64. */
+  #start = 0
+  #length = headerBytes
+
+  /** Bytes that the open group will take in the file. */
+  get groupBytes(): number {
+    return alignGroup(this.#length)
+  }
+
+  get isEmpty(): boolean {
+    return this.#length === headerBytes
+  }
+
+  /** Copies an entry of `size` measured bytes into the open group; returns the views of its batches. */
+  append(parts: readonly EntryPart[], size: number): Uint8Array[] {
+    if (this.#start + alignGroup(this.#length + size) > this.#slab.length) this.#move(size)
+    const batches = writeEntry(parts, this.#slab, this.#start + this.#length)
+    this.#length += size
+    return batches
+  }
+
+  /** Ends the open group and starts the next: room for the header, the body, zeros up to 64 bytes. */
+  take(): Buffer {
+    assert(!this.isEmpty, 'a group without entries')
+    const end = this.#start + this.groupBytes
+    const group = this.#slab.subarray(this.#start, end)
+    this.#start = end
+    this.#length = headerBytes
+    return group
+  }
+
+  #move(size: number): void {
+    const needed = alignGroup(this.#length + size)
+    // Twice what is needed once a group is larger than a slab, so that a growing group is copied a few times at most.
+    const slab = newSlab(needed <= slabBytes ? slabBytes : Math.min(needed * 2, Math.max(needed, slabBytes * 8)))
+    slab.set(this.#slab.subarray(this.#start, this.#start + this.#length))
+    this.#slab = slab
+    this.#start = 0
+  }
+}
+
+const slabBytes = 1024 * 1024
+
+function newSlab(bytes: number): Buffer {
+  return Buffer.from(new SharedArrayBuffer(bytes))
+}

@@ -1,0 +1,169 @@
+import { join } from 'node:path'
+import { assert } from '../../base/assert.ts'
+import type { Disk, DiskFile } from '../../base/disk.ts'
+
+/**
+ * The files of a journal: which exist, which comes next, which may be used again.
+ *
+ *   00000000000000000007.journal   file 7; numbered without gaps
+ *   spare-00000000000000000004     its groups lie below both checkpoints; its bytes serve again under a new number
+ *   prepare.tmp, recover.tmp       not finished; deleted on open
+ *
+ * - A file gets its number only when its bytes are allocated and synced, ahead of need: a group then overwrites bytes
+ *   that exist, and its sync has no metadata to commit.
+ * - Files double in size up to `fileBytesMax`. Larger ones (a large entry makes a file as long as it needs) and smaller
+ *   ones are deleted when they have served, not kept as spares.
+ * - The old content of a recycled file is not cleared. It cannot be mistaken: every header names its file's number, and
+ *   numbers are never used again.
+ */
+export class JournalFiles {
+  readonly #disk: Disk
+  readonly #directory: string
+  readonly #fileBytesMax: number
+  /** Older than the current file, lowest number first. */
+  readonly #files: JournalFile[]
+  readonly #spares: string[]
+  #current: JournalFile
+  #prepared: PreparedFile | null = null
+  #filling: { readonly file: DiskFile; readonly bytes: number; filled: number } | null = null
+
+  constructor(disk: Disk, directory: string, options: JournalFilesOptions) {
+    this.#disk = disk
+    this.#directory = directory
+    this.#fileBytesMax = options.fileBytesMax
+    this.#files = [...options.files]
+    this.#spares = [...options.spares]
+    this.#current = options.current
+  }
+
+  /** Goes on to the next file: the current one ends with this sequence and has grown to so many bytes. */
+  next(
+    lastSequence: number,
+    currentBytes: number,
+  ): { readonly file: DiskFile; readonly number: number; readonly recycled: boolean; readonly bytes: number } {
+    while (this.#prepared === null) this.prepare()
+    const { number, bytes, recycled } = this.#prepared
+    this.#prepared = null
+    this.#files.push({ number: this.#current.number, bytes: currentBytes, lastSequence })
+    this.#current = { number, bytes, lastSequence }
+    return { file: this.#disk.open(this.#path(number), 'write'), number, bytes, recycled }
+  }
+
+  /** Does a bounded piece of the work for the next file; whether there was any. */
+  prepare(): boolean {
+    if (this.#prepared !== null) return false
+    const number = this.#current.number + 1
+    const spare = this.#spares.pop()
+    if (spare !== undefined) {
+      // Crash here: the file is a spare, or a file of the next number whose header has another number: not begun.
+      this.#disk.rename(join(this.#directory, spare), this.#path(number))
+      this.#disk.syncDirectory(this.#directory)
+      this.#prepared = { number, bytes: this.#fileBytesMax, recycled: true }
+      return true
+    }
+    this.#filling ??= this.#startFilling()
+    const { file, bytes } = this.#filling
+    const count = Math.min(fillStepBytes, bytes - this.#filling.filled)
+    file.write(zeros.subarray(0, count), this.#filling.filled)
+    // Synced step by step, so that a group that arrives meanwhile never waits for 64 MiB to reach the device.
+    file.sync()
+    this.#filling.filled += count
+    if (this.#filling.filled === bytes) {
+      file.close()
+      this.#filling = null
+      // Crash here: a temporary file, or a file of the next number full of zeros: not begun.
+      this.#disk.rename(this.#temporary(), this.#path(number))
+      this.#disk.syncDirectory(this.#directory)
+      this.#prepared = { number, bytes, recycled: false }
+    }
+    return true
+  }
+
+  /** Frees the files whose groups all lie below `sequence`. */
+  recycleBelow(sequence: number): void {
+    for (let oldest = this.#files[0]; oldest !== undefined && oldest.lastSequence < sequence; oldest = this.#files[0]) {
+      // Crash here: directories may forget this. Then the file is back with its old content, which nobody needs: a
+      // later file starts at or below both checkpoints. It is written over only after its new name was synced.
+      this.#retire(this.#path(oldest.number), oldest.bytes)
+      this.#files.shift()
+    }
+  }
+
+  /** Gives up what was prepared. */
+  close(): void {
+    if (this.#filling !== null) {
+      this.#filling.file.close()
+      this.#filling = null
+      this.#disk.unlink(this.#temporary())
+    }
+    if (this.#prepared !== null) {
+      this.#retire(this.#path(this.#prepared.number), this.#prepared.bytes)
+      this.#prepared = null
+    }
+  }
+
+  #retire(path: string, bytes: number): void {
+    if (bytes !== this.#fileBytesMax || this.#spares.length >= sparesMax) return this.#disk.unlink(path)
+    const spare = `${sparePrefix}${path.slice(-journalFileName(0).length).slice(0, numberDigits)}`
+    this.#disk.rename(path, join(this.#directory, spare))
+    this.#spares.push(spare)
+  }
+
+  #startFilling(): { file: DiskFile; bytes: number; filled: number } {
+    const file = this.#disk.open(this.#temporary(), 'create')
+    file.truncate(0)
+    return { file, bytes: Math.min(this.#current.bytes * 2, this.#fileBytesMax), filled: 0 }
+  }
+
+  #path(number: number): string {
+    return join(this.#directory, journalFileName(number))
+  }
+
+  #temporary(): string {
+    return join(this.#directory, 'prepare.tmp')
+  }
+}
+
+export interface JournalFile {
+  readonly number: number
+  readonly bytes: number
+  /** The last sequence that counts in this file and those before it. */
+  readonly lastSequence: number
+}
+
+export interface JournalFilesOptions {
+  readonly fileBytesMax: number
+  readonly files: readonly JournalFile[]
+  readonly spares: readonly string[]
+  readonly current: JournalFile
+}
+
+interface PreparedFile {
+  readonly number: number
+  readonly bytes: number
+  readonly recycled: boolean
+}
+
+export const firstFileBytesDefault: number = 1024 * 1024
+export const fileBytesMaxDefault: number = 64 * 1024 * 1024
+
+/** Files kept for use again: what one checkpoint interval of 256 MiB frees. */
+const sparesMax = 4
+const fillStepBytes = 512 * 1024
+const zeros = Buffer.alloc(fillStepBytes)
+const numberDigits = 20
+const sparePrefix = 'spare-'
+
+export function journalFileName(number: number): string {
+  assert(Number.isSafeInteger(number) && number >= 0, `journal file number ${number}`)
+  return `${String(number).padStart(numberDigits, '0')}.journal`
+}
+
+/** The number in the name of a journal file; null for other names. */
+export function journalFileNumber(name: string): number | null {
+  return /^\d{20}\.journal$/.test(name) ? Number(name.slice(0, numberDigits)) : null
+}
+
+export function isSpareName(name: string): boolean {
+  return /^spare-\d{20}$/.test(name)
+}

@@ -1,0 +1,191 @@
+import { join } from 'node:path'
+import { assert } from '../../base/assert.ts'
+import { crc32c } from '../../base/crc32c.ts'
+import type { Disk, DiskFile } from '../../base/disk.ts'
+import { headerBytes, journalFormatVersion, writeFileHeader, writeGroupHeader } from './group.ts'
+import { JournalFiles, journalFileName, type JournalFile } from './journal-files.ts'
+
+/** `commit`: synced before it is acknowledged. `os`: written before it is acknowledged, synced on demand. */
+export type JournalSync = 'commit' | 'os'
+
+/** Where writing goes on: what recovery found and made. Plain data, so that it can go to a thread. */
+export interface JournalStart {
+  readonly directory: string
+  readonly journalId: Uint8Array
+  readonly bootId: Uint8Array
+  readonly incarnation: number
+  readonly fileBytesMax: number
+  /** Older than the current file, lowest number first. */
+  readonly files: readonly JournalFile[]
+  readonly spares: readonly string[]
+  /** The file that recovery made in this open. */
+  readonly current: JournalFile
+  /** Where the next group goes in it. */
+  readonly position: number
+  /** The last group, which is synced, and its checksum. */
+  readonly lastSequence: number
+  readonly lastChecksum: number
+}
+
+/**
+ * Sums, writes and syncs groups, with synchronous calls and nothing else: the loop of the journal thread, or inline.
+ *
+ * - Groups are written in order of sequence and never span files.
+ * - Under `commit` a group is synced before the next is written, so at most one is not. Each header says how far all
+ *   was synced when it was written: that tells rot from a torn tail.
+ * - The first error ends it: every method throws it, and nothing may be called after. A failed sync is never repeated,
+ *   the kernel may have marked the lost pages clean.
+ */
+export class JournalWriter {
+  readonly #start: JournalStart
+  readonly #sync: JournalSync
+  readonly #files: JournalFiles
+  /** Written and not synced, oldest first. A file keeps its descriptor until it is synced: errors are told to it. */
+  readonly #unsynced: DiskFile[] = []
+  #file: DiskFile
+  #number: number
+  #bytes: number
+  #position: number
+  #lastSequence: number
+  #lastChecksum: number
+  #durableSequence: number
+  /** Whether a header after the last group says that all is synced. */
+  #sealed = true
+
+  constructor(disk: Disk, start: JournalStart, sync: JournalSync) {
+    this.#start = start
+    this.#sync = sync
+    this.#files = new JournalFiles(disk, start.directory, start)
+    this.#file = disk.open(join(start.directory, journalFileName(start.current.number)), 'write')
+    this.#number = start.current.number
+    this.#bytes = start.current.bytes
+    this.#position = start.position
+    this.#lastSequence = start.lastSequence
+    this.#lastChecksum = start.lastChecksum
+    this.#durableSequence = start.lastSequence
+  }
+
+  get lastSequence(): number {
+    return this.#lastSequence
+  }
+
+  get durableSequence(): number {
+    return this.#durableSequence
+  }
+
+  /** Writes a group: room for its header and its body, a multiple of 64 bytes. Fills in the header. */
+  write(sequence: number, group: Buffer): void {
+    assert(sequence === this.#lastSequence + 1, `group ${sequence} after group ${this.#lastSequence}`)
+    // A file keeps room for its seal. A group larger than any file makes an empty one as long as it needs.
+    if (this.#position + group.length + headerBytes > this.#bytes && this.#position > headerBytes) this.#nextFile()
+    const body = group.subarray(headerBytes)
+    const checksum = writeGroupHeader(
+      {
+        ...this.#ids(),
+        seal: false,
+        closed: false,
+        bodyBytes: body.length,
+        bodyChecksum: crc32c(body),
+        sequence,
+      },
+      group,
+    )
+    this.#file.write(group, this.#position)
+    this.#position += group.length
+    this.#lastSequence = sequence
+    this.#lastChecksum = checksum
+    this.#sealed = false
+    // Crash here: nobody was answered, so recovery may keep or cut the group.
+    if (this.#sync === 'commit') this.sync()
+  }
+
+  /** Makes all that was written durable. */
+  sync(): void {
+    if (this.#durableSequence === this.#lastSequence) return
+    for (let file = this.#unsynced[0]; file !== undefined; file = this.#unsynced[0]) {
+      file.sync()
+      file.close()
+      this.#unsynced.shift()
+    }
+    this.#file.sync()
+    this.#durableSequence = this.#lastSequence
+  }
+
+  /** Says in the file that all groups are synced, so that later damage to the last one is known as rot. */
+  seal(options: { readonly closed: boolean }): void {
+    if (this.#sealed && !options.closed) return
+    this.sync()
+    const header = Buffer.alloc(headerBytes)
+    writeGroupHeader(
+      {
+        ...this.#ids(),
+        seal: true,
+        closed: options.closed,
+        bodyBytes: 0,
+        bodyChecksum: 0,
+        sequence: this.#lastSequence,
+      },
+      header,
+    )
+    this.#file.write(header, this.#position)
+    // Crash here: without its seal the last group stays ambiguous, no more.
+    this.#file.sync()
+    this.#position += headerBytes
+    this.#sealed = true
+  }
+
+  /** A bounded piece of work that is not urgent: the next file. Whether there was any. */
+  prepare(): boolean {
+    return this.#files.prepare()
+  }
+
+  recycleBelow(sequence: number): void {
+    this.#files.recycleBelow(sequence)
+  }
+
+  /** Syncs, seals, closes. */
+  close(): void {
+    this.seal({ closed: true })
+    this.#files.close()
+    this.#file.close()
+  }
+
+  #nextFile(): void {
+    if (this.#durableSequence === this.#lastSequence) this.#file.close()
+    else this.#unsynced.push(this.#file)
+    const next = this.#files.next(this.#lastSequence, Math.max(this.#bytes, this.#position))
+    this.#file = next.file
+    this.#number = next.number
+    this.#bytes = next.bytes
+    const header = Buffer.alloc(headerBytes)
+    writeFileHeader(
+      {
+        ...this.#ids(),
+        version: journalFormatVersion,
+        recycled: next.recycled,
+        previousSequence: this.#lastSequence,
+        incarnation: this.#start.incarnation,
+      },
+      header,
+    )
+    // Crash here: the header comes with the sync of the file's first group. If it is lost, so may be the group.
+    this.#file.write(header, 0)
+    this.#position = headerBytes
+  }
+
+  #ids(): {
+    journalId: Uint8Array
+    bootId: Uint8Array
+    fileNumber: number
+    durableThrough: number
+    previousChecksum: number
+  } {
+    return {
+      journalId: this.#start.journalId,
+      bootId: this.#start.bootId,
+      fileNumber: this.#number,
+      durableThrough: this.#durableSequence,
+      previousChecksum: this.#lastChecksum,
+    }
+  }
+}

@@ -1,0 +1,169 @@
+import { MessageChannel, Worker } from 'node:worker_threads'
+import type { Disk } from '../../base/disk.ts'
+import type { Clock } from '../../base/clock.ts'
+import { JournalWriter, type JournalStart, type JournalSync } from './journal-writer.ts'
+
+/** What the sequencer asks of the writer, one at a time: the next command goes out when the last was reported. */
+export type WriterCommand =
+  | { readonly kind: 'write'; readonly sequence: number; readonly group: Uint8Array }
+  | { readonly kind: 'sync' }
+  | { readonly kind: 'seal' }
+  | { readonly kind: 'close' }
+  | { readonly kind: 'recycle'; readonly below: number }
+
+/** `recycle` alone has no report. After `failed` and `closed` there is none. */
+export type WriterReport =
+  | { readonly kind: 'done'; readonly lastSequence: number; readonly durableSequence: number }
+  | { readonly kind: 'closed'; readonly lastSequence: number; readonly durableSequence: number }
+  | { readonly kind: 'failed'; readonly diskFull: boolean; readonly message: string }
+
+/** The writer, wherever it runs. */
+export interface WriterBackend {
+  /** Whether reports come later, in a turn of their own; else from inside `send`. */
+  readonly asynchronous: boolean
+  send(command: WriterCommand): void
+  /** Lets go of the thread, or of nothing. After it nothing is reported. */
+  end(): Promise<void>
+}
+
+/** Carries out a command; an error of the disk is a report, and the end. */
+export function perform(writer: JournalWriter, command: WriterCommand): WriterReport | null {
+  try {
+    switch (command.kind) {
+      case 'write':
+        writer.write(command.sequence, asBuffer(command.group))
+        break
+      case 'sync':
+        writer.sync()
+        break
+      case 'seal':
+        writer.seal({ closed: false })
+        break
+      case 'recycle':
+        writer.recycleBelow(command.below)
+        return null
+      case 'close':
+        writer.close()
+        break
+    }
+  } catch (error) {
+    return failure(error)
+  }
+  const { lastSequence, durableSequence } = writer
+  return { kind: command.kind === 'close' ? 'closed' : 'done', lastSequence, durableSequence }
+}
+
+export function failure(error: unknown): WriterReport {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  return {
+    kind: 'failed',
+    diskFull: code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG',
+    message: error instanceof Error ? error.message : String(error),
+  }
+}
+
+/** The writer on the caller's thread: for simulation, and where a thread does not pay. */
+export class InlineBackend implements WriterBackend {
+  readonly asynchronous = false
+  readonly #writer: JournalWriter
+  readonly #clock: Clock
+  readonly #report: (report: WriterReport) => void
+  #preparing = false
+  #ended = false
+
+  constructor(
+    options: { disk: Disk; clock: Clock; start: JournalStart; sync: JournalSync },
+    report: (report: WriterReport) => void,
+  ) {
+    this.#writer = new JournalWriter(options.disk, options.start, options.sync)
+    this.#clock = options.clock
+    this.#report = report
+  }
+
+  send(command: WriterCommand): void {
+    const report = perform(this.#writer, command)
+    if (report !== null && report.kind !== 'done') this.#ended = true
+    else if (command.kind === 'write') this.#prepareSoon()
+    if (report !== null) this.#report(report)
+  }
+
+  end(): Promise<void> {
+    this.#ended = true
+    return Promise.resolve()
+  }
+
+  /** Makes the next file ready, one step a turn. If it is needed sooner, the writer finishes it on the spot. */
+  #prepareSoon(): void {
+    if (this.#preparing) return
+    this.#preparing = true
+    void this.#clock.nextTurn().then(() => {
+      this.#preparing = false
+      if (this.#ended) return
+      try {
+        if (this.#writer.prepare()) this.#prepareSoon()
+      } catch (error) {
+        this.#ended = true
+        this.#report(failure(error))
+      }
+    })
+  }
+}
+
+/** The writer on a thread of its own, which sleeps on a shared counter between commands. */
+export class ThreadBackend implements WriterBackend {
+  readonly asynchronous = true
+  readonly #worker: Worker
+  readonly #port: MessageChannel['port1']
+  readonly #signal = new Int32Array(new SharedArrayBuffer(4))
+  #ended = false
+
+  constructor(options: { start: JournalStart; sync: JournalSync }, report: (report: WriterReport) => void) {
+    const { port1, port2 } = new MessageChannel()
+    this.#port = port1
+    const setup: JournalThreadSetup = { port: port2, signal: this.#signal, start: options.start, sync: options.sync }
+    this.#worker = new Worker(journalThreadUrl, { workerData: setup, transferList: [port2] })
+    // A journal that waits for nothing does not keep the process alive; one with a command under way does.
+    this.#worker.unref()
+    this.#port.on('message', (message: WriterReport) => {
+      if (this.#ended) return
+      this.#port.unref()
+      report(message)
+    })
+    this.#port.unref()
+    const lost = (error: unknown): void => {
+      if (this.#ended) return
+      this.#ended = true
+      report(failure(error))
+    }
+    this.#worker.on('error', lost)
+    this.#worker.on('exit', (code) => lost(new Error(`the journal thread ended with code ${code}`)))
+  }
+
+  send(command: WriterCommand): void {
+    if (command.kind !== 'recycle') this.#port.ref()
+    this.#port.postMessage(command)
+    Atomics.add(this.#signal, 0, 1)
+    Atomics.notify(this.#signal, 0)
+  }
+
+  async end(): Promise<void> {
+    this.#ended = true
+    this.#port.close()
+    await this.#worker.terminate()
+  }
+}
+
+/** What the thread is started with. */
+export interface JournalThreadSetup {
+  readonly port: MessageChannel['port2']
+  /** Counts commands, so that the thread can sleep until there is one. */
+  readonly signal: Int32Array
+  readonly start: JournalStart
+  readonly sync: JournalSync
+}
+
+const journalThreadUrl = new URL(`./journal-thread${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url)
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
