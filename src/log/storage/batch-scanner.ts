@@ -1,0 +1,79 @@
+import type { DiskFile } from '../../base/disk.ts'
+import type { Offset } from '../api/record.ts'
+import {
+  baseOffsetOf,
+  batchBytesOf,
+  batchHeaderBytes,
+  leaderEpochOf,
+  maxTimestampOf,
+  nextOffset as nextOffsetOf,
+} from '../format/record-batch.ts'
+import { checkHeader, corrupt } from './batch-frame.ts'
+
+const chunkBytes = 32 * 1024
+
+/**
+ * Walks the headers of a segment's batches without reading more of their records than shares a chunk with a header. After
+ * `next()` returned true the fields describe the current batch; false means that `end` is reached.
+ */
+export class BatchScanner {
+  filePosition = 0
+  bytes = 0
+  baseOffset: Offset = 0
+  nextOffset: Offset
+  maxTimestamp = -1
+  leaderEpoch = -1
+  readonly #file: DiskFile
+  readonly #end: number
+  readonly #contiguous: boolean
+  #position: number
+  #first = true
+  readonly #chunk: Buffer
+  #chunkStart = 0
+  #chunkLength = 0
+
+  /**
+   * From file position `start`, where a batch with at least base offset `from` begins, to `end`. `contiguous`: each
+   * batch follows its predecessor without a gap.
+   */
+  constructor(
+    file: DiskFile,
+    range: { readonly start: number; readonly end: number; readonly from: Offset; readonly contiguous: boolean },
+  ) {
+    this.#file = file
+    this.#position = range.start
+    this.#end = range.end
+    this.nextOffset = range.from
+    this.#contiguous = range.contiguous
+    this.#chunk = Buffer.allocUnsafeSlow(Math.max(batchHeaderBytes, Math.min(chunkBytes, range.end - range.start)))
+  }
+
+  next(): boolean {
+    const position = this.#position
+    if (position >= this.#end) return false
+    const place = {
+      path: this.#file.path,
+      filePosition: position,
+      bytesLeft: this.#end - position,
+      baseOffset: this.nextOffset,
+      exactly: this.#contiguous && !this.#first,
+      below: Infinity,
+    }
+    if (position < this.#chunkStart || position + batchHeaderBytes > this.#chunkStart + this.#chunkLength) {
+      this.#chunkStart = position
+      this.#chunkLength = Math.min(this.#file.read(this.#chunk, position), this.#end - position)
+      if (this.#chunkLength < batchHeaderBytes) throw corrupt(place, `the file ends after ${this.#chunkLength} bytes`)
+    }
+    const at = position - this.#chunkStart
+    checkHeader(this.#chunk, at, place)
+    this.filePosition = position
+    this.bytes = batchBytesOf(this.#chunk, at)
+    this.baseOffset = baseOffsetOf(this.#chunk, at)
+    this.nextOffset = nextOffsetOf(this.#chunk, at)
+    this.maxTimestamp = maxTimestampOf(this.#chunk, at)
+    this.leaderEpoch = leaderEpochOf(this.#chunk, at)
+    this.#first = false
+    this.#position = position + this.bytes
+    return true
+  }
+}
