@@ -1,0 +1,284 @@
+import { copyBytes } from '../../base/bytes.ts'
+import { assert } from '../../base/assert.ts'
+import { LogError } from '../api/errors.ts'
+import type { Header, OutgoingRecord } from '../api/record.ts'
+import { batchAttributes, batchHeaderBytes, writeBatchHeader } from './record-batch.ts'
+import { compress, compressionCodes, type Compression } from './compression.ts'
+
+/**
+ * Collects records into one batch, straight from slices of bytes: no object, no view and no string is made per record.
+ *
+ * ```
+ * record: varint length | u8 0 | varint timestampDelta | varint offsetDelta
+ *       | varint keyLength (-1 null) key | varint valueLength (-1 null) value
+ *       | varint headerCount, each: varint keyLength key | varint valueLength (-1 null) value
+ * ```
+ * All varints are zig-zag. Times are deltas to the first record's; later records may be older.
+ *
+ * The memory is kept from batch to batch. The bound on a batch is the caller's: ask `wouldExceed` first, then `seal` and
+ * `reset`.
+ */
+export class BatchBuilder {
+  #bytes: Uint8Array
+  #length = batchHeaderBytes
+  #count = 0
+  #lastOffsetDelta = -1
+  #baseTimestamp = -1
+  #maxTimestamp = -1
+
+  constructor(options: { readonly initialBytes?: number } = {}) {
+    this.#bytes = new Uint8Array(Math.max(batchHeaderBytes, options.initialBytes ?? 16 * 1024))
+  }
+
+  /** Records so far. */
+  get count(): number {
+    return this.#count
+  }
+
+  /** Bytes of the batch so far, header included, before compression. */
+  get bytes(): number {
+    return this.#length
+  }
+
+  get maxTimestamp(): number {
+    return this.#maxTimestamp
+  }
+
+  /** Whether the batch with this record could be larger than `bytesMax`; may say so up to 50 bytes early. */
+  wouldExceed(record: OutgoingRecord, bytesMax: number): boolean {
+    return this.#length + recordBytesBound(record) > bytesMax
+  }
+
+  /** Copies the record to the end of the batch. Throws INVALID_TIMESTAMP, or MESSAGE_TOO_LARGE past 1 GiB. */
+  append(record: OutgoingRecord): void {
+    this.appendAt(this.#lastOffsetDelta + 1, record)
+  }
+
+  /** Appends at a given distance from the base offset: compaction keeps offsets and leaves gaps. */
+  appendAt(offsetDelta: number, record: OutgoingRecord): void {
+    const timestamp = record.timestamp
+    if (!(timestamp >= 0) || !Number.isSafeInteger(timestamp)) throw invalidTimestamp(timestamp)
+    assert(offsetDelta > this.#lastOffsetDelta, `offset delta ${offsetDelta} after ${this.#lastOffsetDelta}`)
+    const { key, keyStart, value, valueStart, headers } = record
+    const keyBytes = keyStart < 0 ? 0 : record.keyEnd - keyStart
+    const valueBytes = valueStart < 0 ? 0 : record.valueEnd - valueStart
+    const timestampDelta = this.#count === 0 ? 0 : timestamp - this.#baseTimestamp
+    const headersBytes = headers.length === 0 ? 1 : headersSize(headers)
+    const size =
+      1 +
+      varintSize(timestampDelta) +
+      varintSize(offsetDelta) +
+      (keyStart < 0 ? 1 : varintSize(keyBytes)) +
+      keyBytes +
+      (valueStart < 0 ? 1 : varintSize(valueBytes)) +
+      valueBytes +
+      headersBytes
+    const end = this.#length + varintSize(size) + size
+    if (end > this.#bytes.length) this.#grow(end)
+
+    const bytes = this.#bytes
+    let at = writeVarint(bytes, this.#length, size)
+    bytes[at++] = 0
+    at = writeVarint(bytes, at, timestampDelta)
+    at = writeVarint(bytes, at, offsetDelta)
+    if (keyStart < 0) bytes[at++] = nullLength
+    else {
+      at = writeVarint(bytes, at, keyBytes)
+      copyBytes(key, keyStart, keyStart + keyBytes, bytes, at)
+      at += keyBytes
+    }
+    if (valueStart < 0) bytes[at++] = nullLength
+    else {
+      at = writeVarint(bytes, at, valueBytes)
+      copyBytes(value, valueStart, valueStart + valueBytes, bytes, at)
+      at += valueBytes
+    }
+    if (headers.length === 0) bytes[at++] = 0
+    else at = writeHeaders(bytes, at, headers)
+    assert(at === end, `a record of ${end - this.#length} bytes took ${at - this.#length}`)
+
+    this.#length = end
+    this.#lastOffsetDelta = offsetDelta
+    if (this.#count === 0) this.#baseTimestamp = timestamp
+    if (timestamp > this.#maxTimestamp) this.#maxTimestamp = timestamp
+    this.#count += 1
+  }
+
+  /**
+   * Writes the header and returns the batch: base offset 0, leader epoch -1, checksum done. Uncompressed it is a view of
+   * the builder's own memory, which the next `append` or `reset` takes back; call `finish` for bytes to keep.
+   */
+  seal(options: SealOptions = {}): Uint8Array {
+    const codec = options.compression ?? 'none'
+    const batch = codec === 'none' ? this.#bytes.subarray(0, this.#length) : this.#compressed(codec)
+    this.#writeHeader(batch, 0, batch.length, options)
+    return batch
+  }
+
+  /** As `seal`, in memory of its own. */
+  finish(options: SealOptions = {}): Uint8Array {
+    const batch = this.seal(options)
+    return batch.buffer === this.#bytes.buffer ? batch.slice() : batch
+  }
+
+  /** Writes the uncompressed batch to `target[at, ...)`, which must have room for `bytes`; returns its end. */
+  finishInto(target: Uint8Array, at: number, options: Omit<SealOptions, 'compression'> = {}): number {
+    const end = at + this.#length
+    assert(end <= target.length, `no room for ${this.#length} bytes at ${at} of ${target.length}`)
+    copyBytes(this.#bytes, batchHeaderBytes, this.#length, target, at + batchHeaderBytes)
+    this.#writeHeader(target, at, end, options)
+    return end
+  }
+
+  /** Forgets the records, keeps the memory. */
+  reset(): void {
+    this.#length = batchHeaderBytes
+    this.#count = 0
+    this.#lastOffsetDelta = -1
+    this.#baseTimestamp = -1
+    this.#maxTimestamp = -1
+  }
+
+  #writeHeader(target: Uint8Array, at: number, end: number, options: SealOptions): void {
+    const lastOffsetDelta = options.lastOffsetDelta ?? this.#lastOffsetDelta
+    assert(
+      lastOffsetDelta >= Math.max(0, this.#lastOffsetDelta),
+      `a batch of ${this.#count} records to ${lastOffsetDelta}`,
+    )
+    writeBatchHeader(target, at, end, {
+      baseOffset: 0,
+      leaderEpoch: -1,
+      attributes:
+        compressionCodes[options.compression ?? 'none'] | (options.transactional ? batchAttributes.transactional : 0),
+      lastOffsetDelta,
+      baseTimestamp: this.#baseTimestamp,
+      maxTimestamp: this.#maxTimestamp,
+      producerId: options.producerId ?? -1,
+      producerEpoch: options.producerEpoch ?? -1,
+      baseSequence: options.baseSequence ?? -1,
+      recordCount: this.#count,
+    })
+  }
+
+  #compressed(codec: Compression): Uint8Array {
+    const records = compress(codec, this.#bytes.subarray(batchHeaderBytes, this.#length))
+    const batch = new Uint8Array(batchHeaderBytes + records.length)
+    batch.set(records, batchHeaderBytes)
+    return batch
+  }
+
+  #grow(atLeast: number): void {
+    if (atLeast > builderBytesMax) {
+      throw new LogError(
+        'MESSAGE_TOO_LARGE',
+        `the batch would have ${atLeast} bytes, at most ${builderBytesMax} can be built: send in smaller pieces`,
+        { bytes: atLeast, bytesMax: builderBytesMax },
+      )
+    }
+    const bigger = new Uint8Array(Math.min(builderBytesMax, Math.max(atLeast, this.#bytes.length * 2)))
+    bigger.set(this.#bytes.subarray(0, this.#length))
+    this.#bytes = bigger
+  }
+}
+
+export interface SealOptions {
+  /** Default none. */
+  readonly compression?: Compression
+  readonly transactional?: boolean
+  readonly producerId?: number
+  readonly producerEpoch?: number
+  readonly baseSequence?: number
+  /** Where compaction has taken the last records away, the delta stays. Default: that of the last record. */
+  readonly lastOffsetDelta?: number
+}
+
+/** Far above every `maxMessageBytes`: a builder must not ask for memory without end. */
+const builderBytesMax = 1024 * 1024 * 1024
+
+/** Zig-zag of -1. */
+const nullLength = 1
+
+/** An upper bound for the bytes that a record takes in a batch. */
+export function recordBytesBound(record: OutgoingRecord): number {
+  const keyBytes = record.keyStart < 0 ? 0 : record.keyEnd - record.keyStart
+  const valueBytes = record.valueStart < 0 ? 0 : record.valueEnd - record.valueStart
+  const headersBytes = record.headers.length === 0 ? 1 : headersSize(record.headers)
+  // length 5, attributes 1, timestamp 8, offset 5, key length 5, value length 5
+  return 29 + keyBytes + valueBytes + headersBytes
+}
+
+function invalidTimestamp(timestamp: number): LogError {
+  return new LogError(
+    'INVALID_TIMESTAMP',
+    `timestamp ${timestamp}: give milliseconds since the epoch, an integer of 0 or more`,
+    { timestamp },
+  )
+}
+
+function varintSize(value: number): number {
+  if (value >= -0x4000_0000 && value < 0x4000_0000) {
+    const zigzag = (value << 1) ^ (value >> 31)
+    if (zigzag >>> 7 === 0) return 1
+    if (zigzag >>> 14 === 0) return 2
+    if (zigzag >>> 21 === 0) return 3
+    if (zigzag >>> 28 === 0) return 4
+    return 5
+  }
+  let rest = Math.floor(magnitude(value) / 64)
+  let size = 1
+  for (; rest > 0; rest = Math.floor(rest / 128)) size += 1
+  return size
+}
+
+function writeVarint(bytes: Uint8Array, at: number, value: number): number {
+  if (value >= -0x4000_0000 && value < 0x4000_0000) {
+    let zigzag = ((value << 1) ^ (value >> 31)) >>> 0
+    while (zigzag > 0x7f) {
+      bytes[at++] = zigzag | 0x80
+      zigzag >>>= 7
+    }
+    bytes[at++] = zigzag
+    return at
+  }
+  // The zig-zag value of a safe integer needs 54 bits, one too many for a number: sign and magnitude stay apart.
+  const size = magnitude(value)
+  let rest = Math.floor(size / 64)
+  bytes[at++] = ((size % 64) << 1) | (value < 0 ? 1 : 0) | (rest > 0 ? 0x80 : 0)
+  while (rest > 0) {
+    const next = Math.floor(rest / 128)
+    bytes[at++] = (rest % 128) | (next > 0 ? 0x80 : 0)
+    rest = next
+  }
+  return at
+}
+
+/** What zig-zag doubles: -1 is 0 with the sign bit, -2 is 1. */
+function magnitude(value: number): number {
+  return value >= 0 ? value : -value - 1
+}
+
+function headersSize(headers: readonly Header[]): number {
+  let size = varintSize(headers.length)
+  for (const { key, value } of headers) {
+    const keyBytes = Buffer.byteLength(key)
+    size += varintSize(keyBytes) + keyBytes + (value === null ? 1 : varintSize(value.length) + value.length)
+  }
+  return size
+}
+
+function writeHeaders(bytes: Uint8Array, at: number, headers: readonly Header[]): number {
+  at = writeVarint(bytes, at, headers.length)
+  for (const { key, value } of headers) {
+    const keyBytes = Buffer.byteLength(key)
+    at = writeVarint(bytes, at, keyBytes)
+    Buffer.prototype.utf8Write.call(bytes as Buffer, key, at, keyBytes)
+    at += keyBytes
+    if (value === null) bytes[at++] = nullLength
+    else {
+      at = writeVarint(bytes, at, value.length)
+      bytes.set(value, at)
+      at += value.length
+    }
+  }
+  return at
+}

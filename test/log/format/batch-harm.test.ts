@@ -1,0 +1,145 @@
+import { expect, test } from 'vitest'
+import { LogError } from '../../../src/log/api/errors.ts'
+import { BatchCursor } from '../../../src/log/format/record-cursor.ts'
+import {
+  batchPositions,
+  checkBatch,
+  checkContinuity,
+  stampBatch,
+  stampChecksum,
+} from '../../../src/log/format/record-batch.ts'
+import { batchOf, readAll, type Row } from './batch-case.ts'
+
+const rows: readonly Row[] = [
+  { key: 'a', value: 'one', timestamp: 5000 },
+  { key: null, value: 'two', timestamp: 4000, headers: [{ key: 'h', value: null }] },
+  { key: 'b', value: null, timestamp: 900_000_000_000 },
+]
+
+function codeOf(act: () => unknown): string {
+  try {
+    act()
+    return 'none'
+  } catch (error) {
+    return error instanceof LogError ? error.code : String(error)
+  }
+}
+
+test.each(['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const)(
+  'every flipped bit of a batch is seen (%s)',
+  (compression) => {
+    const batch = batchOf(rows, { compression })
+    stampBatch(batch, 0, 1000, 7)
+    const seenBy = { batch: 0, continuity: 0, nobody: 0 }
+    for (let bit = 0; bit < batch.length * 8; bit++) {
+      const harmed = batch.slice()
+      harmed[bit >> 3] = (harmed[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+      const byCheck = codeOf(() => checkBatch(harmed, 0, harmed.length))
+      const byPlace = codeOf(() => checkContinuity(harmed, 0, 1000, 7))
+      if (byCheck === 'CORRUPT_BATCH') seenBy.batch += 1
+      else if (byPlace === 'CORRUPT_BATCH') seenBy.continuity += 1
+      else seenBy.nobody += 1
+      // What may slip past the batch's own check lies in base offset (0 to 7) and leader epoch (12 to 15), nowhere else.
+      const at = bit >> 3
+      if (byCheck === 'none') expect(at < 8 || (at >= 12 && at < 16), `bit ${bit}`).toBe(true)
+    }
+    expect(seenBy.nobody).toBe(0)
+    expect(seenBy.batch).toBeGreaterThan((batch.length - 12) * 8)
+  },
+)
+
+test('a flipped length is seen, whatever follows the batch', () => {
+  const batch = batchOf(rows)
+  const followed = Buffer.concat([batch, batchOf(rows), Buffer.alloc(4096)])
+  for (let bit = 8 * 8; bit < 12 * 8; bit++) {
+    const harmed = Uint8Array.from(followed)
+    harmed[bit >> 3] = (harmed[bit >> 3] ?? 0) ^ (1 << (bit & 7))
+    expect(
+      codeOf(() => checkBatch(harmed, 0, harmed.length)),
+      `bit ${bit}`,
+    ).toBe('CORRUPT_BATCH')
+  }
+})
+
+test.each(['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const)(
+  'a batch cut off anywhere is CORRUPT_BATCH (%s)',
+  (compression) => {
+    const batch = batchOf(rows, { compression })
+    for (let size = 0; size < batch.length; size++) {
+      const cut = batch.slice(0, size)
+      expect(
+        codeOf(() => checkBatch(cut, 0, cut.length)),
+        `${size} bytes`,
+      ).toBe('CORRUPT_BATCH')
+      if (size > 0)
+        expect(
+          codeOf(() => readAll([cut])),
+          `${size} bytes`,
+        ).toBe('CORRUPT_BATCH')
+    }
+  },
+)
+
+test.each(['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const)(
+  'a batch whose records were cut off by its writer is CORRUPT_BATCH (%s)',
+  (compression) => {
+    const batch = batchOf(rows, { compression })
+    for (let size = 61; size < batch.length; size++) {
+      const cut = batch.slice(0, size)
+      new DataView(cut.buffer).setInt32(8, size - 12)
+      stampChecksum(cut, 0)
+      // The last bytes of a gzip or zstd stream are sums: decoders may do without, and the records are then all there.
+      const code = codeOf(() => expect(readAll([cut])).toEqual(readAll([batch])))
+      expect(['CORRUPT_BATCH', 'none'], `${size} bytes`).toContain(code)
+      if (compression === 'none') expect(code).toBe('CORRUPT_BATCH')
+    }
+  },
+)
+
+test('harmed records under a fresh checksum never read out of bounds, never hang, and fail as CORRUPT_BATCH', () => {
+  const batch = batchOf(rows)
+  let refused = 0
+  for (let at = 21; at < batch.length; at++) {
+    for (const byte of [0x00, 0x01, 0x02, 0x7f, 0x80, 0xfe, 0xff]) {
+      const harmed = batch.slice()
+      harmed[at] = byte
+      stampChecksum(harmed, 0)
+      const code = codeOf(() => readAll([harmed], 0, { inflatedBytesMax: 1024 }))
+      expect(['none', 'CORRUPT_BATCH', 'UNSUPPORTED_COMPRESSION'], `byte ${at} = ${byte}`).toContain(code)
+      if (code !== 'none') refused += 1
+    }
+  }
+  expect(refused).toBeGreaterThan(100)
+})
+
+test('a varint of more than ten bytes and one beyond a safe integer are CORRUPT_BATCH', () => {
+  const withTimestampDelta = (delta: readonly number[]): Uint8Array => {
+    const record = [0, ...delta, 0, 1, 1, 0]
+    const batch = batchOf([{ key: null, value: null, timestamp: 0 }])
+    const made = Buffer.concat([batch.subarray(0, 61), Uint8Array.from([record.length * 2, ...record])])
+    made.writeInt32BE(made.length - 12, 8)
+    stampChecksum(made, 0)
+    return made
+  }
+  const overlong = withTimestampDelta([0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0])
+  expect(codeOf(() => readAll([overlong]))).toBe('CORRUPT_BATCH')
+  const huge = withTimestampDelta([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1])
+  expect(codeOf(() => readAll([huge]))).toBe('CORRUPT_BATCH')
+  const padded = withTimestampDelta([0x82, 0x80, 0])
+  expect(readAll([padded]).map((row) => row.timestamp)).toEqual([1])
+})
+
+test('a cursor that met a broken record gives out nothing behind it', () => {
+  const harmed = batchOf(rows)
+  harmed[61] = 0xfe
+  const cursor = new BatchCursor([harmed, batchOf(rows)], 0)
+  expect(codeOf(() => cursor.next())).toBe('CORRUPT_BATCH')
+  expect(cursor.next()).toBe(false)
+})
+
+test('positions of batches end with CORRUPT_BATCH where a batch is cut short', () => {
+  const batch = batchOf(rows)
+  const two = Buffer.concat([batch, batch])
+  expect([...batchPositions(two)]).toEqual([0, batch.length])
+  expect(codeOf(() => [...batchPositions(two, 0, two.length - 1)])).toBe('CORRUPT_BATCH')
+})
