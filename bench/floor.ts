@@ -1,0 +1,174 @@
+import { closeSync, openSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { outgoingRecord } from '../src/log/api/record.ts'
+import { BatchBuilder } from '../src/log/format/batch-builder.ts'
+import { BatchCursor } from '../src/log/format/record-cursor.ts'
+
+/**
+ * The floor of a row: a plain loop over the same bytes in one process. It walks the same batches, does the same work per
+ * record with a Map, writes its output as batches to one file, and keeps no promise: no commit, no changelog, no order
+ * over partitions, no restart. What a row loses against it is the price of the promises.
+ */
+export function runFloor(workload: string, partitions: readonly (readonly Uint8Array[])[], directory: string): number {
+  const out = new Output(join(directory, 'floor.out'))
+  const step = floors[workload]
+  if (step === undefined) throw new Error(`row ${workload} has no floor`)
+  const work = step(out)
+  let records = 0
+  for (const batches of partitions) {
+    const cursor = new BatchCursor(batches, 0)
+    while (cursor.next()) {
+      work(cursor)
+      records++
+    }
+  }
+  out.close()
+  return records
+}
+
+type Work = (cursor: BatchCursor) => void
+
+export const eventSchema: z.ZodType<Event> = z.object({
+  id: z.string(),
+  dt: z.string(),
+  repo: z.string(),
+  type: z.string(),
+  actor: z.string(),
+  age: z.union([z.string(), z.number()]).optional(),
+  action: z.string().optional(),
+  commits: z.union([z.string(), z.number()]).optional(),
+})
+
+export interface Event {
+  id: string
+  dt: string
+  repo: string
+  type: string
+  actor: string
+  age?: string | number | undefined
+  action?: string | undefined
+  commits?: string | number | undefined
+}
+
+const keyOf = (cursor: BatchCursor): string => text(cursor.bytes, cursor.keyStart, cursor.keyEnd)
+const valueOf = (cursor: BatchCursor): unknown => JSON.parse(text(cursor.bytes, cursor.valueStart, cursor.valueEnd))
+const text = (bytes: Uint8Array, start: number, end: number): string =>
+  Buffer.prototype.utf8Slice.call(bytes as Buffer, start, end)
+
+/** Counts per window and key; a count is written out once per window, when a later one begins, as a commit would. */
+function windowCount(sizeMs: number, advanceMs: number, before: Work): (out: Output) => Work {
+  return (out) => {
+    const windows = new Map<number, Map<string, number>>()
+    let newest = -1
+    return (cursor) => {
+      before(cursor)
+      const key = keyOf(cursor)
+      const time = cursor.timestamp
+      for (let start = Math.floor(time / advanceMs) * advanceMs; start > time - sizeMs; start -= advanceMs) {
+        let window = windows.get(start)
+        if (window === undefined) {
+          window = new Map()
+          windows.set(start, window)
+        }
+        window.set(key, (window.get(key) ?? 0) + 1)
+      }
+      if (time <= newest) return
+      newest = time
+      for (const [start, window] of windows) {
+        if (start + sizeMs > newest) continue
+        for (const [name, count] of window) out.count(name, start, count)
+        windows.delete(start)
+      }
+    }
+  }
+}
+
+function keyCount(before: Work): (out: Output) => Work {
+  return (out) => {
+    const counts = new Map<string, number>()
+    return (cursor) => {
+      before(cursor)
+      const key = keyOf(cursor)
+      const count = (counts.get(key) ?? 0) + 1
+      counts.set(key, count)
+      out.count(key, cursor.timestamp, count)
+    }
+  }
+}
+
+const nothing: Work = () => {}
+const validate: Work = (cursor) => void eventSchema.parse(valueOf(cursor))
+
+const floors: { readonly [workload: string]: (out: Output) => Work } = {
+  n0: (out) => (cursor) => out.copy(cursor),
+  'n0-zod': (out) => (cursor) => {
+    validate(cursor)
+    out.copy(cursor)
+  },
+  filter: (out) => (cursor) => {
+    if ((valueOf(cursor) as Event).type === 'push') out.copy(cursor)
+  },
+  w1: windowCount(60_000, 60_000, nothing),
+  'w1-sparse': windowCount(60_000, 60_000, nothing),
+  'w1-zod': windowCount(60_000, 60_000, validate),
+  w1h: windowCount(60_000, 10_000, nothing),
+  kt: keyCount(nothing),
+  'kt-zod': keyCount(validate),
+}
+
+export function hasFloor(workload: string): boolean {
+  return workload in floors
+}
+
+class Output {
+  readonly #descriptor: number
+  readonly #builder = new BatchBuilder({ initialBytes: 1 << 20 })
+  readonly #record = outgoingRecord()
+  readonly #value = Buffer.alloc(8)
+
+  constructor(path: string) {
+    this.#descriptor = openSync(path, 'w')
+  }
+
+  copy(cursor: BatchCursor): void {
+    const record = this.#record
+    record.key = cursor.bytes
+    record.keyStart = cursor.keyStart
+    record.keyEnd = cursor.keyEnd
+    record.value = cursor.bytes
+    record.valueStart = cursor.valueStart
+    record.valueEnd = cursor.valueEnd
+    record.timestamp = cursor.timestamp
+    this.#append()
+  }
+
+  count(key: string, timestamp: number, count: number): void {
+    const record = this.#record
+    record.key = Buffer.from(key)
+    record.keyStart = 0
+    record.keyEnd = record.key.length
+    this.#value.writeDoubleBE(count, 0)
+    record.value = this.#value
+    record.valueStart = 0
+    record.valueEnd = 8
+    record.timestamp = timestamp
+    this.#append()
+  }
+
+  close(): void {
+    this.#flush()
+    closeSync(this.#descriptor)
+  }
+
+  #append(): void {
+    this.#builder.append(this.#record)
+    if (this.#builder.bytes > 900_000) this.#flush()
+  }
+
+  #flush(): void {
+    if (this.#builder.count === 0) return
+    writeSync(this.#descriptor, this.#builder.finish())
+    this.#builder.reset()
+  }
+}
