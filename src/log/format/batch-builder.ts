@@ -58,44 +58,53 @@ export class BatchBuilder {
   appendAt(offsetDelta: number, record: OutgoingRecord): void {
     const timestamp = record.timestamp
     if (!(timestamp >= 0) || !Number.isSafeInteger(timestamp)) throw invalidTimestamp(timestamp)
-    assert(offsetDelta > this.#lastOffsetDelta, `offset delta ${offsetDelta} after ${this.#lastOffsetDelta}`)
+    if (offsetDelta <= this.#lastOffsetDelta) {
+      assert(false, `offset delta ${offsetDelta} after ${this.#lastOffsetDelta}`)
+    }
     const { key, keyStart, value, valueStart, headers } = record
     const keyBytes = keyStart < 0 ? 0 : record.keyEnd - keyStart
     const valueBytes = valueStart < 0 ? 0 : record.valueEnd - valueStart
     const timestampDelta = this.#count === 0 ? 0 : timestamp - this.#baseTimestamp
     const headersBytes = headers.length === 0 ? 1 : headersSize(headers)
+    // Numbers below 64 take one byte: most lengths and deltas do, and a call for them costs more than they do.
     const size =
       1 +
-      varintSize(timestampDelta) +
-      varintSize(offsetDelta) +
-      (keyStart < 0 ? 1 : varintSize(keyBytes)) +
+      (timestampDelta >= 0 && timestampDelta < 64 ? 1 : varintSize(timestampDelta)) +
+      (offsetDelta < 64 ? 1 : varintSize(offsetDelta)) +
+      (keyBytes < 64 ? 1 : varintSize(keyBytes)) +
       keyBytes +
-      (valueStart < 0 ? 1 : varintSize(valueBytes)) +
+      (valueBytes < 64 ? 1 : varintSize(valueBytes)) +
       valueBytes +
       headersBytes
-    const end = this.#length + varintSize(size) + size
+    const end = this.#length + (size < 64 ? 1 : varintSize(size)) + size
     if (end > this.#bytes.length) this.#grow(end)
 
     const bytes = this.#bytes
-    let at = writeVarint(bytes, this.#length, size)
+    let at = this.#length
+    if (size < 64) bytes[at++] = size << 1
+    else at = writeVarint(bytes, at, size)
     bytes[at++] = 0
-    at = writeVarint(bytes, at, timestampDelta)
-    at = writeVarint(bytes, at, offsetDelta)
+    if (timestampDelta >= 0 && timestampDelta < 64) bytes[at++] = timestampDelta << 1
+    else at = writeVarint(bytes, at, timestampDelta)
+    if (offsetDelta < 64) bytes[at++] = offsetDelta << 1
+    else at = writeVarint(bytes, at, offsetDelta)
     if (keyStart < 0) bytes[at++] = nullLength
     else {
-      at = writeVarint(bytes, at, keyBytes)
+      if (keyBytes < 64) bytes[at++] = keyBytes << 1
+      else at = writeVarint(bytes, at, keyBytes)
       copyBytes(key, keyStart, keyStart + keyBytes, bytes, at)
       at += keyBytes
     }
     if (valueStart < 0) bytes[at++] = nullLength
     else {
-      at = writeVarint(bytes, at, valueBytes)
+      if (valueBytes < 64) bytes[at++] = valueBytes << 1
+      else at = writeVarint(bytes, at, valueBytes)
       copyBytes(value, valueStart, valueStart + valueBytes, bytes, at)
       at += valueBytes
     }
     if (headers.length === 0) bytes[at++] = 0
     else at = writeHeaders(bytes, at, headers)
-    assert(at === end, `a record of ${end - this.#length} bytes took ${at - this.#length}`)
+    if (at !== end) assert(false, `a record of ${end - this.#length} bytes took ${at - this.#length}`)
 
     this.#length = end
     this.#lastOffsetDelta = offsetDelta
@@ -271,7 +280,7 @@ function writeHeaders(bytes: Uint8Array, at: number, headers: readonly Header[])
   for (const { key, value } of headers) {
     const keyBytes = Buffer.byteLength(key)
     at = writeVarint(bytes, at, keyBytes)
-    Buffer.prototype.utf8Write.call(bytes as Buffer, key, at, keyBytes)
+    Buffer.prototype.utf8Write.call(bytes, key, at, keyBytes)
     at += keyBytes
     if (value === null) bytes[at++] = nullLength
     else {

@@ -1,4 +1,5 @@
 import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import { unreachable } from '../../base/assert.ts'
 import { LogError } from '../api/errors.ts'
 import { lz4Compress, lz4Decompress } from './lz4.ts'
 import { corrupt } from './record-batch.ts'
@@ -31,6 +32,8 @@ export function compress(compression: Compression, bytes: Uint8Array): Uint8Arra
       return lz4Compress(bytes)
     case 'zstd':
       return zstdCompressSync(bytes)
+    default:
+      return unreachable(compression)
   }
 }
 

@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { LogError } from '../../../src/log/api/errors.ts'
 import { BatchBuilder } from '../../../src/log/format/batch-builder.ts'
