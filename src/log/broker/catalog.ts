@@ -58,6 +58,7 @@ export class Catalog {
     if (topic === undefined) return undefined
     this.#byId.delete(id)
     this.#byName.delete(topic.name)
+    topic.deleted = true
     for (const partition of topic.partitions) this.deletions.push({ topicId: id, partition: partition.index })
     return topic
   }
@@ -72,6 +73,7 @@ export class Topic {
   readonly id: string
   readonly name: string
   readonly partitions: readonly Partition[]
+  deleted = false
   #info: TopicInfo
 
   constructor(info: TopicInfo) {
@@ -164,6 +166,10 @@ export class Partition {
     return this.#promoted.end
   }
 
+  get deleted(): boolean {
+    return this.topic.deleted
+  }
+
   get segments(): readonly SegmentState[] {
     return this.#promoted.segments
   }
@@ -204,6 +210,24 @@ export class Partition {
     this.#activeBytes += batch.bytes
     this.pendingEnd = lastOffset + 1
     return placed
+  }
+
+  /** Where pending state stands, to go back to if the entry is refused before anything else was placed. */
+  mark(): PendingMark {
+    return {
+      partition: this,
+      end: this.pendingEnd,
+      activeBase: this.#activeBase,
+      activeBytes: this.#activeBytes,
+      activeSince: this.#activeSince,
+    }
+  }
+
+  returnTo(mark: PendingMark): void {
+    this.pendingEnd = mark.end
+    this.#activeBase = mark.activeBase
+    this.#activeBytes = mark.activeBytes
+    this.#activeSince = mark.activeSince
   }
 
   promoteBatch(batch: PlacedBatch): void {
@@ -265,6 +289,14 @@ export class Partition {
   get touched(): boolean {
     return this.end > 0 || this.segments.length > 0
   }
+}
+
+export interface PendingMark {
+  readonly partition: Partition
+  readonly end: Offset
+  readonly activeBase: Offset
+  readonly activeBytes: number
+  readonly activeSince: number
 }
 
 /** What placing needs to know of a batch. */

@@ -1,0 +1,29 @@
+import type { RecordedSection, TaskId } from '../api/commit-section.ts'
+import type { SectionState } from '../journal/checkpoint.ts'
+
+/**
+ * The newest recorded section of each task, by group: what a task needs to go on after a restart. Checkpoints keep them,
+ * so that opening never searches `__millrace_commits`.
+ */
+export class LastSections {
+  readonly #groups = new Map<string, Map<TaskId, RecordedSection>>()
+
+  set(group: string, sections: readonly RecordedSection[]): void {
+    let tasks = this.#groups.get(group)
+    if (tasks === undefined) {
+      tasks = new Map()
+      this.#groups.set(group, tasks)
+    }
+    for (const section of sections) tasks.set(section.task, section)
+  }
+
+  /** In the order asked for; tasks without one are left out. */
+  get(group: string, tasks: readonly TaskId[]): readonly RecordedSection[] {
+    const known = this.#groups.get(group)
+    return tasks.flatMap((task) => known?.get(task) ?? [])
+  }
+
+  states(): readonly SectionState[] {
+    return [...this.#groups].flatMap(([group, tasks]) => [...tasks.values()].map((section) => ({ group, section })))
+  }
+}

@@ -1,0 +1,78 @@
+import { assert } from '../../base/assert.ts'
+import { ByteWriter } from '../../base/bytes.ts'
+import { offsetsTopic } from '../api/internal-topics.ts'
+import type { OffsetEntry } from '../api/log.ts'
+import { outgoingRecord, type TopicPartition } from '../api/record.ts'
+import type { BatchBuilder } from '../format/batch-builder.ts'
+import type { Catalog, Partition } from './catalog.ts'
+import type { GroupOffsets } from './group-offsets.ts'
+import { encodeOffsetKey, encodeOffsetValue, offsetsPartition } from './offset-records.ts'
+import type { EntryDraft } from './sequencer.ts'
+
+/**
+ * Writes committed offsets: as records in `__consumer_offsets`, in the same entry as whatever they belong to, and into
+ * {@link GroupOffsets} when that entry is true.
+ */
+export class OffsetLog {
+  readonly #catalog: Catalog
+  readonly #offsets: GroupOffsets
+  readonly #key = new ByteWriter()
+  readonly #value = new ByteWriter()
+  readonly #record = outgoingRecord()
+
+  constructor(catalog: Catalog, offsets: GroupOffsets) {
+    this.#catalog = catalog
+    this.#offsets = offsets
+  }
+
+  /** The builder's memory is in use until the draft was submitted. */
+  commit(draft: EntryDraft, builder: BatchBuilder, group: string, entries: readonly OffsetEntry[]): void {
+    if (entries.length === 0) return
+    const committedAt = draft.context.now
+    for (const entry of entries) {
+      this.#value.clear()
+      encodeOffsetValue(this.#value, entry, committedAt)
+      this.#append(builder, group, entry.at, { now: committedAt, deleted: false })
+    }
+    draft.batch(this.#partitionOf(group), builder.seal())
+    draft.also(() => {
+      for (const entry of entries) this.#offsets.set(group, entry, committedAt)
+    })
+  }
+
+  /** Offsets of partitions that no longer exist: tombstones, so that compaction forgets them too. */
+  delete(draft: EntryDraft, builder: BatchBuilder, group: string, at: readonly TopicPartition[]): void {
+    if (at.length === 0) return
+    for (const place of at) this.#append(builder, group, place, { now: draft.context.now, deleted: true })
+    draft.batch(this.#partitionOf(group), builder.seal())
+    draft.also(() => {
+      for (const place of at) this.#offsets.delete(group, place)
+    })
+  }
+
+  #append(
+    builder: BatchBuilder,
+    group: string,
+    at: TopicPartition,
+    options: { readonly now: number; readonly deleted: boolean },
+  ): void {
+    const record = this.#record
+    this.#key.clear()
+    encodeOffsetKey(this.#key, group, at)
+    record.key = this.#key.bytes
+    record.keyStart = 0
+    record.keyEnd = this.#key.length
+    record.value = this.#value.bytes
+    record.valueStart = options.deleted ? -1 : 0
+    record.valueEnd = options.deleted ? -1 : this.#value.length
+    record.timestamp = options.now
+    builder.append(record)
+  }
+
+  #partitionOf(group: string): Partition {
+    const topic = this.#catalog.topic(offsetsTopic)
+    const partition = topic?.partitions[offsetsPartition(group, topic.partitions.length)]
+    assert(partition !== undefined, `${offsetsTopic} is made when the log is`)
+    return partition
+  }
+}

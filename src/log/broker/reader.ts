@@ -1,0 +1,284 @@
+import { assert } from '../../base/assert.ts'
+import { LogError } from '../api/errors.ts'
+import type { Chunk, Isolation, Position, Reader } from '../api/log.ts'
+import { partitionName, type Offset, type RecordCursor, type TopicPartition } from '../api/record.ts'
+import { leaderEpochOf } from '../format/record-batch.ts'
+import { BatchCursor } from '../format/record-cursor.ts'
+import type { PartitionReaders } from '../storage/partition-reader.ts'
+import type { Catalog, Partition, TailBatch } from './catalog.ts'
+import type { FetchWait, FetchWaiters } from './fetch-waiters.ts'
+import type { Sequencer } from './sequencer.ts'
+
+/**
+ * The one way to read: from the tail ring what is there, from the segment files what has left it.
+ *
+ * - Up to the pending end for `sequenced`, else up to the promoted end; batches come whole, as they are stored.
+ * - A poll gives each partition its share of the bytes and starts one further than the poll before, so that a busy
+ *   partition cannot starve the others.
+ * - What was taken as sequenced and then dropped makes every poll fail with ABORTED until the next `assign`.
+ *
+ * There are no transactions yet, so `committed` shows what `durable` shows.
+ */
+export class PartitionsReader implements Reader {
+  readonly #parts: ReaderParts
+  readonly #sequenced: boolean
+  #positions: ReadPosition[] = []
+  #byName = new Map<string, ReadPosition>()
+  /** Which partition comes first in the next poll. */
+  #first = 0
+  /** Highest sequence of a group taken before it was promoted. */
+  #takenSequence = 0
+  #wait: FetchWait | null = null
+  #phase: 'idle' | 'polling' | 'closed' = 'idle'
+  #woken = false
+
+  constructor(parts: ReaderParts, isolation: Isolation) {
+    this.#parts = parts
+    this.#sequenced = isolation === 'sequenced'
+  }
+
+  assign(at: readonly Position[]): void {
+    const positions = at.map((position) => {
+      const partition = this.#parts.catalog.partition(position.at)
+      return { partition, offset: position.offset, paused: false }
+    })
+    this.#positions = positions
+    this.#byName = new Map(positions.map((position) => [position.partition.name, position]))
+    assert(this.#byName.size === positions.length, 'a partition is assigned twice')
+    this.#first = 0
+    this.#takenSequence = 0
+    this.#wait?.end()
+  }
+
+  setPaused(at: readonly TopicPartition[]): void {
+    for (const position of this.#positions) position.paused = false
+    for (const place of at) {
+      const position = this.#byName.get(partitionName(place))
+      if (position !== undefined) position.paused = true
+    }
+    this.#wait?.end()
+  }
+
+  async poll(limits: { readonly bytesMax: number; readonly waitMs: number }): Promise<readonly Chunk[]> {
+    assert(this.#phase !== 'polling', 'a reader polls once at a time')
+    this.#checkOpen()
+    this.#phase = 'polling'
+    try {
+      return await this.#pollWaiting(limits)
+    } finally {
+      // `close` may have come in between.
+      if (this.#phase === 'polling') this.#phase = 'idle'
+    }
+  }
+
+  async #pollWaiting(limits: { readonly bytesMax: number; readonly waitMs: number }): Promise<readonly Chunk[]> {
+    const { clock } = this.#parts.sequencer
+    let chunks = this.#collect(limits.bytesMax)
+    if (chunks.length > 0 || limits.waitMs <= 0) return chunks
+    const deadline = clock.monotonic() + limits.waitMs
+    for (;;) {
+      const waitMs = deadline - clock.monotonic()
+      if (this.#takeWoken() || waitMs <= 0) return noChunks
+      await this.#park(waitMs)
+      this.#checkOpen()
+      chunks = this.#collect(limits.bytesMax)
+      if (chunks.length > 0) return chunks
+    }
+  }
+
+  #takeWoken(): boolean {
+    const woken = this.#woken
+    this.#woken = false
+    return woken
+  }
+
+  async #park(waitMs: number): Promise<void> {
+    const partitions: Partition[] = []
+    for (const { partition, paused } of this.#positions) if (!paused) partitions.push(partition)
+    await this.#parts.waiters.park(partitions, {
+      sequenced: this.#sequenced,
+      waitMs,
+      started: (wait) => (this.#wait = wait),
+    })
+    this.#wait = null
+  }
+
+  wakeup(): void {
+    if (this.#wait === null && this.#phase !== 'polling') return
+    this.#woken = true
+    this.#wait?.end()
+  }
+
+  close(): Promise<void> {
+    this.#phase = 'closed'
+    this.#positions = []
+    this.#byName.clear()
+    this.#wait?.end()
+    return Promise.resolve()
+  }
+
+  #checkOpen(): void {
+    if (this.#phase === 'closed') throw new LogError('CLOSED', 'the reader is closed')
+    const { failure, promotedSequence } = this.#parts.sequencer
+    if (failure === null) return
+    if (failure.code === 'CLOSED') throw failure
+    if (this.#takenSequence <= promotedSequence) return
+    throw new LogError(
+      'ABORTED',
+      'records that were read as sequenced did not become durable: discard what was made of them, then assign the committed offsets',
+      {},
+      { cause: failure },
+    )
+  }
+
+  #collect(bytesMax: number): readonly Chunk[] {
+    const count = this.#positions.length
+    if (count === 0) return noChunks
+    const chunks: Chunk[] = []
+    const share = Math.max(shareMin, Math.ceil(bytesMax / count))
+    let left = bytesMax
+    for (let step = 0; step < count && left > 0; step++) {
+      const position = this.#positions[(this.#first + step) % count] as ReadPosition
+      if (position.paused) continue
+      const chunk = this.#read(position, { bytesMax: Math.min(share, left), first: chunks.length === 0, left })
+      if (chunk === null) continue
+      left -= chunk.bytes
+      chunks.push(chunk)
+    }
+    this.#first = (this.#first + 1) % count
+    return chunks
+  }
+
+  #read(position: ReadPosition, limits: ReadLimits): Chunk | null {
+    const { partition } = position
+    const end = this.#sequenced ? partition.pendingEnd : partition.end
+    if (position.offset < partition.logStart || position.offset > partition.pendingEnd || partition.deleted)
+      throw outOfRange(position)
+    if (position.offset >= end) return null
+    if (position.offset < partition.tailStart) {
+      const chunk = this.#readSegments(position, end, limits)
+      // Nothing below the tail: what was there is compacted away. Go on in memory.
+      if (chunk !== null || position.offset < partition.tailStart) return chunk
+    }
+    return this.#readTail(position, end, limits)
+  }
+
+  #readTail(position: ReadPosition, end: Offset, limits: ReadLimits): Chunk | null {
+    const { partition } = position
+    const { tail } = partition
+    const buffers: Uint8Array[] = []
+    let bytes = 0
+    let last: TailBatch | null = null
+    for (let index = partition.tailIndex(position.offset); index < tail.length; index++) {
+      const batch = tail[index] as TailBatch
+      if (batch.nextOffset > end) break
+      if (bytes + batch.bytes > limits.bytesMax && !this.#mayExceed(bytes, batch.bytes, limits)) break
+      buffers.push(batch.memory)
+      bytes += batch.bytes
+      last = batch
+    }
+    if (last === null) return null
+    if (last.sequence > this.#parts.sequencer.promotedSequence) this.#takenSequence = last.sequence
+    const chunk = new ReadChunk(partition.at, position.offset, {
+      nextOffset: last.nextOffset,
+      endOffset: end,
+      leaderEpoch: last.leaderEpoch,
+      bytes,
+      buffers,
+    })
+    position.offset = last.nextOffset
+    return chunk
+  }
+
+  /** A partition's first batch may exceed its share if the poll has room, and the poll's bound if it is its first. */
+  #mayExceed(bytes: number, next: number, limits: ReadLimits): boolean {
+    return bytes === 0 && (limits.first || next <= limits.left)
+  }
+
+  #readSegments(position: ReadPosition, end: Offset, limits: ReadLimits): Chunk | null {
+    const { partition } = position
+    const read = this.#parts.segments.of(partition.at).read({
+      from: position.offset,
+      end: Math.min(partition.tailStart, end),
+      bytesMax: limits.bytesMax,
+      segments: partition.segments,
+      epochs: partition.epochs,
+    })
+    const bytes = read.bytes.length
+    if (bytes > limits.bytesMax && !this.#mayExceed(0, bytes, limits)) return null
+    const from = position.offset
+    position.offset = read.nextOffset
+    if (bytes === 0) return null
+    return new ReadChunk(partition.at, from, {
+      nextOffset: read.nextOffset,
+      endOffset: end,
+      leaderEpoch: leaderEpochOf(read.bytes, 0),
+      bytes,
+      buffers: [read.bytes],
+    })
+  }
+}
+
+export interface ReaderParts {
+  readonly catalog: Catalog
+  readonly sequencer: Sequencer
+  readonly waiters: FetchWaiters
+  readonly segments: PartitionReaders
+}
+
+interface ReadPosition {
+  readonly partition: Partition
+  offset: Offset
+  paused: boolean
+}
+
+interface ReadLimits {
+  readonly bytesMax: number
+  /** Whether the poll has nothing yet. */
+  readonly first: boolean
+  /** What the whole poll may still take. */
+  readonly left: number
+}
+
+class ReadChunk implements Chunk {
+  readonly at: TopicPartition
+  readonly nextOffset: Offset
+  readonly endOffset: Offset
+  readonly leaderEpoch: number
+  readonly bytes: number
+  readonly #buffers: readonly Uint8Array[]
+  readonly #from: Offset
+
+  constructor(
+    at: TopicPartition,
+    from: Offset,
+    read: Omit<Chunk, 'at' | 'cursor'> & { buffers: readonly Uint8Array[] },
+  ) {
+    this.at = at
+    this.#from = from
+    this.nextOffset = read.nextOffset
+    this.endOffset = read.endOffset
+    this.leaderEpoch = read.leaderEpoch
+    this.bytes = read.bytes
+    this.#buffers = read.buffers
+  }
+
+  cursor(): RecordCursor {
+    return new BatchCursor(this.#buffers, this.#from)
+  }
+}
+
+const noChunks: readonly Chunk[] = []
+
+/** Smaller shares would read a batch at a time where many partitions are assigned. */
+const shareMin = 16 * 1024
+
+function outOfRange({ partition, offset }: ReadPosition): LogError {
+  if (partition.deleted)
+    return new LogError('UNKNOWN_TOPIC', `topic ${partition.at.topic} was deleted`, { topic: partition.at.topic })
+  return new LogError(
+    'OFFSET_OUT_OF_RANGE',
+    `${partition.name} has offsets ${partition.logStart} to ${partition.pendingEnd}, the position is ${offset}; start at one of them`,
+    { at: partition.at, offset, start: partition.logStart, end: partition.pendingEnd },
+  )
+}
