@@ -52,11 +52,11 @@ export class MemoryStore implements OrderedStore {
 
   /** Takes a batch at once. */
   apply(batch: StoreBatch): void {
-    for (const space of batch.clear) {
-      this.#space(space)
-      this.#spaces[space] = new SortedEntries()
-    }
     const cursor = new OperationCursor(batch.operations)
+    // Everything is checked before anything is changed.
+    if (cursor.spaceMax >= 0) this.#space(cursor.spaceMax)
+    for (const space of batch.clear) this.#space(space)
+    for (const space of batch.clear) this.#spaces[space] = new SortedEntries()
     while (cursor.next()) {
       const value = cursor.value()
       // Copies, because a view would keep the whole batch in memory for the sake of one entry.

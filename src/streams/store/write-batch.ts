@@ -1,5 +1,6 @@
 import { copyBytes } from '../../base/bytes.ts'
 import type { StoreOperations } from './ordered-store.ts'
+import { checkStoreKey } from './store-error.ts'
 
 /*
  * Building and reading the packed operations of a store batch.
@@ -51,6 +52,7 @@ export class WriteBatch {
   }
 
   #header(space: number, key: Uint8Array, valueLength: number, valueBytes: number): number {
+    checkStoreKey(key)
     const at = this.#length
     const keyAt = at + headerBytes
     const end = keyAt + key.length + valueBytes
@@ -91,6 +93,12 @@ export class OperationCursor {
     this.bytes = operations.bytes
     this.#view = viewOf(operations.bytes)
     this.#order = sortedOperations(operations)
+  }
+
+  /** The highest space of all operations, -1 without any: tells before the first step whether all exist. */
+  get spaceMax(): number {
+    const last = this.#order.at(-1)
+    return last === undefined ? -1 : this.#view.getUint16(last)
   }
 
   next(): boolean {

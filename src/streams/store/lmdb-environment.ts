@@ -1,0 +1,324 @@
+import { dirname, join } from 'node:path'
+import { type Database, open, type RootDatabase } from 'lmdb'
+import { assert } from '../../base/assert.ts'
+import { compareBytes } from '../../base/bytes.ts'
+import { NodeDisk } from '../../base/disk.ts'
+import type { KeyRange, StoreBatch, StoreItem, StorePosition } from './ordered-store.ts'
+import { findLmdbDamage } from './lmdb-file.ts'
+import { checkStoreKey, StoreError, storeKeyBytesMax } from './store-error.ts'
+import { OperationCursor } from './write-batch.ts'
+
+/**
+ * One LMDB environment: a directory with a named database per space and `__meta`. A store's own thread reads through one
+ * of these, its flush thread writes through another one over the same directory; LMDB shares the memory map between them.
+ *
+ * - Nothing is ever stored in, cleared in or dropped from the root database: clearing it corrupts the file.
+ * - Writes happen in `apply` only, as one synchronous transaction, synced when it returns.
+ * - A directory appears under its name complete or not at all.
+ * - LMDB has no empty key: the value of an empty one lies in `__meta`.
+ *
+ *   __meta   "format"          u16 version | u16 spaces
+ *            "position"        i32 leader epoch | i64 changelog offset | f64 store time
+ *            "empty" u16 space the value of the empty key
+ */
+export class LmdbEnvironment {
+  readonly #root: LmdbRoot
+  readonly #meta: LmdbDatabase
+  readonly #spaces: readonly LmdbDatabase[]
+  readonly #emptyKeys: readonly Uint8Array[]
+  /** Views of LMDB's one value buffer, by length: a lookup makes no object. */
+  readonly #views: Uint8Array[] = []
+  #position: StorePosition | null
+
+  constructor(directory: string, spaces: number) {
+    if (!LmdbEnvironment.exists(directory)) createDirectory(directory, spaces)
+    const { root, meta, databases } = openEnvironment(directory, spaces)
+    this.#root = root
+    this.#meta = meta
+    this.#spaces = databases
+    this.#emptyKeys = databases.map((_, space) => emptyKey(space))
+    this.#position = this.#readPosition()
+  }
+
+  /** Whether a store has ever been made there. */
+  static exists(directory: string): boolean {
+    return disk.exists(join(directory, dataFile))
+  }
+
+  /** Removes the directory. Nobody may have it open. */
+  static destroy(directory: string): void {
+    removeStoreFiles(`${directory}.new`)
+    removeStoreFiles(directory)
+  }
+
+  get position(): StorePosition | null {
+    return this.#position
+  }
+
+  /** Valid until the next call. */
+  get(space: number, key: Uint8Array): Uint8Array | undefined {
+    if (key.length > storeKeyBytesMax) return undefined
+    const database = this.#space(space)
+    const found =
+      key.length === 0 ? this.#meta.getBinaryFast(this.#emptyKeys[space] as Uint8Array) : database.getBinaryFast(key)
+    return found === undefined ? undefined : this.#view(found)
+  }
+
+  range(space: number, range: KeyRange): IterableIterator<StoreItem> {
+    const database = this.#space(space)
+    if (range.to !== null && compareBytes(range.from, range.to) >= 0) return [].values()
+    const entries = database.getRange(rangeOptions(range))[Symbol.iterator]()
+    const empty = range.from.length === 0 ? this.#meta.getBinary(this.#emptyKeys[space] as Uint8Array) : undefined
+    return new LmdbRange(entries, empty, range.reverse)
+  }
+
+  count(space: number): number {
+    const stats: { entryCount?: number } = this.#space(space).getStats()
+    const empty = this.#meta.getBinaryFast(this.#emptyKeys[space] as Uint8Array) === undefined ? 0 : 1
+    return (stats.entryCount ?? 0) + empty
+  }
+
+  /** Applies a batch as one synced transaction. Throws before anything is changed, or changes nothing. */
+  apply(batch: StoreBatch): void {
+    const cursor = new OperationCursor(batch.operations)
+    // Crash here, or anywhere inside: the transaction does not exist, the store stays at its old position and the
+    // changelog has the rest.
+    this.#root.transactionSync(() => {
+      for (const space of batch.clear) {
+        this.#space(space).clearSync()
+        this.#meta.removeSync(this.#emptyKeys[space] as Uint8Array)
+      }
+      while (cursor.next()) this.#applyOne(cursor.space, cursor.key(), cursor.value())
+      this.#meta.putSync(positionKey, encodePosition(batch.position))
+    })
+    this.#position = batch.position
+  }
+
+  /** Lets reads see what another thread has committed since. */
+  refresh(): void {
+    this.#root.resetReadTxn()
+    this.#position = this.#readPosition()
+  }
+
+  async close(): Promise<void> {
+    await this.#root.close()
+  }
+
+  #applyOne(space: number, key: Uint8Array, value: Uint8Array | null): void {
+    checkStoreKey(key)
+    const database = key.length === 0 ? this.#meta : this.#space(space)
+    const stored = key.length === 0 ? (this.#emptyKeys[space] as Uint8Array) : key
+    if (value === null) database.removeSync(stored)
+    else database.putSync(stored, value)
+  }
+
+  #space(space: number): LmdbDatabase {
+    const database = this.#spaces[space]
+    assert(database !== undefined, `the store has spaces 0 to ${this.#spaces.length - 1}, not ${space}`)
+    return database
+  }
+
+  /** LMDB's buffer lies about its `byteLength` (16 MiB): only a view of the right length is safe to hand out. */
+  #view(found: Uint8Array): Uint8Array {
+    const length = found.length
+    const known = this.#views[length]
+    if (known !== undefined && known.buffer === found.buffer && known.byteOffset === found.byteOffset) return known
+    const view = new Uint8Array(found.buffer, found.byteOffset, length)
+    if (length < viewsMax) this.#views[length] = view
+    return view
+  }
+
+  #readPosition(): StorePosition | null {
+    const bytes = this.#meta.getBinary(positionKey)
+    return bytes === undefined ? null : decodePosition(bytes)
+  }
+}
+
+type LmdbRoot = RootDatabase<Uint8Array, Uint8Array>
+type LmdbDatabase = Database<Uint8Array, Uint8Array>
+
+const disk = new NodeDisk()
+const dataFile = 'data.mdb'
+const formatVersion = 1
+const formatKey: Uint8Array = Buffer.from('format')
+const positionKey: Uint8Array = Buffer.from('position')
+const viewsMax = 4096
+/** Address space, not memory or disk. Fixed ahead, because a map that grows moves under other threads' reads. */
+const mapBytesMax = 64 * 1024 ** 3
+const readersMax = 512
+
+function openEnvironment(
+  directory: string,
+  spaces: number,
+): { root: LmdbRoot; meta: LmdbDatabase; databases: LmdbDatabase[] } {
+  const damage = findLmdbDamage(disk, join(directory, dataFile))
+  if (damage !== null) {
+    throw new StoreError(
+      'STORE_CORRUPT',
+      `${directory} is not a store, or a damaged one (${damage}): remove the directory to restore it from the changelog`,
+    )
+  }
+  const root = openRoot(directory, spaces)
+  const meta = root.openDB<Uint8Array, Uint8Array>('__meta', binary)
+  const format = meta.getBinary(formatKey)
+  const version = format?.readUInt16BE(0)
+  const found = format?.readUInt16BE(2)
+  if (version !== formatVersion || found !== spaces) {
+    void root.close()
+    throw new StoreError(
+      'STORE_MISMATCH',
+      `${directory} holds a store of format ${version} with ${found} spaces, wanted is format ${formatVersion} with ${spaces}`,
+    )
+  }
+  return { root, meta, databases: openSpaces(root, spaces) }
+}
+
+function openRoot(directory: string, spaces: number): LmdbRoot {
+  return open<Uint8Array, Uint8Array>({
+    path: directory,
+    noSubdir: false,
+    ...binary,
+    mapSize: mapBytesMax,
+    maxReaders: readersMax,
+    maxDbs: spaces + 1,
+    // A commit is on the device when it returns, not some time after.
+    overlappingSync: false,
+  })
+}
+
+const binary = { keyEncoding: 'binary', encoding: 'binary' } as const
+
+/** One transaction for all, because each of its own would be synced. */
+function openSpaces(root: LmdbRoot, spaces: number): LmdbDatabase[] {
+  return root.transactionSync(() =>
+    Array.from({ length: spaces }, (_, space) => root.openDB<Uint8Array, Uint8Array>(`space-${space}`, binary)),
+  )
+}
+
+/** Makes a store beside its place, complete and synced, then moves it there. */
+function createDirectory(directory: string, spaces: number): void {
+  const fresh = `${directory}.new`
+  // Crash before the rename: the next try finds the half-made one here and starts over.
+  removeStoreFiles(fresh)
+  disk.makeDirectory(fresh)
+  const root = openRoot(fresh, spaces)
+  root.transactionSync(() => {
+    const meta = root.openDB<Uint8Array, Uint8Array>('__meta', binary)
+    openSpaces(root, spaces)
+    const format = Buffer.alloc(4)
+    format.writeUInt16BE(formatVersion, 0)
+    format.writeUInt16BE(spaces, 2)
+    meta.putSync(formatKey, format)
+  })
+  void root.close()
+  disk.syncDirectory(fresh)
+  // A removal that was interrupted leaves the directory without its data.
+  removeStoreFiles(directory)
+  disk.rename(fresh, directory)
+  disk.syncDirectory(dirname(directory))
+}
+
+function removeStoreFiles(directory: string): void {
+  if (!disk.exists(directory)) return
+  // The data first: a directory without it is no store any more, whatever else is left.
+  for (const name of disk.list(directory)) disk.unlink(join(directory, name))
+  disk.removeDirectory(directory)
+  disk.syncDirectory(dirname(directory))
+}
+
+function rangeOptions(range: KeyRange): object {
+  const from = bound(range.from)
+  const to = range.to === null ? null : bound(range.to)
+  if (!range.reverse) {
+    return {
+      ...(from.key.length === 0 ? {} : { start: from.key, exclusiveStart: from.cut }),
+      ...(to === null ? {} : { end: to.key, inclusiveEnd: to.cut }),
+    }
+  }
+  return {
+    reverse: true,
+    ...(to === null ? {} : { start: to.key, exclusiveStart: !to.cut }),
+    end: from.key.length === 0 ? lowestKey : from.key,
+    inclusiveEnd: !from.cut,
+  }
+}
+
+const lowestKey: Uint8Array = Uint8Array.of(0)
+
+/** A bound longer than any key lies just after its longest prefix that can be one. */
+function bound(key: Uint8Array): { key: Uint8Array; cut: boolean } {
+  return key.length > storeKeyBytesMax ? { key: key.subarray(0, storeKeyBytesMax), cut: true } : { key, cut: false }
+}
+
+/**
+ * A range over the environment. No generator: one that was never started skips its `finally`, and an iterator of LMDB
+ * left open keeps its read transaction, and with it every page freed since.
+ */
+class LmdbRange implements IterableIterator<StoreItem> {
+  readonly #entries: Iterator<StoreItem>
+  readonly #reverse: boolean
+  #ahead: IteratorResult<StoreItem> | null
+  #empty: Uint8Array | undefined
+
+  constructor(entries: Iterator<StoreItem>, empty: Uint8Array | undefined, reverse: boolean) {
+    this.#entries = entries
+    this.#empty = empty
+    this.#reverse = reverse
+    // The first step is what takes the snapshot. Without it a flush before the first use would show.
+    this.#ahead = entries.next()
+  }
+
+  next(): IteratorResult<StoreItem> {
+    if (!this.#reverse && this.#empty !== undefined) return this.#takeEmpty(this.#empty)
+    const step = this.#ahead ?? this.#entries.next()
+    this.#ahead = step.done === true ? step : null
+    if (step.done === true && this.#empty !== undefined) return this.#takeEmpty(this.#empty)
+    return step
+  }
+
+  return(): IteratorResult<StoreItem> {
+    this.#entries.return?.()
+    this.#empty = undefined
+    this.#ahead = finished
+    return finished
+  }
+
+  [Symbol.iterator](): this {
+    return this
+  }
+
+  [Symbol.dispose](): void {
+    this.return()
+  }
+
+  #takeEmpty(value: Uint8Array): IteratorResult<StoreItem> {
+    this.#empty = undefined
+    return { done: false, value: { key: noBytes, value } }
+  }
+}
+
+const finished: IteratorResult<StoreItem> = { done: true, value: undefined }
+
+const noBytes: Uint8Array = new Uint8Array(0)
+
+function emptyKey(space: number): Uint8Array {
+  const key = Buffer.from('empty__')
+  key.writeUInt16BE(space, 5)
+  return key
+}
+
+function encodePosition(position: StorePosition): Uint8Array {
+  const bytes = Buffer.alloc(20)
+  bytes.writeInt32BE(position.leaderEpoch, 0)
+  bytes.writeBigInt64BE(BigInt(position.changelogOffset), 4)
+  bytes.writeDoubleBE(position.storeTime, 12)
+  return bytes
+}
+
+function decodePosition(bytes: Buffer): StorePosition {
+  return {
+    leaderEpoch: bytes.readInt32BE(0),
+    changelogOffset: Number(bytes.readBigInt64BE(4)),
+    storeTime: bytes.readDoubleBE(12),
+  }
+}

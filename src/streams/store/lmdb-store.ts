@@ -1,0 +1,97 @@
+import { assert } from '../../base/assert.ts'
+import { LmdbEnvironment } from './lmdb-environment.ts'
+import type { KeyRange, OrderedStore, StoreBatch, StoreEngine, StoreItem, StorePosition } from './ordered-store.ts'
+import type { StoreFlusher } from './store-flusher.ts'
+
+/** Stores on disk by LMDB. With a flusher its thread does the writing, without one the flush blocks until it is synced. */
+export class LmdbStoreEngine implements StoreEngine {
+  readonly #flusher: StoreFlusher | null
+
+  constructor(flusher: StoreFlusher | null) {
+    this.#flusher = flusher
+  }
+
+  // oxlint-disable-next-line require-await -- what opening throws must be a rejection
+  async open(options: { readonly directory: string; readonly spaces: number }): Promise<OrderedStore> {
+    return new LmdbStore(options.directory, options.spaces, this.#flusher)
+  }
+
+  // oxlint-disable-next-line require-await
+  async destroy(directory: string): Promise<void> {
+    LmdbEnvironment.destroy(directory)
+  }
+}
+
+/**
+ * An ordered store in an LMDB environment of its own. Reads are this thread's; flushes are the flusher's, over the same
+ * environment, and show here when they are durable.
+ *
+ * A store that was never flushed has no directory: the first flush makes it, so that starting does not wait for the disk.
+ */
+class LmdbStore implements OrderedStore {
+  readonly #directory: string
+  readonly #spaces: number
+  readonly #flusher: StoreFlusher | null
+  #environment: LmdbEnvironment | null
+  #flushing = false
+  #open = true
+
+  constructor(directory: string, spaces: number, flusher: StoreFlusher | null) {
+    this.#directory = directory
+    this.#spaces = spaces
+    this.#flusher = flusher
+    this.#environment = LmdbEnvironment.exists(directory) ? new LmdbEnvironment(directory, spaces) : null
+  }
+
+  get position(): StorePosition | null {
+    return this.#environment?.position ?? null
+  }
+
+  get(space: number, key: Uint8Array): Uint8Array | undefined {
+    this.#check(space)
+    return this.#environment?.get(space, key)
+  }
+
+  range(space: number, range: KeyRange): IterableIterator<StoreItem> {
+    this.#check(space)
+    return this.#environment?.range(space, range) ?? [].values()
+  }
+
+  count(space: number): number {
+    this.#check(space)
+    return this.#environment?.count(space) ?? 0
+  }
+
+  async flush(batch: StoreBatch): Promise<void> {
+    assert(this.#open, 'the store is closed')
+    assert(!this.#flushing, 'one flush at a time')
+    this.#flushing = true
+    try {
+      if (this.#flusher === null) {
+        this.#environment ??= new LmdbEnvironment(this.#directory, this.#spaces)
+        this.#environment.apply(batch)
+      } else {
+        await this.#flusher.flush(this.#directory, this.#spaces, batch)
+        if (this.#environment === null) this.#environment = new LmdbEnvironment(this.#directory, this.#spaces)
+        else this.#environment.refresh()
+      }
+    } finally {
+      this.#flushing = false
+    }
+  }
+
+  /** The caller waits for its flush first. */
+  async close(): Promise<void> {
+    if (!this.#open) return
+    assert(!this.#flushing, 'a flush is under way')
+    this.#open = false
+    await this.#flusher?.release(this.#directory)
+    await this.#environment?.close()
+    this.#environment = null
+  }
+
+  #check(space: number): void {
+    assert(this.#open, 'the store is closed')
+    assert(space >= 0 && space < this.#spaces, `the store has spaces 0 to ${this.#spaces - 1}, not ${space}`)
+  }
+}

@@ -1,0 +1,109 @@
+import { Worker } from 'node:worker_threads'
+import { type FlushReply, type FlushRequest, flushIdle, flushStopped } from './flush-message.ts'
+import type { StoreBatch } from './ordered-store.ts'
+import { StoreError } from './store-error.ts'
+
+/**
+ * A worker's end of its flush thread: one thread for all its stores. It starts with the first flush and ends by `close`,
+ * which whoever made it must call, or the process stays alive.
+ *
+ * Each store flushes one batch at a time, so the requests under way are bounded by the number of stores.
+ */
+export class StoreFlusher {
+  readonly #waiting = new Map<number, { resolve: () => void; reject: (error: Error) => void }>()
+  readonly #state = new Int32Array(new SharedArrayBuffer(4))
+  readonly #beforeExit = (): void => this.#awaitTransaction()
+  #thread: Worker | null = null
+  #failure: StoreError | null = null
+  #nextId = 1
+  #closed = false
+
+  /** Applies the batch to the store in `directory`, making the store if there is none. Resolves when that is durable. */
+  async flush(directory: string, spaces: number, batch: StoreBatch): Promise<void> {
+    const { clear, operations, position } = batch
+    const bytes = shared(operations.bytes)
+    const id = this.#nextId++
+    await this.#ask({ kind: 'flush', id, directory, spaces, clear, bytes, count: operations.count, position }, id)
+  }
+
+  /** Closes the store's files in the thread. */
+  async release(directory: string): Promise<void> {
+    if (this.#thread === null || this.#failure !== null) return
+    const id = this.#nextId++
+    await this.#ask({ kind: 'release', id, directory }, id)
+  }
+
+  /** Ends the thread after what it was given. */
+  async close(): Promise<void> {
+    this.#closed = true
+    const thread = this.#thread
+    if (thread === null) return
+    this.#thread = null
+    const ended = new Promise<void>((resolve) => void thread.once('exit', () => resolve()))
+    // Never terminate(): in the middle of a transaction it would leave LMDB's writer lock taken for ever.
+    thread.postMessage({ kind: 'stop' } satisfies FlushRequest)
+    await ended
+    process.off('exit', this.#beforeExit)
+  }
+
+  #ask(request: FlushRequest, id: number): Promise<void> {
+    if (this.#failure !== null) return Promise.reject(this.#failure)
+    if (this.#closed) return Promise.reject(new StoreError('STORE_FLUSH_FAILED', 'the flush thread is closed'))
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject })
+      this.#thread ??= this.#start()
+      this.#thread.postMessage(request)
+    })
+  }
+
+  #start(): Worker {
+    const thread = new Worker(threadUrl, {
+      name: 'millrace-store-flush',
+      workerData: { state: this.#state.buffer },
+      // Loaders and inspectors of the main program have no business here; Node reads our sources as they are.
+      execArgv: [],
+    })
+    thread.on('message', (reply: FlushReply) => this.#answered(reply))
+    thread.on('error', (error) => this.#failed(error))
+    thread.on('exit', () => {
+      if (this.#waiting.size > 0) this.#failed(new Error('the flush thread ended'))
+    })
+    process.on('exit', this.#beforeExit)
+    return thread
+  }
+
+  #answered({ id, error }: FlushReply): void {
+    const waiting = this.#waiting.get(id)
+    this.#waiting.delete(id)
+    if (error === null) waiting?.resolve()
+    else waiting?.reject(new StoreError('STORE_FLUSH_FAILED', `a store could not be flushed: ${error.message}`, error))
+  }
+
+  #failed(cause: unknown): void {
+    this.#failure = new StoreError('STORE_FLUSH_FAILED', 'the flush thread failed: start the application again', cause)
+    for (const { reject } of this.#waiting.values()) reject(this.#failure)
+    this.#waiting.clear()
+  }
+
+  /** `process.exit` while a transaction runs would hang the process: wait for its end and let no other begin. */
+  #awaitTransaction(): void {
+    for (let tries = 0; tries < exitTriesMax; tries++) {
+      const before = Atomics.compareExchange(this.#state, 0, flushIdle, flushStopped)
+      if (before === flushIdle || before === flushStopped) return
+      Atomics.wait(this.#state, 0, before, exitWaitMs)
+    }
+  }
+}
+
+const exitTriesMax = 20
+const exitWaitMs = 500
+
+/** Node runs the TypeScript source as well as what the compiler made of it. */
+const threadUrl = new URL(`./store-flush-thread${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url)
+
+function shared(bytes: Uint8Array): Uint8Array {
+  if (bytes.buffer instanceof SharedArrayBuffer) return bytes
+  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length))
+  copy.set(bytes)
+  return copy
+}
