@@ -1,0 +1,188 @@
+import { dirname } from 'node:path'
+import { assert } from '../../base/assert.ts'
+import { ByteReader, ByteWriter } from '../../base/bytes.ts'
+import { crc32c } from '../../base/crc32c.ts'
+import { type Disk, isMissing } from '../../base/disk.ts'
+import { MemoryStore } from './memory-store.ts'
+import type { KeyRange, OrderedStore, StoreBatch, StoreEngine, StoreItem, StorePosition } from './ordered-store.ts'
+import { StoreError } from './store-error.ts'
+import { WriteBatch } from './write-batch.ts'
+
+/**
+ * Stores for simulation, where LMDB stands outside `Disk`: a store in memory, written whole as one snapshot per flush.
+ * Its promise is LMDB's: a flush is there with its position or not at all, whatever a power cut leaves. Its cost is not:
+ * every flush writes everything.
+ *
+ *   store.snapshot   8 bytes "MRSTORE1" | u32 bytes of the body | u32 crc32c of the body
+ *                    body: u16 spaces | i32 leader epoch | i64 changelog offset | f64 store time | u32 count | operations
+ */
+export class DiskStoreEngine implements StoreEngine {
+  readonly #disk: Disk
+
+  constructor(disk: Disk) {
+    this.#disk = disk
+  }
+
+  // oxlint-disable-next-line require-await -- what opening throws must be a rejection
+  async open(options: { readonly directory: string; readonly spaces: number }): Promise<OrderedStore> {
+    return new DiskStore(this.#disk, options.directory, options.spaces)
+  }
+
+  // oxlint-disable-next-line require-await
+  async destroy(directory: string): Promise<void> {
+    const disk = this.#disk
+    if (!disk.exists(directory)) return
+    for (const name of disk.list(directory)) disk.unlink(`${directory}/${name}`)
+    disk.removeDirectory(directory)
+    disk.syncDirectory(dirname(directory))
+  }
+}
+
+class DiskStore implements OrderedStore {
+  readonly #disk: Disk
+  readonly #directory: string
+  readonly #spaces: number
+  readonly #memory: MemoryStore
+  #placed = false
+  #broken = false
+
+  constructor(disk: Disk, directory: string, spaces: number) {
+    this.#disk = disk
+    this.#directory = directory
+    this.#spaces = spaces
+    this.#memory = new MemoryStore(spaces)
+    const snapshot = readSnapshot(disk, `${directory}/${snapshotFile}`)
+    if (snapshot !== null) this.#memory.apply(decodeBody(snapshot, spaces, directory))
+  }
+
+  get position(): StorePosition | null {
+    return this.#memory.position
+  }
+
+  get(space: number, key: Uint8Array): Uint8Array | undefined {
+    return this.#memory.get(space, key)
+  }
+
+  range(space: number, range: KeyRange): IterableIterator<StoreItem> {
+    return this.#memory.range(space, range)
+  }
+
+  count(space: number): number {
+    return this.#memory.count(space)
+  }
+
+  // oxlint-disable-next-line require-await
+  async flush(batch: StoreBatch): Promise<void> {
+    // After a failed write memory is ahead of the disk: going on would make the next flush pretend it had succeeded.
+    assert(!this.#broken, 'a flush failed before: open the store again')
+    this.#memory.apply(batch)
+    this.#broken = true
+    const body = encodeBody(this.#memory, this.#spaces, batch.position)
+    this.#makeDirectory()
+    const path = `${this.#directory}/${snapshotFile}`
+    const file = this.#disk.open(`${path}.new`, 'create')
+    try {
+      // Crash before the rename: the old snapshot stands, and whatever is left of this one is written over.
+      file.truncate(0)
+      file.write(body, 0)
+      file.sync()
+    } finally {
+      file.close()
+    }
+    // Crash between rename and sync: either snapshot is whole, and neither was promised yet.
+    this.#disk.rename(`${path}.new`, path)
+    this.#disk.syncDirectory(this.#directory)
+    this.#broken = false
+  }
+
+  close(): Promise<void> {
+    return this.#memory.close()
+  }
+
+  /** Once per opening, also for a directory that is there: its maker may have died before making it durable. */
+  #makeDirectory(): void {
+    if (this.#placed) return
+    this.#disk.makeDirectory(this.#directory)
+    this.#placed = true
+    // Every directory above may be as new. Without their sync the snapshot would be durable in a place that is not.
+    for (let parent = dirname(this.#directory); ; parent = dirname(parent)) {
+      this.#disk.syncDirectory(parent)
+      if (parent === dirname(parent)) return
+    }
+  }
+}
+
+const snapshotFile = 'store.snapshot'
+const magic: Uint8Array = Buffer.from('MRSTORE1')
+const headerBytes = 16
+
+/** The body of the snapshot, checked; null if there is none. */
+function readSnapshot(disk: Disk, path: string): Uint8Array | null {
+  let bytes: Uint8Array
+  try {
+    const file = disk.open(path, 'read')
+    try {
+      bytes = new Uint8Array(file.size())
+      const read = file.read(bytes, 0)
+      if (read < bytes.length) throw damaged(path, `only ${read} of ${bytes.length} bytes could be read`)
+    } finally {
+      file.close()
+    }
+  } catch (error) {
+    if (isMissing(error)) return null
+    throw error
+  }
+  if (bytes.length < headerBytes) throw damaged(path, `${bytes.length} bytes are no header`)
+  const header = new ByteReader(bytes)
+  if (Buffer.compare(header.raw(magic.length), magic) !== 0) throw damaged(path, 'it does not start with MRSTORE1')
+  const length = header.u32()
+  const sum = header.u32()
+  if (length !== header.remaining) throw damaged(path, `the body has ${header.remaining} bytes, not ${length}`)
+  const found = crc32c(bytes, headerBytes)
+  if (found !== sum) throw damaged(path, `the checksum is ${found.toString(16)}, not ${sum.toString(16)}`)
+  return bytes.subarray(headerBytes)
+}
+
+function damaged(path: string, why: string): StoreError {
+  return new StoreError(
+    'STORE_CORRUPT',
+    `${path} is not a store, or a damaged one (${why}): remove it to restore the store from the changelog`,
+  )
+}
+
+function encodeBody(store: MemoryStore, spaces: number, position: StorePosition): Uint8Array {
+  const batch = new WriteBatch()
+  for (let space = 0; space < spaces; space++) {
+    for (const { key, value } of store.range(space, everything)) batch.put(space, key, value)
+  }
+  const operations = batch.take()
+  const writer = new ByteWriter(headerBytes + 26 + operations.bytes.length)
+  writer.raw(magic)
+  writer.reserve(8)
+  writer.i16(spaces)
+  writer.i32(position.leaderEpoch)
+  writer.i64(position.changelogOffset)
+  writer.f64(position.storeTime)
+  writer.u32(operations.count)
+  writer.raw(operations.bytes)
+  const bytes = writer.bytes.subarray(0, writer.length)
+  writer.bytes.writeUInt32BE(writer.length - headerBytes, magic.length)
+  writer.bytes.writeUInt32BE(crc32c(bytes, headerBytes), magic.length + 4)
+  return bytes
+}
+
+const everything: KeyRange = { from: new Uint8Array(0), to: null, reverse: false }
+
+function decodeBody(body: Uint8Array, spaces: number, directory: string): StoreBatch {
+  const reader = new ByteReader(body)
+  const found = reader.i16()
+  if (found !== spaces) {
+    throw new StoreError(
+      'STORE_MISMATCH',
+      `${directory} holds a store with ${found} spaces, wanted is one with ${spaces}`,
+    )
+  }
+  const position = { leaderEpoch: reader.i32(), changelogOffset: reader.i64(), storeTime: reader.f64() }
+  const count = reader.u32()
+  return { clear: [], operations: { bytes: reader.raw(reader.remaining), count }, position }
+}
