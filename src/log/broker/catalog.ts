@@ -34,7 +34,7 @@ export class Catalog {
   /** Throws UNKNOWN_TOPIC or UNKNOWN_PARTITION. */
   partition(at: TopicPartition): Partition {
     const topic = this.#byName.get(at.topic)
-    if (topic === undefined)
+    if (topic === undefined || topic.phase !== 'live')
       throw new LogError('UNKNOWN_TOPIC', `topic ${at.topic} does not exist; create it first`, { topic: at.topic })
     const partition = topic.partitions[at.partition]
     if (partition !== undefined) return partition
@@ -58,7 +58,7 @@ export class Catalog {
     if (topic === undefined) return undefined
     this.#byId.delete(id)
     this.#byName.delete(topic.name)
-    topic.deleted = true
+    topic.phase = 'deleted'
     for (const partition of topic.partitions) this.deletions.push({ topicId: id, partition: partition.index })
     return topic
   }
@@ -73,7 +73,7 @@ export class Topic {
   readonly id: string
   readonly name: string
   readonly partitions: readonly Partition[]
-  deleted = false
+  phase: 'live' | 'deleting' | 'deleted' = 'live'
   #info: TopicInfo
 
   constructor(info: TopicInfo) {
@@ -167,7 +167,7 @@ export class Partition {
   }
 
   get deleted(): boolean {
-    return this.topic.deleted
+    return this.topic.phase === 'deleted'
   }
 
   get segments(): readonly SegmentState[] {

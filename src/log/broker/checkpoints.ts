@@ -1,0 +1,133 @@
+import type { Clock, Timer } from '../../base/clock.ts'
+import type { Logger } from '../../base/logger.ts'
+import type { CheckpointState, PendingDeletion } from '../journal/checkpoint.ts'
+import type { Journal } from '../journal/journal.ts'
+import type { Applier } from '../storage/applier.ts'
+import type { LogConfig } from '../config.ts'
+import type { Catalog } from './catalog.ts'
+import type { GroupOffsets } from './group-offsets.ts'
+import type { LastSections } from './last-sections.ts'
+import type { Sequencer } from './sequencer.ts'
+
+/**
+ * Decides when a checkpoint is due and says what it holds: the promoted state, which is exactly that of all groups up to
+ * the promoted sequence.
+ *
+ * - One at a time. Due by time, by bytes of journal or (in tests) by groups, if anything was promoted since the last.
+ * - The journal may be used again below the older of the two durable copies, never below the newer.
+ * - A deletion stays in the state until two checkpoints in a row carried it: then both copies know, and it is done.
+ */
+export class Checkpoints {
+  readonly #parts: CheckpointsParts
+  #running: Promise<void> | null = null
+  #lastSequence: number
+  #lastTime: number
+  #carried: ReadonlySet<PendingDeletion> = new Set()
+  #timer: Timer | null = null
+  #stopped = false
+
+  constructor(
+    parts: CheckpointsParts,
+    last: { readonly sequence: number; readonly deletions: readonly PendingDeletion[] },
+  ) {
+    this.#parts = parts
+    this.#lastSequence = last.sequence
+    this.#carried = new Set(last.deletions)
+    this.#lastTime = parts.clock.monotonic()
+    this.#schedule()
+  }
+
+  /** Called after each promotion: takes one if it is due. */
+  promoted(): void {
+    if (this.#running !== null || this.#stopped || !this.#due()) return
+    void this.take().catch((error: unknown) => this.#parts.logger.error('a checkpoint failed', error))
+  }
+
+  #due(): boolean {
+    const { config, sequencer, journal } = this.#parts
+    const groups = sequencer.promotedSequence - this.#lastSequence
+    if (groups <= 0) return false
+    if (config.checkpointEveryCommits > 0 && groups >= config.checkpointEveryCommits) return true
+    return journal.bytesSince(this.#lastSequence) >= config.checkpointBytes
+  }
+
+  /** One timer serves for ever: it looks how long ago the last checkpoint was. */
+  #schedule(): void {
+    const { clock, config, sequencer } = this.#parts
+    const sinceLast = clock.monotonic() - this.#lastTime
+    this.#timer = clock.setTimer(Math.max(1, config.checkpointIntervalMs - sinceLast), () => {
+      const overdue = clock.monotonic() - this.#lastTime >= config.checkpointIntervalMs
+      if (overdue) {
+        const anything = sequencer.promotedSequence > this.#lastSequence || this.#parts.catalog.deletions.length > 0
+        if (anything && sequencer.failure === null)
+          void this.take().catch((error: unknown) => this.#parts.logger.error('a checkpoint failed', error))
+        else this.#lastTime = clock.monotonic()
+      }
+      if (!this.#stopped) this.#schedule()
+    })
+  }
+
+  /** Writes a checkpoint of what is promoted now; one that is under way is waited for first. */
+  async take(): Promise<void> {
+    while (this.#running !== null) await this.#running
+    this.#running = this.#write()
+    try {
+      await this.#running
+    } finally {
+      this.#running = null
+    }
+  }
+
+  async #write(): Promise<void> {
+    const { applier, catalog, clock, journal } = this.#parts
+    const state = this.#state()
+    this.#lastTime = clock.monotonic()
+    await applier.checkpoint(state)
+    // Both copies now hold everything up to the sequence of the one before.
+    const lower = this.#lastSequence
+    this.#lastSequence = state.sequence
+    const done = new Set(state.deletions.filter((deletion) => this.#carried.has(deletion)))
+    this.#carried = new Set(state.deletions)
+    const left = catalog.deletions.filter((deletion) => !done.has(deletion))
+    catalog.deletions.splice(0, catalog.deletions.length, ...left)
+    journal.recycleBelow(lower)
+  }
+
+  #state(): CheckpointState {
+    const { sequencer, catalog, offsets, sections } = this.#parts
+    const partitions = [...catalog.topics].flatMap((topic) =>
+      topic.partitions.filter(({ touched }) => touched).map((partition) => partition.state()),
+    )
+    return {
+      sequence: sequencer.promotedSequence,
+      incarnation: sequencer.incarnation,
+      topics: [...catalog.topics].map(({ info }) => info),
+      partitions,
+      offsets: offsets.states(),
+      sections: sections.states(),
+      deletions: [...catalog.deletions],
+    }
+  }
+
+  /** The last one, so that opening has nothing to replay. */
+  async close(): Promise<void> {
+    this.#stopped = true
+    this.#timer?.cancel()
+    while (this.#running !== null) await this.#running.catch(() => {})
+    const { sequencer } = this.#parts
+    if (sequencer.failure !== null && sequencer.failure.code !== 'CLOSED') return
+    if (sequencer.promotedSequence > this.#lastSequence) await this.take()
+  }
+}
+
+export interface CheckpointsParts {
+  readonly config: Pick<LogConfig, 'checkpointIntervalMs' | 'checkpointBytes' | 'checkpointEveryCommits'>
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly sequencer: Sequencer
+  readonly catalog: Catalog
+  readonly offsets: GroupOffsets
+  readonly sections: LastSections
+  readonly journal: Journal
+  readonly applier: Applier
+}

@@ -1,0 +1,79 @@
+import { LogError } from '../api/errors.ts'
+import { defaultTopicConfig, type TopicConfig, type TopicInfo, type TopicSpec } from '../api/topic.ts'
+import type { LogConfig } from '../config.ts'
+
+/** The whole configuration of a topic: what it says itself, over what the log says, over Kafka's defaults. */
+export function topicConfig(given: Partial<TopicConfig>, log: TopicDefaults): TopicConfig {
+  const config: TopicConfig = {
+    ...defaultTopicConfig,
+    segmentBytes: log.segmentBytes,
+    segmentMs: log.segmentMs,
+    maxMessageBytes: log.maxMessageBytes,
+    ...definedOnly(given),
+  }
+  checkTopicConfig(config)
+  return config
+}
+
+export type TopicDefaults = Pick<LogConfig, 'segmentBytes' | 'segmentMs' | 'maxMessageBytes'>
+
+/** Throws INVALID_CONFIG naming option, value and bounds. */
+export function checkTopicConfig(config: TopicConfig): void {
+  if (!['delete', 'compact', 'compact,delete'].includes(config.cleanupPolicy))
+    throw refused('cleanupPolicy', config.cleanupPolicy, "use 'delete', 'compact' or 'compact,delete'")
+  for (const [name, [min, max]] of Object.entries(integerBounds)) {
+    const value = config[name as keyof typeof integerBounds]
+    if (!Number.isSafeInteger(value) || value < min || value > max)
+      throw refused(name, value, `use an integer from ${min} to ${max}`)
+  }
+  const ratio = config.minCleanableDirtyRatio
+  if (!(ratio >= 0 && ratio <= 1)) throw refused('minCleanableDirtyRatio', ratio, 'use a number from 0 to 1')
+}
+
+const never = 2 ** 53 - 1
+
+const integerBounds = {
+  retentionMs: [-1, never],
+  retentionBytes: [-1, never],
+  segmentBytes: [1024, 2 ** 31 - 1],
+  segmentMs: [1, never],
+  indexIntervalBytes: [0, 2 ** 31 - 1],
+  maxMessageBytes: [128, 32 * 1024 * 1024],
+  deleteRetentionMs: [0, never],
+} as const
+
+export const partitionsMax = 10_000
+
+/** Throws INVALID_CONFIG unless the topic can have that many partitions. */
+export function checkPartitions(spec: TopicSpec): void {
+  const { partitions } = spec
+  if (Number.isSafeInteger(partitions) && partitions >= 1 && partitions <= partitionsMax) return
+  throw refused(`partitions of ${spec.name}`, partitions, `use an integer from 1 to ${partitionsMax}`)
+}
+
+/** Throws TOPIC_MISMATCH when what exists is not what is asked for: partitions, or what its bytes mean. */
+export function checkSameTopic(existing: TopicInfo, spec: TopicSpec): void {
+  if (existing.partitions !== spec.partitions)
+    throw mismatch(spec, `${existing.partitions} partitions`, `${spec.partitions}`)
+  for (const name of ['keyCodec', 'valueCodec', 'partitioner'] as const) {
+    const has = existing.config[name]
+    const wanted = spec.config?.[name]
+    if (has !== undefined && wanted !== undefined && has !== wanted) throw mismatch(spec, `${name} ${has}`, wanted)
+  }
+}
+
+function mismatch(spec: TopicSpec, has: string, wanted: string): LogError {
+  return new LogError(
+    'TOPIC_MISMATCH',
+    `topic ${spec.name} exists with ${has}, asked for is ${wanted}: use another name, or declare it as it is`,
+    { topic: spec.name, has, wanted },
+  )
+}
+
+function definedOnly(config: Partial<TopicConfig>): Partial<TopicConfig> {
+  return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined))
+}
+
+function refused(name: string, value: unknown, remedy: string): LogError {
+  return new LogError('INVALID_CONFIG', `${name} is ${JSON.stringify(value)}: ${remedy}`, { name, value })
+}

@@ -1,0 +1,192 @@
+import { LogError } from '../api/errors.ts'
+import { commitsTopic, isInternalTopic, offsetsTopic } from '../api/internal-topics.ts'
+import type { Position } from '../api/log.ts'
+import { checkTopicName, type TopicConfig, type TopicInfo, type TopicSpec } from '../api/topic.ts'
+import { BatchBuilder } from '../format/batch-builder.ts'
+import type { PartitionReaders } from '../storage/partition-reader.ts'
+import type { Catalog, Partition, Topic } from './catalog.ts'
+import type { GroupOffsets } from './group-offsets.ts'
+import type { OffsetLog } from './offset-log.ts'
+import { EntryDraft, type Sequencer } from './sequencer.ts'
+import { checkPartitions, checkSameTopic, checkTopicConfig, topicConfig, type TopicDefaults } from './topic-config.ts'
+
+/** Makes, changes and deletes topics, and moves their log starts: each an entry of the journal like any append. */
+export class Topics {
+  readonly #parts: TopicsParts
+  /** Names that an entry on its way will create. */
+  readonly #creating = new Map<string, Promise<readonly TopicInfo[]>>()
+
+  constructor(parts: TopicsParts) {
+    this.#parts = parts
+  }
+
+  async create(specs: readonly TopicSpec[]): Promise<readonly TopicInfo[]> {
+    for (const { name } of specs) {
+      if (this.#parts.catalog.topic(name) === undefined && !this.#creating.has(name)) continue
+      throw new LogError('TOPIC_EXISTS', `topic ${name} exists already`, { topic: name })
+    }
+    return this.#create(specs)
+  }
+
+  async ensure(specs: readonly TopicSpec[]): Promise<readonly TopicInfo[]> {
+    const { catalog } = this.#parts
+    await Promise.all(specs.map(({ name }) => this.#creating.get(name)))
+    for (const spec of specs) {
+      const existing = catalog.topic(spec.name)
+      if (existing !== undefined) checkSameTopic(existing.info, spec)
+    }
+    const missing = specs.filter(({ name }) => catalog.topic(name) === undefined)
+    // Between the wait and here nothing else ran, so none of these is on its way.
+    if (missing.length > 0) await this.#create(missing)
+    return specs.map(({ name }) => this.#known(name).info)
+  }
+
+  /** The log's own topics, in the first entry of a new directory. */
+  async createInternal(): Promise<void> {
+    const { defaults } = this.#parts
+    const offsetsConfig = {
+      cleanupPolicy: 'compact',
+      segmentBytes: Math.min(offsetsSegmentBytes, defaults.segmentBytes),
+    }
+    await this.#submit([
+      { name: offsetsTopic, partitions: offsetsPartitions, config: offsetsConfig as Partial<TopicConfig> },
+      { name: commitsTopic, partitions: commitsPartitions },
+    ])
+  }
+
+  #create(specs: readonly TopicSpec[]): Promise<readonly TopicInfo[]> {
+    for (const spec of specs) {
+      checkTopicName(spec.name)
+      if (isInternalTopic(spec.name))
+        throw new LogError('INVALID_TOPIC', `${spec.name} belongs to the log; use another name`, { topic: spec.name })
+      checkPartitions(spec)
+    }
+    const names = new Set(specs.map(({ name }) => name))
+    if (names.size !== specs.length)
+      throw new LogError('TOPIC_EXISTS', 'a topic is asked for twice in one call', { names: [...names] })
+    return this.#submit(specs)
+  }
+
+  async #submit(specs: readonly TopicSpec[]): Promise<readonly TopicInfo[]> {
+    const { sequencer, catalog, defaults, newTopicId, segments } = this.#parts
+    const draft = new EntryDraft(sequencer.placeContext())
+    const infos = specs.map(({ name, partitions, config }) => {
+      const info = { name, id: newTopicId(), partitions, config: topicConfig(config ?? {}, defaults) }
+      draft.add({ kind: 'topicCreated', topicId: info.id, name, partitions, config: info.config }, () => {
+        for (const { at } of catalog.promoteCreated(info).partitions) segments.forget(at)
+      })
+      return info
+    })
+    const written = draft.outcome().then(() => infos)
+    sequencer.submit(draft)
+    for (const { name } of specs)
+      this.#creating.set(
+        name,
+        written.catch(() => []),
+      )
+    try {
+      return await written
+    } finally {
+      for (const { name } of specs) this.#creating.delete(name)
+    }
+  }
+
+  async delete(name: string): Promise<void> {
+    const { sequencer, catalog, segments, offsets, offsetLog } = this.#parts
+    const topic = this.#known(name)
+    checkNotInternal(topic)
+    const draft = new EntryDraft(sequencer.placeContext())
+    draft.add({ kind: 'topicDeleted', topicId: topic.id }, () => {
+      catalog.promoteDeleted(topic.id)
+      for (const { at } of topic.partitions) {
+        segments.forget(at)
+      }
+    })
+    const byGroup = Map.groupBy(offsets.ofTopic(name), ({ group }) => group)
+    for (const [group, states] of byGroup)
+      offsetLog.delete(
+        draft,
+        new BatchBuilder(),
+        group,
+        states.map(({ at }) => at),
+      )
+    const written = draft.outcome()
+    sequencer.submit(draft)
+    topic.phase = 'deleting'
+    await written
+    sequencer.waiters.wakeAll()
+  }
+
+  async alterConfig(name: string, changes: Partial<TopicConfig>): Promise<TopicInfo> {
+    const { sequencer } = this.#parts
+    const topic = this.#known(name)
+    checkNotInternal(topic)
+    const config: TopicConfig = { ...topic.config, ...changes }
+    checkTopicConfig(config)
+    const draft = new EntryDraft(sequencer.placeContext())
+    draft.add({ kind: 'topicConfig', topicId: topic.id, config }, () => topic.promoteConfig(config))
+    const written = draft.outcome()
+    sequencer.submit(draft)
+    await written
+    return topic.info
+  }
+
+  /** Moves log starts up; positions at or below the present start ask for nothing. */
+  async purgeBefore(at: readonly Position[]): Promise<void> {
+    const { sequencer, catalog } = this.#parts
+    const draft = new EntryDraft(sequencer.placeContext())
+    const moves = at.map(({ at: place, offset }) => {
+      const partition = catalog.partition(place)
+      if (!Number.isSafeInteger(offset) || offset < 0 || offset > partition.end) throw beyondEnd(partition, offset)
+      return { partition, offset }
+    })
+    for (const { partition, offset } of moves) {
+      if (offset <= partition.pendingLogStart) continue
+      partition.pendingLogStart = offset
+      const part = { kind: 'logStart', topicId: partition.topic.id, partition: partition.index, offset } as const
+      draft.add(part, () => {
+        const bases = partition.promoteLogStart(offset)
+        if (bases.length > 0) catalog.deletions.push({ topicId: partition.topic.id, partition: partition.index, bases })
+      })
+    }
+    if (draft.parts.length === 0) return
+    const written = draft.outcome()
+    sequencer.submit(draft)
+    await written
+  }
+
+  #known(name: string): Topic {
+    const topic = this.#parts.catalog.topic(name)
+    if (topic === undefined || topic.phase !== 'live')
+      throw new LogError('UNKNOWN_TOPIC', `topic ${name} does not exist`, { topic: name })
+    return topic
+  }
+}
+
+export interface TopicsParts {
+  readonly sequencer: Sequencer
+  readonly catalog: Catalog
+  readonly segments: PartitionReaders
+  readonly offsets: GroupOffsets
+  readonly offsetLog: OffsetLog
+  readonly defaults: TopicDefaults
+  readonly newTopicId: () => string
+}
+
+/** As Kafka has it: `offsets.topic.num.partitions`, `offsets.topic.segment.bytes`. Unused partitions cost nothing. */
+const offsetsPartitions = 50
+const offsetsSegmentBytes = 100 * 1024 * 1024
+const commitsPartitions = 16
+
+function checkNotInternal(topic: Topic): void {
+  if (!isInternalTopic(topic.name)) return
+  throw new LogError('INVALID_TOPIC', `${topic.name} belongs to the log and stays as it is`, { topic: topic.name })
+}
+
+function beyondEnd(partition: Partition, offset: number): LogError {
+  return new LogError(
+    'OFFSET_OUT_OF_RANGE',
+    `${partition.name} ends at ${partition.end}: its log start cannot move to ${offset}`,
+    { at: partition.at, offset, end: partition.end },
+  )
+}
