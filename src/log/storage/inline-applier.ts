@@ -1,0 +1,126 @@
+import type { Disk } from '../../base/disk.ts'
+import { LogError } from '../api/errors.ts'
+import type { TopicInfo } from '../api/topic.ts'
+import { CheckpointFile } from '../journal/checkpoint-file.ts'
+import type { CheckpointState, PendingDeletion } from '../journal/checkpoint.ts'
+import { readEntries } from '../journal/entry.ts'
+import type { WrittenGroup } from '../journal/journal.ts'
+import type { Applier, ApplierListener } from './applier.ts'
+import { SegmentApplier } from './segment-applier.ts'
+
+export interface ApplierOptions {
+  readonly disk: Disk
+  /** The data directory. */
+  readonly directory: string
+  /** Where the two checkpoint copies are. */
+  readonly checkpointDirectory: string
+  /** Topics as they are before the first group that will be applied: what recovery returned. */
+  readonly topics: readonly TopicInfo[]
+  /** Default 256. */
+  readonly openFilesMax?: number
+}
+
+/**
+ * The applier in the caller's thread: in simulation, in the applier thread itself, and where a thread does not pay. `apply`
+ * does the work before it returns and reports from inside the call.
+ */
+export class InlineApplier implements Applier {
+  readonly #listener: ApplierListener
+  readonly #segments: SegmentApplier
+  readonly #checkpoints: CheckpointFile
+  /** Deletions in the checkpoint written last. The copy before that one is about to be overwritten. */
+  #known = new Set<string>()
+  #failure: LogError | null = null
+  #closed = false
+
+  constructor(options: ApplierOptions, listener: ApplierListener) {
+    this.#listener = listener
+    this.#segments = new SegmentApplier(options)
+    this.#checkpoints = CheckpointFile.open(options.disk, options.checkpointDirectory)
+  }
+
+  apply(group: WrittenGroup): void {
+    this.applyAll([group])
+  }
+
+  /** Several groups with one write per segment, reported once. */
+  applyAll(groups: readonly WrittenGroup[]): void {
+    const last = groups.at(-1)
+    if (last === undefined || this.#failure !== null || this.#closed) return
+    try {
+      for (const { memory } of groups) {
+        for (const parts of readEntries(memory)) {
+          for (const part of parts) this.#segments.apply(part)
+        }
+      }
+      this.#segments.flush()
+    } catch (error) {
+      this.#fail(error)
+      return
+    }
+    this.#listener.applied(last.sequence)
+  }
+
+  checkpoint(state: CheckpointState): Promise<void> {
+    try {
+      if (this.#failure !== null) throw this.#failure
+      if (this.#closed) throw new LogError('CLOSED', 'the log is closed')
+      this.#segments.sync(state.partitions)
+      // Crash here: the files hold more than either checkpoint says. Replay writes the same bytes to the same places.
+      this.#checkpoints.write(state)
+      // Crash here: the deletions are still in both copies and are carried out after the next two checkpoints.
+      const both = state.deletions.filter((deletion) => this.#known.has(deletionKey(deletion)))
+      this.#known = new Set(state.deletions.map(deletionKey))
+      this.#segments.carryOut(both, state)
+      return Promise.resolve()
+    } catch (error) {
+      return Promise.reject(this.#fail(error))
+    }
+  }
+
+  close(): Promise<void> {
+    if (this.#closed) return Promise.resolve()
+    this.#closed = true
+    try {
+      if (this.#failure === null) this.#segments.close()
+      else this.#segments.abandon()
+      return Promise.resolve()
+    } catch (error) {
+      return Promise.reject(applierFailure(error))
+    }
+  }
+
+  #fail(error: unknown): LogError {
+    if (this.#failure === null && !this.#closed) {
+      this.#failure = applierFailure(error)
+      this.#listener.failed(this.#failure)
+    }
+    return this.#failure ?? applierFailure(error)
+  }
+}
+
+/** What names a deletion from one checkpoint to the next. */
+export function deletionKey(deletion: PendingDeletion): string {
+  return `${deletion.topicId}/${deletion.partition}/${deletion.bases?.join(',') ?? 'all'}`
+}
+
+/** An error of the disk in our words: the log takes no more writes. */
+export function applierFailure(error: unknown): LogError {
+  if (error instanceof LogError) return error
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new LogError(
+      'DISK_FULL',
+      'the disk is full while applying to segments: free space, then open the log again',
+      {},
+      { cause: error },
+    )
+  }
+  const what = error instanceof Error ? error.message : String(error)
+  return new LogError(
+    'WRITE_FAILED',
+    `applying to the segment files failed (${what}): check the disk, then open the log again; the journal has everything`,
+    {},
+    { cause: error },
+  )
+}

@@ -1,0 +1,292 @@
+import type { Disk } from '../../base/disk.ts'
+import { LogError } from '../api/errors.ts'
+import type { Offset, TopicPartition } from '../api/record.ts'
+import type { TopicInfo } from '../api/topic.ts'
+import type { CheckpointState, PendingDeletion } from '../journal/checkpoint.ts'
+import type { BatchPart, EntryPart, SegmentsReplacedPart, TopicDeletedPart } from '../journal/entry.ts'
+import { replaceFile } from './data-directory.ts'
+import { FileCache } from './file-cache.ts'
+import {
+  isDirectoryOf,
+  leaderEpochCheckpoint,
+  partitionMetadata,
+  removePartitionDirectory,
+  segmentPaths,
+} from './partition-directory.ts'
+import {
+  deletedPartitionPath,
+  leaderEpochFile,
+  partitionMetadataFile,
+  partitionPath,
+  segmentFile,
+} from './segment-files.ts'
+import { SegmentWriter } from './segment-writer.ts'
+
+export interface SegmentApplierOptions {
+  readonly disk: Disk
+  /** The data directory. */
+  readonly directory: string
+  /** Topics as they are before the first group that will be applied. */
+  readonly topics: readonly TopicInfo[]
+  /** Default 256. */
+  readonly openFilesMax?: number
+}
+
+/**
+ * Carries entries into files. Synchronous and single-minded: one thread calls it, in the order of the journal.
+ *
+ * - Batches are positioned writes; a part of a topic that is not (or no longer) known is skipped.
+ * - Nothing is synced before `sync`: until a checkpoint vouches for the files, the journal can bring everything again.
+ * - Nothing is unlinked but by `carryOut`, which is told what both checkpoints know.
+ * - A deleted topic's directory changes its name at once, so that a new topic may take it; its files stay.
+ * - The first error is final: the caller uses this no more.
+ */
+export class SegmentApplier {
+  readonly #disk: Disk
+  readonly #directory: string
+  readonly #files: FileCache
+  readonly #topics = new Map<string, AppliedTopic>()
+  /** Writers with batches that are not written yet. */
+  readonly #unflushed = new Set<SegmentWriter>()
+  readonly #unsyncedDirectories = new Set<string>()
+
+  constructor(options: SegmentApplierOptions) {
+    this.#disk = options.disk
+    this.#directory = options.directory
+    this.#files = new FileCache(options.disk, 'create', options.openFilesMax)
+    for (const topic of options.topics) this.#topics.set(topic.id, new AppliedTopic(topic))
+  }
+
+  apply(part: EntryPart): void {
+    switch (part.kind) {
+      case 'batch':
+        return this.#applyBatch(part)
+      case 'topicCreated': {
+        if (this.#topics.has(part.topicId)) return
+        const { name, partitions, config } = part
+        this.#topics.set(part.topicId, new AppliedTopic({ id: part.topicId, name, partitions, config }))
+        return
+      }
+      case 'topicConfig': {
+        const topic = this.#topics.get(part.topicId)
+        if (topic !== undefined) topic.info = { ...topic.info, config: part.config }
+        return
+      }
+      case 'topicDeleted':
+        return this.#deleteTopic(part)
+      case 'segmentsReplaced':
+        return this.#replaceSegments(part)
+      case 'logStart':
+      case 'incarnation':
+        // Bookkeeping of the sequencer; segments below the log start go by `carryOut`.
+        return
+    }
+  }
+
+  /** Writes what `apply` gathered: from here on readers may look. */
+  flush(): void {
+    for (const writer of this.#unflushed) writer.flush()
+    this.#unflushed.clear()
+  }
+
+  /** Makes everything applied so far durable: bytes, indexes, epochs, names. */
+  sync(partitions: CheckpointState['partitions']): void {
+    this.flush()
+    for (const topic of this.#topics.values()) {
+      for (const partition of topic.partitions.values()) partition.writer?.flushIndexes()
+    }
+    for (const state of partitions) this.#writeEpochs(state)
+    this.#files.syncWritten()
+    // Crash here: the bytes are there, perhaps without their names. The older checkpoint holds, the journal brings again.
+    for (const directory of this.#unsyncedDirectories) this.#disk.syncDirectory(directory)
+    this.#unsyncedDirectories.clear()
+  }
+
+  /**
+   * Carries out deletions that both checkpoints know of, so that no recovery will ask for these files again. `state` is the
+   * newest checkpoint: what it counts as live is not unlinked but swapped in. Doing it twice does no harm.
+   */
+  carryOut(deletions: readonly PendingDeletion[], state: CheckpointState): void {
+    for (const deletion of deletions) {
+      if (deletion.bases === undefined) this.#removeDeleted(deletion)
+      else this.#removeSegments(deletion, deletion.bases, state)
+    }
+  }
+
+  /** Completes the indexes and closes all files. Syncs nothing: that was the last checkpoint's work. */
+  close(): void {
+    this.flush()
+    for (const topic of this.#topics.values()) {
+      for (const partition of topic.partitions.values()) partition.writer?.finish()
+    }
+    this.#files.close()
+  }
+
+  /** Closes files and leaves everything as it is: after a failure nothing more is written. */
+  abandon(): void {
+    this.#files.close()
+  }
+
+  #applyBatch(part: BatchPart): void {
+    const topic = this.#topics.get(part.topicId)
+    if (topic === undefined) return
+    const partition = this.#partition(topic, part.partition)
+    let writer = partition.writer
+    if (writer === null || writer.base !== part.segmentBase) {
+      // A roll. An older segment is written again only while recovery replays, before newer ones are opened.
+      if (writer !== null) {
+        writer.finish()
+        this.#unflushed.delete(writer)
+      }
+      writer = new SegmentWriter(this.#files, partition.path, {
+        base: part.segmentBase,
+        bytes: part.filePosition,
+        intervalBytes: topic.info.config.indexIntervalBytes,
+      })
+      partition.writer = writer
+      this.#unsyncedDirectories.add(partition.path)
+    }
+    writer.write(part.filePosition, part.bytes)
+    this.#unflushed.add(writer)
+  }
+
+  /** Directories appear with their first batch. */
+  #partition(topic: AppliedTopic, index: number): AppliedPartition {
+    let partition = topic.partitions.get(index)
+    if (partition !== undefined) return partition
+    const path = partitionPath(this.#directory, { topic: topic.info.name, partition: index })
+    const metadata = `${path}/${partitionMetadataFile}`
+    if (!isDirectoryOf(this.#disk, this.#directory, { topic: topic.info.name, partition: index }, topic.info.id)) {
+      this.#disk.makeDirectory(path)
+      const file = this.#files.open(metadata)
+      file.truncate(0)
+      file.write(partitionMetadata(topic.info.id), 0)
+    }
+    // Also a directory that was there may be younger than the last sync of its names.
+    this.#files.open(metadata)
+    this.#files.written(metadata)
+    this.#unsyncedDirectories.add(path).add(this.#directory)
+    partition = { path, writer: null, epochs: '' }
+    topic.partitions.set(index, partition)
+    return partition
+  }
+
+  #deleteTopic(part: TopicDeletedPart): void {
+    const topic = this.#topics.get(part.topicId)
+    if (topic === undefined) return
+    this.#topics.delete(part.topicId)
+    for (const { writer } of topic.partitions.values()) if (writer !== null) this.#unflushed.delete(writer)
+    for (let index = 0; index < topic.info.partitions; index++) {
+      const at: TopicPartition = { topic: topic.info.name, partition: index }
+      if (!isDirectoryOf(this.#disk, this.#directory, at, part.topicId)) continue
+      const path = partitionPath(this.#directory, at)
+      this.#files.forgetDirectory(path)
+      this.#unsyncedDirectories.delete(path)
+      // Crash here: under the old name it is found by its topic id and renamed when the entry is replayed. Under the new
+      // name with the entry lost (`sync: 'os'`), recovery sees that the topic lives and gives the name back.
+      this.#disk.rename(path, deletedPartitionPath(this.#directory, at, part.topicId))
+      this.#unsyncedDirectories.add(this.#directory)
+    }
+  }
+
+  #replaceSegments(part: SegmentsReplacedPart): void {
+    const topic = this.#topics.get(part.topicId)
+    if (topic === undefined) return
+    const path = partitionPath(this.#directory, { topic: topic.info.name, partition: part.partition })
+    const cleaned = `${path}/${segmentFile(part.newBase, '.log.cleaned')}`
+    const swap = `${path}/${segmentFile(part.newBase, '.log.swap')}`
+    // Also a rename of before a crash may not be on the device yet.
+    this.#unsyncedDirectories.add(path)
+    if (this.#disk.exists(cleaned)) return this.#disk.rename(cleaned, swap)
+    // Applied before: it waits as `.swap` or is in place already.
+    if (this.#disk.exists(swap)) return
+    const log = this.#files.openIfPresent(`${path}/${segmentFile(part.newBase, '.log')}`)
+    if (log !== null && log.size() === part.newBytes) return
+    throw new LogError(
+      'CORRUPT_BATCH',
+      `${cleaned}, which compaction wrote and synced, is gone; restore the directory`,
+      {
+        path: cleaned,
+      },
+    )
+  }
+
+  #writeEpochs(state: CheckpointState['partitions'][number]): void {
+    const partition = this.#topics.get(state.topicId)?.partitions.get(state.partition)
+    if (partition === undefined || state.epochs.length === 0) return
+    const text = leaderEpochCheckpoint(state.epochs)
+    if (text === partition.epochs) return
+    replaceFile(this.#disk, partition.path, leaderEpochFile, new TextEncoder().encode(text))
+    partition.epochs = text
+  }
+
+  #removeDeleted(deletion: PendingDeletion): void {
+    const hex = Buffer.from(deletion.topicId, 'base64url').toString('hex')
+    const suffix = `-${deletion.partition}.${hex}-delete`
+    for (const name of this.#disk.list(this.#directory)) {
+      if (!name.endsWith(suffix)) continue
+      // Crash here, or between any two files: the directory keeps its name, the next checkpoint goes on.
+      removePartitionDirectory(this.#disk, `${this.#directory}/${name}`)
+      this.#disk.syncDirectory(this.#directory)
+    }
+  }
+
+  #removeSegments(deletion: PendingDeletion, bases: readonly Offset[], state: CheckpointState): void {
+    const topic = this.#topics.get(deletion.topicId)
+    if (topic === undefined) return
+    const path = partitionPath(this.#directory, { topic: topic.info.name, partition: deletion.partition })
+    if (!this.#disk.exists(path)) return
+    const partition = state.partitions.find(
+      ({ topicId, partition: index }) => topicId === deletion.topicId && index === deletion.partition,
+    )
+    const live = new Set(partition?.segments.map(({ base }) => base))
+    let changed = false
+    for (const base of bases) {
+      if (live.has(base)) changed = this.#swapIn(path, base) || changed
+    }
+    // Crash here: whether a swap took place or not, the segment is found under `.swap` first, under `.log` otherwise.
+    if (changed) this.#disk.syncDirectory(path)
+    for (const base of bases) {
+      if (live.has(base)) continue
+      for (const file of segmentPaths(path, base)) {
+        this.#files.forget(file)
+        if (!this.#disk.exists(file)) continue
+        this.#disk.unlink(file)
+        changed = true
+      }
+    }
+    if (changed) this.#disk.syncDirectory(path)
+  }
+
+  /** Puts a compacted segment under its final name. Its old indexes go first: they speak of the old bytes. */
+  #swapIn(path: string, base: Offset): boolean {
+    const swap = `${path}/${segmentFile(base, '.log.swap')}`
+    if (!this.#disk.exists(swap)) return false
+    for (const suffix of ['.index', '.timeindex'] as const) {
+      const file = `${path}/${segmentFile(base, suffix)}`
+      this.#files.forget(file)
+      // Crash here: readers build an index in memory when the file is missing.
+      if (this.#disk.exists(file)) this.#disk.unlink(file)
+    }
+    const log = `${path}/${segmentFile(base, '.log')}`
+    this.#files.forget(log)
+    this.#disk.rename(swap, log)
+    return true
+  }
+}
+
+class AppliedTopic {
+  info: TopicInfo
+  readonly partitions = new Map<number, AppliedPartition>()
+
+  constructor(info: TopicInfo) {
+    this.info = info
+  }
+}
+
+interface AppliedPartition {
+  readonly path: string
+  writer: SegmentWriter | null
+  /** The text last written to `leader-epoch-checkpoint`. */
+  epochs: string
+}

@@ -1,0 +1,131 @@
+import type { DiskFile } from '../../base/disk.ts'
+import { equalBytes } from '../../base/bytes.ts'
+import type { Offset } from '../api/record.ts'
+import { maxTimestampOf, nextOffset } from '../format/record-batch.ts'
+import { corrupt } from './batch-frame.ts'
+import type { FileCache } from './file-cache.ts'
+import { segmentFile } from './segment-files.ts'
+import { SegmentIndexes } from './segment-indexes.ts'
+
+/** Index entries that may wait in memory: readers scan past what the files lack. */
+const indexEntriesWaitingMax = 64
+/** Writes up to this size are gathered into one. */
+const gatherBytesMax = 1024 * 1024
+
+/**
+ * The writing side of one segment: the `.log` at given positions, and the indexes that follow from it.
+ *
+ * - Bytes go where their entry says, so writing them twice changes nothing.
+ * - A batch is indexed once, when it continues what is indexed; on a rewrite the indexes have it already.
+ * - Batches that follow each other are gathered into one write.
+ * - Time entries are written before offset entries: who sees an offset entry finds the time entries up to it.
+ */
+export class SegmentWriter {
+  readonly base: Offset
+  readonly #files: FileCache
+  readonly #log: string
+  readonly #index: string
+  readonly #timeIndex: string
+  readonly #indexes: SegmentIndexes
+  #offsetsStored = 0
+  #timesStored = 0
+  #waiting: Uint8Array[] = []
+  #waitingAt = 0
+  #waitingBytes = 0
+
+  /** The segment in the directory `path`, of which `bytes` bytes are known to be valid. */
+  constructor(
+    files: FileCache,
+    path: string,
+    segment: { readonly base: Offset; readonly bytes: number; readonly intervalBytes: number },
+  ) {
+    this.base = segment.base
+    this.#files = files
+    this.#log = `${path}/${segmentFile(segment.base, '.log')}`
+    this.#index = `${path}/${segmentFile(segment.base, '.index')}`
+    this.#timeIndex = `${path}/${segmentFile(segment.base, '.timeindex')}`
+    const stored = { index: wholeFile(files.open(this.#index)), timeIndex: wholeFile(files.open(this.#timeIndex)) }
+    const log = files.open(this.#log)
+    if (log.size() < segment.bytes) {
+      throw corrupt({ path: this.#log, filePosition: log.size() }, `the file lacks ${segment.bytes - log.size()} bytes`)
+    }
+    this.#indexes = SegmentIndexes.open(log, stored, segment)
+    this.#replaceIndex(this.#timeIndex, stored.timeIndex, this.#indexes.times.encode())
+    this.#replaceIndex(this.#index, stored.index, this.#indexes.offsets.encode())
+    this.#offsetsStored = this.#indexes.offsets.count
+    this.#timesStored = this.#indexes.times.count
+  }
+
+  /** Where the next batch of the segment belongs. */
+  get end(): number {
+    return this.#indexes.countedBytes
+  }
+
+  /** Takes a batch. It is written at the next flush, and must not change until then. */
+  write(filePosition: number, batch: Uint8Array): void {
+    if (filePosition > this.end) {
+      throw corrupt({ path: this.#log, filePosition: this.end }, `the next batch belongs at byte ${filePosition}`)
+    }
+    if (filePosition === this.end) {
+      this.#indexes.count(nextOffset(batch, 0), maxTimestampOf(batch, 0), batch.length)
+    }
+    const follows = filePosition === this.#waitingAt + this.#waitingBytes
+    if (this.#waiting.length > 0 && (!follows || this.#waitingBytes + batch.length > gatherBytesMax)) this.flush()
+    if (this.#waiting.length === 0) this.#waitingAt = filePosition
+    this.#waiting.push(batch)
+    this.#waitingBytes += batch.length
+  }
+
+  /** Writes what waits: one call, whatever the number of batches. */
+  flush(): void {
+    const [first] = this.#waiting
+    if (first !== undefined) {
+      const bytes = this.#waiting.length === 1 ? first : Buffer.concat(this.#waiting, this.#waitingBytes)
+      this.#files.open(this.#log).write(bytes, this.#waitingAt)
+      this.#files.written(this.#log)
+      this.#waiting = []
+      this.#waitingBytes = 0
+    }
+    if (this.#indexes.offsets.count - this.#offsetsStored >= indexEntriesWaitingMax) this.flushIndexes()
+  }
+
+  /** Writes the index entries that wait in memory. Call after {@link flush}: they speak of written batches. */
+  flushIndexes(): void {
+    const { offsets, times } = this.#indexes
+    if (times.count > this.#timesStored) {
+      this.#append(this.#timeIndex, times.encode(this.#timesStored), this.#timesStored * 12)
+      this.#timesStored = times.count
+    }
+    if (offsets.count > this.#offsetsStored) {
+      this.#append(this.#index, offsets.encode(this.#offsetsStored), this.#offsetsStored * 8)
+      this.#offsetsStored = offsets.count
+    }
+  }
+
+  /** The segment was rolled, or the log closes: its indexes get their last entry and are complete. */
+  finish(): void {
+    this.flush()
+    this.#indexes.finish()
+    this.flushIndexes()
+  }
+
+  #append(path: string, bytes: Uint8Array, filePosition: number): void {
+    this.#files.open(path).write(bytes, filePosition)
+    this.#files.written(path)
+  }
+
+  #replaceIndex(path: string, stored: Uint8Array, bytes: Uint8Array): void {
+    const file = this.#files.open(path)
+    if (!equalBytes(stored, bytes)) {
+      file.truncate(0)
+      file.write(bytes, 0)
+    }
+    // Also what a crashed process wrote may not be on the device yet.
+    this.#files.written(path)
+  }
+}
+
+function wholeFile(file: DiskFile): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(file.size())
+  return bytes.subarray(0, file.read(bytes, 0))
+}

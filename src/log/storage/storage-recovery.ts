@@ -1,0 +1,332 @@
+import { crc32c } from '../../base/crc32c.ts'
+import type { Disk } from '../../base/disk.ts'
+import type { Offset, TopicPartition } from '../api/record.ts'
+import type { TopicInfo } from '../api/topic.ts'
+import { baseOffsetOf, maxTimestampOf, nextOffset } from '../format/record-batch.ts'
+import type { CheckpointState, PartitionState, PendingDeletion, SegmentState } from '../journal/checkpoint.ts'
+import { readEntries, type BatchPart, type EntryPart, type SegmentsReplacedPart } from '../journal/entry.ts'
+import type { WrittenGroup } from '../journal/journal.ts'
+import { corrupt } from './batch-frame.ts'
+import { moveToLostAndFound, topicIdOf } from './partition-directory.ts'
+import { PartitionSegments } from './partition-segments.ts'
+import { SegmentApplier } from './segment-applier.ts'
+import {
+  deletedPartitionPath,
+  logFileBase,
+  partitionMetadataFile,
+  partitionOfName,
+  partitionPath,
+  segmentFile,
+} from './segment-files.ts'
+
+export interface StorageRecoveryOptions {
+  readonly disk: Disk
+  /** The data directory. */
+  readonly directory: string
+  /** The newest valid checkpoint; null before the first. */
+  readonly checkpoint: Pick<CheckpointState, 'topics' | 'partitions' | 'deletions'> | null
+  /** The durable groups after the checkpoint, in order. Walked twice. */
+  readonly groups: Iterable<WrittenGroup>
+  /** Whether the journal was sealed by a clean close. */
+  readonly clean: boolean
+  /** Wall-clock time that replayed batches count as appended at. */
+  readonly now: number
+  readonly openFilesMax?: number
+}
+
+export interface RecoveredStorage {
+  readonly topics: readonly TopicInfo[]
+  /** Of every partition that holds or held a batch, as the next checkpoint should say it. */
+  readonly partitions: readonly PartitionState[]
+  /** Still to be carried out, as soon as two checkpoints in a row have them. */
+  readonly deletions: readonly PendingDeletion[]
+  /** Where files and directories went that belong to nothing: `lost+found/`. */
+  readonly moved: readonly string[]
+}
+
+/**
+ * Brings the segment files to the state that checkpoint and journal describe, whatever they hold.
+ *
+ * 1. Names: a directory that carries another topic's id gives its name back; one renamed for a deletion that was lost
+ *    returns.
+ * 2. Replay: every batch of a living segment is written to its place once more.
+ * 3. Ends: segments are cut to their recorded ends; what lies beyond goes to `lost+found/`; what is missing is an error.
+ * 4. Sync, indexes included. Only then may a checkpoint say so.
+ *
+ * Idempotent: a crash inside is a crash, the next run does the same. After a clean close with nothing to replay no file is
+ * touched. Deletes nothing but caches and the unfinished output of a compaction.
+ */
+export function recoverStorage(options: StorageRecoveryOptions): RecoveredStorage {
+  const ledger = new ReplayLedger(options)
+  let replayed = 0
+  for (const group of options.groups) {
+    replayed++
+    for (const parts of readEntries(group.memory)) for (const part of parts) ledger.note(part)
+  }
+  if (options.clean && replayed === 0) return ledger.result([])
+  return new StorageRepair(options, ledger).run()
+}
+
+/** What checkpoint and journal say: topics, partitions, deletions. No files. */
+class ReplayLedger {
+  readonly topics = new Map<string, TopicInfo>()
+  readonly partitions = new Map<string, PartitionSegments>()
+  readonly deletions: PendingDeletion[] = []
+  readonly #now: number
+
+  constructor({ checkpoint, now }: StorageRecoveryOptions) {
+    this.#now = now
+    for (const topic of checkpoint?.topics ?? []) this.topics.set(topic.id, topic)
+    for (const state of checkpoint?.partitions ?? []) {
+      this.partitions.set(partitionKey(state.topicId, state.partition), new PartitionSegments(state))
+    }
+    this.deletions.push(...(checkpoint?.deletions ?? []))
+  }
+
+  note(part: EntryPart): void {
+    switch (part.kind) {
+      case 'batch':
+        return this.#append(part)
+      case 'topicCreated': {
+        const { topicId: id, name, partitions, config } = part
+        this.topics.set(id, { id, name, partitions, config })
+        return
+      }
+      case 'topicConfig': {
+        const topic = this.topics.get(part.topicId)
+        if (topic !== undefined) this.topics.set(part.topicId, { ...topic, config: part.config })
+        return
+      }
+      case 'topicDeleted':
+        return this.#deleteTopic(part.topicId)
+      case 'logStart': {
+        if (!this.topics.has(part.topicId)) return
+        const bases = this.#partition(part).logStartMoved(part.offset)
+        if (bases.length > 0) this.deletions.push({ topicId: part.topicId, partition: part.partition, bases })
+        return
+      }
+      case 'segmentsReplaced':
+        return this.#replace(part)
+      case 'incarnation':
+        return
+    }
+  }
+
+  isLive(part: BatchPart): boolean {
+    const partition = this.partitions.get(partitionKey(part.topicId, part.partition))
+    return partition?.segments.some(({ base }) => base === part.segmentBase) ?? false
+  }
+
+  /** Bases of segments of a partition that are waiting to be unlinked or swapped. */
+  pendingBases(topicId: string, partition: number): Set<Offset> {
+    const own = this.deletions.filter((deletion) => deletion.topicId === topicId && deletion.partition === partition)
+    return new Set(own.flatMap(({ bases }) => bases ?? []))
+  }
+
+  result(moved: readonly string[]): RecoveredStorage {
+    return {
+      topics: [...this.topics.values()],
+      partitions: [...this.partitions.values()].map((partition) => partition.state()),
+      deletions: this.deletions,
+      moved,
+    }
+  }
+
+  #append(part: BatchPart): void {
+    if (!this.topics.has(part.topicId)) return
+    this.#partition(part).appended({
+      baseOffset: baseOffsetOf(part.bytes, 0),
+      nextOffset: nextOffset(part.bytes, 0),
+      leaderEpoch: part.leaderEpoch,
+      maxTimestamp: maxTimestampOf(part.bytes, 0),
+      segmentBase: part.segmentBase,
+      filePosition: part.filePosition,
+      bytes: part.bytes.length,
+      appendedAt: this.#now,
+    })
+  }
+
+  #deleteTopic(topicId: string): void {
+    const topic = this.topics.get(topicId)
+    if (topic === undefined) return
+    this.topics.delete(topicId)
+    for (let partition = 0; partition < topic.partitions; partition++) {
+      this.partitions.delete(partitionKey(topicId, partition))
+      this.deletions.push({ topicId, partition })
+    }
+  }
+
+  #replace(part: SegmentsReplacedPart): void {
+    const partition = this.partitions.get(partitionKey(part.topicId, part.partition))
+    const bases = new Set(part.oldBases)
+    const old = partition?.segments.filter(({ base }) => bases.has(base)) ?? []
+    if (partition === undefined || old.length === 0) return
+    const segment: SegmentState = {
+      base: part.newBase,
+      bytes: part.newBytes,
+      firstAppendAt: Math.min(...old.map(({ firstAppendAt }) => firstAppendAt)),
+      lastAppendAt: Math.max(...old.map(({ lastAppendAt }) => lastAppendAt)),
+      // A bound is enough: it only lets a lookup by time skip the segment.
+      maxTimestamp: Math.max(...old.map(({ maxTimestamp }) => maxTimestamp)),
+      // Summed below, when the file has its place.
+      checksum: sumLater,
+    }
+    if (!partition.replaced({ oldBases: part.oldBases, segment })) return
+    this.deletions.push({ topicId: part.topicId, partition: part.partition, bases: part.oldBases })
+  }
+
+  #partition(part: { readonly topicId: string; readonly partition: number }): PartitionSegments {
+    const key = partitionKey(part.topicId, part.partition)
+    let partition = this.partitions.get(key)
+    if (partition === undefined) {
+      partition = PartitionSegments.empty(part.topicId, part.partition)
+      this.partitions.set(key, partition)
+    }
+    return partition
+  }
+}
+
+const sumLater = -1
+
+function partitionKey(topicId: string, partition: number): string {
+  return `${topicId}/${partition}`
+}
+
+/** The work on files. */
+class StorageRepair {
+  readonly #disk: Disk
+  readonly #directory: string
+  readonly #options: StorageRecoveryOptions
+  readonly #ledger: ReplayLedger
+  readonly #moved: string[] = []
+
+  constructor(options: StorageRecoveryOptions, ledger: ReplayLedger) {
+    this.#disk = options.disk
+    this.#directory = options.directory
+    this.#options = options
+    this.#ledger = ledger
+  }
+
+  run(): RecoveredStorage {
+    this.#settleNames()
+    this.#replay()
+    for (const partition of this.#ledger.partitions.values()) this.#settleEnds(partition)
+    this.#disk.syncDirectory(this.#directory)
+    return this.#ledger.result(this.#moved)
+  }
+
+  #settleNames(): void {
+    const { topics, deletions } = this.#ledger
+    const dead = new Set(deletions.filter(({ bases }) => bases === undefined).map(({ topicId }) => topicId))
+    const names = this.#disk.list(this.#directory)
+    for (const name of names) {
+      const at = partitionOfName(name)
+      const path = `${this.#directory}/${name}`
+      if (at === null || !this.#disk.exists(`${path}/${partitionMetadataFile}`)) continue
+      const id = topicIdOf(this.#disk, path)
+      if (this.#owns(id, at)) continue
+      // An id that cannot be read was never synced, so nothing in the directory counts: replay writes both anew.
+      if (id === null && [...topics.values()].some(({ name: topic }) => topic === at.topic)) continue
+      if (id !== null && dead.has(id)) this.#disk.rename(path, deletedPartitionPath(this.#directory, at, id))
+      else this.#moved.push(moveToLostAndFound(this.#disk, this.#directory, path))
+    }
+    for (const name of names) {
+      const match = /-(\d{1,10})\.([0-9a-f]{32})-delete$/.exec(name)
+      const id = Buffer.from(match?.[2] ?? '', 'hex').toString('base64url')
+      const topic = topics.get(id)
+      if (match === null || topic === undefined) continue
+      const back = partitionPath(this.#directory, { topic: topic.name, partition: Number(match[1]) })
+      if (this.#disk.exists(back)) this.#moved.push(moveToLostAndFound(this.#disk, this.#directory, back))
+      this.#disk.rename(`${this.#directory}/${name}`, back)
+    }
+    // Crash here: every step looks at what is there and goes on.
+    this.#disk.syncDirectory(this.#directory)
+  }
+
+  #owns(id: string | null, at: TopicPartition): boolean {
+    const topic = id === null ? undefined : this.#ledger.topics.get(id)
+    return topic !== undefined && topic.name === at.topic && at.partition < topic.partitions
+  }
+
+  #replay(): void {
+    const { disk, directory, openFilesMax, groups } = this.#options
+    const topics = [...this.#ledger.topics.values()]
+    const limit = openFilesMax === undefined ? {} : { openFilesMax }
+    const applier = new SegmentApplier({ disk, directory, topics, ...limit })
+    try {
+      for (const group of groups) {
+        for (const parts of readEntries(group.memory)) for (const part of parts) this.#replayPart(applier, part)
+        applier.flush()
+      }
+      applier.sync([...this.#ledger.partitions.values()].map((partition) => partition.state()))
+    } catch (error) {
+      applier.abandon()
+      throw error
+    }
+    applier.close()
+  }
+
+  /** Topics are as they will be already: deleted ones are unknown, and segments below the log start are skipped. */
+  #replayPart(applier: SegmentApplier, part: EntryPart): void {
+    if (part.kind === 'batch' && this.#ledger.isLive(part)) applier.apply(part)
+    if (part.kind === 'segmentsReplaced' && this.#ledger.topics.has(part.topicId)) applier.apply(part)
+  }
+
+  #settleEnds(partition: PartitionSegments): void {
+    const topic = this.#ledger.topics.get(partition.topicId)
+    if (topic === undefined) return
+    const path = partitionPath(this.#directory, { topic: topic.name, partition: partition.partition })
+    const names = this.#disk.exists(path) ? this.#disk.list(path) : []
+    const pending = this.#ledger.pendingBases(partition.topicId, partition.partition)
+    const live = new Map(partition.segments.map((segment) => [segment.base, segment]))
+    for (const name of names) this.#settleFile(path, name, { pending, live })
+    for (const segment of partition.segments) this.#settleSegment(path, segment, partition, pending)
+    if (names.length > 0) this.#disk.syncDirectory(path)
+  }
+
+  /** Moves or removes a file that belongs to no segment. */
+  #settleFile(
+    path: string,
+    name: string,
+    known: { readonly pending: Set<Offset>; readonly live: Map<Offset, SegmentState> },
+  ): void {
+    const match = /^(\d{20})(\.log|\.index|\.timeindex|\.log\.cleaned|\.log\.swap)$/.exec(name)
+    if (match === null) return
+    const base = Number(match[1])
+    const file = `${path}/${name}`
+    // Whatever compaction's entry vouches for is called `.swap` by now.
+    if (match[2] === '.log.cleaned') return this.#disk.unlink(file)
+    if (known.pending.has(base)) return
+    if (match[2] === '.log.swap') this.#moved.push(moveToLostAndFound(this.#disk, this.#directory, file))
+    else if (known.live.has(base)) return
+    else if (logFileBase(name) === null) this.#disk.unlink(file)
+    else this.#moved.push(moveToLostAndFound(this.#disk, this.#directory, file))
+  }
+
+  #settleSegment(path: string, segment: SegmentState, partition: PartitionSegments, pending: Set<Offset>): void {
+    const swap = `${path}/${segmentFile(segment.base, '.log.swap')}`
+    const waits = pending.has(segment.base) && this.#disk.exists(swap)
+    const name = waits ? swap : `${path}/${segmentFile(segment.base, '.log')}`
+    if (!this.#disk.exists(name)) throw corrupt({ path: name, filePosition: 0 }, 'the file is missing')
+    const file = this.#disk.open(name, 'write')
+    try {
+      const size = file.size()
+      if (size < segment.bytes) {
+        throw corrupt({ path: name, filePosition: size }, `the file lacks ${segment.bytes - size} bytes`)
+      }
+      if (size > segment.bytes) {
+        // Beyond the end that the journal knows nothing was acknowledged, and new batches need the place.
+        file.truncate(segment.bytes)
+        file.sync()
+      }
+      if (segment.checksum === sumLater) {
+        const bytes = Buffer.allocUnsafeSlow(segment.bytes)
+        file.read(bytes, 0)
+        const summed = { ...segment, checksum: crc32c(bytes) }
+        partition.replaced({ oldBases: [segment.base], segment: summed })
+      }
+    } finally {
+      file.close()
+    }
+  }
+}
