@@ -65,7 +65,7 @@ test('entries of all kinds come back as they were written, in order, in exactly 
         'nothing is written past the measure',
       )
       const plain = (one: EntryPart): unknown =>
-        one.kind === 'batch' ? { ...one, bytes: Buffer.from(one.bytes) } : one
+        one.kind === 'batch' ? { ...one, bytes: Buffer.from(one.bytes) } : { ...one }
       assert.deepEqual(
         [...readEntries(memory)].map((entry) => entry.map(plain)),
         entries.map((entry) => entry.map(plain)),

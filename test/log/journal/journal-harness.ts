@@ -70,7 +70,11 @@ export const journalDirectory = '/log/journal'
 
 export function recover(disk: Disk, options: HarnessOptions = {}): RecoveredJournal {
   const directory = options.directory ?? journalDirectory
-  disk.makeDirectory(dirname(directory))
+  const home = dirname(directory)
+  if (!disk.exists(home)) {
+    disk.makeDirectory(home)
+    disk.syncDirectory(dirname(home))
+  }
   return recoverJournal({
     disk,
     directory,
