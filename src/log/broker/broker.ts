@@ -1,3 +1,5 @@
+import { LogError } from '../api/errors.ts'
+import { isInternalTopic } from '../api/internal-topics.ts'
 import type {
   Bounds,
   Committer,
@@ -10,15 +12,36 @@ import type {
   Reader,
   TimeQuery,
 } from '../api/log.ts'
-import type { Offset, TopicPartition } from '../api/record.ts'
+import { partitionName, type Offset, type TopicPartition } from '../api/record.ts'
 import type { TopicConfig, TopicInfo, TopicSpec } from '../api/topic.ts'
 import type { RecordedSection, TaskId } from '../api/commit-section.ts'
+import { BatchBuilder } from '../format/batch-builder.ts'
+import { checkBatch, isControl, isTransactional, recordCountOf } from '../format/record-batch.ts'
+import { BatchCursor } from '../format/record-cursor.ts'
+import type { PartitionReaders } from '../storage/partition-reader.ts'
+import type { Catalog, Partition } from './catalog.ts'
+import type { Committers } from './committer.ts'
+import { checkOffsetEntry, type GroupOffsets } from './group-offsets.ts'
+import type { Groups } from './groups.ts'
+import type { LastSections } from './last-sections.ts'
+import type { OffsetLog } from './offset-log.ts'
+import { PartitionsReader } from './reader.ts'
+import { EntryDraft, type Sequencer } from './sequencer.ts'
+import type { Topics } from './topics.ts'
+import { offsetForTime } from './time-lookup.ts'
 
 /**
  * What a broker does with bytes: the embedded clients call it, and so will the wire server. One append path, one read
  * path, one commit path.
  */
-export interface Broker {
+export class Broker {
+  readonly #parts: BrokerParts
+  #closing: Promise<void> | null = null
+
+  constructor(parts: BrokerParts) {
+    this.#parts = parts
+  }
+
   /**
    * Appends one finished record batch (v2, any base offset and leader epoch: both are stamped into `batch`, they lie
    * outside its checksum). The bytes are copied before `append` returns when {@link Broker.canAppend} is true; else the
@@ -26,44 +49,174 @@ export interface Broker {
    * (synced under `sync: 'commit'`). Rejects with UNKNOWN_TOPIC, UNKNOWN_PARTITION, MESSAGE_TOO_LARGE, INVALID_RECORD,
    * CORRUPT_BATCH, WRITE_FAILED, DISK_FULL or CLOSED.
    */
-  append(at: TopicPartition, batch: Uint8Array): Promise<AppendedBatch>
-  /** Whether the bound on what is not yet in the segment files leaves room. */
-  readonly canAppend: boolean
-  /** Resolves when {@link Broker.canAppend} holds. */
-  ready(): Promise<void>
-  /** The one way to read: long poll over any number of partitions, fair between them. */
-  openReader(options: { readonly isolation: Isolation }): Reader
-  openCommitter(options: { readonly id: string }): Committer
+  append(at: TopicPartition, batch: Uint8Array): Promise<AppendedBatch> {
+    return new Promise((resolve, reject) => {
+      const appendNow = (): void => {
+        try {
+          this.#append(at, batch).then(resolve, reject)
+        } catch (error) {
+          reject(error)
+        }
+      }
+      // Who waits is bounded by the callers: each holds one batch and its own bound on bytes.
+      if (this.#parts.sequencer.hasRoom) appendNow()
+      else this.#parts.sequencer.whenRoom(appendNow)
+    })
+  }
 
-  bounds(at: readonly TopicPartition[], isolation: Isolation): readonly Bounds[]
+  #append(at: TopicPartition, batch: Uint8Array): Promise<AppendedBatch> {
+    const { sequencer, catalog } = this.#parts
+    sequencer.checkWritable()
+    const partition = catalog.partition(at)
+    checkAppended(partition, batch)
+    const draft = new EntryDraft(sequencer.placeContext())
+    const { baseOffset, nextOffset, leaderEpoch } = draft.batch(partition, batch)
+    const written = draft.outcome()
+    sequencer.submit(draft)
+    return written.then(() => ({ baseOffset, lastOffset: nextOffset - 1, leaderEpoch }))
+  }
+
+  /** Whether the bound on what is not yet in the segment files leaves room. */
+  get canAppend(): boolean {
+    return this.#parts.sequencer.hasRoom
+  }
+
+  /** Resolves when {@link Broker.canAppend} holds. */
+  ready(): Promise<void> {
+    return this.#parts.sequencer.ready()
+  }
+
+  /** The one way to read: long poll over any number of partitions, fair between them. */
+  openReader(options: { readonly isolation: Isolation }): Reader {
+    const { catalog, sequencer, segments } = this.#parts
+    return new PartitionsReader({ catalog, sequencer, waiters: sequencer.waiters, segments }, options.isolation)
+  }
+
+  openCommitter(options: { readonly id: string }): Committer {
+    return this.#parts.committers.open(options.id)
+  }
+
+  bounds(at: readonly TopicPartition[], isolation: Isolation): readonly Bounds[] {
+    const { catalog, sequencer } = this.#parts
+    return at.map((place) => {
+      const partition = catalog.partition(place)
+      const end = isolation === 'sequenced' ? partition.pendingEnd : partition.end
+      const leaderEpoch = partition.epochs.at(-1)?.epoch ?? sequencer.incarnation
+      return { at: place, start: partition.logStart, end, leaderEpoch }
+    })
+  }
+
   /** Per query the first record with at least that timestamp; a partition without one gives its end offset. */
-  offsetsForTime(at: readonly TimeQuery[]): readonly Position[]
-  epochEnds(at: readonly EpochQuery[]): readonly Position[]
-  purgeBefore(at: readonly Position[]): Promise<void>
+  offsetsForTime(at: readonly TimeQuery[]): readonly Position[] {
+    const { catalog, segments, sequencer } = this.#parts
+    return at.map(({ at: place, timestamp }) => ({
+      at: place,
+      offset: offsetForTime(catalog.partition(place), timestamp, { segments, applied: sequencer.appliedSequence }),
+    }))
+  }
+
+  epochEnds(at: readonly EpochQuery[]): readonly Position[] {
+    const { catalog } = this.#parts
+    return at.map(({ at: place, leaderEpoch }) => ({
+      at: place,
+      offset: catalog.partition(place).epochEnd(leaderEpoch),
+    }))
+  }
+
+  purgeBefore(at: readonly Position[]): Promise<void> {
+    for (const { at: place } of at) checkOwn(place)
+    return this.#parts.topics.purgeBefore(at)
+  }
 
   /** The topic, or undefined. Cheap: ask per send if you like. */
-  topic(name: string): TopicInfo | undefined
+  topic(name: string): TopicInfo | undefined {
+    const topic = this.#parts.catalog.topic(name)
+    return topic?.phase === 'live' ? topic.info : undefined
+  }
+
   /** All topics, internal ones too, by name. */
-  listTopics(): readonly TopicInfo[]
+  listTopics(): readonly TopicInfo[] {
+    const live = [...this.#parts.catalog.topics].filter(({ phase }) => phase === 'live')
+    return live.map(({ info }) => info).sort((left, right) => (left.name < right.name ? -1 : 1))
+  }
+
   /** TOPIC_EXISTS, INVALID_TOPIC or INVALID_CONFIG; all of them or none. */
-  createTopics(specs: readonly TopicSpec[]): Promise<readonly TopicInfo[]>
+  createTopics(specs: readonly TopicSpec[]): Promise<readonly TopicInfo[]> {
+    return this.#parts.topics.create(specs)
+  }
+
   /** Creates what is missing; TOPIC_MISMATCH names both where partitions or codecs differ. */
-  ensureTopics(specs: readonly TopicSpec[]): Promise<readonly TopicInfo[]>
-  deleteTopic(name: string): Promise<void>
-  alterTopicConfig(name: string, changes: Partial<TopicConfig>): Promise<TopicInfo>
+  ensureTopics(specs: readonly TopicSpec[]): Promise<readonly TopicInfo[]> {
+    return this.#parts.topics.ensure(specs)
+  }
+
+  /** Its name is free at once; its files go when both checkpoints know. Groups forget their offsets in it. */
+  deleteTopic(name: string): Promise<void> {
+    return this.#parts.topics.delete(name)
+  }
+
+  alterTopicConfig(name: string, changes: Partial<TopicConfig>): Promise<TopicInfo> {
+    return this.#parts.topics.alterConfig(name, changes)
+  }
 
   /** GROUP_IN_USE while another member is in. */
-  joinGroup(options: GroupOptions): Membership
+  joinGroup(options: GroupOptions): Membership {
+    const { groups, sequencer } = this.#parts
+    return groups.join(options, sequencer.incarnation)
+  }
+
   /** FENCED unless `generation` is the group's, or -1 while the group has no member. Resolves when written. */
-  commitOffsets(group: string, generation: number, offsets: readonly OffsetEntry[]): Promise<void>
-  committedOffsets(group: string, at: readonly TopicPartition[]): readonly OffsetEntry[]
+  async commitOffsets(group: string, generation: number, offsets: readonly OffsetEntry[]): Promise<void> {
+    const { sequencer, groups, catalog, offsetLog } = this.#parts
+    sequencer.checkWritable()
+    groups.checkGeneration(group, generation)
+    for (const entry of offsets) {
+      catalog.partition(entry.at)
+      checkOffsetEntry(group, entry)
+    }
+    if (offsets.length === 0) return
+    const draft = new EntryDraft(sequencer.placeContext())
+    offsetLog.commit(draft, new BatchBuilder({ initialBytes: 512 }), group, offsets)
+    const written = draft.outcome()
+    sequencer.submit(draft)
+    await written
+  }
+
+  committedOffsets(group: string, at: readonly TopicPartition[]): readonly OffsetEntry[] {
+    return this.#parts.offsets.get(group, at)
+  }
+
   /** Groups that have offsets or a member. */
-  listGroups(): readonly string[]
-  lastSections(group: string, tasks: readonly TaskId[]): readonly RecordedSection[]
+  listGroups(): readonly string[] {
+    return [...new Set([...this.#parts.offsets.groups, ...this.#parts.groups.names])].sort()
+  }
+
+  lastSections(group: string, tasks: readonly TaskId[]): readonly RecordedSection[] {
+    return this.#parts.sections.get(group, tasks)
+  }
 
   /** Resolves when all that was acknowledged is on the device; at once under `sync: 'commit'`. */
-  sync(): Promise<void>
-  close(): Promise<void>
+  sync(): Promise<void> {
+    return this.#parts.sequencer.sync()
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#parts.close()
+    return this.#closing
+  }
+}
+
+export interface BrokerParts {
+  readonly sequencer: Sequencer
+  readonly catalog: Catalog
+  readonly segments: PartitionReaders
+  readonly topics: Topics
+  readonly groups: Groups
+  readonly committers: Committers
+  readonly offsets: GroupOffsets
+  readonly offsetLog: OffsetLog
+  readonly sections: LastSections
+  readonly close: () => Promise<void>
 }
 
 export interface AppendedBatch {
@@ -71,4 +224,44 @@ export interface AppendedBatch {
   /** Offset of the batch's last record. */
   readonly lastOffset: Offset
   readonly leaderEpoch: number
+}
+
+function checkOwn(at: TopicPartition): void {
+  if (!isInternalTopic(at.topic)) return
+  throw new LogError('INVALID_TOPIC', `${at.topic} belongs to the log; use a topic of your own`, { ...at })
+}
+
+/** What Kafka checks of a batch from a client, before it has a place. */
+function checkAppended(partition: Partition, batch: Uint8Array): void {
+  checkOwn(partition.at)
+  const { maxMessageBytes, cleanupPolicy } = partition.topic.config
+  if (batch.length > maxMessageBytes)
+    throw new LogError(
+      'MESSAGE_TOO_LARGE',
+      `a batch of ${batch.length} bytes for ${partition.name}, which takes at most ${maxMessageBytes}: send less at once or raise maxMessageBytes`,
+      { at: partition.at, size: batch.length, maxMessageBytes },
+    )
+  if (checkBatch(batch, 0, batch.length) !== batch.length)
+    throw new LogError('INVALID_RECORD', `more than one batch at once for ${partition.name}`, { at: partition.at })
+  if (recordCountOf(batch, 0) === 0 || isControl(batch, 0) || isTransactional(batch, 0))
+    throw new LogError('INVALID_RECORD', `an empty, control or transactional batch for ${partition.name}`, {
+      at: partition.at,
+    })
+  if (cleanupPolicy !== 'delete') checkKeys(partition, batch)
+}
+
+/** Compaction keeps the newest record of a key, so there must be one. */
+function checkKeys(partition: Partition, batch: Uint8Array): void {
+  const cursor = new BatchCursor([batch], 0)
+  for (let index = 0; cursor.next(); index++) {
+    if (cursor.keyStart >= 0) continue
+    throw new LogError(
+      'INVALID_RECORD',
+      `record ${index} for ${partitionName(partition.at)} has no key, its topic is compacted`,
+      {
+        at: partition.at,
+        index,
+      },
+    )
+  }
 }

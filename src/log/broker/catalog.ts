@@ -147,6 +147,8 @@ export class Partition {
   tail: TailBatch[] = []
   tailHead = 0
   #promoted: PartitionSegments
+  #replacing: { readonly sequence: number; readonly old: readonly SegmentState[]; readonly newBase: Offset } | null =
+    null
 
   constructor(topic: Topic, index: number) {
     this.topic = topic
@@ -239,8 +241,28 @@ export class Partition {
     return this.#promoted.logStartMoved(offset)
   }
 
-  promoteReplaced(replacement: SegmentReplacement): boolean {
-    return this.#promoted.replaced(replacement)
+  /**
+   * Compacted segments take the place of old ones. Until the applier has put their file where readers look, readers go
+   * on with the old ones, whose files stay for at least two checkpoints.
+   */
+  promoteReplaced(replacement: SegmentReplacement, sequence: number): boolean {
+    const bases = new Set(replacement.oldBases)
+    const old = this.segments.filter(({ base }) => bases.has(base))
+    if (!this.#promoted.replaced(replacement)) return false
+    this.#replacing = { sequence, old, newBase: replacement.segment.base }
+    return true
+  }
+
+  /** The segments to read, given what is applied; `replaced` is called when new ones take over. */
+  segmentsToRead(appliedSequence: number, replaced: () => void): readonly SegmentState[] {
+    const replacing = this.#replacing
+    if (replacing === null) return this.segments
+    if (appliedSequence >= replacing.sequence) {
+      this.#replacing = null
+      replaced()
+      return this.segments
+    }
+    return this.segments.flatMap((segment) => (segment.base === replacing.newBase ? replacing.old : [segment]))
   }
 
   /** Where epoch `leaderEpoch` ended: the start of the next one here, or the end of the log. */

@@ -22,17 +22,14 @@ export class Checkpoints {
   #running: Promise<void> | null = null
   #lastSequence: number
   #lastTime: number
+  /** Deletions in the checkpoint that this opening wrote last. What older openings knew is not counted: twice is safe. */
   #carried: ReadonlySet<PendingDeletion> = new Set()
   #timer: Timer | null = null
   #stopped = false
 
-  constructor(
-    parts: CheckpointsParts,
-    last: { readonly sequence: number; readonly deletions: readonly PendingDeletion[] },
-  ) {
+  constructor(parts: CheckpointsParts, lastSequence: number) {
     this.#parts = parts
-    this.#lastSequence = last.sequence
-    this.#carried = new Set(last.deletions)
+    this.#lastSequence = lastSequence
     this.#lastTime = parts.clock.monotonic()
     this.#schedule()
   }

@@ -197,11 +197,13 @@ export class PartitionsReader implements Reader {
 
   #readSegments(position: ReadPosition, end: Offset, limits: ReadLimits): Chunk | null {
     const { partition } = position
-    const read = this.#parts.segments.of(partition.at).read({
+    const { segments, sequencer } = this.#parts
+    const toRead = partition.segmentsToRead(sequencer.appliedSequence, () => segments.forget(partition.at))
+    const read = segments.of(partition.at).read({
       from: position.offset,
       end: Math.min(partition.tailStart, end),
       bytesMax: limits.bytesMax,
-      segments: partition.segments,
+      segments: toRead,
       epochs: partition.epochs,
     })
     const bytes = read.bytes.length

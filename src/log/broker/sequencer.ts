@@ -106,6 +106,16 @@ export class Sequencer implements JournalListener {
     )
   }
 
+  /** Resolves when all that is promoted is on the device. */
+  sync(): Promise<void> {
+    return this.#running?.journal.syncTo(this.#promotedSequence) ?? Promise.resolve()
+  }
+
+  /** Resolves when all that was submitted is promoted and on the device; rejects if it never will be. */
+  drain(): Promise<void> {
+    return this.#running?.journal.syncTo(this.#submittedSequence) ?? Promise.resolve()
+  }
+
   placeContext(): PlaceContext {
     return { now: this.clock.now(), leaderEpoch: this.#incarnation, gap: this.#nextGap() }
   }

@@ -1,0 +1,26 @@
+import type { Offset } from '../api/record.ts'
+import { BatchCursor } from '../format/record-cursor.ts'
+import type { PartitionReaders } from '../storage/partition-reader.ts'
+import type { Partition, TailBatch } from './catalog.ts'
+
+/** The first promoted record with at least `timestamp`, by offset; the end of the partition if there is none. */
+export function offsetForTime(
+  partition: Partition,
+  timestamp: number,
+  from: { readonly segments: PartitionReaders; readonly applied: number },
+): Offset {
+  const { at, logStart, tailStart, end } = partition
+  if (logStart < tailStart) {
+    const segments = partition.segmentsToRead(from.applied, () => from.segments.forget(at))
+    const found = from.segments.of(at).offsetForTime({ timestamp, from: logStart, end: tailStart, segments })
+    if (found !== null) return found.offset
+  }
+  for (let index = partition.tailIndex(logStart); index < partition.tail.length; index++) {
+    const batch = partition.tail[index] as TailBatch
+    if (batch.nextOffset > end) break
+    if (batch.maxTimestamp < timestamp) continue
+    const cursor = new BatchCursor([batch.memory], logStart)
+    while (cursor.next()) if (cursor.timestamp >= timestamp) return cursor.offset
+  }
+  return end
+}
