@@ -1,0 +1,170 @@
+import { CodecError } from './codec-error.ts'
+import type { Codec } from './codec.ts'
+import { keyDeclaration } from './key-choice.ts'
+import type { KeyDeclaration } from './key-choice.ts'
+import type { Declared, InputOf, OutputOf, Writable } from './schema.ts'
+import { isCodec, validatorOf } from './schema.ts'
+import { bytes, json, long, msgpack, number, string } from './value-codecs.ts'
+
+/**
+ * A topic as declared: its name, what its bytes mean and when its records happened. Frozen data. K and V are what
+ * reading gives, KIn and VIn what writing takes (fields with defaults may be left out).
+ */
+export interface Topic<out K, out V, in KIn = K, in VIn = V> {
+  readonly name: string
+  readonly key: KeyDeclaration
+  readonly value: ValueDeclaration
+  readonly timestamp?: TimestampExtractor
+  readonly partitions?: number
+  readonly config: TopicSettings
+  /** Only types; never there. */
+  readonly '~reads'?: () => [K, V]
+  readonly '~accepts'?: (key: KIn, value: VIn) => void
+}
+
+/** Any topic, where only its bytes matter. */
+export type AnyTopic = Topic<unknown, unknown, never, never>
+
+/** How the values of a topic are written, and what they are checked against. */
+export interface ValueDeclaration {
+  readonly codec: Codec<unknown>
+  /** Absent where nothing is checked: a codec was given, or the topic is trusted. */
+  readonly validate?: (value: unknown) => unknown
+  /** The check of a producer, which a trusted topic has too: a bad record is for ever. */
+  readonly validateOnSend?: (value: unknown) => unknown
+  readonly allowsNull: boolean
+}
+
+export type TimestampExtractor = (value: unknown, key: unknown, recordTime: number, partitionTime: number) => number
+
+/** How values of a schema are written. */
+export type ValueFormat = 'msgpack' | 'json' | 'string' | 'bytes' | 'number' | 'long'
+
+/** A topic's settings in Kafka's names, in camel case; used when the topic is made. */
+export interface TopicSettings {
+  /** `cleanup.policy`. Default `delete`. */
+  readonly cleanupPolicy?: 'delete' | 'compact' | 'compact,delete'
+  /** `retention.ms`, from the time of the append. Default -1: for ever. */
+  readonly retentionMs?: number
+  /** `retention.bytes` per partition. Default -1: without bound. */
+  readonly retentionBytes?: number
+  /** `segment.bytes`. Default 1 GiB. */
+  readonly segmentBytes?: number
+  /** `segment.ms`. Default 7 days. */
+  readonly segmentMs?: number
+  /** `max.message.bytes`. Default 1,048,588. */
+  readonly maxMessageBytes?: number
+  /** `delete.retention.ms`. Default 24 h. */
+  readonly deleteRetentionMs?: number
+}
+
+export interface TopicOptions<KD extends Declared, VD extends Declared, T extends boolean> {
+  /** A schema (its kind chooses the codec, see `keyDeclaration`) or a codec for keys, which is trusted as it is. */
+  readonly key: KD & Writable<KD>
+  /** A schema, written in `format`, or a codec, which is trusted as it is. */
+  readonly value: VD & Writable<VD>
+  /** Values may be null, which deletes the key. Default false: null does not fit. */
+  readonly tombstones?: T
+  /** How values of a schema are written. Default `msgpack`; `json` where other tools read them. */
+  readonly format?: ValueFormat
+  /** Event time in ms from value and key. Default: the record's timestamp. A tombstone keeps its record's. */
+  readonly timestamp?: (value: OutputOf<VD>, key: OutputOf<KD>, recordTime: number, partitionTime: number) => number
+  /** How many partitions the topic is made with. Default: as many as the part of the topology that writes it. */
+  readonly partitions?: number
+  /** True skips validation on consuming: only for topics that nobody else writes. Default false. */
+  readonly trusted?: boolean
+  readonly config?: TopicSettings
+}
+
+/**
+ * Declares a topic. Schemas may be of any Standard Schema library and must answer synchronously.
+ * @example
+ * const pageViews = topic('page-views', {
+ *   key: z.string(),
+ *   value: z.object({ path: z.string(), at: z.number() }),
+ *   timestamp: (view) => view.at,
+ *   partitions: 4,
+ * })
+ */
+export function topic<KD extends Declared, VD extends Declared, T extends boolean = false>(
+  name: string,
+  options: TopicOptions<KD, VD, T>,
+): Topic<
+  OutputOf<KD>,
+  OutputOf<VD> | (T extends true ? null : never),
+  InputOf<KD>,
+  InputOf<VD> | (T extends true ? null : never)
+> {
+  const { partitions } = options
+  if (partitions !== undefined && !(Number.isInteger(partitions) && partitions >= 1 && partitions <= partitionsMax)) {
+    throw new CodecError(
+      'INVALID_DECLARATION',
+      `topic ${name}: partitions is a whole number from 1 to ${partitionsMax}, not ${partitions}`,
+    )
+  }
+  const key = keyDeclaration(options.key, `key of topic ${name}`)
+  const timestamp = options.timestamp as TimestampExtractor | undefined
+  return Object.freeze({
+    name,
+    key: Object.freeze(options.trusted === true ? { codec: key.codec, allowsNull: key.allowsNull } : key),
+    value: Object.freeze(valueDeclaration(name, options)),
+    ...(timestamp === undefined ? {} : { timestamp: ofValuesOnly(timestamp) }),
+    ...(partitions === undefined ? {} : { partitions }),
+    config: Object.freeze({ ...options.config }),
+  })
+}
+
+export const partitionsMax = 10_000
+
+function ofValuesOnly(extract: TimestampExtractor): TimestampExtractor {
+  return (value, key, recordTime, partitionTime) =>
+    value === null ? recordTime : extract(value, key, recordTime, partitionTime)
+}
+
+function valueDeclaration(
+  name: string,
+  options: {
+    readonly value: Declared
+    readonly format?: ValueFormat
+    readonly tombstones?: boolean
+    readonly trusted?: boolean
+  },
+): ValueDeclaration {
+  const declared = options.value
+  if (isCodec(declared)) {
+    if (options.format !== undefined) {
+      throw new CodecError('INVALID_DECLARATION', `topic ${name}: a codec is its own format; leave out format`)
+    }
+    return { codec: declared, allowsNull: true }
+  }
+  const allowsNull = options.tombstones === true
+  const validateValue = validatorOf(declared, `value of topic ${name}`)
+  const validate = (value: unknown): unknown => {
+    if (value !== null) return validateValue(value)
+    if (allowsNull) return null
+    throw new CodecError(
+      'INVALID_RECORD',
+      `the value of topic ${name} is null; declare the topic with tombstones: true if null deletes its key`,
+      { path: '', value: null },
+    )
+  }
+  const codec = formats[options.format ?? 'msgpack']
+  if (codec === undefined) {
+    throw new CodecError(
+      'INVALID_DECLARATION',
+      `topic ${name}: format is one of ${Object.keys(formats).join(', ')}, not ${String(options.format)}`,
+    )
+  }
+  return options.trusted === true
+    ? { codec, validateOnSend: validate, allowsNull }
+    : { codec, validate, validateOnSend: validate, allowsNull }
+}
+
+const formats: { readonly [Format in ValueFormat]: Codec<unknown> } = {
+  msgpack,
+  json,
+  string: string as Codec<unknown>,
+  bytes: bytes as Codec<unknown>,
+  number: number as Codec<unknown>,
+  long: long as Codec<unknown>,
+}

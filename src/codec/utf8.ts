@@ -1,0 +1,48 @@
+import type { ByteWriter } from '../base/bytes.ts'
+import { utf8Slice } from '../base/bytes.ts'
+import { isUtf8 } from 'node:buffer'
+import { CodecError, shown } from './codec-error.ts'
+
+/** Below this length a loop beats the call into C++. */
+const loopLengthMax = 64
+
+/** Appends `text` as UTF-8. A lone surrogate has no UTF-8 and is refused: two such strings would become equal bytes. */
+export function writeUtf8(text: string, to: ByteWriter): void {
+  const length = text.length
+  if (length <= loopLengthMax) {
+    const start = to.reserve(length)
+    const bytes = to.bytes
+    let index = 0
+    for (; index < length; index++) {
+      const unit = text.charCodeAt(index)
+      if (unit > 0x7f) break
+      bytes[start + index] = unit
+    }
+    if (index === length) return
+    to.length = start
+  }
+  checkWellFormed(text)
+  const size = Buffer.byteLength(text)
+  const at = to.reserve(size)
+  if (size === length) to.bytes.write(text, at, size, 'latin1')
+  else to.bytes.write(text, at, size, 'utf8')
+}
+
+/** Reads UTF-8 and refuses bytes that are none, which would decode to a string that encodes to other bytes. */
+export function readUtf8(bytes: Uint8Array, start: number, end: number): string {
+  const text = utf8Slice(bytes, start, end)
+  // Decoding puts U+FFFD where bytes are wrong; the character may also stand there by right.
+  if (text.includes('\uFFFD') && !isUtf8(bytes.subarray(start, end))) {
+    throw new CodecError('INVALID_RECORD', `a string is UTF-8, these bytes are not: it would read ${shown(text)}`, {
+      value: text,
+    })
+  }
+  return text
+}
+
+export function checkWellFormed(text: string): void {
+  if (text.isWellFormed()) return
+  throw new CodecError('INVALID_RECORD', `the string ${shown(text)} has half of a surrogate pair and no UTF-8`, {
+    value: text,
+  })
+}
