@@ -1,4 +1,3 @@
-import { crc32c } from '../../base/crc32c.ts'
 import type { Disk } from '../../base/disk.ts'
 import type { Offset, TopicPartition } from '../api/record.ts'
 import type { TopicInfo } from '../api/topic.ts'
@@ -7,6 +6,7 @@ import type { CheckpointState, PartitionState, PendingDeletion, SegmentState } f
 import { readEntries, type BatchPart, type EntryPart, type SegmentsReplacedPart } from '../journal/entry.ts'
 import type { WrittenGroup } from '../journal/journal.ts'
 import { corrupt } from './batch-frame.ts'
+import { segmentChecksum } from './batch-scanner.ts'
 import { moveToLostAndFound, topicIdOf } from './partition-directory.ts'
 import { PartitionSegments } from './partition-segments.ts'
 import { SegmentApplier } from './segment-applier.ts'
@@ -320,9 +320,7 @@ class StorageRepair {
         file.sync()
       }
       if (segment.checksum === sumLater) {
-        const bytes = Buffer.allocUnsafeSlow(segment.bytes)
-        file.read(bytes, 0)
-        const summed = { ...segment, checksum: crc32c(bytes) }
+        const summed = { ...segment, checksum: segmentChecksum(file, segment) }
         partition.replaced({ oldBases: [segment.base], segment: summed })
       }
     } finally {

@@ -1,0 +1,322 @@
+import { latin1Slice } from '../../base/bytes.ts'
+import type { Disk, DiskFile } from '../../base/disk.ts'
+import type { Offset } from '../api/record.ts'
+import { baseOffsetOf, isControl, maxTimestampOf } from '../format/record-batch.ts'
+import { BatchCursor } from '../format/record-cursor.ts'
+import type { SegmentState } from '../journal/checkpoint.ts'
+import { checkSum, corrupt } from './batch-frame.ts'
+import { foldHeader, BatchScanner } from './batch-scanner.ts'
+import { rewriteBatch } from './batch-rewrite.ts'
+import type { SegmentReplacement } from './partition-segments.ts'
+import { segmentFile } from './segment-files.ts'
+
+/** Memory that the keys of one pass may take, map included. What does not fit is left to the next pass. */
+export const compactionKeyBytesMaxDefault: number = 64 * 1024 * 1024
+/** What a key costs in a map beside its bytes, roughly. */
+const keyOverheadBytes = 64
+const writeBytes = 1024 * 1024
+/** Offsets of a segment are kept relative to its base, in 32 bits. */
+const offsetSpanMax = 0x7fff_ffff
+
+export interface CompactionOptions {
+  readonly disk: Disk
+  /** The partition's directory. */
+  readonly path: string
+  /** All segments, by base. The last, which is appended to, is never touched. */
+  readonly segments: readonly SegmentState[]
+  /** Below it every key's older records were removed before: what the last pass returned. 0 at first. */
+  readonly dirtyFrom: Offset
+  /** Records at or above it stay, and make no older record go. */
+  readonly cleanUpTo: Offset
+  /** Tombstones at or above it stay. */
+  readonly tombstonesBelow: Offset
+  /** New segments take in old ones as long as their sizes add up to no more. */
+  readonly segmentBytesMax: number
+  /** Default 64 MiB. */
+  readonly keyBytesMax?: number
+  /** Awaited between batches, every MiB or so: others want the thread too. */
+  readonly pause?: () => Promise<void>
+}
+
+export interface CompactionResult {
+  /** To be journaled, one `segmentsReplaced` each. Empty if there was nothing to remove. */
+  readonly replacements: readonly SegmentReplacement[]
+  /** `dirtyFrom` of the next pass. */
+  readonly cleanedUpTo: Offset
+}
+
+/**
+ * Keeps the newest record of each key below a horizon, as Kafka's cleaner does.
+ *
+ * - A record goes only if a newer one of its key lies below `cleanUpTo`; a tombstone, if it is the newest of its key and
+ *   lies below `tombstonesBelow`. So a reader of the result folds to the same table as a reader of everything.
+ * - Offsets, timestamps, base offset and last offset of a batch never change. A batch that loses all records vanishes.
+ * - Records without a key and control batches stay: nothing is newer than they are.
+ * - The output is `<first base>.log.cleaned`, synced with its name. Nothing else is touched: until an entry in the journal
+ *   says so, the old segments are the partition.
+ * - A damaged batch ends the pass with CORRUPT_BATCH; its own output is removed.
+ *
+ * It knows nothing of aborted transactions: partitions that have some are not to be compacted yet.
+ */
+export async function compactPartition(options: CompactionOptions): Promise<CompactionResult> {
+  const sealed = options.segments.slice(0, -1)
+  const pace = new Pace(options.pause)
+  const newest = new NewestOffsets(options.keyBytesMax ?? compactionKeyBytesMaxDefault)
+  const horizon = Math.min(options.cleanUpTo, options.segments.at(-1)?.base ?? 0)
+  const mappedTo = await mapKeys(options, { sealed, horizon, newest, pace })
+  const replacements: SegmentReplacement[] = []
+  const keep = { ...options, newest, mappedTo, pace }
+  try {
+    for (const group of segmentGroups(sealed, mappedTo, options.segmentBytesMax)) {
+      const replacement = await rewriteSegments(group, keep)
+      if (replacement !== null) replacements.push(replacement)
+    }
+    // Crash here: outputs without an entry that speaks of them; the next recovery removes them.
+    if (replacements.length > 0) options.disk.syncDirectory(options.path)
+  } catch (error) {
+    for (const { segment } of replacements) unlinkIfPresent(options.disk, cleanedPath(options.path, segment.base))
+    throw error
+  }
+  return { replacements, cleanedUpTo: Math.max(options.dirtyFrom, mappedTo) }
+}
+
+/** Share of the bytes that could be compacted which no pass has seen yet: Kafka's dirty ratio. */
+export function dirtyRatio(segments: readonly SegmentState[], dirtyFrom: Offset, cleanUpTo: Offset): number {
+  let clean = 0
+  let dirty = 0
+  for (const [index, segment] of segments.entries()) {
+    const next = segments[index + 1]
+    if (next === undefined) break
+    if (next.base <= dirtyFrom) clean += segment.bytes
+    else if (segment.base < cleanUpTo) dirty += segment.bytes
+  }
+  return clean + dirty === 0 ? 0 : dirty / (clean + dirty)
+}
+
+/** Runs of sealed segments that fit into one. */
+export function segmentGroups(
+  sealed: readonly SegmentState[],
+  below: Offset,
+  segmentBytesMax: number,
+): readonly (readonly SegmentState[])[] {
+  const groups: SegmentState[][] = []
+  let group: SegmentState[] = []
+  let bytes = 0
+  for (const [index, segment] of sealed.entries()) {
+    if (segment.base >= below) break
+    const end = sealed[index + 1]?.base ?? segment.base
+    const first = group[0]
+    if (first !== undefined && (bytes + segment.bytes > segmentBytesMax || end - first.base > offsetSpanMax)) {
+      groups.push(group)
+      group = []
+      bytes = 0
+    }
+    group.push(segment)
+    bytes += segment.bytes
+  }
+  if (group.length > 0) groups.push(group)
+  return groups
+}
+
+/** Fills `newest` from the dirty records below the horizon; returns the offset after the last that is in it. */
+async function mapKeys(
+  { disk, path, dirtyFrom }: CompactionOptions,
+  pass: {
+    readonly sealed: readonly SegmentState[]
+    readonly horizon: Offset
+    readonly newest: NewestOffsets
+    readonly pace: Pace
+  },
+): Promise<Offset> {
+  for (const [index, segment] of pass.sealed.entries()) {
+    const next = pass.sealed[index + 1]?.base ?? Infinity
+    if (next <= dirtyFrom) continue
+    if (segment.base >= pass.horizon) break
+    const file = disk.open(sourcePath(disk, path, segment.base), 'read')
+    try {
+      for (const batch of batchesOf(file, segment)) {
+        await pass.pace.after(batch.length)
+        if (baseOffsetOf(batch, 0) >= pass.horizon) return pass.horizon
+        if (isControl(batch, 0)) continue
+        const cursor = new BatchCursor([batch], dirtyFrom)
+        while (cursor.next()) {
+          if (cursor.offset >= pass.horizon) return pass.horizon
+          if (cursor.keyStart < 0) continue
+          const key = latin1Slice(cursor.bytes, cursor.keyStart, cursor.keyEnd)
+          if (!pass.newest.note(key, cursor.offset)) return cursor.offset
+        }
+      }
+    } finally {
+      file.close()
+    }
+  }
+  return pass.horizon
+}
+
+interface KeepRule extends CompactionOptions {
+  readonly newest: NewestOffsets
+  readonly mappedTo: Offset
+  readonly pace: Pace
+}
+
+function keeps(cursor: BatchCursor, rule: KeepRule): boolean {
+  const { offset } = cursor
+  if (offset >= rule.mappedTo || cursor.keyStart < 0) return true
+  const newest = rule.newest.of(latin1Slice(cursor.bytes, cursor.keyStart, cursor.keyEnd))
+  if (newest !== undefined && newest > offset) return false
+  return cursor.valueStart >= 0 || offset >= rule.tombstonesBelow
+}
+
+/** Writes the survivors of a group; null, and no file, if they are all of a single segment. */
+async function rewriteSegments(group: readonly SegmentState[], rule: KeepRule): Promise<SegmentReplacement | null> {
+  const { disk, path } = rule
+  const first = group[0] as SegmentState
+  const target = cleanedPath(path, first.base)
+  const output = new CleanedFile(disk.open(target, 'create'))
+  let removed = false
+  try {
+    for (const segment of group) {
+      const file = disk.open(sourcePath(disk, path, segment.base), 'read')
+      try {
+        for (const batch of batchesOf(file, segment)) {
+          await rule.pace.after(batch.length)
+          const rewritten = isControl(batch, 0) ? batch : rewriteBatch(batch, (cursor) => keeps(cursor, rule))
+          if (rewritten !== batch) removed = true
+          if (rewritten !== null) output.append(rewritten)
+        }
+      } finally {
+        file.close()
+      }
+    }
+    if (removed || group.length > 1) {
+      output.finish()
+      return {
+        oldBases: group.map(({ base }) => base),
+        segment: {
+          base: first.base,
+          bytes: output.bytes,
+          firstAppendAt: first.firstAppendAt,
+          lastAppendAt: Math.max(...group.map(({ lastAppendAt }) => lastAppendAt)),
+          maxTimestamp: output.maxTimestamp,
+          checksum: output.checksum,
+        },
+      }
+    }
+  } catch (error) {
+    output.close()
+    unlinkIfPresent(disk, target)
+    throw error
+  }
+  output.close()
+  disk.unlink(target)
+  return null
+}
+
+/** The batches of a segment, each read, checked, and good until the next. */
+function* batchesOf(file: DiskFile, segment: SegmentState): Generator<Buffer, void, undefined> {
+  const scanner = new BatchScanner(file, { start: 0, end: segment.bytes, from: segment.base, contiguous: false })
+  while (scanner.next()) {
+    const batch = Buffer.allocUnsafeSlow(scanner.bytes)
+    const place = { path: file.path, filePosition: scanner.filePosition }
+    if (file.read(batch, scanner.filePosition) < batch.length) throw corrupt(place, 'the file ends inside it')
+    checkSum(batch, 0, place)
+    yield batch
+  }
+}
+
+class CleanedFile {
+  bytes = 0
+  maxTimestamp = -1
+  checksum = 0
+  readonly #file: DiskFile
+  #waiting: Uint8Array[] = []
+  #waitingBytes = 0
+
+  constructor(file: DiskFile) {
+    this.#file = file
+    file.truncate(0)
+  }
+
+  append(batch: Uint8Array): void {
+    this.maxTimestamp = Math.max(this.maxTimestamp, maxTimestampOf(batch, 0))
+    this.checksum = foldHeader(this.checksum, batch, 0)
+    this.#waiting.push(batch)
+    this.#waitingBytes += batch.length
+    this.bytes += batch.length
+    if (this.#waitingBytes >= writeBytes) this.#write()
+  }
+
+  finish(): void {
+    this.#write()
+    this.#file.sync()
+    this.#file.close()
+  }
+
+  close(): void {
+    this.#file.close()
+  }
+
+  #write(): void {
+    if (this.#waitingBytes === 0) return
+    this.#file.write(Buffer.concat(this.#waiting, this.#waitingBytes), this.bytes - this.#waitingBytes)
+    this.#waiting = []
+    this.#waitingBytes = 0
+  }
+}
+
+/** Per key the offset of its newest record, within a bound on memory. */
+class NewestOffsets {
+  readonly #offsets = new Map<string, Offset>()
+  readonly #bytesMax: number
+  #bytes = 0
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax
+  }
+
+  /** False, and nothing noted, if there is no room for another key. */
+  note(key: string, offset: Offset): boolean {
+    if (!this.#offsets.has(key)) {
+      const bytes = this.#bytes + key.length + keyOverheadBytes
+      // One key always fits, or a pass could end where it began.
+      if (bytes > this.#bytesMax && this.#offsets.size > 0) return false
+      this.#bytes = bytes
+    }
+    this.#offsets.set(key, offset)
+    return true
+  }
+
+  of(key: string): Offset | undefined {
+    return this.#offsets.get(key)
+  }
+}
+
+class Pace {
+  readonly #pause: (() => Promise<void>) | undefined
+  #bytes = 0
+
+  constructor(pause: (() => Promise<void>) | undefined) {
+    this.#pause = pause
+  }
+
+  async after(bytes: number): Promise<void> {
+    this.#bytes += bytes
+    if (this.#bytes < writeBytes) return
+    this.#bytes = 0
+    await this.#pause?.()
+  }
+}
+
+/** A segment that compaction wrote before may still wait under its `.swap` name. */
+function sourcePath(disk: Disk, path: string, base: Offset): string {
+  const swap = `${path}/${segmentFile(base, '.log.swap')}`
+  return disk.exists(swap) ? swap : `${path}/${segmentFile(base, '.log')}`
+}
+
+function cleanedPath(path: string, base: Offset): string {
+  return `${path}/${segmentFile(base, '.log.cleaned')}`
+}
+
+function unlinkIfPresent(disk: Disk, path: string): void {
+  if (disk.exists(path)) disk.unlink(path)
+}
