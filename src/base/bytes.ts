@@ -147,15 +147,16 @@ export class ByteReader {
   }
 
   varint(): number {
-    let result = 0
-    let scale = 1
-    for (let count = 0; count < 10; count++) {
-      const byte = this.u8()
-      result += (byte & 0x7f) * scale
-      if (byte < 0x80) return result % 2 === 0 ? result / 2 : -(result + 1) / 2
-      scale *= 128
+    const first = this.u8()
+    // The sign is the lowest bit. It stays out of the sum, which with it would need 54 bits and be rounded.
+    let magnitude = (first & 0x7f) >>> 1
+    let byte = first
+    for (let count = 1, scale = 64; byte >= 0x80; count++, scale *= 128) {
+      if (count === 10) throw new RangeError(`a varint of more than 10 bytes ends at ${this.position}`)
+      byte = this.u8()
+      magnitude += (byte & 0x7f) * scale
     }
-    throw new RangeError(`a varint of more than 10 bytes ends at ${this.position}`)
+    return (first & 1) === 0 ? magnitude : -magnitude - 1
   }
 
   /** A view of the next `count` bytes; shares memory. */
@@ -191,12 +192,12 @@ export function copyBytes(source: Uint8Array, start: number, end: number, target
 
 /** Decodes UTF-8 without making a view first. */
 export function utf8Slice(bytes: Uint8Array, start: number, end: number): string {
-  return Buffer.prototype.utf8Slice.call(bytes as Buffer, start, end)
+  return Buffer.prototype.utf8Slice.call(bytes, start, end)
 }
 
 /** One character per byte; the identity of byte keys in a Map. */
 export function latin1Slice(bytes: Uint8Array, start: number, end: number): string {
-  return Buffer.prototype.latin1Slice.call(bytes as Buffer, start, end)
+  return Buffer.prototype.latin1Slice.call(bytes, start, end)
 }
 
 /** Orders bytes as unsigned numbers, shorter first among equals: the one ordering of keys. */
