@@ -1,0 +1,39 @@
+import * as assert from 'node:assert/strict'
+import { test } from 'vitest'
+import { crc32c } from '../../src/base/crc32c.ts'
+import { SeededRandom } from '../../src/base/seeded-random.ts'
+
+/** The definition, bit by bit. */
+function slowCrc32c(bytes: Uint8Array): number {
+  let crc = -1
+  for (const byte of bytes) {
+    crc ^= byte
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0x82f6_3b78 : crc >>> 1
+  }
+  return ~crc >>> 0
+}
+
+test('the checksum of 123456789 is e3069283, and of nothing 0', () => {
+  assert.equal(crc32c(Buffer.from('123456789')), 0xe306_9283)
+  assert.equal(crc32c(new Uint8Array(0)), 0)
+})
+
+test('every length has the sum of the definition, summed here or natively, from any place in a buffer', () => {
+  const random = new SeededRandom(3)
+  const bytes = Uint8Array.from({ length: 3000 }, () => random.below(256))
+  for (const length of [0, 1, 7, 8, 9, 63, 64, 100, 511, 512, 513, 514, 1000, 2048, 2990]) {
+    for (const start of [0, 1, 3, 8]) {
+      const part = bytes.subarray(start, start + length)
+      const expected = slowCrc32c(part)
+      assert.equal(crc32c(bytes, start, start + length), expected)
+      assert.equal(crc32c(part), expected)
+      assert.equal(crc32c(part.slice()), expected)
+    }
+  }
+})
+
+test('memory shared between threads is summed like any other', () => {
+  const shared = new Uint8Array(new SharedArrayBuffer(2000)).fill(5)
+  assert.equal(crc32c(shared), slowCrc32c(shared))
+  assert.equal(crc32c(shared, 10, 100), slowCrc32c(shared.subarray(10, 100)))
+})
