@@ -59,6 +59,7 @@ export function recoverJournal(options: RecoveryOptions): RecoveredJournal {
     incarnation,
     lastSequence: found.last,
     cuts,
+    closed: found.closed,
     totals: groups.map((group) => (total += headerBytes + group.bodyBytes)),
     groups: () => readGroups(disk, groups),
     start: {
@@ -101,6 +102,8 @@ export interface RecoveredJournal {
   /** The last group that there is; the next one has the sequence after it. All up to it is durable. */
   readonly lastSequence: number
   readonly cuts: readonly JournalCut[]
+  /** Whether the last open closed it, with nothing behind its seal. */
+  readonly closed: boolean
   /** Where the journal goes on. */
   readonly start: JournalStart
   /** For `JournalOptions.totals`: bytes of journal up to and with each group to replay. */
@@ -139,6 +142,7 @@ interface FoundJournal {
   readonly durableChecksum: number
   readonly files: JournalStart['files']
   readonly cuts: readonly Omit<JournalCut, 'savedAs'>[]
+  readonly closed: boolean
 }
 
 /** A file as it stands in the directory. Its header is null if it is none, or that of another number: not begun. */
@@ -159,6 +163,7 @@ function emptyJournal(options: RecoveryOptions): FoundJournal {
     durableChecksum: 0,
     files: [],
     cuts: [],
+    closed: false,
   }
 }
 
@@ -185,12 +190,14 @@ function followJournal(options: RecoveryOptions, numbers: readonly number[]): Fo
   let checksum = first.header.previousChecksum
   let durable = Math.max(base, ...headers.map((header) => header.durableThrough))
   let cuts: Omit<JournalCut, 'savedAs'>[] = []
+  let closed = false
   for (const [index, file] of files.entries()) {
     const limit = limits[index] as number
     if (last >= limit) continue
     const walk = walkFile(disk, file, { journalId, last, checksum, limit }, groups)
     last = walk.last
     checksum = walk.checksum
+    closed = walk.closed
     durable = Math.max(durable, walk.durable)
     if (last === limit) continue
     // The chain breaks here, or ends.
@@ -221,6 +228,7 @@ function followJournal(options: RecoveryOptions, numbers: readonly number[]): Fo
       return { number, bytes, lastSequence: Math.min(durable, offset < 0 ? base : (limits[offset] as number)) }
     }),
     cuts,
+    closed,
   }
 }
 
@@ -451,7 +459,7 @@ function fillWithZeros(file: DiskFile, from: number, to: number): void {
 }
 
 function* readGroups(disk: Disk, groups: readonly FoundGroup[]): Generator<WrittenGroup, void, undefined> {
-  for (const { body, group } of readBodies(disk, groups)) yield { sequence: group.sequence, memory: body }
+  for (const { body, group } of readBodies(disk, groups)) yield { sequence: group.sequence, memory: new Uint8Array(body.buffer) }
 }
 
 function* readBodies(
