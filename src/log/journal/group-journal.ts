@@ -187,7 +187,10 @@ export class GroupJournal implements Journal {
     else this.#schedule()
     this.#wakeWaiters()
     if (done?.kind !== 'write') return
-    this.#listener.written({ sequence: report.lastSequence, memory: done.group.subarray(headerBytes) })
+    const { buffer, byteOffset, length } = done.group
+    // A plain Uint8Array: `slice` of a Buffer would not copy.
+    const memory = new Uint8Array(buffer, byteOffset + headerBytes, length - headerBytes)
+    this.#listener.written({ sequence: report.lastSequence, memory })
   }
 
   #count(group: Buffer): void {

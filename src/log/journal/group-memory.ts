@@ -3,12 +3,15 @@ import { writeEntry, type EntryPart } from './entry.ts'
 import { alignGroup, headerBytes } from './group.ts'
 
 /**
- * The memory in which groups collect: slabs of shared memory, so that the journal thread, the applier thread and the
- * tail ring hold a group by reference. A batch is copied once, from its builder into here.
+ * The memory in which groups collect: slabs, so that the tail ring, the applier and readers hold a group by reference. A
+ * batch is copied once, from its builder into here.
  *
  * - Memory is handed out once and never used again; the collector frees a slab when nobody holds a view of it.
  * - What was written never changes, but for the group's header, which the writer fills in.
  * - A group that outgrows its slab moves to a bigger one. Views given out before keep the former copy, which stays.
+ *
+ * Slabs are not shared memory: V8 does not count that as pressure on its collector, and a log that writes 3 GB would
+ * hold 3 GB. What goes to a thread is copied there.
  */
 export class GroupMemory {
   #slab: Buffer = newSlab(slabBytes)
@@ -56,5 +59,5 @@ export class GroupMemory {
 const slabBytes = 1024 * 1024
 
 function newSlab(bytes: number): Buffer {
-  return Buffer.from(new SharedArrayBuffer(bytes))
+  return Buffer.alloc(bytes)
 }

@@ -75,9 +75,9 @@ export class JournalFileReader {
     return end
   }
 
-  /** A group's body in memory of its own, shared with other threads. */
+  /** A group's body in memory of its own. */
   body(position: number, bodyBytes: number): Buffer {
-    const body = Buffer.from(new SharedArrayBuffer(bodyBytes))
+    const body = Buffer.allocUnsafeSlow(bodyBytes)
     body.set(this.bytesAt(position + headerBytes, bodyBytes))
     return body
   }

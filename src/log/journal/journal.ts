@@ -42,7 +42,7 @@ export interface JournalListener {
   failed(error: LogError): void
 }
 
-/** A group's memory: may be shared with other threads, never written again. */
+/** A group's entries (`readEntries`): memory that is never written again. Copied where it goes to another thread. */
 export interface WrittenGroup {
   readonly sequence: number
   readonly memory: Uint8Array

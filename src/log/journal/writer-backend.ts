@@ -1,4 +1,4 @@
-import { MessageChannel, Worker } from 'node:worker_threads'
+import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads'
 import type { Disk } from '../../base/disk.ts'
 import type { Clock } from '../../base/clock.ts'
 import { JournalWriter, type JournalStart, type JournalSync } from './journal-writer.ts'
@@ -109,12 +109,18 @@ export class InlineBackend implements WriterBackend {
   }
 }
 
-/** The writer on a thread of its own, which sleeps on a shared counter between commands. */
+/**
+ * The writer on a thread of its own, which sleeps on a shared counter between commands.
+ *
+ * Groups pass through one piece of shared memory, used over and over: one command is under way at a time, and shared
+ * memory that is given up is not collected for long. A group too large for it is copied and transferred.
+ */
 export class ThreadBackend implements WriterBackend {
   readonly asynchronous = true
   readonly #worker: Worker
   readonly #port: MessageChannel['port1']
   readonly #signal = new Int32Array(new SharedArrayBuffer(4))
+  #passage = sharedBytes(256 * 1024)
   #ended = false
 
   constructor(options: { start: JournalStart; sync: JournalSync }, report: (report: WriterReport) => void) {
@@ -124,26 +130,41 @@ export class ThreadBackend implements WriterBackend {
     this.#worker = new Worker(journalThreadUrl, { workerData: setup, transferList: [port2] })
     // A journal that waits for nothing does not keep the process alive; one with a command under way does.
     this.#worker.unref()
-    this.#port.on('message', (message: WriterReport) => {
+    const deliver = (message: WriterReport): void => {
       if (this.#ended) return
       this.#port.unref()
       report(message)
-    })
-    this.#port.unref()
-    const lost = (error: unknown): void => {
-      if (this.#ended) return
-      this.#ended = true
-      report(failure(error))
     }
+    const lost = (error: Error): void => {
+      // The end of a thread may overtake what it said last.
+      const last: { message: WriterReport } | undefined = receiveMessageOnPort(this.#port)
+      deliver(last?.message ?? failure(error))
+      this.#ended = true
+    }
+    this.#port.on('message', deliver)
+    this.#port.unref()
     this.#worker.on('error', lost)
     this.#worker.on('exit', (code) => lost(new Error(`the journal thread ended with code ${code}`)))
   }
 
   send(command: WriterCommand): void {
     if (command.kind !== 'recycle') this.#port.ref()
-    this.#port.postMessage(command)
+    if (command.kind === 'write') this.#post(command)
+    else this.#port.postMessage(command)
     Atomics.add(this.#signal, 0, 1)
     Atomics.notify(this.#signal, 0)
+  }
+
+  #post(command: WriterCommand & { readonly kind: 'write' }): void {
+    const { group } = command
+    if (group.length <= passageBytesMax) {
+      if (group.length > this.#passage.length) this.#passage = sharedBytes(2 ** Math.ceil(Math.log2(group.length)))
+      this.#passage.set(group)
+      this.#port.postMessage({ ...command, group: this.#passage.subarray(0, group.length) })
+    } else {
+      const copy = Uint8Array.from(group)
+      this.#port.postMessage({ ...command, group: copy }, [copy.buffer])
+    }
   }
 
   async end(): Promise<void> {
@@ -163,6 +184,13 @@ export interface JournalThreadSetup {
 }
 
 const journalThreadUrl = new URL(`./journal-thread${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url)
+
+/** The bound of a group that is not one large entry. */
+const passageBytesMax = 4 * 1024 * 1024
+
+function sharedBytes(bytes: number): Uint8Array {
+  return new Uint8Array(new SharedArrayBuffer(bytes))
+}
 
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
