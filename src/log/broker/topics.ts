@@ -1,6 +1,7 @@
 import { LogError } from '../api/errors.ts'
 import { commitsTopic, isInternalTopic, offsetsTopic } from '../api/internal-topics.ts'
 import type { Position } from '../api/log.ts'
+import type { Offset } from '../api/record.ts'
 import { checkTopicName, type TopicConfig, type TopicInfo, type TopicSpec } from '../api/topic.ts'
 import { BatchBuilder } from '../format/batch-builder.ts'
 import type { PartitionReaders } from '../storage/partition-reader.ts'
@@ -133,13 +134,19 @@ export class Topics {
 
   /** Moves log starts up; positions at or below the present start ask for nothing. */
   async purgeBefore(at: readonly Position[]): Promise<void> {
-    const { sequencer, catalog } = this.#parts
-    const draft = new EntryDraft(sequencer.placeContext())
+    const { catalog } = this.#parts
     const moves = at.map(({ at: place, offset }) => {
       const partition = catalog.partition(place)
       if (!Number.isSafeInteger(offset) || offset < 0 || offset > partition.end) throw beyondEnd(partition, offset)
       return { partition, offset }
     })
+    await this.moveLogStarts(moves)
+  }
+
+  async moveLogStarts(moves: readonly { readonly partition: Partition; readonly offset: Offset }[]): Promise<void> {
+    const { sequencer, catalog } = this.#parts
+    sequencer.checkWritable()
+    const draft = new EntryDraft(sequencer.placeContext())
     for (const { partition, offset } of moves) {
       if (offset <= partition.pendingLogStart) continue
       partition.pendingLogStart = offset

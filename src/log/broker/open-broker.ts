@@ -1,0 +1,259 @@
+import { dirname, join } from 'node:path'
+import type { Clock } from '../../base/clock.ts'
+import type { Disk } from '../../base/disk.ts'
+import type { Logger } from '../../base/logger.ts'
+import { LogError } from '../api/errors.ts'
+import { offsetsTopic } from '../api/internal-topics.ts'
+import type { LogConfig } from '../config.ts'
+import { CheckpointFile } from '../journal/checkpoint-file.ts'
+import type { CheckpointState } from '../journal/checkpoint.ts'
+import { GroupJournal } from '../journal/group-journal.ts'
+import { journalFileNumber } from '../journal/journal-files.ts'
+import { recoverJournal, type RecoveredJournal } from '../journal/journal-recovery.ts'
+import type { Applier, ApplierListener } from '../storage/applier.ts'
+import { claimDirectory } from '../storage/data-directory.ts'
+import type { DirectoryLock } from '../storage/directory-lock.ts'
+import { InlineApplier } from '../storage/inline-applier.ts'
+import { PartitionReaders } from '../storage/partition-reader.ts'
+import { partitionMetadataFile, partitionOfName } from '../storage/segment-files.ts'
+import { recoverStorage, type RecoveredStorage } from '../storage/storage-recovery.ts'
+import { ThreadedApplier } from '../storage/threaded-applier.ts'
+import { Broker } from './broker.ts'
+import { Catalog } from './catalog.ts'
+import { Checkpoints } from './checkpoints.ts'
+import { Committers } from './committer.ts'
+import { FetchWaiters } from './fetch-waiters.ts'
+import { GroupOffsets } from './group-offsets.ts'
+import { Groups } from './groups.ts'
+import { Housekeeping } from './housekeeping.ts'
+import { LastSections } from './last-sections.ts'
+import { OffsetLog } from './offset-log.ts'
+import { replayInternalTopics } from './replay.ts'
+import { Sequencer } from './sequencer.ts'
+import { TailRing } from './tail-ring.ts'
+import { Topics } from './topics.ts'
+
+/**
+ * Opens a data directory, in this order, because each step rests on the one before: lock → format → newest checkpoint →
+ * end of the journal, its unproven tail written anew → segment files → what the internal topics say → checkpoint →
+ * serve. Nothing is served that is not durable.
+ *
+ * Crash here, anywhere: opening is idempotent. What it writes before the checkpoint is either under a temporary name or
+ * what the journal says anyway.
+ */
+export async function openBroker(options: OpenBrokerOptions): Promise<Broker> {
+  const { config, disk } = options
+  if (!disk.exists(config.dataDir)) {
+    disk.makeDirectory(config.dataDir)
+    disk.syncDirectory(dirname(config.dataDir))
+  }
+  const lock = options.lock(config.dataDir)
+  try {
+    const recovered = recover(options)
+    return await serve(options, recovered, lock)
+  } catch (error) {
+    lock.release()
+    throw error
+  }
+}
+
+export interface OpenBrokerOptions {
+  readonly config: LogConfig
+  readonly disk: Disk
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Takes the directory, or throws DIRECTORY_IN_USE. */
+  readonly lock: (directory: string) => DirectoryLock
+  /** Random bytes: ids of topics and of the journal. */
+  readonly randomBytes: (count: number) => Uint8Array
+  /** For tests: how many offsets to leave out before the next batch. */
+  readonly nextGap?: () => number
+}
+
+interface Recovered {
+  readonly journalDirectory: string
+  readonly checkpoint: CheckpointState | null
+  readonly journal: RecoveredJournal
+  readonly storage: RecoveredStorage
+}
+
+function recover(options: OpenBrokerOptions): Recovered {
+  const { config, disk, clock, logger } = options
+  const { dataDir } = config
+  claimDirectory(disk, dataDir)
+  const journalDirectory = join(dataDir, 'journal')
+  const checkpoint = CheckpointFile.open(disk, journalDirectory).newest
+  if (checkpoint === null) checkJournalThere(disk, dataDir, journalDirectory)
+  const journal = recoverJournal({
+    disk,
+    directory: journalDirectory,
+    checkpoint,
+    newJournalId: options.randomBytes(16),
+    bootId: bootId(options),
+    lostAndFound: join(dataDir, 'lost+found'),
+    firstFileBytes: config.journalFileBytesMin,
+    fileBytesMax: config.journalFileBytesMax,
+  })
+  for (const cut of journal.cuts)
+    logger.warn(`the journal ended torn: bytes ${cut.from} to ${cut.to} of ${cut.file} were kept as ${cut.savedAs}`)
+  if (checkpoint !== null && journal.lastSequence < checkpoint.sequence)
+    throw new LogError(
+      'JOURNAL_MISSING',
+      `the journal ends at group ${journal.lastSequence}, the checkpoint holds group ${checkpoint.sequence}: restore the journal's files`,
+      { last: journal.lastSequence, checkpoint: checkpoint.sequence },
+    )
+  const storage = recoverStorage({
+    disk,
+    directory: dataDir,
+    checkpoint,
+    groups: { [Symbol.iterator]: () => journal.groups()[Symbol.iterator]() },
+    clean: journal.closed,
+    now: clock.now(),
+  })
+  for (const path of storage.moved) logger.warn(`nothing vouches for it, so it was set aside: ${path}`)
+  return { journalDirectory, checkpoint, journal, storage }
+}
+
+/** A log without a checkpoint has all it knows in its journal: topics without one are not to be taken for rubbish. */
+function checkJournalThere(disk: Disk, dataDir: string, journalDirectory: string): void {
+  if (disk.exists(journalDirectory) && disk.list(journalDirectory).some((name) => journalFileNumber(name) !== null))
+    return
+  const partitions = disk
+    .list(dataDir)
+    .filter((name) => partitionOfName(name) !== null && disk.exists(join(dataDir, name, partitionMetadataFile)))
+  if (partitions.length === 0) return
+  throw new LogError(
+    'JOURNAL_MISSING',
+    `${dataDir} has partitions (${partitions.slice(0, 3).join(', ')}), but no journal in ${journalDirectory}: restore it; what it held is not in the segments`,
+    { dataDir, partitions: partitions.slice(0, 10) },
+  )
+}
+
+async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: DirectoryLock): Promise<Broker> {
+  const { config, disk, clock, logger } = options
+  const { checkpoint, storage } = recovered
+  const catalog = new Catalog()
+  for (const topic of storage.topics) catalog.promoteCreated(topic)
+  for (const state of storage.partitions) catalog.byId(state.topicId)?.partitions[state.partition]?.restore(state)
+  catalog.deletions.push(...storage.deletions)
+  const offsets = new GroupOffsets()
+  const sections = new LastSections()
+  for (const state of checkpoint?.offsets ?? []) offsets.set(state.group, state, state.committedAt)
+  for (const state of checkpoint?.sections ?? []) sections.set(state.group, [state.section])
+  replayInternalTopics(recovered.journal.groups(), { catalog, offsets, sections })
+
+  const waiters = new FetchWaiters(clock)
+  const nextGap = options.nextGap ?? ((): number => 0)
+  const sequencer = new Sequencer({ catalog, clock, waiters, ring: new TailRing(config), nextGap })
+  const segments = new PartitionReaders({ disk, directory: config.dataDir, contiguous: options.nextGap === undefined })
+  const { journal, applier } = startWriters(options, recovered, sequencer)
+  sequencer.start(journal, applier, {
+    incarnation: recovered.journal.incarnation,
+    sequence: recovered.journal.lastSequence,
+  })
+
+  const groups = new Groups(catalog)
+  const offsetLog = new OffsetLog(catalog, offsets)
+  const newTopicId = (): string => topicId(options.randomBytes)
+  const topics = new Topics({ sequencer, catalog, segments, offsets, offsetLog, defaults: config, newTopicId })
+  const committers = new Committers({ ...config, sequencer, catalog, groups, offsets: offsetLog, sections })
+  const parts = { config, clock, logger, sequencer, catalog, offsets, sections, journal, applier }
+  const checkpoints = new Checkpoints(parts, checkpoint?.sequence ?? 0)
+  const housekeeping = new Housekeeping({ ...parts, disk, topics, segments })
+  sequencer.onPromoted = () => checkpoints.promoted()
+
+  const close = async (): Promise<void> => {
+    await housekeeping.close()
+    const failed = sequencer.failure !== null
+    sequencer.stop()
+    const drain = (): Promise<void> => (failed ? Promise.resolve() : sequencer.drain())
+    try {
+      await closeAll([drain, () => checkpoints.close(), () => journal.close(), () => applier.close()], failed)
+    } finally {
+      segments.close()
+      lock.release()
+    }
+  }
+  try {
+    if (catalog.topic(offsetsTopic) === undefined) await topics.createInternal()
+    // What was replayed is in synced files now. Crash here: it is replayed once more.
+    if (!recovered.journal.closed && recovered.journal.lastSequence > 0) await checkpoints.take()
+  } catch (error) {
+    await close().catch(() => {})
+    throw error
+  }
+  return new Broker({ sequencer, catalog, segments, topics, groups, committers, offsets, offsetLog, sections, close })
+}
+
+function startWriters(
+  options: OpenBrokerOptions,
+  recovered: Recovered,
+  sequencer: Sequencer,
+): { readonly journal: GroupJournal; readonly applier: Applier } {
+  const { config, disk, clock } = options
+  const journal = new GroupJournal({
+    disk,
+    clock,
+    start: recovered.journal.start,
+    sync: config.sync,
+    thread: config.threads,
+    listener: sequencer,
+    totals: recovered.journal.totals,
+  })
+  const listener: ApplierListener = {
+    applied: (sequence) => sequencer.applied(sequence),
+    failed: (error) => sequencer.applierFailed(error),
+  }
+  const applierOptions = {
+    directory: config.dataDir,
+    checkpointDirectory: recovered.journalDirectory,
+    topics: recovered.storage.topics,
+  }
+  const applier = config.threads
+    ? new ThreadedApplier(applierOptions, listener)
+    : new InlineApplier({ ...applierOptions, disk }, listener)
+  return { journal, applier }
+}
+
+/** Closes all, whatever fails; the first failure is thrown unless the log had failed before and everybody knows. */
+async function closeAll(closings: readonly (() => Promise<void>)[], failedBefore: boolean): Promise<void> {
+  let first: unknown = null
+  for (const closing of closings) {
+    try {
+      await closing()
+    } catch (error) {
+      first ??= error
+    }
+  }
+  if (first !== null && !failedBefore) throw first
+}
+
+/** As Kafka's `Uuid.randomUuid`: never one that would look like an option on a command line. */
+function topicId(randomBytes: (count: number) => Uint8Array): string {
+  for (;;) {
+    const id = Buffer.from(randomBytes(16)).toString('base64url')
+    if (!id.startsWith('-')) return id
+  }
+}
+
+/** Linux names each boot; where there is no such name, every open counts as one. */
+function bootId(options: OpenBrokerOptions): Uint8Array {
+  try {
+    const file = options.disk.open('/proc/sys/kernel/random/boot_id', 'read')
+    try {
+      const text = new Uint8Array(36)
+      const id = Buffer.from(
+        Buffer.from(text.subarray(0, file.read(text, 0)))
+          .toString()
+          .replaceAll('-', ''),
+        'hex',
+      )
+      if (id.length === 16) return id
+    } finally {
+      file.close()
+    }
+  } catch {
+    // Another system, or a disk in memory.
+  }
+  return options.randomBytes(16)
+}

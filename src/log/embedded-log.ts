@@ -1,0 +1,91 @@
+import type { RecordedSection, TaskId } from './api/commit-section.ts'
+import type {
+  Bounds,
+  CommitHints,
+  Committer,
+  EpochQuery,
+  GroupOptions,
+  Isolation,
+  Log,
+  Membership,
+  OffsetEntry,
+  Position,
+  Reader,
+  TimeQuery,
+} from './api/log.ts'
+import type { TopicPartition } from './api/record.ts'
+import type { TopicInfo, TopicSpec } from './api/topic.ts'
+import type { Broker } from './broker/broker.ts'
+import type { LogConfig } from './config.ts'
+
+/** The log in this process, as topologies see it. Everything is the broker's; this is only its face. */
+export class EmbeddedLog implements Log {
+  readonly commitHints: CommitHints
+  readonly #broker: Broker
+
+  constructor(broker: Broker, config: Pick<LogConfig, 'commitMinIntervalMs' | 'pipelineDepth'>) {
+    this.#broker = broker
+    this.commitHints = { minIntervalMs: config.commitMinIntervalMs, pipelineDepth: config.pipelineDepth }
+  }
+
+  /** What the embedded clients are built on. */
+  get broker(): Broker {
+    return this.#broker
+  }
+
+  async topics(names: readonly string[]): Promise<readonly TopicInfo[]> {
+    return names.flatMap((name) => this.#broker.topic(name) ?? [])
+  }
+
+  ensureTopics(specs: readonly TopicSpec[]): Promise<readonly TopicInfo[]> {
+    return this.#broker.ensureTopics(specs)
+  }
+
+  async openReader(options: { readonly isolation: Isolation }): Promise<Reader> {
+    return this.#broker.openReader(options)
+  }
+
+  async joinGroup(options: GroupOptions): Promise<Membership> {
+    return this.#broker.joinGroup(options)
+  }
+
+  async openCommitter(options: { readonly id: string }): Promise<Committer> {
+    return this.#broker.openCommitter(options)
+  }
+
+  async committedOffsets(group: string, at: readonly TopicPartition[]): Promise<readonly OffsetEntry[]> {
+    return this.#broker.committedOffsets(group, at)
+  }
+
+  async bounds(at: readonly TopicPartition[], isolation: Isolation): Promise<readonly Bounds[]> {
+    return this.#broker.bounds(at, isolation)
+  }
+
+  async offsetsForTime(at: readonly TimeQuery[]): Promise<readonly Position[]> {
+    return this.#broker.offsetsForTime(at)
+  }
+
+  async epochEnds(at: readonly EpochQuery[]): Promise<readonly Position[]> {
+    return this.#broker.epochEnds(at)
+  }
+
+  async lastSections(group: string, tasks: readonly TaskId[]): Promise<readonly RecordedSection[]> {
+    return this.#broker.lastSections(group, tasks)
+  }
+
+  async purgeBefore(at: readonly Position[]): Promise<void> {
+    await this.#broker.purgeBefore(at)
+  }
+
+  /**
+   * Resolves when all that was acknowledged is on the device: before a store is flushed under `sync: 'os'`, so that the
+   * store is never ahead of its changelog. At once under `sync: 'commit'`.
+   */
+  sync(): Promise<void> {
+    return this.#broker.sync()
+  }
+
+  close(): Promise<void> {
+    return this.#broker.close()
+  }
+}

@@ -1,0 +1,2 @@
+export { type OpenLogOptions, openLog } from './open-log.ts'
+export { EmbeddedLog } from './embedded-log.ts'

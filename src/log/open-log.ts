@@ -1,0 +1,41 @@
+import { randomBytes } from 'node:crypto'
+import { SystemClock, type Clock } from '../base/clock.ts'
+import { NodeDisk, type Disk } from '../base/disk.ts'
+import { silentLogger, type Logger } from '../base/logger.ts'
+import { lockDirectory, noDirectoryLock } from './storage/directory-lock.ts'
+import { openBroker } from './broker/open-broker.ts'
+import { logConfig, type LogOptions } from './config.ts'
+import { EmbeddedLog } from './embedded-log.ts'
+
+/** {@link LogOptions}, and what tests and simulation put in the place of the machine. */
+export interface OpenLogOptions extends LogOptions {
+  /** Default: silent. */
+  readonly logger?: Logger
+  /** Default: the system's time. */
+  readonly clock?: Clock
+  /** Default: the file system, with a lock on the directory. With another disk there are no threads and no lock. */
+  readonly disk?: Disk
+  /** Ids of topics and of the journal. Default: the system's randomness. */
+  readonly randomBytes?: (count: number) => Uint8Array
+  /** For tests: how many offsets to leave out before each entry's batches. Default: none. */
+  readonly nextGap?: () => number
+}
+
+/**
+ * Opens the log in a directory, making it if need be. One process at a time may have a directory open: DIRECTORY_IN_USE.
+ * After a crash it first brings everything to the last durable commit.
+ */
+export async function openLog(options: OpenLogOptions): Promise<EmbeddedLog> {
+  const { logger = silentLogger, clock = new SystemClock(), disk, randomBytes: random, nextGap, ...rest } = options
+  const config = logConfig(disk === undefined ? rest : { ...rest, threads: false })
+  const broker = await openBroker({
+    config,
+    disk: disk ?? new NodeDisk(),
+    clock,
+    logger,
+    lock: disk === undefined ? lockDirectory : () => noDirectoryLock,
+    randomBytes: random ?? ((count) => randomBytes(count)),
+    ...(nextGap === undefined ? {} : { nextGap }),
+  })
+  return new EmbeddedLog(broker, config)
+}
