@@ -29,6 +29,8 @@ export interface BoundaryCodec<T> {
   readonly codec: Codec<T>
   /** Checks a decoded value and returns it, possibly with defaults filled in. Absent where nothing has to be checked. */
   readonly validate?: (value: unknown) => T
+  /** True: null does not fit. Seen without decoding, and checked also where `validate` is absent. */
+  readonly refusesNull?: boolean
 }
 
 /** What happens to a record that cannot be decoded or does not fit its schema. */

@@ -10,9 +10,16 @@ export interface Topology {
   readonly stores: readonly StoreSpec[]
   /** Topics that the user declared with a number of partitions; made if absent. */
   readonly declaredTopics: readonly TopicSpec[]
+  /**
+   * Topics without a declared number of partitions. What is read must exist; what is only written is made if absent,
+   * with as many partitions as the sub-topology that writes it has.
+   */
+  readonly undeclaredTopics: readonly UndeclaredTopic[]
   readonly internalTopics: readonly InternalTopic[]
   readonly subTopologies: readonly SubTopology[]
 }
+
+export type UndeclaredTopic = Omit<TopicSpec, 'partitions'>
 
 /** A connected part: runs as one task per partition of its sources. */
 export interface SubTopology {

@@ -1,0 +1,154 @@
+import type { TopicConfig, TopicInfo, TopicSpec } from '../../log/api/topic.ts'
+import { StreamsError } from '../errors.ts'
+import { checkCopartitioned } from './copartitioning.ts'
+import type { InternalTopic, StoreSpec } from './node.ts'
+import type { SubTopology, Topology } from './topology.ts'
+
+/** What a window's changelog keeps beyond the retention, as Kafka does: clocks differ. */
+const changelogSlackMs = 24 * 3_600_000
+
+/** The short name of a store's changelog. */
+export function changelogName(store: string): string {
+  return `${store}-changelog`
+}
+
+/** The short name of the repartition topic of that name. */
+export function repartitionName(name: string): string {
+  return `${name}-repartition`
+}
+
+/** `<application>-<name>`: what an internal topic is called in the log. */
+export function internalTopicName(applicationId: string, shortName: string): string {
+  return `${applicationId}-${shortName}`
+}
+
+/** The changelog of a store. */
+export function changelogTopic(store: StoreSpec): InternalTopic {
+  const window = store.shape.kind === 'window'
+  const config: Partial<TopicConfig> = {
+    cleanupPolicy: window ? 'compact,delete' : 'compact',
+    ...(store.shape.kind === 'window' ? { retentionMs: store.shape.retentionMs + changelogSlackMs } : {}),
+    keyCodec: store.key.id,
+    valueCodec: store.value.id,
+  }
+  return Object.freeze({ name: changelogName(store.name), role: 'changelog', config: Object.freeze(config) })
+}
+
+/** How many partitions everything has once an application starts. */
+export interface TopicPlan {
+  /** What has to be there, with the application's name in front of internal topics; hand it to `ensureTopics`. */
+  readonly specs: readonly TopicSpec[]
+  /** Partitions of every topic, by the name that the nodes use (short for internal topics). */
+  readonly partitions: ReadonlyMap<string, number>
+  /** Tasks of each sub-topology, by its id: the most partitions that one of its sources has. */
+  readonly tasks: readonly number[]
+}
+
+/**
+ * Decides the number of partitions of every topic from what the log has and what the user declared, checks that topics
+ * which are processed together agree, and lists what must be made. Repartition topics take the number of the topics
+ * they are co-partitioned with, else what the user asked for, else as many as the part that writes them has.
+ * `existing` are the declared and undeclared topics that the log has.
+ */
+export function planTopics(topology: Topology, applicationId: string, existing: readonly TopicInfo[]): TopicPlan {
+  const partitions = new Map<string, number>()
+  for (const spec of topology.declaredTopics) partitions.set(spec.name, spec.partitions)
+  // What exists wins over what was declared: ensureTopics then refuses the difference, naming both numbers.
+  for (const info of existing) if (!partitions.has(info.name)) partitions.set(info.name, info.partitions)
+
+  settlePartitions(topology, partitions)
+  const tasks = topology.subTopologies.map((part) => tasksOf(part, partitions))
+  checkCopartitioned(topology, partitions)
+
+  const specs: TopicSpec[] = [...topology.declaredTopics]
+  for (const topic of topology.undeclaredTopics) {
+    specs.push({ ...topic, partitions: partitions.get(topic.name) ?? 1 })
+  }
+  for (const topic of topology.internalTopics) {
+    const count = topic.role === 'changelog' ? changelogPartitions(topology, topic, tasks) : partitions.get(topic.name)
+    partitions.set(topic.name, count ?? 1)
+    specs.push({
+      name: internalTopicName(applicationId, topic.name),
+      partitions: count ?? 1,
+      config: topic.config,
+    })
+  }
+  return { specs, partitions, tasks }
+}
+
+/** Repartition and undeclared sink topics depend on the parts that write them, which may depend on others: to a fixpoint. */
+function settlePartitions(topology: Topology, partitions: Map<string, number>): void {
+  const repartition = new Map(
+    topology.internalTopics.filter((topic) => topic.role === 'repartition').map((topic) => [topic.name, topic]),
+  )
+  for (const [name, topic] of repartition) if (topic.partitions !== undefined) partitions.set(name, topic.partitions)
+  settleCopartitioned(topology, partitions, repartition)
+  const open = new Set(
+    [...repartition.keys(), ...topology.undeclaredTopics.map((topic) => topic.name)].filter(
+      (name) => !partitions.has(name),
+    ),
+  )
+  for (let progress = true; progress && open.size > 0; ) {
+    progress = false
+    for (const name of open) {
+      const writers = topology.subTopologies.filter((part) => part.sinks.some((sink) => sink.topics.includes(name)))
+      const sources = writers.flatMap((part) => part.sources.flatMap((source) => source.topics))
+      if (writers.length === 0) continue
+      if (sources.some((topic) => topic !== name && !partitions.has(topic))) continue
+      const counts = sources.filter((topic) => topic !== name).map((topic) => partitions.get(topic) ?? 1)
+      partitions.set(name, Math.max(1, ...counts))
+      open.delete(name)
+      progress = true
+    }
+    settleCopartitioned(topology, partitions, repartition)
+  }
+  const read = new Set(topology.subTopologies.flatMap((part) => part.sources.flatMap((source) => source.topics)))
+  const missing = [...open].find((name) => read.has(name) && !partitions.has(name))
+  if (missing === undefined) return
+  throw new StreamsError(
+    'TOPIC_MISSING',
+    `topic ${missing} is read but does not exist; make it first, or declare it with partitions`,
+    { topic: missing },
+  )
+}
+
+function settleCopartitioned(
+  topology: Topology,
+  partitions: Map<string, number>,
+  repartition: ReadonlyMap<string, InternalTopic>,
+): void {
+  for (const part of topology.subTopologies) {
+    for (const group of part.copartitioned) {
+      const fixed = group.find((topic) => partitions.has(topic) && !repartition.has(topic))
+      const enforced = fixed ?? group.find((topic) => repartition.get(topic)?.partitions !== undefined)
+      if (enforced === undefined) {
+        settleAll(group, partitions)
+        continue
+      }
+      const count = partitions.get(enforced)
+      if (count === undefined) continue
+      for (const topic of group) {
+        if (repartition.has(topic) && repartition.get(topic)?.partitions === undefined) partitions.set(topic, count)
+      }
+    }
+  }
+}
+
+/** A group of repartition topics alone, none with a number of its own: the most that one of them comes to. */
+function settleAll(group: readonly string[], partitions: Map<string, number>): void {
+  const counts = group.map((topic) => partitions.get(topic))
+  const known = counts.filter((count) => count !== undefined)
+  if (known.length < counts.length) return
+  for (const topic of group) partitions.set(topic, Math.max(...known))
+}
+
+function tasksOf(part: SubTopology, partitions: ReadonlyMap<string, number>): number {
+  return Math.max(1, ...part.sources.flatMap((source) => source.topics.map((topic) => partitions.get(topic) ?? 1)))
+}
+
+function changelogPartitions(topology: Topology, changelog: InternalTopic, tasks: readonly number[]): number {
+  const part = topology.subTopologies.find((candidate) =>
+    candidate.stores.some((store) => changelogName(store.name) === changelog.name),
+  )
+  return part === undefined ? 1 : (tasks[part.id] ?? 1)
+}

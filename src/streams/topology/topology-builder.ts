@@ -1,0 +1,248 @@
+import type { AnyTopic } from '../../codec/topic.ts'
+import { isWindowedCodec } from '../../codec/windowed-codec.ts'
+import type { TopicConfig, TopicSpec } from '../../log/api/topic.ts'
+import { StreamsError } from '../errors.ts'
+import type { Processor } from '../processor/processor.ts'
+import type {
+  BoundaryCodec,
+  InternalTopic,
+  InvalidRecordPolicy,
+  SinkNode,
+  SourceNode,
+  StoreSpec,
+  TopologyNode,
+} from './node.ts'
+import { subTopologiesOf } from './subtopologies.ts'
+import type { Topology, UndeclaredTopic } from './topology.ts'
+import { validateNode, validateTopology } from './validate.ts'
+import { changelogTopic } from './internal-topics.ts'
+
+/**
+ * Builds a topology node by node, parents before children. The DSL compiles to it; use it directly for graphs that the
+ * DSL has no words for. Nodes that share a store belong to one task.
+ * @example
+ * new TopologyBuilder()
+ *   .addSource({ name: 'orders', topic: orders })
+ *   .addProcessor({ name: 'total', parents: ['orders'], stores: ['totals'], supplier: () => new Total() })
+ *   .addStore({ name: 'totals', ... })
+ *   .addSink({ name: 'out', parents: ['total'], topic: totals })
+ *   .build()
+ */
+export class TopologyBuilder {
+  readonly #nodes = new Map<string, TopologyNode>()
+  readonly #stores = new Map<string, StoreSpec>()
+  readonly #topics = new Map<string, AnyTopic>()
+  /** Topics known by name alone: where dead letters go. */
+  readonly #namedTopics = new Set<string>()
+  readonly #internalTopics = new Map<string, InternalTopic>()
+
+  /** Reads a topic. Bytes are decoded and checked here, once; `onInvalid` says what happens to those that do not fit. */
+  addSource(options: {
+    readonly name: string
+    readonly topic: AnyTopic
+    readonly onInvalid?: InvalidRecordPolicy
+  }): this {
+    const { name, topic } = options
+    const onInvalid = options.onInvalid ?? { kind: 'fail' }
+    this.#declare(topic)
+    if (onInvalid.kind === 'deadLetter') this.#namedTopics.add(onInvalid.topic)
+    const source: SourceNode = {
+      kind: 'source',
+      name,
+      topics: Object.freeze([topic.name]),
+      internal: false,
+      key: keyBoundary(topic),
+      value: valueBoundary(topic),
+      ...(topic.timestamp === undefined ? {} : { timestamp: topic.timestamp }),
+      onInvalid,
+    }
+    return this.addNode(source)
+  }
+
+  /** Runs a processor, one instance per task. Says by default that it reads and changes key and value. */
+  addProcessor(options: {
+    readonly name: string
+    readonly parents: readonly string[]
+    readonly stores?: readonly string[]
+    readonly supplier: () => Processor
+    readonly readsKey?: boolean
+    readonly readsValue?: boolean
+    readonly changesKey?: boolean
+    readonly changesValue?: boolean
+  }): this {
+    return this.addNode({
+      kind: 'processor',
+      name: options.name,
+      parents: Object.freeze([...options.parents]),
+      stores: Object.freeze([...(options.stores ?? [])]),
+      supplier: options.supplier,
+      readsKey: options.readsKey ?? true,
+      readsValue: options.readsValue ?? true,
+      changesKey: options.changesKey ?? true,
+      changesValue: options.changesValue ?? true,
+    })
+  }
+
+  /** Writes to a topic. Windowed keys are partitioned by their inner key. */
+  addSink(options: {
+    readonly name: string
+    readonly parents: readonly string[]
+    readonly topic: AnyTopic
+    readonly partitioner?: (key: unknown, value: unknown, partitions: number) => number
+  }): this {
+    return this.addSinkOf({ ...options, topics: [options.topic], choose: null })
+  }
+
+  /** Writes each record to the one of `topics` that `choose` names. All of them have the same codecs. */
+  addSinkOf(options: {
+    readonly name: string
+    readonly parents: readonly string[]
+    readonly topics: readonly AnyTopic[]
+    readonly choose: ((key: unknown, value: unknown) => string) | null
+    readonly partitioner?: (key: unknown, value: unknown, partitions: number) => number
+  }): this {
+    const { name, topics } = options
+    const first = topics[0]
+    if (first === undefined) throw new StreamsError('TOPOLOGY_INVALID', `sink ${name}: give at least one topic`)
+    for (const topic of topics) {
+      this.#declare(topic)
+      if (topic.key.codec.id === first.key.codec.id && topic.value.codec.id === first.value.codec.id) continue
+      throw new StreamsError(
+        'TOPOLOGY_INVALID',
+        `sink ${name} chooses between ${first.name} and ${topic.name}, which are written by different codecs; use branch and one sink each`,
+        { sink: name, topics: topics.map((each) => each.name) },
+      )
+    }
+    const codec = first.key.codec
+    return this.addNode({
+      kind: 'sink',
+      name,
+      parents: Object.freeze([...options.parents]),
+      topic: options.choose ?? first.name,
+      topics: Object.freeze(topics.map((topic) => topic.name)),
+      internal: false,
+      // Typed streams are not checked again when they are written.
+      key: Object.freeze({ codec }),
+      value: Object.freeze({ codec: first.value.codec }),
+      ...(options.partitioner === undefined ? {} : { partitioner: options.partitioner }),
+      ...(isWindowedCodec(codec) ? { partitionKey: innerKey(codec.inner.codec) } : {}),
+      dropsNullKeys: false,
+    })
+  }
+
+  /** Declares a store. Connect it by naming it in `stores` of the processors that use it. */
+  addStore(store: StoreSpec): this {
+    if (this.#stores.has(store.name)) {
+      throw new StreamsError('TOPOLOGY_INVALID', `there are two stores named ${store.name}; rename one`, {
+        store: store.name,
+      })
+    }
+    this.#stores.set(store.name, Object.freeze(store))
+    return this
+  }
+
+  /** A topic that the application makes for itself; nodes call it by this short name. */
+  addInternalTopic(topic: InternalTopic): this {
+    if (this.#internalTopics.has(topic.name)) {
+      throw new StreamsError(
+        'TOPOLOGY_INVALID',
+        `two operators would share the internal topic ${topic.name}; give one of them another name`,
+        { topic: topic.name },
+      )
+    }
+    this.#internalTopics.set(topic.name, Object.freeze(topic))
+    return this
+  }
+
+  /** A node as it is: the way of the DSL for repartition topics. */
+  addNode(node: TopologyNode): this {
+    validateNode(node, this.#nodes)
+    this.#nodes.set(node.name, Object.freeze(node))
+    return this
+  }
+
+  /** Checks the whole, cuts it into sub-topologies and freezes it. */
+  build(): Topology {
+    const nodes = [...this.#nodes.values()]
+    const stores = [...this.#stores.values()]
+    validateTopology(nodes, stores)
+    const internalTopics = [
+      ...this.#internalTopics.values(),
+      ...stores.filter((store) => store.logged).map((store) => changelogTopic(store)),
+    ]
+    const declared: TopicSpec[] = []
+    const undeclared: UndeclaredTopic[] = []
+    for (const topic of this.#topics.values()) {
+      const spec = { name: topic.name, config: configOf(topic) }
+      if (topic.partitions === undefined) undeclared.push(spec)
+      else declared.push({ ...spec, partitions: topic.partitions })
+    }
+    for (const name of this.#namedTopics) if (!this.#topics.has(name)) undeclared.push({ name })
+    return Object.freeze({
+      nodes: Object.freeze(nodes),
+      stores: Object.freeze(stores),
+      declaredTopics: Object.freeze(declared),
+      undeclaredTopics: Object.freeze(undeclared),
+      internalTopics: Object.freeze(internalTopics),
+      subTopologies: subTopologiesOf(nodes, stores),
+    })
+  }
+
+  #declare(topic: AnyTopic): void {
+    const known = this.#topics.get(topic.name)
+    if (known === undefined) {
+      this.#topics.set(topic.name, topic)
+      return
+    }
+    if (known === topic) return
+    const differences = [
+      known.key.codec.id === topic.key.codec.id ? '' : `key codecs ${known.key.codec.id} and ${topic.key.codec.id}`,
+      known.value.codec.id === topic.value.codec.id
+        ? ''
+        : `value codecs ${known.value.codec.id} and ${topic.value.codec.id}`,
+      known.partitions === topic.partitions ? '' : `partitions ${known.partitions} and ${topic.partitions}`,
+    ].filter((text) => text !== '')
+    if (differences.length === 0) return
+    throw new StreamsError(
+      'TOPOLOGY_INVALID',
+      `topic ${topic.name} is declared twice, with ${differences.join(' and ')}; declare it once and use that`,
+      { topic: topic.name },
+    )
+  }
+}
+
+function configOf(topic: AnyTopic): Partial<TopicConfig> {
+  return {
+    ...topic.config,
+    keyCodec: topic.key.codec.id,
+    valueCodec: topic.value.codec.id,
+  }
+}
+
+function keyBoundary(topic: AnyTopic): SourceNode['key'] {
+  const { codec, validate, allowsNull } = topic.key
+  return Object.freeze({
+    codec,
+    ...(validate === undefined ? {} : { validate }),
+    ...(allowsNull ? {} : { refusesNull: true }),
+  })
+}
+
+function valueBoundary(topic: AnyTopic): BoundaryCodec<unknown> {
+  const { codec, validate, allowsNull } = topic.value
+  return Object.freeze({
+    codec,
+    ...(validate === undefined ? {} : { validate }),
+    ...(allowsNull ? {} : { refusesNull: true }),
+  })
+}
+
+/** Kafka's WindowedStreamPartitioner: the windows of a key lie in the partition of the key. */
+export function innerKey(codec: SinkNode['key']['codec']): NonNullable<SinkNode['partitionKey']> {
+  return (key) => ({ codec, key: innerOf(key) })
+}
+
+function innerOf(key: unknown): unknown {
+  return typeof key === 'object' && key !== null && 'key' in key ? key.key : key
+}
+

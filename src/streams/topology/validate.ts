@@ -1,0 +1,116 @@
+import { checkTopicName, topicNameLengthMax } from '../../log/api/topic.ts'
+import { isInternalTopic } from '../../log/api/internal-topics.ts'
+import { StreamsError } from '../errors.ts'
+import type { StoreSpec, TopologyNode } from './node.ts'
+
+/**
+ * The rules of a legal topology, each with its message. Checked node by node where a later node cannot change the
+ * answer, so that the stack trace points at the line that broke the rule; the rest when the whole is there.
+ */
+export function validateNode(node: TopologyNode, before: ReadonlyMap<string, TopologyNode>): void {
+  checkName('node', node.name)
+  if (before.has(node.name)) throw invalid(`there are two nodes named ${node.name}; rename one`, { node: node.name })
+
+  if (node.kind === 'source') {
+    if (node.topics.length === 0) throw invalid(`source ${node.name} reads no topic`, { node: node.name })
+    for (const topic of node.topics) checkTopic(node.name, topic, node.internal)
+    checkReadOnce(node.name, node.topics, before)
+    return
+  }
+  if (node.parents.length === 0) {
+    throw invalid(`${node.kind} ${node.name} has no parent, so no record ever reaches it`, { node: node.name })
+  }
+  if (new Set(node.parents).size !== node.parents.length) {
+    throw invalid(`${node.kind} ${node.name} names a parent twice; it would still get each record once`, {
+      node: node.name,
+    })
+  }
+  for (const parent of node.parents) {
+    const found = before.get(parent)
+    if (found === undefined) {
+      throw invalid(`${node.kind} ${node.name} has the parent ${parent}, which is not there; add parents first`, {
+        node: node.name,
+        parent,
+      })
+    }
+    if (found.kind === 'sink') {
+      throw invalid(`${node.name} cannot follow the sink ${parent}: read its topic with a source instead`, {
+        node: node.name,
+        parent,
+      })
+    }
+  }
+  if (node.kind === 'sink') {
+    if (node.topics.length === 0) throw invalid(`sink ${node.name} writes no topic`, { node: node.name })
+    for (const topic of node.topics) checkTopic(node.name, topic, node.internal)
+  }
+}
+
+/** The rules that need all nodes and stores. */
+export function validateTopology(nodes: readonly TopologyNode[], stores: readonly StoreSpec[]): void {
+  if (!nodes.some((node) => node.kind === 'source')) throw invalid('the topology reads no topic: it has no source', {})
+  const names = new Set(stores.map((store) => store.name))
+  const used = new Set<string>()
+  for (const node of nodes) {
+    if (node.kind !== 'processor') continue
+    for (const store of node.stores) {
+      used.add(store)
+      if (!names.has(store)) {
+        throw invalid(`processor ${node.name} uses the store ${store}, which is not there; add it with addStore`, {
+          node: node.name,
+          store,
+        })
+      }
+    }
+  }
+  for (const store of stores) {
+    checkName('store', store.name)
+    checkShape(store)
+    if (!used.has(store.name)) {
+      throw invalid(`no processor uses the store ${store.name}; connect it or leave it out`, { store: store.name })
+    }
+  }
+}
+
+function checkShape(store: StoreSpec): void {
+  if (store.shape.kind !== 'window') return
+  const { sizeMs, retentionMs } = store.shape
+  if (Number.isSafeInteger(sizeMs) && sizeMs > 0 && Number.isSafeInteger(retentionMs) && retentionMs >= sizeMs) return
+  throw invalid(
+    `store ${store.name}: its retention of ${retentionMs} ms must be a whole number and at least the window's ${sizeMs} ms`,
+    { store: store.name, sizeMs, retentionMs },
+  )
+}
+
+/** Two sources of one topic would read it twice into tasks that may not be one. Kafka refuses overlaps, too. */
+function checkReadOnce(name: string, topics: readonly string[], before: ReadonlyMap<string, TopologyNode>): void {
+  for (const other of before.values()) {
+    if (other.kind !== 'source') continue
+    const shared = other.topics.find((topic) => topics.includes(topic))
+    if (shared === undefined) continue
+    throw invalid(`sources ${other.name} and ${name} both read ${shared}; let both parts follow one source`, {
+      topic: shared,
+    })
+  }
+}
+
+function checkTopic(node: string, topic: string, internal: boolean): void {
+  checkTopicName(topic)
+  if (internal || !isInternalTopic(topic)) return
+  throw invalid(`${node}: ${topic} belongs to the log itself; use another name`, { node, topic })
+}
+
+/** Names become parts of topic and directory names, with the application's name and a suffix around them. */
+const nameLengthMax = topicNameLengthMax - 100
+
+function checkName(what: string, name: string): void {
+  if (new RegExp(`^[a-zA-Z0-9._-]{1,${nameLengthMax}}$`).test(name) && name !== '.' && name !== '..') return
+  throw invalid(
+    `the ${what} name ${JSON.stringify(name)}: use 1 to ${nameLengthMax} characters of a-z, A-Z, 0-9, '.', '_' and '-'`,
+    { name },
+  )
+}
+
+function invalid(message: string, values: Readonly<{ [name: string]: unknown }>): StreamsError {
+  return new StreamsError('TOPOLOGY_INVALID', message, values)
+}
