@@ -200,6 +200,8 @@ function createDirectory(directory: string, spaces: number): void {
   const fresh = `${directory}.new`
   // Crash before the rename: the next try finds the half-made one here and starts over.
   removeStoreFiles(fresh)
+  let stable = dirname(directory)
+  while (!disk.exists(stable)) stable = dirname(stable)
   disk.makeDirectory(fresh)
   const root = openRoot(fresh, spaces)
   root.transactionSync(() => {
@@ -215,7 +217,11 @@ function createDirectory(directory: string, spaces: number): void {
   // A removal that was interrupted leaves the directory without its data.
   removeStoreFiles(directory)
   disk.rename(fresh, directory)
-  disk.syncDirectory(dirname(directory))
+  // Crash before the last of these: the store may be gone after a power cut. Nothing was promised of it yet.
+  for (let parent = dirname(directory); ; parent = dirname(parent)) {
+    disk.syncDirectory(parent)
+    if (parent === stable) return
+  }
 }
 
 function removeStoreFiles(directory: string): void {

@@ -31,7 +31,10 @@ export interface StoreItem {
   readonly value: Uint8Array
 }
 
-/** Changes to apply as one transaction: clear the spaces first, then put and delete, sorted by (space, key). */
+/**
+ * Changes to apply as one transaction: clear the spaces first, then put and delete. Operations may come in any order, the
+ * engine sorts them by (space, key); of several on one key the last one wins.
+ */
 export interface StoreBatch {
   readonly clear: readonly number[]
   readonly operations: StoreOperations

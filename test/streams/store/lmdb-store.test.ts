@@ -1,4 +1,5 @@
 import * as assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -152,6 +153,40 @@ describe('lmdb store', () => {
     assert.equal(store.count(0), 3)
     assert.ok(!existsSync(`${directory}.new`))
     await store.close()
+  })
+
+  test('a process that exits while a store is flushed ends, and the store is at a flush', async () => {
+    const directory = freshDirectory()
+    const source = (file: string): string => new URL(`../../../src/streams/store/${file}`, import.meta.url).href
+    const program = `
+      const { StoreFlusher } = await import('${source('store-flusher.ts')}')
+      const { LmdbStoreEngine } = await import('${source('lmdb-store.ts')}')
+      const { WriteBatch } = await import('${source('write-batch.ts')}')
+      const store = await new LmdbStoreEngine(new StoreFlusher()).open({ directory: process.argv[1], spaces: 1 })
+      const flush = (round, count) => {
+        const batch = new WriteBatch()
+        for (let index = 0; index < count; index++) batch.put(0, Buffer.from('key ' + index), Buffer.alloc(20, round))
+        const position = { leaderEpoch: 1, changelogOffset: round, storeTime: 0 }
+        return store.flush({ clear: [], operations: batch.take(), position })
+      }
+      await flush(1, 10)
+      void flush(2, 100000)
+      setTimeout(() => process.exit(7), 40)`
+
+    for (let round = 0; round < 3; round++) {
+      const child = spawnSync(process.execPath, ['--input-type=module', '-e', program, directory], {
+        encoding: 'utf8',
+        timeout: 20_000,
+        killSignal: 'SIGKILL',
+      })
+      assert.equal(child.status, 7, child.stderr)
+
+      const store = await new LmdbStoreEngine(null).open({ directory, spaces: 1 })
+      const at = store.position?.changelogOffset
+      assert.ok(at === 1 || at === 2)
+      if (at === 2) assert.equal(store.count(0), 100_000)
+      await store.close()
+    }
   })
 
   test('a closed flusher refuses, and closing it ends its thread', async () => {

@@ -1,0 +1,68 @@
+import * as assert from 'node:assert/strict'
+import * as fc from 'fast-check'
+import { describe, test } from 'vitest'
+import { OperationCursor, sortedOperations, WriteBatch } from '../../../src/streams/store/write-batch.ts'
+
+describe('write batch', () => {
+  test('packs space, lengths, key and value, and a delete as length -1', () => {
+    const batch = new WriteBatch()
+    batch.put(258, Buffer.from('key'), Buffer.from('ab'))
+    batch.delete(1, Buffer.from('x'))
+    const { bytes, count } = batch.take()
+
+    assert.equal(count, 2)
+    assert.equal(Buffer.from(bytes).toString('hex'), '010200000003000000026b657961620001' + '00000001ffffffff78')
+  })
+
+  test('starts again empty after taking, and what was taken stays', () => {
+    const batch = new WriteBatch()
+    batch.put(0, Buffer.from('a'), Buffer.alloc(100_000, 1))
+    const first = batch.take()
+    assert.deepEqual([batch.count, batch.byteLength], [0, 0])
+    batch.put(0, Buffer.from('b'), Buffer.alloc(100_000, 2))
+
+    assert.equal(first.bytes[50_000], 1)
+    assert.equal(batch.take().bytes[50_000], 2)
+    assert.ok(first.bytes.buffer instanceof SharedArrayBuffer)
+  })
+
+  test('is walked by space and key, equal keys in the order given', () => {
+    const operation = fc.record({
+      space: fc.integer({ min: 0, max: 2 }),
+      key: fc.uint8Array({ maxLength: 3, max: 2 }),
+      value: fc.option(fc.uint8Array({ maxLength: 5 })),
+    })
+    fc.assert(
+      fc.property(fc.array(operation, { maxLength: 40 }), (operations) => {
+        const batch = new WriteBatch()
+        for (const { space, key, value } of operations) {
+          if (value === null) batch.delete(space, key)
+          else batch.put(space, key, value)
+        }
+        const cursor = new OperationCursor(batch.take())
+        assert.equal(cursor.spaceMax, Math.max(-1, ...operations.map(({ space }) => space)))
+        const seen = []
+        while (cursor.next()) {
+          const value = cursor.value()
+          seen.push({ space: cursor.space, key: cursor.key().slice(), value: value === null ? null : value.slice() })
+        }
+
+        // The plain sort is stable.
+        const expected = operations.toSorted(
+          (left, right) => left.space - right.space || Buffer.compare(left.key, right.key),
+        )
+        assert.deepEqual(seen, expected)
+      }),
+      { numRuns: 300, seed: 9 },
+    )
+  })
+
+  test('whose bytes do not add up is refused', () => {
+    const batch = new WriteBatch()
+    batch.put(0, Buffer.from('a'), Buffer.from('b'))
+    const { bytes } = batch.take()
+    assert.throws(() => sortedOperations({ bytes: bytes.subarray(0, bytes.length - 1), count: 1 }), RangeError)
+    assert.throws(() => sortedOperations({ bytes, count: 0 }), RangeError)
+    assert.throws(() => sortedOperations({ bytes, count: 2 }), RangeError)
+  })
+})
