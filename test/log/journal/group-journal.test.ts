@@ -1,0 +1,348 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, test } from 'vitest'
+import { SystemClock } from '../../../src/base/clock.ts'
+import { NodeDisk } from '../../../src/base/disk.ts'
+import { entryBytesMax, groupBytesMax } from '../../../src/log/journal/group-journal.ts'
+import { headerBytes } from '../../../src/log/journal/group.ts'
+import { journalFileName, journalFileNumber } from '../../../src/log/journal/journal-files.ts'
+import { ManualClock } from '../../../src/testing/manual-clock.ts'
+import { MemoryDisk } from '../../../src/testing/memory-disk.ts'
+import {
+  checkpointState,
+  codeOf,
+  entryPart,
+  JournalHarness,
+  journalDirectory,
+  readCheckpoint,
+  recover,
+  replayOf,
+} from './journal-harness.ts'
+
+const file = (number: number): string => `${journalDirectory}/${journalFileName(number)}`
+
+describe('groups', () => {
+  test('what one turn appends shares a group, a write and a sync, and is reported after append returned', async () => {
+    const disk = new MemoryDisk()
+    const harness = new JournalHarness(disk)
+    const { write, sync } = disk.counts
+    const before = { write, sync }
+
+    assert.deepEqual(
+      [1, 2, 3].map((id) => harness.append(id)),
+      [1, 1, 1],
+    )
+    assert.deepEqual(harness.written, [])
+    assert(harness.journal.unwrittenBytes > 300)
+    await harness.journal.syncTo(1)
+
+    assert.deepEqual(harness.written, [{ sequence: 1, entries: [1, 2, 3] }])
+    assert.equal(harness.journal.unwrittenBytes, 0)
+    assert.deepEqual([disk.counts.write - before.write, disk.counts.sync - before.sync], [1, 1])
+  })
+
+  test('what is appended while a group is reported goes into the next', async () => {
+    const harness = new JournalHarness(new MemoryDisk())
+    harness.onWritten = (sequence) => void (sequence < 3 && harness.append(sequence + 1))
+
+    await harness.appendAlone(1)
+    await harness.clock.nextTurn()
+
+    assert.deepEqual(
+      harness.written.map((group) => group.entries),
+      [[1], [2], [3]],
+    )
+    assert.deepEqual(
+      harness.written.map((group) => group.sequence),
+      [1, 2, 3],
+    )
+  })
+
+  test('under sync: commit the group before is synced before the next is written', async () => {
+    const disk = new MemoryDisk()
+    const harness = new JournalHarness(disk, { firstFileBytes: 64 * 1024, fileBytesMax: 64 * 1024 })
+    const operations: string[] = []
+    disk.onOperation = ({ kind, path }) => void (path === file(1) && operations.push(kind))
+
+    for (let id = 1; id <= 5; id++) await harness.appendAlone(id)
+
+    assert.deepEqual(operations, Array.from({ length: 5 }, () => ['write', 'sync']).flat())
+  })
+
+  test('a group closes at 4 MiB and before the end of a file', async () => {
+    const disk = new MemoryDisk()
+    const harness = new JournalHarness(disk, { firstFileBytes: 1024, fileBytesMax: 64 * 1024 * 1024 })
+    for (let id = 1; id <= 9; id++) harness.append(id, 1_000_000)
+    await harness.clock.nextTurn()
+
+    assert.deepEqual(
+      harness.written.map((group) => group.entries.length),
+      [4, 4, 1],
+    )
+    for (const { start } of [recover(disk.crashProcess())]) assert.equal(start.lastSequence, 3)
+    assert.equal(groupBytesMax, 4 * 1024 * 1024)
+  })
+
+  test('a larger entry is a group alone, in a file as long as it needs', async () => {
+    const disk = new MemoryDisk()
+    const harness = new JournalHarness(disk)
+    harness.append(1)
+    harness.append(2, 50_000)
+    harness.append(3)
+    await harness.journal.syncTo(3)
+
+    assert.deepEqual(
+      harness.written.map((group) => group.entries),
+      [[1], [2], [3]],
+    )
+    assert(disk.contents(file(2)).length > 50_000)
+    assert.deepEqual(replayOf(recover(disk.crashProcess())), harness.written)
+  })
+
+  test('an entry beyond 64 MiB is COMMIT_TOO_LARGE, and the journal goes on', async () => {
+    const harness = new JournalHarness(new MemoryDisk())
+
+    assert.equal(
+      codeOf(() => harness.append(1, entryBytesMax)),
+      'COMMIT_TOO_LARGE',
+    )
+
+    await harness.appendAlone(2)
+    assert.deepEqual(harness.written, [{ sequence: 1, entries: [2] }])
+  })
+
+  test('the views that append returns keep their bytes when the group moves to more memory', async () => {
+    const harness = new JournalHarness(new MemoryDisk(), { fileBytesMax: 64 * 1024 * 1024 })
+    const parts = Array.from({ length: 8 }, (_none, id) => entryPart(id, 400_000))
+    const views = parts.map((part) => harness.journal.append([part]).batches[0])
+
+    for (const part of parts) if (part.kind === 'batch') part.bytes.fill(0)
+
+    for (const [id, view] of views.entries()) {
+      const expected = entryPart(id, 400_000)
+      assert(expected.kind === 'batch' && view !== undefined && Buffer.compare(view, expected.bytes) === 0)
+    }
+  })
+})
+
+describe('durability', () => {
+  test('under sync: os groups are reported unsynced, and syncTo syncs', async () => {
+    const disk = new MemoryDisk()
+    const harness = new JournalHarness(disk, { sync: 'os' })
+    const { journal } = harness
+    await harness.appendAlone(1)
+    assert.deepEqual([journal.writtenSequence, journal.durableSequence], [1, 0])
+
+    await journal.syncTo(1)
+
+    assert.equal(journal.durableSequence, 1)
+  })
+
+  test('syncTo takes files into account that were left behind', async () => {
+    const disk = new MemoryDisk()
+    const harness = new JournalHarness(disk, { sync: 'os' })
+    for (let id = 1; id <= 60; id++) await harness.appendAlone(id, 500)
+    const synced: string[] = []
+    disk.onOperation = ({ kind, path }) => void (kind === 'sync' && synced.push(path))
+
+    await harness.journal.syncTo(60)
+
+    assert(synced.includes(file(1)) && synced.length >= 3, synced.join())
+  })
+
+  test('an idle log seals after one second, once', async () => {
+    const disk = new MemoryDisk()
+    const clock = new ManualClock()
+    const harness = new JournalHarness(disk, { clock })
+    await harness.appendAlone(1)
+    await clock.run(900)
+    await harness.appendAlone(2)
+    const before = disk.counts.write
+
+    await clock.run(999)
+    assert.equal(disk.counts.write, before)
+    await clock.run(10_000)
+
+    assert.equal(disk.counts.write, before + 1)
+    assert.equal(clock.timers, 0)
+  })
+
+  test('close writes what is there and seals', async () => {
+    const disk = new MemoryDisk()
+    const harness = new JournalHarness(disk, { sync: 'os' })
+    harness.append(1)
+
+    await harness.journal.close()
+
+    assert.deepEqual(harness.written, [{ sequence: 1, entries: [1] }])
+    assert.equal(harness.journal.durableSequence, 1)
+    assert.equal(disk.openFiles, 0)
+    assert.equal(
+      codeOf(() => harness.append(2)),
+      'CLOSED',
+    )
+  })
+})
+
+describe('the first failure', () => {
+  const faults = [
+    ['write', 'WRITE_FAILED'],
+    ['sync', 'WRITE_FAILED'],
+    ['full', 'DISK_FULL'],
+  ] as const
+  for (const [fault, code] of faults) {
+    test(`of a ${fault === 'full' ? 'write on a full disk' : fault} stops everything, with ${code} and no retry`, async () => {
+      const disk = new MemoryDisk()
+      const harness = new JournalHarness(disk)
+      await harness.appendAlone(1)
+      await harness.clock.nextTurn()
+      if (fault === 'write') disk.faults.failWriteAt = disk.counts.write + 1
+      if (fault === 'sync') disk.faults.failSyncAt = disk.counts.sync + disk.counts.syncDirectory + 1
+      // A large entry, so that the file has to grow.
+      if (fault === 'full') disk.faults.capacityBytes = disk.usedBytes + 1000
+
+      harness.append(2, 50_000)
+      const synced = harness.journal.syncTo(2)
+      await assert.rejects(synced, { code })
+      const { write, sync } = disk.counts
+      await (harness.clock as ManualClock).run(5000)
+
+      assert.equal(harness.failure?.code, code)
+      assert.deepEqual(harness.written, [{ sequence: 1, entries: [1] }])
+      assert.equal(harness.journal.durableSequence, 1)
+      assert.equal(
+        codeOf(() => harness.append(3)),
+        code,
+      )
+      await assert.rejects(harness.journal.syncTo(2), { code })
+      await harness.journal.close()
+      assert.deepEqual([disk.counts.write, disk.counts.sync], [write, sync], 'nothing is written or synced after it')
+    })
+  }
+})
+
+describe('files', () => {
+  test('are made ready before they are needed: going on to the next one creates, renames and fills nothing', async () => {
+    const disk = new MemoryDisk()
+    const harness = new JournalHarness(disk)
+    for (let id = 1; !disk.exists(file(2)); id++) {
+      await harness.appendAlone(id)
+      await harness.clock.nextTurn()
+    }
+    assert.equal(harness.recovered.start.current.number, 1)
+    const operations: string[] = []
+    disk.onOperation = ({ kind }) => void operations.push(kind)
+
+    // 3,000 bytes do not fit into what is left of the first file.
+    harness.append(100, 3500)
+    await Promise.resolve()
+
+    assert.deepEqual(operations, ['write', 'write', 'sync'])
+  })
+
+  test('double in size up to the bound', async () => {
+    const disk = new MemoryDisk()
+    const harness = new JournalHarness(disk, { firstFileBytes: 2048, fileBytesMax: 8192 })
+    for (let id = 1; id <= 60; id++) await harness.appendAlone(id, 500)
+
+    const sizes = disk.list(journalDirectory).map((name) => disk.contents(`${journalDirectory}/${name}`).length)
+
+    assert.deepEqual(sizes.slice(0, 4), [2048, 4096, 8192, 8192])
+  })
+
+  test('are used again below both checkpoints only, numbered on, and their old groups never come back', async () => {
+    const disk = new MemoryDisk()
+    const options = { firstFileBytes: 4096, fileBytesMax: 4096 }
+    const harness = new JournalHarness(disk, options)
+    const checkpoint = readCheckpoint(disk)
+    let made = 0
+    disk.onOperation = ({ kind, path }) => void (kind === 'create' && path.endsWith('prepare.tmp') && made++)
+    for (let id = 1; id <= 400; id++) {
+      await harness.appendAlone(id, id % 3 === 0 ? 900 : 100)
+      if (id % 20 === 0) {
+        checkpoint.write(checkpointState(id))
+        harness.journal.recycleBelow(checkpoint.lowerSequence)
+      }
+      if (id % 7 !== 0) continue
+
+      const recovered = recover(disk.clone(), options)
+      const base = checkpoint.newest?.sequence ?? 0
+      assert.deepEqual(replayOf(recovered), harness.written.slice(base), `after group ${id}`)
+    }
+
+    const names = disk.list(journalDirectory)
+    const numbers = names.map(journalFileNumber).filter((number) => number !== null)
+    assert(numbers.length < 15 && (numbers[0] ?? 0) > 20, names.join())
+    assert(made < 15, `${made} files were made`)
+    assert.deepEqual(
+      numbers,
+      Array.from({ length: numbers.length }, (_none, index) => (numbers[0] ?? 0) + index),
+    )
+  })
+
+  test('without a checkpoint none is given up', async () => {
+    const disk = new MemoryDisk()
+    const harness = new JournalHarness(disk)
+    for (let id = 1; id <= 100; id++) await harness.appendAlone(id, 500)
+    readCheckpoint(disk).write(checkpointState(90))
+
+    harness.journal.recycleBelow(readCheckpoint(disk).lowerSequence)
+
+    assert(disk.exists(file(1)))
+  })
+})
+
+test('bytesSince counts the journal written after a group, also across opens', async () => {
+  const disk = new MemoryDisk()
+  const harness = new JournalHarness(disk)
+  for (let id = 1; id <= 10; id++) await harness.appendAlone(id)
+  const size = (harness.journal.bytesSince(0) / 10) | 0
+  assert(size >= 100 + headerBytes)
+  assert.equal(harness.journal.bytesSince(4), 6 * size)
+  assert.equal(harness.journal.bytesSince(10), 0)
+
+  const again = new JournalHarness(disk.crashProcess())
+
+  assert.equal(again.journal.bytesSince(4), 6 * size)
+})
+
+test('the writer on a thread writes what the inline writer writes, in order, and is let go by close', async () => {
+  const home = mkdtempSync(join(tmpdir(), 'millrace-journal-'))
+  try {
+    const options = { clock: new SystemClock(), thread: true, directory: join(home, 'journal') }
+    const harness = new JournalHarness(new NodeDisk(), options)
+    for (let id = 1; id <= 200; id++) {
+      const sequence = harness.append(id, id === 100 ? 5_000_000 : 300)
+      if (id % 3 === 0) await harness.journal.syncTo(sequence)
+    }
+    await harness.journal.close()
+
+    assert.deepEqual(
+      harness.written.flatMap((group) => group.entries),
+      Array.from({ length: 200 }, (_none, at) => at + 1),
+    )
+    assert.deepEqual(replayOf(recover(new NodeDisk(), options)), harness.written)
+    assert.equal(harness.failure, null)
+  } finally {
+    rmSync(home, { recursive: true })
+  }
+})
+
+test('a disk that fails under the thread is reported as failed', async () => {
+  const home = mkdtempSync(join(tmpdir(), 'millrace-journal-'))
+  try {
+    const options = { clock: new SystemClock(), thread: true, directory: join(home, 'journal') }
+    const harness = new JournalHarness(new NodeDisk(), options)
+    rmSync(join(home, 'journal'), { recursive: true })
+
+    const sequence = harness.append(1, 30_000)
+    await assert.rejects(harness.journal.syncTo(sequence), { code: 'WRITE_FAILED' })
+
+    assert.equal(harness.failure?.code, 'WRITE_FAILED')
+    await harness.journal.close()
+  } finally {
+    rmSync(home, { recursive: true })
+  }
+})
