@@ -191,7 +191,7 @@ export class PartitionReader {
     const entry = times.floor(timestamp)
     const offset = entry < 0 ? segment.base : times.offsetAt(entry)
     let located = this.#locate(stretch, Math.max(stretch.from, offset))
-    if (located !== null && offset > stretch.from && !this.#confirms(segment, located, times, entry)) {
+    if (offset > stretch.from && (located === null || !this.#confirms(segment, located, times, entry))) {
       // The index lies. The log itself is the truth.
       this.#keepIndex(segment.base, new SegmentIndexes(segment.base, readerIntervalBytes))
       located = this.#locate(stretch, stretch.from)
