@@ -18,6 +18,7 @@ const allowed: { readonly [folder: string]: readonly string[] } = {
   'log/client': ['base', 'codec', 'log/api', 'log/format', 'log/broker'],
   'log/config.ts': ['base', 'log/api'],
   'log/embedded-log.ts': ['base', 'codec', 'log/api', 'log/broker', 'log/client', 'log/config.ts'],
+  'log/open-log.ts': ['base', 'log'],
   'log/index.ts': ['base', 'log'],
   'streams/topology': ['base', 'codec', 'log/api', 'streams/errors.ts', 'streams/processor'],
   'streams/processor': ['base', 'codec', 'log/api', 'streams/errors.ts', 'streams/topology', 'streams/store'],
