@@ -1,10 +1,10 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import assert from 'node:assert/strict'
 import { test } from 'vitest'
 import { defaultTopicConfig } from '../../../src/log/api/topic.ts'
 import { measureEntry, readEntries, writeEntry, type EntryPart } from '../../../src/log/journal/entry.ts'
 
-const id = fc.string({ unit: fc.constantFrom(...'abcXYZ019_-'), minLength: 1, maxLength: 22 })
+const id = fc.string({ unit: fc.constantFrom(...'abcXYZ019_-'.split('')), minLength: 1, maxLength: 22 })
 const offset = fc.nat({ max: Number.MAX_SAFE_INTEGER })
 const partition = fc.nat({ max: 0x7fff_ffff })
 const config = fc

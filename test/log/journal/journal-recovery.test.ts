@@ -147,10 +147,12 @@ describe('rot', () => {
 
   test('below a checkpoint refuses to open: a journal that ends before it lost durable groups', async () => {
     const { disk } = await crashed(4)
-    readCheckpoint(disk).write(checkpointState(3))
-    disk.flipBit(file(1), (positionsOf(4, 320)[2] as number) * 8)
+    disk.flipBit(file(1), (positionsOf(4, 320)[3] as number) * 8)
+    const unproven = disk.clone()
+    readCheckpoint(disk).write(checkpointState(4))
 
     assert.throws(() => recover(disk), { code: 'JOURNAL_ROT' })
+    assert.equal(recover(unproven).lastSequence, 3)
   })
 
   test('of the header of a file in the middle refuses to open', async () => {
@@ -219,6 +221,14 @@ describe('the new file', () => {
     for (let seed = 0; seed < 20; seed++) {
       assert.deepEqual(replayOf(recover(left.cut(new SeededRandom(seed)))), served, `seed ${seed}`)
     }
+  })
+
+  test('is sealed: damage to a group that recovery rewrote is rot, no torn tail', async () => {
+    const { disk } = await crashed(4)
+    recover(disk)
+    disk.flipBit(file(2), (headerBytes + 200) * 8)
+
+    assert.throws(() => recover(disk), { code: 'JOURNAL_ROT' })
   })
 
   test('is never an old one: bytes of older files stay as they are', async () => {
