@@ -225,8 +225,8 @@ describe('the new file', () => {
 
   test('is sealed: damage to a group that recovery rewrote is rot, no torn tail', async () => {
     const { disk } = await crashed(4)
-    recover(disk)
-    disk.flipBit(file(2), (headerBytes + 200) * 8)
+    const { number } = recover(disk).start.current
+    disk.flipBit(file(number), (headerBytes + 200) * 8)
 
     assert.throws(() => recover(disk), { code: 'JOURNAL_ROT' })
   })
