@@ -92,7 +92,9 @@ export class BatchCursor implements RecordCursor {
       this.#at += keyBytes
       const valueBytes = this.#varint()
       if (valueBytes < -1 || valueBytes > end - this.#at) throw this.#broken(`header value of ${valueBytes} bytes`)
-      headers.push({ key, value: valueBytes < 0 ? null : this.bytes.slice(this.#at, this.#at + valueBytes) })
+      // Not `slice`: of a Buffer that is a view.
+      const value = valueBytes < 0 ? null : new Uint8Array(this.bytes.subarray(this.#at, this.#at + valueBytes))
+      headers.push({ key, value })
       this.#at += Math.max(0, valueBytes)
     }
     if (this.#at !== end) throw this.#broken(`${end - this.#at} bytes between headers and the end of the record`)

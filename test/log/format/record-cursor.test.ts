@@ -4,6 +4,7 @@ import { LogError } from '../../../src/log/api/errors.ts'
 import { BatchBuilder } from '../../../src/log/format/batch-builder.ts'
 import { compress, decompress, type Compression } from '../../../src/log/format/compression.ts'
 import { encodeMarker } from '../../../src/log/format/control-batch.ts'
+import { BatchCursor } from '../../../src/log/format/record-cursor.ts'
 import {
   attributesOf,
   batchAttributes,
@@ -130,6 +131,15 @@ describe('a cursor', () => {
       [105, 600],
     ])
     expect(nextOffset(batch, 0)).toBe(109)
+  })
+
+  test('copies headers: they outlive the buffer they came from', () => {
+    const batch = Buffer.from(placed(0, [{ ...row('a'), headers: [{ key: 'h', value: Buffer.from('kept') }] }]))
+    const cursor = new BatchCursor([batch], 0)
+    cursor.next()
+    const headers = cursor.headers()
+    batch.fill(0)
+    expect(headers).toEqual([{ key: 'h', value: new Uint8Array(Buffer.from('kept')) }])
   })
 
   test('a timestamp that is negative or no integer is refused before anything is written', () => {
