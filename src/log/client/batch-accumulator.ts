@@ -1,0 +1,113 @@
+import { LogError } from '../api/errors.ts'
+import type { Offset, OutgoingRecord, TopicPartition } from '../api/record.ts'
+import { BatchBuilder, recordBytesBound } from '../format/batch-builder.ts'
+import type { Compression } from '../format/compression.ts'
+
+/**
+ * Collects the records of one partition into the batch that goes next, with who waits for it. A sealed batch leaves with
+ * its deliveries; the accumulator starts the next one in the same memory.
+ */
+export class BatchAccumulator {
+  readonly at: TopicPartition
+  readonly #compression: Compression
+  readonly #builder = new BatchBuilder()
+  #deliveries: Delivery[] = []
+  #bytesTaken = 0
+  /** Monotonic time of the first record, for linger. */
+  #since = 0
+
+  constructor(at: TopicPartition, compression: Compression) {
+    this.at = at
+    this.#compression = compression
+  }
+
+  get isEmpty(): boolean {
+    return this.#builder.count === 0
+  }
+
+  get since(): number {
+    return this.#since
+  }
+
+  /** Whether the batch has no room for this record and must be sent first. A first record always has room. */
+  mustSendBefore(record: OutgoingRecord, batchBytesMax: number): boolean {
+    return this.#builder.count > 0 && this.#builder.wouldExceed(record, batchBytesMax)
+  }
+
+  /** Copies the record. Throws MESSAGE_TOO_LARGE for one that no batch of the topic can hold, INVALID_TIMESTAMP. */
+  add(record: OutgoingRecord, delivery: Delivery | null, limits: AddLimits): void {
+    if (this.#builder.count === 0) {
+      this.#builder.append(record)
+      if (this.#builder.bytes > limits.maxMessageBytes) {
+        const bytes = this.#builder.bytes
+        this.#builder.reset()
+        throw tooLarge(this.at, bytes, limits.maxMessageBytes)
+      }
+      this.#since = limits.now
+    } else this.#builder.append(record)
+    this.#bytesTaken += bytesOf(record)
+    if (delivery !== null) {
+      delivery.index = this.#builder.count - 1
+      this.#deliveries.push(delivery)
+    }
+  }
+
+  /**
+   * Takes the batch and those who wait for it. With `copied` false the bytes are the accumulator's own: they hold until
+   * the next `add`, so whoever takes them must copy before it returns.
+   */
+  take(options: { readonly copied: boolean }): SealedBatch {
+    const seal = { compression: this.#compression }
+    const bytes = options.copied ? this.#builder.finish(seal) : this.#builder.seal(seal)
+    const sealed = { bytes, count: this.#builder.count, deliveries: this.#deliveries, bytesTaken: this.#bytesTaken }
+    this.#builder.reset()
+    this.#deliveries = []
+    this.#bytesTaken = 0
+    return sealed
+  }
+}
+
+/** Who waits for one record of a batch. */
+export interface Delivery {
+  /** The record's place in its batch. */
+  index: number
+  readonly timestamp: number
+  readonly resolve: (sent: SentRecord) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** Where a record went. */
+export interface SentRecord {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: Offset
+  readonly timestamp: number
+}
+
+export interface AddLimits {
+  readonly maxMessageBytes: number
+  /** Monotonic. */
+  readonly now: number
+}
+
+export interface SealedBatch {
+  readonly bytes: Uint8Array
+  readonly count: number
+  /** One per record that was sent; posted records have none. */
+  readonly deliveries: readonly Delivery[]
+  /** What the records count against the producer's buffer. */
+  readonly bytesTaken: number
+}
+
+/** What a record counts against the producer's buffer, from the moment it is taken until it is answered. */
+export function bytesOf(record: OutgoingRecord): number {
+  return recordBytesBound(record)
+}
+
+function tooLarge(at: TopicPartition, bytes: number, bytesMax: number): LogError {
+  return new LogError(
+    'MESSAGE_TOO_LARGE',
+    `a record of ${bytes} bytes (with the header of its batch) for ${at.topic}-${at.partition}, at most ${bytesMax} are allowed: raise maxMessageBytes of the topic or send less`,
+    { topic: at.topic, partition: at.partition, bytes, bytesMax },
+  )
+}

@@ -1,0 +1,66 @@
+import { LogError } from '../api/errors.ts'
+
+/** One numeric option of a client: default, unit, bounds, and Kafka's name. */
+export interface ClientNumber {
+  readonly default: number
+  readonly unit: 'bytes' | 'ms' | 'count'
+  readonly min: number
+  readonly max: number
+  readonly kafka: string | null
+}
+
+const mib = 1024 * 1024
+const hour = 3_600_000
+
+export interface ProducerNumbers {
+  readonly lingerMs: number
+  readonly batchBytesMax: number
+  readonly bufferBytesMax: number
+  readonly waitingSendsMax: number
+}
+
+/**
+ * `lingerMs` is 0 because the journal already groups what comes together: waiting longer only adds to the latency. A
+ * turn of the event loop is what it costs to let all sends of that turn share a batch.
+ */
+export const producerNumbers: { readonly [Name in keyof ProducerNumbers]: ClientNumber } = {
+  lingerMs: { default: 0, unit: 'ms', min: 0, max: hour, kafka: 'linger.ms' },
+  batchBytesMax: { default: mib / 4, unit: 'bytes', min: 1, max: 32 * mib, kafka: 'batch.size' },
+  bufferBytesMax: { default: 32 * mib, unit: 'bytes', min: 1, max: 4096 * mib, kafka: 'buffer.memory' },
+  waitingSendsMax: { default: 1_000_000, unit: 'count', min: 0, max: 2 ** 31, kafka: null },
+}
+
+export interface ConsumerNumbers {
+  readonly pollRecordsMax: number
+  readonly fetchBytesMax: number
+  readonly autoCommitIntervalMs: number
+}
+
+export const consumerNumbers: { readonly [Name in keyof ConsumerNumbers]: ClientNumber } = {
+  pollRecordsMax: { default: 500, unit: 'count', min: 1, max: 2 ** 31, kafka: 'max.poll.records' },
+  fetchBytesMax: { default: mib, unit: 'bytes', min: 1, max: 1024 * mib, kafka: 'fetch.max.bytes' },
+  autoCommitIntervalMs: { default: 5000, unit: 'ms', min: 0, max: hour, kafka: 'auto.commit.interval.ms' },
+}
+
+/** The numbers of a client, given or default. Throws INVALID_CONFIG naming option, value and bounds. */
+export function clientNumbers<Name extends string>(
+  client: string,
+  table: { readonly [N in Name]: ClientNumber },
+  given: { readonly [N in NoInfer<Name>]?: number | undefined },
+): { readonly [N in Name]: number } {
+  const names = Object.keys(table) as Name[]
+  const entries = names.map((name) => {
+    const option = table[name]
+    const value = given[name] ?? option.default
+    if (!Number.isSafeInteger(value) || value < option.min || value > option.max) {
+      throw new LogError(
+        'INVALID_CONFIG',
+        `${name} of the ${client} is ${String(value)}: use an integer from ${option.min} to ${option.max} (${option.unit})`,
+        { name, value },
+      )
+    }
+    return [name, value] as const
+  })
+  // Every name of the table has its entry.
+  return Object.fromEntries(entries) as { readonly [N in Name]: number }
+}
