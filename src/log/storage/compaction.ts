@@ -11,7 +11,7 @@ import type { SegmentReplacement } from './partition-segments.ts'
 import { segmentFile } from './segment-files.ts'
 
 /** Memory that the keys of one pass may take, map included. What does not fit is left to the next pass. */
-export const compactionKeyBytesMaxDefault: number = 64 * 1024 * 1024
+const compactionKeyBytesMaxDefault = 64 * 1024 * 1024
 /** What a key costs in a map beside its bytes, roughly. */
 const keyOverheadBytes = 64
 const writeBytes = 1024 * 1024
@@ -94,7 +94,7 @@ export function dirtyRatio(segments: readonly SegmentState[], dirtyFrom: Offset,
 }
 
 /** Runs of sealed segments that fit into one. */
-export function segmentGroups(
+function segmentGroups(
   sealed: readonly SegmentState[],
   below: Offset,
   segmentBytesMax: number,

@@ -2,7 +2,7 @@ import { isMissing, type Disk } from '../../base/disk.ts'
 import { LogError } from '../api/errors.ts'
 
 /** The version of everything below a data directory: files, names, layouts. A higher one is never opened. */
-export const formatVersion = 1
+const formatVersion = 1
 
 const formatFile = 'millrace.json'
 const formatFileBytesMax = 4096

@@ -2,7 +2,7 @@ import { assert } from '../../base/assert.ts'
 import { isMissing, type Disk, type DiskFile } from '../../base/disk.ts'
 
 /** How many files a cache keeps open unless told otherwise. Reader and applier have one each. */
-export const openFilesMaxDefault = 256
+const openFilesMaxDefault = 256
 
 /**
  * Open files, at most `openFilesMax` of them, the least recently used closed first.

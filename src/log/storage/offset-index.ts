@@ -79,11 +79,6 @@ export class OffsetIndex {
     return low - 1
   }
 
-  /** Keeps the first `count` entries. */
-  keep(count: number): void {
-    this.#count = Math.min(this.#count, count)
-  }
-
   /** Drops entries of batches that start at or beyond `filePosition`. */
   dropFrom(filePosition: number): void {
     while (this.#count > 0 && this.lastFilePosition >= filePosition) this.#count--

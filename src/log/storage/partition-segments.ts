@@ -96,8 +96,8 @@ export class PartitionSegments {
   /** Moves the log start and drops segments that lie wholly below it; returns their bases, to be unlinked later. */
   logStartMoved(offset: Offset): readonly Offset[] {
     if (offset <= this.#logStart) return []
+    assert(offset <= this.#end, `log start ${offset}, the log ends at ${this.#end}`)
     this.#logStart = offset
-    this.#end = Math.max(this.#end, offset)
     const dropped: Offset[] = []
     while (this.#segments.length > 1 && (this.#segments[1]?.base ?? Infinity) <= offset) {
       const first = this.#segments.shift()

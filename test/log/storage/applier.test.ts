@@ -8,7 +8,7 @@ import { FileCache } from '../../../src/log/storage/file-cache.ts'
 import { segmentFile } from '../../../src/log/storage/segment-files.ts'
 import { ThreadedApplier } from '../../../src/log/storage/threaded-applier.ts'
 import { MemoryDisk } from '../../../src/testing/memory-disk.ts'
-import { directory, fileBytes, partitionFile, someRecords, StorageHarness, topicId } from './storage-harness.ts'
+import { directory, fileBytes, partitionFile, someRecords, StorageHarness, topicId, nth } from './storage-harness.ts'
 
 describe('the applier', () => {
   test('writes Kafka’s text files beside the segments', async () => {
@@ -57,7 +57,7 @@ describe('the applier', () => {
   test('unlinks segments only when two checkpoints in a row know of it', async () => {
     const harness = new StorageHarness(new MemoryDisk(), { segmentBytes: 500 })
     for (let batch = 0; batch < 20; batch++) harness.append(someRecords(2))
-    const third = harness.partition.segments[2]!.base
+    const third = nth(harness.partition.segments, 2).base
     const bases = harness.partition.logStartMoved(third)
     harness.deletions.push({ topicId, partition: 0, bases })
     harness.commit([{ kind: 'logStart', topicId, partition: 0, offset: third }])
@@ -67,7 +67,7 @@ describe('the applier', () => {
     expect(there()).toEqual([true, true])
     await harness.checkpoint()
     expect(there()).toEqual([false, false])
-    expect(harness.disk.exists(partitionFile(segmentFile(bases[0]!, '.index')))).toBe(false)
+    expect(harness.disk.exists(partitionFile(segmentFile(nth(bases, 0), '.index')))).toBe(false)
     await harness.checkpoint()
   })
 

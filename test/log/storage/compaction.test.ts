@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { compactPartition, dirtyRatio, type CompactionOptions } from '../../../src/log/storage/compaction.ts'
 import { PartitionSegments } from '../../../src/log/storage/partition-segments.ts'
@@ -13,6 +13,7 @@ import {
   topicId,
   type StoredRecord,
   type TestRecord,
+  nth,
 } from './storage-harness.ts'
 
 /** Compacts, journals and applies; returns the next dirty offset. */
@@ -68,7 +69,7 @@ describe('compaction', () => {
         const harness = new StorageHarness(new MemoryDisk(), { segmentBytes: 400, indexIntervalBytes: 100 })
         for (const batch of appended) harness.append(batch.records, batch.compression)
         const before = harness.readAll()
-        const horizon = Math.min(upTo, harness.partition.segments.at(-1)!.base)
+        const horizon = Math.min(upTo, nth(harness.partition.segments, -1).base)
         const options = { cleanUpTo: upTo, tombstonesBelow: tombstones, segmentBytesMax: 1000 }
 
         let dirtyFrom = 0
@@ -143,7 +144,7 @@ describe('compaction', () => {
   test('ends with CORRUPT_BATCH at a damaged batch and removes its own output', async () => {
     const harness = new StorageHarness(new MemoryDisk(), { segmentBytes: 300 })
     for (let batch = 0; batch < 20; batch++) harness.append([{ key: 'k', value: `${batch}`, timestamp: 1 }])
-    const file = harness.disk.open(partitionFile(segmentFile(harness.partition.segments[2]!.base, '.log')), 'write')
+    const file = harness.disk.open(partitionFile(segmentFile(nth(harness.partition.segments, 2).base, '.log')), 'write')
     file.write(Buffer.from('x'), 70)
     const before = harness.disk.list(`${directory}/orders-0`)
     await expect(compact(harness)).rejects.toThrow(/CORRUPT_BATCH/)

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { NodeDisk } from '../../../src/base/disk.ts'
 import { claimDirectory } from '../../../src/log/storage/data-directory.ts'
+import { nth } from './storage-harness.ts'
 import { lockDirectory } from '../../../src/log/storage/directory-lock.ts'
 
 const disk = new NodeDisk()
@@ -32,7 +33,7 @@ test('of processes that race for a directory exactly one wins, and killing it fr
   expect(answers.toSorted()).toEqual(['DIRECTORY_IN_USE', 'DIRECTORY_IN_USE', 'won'])
   expect(() => lockDirectory(directory)).toThrow(/DIRECTORY_IN_USE.*open in another process/)
 
-  await racers[answers.indexOf('won')]!.kill()
+  await nth(racers, answers.indexOf('won')).kill()
   lockDirectory(directory).release()
   await Promise.all(racers.map(({ kill }) => kill()))
 })

@@ -3,7 +3,7 @@ import { LogError } from '../../../src/log/api/errors.ts'
 import { SegmentIndexes } from '../../../src/log/storage/segment-indexes.ts'
 import { segmentFile } from '../../../src/log/storage/segment-files.ts'
 import { MemoryDisk } from '../../../src/testing/memory-disk.ts'
-import { fileBytes, overwrite, partitionFile, someRecords, StorageHarness } from './storage-harness.ts'
+import { fileBytes, overwrite, partitionFile, someRecords, StorageHarness, nth } from './storage-harness.ts'
 
 async function written(segmentBytes = 3000, indexIntervalBytes = 400, batches = 60): Promise<StorageHarness> {
   const harness = new StorageHarness(new MemoryDisk(), { segmentBytes, indexIntervalBytes })
@@ -20,7 +20,7 @@ describe('the indexes', () => {
     for (const timestamp of [5, 3, 9, 7]) harness.append([{ key: 'k', value: 'abc', timestamp }])
     await harness.applier.close()
 
-    const size = harness.partition.segments[0]!.bytes / 4
+    const size = nth(harness.partition.segments, 0).bytes / 4
     const index = Buffer.alloc(8)
     index.writeInt32BE(2, 0)
     index.writeInt32BE(2 * size, 4)
@@ -48,7 +48,7 @@ describe('the indexes', () => {
 
   test('cut or missing resume to the same as a build from nothing', async () => {
     const { disk, partition } = await written(1 << 20)
-    const segment = { ...partition.segments[0]!, intervalBytes: 400 }
+    const segment = { ...nth(partition.segments, 0), intervalBytes: 400 }
     const log = disk.open(partitionFile(segmentFile(0, '.log')), 'read')
     const whole = SegmentIndexes.build(log, segment)
     const index = fileBytes(disk, partitionFile(segmentFile(0, '.index')))
@@ -124,14 +124,14 @@ describe('reading', () => {
       }
     }
     searchEverywhere(7)
-    const base = harness.partition.segments[1]!.base
+    const base = nth(harness.partition.segments, 1).base
     for (const suffix of ['.index', '.timeindex'] as const) {
       const path = partitionFile(segmentFile(base, suffix))
       const good = fileBytes(harness.disk, path)
       const damages = [good.subarray(0, good.length - 5), Buffer.alloc(good.length), Buffer.alloc(0)]
       for (let bit = 0; bit < good.length * 8; bit += 3) {
         const flipped = Buffer.from(good)
-        flipped[bit >> 3]! ^= 1 << (bit & 7)
+        flipped.writeUInt8(nth(flipped, bit >> 3) ^ (1 << (bit & 7)), bit >> 3)
         damages.push(flipped)
       }
       for (const damage of damages) {
@@ -151,7 +151,7 @@ describe('reading', () => {
     const good = fileBytes(harness.disk, path)
     for (let bit = 0; bit < good.length * 8; bit++) {
       const bad = Buffer.from(good)
-      bad[bit >> 3]! ^= 1 << (bit & 7)
+      bad.writeUInt8(nth(bad, bit >> 3) ^ (1 << (bit & 7)), bit >> 3)
       overwrite(harness.disk, path, bad)
       expect(() => harness.readAll(150), `bit ${bit}`).toThrow(/CORRUPT_BATCH: the batch at byte \d+ of .*\.log/)
     }

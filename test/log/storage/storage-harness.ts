@@ -197,3 +197,10 @@ export function someRecords(count: number, from = 0): TestRecord[] {
     timestamp: 1000 + 10 * (from + index) - ((from + index) % 5 === 0 ? 300 : 0),
   }))
 }
+
+/** The item at an index that the test knows to be there. */
+export function nth<T>(items: ArrayLike<T>, index: number): T {
+  const item = items[index < 0 ? items.length + index : index]
+  if (item === undefined) throw new RangeError(`${items.length} items, none at ${index}`)
+  return item
+}
