@@ -240,6 +240,23 @@ test('a power cut at any operation of a recovery changes nothing that the next o
   }
 })
 
+test('what recovery hands to a checkpoint is on the device: a power cut after it needs no journal', async () => {
+  const before = new MemoryDisk()
+  let groups: readonly WrittenGroup[] = []
+  const harness = await life(before, (seen) => void (groups = seen.groups))
+  for (let batch = 30; batch < 38; batch++) harness.append(someRecords(2, 3 * batch))
+  const expected = foldOf(appendedBy(harness).filter(({ offset }) => offset >= harness.partition.logStart))
+  for (let seed = 0; seed < 20; seed++) {
+    // Even seeds: only the process ended, and much of what it wrote is in the page cache.
+    const crashed = seed % 2 === 0 ? before.crashProcess() : before.cut(new SeededRandom(seed))
+    const { topics, partitions, deletions } = recover(crashed, groups)
+    const state = { ...harness.state(), topics, partitions, deletions }
+    CheckpointFile.open(crashed, directory).write(state)
+    const device = crashed.cut(new SeededRandom(seed))
+    expect(foldOf(readRecovered(device, recover(device, []))), `seed ${seed}`).toEqual(expected)
+  }
+})
+
 /** What the journal's groups say was appended. */
 function appendedBy(harness: StorageHarness): StoredRecord[] {
   return harness.groups.flatMap(({ memory }) =>
