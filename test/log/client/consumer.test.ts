@@ -1,0 +1,346 @@
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { topic } from '../../../src/codec/topic.ts'
+import { ClientHarness, codeOf, drain, textOf } from './client-harness.ts'
+
+const at = { topic: 'orders', partition: 0 }
+const orders = { name: 'orders', partitions: 1 }
+const letters = ['a', 'b', 'c', 'd', 'e']
+
+describe('a consumer starts', () => {
+  test('at the beginning, at the end or not at all, as autoOffsetReset says', async () => {
+    const log = await ClientHarness.open([orders])
+    await log.load('orders', letters)
+    const read = async (autoOffsetReset: 'earliest' | 'latest'): Promise<unknown> => {
+      const consumer = log.consumer({ autoOffsetReset })
+      consumer.assign([at])
+      return [consumer.position(at), (await drain(consumer)).map(textOf)]
+    }
+    expect(await read('earliest')).toEqual([0, letters])
+    expect(await read('latest')).toEqual([5, []])
+    expect(await codeOf(() => log.consumer({ autoOffsetReset: 'none' }).assign([at]))).toBe('NO_OFFSET')
+    await log.close()
+  })
+
+  test('at the end by default, and gets what comes from then on', async () => {
+    const log = await ClientHarness.open([orders])
+    await log.load('orders', ['old'])
+    const consumer = log.consumer()
+    consumer.assign([at])
+    await log.load('orders', ['new'])
+    expect((await drain(consumer)).map(textOf)).toEqual(['new'])
+    await log.close()
+  })
+
+  test('where the group has committed, whatever autoOffsetReset says', async () => {
+    const log = await ClientHarness.open([orders])
+    await log.load('orders', letters)
+    const first = log.consumer({ group: 'g', autoOffsetReset: 'earliest', pollRecordsMax: 2 })
+    first.subscribe(['orders'])
+    expect((await first.poll()).map(textOf)).toEqual(['a', 'b'])
+    await first.commitOffsets()
+    await first.close()
+    for (const autoOffsetReset of ['earliest', 'latest', 'none'] as const) {
+      const next = log.consumer({ group: 'g', autoOffsetReset, autoCommitIntervalMs: 0 })
+      next.subscribe(['orders'])
+      expect(next.committed().map(({ offset }) => offset)).toEqual([2])
+      expect((await drain(next)).map(textOf)).toEqual(['c', 'd', 'e'])
+      await next.close()
+    }
+    const other = log.consumer({ group: 'h', autoOffsetReset: 'none' })
+    expect(await codeOf(() => other.subscribe(['orders']))).toBe('NO_OFFSET')
+    // What failed to start has not kept the group.
+    const same = log.consumer({ group: 'h', autoOffsetReset: 'earliest' })
+    same.subscribe(['orders'])
+    await log.close()
+  })
+
+  test('where the log starts, when the offset it wants is gone, or says so without a reset', async () => {
+    const log = await ClientHarness.open([orders])
+    await log.load('orders', letters)
+    const earliest = log.consumer({ autoOffsetReset: 'earliest' })
+    const latest = log.consumer({ autoOffsetReset: 'latest' })
+    const none = log.consumer({ group: 'g', autoOffsetReset: 'none', autoCommitIntervalMs: 0 })
+    await log.broker.commitOffsets('g', -1, [{ at, offset: 1, leaderEpoch: -1, metadata: '' }])
+    for (const consumer of [earliest, latest, none]) {
+      consumer.assign([at])
+      consumer.seek(at, 1)
+    }
+    await log.admin.purgeBefore([{ at, offset: 3 }])
+    expect((await drain(earliest)).map(textOf)).toEqual(['d', 'e'])
+    expect((await drain(latest)).map(textOf)).toEqual([])
+    expect(latest.position(at)).toBe(5)
+    expect(await codeOf(() => none.poll())).toBe('OFFSET_OUT_OF_RANGE')
+    none.seek(at, 4)
+    expect((await drain(none)).map(textOf)).toEqual(['e'])
+    await log.close()
+  })
+})
+
+describe('seek', () => {
+  test('goes to an offset, the beginning, the end, and drops what was fetched', async () => {
+    const log = await ClientHarness.open([orders])
+    await log.load('orders', letters)
+    const consumer = log.consumer({ autoOffsetReset: 'earliest', pollRecordsMax: 1 })
+    consumer.assign([at])
+    expect((await consumer.poll()).map(textOf)).toEqual(['a'])
+    consumer.seek(at, 3)
+    expect(consumer.position(at)).toBe(3)
+    expect((await drain(consumer)).map(textOf)).toEqual(['d', 'e'])
+    consumer.seek(at, 'beginning')
+    expect((await drain(consumer)).map(textOf)).toEqual(letters)
+    consumer.seek(at, 'end')
+    await log.load('orders', ['f'])
+    expect((await drain(consumer)).map(textOf)).toEqual(['f'])
+    await log.close()
+  })
+
+  test('goes to the first record of a time, and to the end without one', async () => {
+    const log = await ClientHarness.open([orders])
+    const producer = log.producer()
+    for (const timestamp of [10, 30, 20, 40]) await producer.send({ topic: 'orders', value: `${timestamp}`, timestamp })
+    const consumer = log.consumer()
+    consumer.assign([at])
+    for (const [timestamp, values] of [
+      [0, ['10', '30', '20', '40']],
+      [15, ['30', '20', '40']],
+      [31, ['40']],
+      [41, []],
+    ] as const) {
+      consumer.seek(at, { timestamp })
+      expect((await drain(consumer)).map(textOf), `time ${timestamp}`).toEqual(values)
+    }
+    await log.close()
+  })
+
+  test('to what is no offset, no time or no own partition is refused', async () => {
+    const log = await ClientHarness.open([orders])
+    const consumer = log.consumer()
+    consumer.assign([at])
+    expect(await codeOf(() => consumer.seek(at, -1))).toBe('OFFSET_OUT_OF_RANGE')
+    expect(await codeOf(() => consumer.seek(at, 0.5))).toBe('OFFSET_OUT_OF_RANGE')
+    expect(await codeOf(() => consumer.seek(at, { timestamp: Number.NaN }))).toBe('INVALID_TIMESTAMP')
+    expect(await codeOf(() => consumer.seek({ topic: 'orders', partition: 1 }, 0))).toBe('UNKNOWN_PARTITION')
+    expect(await codeOf(() => consumer.assign([{ topic: 'nope', partition: 0 }]))).toBe('UNKNOWN_TOPIC')
+    expect(await codeOf(() => consumer.assign([{ topic: 'orders', partition: 1 }]))).toBe('UNKNOWN_PARTITION')
+    await log.close()
+  })
+})
+
+describe('poll', () => {
+  test('gives at most pollRecordsMax, all partitions their turn, each in order', async () => {
+    const log = await ClientHarness.open([{ name: 'orders', partitions: 3 }])
+    const producer = log.producer()
+    await Promise.all(
+      [0, 1, 2].flatMap((partition) =>
+        letters.map((letter) => producer.send({ topic: 'orders', partition, value: `${letter}${partition}` })),
+      ),
+    )
+    const consumer = log.consumer({ autoOffsetReset: 'earliest', pollRecordsMax: 4 })
+    consumer.assign([0, 1, 2].map((partition) => ({ topic: 'orders', partition })))
+    const polls: (string | undefined)[][] = []
+    for (let records = await consumer.poll(); records.length > 0; records = await consumer.poll()) {
+      expect(records.length).toBeLessThanOrEqual(4)
+      polls.push(records.map(textOf))
+    }
+    const all = polls.flat()
+    for (const partition of [0, 1, 2]) {
+      expect(all.filter((value) => value?.endsWith(`${partition}`))).toEqual(
+        letters.map((letter) => letter + partition),
+      )
+    }
+    expect(all).toHaveLength(15)
+    await log.close()
+  })
+
+  test('waits for records, and ends early when it is woken', async () => {
+    const log = await ClientHarness.open([orders])
+    const consumer = log.consumer({ autoOffsetReset: 'earliest' })
+    consumer.assign([at])
+    const waiting = consumer.poll({ waitMs: 60_000 })
+    await log.load('orders', ['a'])
+    expect((await waiting).map(textOf)).toEqual(['a'])
+    const woken = consumer.poll({ waitMs: 60_000 })
+    await log.clock.nextTurn()
+    consumer.wakeup()
+    expect(await woken).toEqual([])
+    await log.close()
+  })
+
+  test('one at a time: what would disturb it is refused', async () => {
+    const log = await ClientHarness.open([orders])
+    const consumer = log.consumer()
+    consumer.assign([at])
+    const waiting = consumer.poll({ waitMs: 60_000 })
+    expect(await codeOf(() => consumer.poll())).toBe('INVALID_CONFIG')
+    expect(await codeOf(() => consumer.seek(at, 0))).toBe('INVALID_CONFIG')
+    expect(await codeOf(() => consumer.assign([]))).toBe('INVALID_CONFIG')
+    await consumer.close()
+    expect(await waiting).toEqual([])
+    expect(await codeOf(() => consumer.poll())).toBe('CLOSED')
+    await log.close()
+  })
+
+  test('leaves paused partitions out and goes on where they stood', async () => {
+    const log = await ClientHarness.open([{ name: 'orders', partitions: 2 }])
+    const producer = log.producer()
+    await Promise.all(
+      [0, 1].flatMap((partition) => letters.map((value) => producer.send({ topic: 'orders', partition, value }))),
+    )
+    const one = { topic: 'orders', partition: 1 }
+    const consumer = log.consumer({ autoOffsetReset: 'earliest', pollRecordsMax: 2 })
+    consumer.assign([at, one])
+    await consumer.poll()
+    consumer.pause([one])
+    const position = consumer.position(one)
+    expect(consumer.paused).toEqual([one])
+    expect((await drain(consumer)).every((record) => record.partition === 0)).toBe(true)
+    expect(consumer.position(one)).toBe(position)
+    consumer.resume([one])
+    const rest = await drain(consumer)
+    expect(rest.map((record) => record.partition)).toEqual(letters.slice(position).map(() => 1))
+    expect(rest.map(textOf)).toEqual(letters.slice(position))
+    await log.close()
+  })
+
+  test('gives every record once over offset gaps, and positions are past them', async () => {
+    let gap = 0
+    const log = await ClientHarness.open([orders], { nextGap: () => gap })
+    await log.load('orders', ['a', 'b'])
+    gap = 5
+    await log.load('orders', ['c'])
+    const consumer = log.consumer({ autoOffsetReset: 'earliest', pollRecordsMax: 1 })
+    consumer.assign([at])
+    expect((await drain(consumer)).map(textOf)).toEqual(['a', 'b', 'c'])
+    expect(consumer.position(at)).toBe(log.admin.describeTopic('orders').bounds[0]?.end)
+    await log.close()
+  })
+
+  test('an iteration gives record after record and ends when the consumer is closed', async () => {
+    const log = await ClientHarness.open([orders])
+    await log.load('orders', letters)
+    const consumer = log.consumer({ autoOffsetReset: 'earliest' })
+    consumer.assign([at])
+    const seen: (string | undefined)[] = []
+    for await (const record of consumer) {
+      seen.push(textOf(record))
+      if (seen.length === 5) void consumer.close()
+    }
+    expect(seen).toEqual(letters)
+    await log.close()
+  })
+})
+
+describe('a group', () => {
+  test('has one member at a time', async () => {
+    const log = await ClientHarness.open([orders])
+    const first = log.consumer({ group: 'g' })
+    first.subscribe(['orders'])
+    const second = log.consumer({ group: 'g' })
+    expect(await codeOf(() => second.subscribe(['orders']))).toBe('GROUP_IN_USE')
+    await first.close()
+    second.subscribe(['orders'])
+    expect(second.assignment).toEqual([at])
+    await log.close()
+  })
+
+  test('commits by itself what earlier polls gave out, never what the last one did', async () => {
+    const log = await ClientHarness.open([orders])
+    await log.load('orders', letters)
+    const consumer = log.consumer({
+      group: 'g',
+      autoOffsetReset: 'earliest',
+      autoCommitIntervalMs: 100,
+      pollRecordsMax: 2,
+    })
+    consumer.subscribe(['orders'])
+    const committed = (): number | undefined => log.admin.committedOffsets('g', [at])[0]?.offset
+    await consumer.poll()
+    expect(committed()).toBeUndefined()
+    log.clock.advance(99)
+    await consumer.poll()
+    expect(committed()).toBeUndefined()
+    log.clock.advance(1)
+    await consumer.poll()
+    expect(committed()).toBe(4)
+    await consumer.close()
+    expect(committed()).toBe(5)
+    await log.close()
+  })
+
+  test('keeps offsets as they are when commits are by hand', async () => {
+    const log = await ClientHarness.open([orders])
+    await log.load('orders', letters)
+    const consumer = log.consumer({ group: 'g', autoOffsetReset: 'earliest', autoCommitIntervalMs: 0 })
+    consumer.subscribe(['orders'])
+    await drain(consumer)
+    await consumer.commitOffsets([{ at, offset: 2, leaderEpoch: -1, metadata: 'note' }])
+    await consumer.close()
+    expect(log.admin.committedOffsets('g', [at])).toEqual([{ at, offset: 2, leaderEpoch: -1, metadata: 'note' }])
+    expect(log.admin.listGroups()).toContain('g')
+    await log.close()
+  })
+
+  test('is needed to subscribe and to commit', async () => {
+    const log = await ClientHarness.open([orders])
+    const consumer = log.consumer()
+    expect(await codeOf(() => consumer.subscribe(['orders']))).toBe('INVALID_CONFIG')
+    consumer.assign([at])
+    expect(await codeOf(() => consumer.commitOffsets())).toBe('INVALID_CONFIG')
+    await consumer.close()
+    await log.close()
+  })
+
+  test('is free again after unsubscribe, and the consumer has no partitions', async () => {
+    const log = await ClientHarness.open([orders])
+    const consumer = log.consumer({ group: 'g' })
+    consumer.subscribe(['orders'])
+    await consumer.unsubscribe()
+    expect(consumer.assignment).toEqual([])
+    expect(await consumer.poll()).toEqual([])
+    consumer.subscribe(['orders'])
+    await log.close()
+  })
+})
+
+describe('foreign bytes in a declared topic', () => {
+  const numbers = topic('orders', { key: z.string().nullable(), value: z.object({ n: z.number() }), format: 'json' })
+
+  test('stop the poll that would start with them, by name, until somebody seeks past', async () => {
+    const log = await ClientHarness.open([orders])
+    await log.load('orders', ['{"n":1}', '{"n":"two"}', 'no json', '{"n":4}'])
+    const consumer = log.consumer({ autoOffsetReset: 'earliest', topics: [numbers] })
+    consumer.assign([at])
+    expect((await consumer.poll()).map(({ value }) => value)).toEqual([{ n: 1 }])
+    for (const offset of [1, 2]) {
+      for (let again = 0; again < 2; again++) {
+        const error: unknown = await consumer.poll().catch((thrown: unknown) => thrown)
+        expect(String(error)).toMatch(new RegExp(`INVALID_RECORD.*offset ${offset} of orders-0`))
+      }
+      expect(consumer.position(at)).toBe(offset)
+      consumer.seek(at, offset + 1)
+    }
+    expect((await drain(consumer)).map(({ value }) => value)).toEqual([{ n: 4 }])
+    await log.close()
+  })
+
+  test('a consumer of declared topics takes no others', async () => {
+    const log = await ClientHarness.open([orders, { name: 'other', partitions: 1 }])
+    const consumer = log.consumer({ topics: [numbers] })
+    expect(await codeOf(() => consumer.assign([{ topic: 'other', partition: 0 }]))).toBe('INVALID_CONFIG')
+    await log.close()
+  })
+})
+
+test('options outside their bounds are INVALID_CONFIG', async () => {
+  const log = await ClientHarness.open([orders])
+  for (const options of [
+    { pollRecordsMax: 0 },
+    { fetchBytesMax: 0.5 },
+    { group: 'g', autoCommitIntervalMs: -1 },
+    { autoOffsetReset: 'sometimes' as 'none' },
+  ]) {
+    expect(await codeOf(() => log.consumer(options)), JSON.stringify(options)).toBe('INVALID_CONFIG')
+  }
+  await log.close()
+})
