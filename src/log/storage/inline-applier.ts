@@ -100,7 +100,7 @@ export class InlineApplier implements Applier {
 }
 
 /** What names a deletion from one checkpoint to the next. */
-export function deletionKey(deletion: PendingDeletion): string {
+function deletionKey(deletion: PendingDeletion): string {
   return `${deletion.topicId}/${deletion.partition}/${deletion.bases?.join(',') ?? 'all'}`
 }
 
