@@ -12,14 +12,13 @@ import { MemoryDisk } from '../../../src/testing/memory-disk.ts'
 
 /** A log on a disk in memory, under a clock that moves by hand, and clients for it. */
 export class ClientHarness {
-  readonly clock: ManualClock = new ManualClock(1_700_000_000_000)
-  readonly disk: MemoryDisk
+  readonly clock: ManualClock
   readonly broker: Broker
   readonly admin: Admin
   readonly #close: () => Promise<void>
 
-  private constructor(disk: MemoryDisk, broker: Broker, close: () => Promise<void>) {
-    this.disk = disk
+  private constructor(clock: ManualClock, broker: Broker, close: () => Promise<void>) {
+    this.clock = clock
     this.broker = broker
     this.admin = new Admin(broker)
     this.#close = close
@@ -27,11 +26,11 @@ export class ClientHarness {
 
   static async open(
     topics: readonly (TopicSpec | AnyTopic)[],
-    options: { readonly nextGap?: () => number; readonly unappliedBytesMax?: number } = {},
+    options: { readonly nextGap?: () => number } = {},
   ): Promise<ClientHarness> {
-    const disk = new MemoryDisk()
-    const log = await openLog({ dataDir: '/data', disk, ...options })
-    const harness = new ClientHarness(disk, log.broker, () => log.close())
+    const clock = new ManualClock(1_700_000_000_000)
+    const log = await openLog({ dataDir: '/data', disk: new MemoryDisk(), clock, ...options })
+    const harness = new ClientHarness(clock, log.broker, () => log.close())
     await harness.admin.createTopics(topics)
     return harness
   }
