@@ -17,6 +17,8 @@ export class StagedBatches implements StagedPartition {
   readonly #builders: BatchBuilder[] = [new BatchBuilder({ initialBytes: 4096 })]
   readonly #runs = new OutputRuns()
   #builder: BatchBuilder
+  /** Size at which a batch is closed. */
+  #bytesMax: number
   #active = 0
   #count = 0
 
@@ -25,6 +27,7 @@ export class StagedBatches implements StagedPartition {
     this.#partition = partition
     this.#stage = stage
     this.#builder = this.#builders[0] as BatchBuilder
+    this.#bytesMax = Math.min(batchBytesTarget, partition.topic.config.maxMessageBytes)
   }
 
   get partition(): Partition {
@@ -36,7 +39,7 @@ export class StagedBatches implements StagedPartition {
   }
 
   append(record: OutgoingRecord, section: number, kind: RangeKind): void {
-    if (this.#builder.wouldExceed(record, batchBytesTarget)) this.#makeRoom(record)
+    if (this.#builder.wouldExceed(record, this.#bytesMax)) this.#makeRoom(record)
     const builder = this.#builder
     const before = builder.count === 0 ? 0 : builder.bytes
     builder.append(record)
@@ -85,6 +88,7 @@ export class StagedBatches implements StagedPartition {
     // What one unusual commit needed is not kept for ever.
     if (this.#builders.length > buildersKept) this.#builders.length = buildersKept
     this.#builder = this.#builders[0] as BatchBuilder
+    this.#bytesMax = Math.min(batchBytesTarget, this.#partition.topic.config.maxMessageBytes)
     this.#active = 0
     this.#count = 0
     this.#runs.clear()

@@ -31,13 +31,13 @@ export class Topics {
 
   async ensure(specs: readonly TopicSpec[]): Promise<readonly TopicInfo[]> {
     const { catalog } = this.#parts
-    await Promise.all(specs.map(({ name }) => this.#creating.get(name)))
+    for (const { name } of specs) while (this.#creating.has(name)) await this.#creating.get(name)
     for (const spec of specs) {
       const existing = catalog.topic(spec.name)
       if (existing !== undefined) checkSameTopic(existing.info, spec)
     }
     const missing = specs.filter(({ name }) => catalog.topic(name) === undefined)
-    // Between the wait and here nothing else ran, so none of these is on its way.
+    // Nothing was awaited since the last look: none of these is on its way.
     if (missing.length > 0) await this.#create(missing)
     return specs.map(({ name }) => this.#known(name).info)
   }
