@@ -1,5 +1,7 @@
 import type { Header, TopicPartition } from '../../log/api/record.ts'
 
+export type { Header }
+
 /**
  * What a node of a topology does with records; operators of the DSL and users' own processors implement it alike. One
  * instance per task. Key and value stand as arguments, not as an object, because most nodes only pass them on; what is

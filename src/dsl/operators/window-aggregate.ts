@@ -1,0 +1,114 @@
+import type { Change, Processor, ProcessorContext } from '../../streams/processor/processor.ts'
+import type { OverlayEntry } from '../../streams/store/overlay-entry.ts'
+import type { WindowOverlay } from '../../streams/store/window-overlay.ts'
+import { foldOf, type AggregateOptions, type Fold } from './aggregate-fold.ts'
+
+export interface WindowAggregateOptions extends AggregateOptions {
+  readonly sizeMs: number
+  readonly advanceMs: number
+  readonly graceMs: number
+}
+
+/**
+ * Keeps one aggregate per key and tumbling or hopping window `[start, end)`, and forwards its changes under a windowed
+ * key: under `commit` the newest per row with each commit, under `update` every one in ascending start, under `final` one
+ * when the window closes.
+ *
+ * - Time is the operator's own: the highest timestamp of the records it sees, the current one included; it comes back
+ *   from the last commit after a restart, so that what was late stays late.
+ * - A window takes a record as long as its end lies after `time - grace`; each window that does not is counted as dropped.
+ *   Only a null key drops the whole record; a null value reaches the aggregator, as in Kafka.
+ * - `final` leaves in order of time, then of the keys' bytes, with the headers of the record that closed the windows.
+ *   Other than Kafka's: without a throttle by the wall clock, and before expiry, so that no window is lost to a jump.
+ */
+export function windowAggregateSupplier(options: WindowAggregateOptions): () => Processor {
+  return () => new WindowAggregate(options)
+}
+
+class WindowAggregate implements Processor {
+  readonly #storeName: string
+  readonly #fold: Fold
+  readonly #emission: AggregateOptions['emit']
+  readonly #sizeMs: number
+  readonly #advanceMs: number
+  readonly #graceMs: number
+  #context!: ProcessorContext
+  #store!: WindowOverlay
+  #time = -1
+  /** Windows that end at most here have been emitted under `final`. */
+  #emittedTo = -1
+
+  constructor(options: WindowAggregateOptions) {
+    this.#storeName = options.store
+    this.#fold = foldOf(options)
+    this.#emission = options.emit
+    this.#sizeMs = options.sizeMs
+    this.#advanceMs = options.advanceMs
+    this.#graceMs = options.graceMs
+  }
+
+  init(context: ProcessorContext): void {
+    this.#context = context
+    this.#store = context.store<WindowOverlay>(this.#storeName)
+    this.#time = context.restored('streamTime') ?? -1
+    context.saveAtCommit('streamTime', () => this.#time)
+    if (this.#emission === 'final') {
+      this.#emittedTo = context.restored('lastEmitWindowCloseTime') ?? -1
+      context.saveAtCommit('lastEmitWindowCloseTime', () => this.#emittedTo)
+    }
+    if (this.#emission === 'commit') this.#store.emit = (entry) => this.#emit(entry)
+  }
+
+  process(key: unknown, value: unknown, timestamp: number): void {
+    if (key === null) {
+      this.#context.dropped('null key')
+      return
+    }
+    if (timestamp > this.#time) this.#time = timestamp
+    const closeTime = this.#time - this.#graceMs
+    const advance = this.#advanceMs
+    let start = timestamp - (timestamp % advance)
+    if (advance < this.#sizeMs) {
+      start = Math.floor(Math.max(0, timestamp - this.#sizeMs + advance) / advance) * advance
+    }
+    for (; start <= timestamp; start += advance) {
+      const end = start + this.#sizeMs
+      if (end > closeTime) this.#add(key, value, timestamp, start)
+      // An advance above the size leaves gaps: a record there belongs to no window.
+      else this.#context.dropped('late record')
+    }
+    if (this.#emission === 'final' && closeTime > this.#emittedTo) this.#emitClosed(closeTime)
+  }
+
+  #add(key: unknown, value: unknown, timestamp: number, start: number): void {
+    const entry = this.#store.entry(key, start)
+    const before = entry.value
+    const after = this.#fold(before, value, key)
+    const time = before !== null && entry.timestamp > timestamp ? entry.timestamp : timestamp
+    this.#store.update(entry, after, time, timestamp)
+    if (this.#emission !== 'update' || (before === null && after === null)) return
+    this.#forward(entry, { newValue: after, oldValue: before })
+  }
+
+  #emit(entry: OverlayEntry): void {
+    if (entry.value === null && entry.forwarded === null) return
+    this.#forward(entry, { newValue: entry.value, oldValue: entry.forwarded })
+  }
+
+  #emitClosed(closeTime: number): void {
+    const advance = this.#advanceMs
+    const first = Math.ceil(Math.max(0, this.#emittedTo - this.#sizeMs + 1) / advance) * advance
+    const last = closeTime - this.#sizeMs
+    this.#emittedTo = closeTime
+    // Mostly time has gone on without reaching the end of a window.
+    if (first > last) return
+    for (const entry of this.#store.rowsByStart(first, last)) {
+      this.#forward(entry, { newValue: entry.value, oldValue: null })
+    }
+  }
+
+  #forward(entry: OverlayEntry, change: Change<unknown>): void {
+    const { key, start } = entry
+    this.#context.forward({ key, start, end: start + this.#sizeMs, kind: 'time' }, change, entry.timestamp)
+  }
+}

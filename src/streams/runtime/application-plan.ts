@@ -1,0 +1,143 @@
+import type { TaskId } from '../../log/api/commit-section.ts'
+import type { Log } from '../../log/api/log.ts'
+import type { TopicPartition } from '../../log/api/record.ts'
+import { taskId } from '../task/task-id.ts'
+import { internalTopicName, planTopics, type TopicPlan } from '../topology/internal-topics.ts'
+import type { SourceNode } from '../topology/node.ts'
+import type { SubTopology, Topology } from '../topology/topology.ts'
+
+/**
+ * A topology meets a log: real topic names, numbers of partitions, and which tasks there are. Internal topics get the
+ * application's name in front.
+ */
+export interface ApplicationPlan {
+  readonly applicationId: string
+  readonly tasks: readonly TaskPlan[]
+  /** Partitions of every topic, by its name on the log. */
+  readonly partitions: ReadonlyMap<string, number>
+  /** Topics that the application both writes and reads, by real name. */
+  readonly internalTopics: ReadonlySet<string>
+  /** Per sub-topology those whose outputs reach it, at any distance. */
+  readonly upstream: ReadonlyMap<number, ReadonlySet<number>>
+}
+
+export interface TaskPlan {
+  readonly id: TaskId
+  readonly subTopology: SubTopology
+  readonly partition: number
+  readonly inputs: readonly PlannedInput[]
+}
+
+export interface PlannedInput {
+  readonly at: TopicPartition
+  readonly source: SourceNode
+  readonly rank: number
+}
+
+/** The name of a source's or sink's topic on the log. */
+export function realTopic(applicationId: string, topic: string, internal: boolean): string {
+  return internal ? internalTopicName(applicationId, topic) : topic
+}
+
+/** Makes the topics that are missing and lays out the tasks. */
+export async function planApplication(applicationId: string, topology: Topology, log: Log): Promise<ApplicationPlan> {
+  const named = [...topology.declaredTopics, ...topology.undeclaredTopics].map((topic) => topic.name)
+  const plan = planTopics(topology, applicationId, await log.topics(named))
+  await log.ensureTopics(plan.specs)
+  const partitions = new Map<string, number>()
+  for (const { name, partitions: count } of plan.specs) partitions.set(name, count)
+  return {
+    applicationId,
+    tasks: planTasks(applicationId, topology, partitions, plan),
+    partitions,
+    internalTopics: internalTopics(applicationId, topology),
+    upstream: upstreamOf(applicationId, topology),
+  }
+}
+
+function planTasks(
+  applicationId: string,
+  topology: Topology,
+  partitions: ReadonlyMap<string, number>,
+  plan: TopicPlan,
+): TaskPlan[] {
+  const ordinals = new Map<string, number>()
+  for (const part of topology.subTopologies) {
+    for (const source of part.sources) {
+      for (const topic of source.topics) {
+        const real = realTopic(applicationId, topic, source.internal)
+        if (!ordinals.has(real)) ordinals.set(real, ordinals.size)
+      }
+    }
+  }
+  const rankOf = (topic: string, partition: number): number => (ordinals.get(topic) ?? 0) * partitionsMax + partition
+  const tasks: TaskPlan[] = []
+  for (const part of topology.subTopologies) {
+    for (let partition = 0; partition < (plan.tasks[part.id] ?? 0); partition++) {
+      const inputs: PlannedInput[] = []
+      for (const source of part.sources) {
+        for (const topic of source.topics) {
+          const real = realTopic(applicationId, topic, source.internal)
+          if (partition >= (partitions.get(real) ?? 0)) continue
+          inputs.push({ at: { topic: real, partition }, source, rank: rankOf(real, partition) })
+        }
+      }
+      tasks.push({ id: taskId(part.id, partition), subTopology: part, partition, inputs })
+    }
+  }
+  return tasks
+}
+
+function internalTopics(applicationId: string, topology: Topology): Set<string> {
+  const read = new Set<string>()
+  const both = new Set<string>()
+  for (const part of topology.subTopologies) {
+    for (const source of part.sources) {
+      for (const topic of source.topics) read.add(realTopic(applicationId, topic, source.internal))
+    }
+  }
+  for (const part of topology.subTopologies) {
+    for (const sink of part.sinks) {
+      for (const topic of sink.topics) {
+        const real = realTopic(applicationId, topic, sink.internal)
+        if (read.has(real)) both.add(real)
+      }
+    }
+  }
+  return both
+}
+
+function upstreamOf(applicationId: string, topology: Topology): Map<number, Set<number>> {
+  const writers = new Map<string, Set<number>>()
+  for (const part of topology.subTopologies) {
+    for (const sink of part.sinks) {
+      for (const topic of sink.topics) {
+        const real = realTopic(applicationId, topic, sink.internal)
+        const parts = writers.get(real) ?? new Set()
+        writers.set(real, parts.add(part.id))
+      }
+    }
+  }
+  const upstream = new Map<number, Set<number>>()
+  for (const part of topology.subTopologies) {
+    const found = new Set<number>()
+    const open = [part]
+    for (let next = open.pop(); next !== undefined; next = open.pop()) {
+      for (const source of next.sources) {
+        for (const topic of source.topics) {
+          for (const id of writers.get(realTopic(applicationId, topic, source.internal)) ?? []) {
+            if (found.has(id)) continue
+            found.add(id)
+            const writer = topology.subTopologies.find((one) => one.id === id)
+            if (writer !== undefined) open.push(writer)
+          }
+        }
+      }
+    }
+    upstream.set(part.id, found)
+  }
+  return upstream
+}
+
+/** Above any number of partitions, so that topic and partition make one number. */
+const partitionsMax = 1_000_000

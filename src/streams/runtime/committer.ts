@@ -1,0 +1,137 @@
+import type { Committer, Log, Membership, Placement, Sequenced } from '../../log/api/log.ts'
+import { partitionName } from '../../log/api/record.ts'
+import { CommitScope } from '../task/commit-scope.ts'
+import type { Task } from '../task/task.ts'
+import { emitDirtyRows } from './emission.ts'
+import { failureOf } from './failures.ts'
+
+/**
+ * Makes commits: one entry per worker with outputs, changelog rows, input offsets and a section per dirty task.
+ *
+ * The order, step by step
+ * 1. Emission: dirty rows go downstream; it may dirty rows below.
+ * 2. Freeze: every dirty row is encoded, into the changelog's staged batch and into the flush set of its store.
+ * 3. `commit`: the log has the whole of it or nothing.
+ *    Crash before or in it: the next start finds the commit before, whose offsets lead to the same records again.
+ * 4. Sequenced: own readers see it, the next commit may follow. Crash here: it vanishes together with all that was made
+ *    of it, because the journal survives as a prefix.
+ * 5. Durable: others see it, and only now may a store be flushed up to it.
+ */
+export class CommitMaker {
+  readonly #log: Log
+  readonly #committer: Committer
+  readonly #membership: Membership
+  readonly #options: { readonly build: number | null; readonly configuration: string }
+  readonly #failed: (error: unknown) => void
+  readonly #unsequenced = new Set<Promise<void>>()
+  #scope: CommitScope | null = null
+  /** Resolves when the newest commit is durable and its placements are known. */
+  durable: Promise<void> = Promise.resolve()
+  commits = 0
+
+  constructor(
+    log: Log,
+    committer: Committer,
+    membership: Membership,
+    options: { readonly build: number | null; readonly configuration: string },
+    failed: (error: unknown) => void,
+  ) {
+    this.#log = log
+    this.#committer = committer
+    this.#membership = membership
+    this.#options = options
+    this.#failed = failed
+  }
+
+  get stagedBytes(): number {
+    return this.#scope?.staged.bytes ?? 0
+  }
+
+  /** Opens the next commit when the log lets one more begin. */
+  async begin(tasks: readonly Task[]): Promise<void> {
+    while (this.#unsequenced.size >= this.#log.commitHints.pipelineDepth) await Promise.race(this.#unsequenced)
+    const staged = this.#committer.begin()
+    await staged.ready()
+    this.#scope = new CommitScope(staged)
+    for (const task of tasks) task.begin(this.#scope)
+  }
+
+  /** Commits what the tasks did. False: there was nothing. `placed` hears where the records went, as soon as known. */
+  commit(tasks: readonly Task[], placed: (placements: readonly Placement[]) => void): boolean {
+    const scope = this.#scope
+    if (scope === null || !tasks.some((task) => task.isDirty)) return false
+    emitDirtyRows(tasks)
+    for (const task of tasks) if (task.isDirty) freeze(task)
+    const sections = scope.tasks.map((task) => task.section())
+    const offsets = scope.tasks.flatMap((task) => task.offsets())
+    const { staged } = scope
+    this.#scope = null
+    const sequenced = staged.commit({
+      group: this.#membership.group,
+      generation: this.#membership.generation,
+      offsets,
+      sections,
+      build: this.#options.build,
+      configuration: this.#options.configuration,
+    })
+    this.commits += 1
+    this.#follow(sequenced, tasks, placed)
+    return true
+  }
+
+  discard(): void {
+    this.#scope?.staged.discard()
+    this.#scope = null
+  }
+
+  /** Waits until nothing is under way, whatever becomes of it. */
+  async settle(): Promise<void> {
+    await Promise.all([...this.#unsequenced].map((one) => one.catch(() => undefined)))
+    await this.durable.catch(() => undefined)
+  }
+
+  #follow(sequenced: Sequenced, tasks: readonly Task[], placed: (placements: readonly Placement[]) => void): void {
+    const take = (placements: readonly Placement[]): void => {
+      notePositions(tasks, placements)
+      placed(placements)
+    }
+    if (sequenced.placements !== null) take(sequenced.placements)
+    const done = sequenced.sequenced.then(
+      () => void this.#unsequenced.delete(done),
+      (error: unknown) => {
+        this.#unsequenced.delete(done)
+        this.#failed(error)
+      },
+    )
+    this.#unsequenced.add(done)
+    this.durable = sequenced.durable.then((receipt) => {
+      if (sequenced.placements === null) take(receipt.placements)
+    })
+    this.durable.catch(this.#failed)
+  }
+}
+
+function freeze(task: Task): void {
+  try {
+    task.freeze()
+  } catch (error) {
+    throw failureOf(task, error)
+  }
+}
+
+/** Every store learns where its changelog ends with this commit. */
+function notePositions(tasks: readonly Task[], placements: readonly Placement[]): void {
+  const byName = new Map(placements.map((placement) => [partitionName(placement.at), placement]))
+  for (const task of tasks) {
+    for (const { overlay, changelogAt } of task.stores) {
+      if (changelogAt === null) continue
+      const placement = byName.get(partitionName(changelogAt))
+      if (placement === undefined) continue
+      overlay.position = {
+        leaderEpoch: placement.leaderEpoch,
+        changelogOffset: placement.end,
+        storeTime: overlay.storeTime,
+      }
+    }
+  }
+}

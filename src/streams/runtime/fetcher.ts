@@ -1,0 +1,98 @@
+import type { Chunk, Reader } from '../../log/api/log.ts'
+import { partitionName } from '../../log/api/record.ts'
+import type { PickInput } from './pick-order.ts'
+
+/**
+ * Keeps the worker's inputs filled: one poll is under way at any time, while records are processed. Inputs that hold
+ * enough are left out of it, so memory is bounded by `bufferedBytesMax` per input and one poll.
+ */
+export class Fetcher {
+  readonly #reader: Reader
+  readonly #inputs: readonly PickInput[]
+  readonly #byName = new Map<string, PickInput>()
+  readonly #limits: { readonly pollBytesMax: number; readonly bufferedBytesMax: number }
+  readonly #arrivedNow: () => void
+  readonly #paused = new Set<PickInput>()
+  #arrived: readonly Chunk[] | null = null
+  #polling = false
+  #failure: unknown = null
+  #closed = false
+  #done: Promise<void> = Promise.resolve()
+
+  constructor(
+    reader: Reader,
+    inputs: readonly PickInput[],
+    limits: { readonly pollBytesMax: number; readonly bufferedBytesMax: number },
+    arrivedNow: () => void,
+  ) {
+    this.#reader = reader
+    this.#inputs = inputs
+    this.#limits = limits
+    this.#arrivedNow = arrivedNow
+    for (const input of inputs) this.#byName.set(partitionName(input.queue.at), input)
+    reader.assign(inputs.map(({ queue }) => ({ at: queue.at, offset: queue.position })))
+  }
+
+  /** Starts a poll if none is under way and there is room. */
+  poll(): void {
+    if (this.#polling || this.#closed || this.#arrived !== null || this.#failure !== null) return
+    this.#pause()
+    if (this.#paused.size === this.#inputs.length) return
+    this.#polling = true
+    this.#done = this.#reader.poll({ bytesMax: this.#limits.pollBytesMax, waitMs: pollWaitMs }).then(
+      (chunks) => {
+        this.#polling = false
+        if (chunks.length > 0) this.#arrived = chunks
+        this.#arrivedNow()
+      },
+      (error: unknown) => {
+        this.#polling = false
+        this.#failure = error
+        this.#arrivedNow()
+      },
+    )
+  }
+
+  /** Hands out what arrived; `received` is called for each input that got something. */
+  take(received: (input: PickInput, hadHead: boolean) => void): boolean {
+    if (this.#failure !== null) throw this.#failure
+    const chunks = this.#arrived
+    if (chunks === null) return false
+    this.#arrived = null
+    for (const chunk of chunks) {
+      const input = this.#byName.get(partitionName(chunk.at))
+      if (input === undefined) continue
+      const { hasHead } = input.queue
+      input.queue.add(chunk)
+      received(input, hasHead)
+    }
+    return true
+  }
+
+  /** An input needs its next record now: a poll that leaves it out is cut short. */
+  hurry(input: PickInput): void {
+    if (this.#polling && this.#paused.has(input)) this.#reader.wakeup()
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    if (this.#polling) this.#reader.wakeup()
+    await this.#done
+    await this.#reader.close()
+  }
+
+  #pause(): void {
+    let changed = false
+    for (const input of this.#inputs) {
+      const isFull = input.queue.bufferedBytes >= this.#limits.bufferedBytesMax
+      if (isFull === this.#paused.has(input)) continue
+      changed = true
+      if (isFull) this.#paused.add(input)
+      else this.#paused.delete(input)
+    }
+    if (changed) this.#reader.setPaused([...this.#paused].map(({ queue }) => queue.at))
+  }
+}
+
+/** A poll that finds nothing ends after that and is started again. */
+const pollWaitMs = 1000

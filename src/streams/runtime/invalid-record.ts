@@ -1,0 +1,72 @@
+import type { Header } from '../../log/api/record.ts'
+import { outgoingRecord } from '../../log/api/record.ts'
+import { StreamsError } from '../errors.ts'
+import type { Task } from '../task/task.ts'
+import type { StagedPlace } from '../task/record-collector.ts'
+import type { SourceNode } from '../topology/node.ts'
+
+/**
+ * What becomes of a record that cannot be decoded or does not fit its schema, as its source says: the application stops
+ * with topic, partition, offset and cause; or it is skipped and counted; or its bytes go to a dead-letter topic, with
+ * where it was and why in headers. It never vanishes silently.
+ */
+export class InvalidRecords {
+  readonly #partitions: ReadonlyMap<string, number>
+  readonly #places = new Map<string, StagedPlace>()
+  readonly #out = outgoingRecord()
+
+  constructor(partitions: ReadonlyMap<string, number>) {
+    this.#partitions = partitions
+  }
+
+  handle(task: Task, source: SourceNode, error: unknown): void {
+    const { record } = task
+    const topic = record.input?.topic ?? ''
+    const partition = record.input?.partition ?? -1
+    const cause = error instanceof Error ? error.message : String(error)
+    if (source.onInvalid.kind === 'fail') {
+      throw new StreamsError(
+        'INVALID_RECORD',
+        `record at ${topic}-${partition} offset ${record.offset}: ${cause}; correct the producer, or give the source another policy for invalid records`,
+        { topic, partition, offset: record.offset, node: source.name },
+        { cause: error },
+      )
+    }
+    task.dropped(source.name, 'invalid record')
+    if (source.onInvalid.kind === 'skip') return
+    const out = this.#out
+    out.key = record.bytes
+    out.keyStart = record.keyStart
+    out.keyEnd = record.keyEnd
+    out.value = record.bytes
+    out.valueStart = record.valueStart
+    out.valueEnd = record.valueEnd
+    out.timestamp = Math.max(0, record.timestamp)
+    out.headers = [
+      ...record.headers,
+      header('exception', nameOf(error)),
+      header('message', cause),
+      header('topic', topic),
+      header('partition', String(partition)),
+      header('offset', String(record.offset)),
+    ]
+    task.collector.output(this.#place(task, source.onInvalid.topic, partition), out)
+  }
+
+  #place(task: Task, topic: string, inputPartition: number): StagedPlace {
+    const partition = Math.max(0, inputPartition) % (this.#partitions.get(topic) ?? 1)
+    const name = `${task.id} ${topic} ${partition}`
+    const place = this.#places.get(name) ?? task.collector.place({ topic, partition }, false)
+    this.#places.set(name, place)
+    return place
+  }
+}
+
+function header(name: string, text: string): Header {
+  return { key: `__millrace.errors.${name}`, value: Buffer.from(text) }
+}
+
+function nameOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'Error'
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.name
+}

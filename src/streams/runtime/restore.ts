@@ -1,0 +1,162 @@
+import { ByteWriter } from '../../base/bytes.ts'
+import type { Log, Reader } from '../../log/api/log.ts'
+import type { RecordCursor, TopicPartition } from '../../log/api/record.ts'
+import type { OrderedStore, StoreEngine, StorePosition } from '../store/ordered-store.ts'
+import { readInt64 } from '../store/overlay.ts'
+import { WindowSpaces, windowSpaceCount } from '../store/window-spaces.ts'
+import { WriteBatch } from '../store/write-batch.ts'
+import type { StoreSpec } from '../topology/node.ts'
+
+/** How far a store is; given to the application as it goes. */
+export interface RestoreProgress {
+  readonly store: string
+  readonly at: TopicPartition
+  readonly records: number
+  readonly offset: number
+  readonly end: number
+}
+
+/**
+ * Opens a store and brings it to the end of its changelog, before its task runs.
+ *
+ * The store says which changelog offset it holds and of which leader epoch. If that epoch ended before the offset, or
+ * the changelog begins after it, store and changelog do not belong together any more: the store is rebuilt from the
+ * start. Otherwise only what is missing is replayed. Every batch carries its position, so a crash here costs nothing but
+ * the batches that were not flushed.
+ */
+export async function restoreStore(options: {
+  readonly log: Log
+  readonly engine: StoreEngine
+  readonly directory: string
+  readonly spec: StoreSpec
+  /** Null: the store has no changelog and is as it was left. */
+  readonly changelog: TopicPartition | null
+  readonly onProgress: (progress: RestoreProgress) => void
+}): Promise<OrderedStore> {
+  const { log, engine, directory, spec, changelog } = options
+  const spaces = spec.shape.kind === 'window' ? windowSpaceCount : 1
+  const opened = await engine.open({ directory, spaces })
+  if (changelog === null) return opened
+  const [bounds] = await log.bounds([changelog], 'committed')
+  if (bounds === undefined) return opened
+  let store = opened
+  if (store.position !== null && !(await isPrefix(log, changelog, store.position, bounds))) {
+    await store.close()
+    await engine.destroy(directory)
+    store = await engine.open({ directory, spaces })
+  }
+  const from = store.position?.changelogOffset ?? bounds.start
+  if (from >= bounds.end) return store
+  const reader = await log.openReader({ isolation: 'committed' })
+  try {
+    reader.assign([{ at: changelog, offset: from }])
+    await replay(reader, store, { ...options, changelog, from, end: bounds.end })
+  } finally {
+    await reader.close()
+  }
+  return store
+}
+
+async function isPrefix(
+  log: Log,
+  at: TopicPartition,
+  position: StorePosition,
+  bounds: { readonly start: number; readonly end: number },
+): Promise<boolean> {
+  if (position.changelogOffset < bounds.start || position.changelogOffset > bounds.end) return false
+  const [epochEnd] = await log.epochEnds([{ at, leaderEpoch: position.leaderEpoch }])
+  return epochEnd === undefined || position.changelogOffset <= epochEnd.offset
+}
+
+async function replay(
+  reader: Reader,
+  store: OrderedStore,
+  options: {
+    readonly spec: StoreSpec
+    readonly changelog: TopicPartition
+    readonly from: number
+    readonly end: number
+    readonly onProgress: (progress: RestoreProgress) => void
+  },
+): Promise<void> {
+  const { spec, changelog, end } = options
+  const rows = spec.shape.kind === 'window' ? new WindowRows(spec.shape.retentionMs) : new KeyValueRows()
+  rows.storeTime = store.position?.storeTime ?? -1
+  let flushedTime = rows.storeTime
+  let offset = options.from
+  let records = 0
+  let flushing: Promise<void> = Promise.resolve()
+  let leaderEpoch = store.position?.leaderEpoch ?? 0
+  while (offset < end) {
+    for (const chunk of await reader.poll({ bytesMax: pollBytesMax, waitMs: pollWaitMs })) {
+      const cursor = chunk.cursor()
+      while (cursor.next()) {
+        rows.add(cursor)
+        records += 1
+      }
+      offset = chunk.nextOffset
+      leaderEpoch = chunk.leaderEpoch
+    }
+    if (rows.batch.byteLength < flushBytes && offset < end) continue
+    // One flush at a time; the next stretch is read meanwhile.
+    await flushing
+    const { storeTime } = rows
+    flushing = store.flush({
+      clear: rows.spaces?.cleared(flushedTime, storeTime) ?? [],
+      operations: rows.batch.take(),
+      position: { leaderEpoch, changelogOffset: offset, storeTime },
+    })
+    flushedTime = storeTime
+    options.onProgress({ store: spec.name, at: changelog, records, offset, end })
+  }
+  await flushing
+}
+
+class KeyValueRows {
+  readonly batch = new WriteBatch()
+  readonly spaces: WindowSpaces | null = null
+  storeTime = -1
+  readonly #value = new ByteWriter(1024)
+
+  add(cursor: RecordCursor): void {
+    if (cursor.keyStart < 0) return
+    const key = cursor.bytes.subarray(cursor.keyStart, cursor.keyEnd)
+    if (cursor.valueStart < 0) this.batch.delete(0, key)
+    else this.batch.put(0, key, stored(cursor, this.#value))
+  }
+}
+
+class WindowRows {
+  readonly batch = new WriteBatch()
+  readonly spaces: WindowSpaces
+  storeTime = -1
+  readonly #value = new ByteWriter(1024)
+
+  constructor(retentionMs: number) {
+    this.spaces = new WindowSpaces(retentionMs)
+  }
+
+  /** Changelog keys end in start and a sequence of four bytes, local keys in the start. */
+  add(cursor: RecordCursor): void {
+    if (cursor.keyEnd - cursor.keyStart < 12) return
+    const start = readInt64(cursor.bytes, cursor.keyEnd - 12)
+    if (start > this.storeTime) this.storeTime = start
+    if (start <= this.storeTime - this.spaces.retentionMs) return
+    const key = cursor.bytes.subarray(cursor.keyStart, cursor.keyEnd - 4)
+    const space = this.spaces.spaceOf(start)
+    if (cursor.valueStart < 0) this.batch.delete(space, key)
+    else this.batch.put(space, key, stored(cursor, this.#value))
+  }
+}
+
+/** `i64 timestamp | value`, valid until the next call. */
+function stored(cursor: RecordCursor, into: ByteWriter): Uint8Array {
+  into.clear()
+  into.i64(cursor.timestamp)
+  into.raw(cursor.bytes, cursor.valueStart, cursor.valueEnd)
+  return into.bytes.subarray(0, into.length)
+}
+
+const pollBytesMax = 1024 * 1024
+const pollWaitMs = 100
+const flushBytes = 8 * 1024 * 1024

@@ -1,0 +1,56 @@
+import { KeyValueOverlay } from '../store/key-value-overlay.ts'
+import type { WindowRow } from '../store/key-value-store.ts'
+import { WindowOverlay } from '../store/window-overlay.ts'
+import type { Overlay } from '../store/overlay.ts'
+
+/**
+ * A read-only view of a store over all tasks of the application. Every answer is of one commit: it is read right behind
+ * it and given when that commit is durable, so nobody ever sees what a crash could take back.
+ */
+export class StoreQuery<K, V> {
+  readonly #read: <T>(look: (overlays: readonly Overlay[]) => T) => Promise<T>
+
+  constructor(read: <T>(look: (overlays: readonly Overlay[]) => T) => Promise<T>) {
+    this.#read = read
+  }
+
+  /** The value of a key in a key-value store, or null. */
+  get(key: K): Promise<V | null> {
+    return this.#read((overlays) => {
+      for (const overlay of overlays) {
+        const value = overlay instanceof KeyValueOverlay ? overlay.get(key) : null
+        if (value !== null) return value as V
+      }
+      return null
+    })
+  }
+
+  /** All rows of a key-value store, per task in the order of the keys' bytes. */
+  all(): Promise<readonly (readonly [K, V])[]> {
+    return this.#read((overlays) =>
+      overlays.flatMap((overlay) =>
+        overlay instanceof KeyValueOverlay ? ([...overlay.all()] as (readonly [K, V])[]) : [],
+      ),
+    )
+  }
+
+  /** The value of a key in the window of that start, or null. */
+  fetch(key: K, start: number): Promise<V | null> {
+    return this.#read((overlays) => {
+      for (const overlay of overlays) {
+        const value = overlay instanceof WindowOverlay ? overlay.fetch(key, start) : null
+        if (value !== null) return value as V
+      }
+      return null
+    })
+  }
+
+  /** Rows of a window store with `from <= start <= to`, per task by start, then by the keys' bytes. */
+  fetchAll(from: number, to: number): Promise<readonly WindowRow<K, V>[]> {
+    return this.#read((overlays) =>
+      overlays.flatMap((overlay) =>
+        overlay instanceof WindowOverlay ? ([...overlay.fetchAll(from, to)] as WindowRow<K, V>[]) : [],
+      ),
+    )
+  }
+}

@@ -1,0 +1,225 @@
+import type { RecordedSection } from '../../log/api/commit-section.ts'
+import type { Log } from '../../log/api/log.ts'
+import { partitionName, type RecordCursor } from '../../log/api/record.ts'
+import { StreamsError } from '../errors.ts'
+import { demandOf, type Demand } from '../processor/demand.ts'
+import { NodeContext, type Child } from '../processor/forwarding.ts'
+import type { Processor } from '../processor/processor.ts'
+import { KeyValueOverlay } from '../store/key-value-overlay.ts'
+import type { StoreEngine } from '../store/ordered-store.ts'
+import type { Overlay } from '../store/overlay.ts'
+import { RecordContext } from '../store/record-context.ts'
+import { WindowOverlay } from '../store/window-overlay.ts'
+import { ChangelogSink, noChangelog, RecordCollector, Sink } from '../task/record-collector.ts'
+import { RecordQueue, type HeadContent, type HeadExtractor } from '../task/record-queue.ts'
+import { Task, type TaskInput, type TaskOptions, type TaskSource } from '../task/task.ts'
+import { changelogName, internalTopicName } from '../topology/internal-topics.ts'
+import type { BoundaryCodec, SourceNode, TopologyNode } from '../topology/node.ts'
+import type { SubTopology } from '../topology/topology.ts'
+import { realTopic, type ApplicationPlan, type TaskPlan } from './application-plan.ts'
+import { restoreStore, type RestoreProgress } from './restore.ts'
+
+/** What tasks are made with, the same for all of an application. */
+export interface TaskSetting {
+  readonly log: Log
+  readonly plan: ApplicationPlan
+  readonly engines: { readonly lmdb: StoreEngine; readonly memory: StoreEngine }
+  readonly storeDirectory: string
+  /** Memory for clean rows, for each store. */
+  readonly cacheBytes: number
+  readonly now: number
+  readonly onRestore: (progress: RestoreProgress) => void
+  readonly onProcessingError: TaskOptions['onProcessingError']
+  readonly onInvalid: TaskOptions['onInvalid']
+  readonly onDropped: TaskOptions['onDropped']
+}
+
+/** Makes a task: restores its stores, wires its nodes, opens its inputs at what was committed, initializes it. */
+export async function buildTask(
+  setting: TaskSetting,
+  plan: TaskPlan,
+  from: { readonly section: RecordedSection | null; readonly positions: ReadonlyMap<string, number> },
+): Promise<Task> {
+  const record = new RecordContext()
+  const task = new Task({
+    id: plan.id,
+    applicationId: setting.plan.applicationId,
+    subTopology: plan.subTopology.id,
+    partition: plan.partition,
+    record,
+    collector: (enter) => new RecordCollector(record, enter),
+    section: from.section,
+    now: setting.now,
+    onProcessingError: setting.onProcessingError,
+    onInvalid: setting.onInvalid,
+    onDropped: setting.onDropped,
+  })
+  task.lifecycle.to('restoring')
+  try {
+    await openStores(setting, plan, task)
+    const graph = new TaskGraph(setting, plan.subTopology, task)
+    task.inputs = plan.inputs.map(({ at, source, rank }, input) => {
+      const reading = graph.source(source)
+      const position = from.positions.get(partitionName(at)) ?? 0
+      const queue = new RecordQueue(at, rank, input, position, headExtractor(reading))
+      const times = from.section?.partitionTimes ?? []
+      queue.partitionTime =
+        times.find((one) => one.at.topic === at.topic && one.at.partition === at.partition)?.time ?? -1
+      return { queue, source: reading, internal: setting.plan.internalTopics.has(at.topic) } satisfies TaskInput
+    })
+    task.start((node) => graph.context(node))
+    return task
+  } catch (error) {
+    await task.close()
+    throw error
+  }
+}
+
+async function openStores(setting: TaskSetting, plan: TaskPlan, task: Task): Promise<void> {
+  const { subTopology, partition } = plan
+  for (const spec of subTopology.stores) {
+    const changelogAt = spec.logged
+      ? { topic: internalTopicName(setting.plan.applicationId, changelogName(spec.name)), partition }
+      : null
+    const store = await restoreStore({
+      log: setting.log,
+      engine: setting.engines[spec.engine],
+      directory: `${setting.storeDirectory}/${plan.id}/${spec.name}`,
+      spec,
+      changelog: changelogAt,
+      onProgress: setting.onRestore,
+    })
+    const overlay: Overlay =
+      spec.shape.kind === 'window'
+        ? new WindowOverlay(spec, store, task.record, setting.cacheBytes)
+        : new KeyValueOverlay(spec, store, task.record, setting.cacheBytes)
+    const nodes = subTopology.processors.filter((node) => node.stores.includes(spec.name)).map((node) => node.name)
+    const changelog = changelogAt === null ? noChangelog : new ChangelogSink(task.collector, changelogAt)
+    task.stores.push({ overlay, changelog, changelogAt, nodes })
+  }
+}
+
+/** The nodes of one task, wired. */
+class TaskGraph {
+  readonly #contexts = new Map<string, NodeContext>()
+  readonly #children = new Map<string, TopologyNode[]>()
+  readonly #task: Task
+
+  constructor(setting: TaskSetting, part: SubTopology, task: Task) {
+    this.#task = task
+    const nodes: readonly TopologyNode[] = [...part.sources, ...part.processors, ...part.sinks]
+    for (const node of nodes) {
+      if (node.kind === 'source') continue
+      for (const parent of node.parents) {
+        const siblings = this.#children.get(parent) ?? []
+        if (!siblings.includes(node)) siblings.push(node)
+        this.#children.set(parent, siblings)
+      }
+    }
+    const receivers = new Map<string, Child>()
+    for (const node of part.processors) {
+      const processor: Processor = node.supplier()
+      task.addProcessor(node.name, processor)
+      receivers.set(node.name, { name: node.name, receiver: processor })
+    }
+    for (const node of part.sinks) {
+      const targets = node.topics.map((topic) => {
+        const real = realTopic(setting.plan.applicationId, topic, node.internal)
+        return {
+          topic,
+          real,
+          partitions: setting.plan.partitions.get(real) ?? 1,
+          internal: setting.plan.internalTopics.has(real),
+        }
+      })
+      receivers.set(node.name, {
+        name: node.name,
+        receiver: new Sink(node, targets, task.record, task.collector),
+      })
+    }
+    for (const node of nodes) {
+      if (node.kind === 'sink') continue
+      const context = new NodeContext(node.name, task, task.record)
+      this.#contexts.set(node.name, context)
+      context.connect(this.#childrenOf(node.name).flatMap((child) => receivers.get(child.name) ?? []))
+    }
+    this.#rankStores(part)
+  }
+
+  context(node: string): NodeContext {
+    const context = this.#contexts.get(node)
+    if (context === undefined) throw new RangeError(`task ${this.#task.id} has no node ${node}`)
+    return context
+  }
+
+  source(node: SourceNode): TaskSource {
+    const demand: Demand = demandOf(node, (name) => this.#childrenOf(name))
+    return {
+      node,
+      context: this.context(node.name),
+      demand,
+      passes: {
+        keyCodec: node.key.validate === undefined ? node.key.codec.id : '',
+        valueCodec: node.value.validate === undefined ? node.value.codec.id : '',
+      },
+      readKey: readerOf(node.key),
+      readValue: readerOf(node.value),
+      nullKey: nullOf(node.key, 'key'),
+      nullValue: nullOf(node.value, 'value'),
+    }
+  }
+
+  #childrenOf(name: string): readonly TopologyNode[] {
+    return this.#children.get(name) ?? []
+  }
+
+  /** Gives every store its level: emission at commit goes from the stores near the sources to those below them. */
+  #rankStores(part: SubTopology): void {
+    const levels = new Map<string, number>()
+    const parents = new Map(part.processors.map((node) => [node.name, node.parents]))
+    const holds = new Map(part.processors.map((node) => [node.name, node.stores.length > 0]))
+    const levelOf = (name: string): number => {
+      const known = levels.get(name)
+      if (known !== undefined) return known
+      const level = Math.max(
+        0,
+        ...(parents.get(name) ?? []).map((up) => levelOf(up) + (holds.get(up) === true ? 1 : 0)),
+      )
+      levels.set(name, level)
+      return level
+    }
+    for (const { overlay, nodes } of this.#task.stores) overlay.level = Math.max(0, ...nodes.map(levelOf))
+  }
+}
+
+function readerOf({
+  codec,
+  validate,
+}: BoundaryCodec<unknown>): (bytes: Uint8Array, start: number, end: number) => unknown {
+  if (validate === undefined) return (bytes, start, end) => codec.read(bytes, start, end)
+  return (bytes, start, end) => validate(codec.read(bytes, start, end))
+}
+
+function nullOf(boundary: BoundaryCodec<unknown>, part: string): () => null {
+  if (boundary.refusesNull !== true) return () => null
+  return () => {
+    throw new StreamsError('INVALID_RECORD', `the ${part} is null, and the topic does not declare tombstones`, { part })
+  }
+}
+
+/** Where the time comes out of the record, its head is decoded before it is picked; else null. */
+function headExtractor({ node, readKey, readValue, nullKey, nullValue }: TaskSource): HeadExtractor | null {
+  const { timestamp } = node
+  if (timestamp === undefined) return null
+  return (cursor: RecordCursor, partitionTime: number): HeadContent => {
+    try {
+      const key = cursor.keyStart < 0 ? nullKey() : readKey(cursor.bytes, cursor.keyStart, cursor.keyEnd)
+      const value = cursor.valueStart < 0 ? nullValue() : readValue(cursor.bytes, cursor.valueStart, cursor.valueEnd)
+      const time = timestamp(value, key, cursor.timestamp, partitionTime)
+      if (!Number.isSafeInteger(time)) throw new RangeError(`the extracted timestamp is ${String(time)}`)
+      return { key, value, timestamp: time, error: null }
+    } catch (error) {
+      return { key: null, value: null, timestamp: cursor.timestamp, error }
+    }
+  }
+}

@@ -1,0 +1,267 @@
+import type { Clock } from '../../base/clock.ts'
+import type { Log, Placement } from '../../log/api/log.ts'
+import { partitionName } from '../../log/api/record.ts'
+import type { StreamsConfig } from '../config.ts'
+import type { Task } from '../task/task.ts'
+import type { CommitMaker } from './committer.ts'
+import { failureOf } from './failures.ts'
+import type { Fetcher } from './fetcher.ts'
+import { PickOrder, type PickInput } from './pick-order.ts'
+import type { StoreFlushes } from './store-flushes.ts'
+
+/**
+ * The loop: take what arrived, pick and process, punctuate, commit. Read this first.
+ *
+ * - Processing is synchronous. A turn ends after `turnMs`, or when a commit is due, or when there is nothing to pick; so
+ *   there is one `await` per batch of records and the event loop breathes often enough for the log's own messages.
+ * - *Hungry*: an input's next record is on the log and not here. Nothing is picked then (see {@link PickOrder}).
+ * - *Dry*: no task may pick. Then a commit is due at once, only not sooner than `minIntervalMs` after the last one: a
+ *   quiet pipeline answers in milliseconds and a busy one batches.
+ */
+export class Worker {
+  readonly tasks: readonly Task[]
+  readonly #log: Log
+  readonly #clock: Clock
+  readonly #config: StreamsConfig
+  readonly #commits: CommitMaker
+  readonly #flushes: StoreFlushes
+  readonly #order = new PickOrder()
+  readonly #inputs: readonly PickInput[]
+  readonly #byName: ReadonlyMap<string, PickInput>
+  readonly #atRest: (() => void)[] = []
+  #fetcher: Fetcher | null = null
+  #stopping = false
+  #failure: unknown = null
+  #failed = false
+  #wake: (() => void) | null = null
+  #awake = false
+  #lastCommit: number
+  #lastTurn: number
+  #lastPurge: number
+
+  constructor(options: {
+    readonly log: Log
+    readonly clock: Clock
+    readonly config: StreamsConfig
+    readonly tasks: readonly Task[]
+    readonly commits: CommitMaker
+    readonly flushes: StoreFlushes
+  }) {
+    this.tasks = options.tasks
+    this.#log = options.log
+    this.#clock = options.clock
+    this.#config = options.config
+    this.#commits = options.commits
+    this.#flushes = options.flushes
+    this.#inputs = inputsOf(options.tasks)
+    this.#byName = new Map(this.#inputs.map((input) => [partitionName(input.queue.at), input]))
+    this.#lastCommit = this.#lastTurn = this.#lastPurge = options.clock.monotonic()
+  }
+
+  get inputs(): readonly PickInput[] {
+    return this.#inputs
+  }
+
+  /** Ends the loop after the record in process. */
+  stop(): void {
+    this.#stopping = true
+    this.wake()
+  }
+
+  fail(error: unknown): void {
+    if (!this.#failed) {
+      this.#failed = true
+      this.#failure = error
+    }
+    this.wake()
+  }
+
+  /** Ends a wait. */
+  wake(): void {
+    this.#awake = true
+    const wake = this.#wake
+    this.#wake = null
+    wake?.()
+  }
+
+  /** Calls back when no task has anything uncommitted: within the next commit, or at once if nothing is to be committed. */
+  atRest(callback: () => void): void {
+    this.#atRest.push(callback)
+    this.wake()
+  }
+
+  /** Runs until it is stopped, ends with a commit. Throws what failed; then nothing of the last commit is left. */
+  async run(fetcher: Fetcher): Promise<void> {
+    this.#fetcher = fetcher
+    await this.#commits.begin(this.tasks)
+    const first = this.#clock.now()
+    for (const task of this.tasks) task.setNow(first)
+    while (!this.#stopping) {
+      this.#throwFailure()
+      this.#take(fetcher)
+      fetcher.poll()
+      const isDry = this.#turn()
+      this.#punctuate()
+      if (this.#isCommitDue(isDry)) await this.#commit()
+      if (this.#stopping) break
+      if (isDry) await this.#rest()
+      else await this.#breathe()
+    }
+    this.#throwFailure()
+    await this.#commit()
+    await this.#commits.durable
+  }
+
+  #take(fetcher: Fetcher): void {
+    const took = fetcher.take((input, hadHead) => {
+      if (!hadHead && input.queue.hasHead) this.#order.push(input)
+    })
+    if (!took) return
+    this.#order.unpark()
+    const now = this.#clock.now()
+    for (const task of this.tasks) task.setNow(now)
+  }
+
+  /** Processes until time is up or a commit is due; true if there is nothing to pick. */
+  #turn(): boolean {
+    if (this.#isHungry()) return true
+    const clock = this.#clock
+    const until = clock.monotonic() + turnMs
+    for (;;) {
+      for (let count = 0; count < recordsPerLook; count++) {
+        const next = this.#order.top()
+        if (next === null) return true
+        const { task, queue } = next
+        try {
+          task.process(next.input)
+        } catch (error) {
+          throw failureOf(task, error)
+        }
+        this.#order.moved()
+        if (!queue.hasHead && queue.isHungry) {
+          this.#fetcher?.hurry(next)
+          return true
+        }
+      }
+      if (clock.monotonic() >= until || this.#isFull() || this.#stopping) return false
+    }
+  }
+
+  #isHungry(): boolean {
+    let isHungry = false
+    for (const input of this.#inputs) {
+      if (!input.queue.isHungry) continue
+      isHungry = true
+      this.#fetcher?.hurry(input)
+    }
+    return isHungry
+  }
+
+  #isFull(): boolean {
+    if (this.#commits.stagedBytes >= this.#config.commitBytesMax) return true
+    let bytes = 0
+    for (const task of this.tasks) bytes += task.dirtyBytes
+    return bytes >= this.#config.overlayBytesMax
+  }
+
+  #punctuate(): void {
+    const now = this.#clock.now()
+    for (const task of this.tasks) {
+      if (now < task.nextWallClockDue) continue
+      try {
+        task.setNow(now)
+        task.punctuate(now)
+      } catch (error) {
+        throw failureOf(task, error)
+      }
+    }
+  }
+
+  #isCommitDue(isDry: boolean): boolean {
+    if (this.#atRest.length > 0 || this.#isFull() || this.tasks.some((task) => task.commitRequested)) return true
+    const waited = this.#clock.monotonic() - this.#lastCommit
+    if (waited >= this.#config.commitIntervalMs) return true
+    // Hungry is not dry: more is on its way, and a commit now would be one of many small ones.
+    return isDry && waited >= this.#log.commitHints.minIntervalMs && !this.#isHungry()
+  }
+
+  async #commit(): Promise<void> {
+    this.#lastCommit = this.#clock.monotonic()
+    for (const task of this.tasks) task.commitRequested = false
+    const committed = this.#commits.commit(this.tasks, (placements) => this.#placed(placements))
+    for (const callback of this.#atRest.splice(0)) callback()
+    if (!committed) return
+    this.#order.unpark()
+    this.#flushes.afterCommit(this.tasks, this.#commits.durable, (error) => this.fail(error))
+    this.#purge()
+    await this.#commits.begin(this.tasks)
+  }
+
+  /** What the application wrote for itself is known to be there: its reader has to have it before anything is picked. */
+  #placed(placements: readonly Placement[]): void {
+    for (const placement of placements) {
+      this.#byName.get(partitionName(placement.at))?.queue.reachesTo(placement.end)
+    }
+  }
+
+  /** Repartition topics lose from time to time what every commit up to now has read. */
+  #purge(): void {
+    const now = this.#clock.monotonic()
+    if (now - this.#lastPurge < this.#config.purgeIntervalMs) return
+    this.#lastPurge = now
+    const at = this.#inputs
+      .filter(({ input }) => input.source.node.internal)
+      .map(({ queue }) => ({ at: queue.at, offset: queue.committed }))
+    if (at.length === 0) return
+    this.#commits.durable.then(() => this.#log.purgeBefore(at)).catch((error: unknown) => this.fail(error))
+  }
+
+  /** Waits for records, for the next commit or punctuation, or to be stopped. */
+  async #rest(): Promise<void> {
+    const now = this.#clock.monotonic()
+    let waitMs = restMsMax
+    if (this.tasks.some((task) => task.isDirty)) {
+      const interval = this.#isHungry() ? this.#config.commitIntervalMs : this.#log.commitHints.minIntervalMs
+      waitMs = Math.min(waitMs, this.#lastCommit + interval - now)
+    }
+    const wall = this.#clock.now()
+    for (const task of this.tasks) waitMs = Math.min(waitMs, task.nextWallClockDue - wall)
+    if (waitMs > 0 && !this.#awake) {
+      await new Promise<void>((resolve) => {
+        const timer = this.#clock.setTimer(waitMs, () => this.wake())
+        this.#wake = () => {
+          timer.cancel()
+          resolve()
+        }
+      })
+    } else if (!this.#awake || now - this.#lastTurn >= turnMs) {
+      await this.#clock.nextTurn()
+    } else {
+      this.#awake = false
+      return
+    }
+    this.#awake = false
+    this.#lastTurn = this.#clock.monotonic()
+  }
+
+  async #breathe(): Promise<void> {
+    if (this.#clock.monotonic() - this.#lastTurn < turnMs) return
+    await this.#clock.nextTurn()
+    this.#lastTurn = this.#clock.monotonic()
+  }
+
+  #throwFailure(): void {
+    if (this.#failed) throw this.#failure
+  }
+}
+
+function inputsOf(tasks: readonly Task[]): PickInput[] {
+  return tasks.flatMap((task) => task.inputs.map((input) => ({ task, input, queue: input.queue })))
+}
+
+/** How long records are processed before the event loop has its turn. */
+const turnMs = 4
+/** How many records between two looks at the clock. */
+const recordsPerLook = 128
+/** A bound on waiting, so that nothing that was missed is missed for long. */
+const restMsMax = 1000

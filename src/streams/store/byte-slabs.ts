@@ -1,0 +1,26 @@
+import { copyBytes } from '../../base/bytes.ts'
+
+const slabBytes = 64 * 1024
+
+/**
+ * Memory for many small byte strings: they stand one after another in slabs, so that a string costs its bytes and two
+ * numbers. Nothing is freed one by one; a slab goes when nobody holds it any more.
+ */
+export class ByteSlabs {
+  /** Where the last string was put. */
+  slab: Uint8Array = new Uint8Array(0)
+  start = 0
+  #used = 0
+
+  /** Copies `bytes[start, end)` in; `slab` and `start` then say where to. */
+  add(bytes: Uint8Array, start: number, end: number): void {
+    const length = end - start
+    if (this.#used + length > this.slab.length) {
+      this.slab = new Uint8Array(Math.max(slabBytes, length))
+      this.#used = 0
+    }
+    copyBytes(bytes, start, end, this.slab, this.#used)
+    this.start = this.#used
+    this.#used += length
+  }
+}

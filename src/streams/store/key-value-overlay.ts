@@ -1,0 +1,241 @@
+import type { ByteWriter } from '../../base/bytes.ts'
+import { compareBytes } from '../../base/bytes.ts'
+import type { Identity } from '../../codec/codec.ts'
+import type { StoreSpec } from '../topology/node.ts'
+import type { KeyValueStore } from './key-value-store.ts'
+import type { OrderedStore, StoreItem } from './ordered-store.ts'
+import { entryOverheadBytes, OverlayEntry, unresolved } from './overlay-entry.ts'
+import { Overlay } from './overlay.ts'
+import type { RecordContext } from './record-context.ts'
+
+/**
+ * A key-value store in memory above one on disk.
+ *
+ * The map has two halves, hot and cold. A key found in the cold half moves to the hot one; when the hot half reaches its
+ * bound it becomes the cold one and what was cold goes, except what is dirty or unflushed. So hot keys stay without a
+ * list to keep in order. While nothing was ever evicted from a store that began empty, memory holds every row and the
+ * store is not asked at all.
+ */
+export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, unknown> {
+  readonly #identity: (key: unknown) => Identity
+  readonly #cacheBytesMax: number
+  #hot = new Map<Identity, OverlayEntry>()
+  #cold = new Map<Identity, OverlayEntry>()
+  #hotBytes = 0
+  #complete: boolean
+
+  constructor(spec: StoreSpec, store: OrderedStore, record: RecordContext, cacheBytesMax: number) {
+    super(spec, store, record)
+    const codec = spec.key
+    this.#identity = (key) => codec.identity(key)
+    this.#cacheBytesMax = cacheBytesMax / 2
+    this.#complete = store.count(0) === 0
+  }
+
+  /** The row of a key, made if there is none; its value is what was last written, or null. */
+  entry(key: unknown): OverlayEntry {
+    return this.#hot.get(this.#identity(key)) ?? this.#lookUp(key)
+  }
+
+  get(key: unknown): unknown {
+    return this.entry(key).value
+  }
+
+  put(key: unknown, value: unknown): void {
+    const identity = this.#identity(key)
+    const entry = this.#hot.get(identity) ?? this.#fromCold(identity) ?? this.#unread(identity, key)
+    this.update(entry, value, this.#now(), this.#now())
+  }
+
+  putIfAbsent(key: unknown, value: unknown): unknown {
+    const entry = this.entry(key)
+    const before = entry.value
+    if (before === null) this.update(entry, value, this.#now(), this.#now())
+    return before
+  }
+
+  delete(key: unknown): unknown {
+    const entry = this.entry(key)
+    const before = entry.value
+    if (before !== null) this.update(entry, null, this.#now(), this.#now())
+    return before
+  }
+
+  range(from: unknown, to: unknown): IterableIterator<readonly [unknown, unknown]> {
+    return this.#merged(this.#bytesOf(from), this.#bytesOf(to))
+  }
+
+  all(): IterableIterator<readonly [unknown, unknown]> {
+    return this.#merged(new Uint8Array(0), null)
+  }
+
+  approximateCount(): number {
+    if (!this.#complete) return Math.max(this.store.count(0), this.#hot.size + this.#cold.size)
+    let count = 0
+    for (const entry of this.#hot.values()) if (entry.value !== null) count += 1
+    for (const entry of this.#cold.values()) if (entry.value !== null) count += 1
+    return count
+  }
+
+  /** How many rows stand in memory. */
+  get cachedCount(): number {
+    return this.#hot.size + this.#cold.size
+  }
+
+  #now(): number {
+    return this.record.timestamp
+  }
+
+  #lookUp(key: unknown): OverlayEntry {
+    const identity = this.#identity(key)
+    const cold = this.#fromCold(identity)
+    if (cold !== null) return cold
+    const entry = new OverlayEntry(key, -1, null, -1)
+    if (!this.#complete) {
+      this.scratch.clear()
+      this.spec.key.write(key, this.scratch)
+      const stored = this.store.get(0, this.scratch.bytes.subarray(0, this.scratch.length))
+      if (stored !== undefined) this.fill(entry, stored)
+    }
+    this.#add(identity, entry)
+    return entry
+  }
+
+  /** A put does not ask what was there: its entry starts unresolved, and a delete then always leaves a tombstone. */
+  #unread(identity: Identity, key: unknown): OverlayEntry {
+    const entry = new OverlayEntry(key, -1, this.#complete ? null : unresolved, -1)
+    this.#add(identity, entry)
+    return entry
+  }
+
+  #fromCold(identity: Identity): OverlayEntry | null {
+    if (this.#cold.size === 0) return null
+    const entry = this.#cold.get(identity)
+    if (entry === undefined) return null
+    this.#cold.delete(identity)
+    this.#add(identity, entry)
+    return entry
+  }
+
+  #add(identity: Identity, entry: OverlayEntry): void {
+    this.#hot.set(identity, entry)
+    this.#hotBytes += entryOverheadBytes + entry.valueBytes
+  }
+
+  /** Rows of memory and store, merged by key; memory wins. A snapshot of now. */
+  #merged(from: Uint8Array, to: Uint8Array | null): IterableIterator<readonly [unknown, unknown]> {
+    const rows: MemoryRow[] = []
+    for (const half of [this.#hot, this.#cold]) {
+      for (const entry of half.values()) {
+        this.encodeKey(entry)
+        const key = this.localKey(entry)
+        if (compareBytes(key, from) < 0 || (to !== null && compareBytes(key, to) > 0)) continue
+        rows.push({ bytes: key, key: entry.key, value: entry.value })
+      }
+    }
+    rows.sort((left, right) => compareBytes(left.bytes, right.bytes))
+    const stored = this.#complete
+      ? null
+      : this.store.range(0, { from, to: to === null ? null : successor(to), reverse: false })
+    return this.#merge(rows, stored)
+  }
+
+  *#merge(
+    rows: readonly MemoryRow[],
+    stored: IterableIterator<StoreItem> | null,
+  ): IterableIterator<readonly [unknown, unknown]> {
+    let next = stored?.next()
+    let index = 0
+    try {
+      for (;;) {
+        const row = rows[index]
+        const item = next === undefined || next.done === true ? undefined : next.value
+        if (row === undefined && item === undefined) return
+        const order = row === undefined ? 1 : item === undefined ? -1 : compareBytes(row.bytes, item.key)
+        if (order > 0 && item !== undefined) {
+          const decoded = this.#decode(item)
+          next = stored?.next()
+          yield decoded
+          continue
+        }
+        if (order === 0) next = stored?.next()
+        index += 1
+        if (row !== undefined && row.value !== null) yield [row.key, row.value]
+      }
+    } finally {
+      stored?.return?.()
+    }
+  }
+
+  #decode(item: StoreItem): readonly [unknown, unknown] {
+    const key = this.spec.key.read(item.key, 0, item.key.length)
+    return [key, this.spec.value.read(item.value, 8, item.value.length)]
+  }
+
+  #bytesOf(key: unknown): Uint8Array {
+    this.scratch.clear()
+    this.spec.key.write(key, this.scratch)
+    return this.scratch.toBytes()
+  }
+
+  protected override writeKey(entry: OverlayEntry, to: ByteWriter): void {
+    this.spec.key.write(entry.key, to)
+  }
+
+  protected override localKey(entry: OverlayEntry): Uint8Array {
+    return (entry.slab as Uint8Array).subarray(entry.keyStart, entry.keyEnd)
+  }
+
+  protected override spaceOf(): number {
+    return 0
+  }
+
+  protected override spacesToClear(): readonly number[] {
+    return []
+  }
+
+  protected override isExpired(): boolean {
+    return false
+  }
+
+  protected override isExpiredAt(): boolean {
+    return false
+  }
+
+  protected override resized(entry: OverlayEntry, valueBytes: number): void {
+    this.#hotBytes += valueBytes - entry.valueBytes
+    entry.valueBytes = valueBytes
+  }
+
+  protected override expire(): void {
+    if (this.#hotBytes > this.#cacheBytesMax) this.#turn()
+  }
+
+  protected override evict(): void {
+    if (this.#hotBytes > this.#cacheBytesMax) this.#turn()
+  }
+
+  #turn(): void {
+    const going = this.#cold
+    this.#cold = this.#hot
+    this.#hot = new Map()
+    this.#hotBytes = 0
+    for (const [identity, entry] of going) {
+      if (entry.lastUpdate >= 0 || entry.flushSet !== null) this.#add(identity, entry)
+      else this.#complete = false
+    }
+  }
+}
+
+interface MemoryRow {
+  readonly bytes: Uint8Array
+  readonly key: unknown
+  readonly value: unknown
+}
+
+/** The first key after all keys that are at most `key`. */
+function successor(key: Uint8Array): Uint8Array {
+  const next = new Uint8Array(key.length + 1)
+  next.set(key)
+  return next
+}

@@ -1,0 +1,37 @@
+/**
+ * A key-value store as a processor sees it. What it writes is part of the task's next commit; what it reads is the
+ * newest, its own writes included. Values are immutable: put a new one instead of changing one that was read.
+ */
+export interface KeyValueStore<K, V> {
+  /** The value, or null. */
+  get(key: K): V | null
+  /** Null deletes. */
+  put(key: K, value: V | null): void
+  /** Puts only if there is no value; returns what was there, or null. */
+  putIfAbsent(key: K, value: V): V | null
+  /** Deletes and returns what was there, or null. */
+  delete(key: K): V | null
+  /** Rows with `from <= key <= to` in the order of the keys' bytes, as they are when it is called. */
+  range(from: K, to: K): IterableIterator<readonly [K, V]>
+  all(): IterableIterator<readonly [K, V]>
+  approximateCount(): number
+}
+
+/** A window store as a processor sees it: rows by key and start of a window. They expire by the store's own clock. */
+export interface WindowStore<K, V> {
+  /** Null deletes. A row whose start is older than the retention is not kept. */
+  put(key: K, value: V | null, start: number): void
+  /** The value of the window of that start, or null. */
+  fetch(key: K, start: number): V | null
+  /** Rows of a key with `from <= start <= to`, by start. */
+  fetchRange(key: K, from: number, to: number): IterableIterator<readonly [number, V]>
+  /** Rows of all keys with `from <= start <= to`, by start, then by the keys' bytes. */
+  fetchAll(from: number, to: number): IterableIterator<WindowRow<K, V>>
+  all(): IterableIterator<WindowRow<K, V>>
+}
+
+export interface WindowRow<K, V> {
+  readonly key: K
+  readonly start: number
+  readonly value: V
+}

@@ -1,0 +1,48 @@
+import type { Header, TopicPartition } from '../../log/api/record.ts'
+import { noHeaders } from '../../log/api/record.ts'
+import type { FlushSet } from './flush-set.ts'
+
+/**
+ * A row in memory: its newest value, decoded, and what is left to do with it. An entry is *dirty* from its first update
+ * until the next commit has encoded it, then *unflushed* until the store holds it, then *clean*, which is when it may
+ * leave memory.
+ */
+export class OverlayEntry {
+  readonly key: unknown
+  /** Start of the window; -1 in a key-value store. */
+  readonly start: number
+  /** The newest value; null: there is none. */
+  value: unknown
+  timestamp: number
+  /** The value when the generation began, which is the one that was last forwarded. */
+  forwarded: unknown = null
+  /** Place of the last update among those of the generation; -1: not dirty. */
+  lastUpdate = -1
+  updateTime = -1
+  headers: readonly Header[] = noHeaders
+  input: TopicPartition | null = null
+  offset = -1
+  cause = -1
+  /** The key as the changelog has it, encoded once: `slab[keyStart, keyEnd)`. */
+  slab: Uint8Array | null = null
+  keyStart = 0
+  keyEnd = 0
+  /** The set that will bring the newest committed value to the store; null: the store has it. */
+  flushSet: FlushSet | null = null
+  flushIndex = -1
+  /** Bytes of the value when it was last encoded. */
+  valueBytes = 0
+
+  constructor(key: unknown, start: number, value: unknown, timestamp: number) {
+    this.key = key
+    this.start = start
+    this.value = value
+    this.timestamp = timestamp
+  }
+}
+
+/** Marks a `forwarded` that nobody has looked up, because a put does not need to know. */
+export const unresolved: unique symbol = Symbol('unresolved')
+
+/** What an entry takes besides its key and value; an estimate to bound memory by. */
+export const entryOverheadBytes = 240

@@ -1,0 +1,243 @@
+import { assert } from '../../base/assert.ts'
+import { ByteWriter } from '../../base/bytes.ts'
+import type { Clock } from '../../base/clock.ts'
+import type { StoreSpec } from '../topology/node.ts'
+import { ByteSlabs } from './byte-slabs.ts'
+import { FlushSet } from './flush-set.ts'
+import type { OrderedStore, StorePosition } from './ordered-store.ts'
+import type { OverlayEntry } from './overlay-entry.ts'
+import type { RecordContext } from './record-context.ts'
+import { WriteBatch } from './write-batch.ts'
+
+/**
+ * What stands above a store: all rows that the store does not hold yet, and the clean ones that are worth keeping.
+ *
+ * A row has one entry with its newest value. Its life: *active* from its first update to the next commit; then
+ * *committed*: its bytes stand in the open {@link FlushSet} and in the staged changelog; then *flushing*, when that set
+ * is sealed and its last commit durable; then clean. An entry can be in several of these at once (a new update while an
+ * older value is being flushed): the sets hold bytes of their own, so neither disturbs the other.
+ *
+ * Invariants
+ * - The store never holds what is not durable in its changelog: `flush` is called after the durable receipt only.
+ * - An entry that is dirty or unflushed never leaves memory.
+ * - The changelog gets a row once per commit, however often it was updated: its newest value, in order of last update.
+ * - A row that was absent before a generation and is absent after it leaves nothing.
+ *
+ * Deliberately absent: undoing a generation. Whatever aborts a commit throws the whole overlay away and restores the
+ * store from its changelog, which is the one path back that is tested by every restart.
+ */
+export abstract class Overlay {
+  readonly spec: StoreSpec
+  readonly store: OrderedStore
+  readonly record: RecordContext
+  /** Forwards what became of an entry since it was last forwarded; null: nobody listens at commit. */
+  emit: ((entry: OverlayEntry) => void) | null = null
+  /** How many emitting stores stand between the sources and this one: emission goes by this order. */
+  level = 0
+  /** Newest row time that the store was given, -1 at first. Windows expire by it. */
+  storeTime: number
+  /** Where the changelog ends for the newest commit whose placement is known. */
+  position: StorePosition | null
+  #updates: OverlayEntry[] = []
+  #touched = 0
+  #open: FlushSet = new FlushSet()
+  #sealed: FlushSet | null = null
+  readonly #keys = new ByteSlabs()
+  protected readonly scratch: ByteWriter = new ByteWriter(256)
+
+  constructor(spec: StoreSpec, store: OrderedStore, record: RecordContext) {
+    this.spec = spec
+    this.store = store
+    this.record = record
+    this.position = store.position
+    this.storeTime = store.position?.storeTime ?? -1
+  }
+
+  /** Gives an entry a new value, null to delete it. `updateTime` is the timestamp of the record that did it. */
+  update(entry: OverlayEntry, value: unknown, timestamp: number, updateTime: number): void {
+    if (entry.lastUpdate < 0) {
+      entry.forwarded = entry.value
+      this.#touched += 1
+    }
+    const record = this.record
+    entry.value = value
+    entry.timestamp = timestamp
+    entry.updateTime = updateTime
+    entry.headers = record.headers
+    entry.input = record.input
+    entry.offset = record.offset
+    entry.cause = record.cause
+    entry.lastUpdate = this.#updates.push(entry) - 1
+  }
+
+  get isDirty(): boolean {
+    return this.#updates.length > 0
+  }
+
+  /** An estimate of what waits for the next commit. */
+  get dirtyBytes(): number {
+    return this.#updates.length * 8 + this.#touched * dirtyEntryBytes
+  }
+
+  /** The dirty entries in order of their last update. */
+  dirtyEntries(): OverlayEntry[] {
+    const updates = this.#updates
+    if (updates.length === this.#touched) return updates.slice()
+    const entries: OverlayEntry[] = []
+    for (let index = 0; index < updates.length; index++) {
+      const entry = updates[index] as OverlayEntry
+      if (entry.lastUpdate === index) entries.push(entry)
+    }
+    return entries
+  }
+
+  /** Ends the generation: its rows go to the changelog and into the open flush set. */
+  freeze(changelog: ChangelogWriter): void {
+    const updates = this.#updates
+    const codec = this.spec.value
+    const scratch = this.scratch
+    const set = this.#open
+    for (let index = 0; index < updates.length; index++) {
+      const entry = updates[index] as OverlayEntry
+      if (entry.lastUpdate !== index) continue
+      entry.lastUpdate = -1
+      const before = entry.forwarded
+      entry.forwarded = null
+      if (this.isExpired(entry)) continue
+      if (entry.value === null) {
+        if (before === null) continue
+        this.encodeKey(entry)
+        changelog.append(entry, noValue, -1, -1)
+        set.delete(entry)
+        continue
+      }
+      this.encodeKey(entry)
+      scratch.clear()
+      scratch.i64(entry.timestamp)
+      codec.write(entry.value, scratch)
+      changelog.append(entry, scratch.bytes, timestampBytes, scratch.length)
+      set.put(entry, scratch.bytes, 0, scratch.length)
+      this.resized(entry, scratch.length)
+    }
+    set.storeTime = this.storeTime
+    this.#updates = []
+    this.#touched = 0
+    this.expire()
+  }
+
+  /** Bytes that wait to be flushed. */
+  get unflushedBytes(): number {
+    return this.#open.bytes + this.#open.entries.length * dirtyEntryBytes
+  }
+
+  get hasUnflushed(): boolean {
+    return this.#open.entries.length > 0
+  }
+
+  /** Closes the open set for new commits. The caller flushes it when the last commit in it is durable. */
+  seal(): FlushSet {
+    assert(this.#sealed === null, `store ${this.spec.name} is being flushed already`)
+    const set = this.#open
+    this.#sealed = set
+    this.#open = new FlushSet()
+    this.#open.storeTime = this.storeTime
+    return set
+  }
+
+  /**
+   * Brings the store to where the sealed set ends.
+   *
+   * Crash here: the store's transaction holds rows and position or neither. Without it the next start replays the
+   * changelog from the older position; the rows are durable there.
+   */
+  async flush(set: FlushSet, clock: Clock): Promise<void> {
+    assert(set === this.#sealed && set.position !== null, `store ${this.spec.name} flushes a set that is not due`)
+    const batch = new WriteBatch()
+    for (let index = 0; index < set.entries.length; index++) {
+      this.#pack(batch, set, index)
+      if (index % entriesPerTurn === entriesPerTurn - 1) await clock.nextTurn()
+    }
+    await this.store.flush({
+      clear: this.spacesToClear(set.storeTime),
+      operations: batch.take(),
+      position: { ...set.position, storeTime: set.storeTime },
+    })
+    for (const entry of set.entries) if (entry.flushSet === set) entry.flushSet = null
+    this.#sealed = null
+    this.evict()
+  }
+
+  /** Expired rows stay out: nobody can read them, and their space may be cleared in this very flush. */
+  #pack(batch: WriteBatch, set: FlushSet, index: number): void {
+    const entry = set.entries[index] as OverlayEntry
+    if (this.isExpiredAt(entry, set.storeTime)) return
+    const key = this.localKey(entry)
+    const start = set.valueStarts[index] as number
+    if (start < 0) batch.delete(this.spaceOf(entry), key)
+    else batch.put(this.spaceOf(entry), key, (set.slabs[index] as Uint8Array).subarray(start, set.valueEnds[index]))
+  }
+
+  /** Encodes the key as the changelog has it, once per entry. */
+  protected encodeKey(entry: OverlayEntry): void {
+    if (entry.slab !== null) return
+    const scratch = this.scratch
+    scratch.clear()
+    this.writeKey(entry, scratch)
+    this.#keys.add(scratch.bytes, 0, scratch.length)
+    entry.slab = this.#keys.slab
+    entry.keyStart = this.#keys.start
+    entry.keyEnd = entry.keyStart + scratch.length
+  }
+
+  /** Puts the value of a row that the store gave into an entry. */
+  protected fill(entry: OverlayEntry, stored: Uint8Array): void {
+    entry.timestamp = readTimestamp(stored)
+    entry.value = this.spec.value.read(stored, timestampBytes, stored.length)
+  }
+
+  /** Writes the key as the changelog has it. */
+  protected abstract writeKey(entry: OverlayEntry, to: ByteWriter): void
+  /** The key as the store has it. */
+  protected abstract localKey(entry: OverlayEntry): Uint8Array
+  protected abstract spaceOf(entry: OverlayEntry): number
+  protected abstract spacesToClear(storeTime: number): readonly number[]
+  protected abstract isExpired(entry: OverlayEntry): boolean
+  protected abstract isExpiredAt(entry: OverlayEntry, storeTime: number): boolean
+  /** The row now takes that many bytes. */
+  protected abstract resized(entry: OverlayEntry, valueBytes: number): void
+  /** Forgets rows that have expired and are not dirty. */
+  protected abstract expire(): void
+  /** Lets clean rows go until the bound on memory holds. */
+  protected abstract evict(): void
+}
+
+export interface ChangelogWriter {
+  /** One row, under its key in the entry's slab; `valueStart` -1 deletes it. Copies. */
+  append(entry: OverlayEntry, value: Uint8Array, valueStart: number, valueEnd: number): void
+}
+
+/** Locally a value stands behind its timestamp. */
+export const timestampBytes = 8
+
+export function readTimestamp(stored: Uint8Array): number {
+  return readInt64(stored, 0)
+}
+
+export function readInt64(bytes: Uint8Array, at: number): number {
+  const high =
+    ((bytes[at] as number) << 24) |
+    ((bytes[at + 1] as number) << 16) |
+    ((bytes[at + 2] as number) << 8) |
+    (bytes[at + 3] as number)
+  const low =
+    ((bytes[at + 4] as number) << 24) |
+    ((bytes[at + 5] as number) << 16) |
+    ((bytes[at + 6] as number) << 8) |
+    (bytes[at + 7] as number)
+  return high * 0x1_0000_0000 + (low >>> 0)
+}
+
+const dirtyEntryBytes = 128
+/** Rows packed for a flush before the event loop gets its turn. */
+const entriesPerTurn = 4096
+const noValue = new Uint8Array(0)

@@ -1,0 +1,337 @@
+import { compareBytes, type ByteWriter } from '../../base/bytes.ts'
+import type { Identity } from '../../codec/codec.ts'
+import type { StoreSpec } from '../topology/node.ts'
+import type { WindowRow, WindowStore } from './key-value-store.ts'
+import type { OrderedStore } from './ordered-store.ts'
+import { entryOverheadBytes, OverlayEntry } from './overlay-entry.ts'
+import { Overlay, readInt64, readTimestamp, timestampBytes } from './overlay.ts'
+import type { RecordContext } from './record-context.ts'
+import { WindowSpaces, windowSpaceCount } from './window-spaces.ts'
+
+/**
+ * A window store in memory above one on disk: per window start a map of rows.
+ *
+ * - Its clock is the highest start of a row that was put. Lookups see only rows with `start > clock - retention`; what is
+ *   older leaves memory with the next commit, after it was emitted, and its space with the flush that enters its cycle.
+ * - `#completeFrom`: every row with a start of at least that stands in memory, so the store is not asked. It is where the
+ *   store ended when it was opened, and moves up only when rows are evicted to keep the bound on memory.
+ *
+ * Layouts: `changelog  key | i64 start | i32 0 (Kafka's sequence)`, `store  key | i64 start`.
+ */
+export class WindowOverlay extends Overlay implements WindowStore<unknown, unknown> {
+  readonly #identity: (key: unknown) => Identity
+  readonly #spaces: WindowSpaces
+  readonly #cacheBytesMax: number
+  readonly #windows = new Map<number, Window>()
+  /** Starts of the windows in memory, ascending from `#firstStart` on. */
+  #starts: number[] = []
+  #firstStart = 0
+  /** The windows used last, by a hash of their start: records come with few different ones at a time. */
+  readonly #recent: Window[]
+  /** Rows by key, made when a range of one key is first asked for. */
+  #byKey: Map<Identity, OverlayEntry[]> | null = null
+  #bytes = 0
+  #completeFrom: number
+
+  constructor(spec: StoreSpec, store: OrderedStore, record: RecordContext, cacheBytesMax: number) {
+    super(spec, store, record)
+    const codec = spec.key
+    this.#identity = (key) => codec.identity(key)
+    this.#spaces = new WindowSpaces(spec.shape.kind === 'window' ? spec.shape.retentionMs : 0)
+    this.#cacheBytesMax = cacheBytesMax
+    const none = new Window(Number.NEGATIVE_INFINITY)
+    this.#recent = Array.from({ length: recentWindows }, () => none)
+    let isEmpty = true
+    for (let space = 0; space < windowSpaceCount; space++) if (store.count(space) > 0) isEmpty = false
+    this.#completeFrom = isEmpty ? Number.NEGATIVE_INFINITY : this.storeTime + 1
+  }
+
+  /** Starts at most this are expired. */
+  get #horizon(): number {
+    return this.storeTime - this.#spaces.retentionMs
+  }
+
+  /**
+   * The row of a key in the window of that start, made if there is none. An expired row is absent, whatever memory or
+   * store still hold of it.
+   */
+  entry(key: unknown, start: number): OverlayEntry {
+    if (start <= this.#horizon) return new OverlayEntry(key, start, null, -1)
+    const slot = Math.floor(start / recentSpanMs) & (recentWindows - 1)
+    let window = this.#recent[slot] as Window
+    if (window.start !== start) {
+      window = this.#window(start)
+      this.#recent[slot] = window
+    }
+    const identity = this.#identity(key)
+    return window.rows.get(identity) ?? this.#lookUp(window, identity, key)
+  }
+
+  override update(entry: OverlayEntry, value: unknown, timestamp: number, updateTime: number): void {
+    if (entry.start > this.storeTime) this.storeTime = entry.start
+    super.update(entry, value, timestamp, updateTime)
+  }
+
+  put(key: unknown, value: unknown, start: number): void {
+    if (start > this.storeTime) this.storeTime = start
+    if (start <= this.#horizon) return
+    this.update(this.entry(key, start), value, this.record.timestamp, this.record.timestamp)
+  }
+
+  fetch(key: unknown, start: number): unknown {
+    if (start <= this.#horizon) return null
+    return this.entry(key, start).value
+  }
+
+  fetchRange(key: unknown, from: number, to: number): IterableIterator<readonly [number, unknown]> {
+    const low = Math.max(from, this.#horizon + 1)
+    if (low < this.#completeFrom) this.#readKey(key, low, to)
+    const identity = this.#identity(key)
+    this.#byKey ??= this.#indexByKey()
+    const rows: (readonly [number, unknown])[] = []
+    for (const entry of this.#byKey.get(identity) ?? []) {
+      if (entry.start >= low && entry.start <= to && entry.value !== null) rows.push([entry.start, entry.value])
+    }
+    return rows.values()
+  }
+
+  fetchAll(from: number, to: number): IterableIterator<WindowRow<unknown, unknown>> {
+    const rows: WindowRow<unknown, unknown>[] = []
+    for (const entry of this.rowsByStart(Math.max(from, this.#horizon + 1), to)) {
+      rows.push({ key: entry.key, start: entry.start, value: entry.value })
+    }
+    return rows.values()
+  }
+
+  all(): IterableIterator<WindowRow<unknown, unknown>> {
+    return this.fetchAll(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY)
+  }
+
+  /** Present rows with `from <= start <= to`, expired or not, by start, then by the keys' bytes. */
+  rowsByStart(from: number, to: number): OverlayEntry[] {
+    if (from < this.#completeFrom) this.#readAll(from, to)
+    const found: OverlayEntry[] = []
+    for (let index = this.#placeOf(from); index < this.#starts.length; index++) {
+      const start = this.#starts[index] as number
+      if (start > to) break
+      const rows: OverlayEntry[] = []
+      for (const entry of this.#windows.get(start)?.rows.values() ?? []) {
+        if (entry.value === null) continue
+        this.encodeKey(entry)
+        rows.push(entry)
+      }
+      if (rows.length > 1) rows.sort(compareKeys)
+      for (const entry of rows) found.push(entry)
+    }
+    return found
+  }
+
+  /** How many windows stand in memory. */
+  get windowCount(): number {
+    return this.#windows.size
+  }
+
+  #window(start: number): Window {
+    const found = this.#windows.get(start)
+    if (found !== undefined) return found
+    const window = new Window(start)
+    this.#windows.set(start, window)
+    const starts = this.#starts
+    if (starts.length === 0 || start > (starts[starts.length - 1] as number)) starts.push(start)
+    else starts.splice(this.#placeOf(start), 0, start)
+    this.#bytes += windowOverheadBytes
+    return window
+  }
+
+  /** Index of the first start in memory that is at least `start`. */
+  #placeOf(start: number): number {
+    const starts = this.#starts
+    let low = this.#firstStart
+    let high = starts.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((starts[middle] as number) < start) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  #lookUp(window: Window, identity: Identity, key: unknown): OverlayEntry {
+    const entry = new OverlayEntry(key, window.start, null, -1)
+    if (window.start < this.#completeFrom) {
+      this.scratch.clear()
+      this.spec.key.write(key, this.scratch)
+      this.scratch.i64(window.start)
+      const stored = this.store.get(
+        this.#spaces.spaceOf(window.start),
+        this.scratch.bytes.subarray(0, this.scratch.length),
+      )
+      if (stored !== undefined) this.fill(entry, stored)
+    }
+    this.#add(window, identity, entry)
+    return entry
+  }
+
+  #add(window: Window, identity: Identity, entry: OverlayEntry): void {
+    window.rows.set(identity, entry)
+    this.#bytes += entryOverheadBytes
+    if (this.#byKey !== null) insertByStart(this.#byKey, identity, entry)
+  }
+
+  /** Brings the store's rows of one key into memory, below what is there. */
+  #readKey(key: unknown, from: number, to: number): void {
+    this.scratch.clear()
+    this.spec.key.write(key, this.scratch)
+    const prefix = this.scratch.toBytes()
+    const last = Math.min(to, this.#completeFrom - 1, this.storeTime)
+    if (last < from) return
+    const low = keyWithStart(prefix, Math.max(0, from))
+    const high = keyWithStart(prefix, last + 1)
+    for (let space = 0; space < windowSpaceCount; space++) {
+      for (const item of this.store.range(space, { from: low, to: high, reverse: false })) {
+        // A longer key may sort between two starts of this one.
+        if (item.key.length !== low.length || compareBytes(item.key.subarray(0, prefix.length), prefix) !== 0) continue
+        this.#take(item.key, item.value)
+      }
+    }
+  }
+
+  #readAll(from: number, to: number): void {
+    for (let space = 0; space < windowSpaceCount; space++) {
+      for (const item of this.store.range(space, { from: new Uint8Array(0), to: null, reverse: false })) {
+        const start = readInt64(item.key, item.key.length - 8)
+        if (start >= from && start <= to && start < this.#completeFrom) this.#take(item.key, item.value)
+      }
+    }
+  }
+
+  #take(localKey: Uint8Array, stored: Uint8Array): void {
+    const start = readInt64(localKey, localKey.length - 8)
+    const key = this.spec.key.read(localKey, 0, localKey.length - 8)
+    const window = this.#window(start)
+    const identity = this.#identity(key)
+    if (window.rows.has(identity)) return
+    const value = this.spec.value.read(stored, timestampBytes, stored.length)
+    this.#add(window, identity, new OverlayEntry(key, start, value, readTimestamp(stored)))
+  }
+
+  #indexByKey(): Map<Identity, OverlayEntry[]> {
+    const index = new Map<Identity, OverlayEntry[]>()
+    for (const window of this.#windows.values()) {
+      for (const [identity, entry] of window.rows) insertByStart(index, identity, entry)
+    }
+    return index
+  }
+
+  protected override writeKey(entry: OverlayEntry, to: ByteWriter): void {
+    this.spec.key.write(entry.key, to)
+    to.i64(entry.start)
+    to.i32(0)
+  }
+
+  protected override localKey(entry: OverlayEntry): Uint8Array {
+    return (entry.slab as Uint8Array).subarray(entry.keyStart, entry.keyEnd - 4)
+  }
+
+  protected override spaceOf(entry: OverlayEntry): number {
+    return this.#spaces.spaceOf(entry.start)
+  }
+
+  protected override spacesToClear(storeTime: number): readonly number[] {
+    return this.#spaces.cleared(this.store.position?.storeTime ?? -1, storeTime)
+  }
+
+  protected override isExpired(entry: OverlayEntry): boolean {
+    return entry.start <= this.#horizon
+  }
+
+  protected override isExpiredAt(entry: OverlayEntry, storeTime: number): boolean {
+    return entry.start <= storeTime - this.#spaces.retentionMs
+  }
+
+  protected override resized(entry: OverlayEntry, valueBytes: number): void {
+    this.#bytes += valueBytes - entry.valueBytes
+    entry.valueBytes = valueBytes
+  }
+
+  protected override expire(): void {
+    const horizon = this.#horizon
+    while (this.#firstStart < this.#starts.length && (this.#starts[this.#firstStart] as number) <= horizon) {
+      this.#forget(this.#starts[this.#firstStart] as number)
+      this.#firstStart += 1
+    }
+    if (this.#firstStart > 64 && this.#firstStart * 2 > this.#starts.length) {
+      this.#starts = this.#starts.slice(this.#firstStart)
+      this.#firstStart = 0
+    }
+  }
+
+  protected override evict(): void {
+    while (this.#bytes > this.#cacheBytesMax && this.#firstStart < this.#starts.length) {
+      const start = this.#starts[this.#firstStart] as number
+      for (const entry of this.#windows.get(start)?.rows.values() ?? []) {
+        if (entry.lastUpdate >= 0 || entry.flushSet !== null) return
+      }
+      this.#forget(start)
+      this.#firstStart += 1
+      this.#completeFrom = Math.max(this.#completeFrom, start + 1)
+    }
+  }
+
+  #forget(start: number): void {
+    const window = this.#windows.get(start)
+    if (window === undefined) return
+    this.#windows.delete(start)
+    this.#bytes -= windowOverheadBytes
+    const slot = Math.floor(start / recentSpanMs) & (recentWindows - 1)
+    if (this.#recent[slot] === window) this.#recent[slot] = new Window(Number.NEGATIVE_INFINITY)
+    for (const [identity, entry] of window.rows) {
+      this.#bytes -= entryOverheadBytes + entry.valueBytes
+      const rows = this.#byKey?.get(identity)
+      if (rows === undefined) continue
+      const index = rows.indexOf(entry)
+      if (index >= 0) rows.splice(index, 1)
+      if (rows.length === 0) this.#byKey?.delete(identity)
+    }
+  }
+}
+
+class Window {
+  readonly start: number
+  readonly rows = new Map<Identity, OverlayEntry>()
+
+  constructor(start: number) {
+    this.start = start
+  }
+}
+
+function compareKeys(left: OverlayEntry, right: OverlayEntry): number {
+  return compareBytes(
+    (left.slab as Uint8Array).subarray(left.keyStart, left.keyEnd),
+    (right.slab as Uint8Array).subarray(right.keyStart, right.keyEnd),
+  )
+}
+
+function insertByStart(index: Map<Identity, OverlayEntry[]>, identity: Identity, entry: OverlayEntry): void {
+  const rows = index.get(identity)
+  if (rows === undefined) {
+    index.set(identity, [entry])
+    return
+  }
+  let place = rows.length
+  while (place > 0 && (rows[place - 1] as OverlayEntry).start > entry.start) place -= 1
+  rows.splice(place, 0, entry)
+}
+
+function keyWithStart(prefix: Uint8Array, start: number): Uint8Array {
+  const key = Buffer.alloc(prefix.length + 8)
+  key.set(prefix)
+  key.writeInt32BE(Math.floor(start / 0x1_0000_0000), prefix.length)
+  key.writeUInt32BE(start % 0x1_0000_0000, prefix.length + 4)
+  return key
+}
+
+const recentWindows = 64
+/** Neighbouring windows are mostly at least this far apart; closer ones share a slot and go through the map. */
+const recentSpanMs = 1000
+const windowOverheadBytes = 320

@@ -1,0 +1,353 @@
+import { SystemClock, type Clock } from '../base/clock.ts'
+import { Lifecycle } from '../base/lifecycle.ts'
+import { silentLogger, type Logger } from '../base/logger.ts'
+import { LogError } from '../log/api/errors.ts'
+import type { Committer, Log, Membership } from '../log/api/log.ts'
+import { partitionName } from '../log/api/record.ts'
+import { defaultStreamsConfig, type StreamsConfig } from './config.ts'
+import { StreamsError } from './errors.ts'
+import { planApplication, type ApplicationPlan } from './runtime/application-plan.ts'
+import { CommitMaker } from './runtime/committer.ts'
+import { Fetcher } from './runtime/fetcher.ts'
+import { InvalidRecords } from './runtime/invalid-record.ts'
+import type { RestoreProgress } from './runtime/restore.ts'
+import { StoreFlushes } from './runtime/store-flushes.ts'
+import { StoreQuery } from './runtime/store-query.ts'
+import { buildTask, type TaskSetting } from './runtime/task-builder.ts'
+import { Worker } from './runtime/worker.ts'
+import { streamsTransitions, type StreamsPhase } from './streams-lifecycle.ts'
+import type { StoreEngine } from './store/ordered-store.ts'
+import type { Overlay } from './store/overlay.ts'
+import type { Task } from './task/task.ts'
+import type { Topology } from './topology/topology.ts'
+
+/** Runs a topology on a log. Who opens the log and the store engines closes them, after this. */
+export class StreamsRuntime {
+  readonly #topology: Topology
+  readonly #options: StreamsRuntimeOptions
+  readonly #config: StreamsConfig
+  readonly #clock: Clock
+  readonly #logger: Logger
+  readonly #lifecycle = new Lifecycle<StreamsPhase>('streams', streamsTransitions, 'created')
+  readonly #drops = new Map<string, number>()
+  #tasks: Task[] = []
+  #worker: Worker | null = null
+  #commits: CommitMaker | null = null
+  #running: Promise<void> | null = null
+  #error: unknown = null
+  #startedAt = 0
+  #processedBefore = 0
+  #commitsBefore = 0
+
+  constructor(topology: Topology, options: StreamsRuntimeOptions) {
+    this.#topology = topology
+    this.#options = options
+    this.#config = { ...defaultStreamsConfig, ...options.config }
+    this.#clock = options.clock ?? new SystemClock()
+    this.#logger = options.logger ?? silentLogger
+  }
+
+  get phase(): StreamsPhase {
+    return this.#lifecycle.phase
+  }
+
+  onPhase(listener: (phase: StreamsPhase, before: StreamsPhase) => void): () => void {
+    return this.#lifecycle.onChange(listener)
+  }
+
+  /** Restores the stores and begins to process. Resolves when the application runs. */
+  async start(): Promise<void> {
+    if (!this.#lifecycle.is('created')) {
+      throw new StreamsError('INVALID_PHASE', `the application is ${this.phase}; make a new one to start again`)
+    }
+    this.#lifecycle.to('starting')
+    this.#startedAt = this.#clock.monotonic()
+    try {
+      const session = await this.#open()
+      if (this.#lifecycle.is('closing')) {
+        await this.#closeSession(session)
+        this.#lifecycle.to('closed')
+        return
+      }
+      this.#lifecycle.to('running')
+      this.#running = this.#run(session)
+      // Its failure is given to whoever waits by `finished` or `close`; unheard it must not end the process.
+      this.#running.catch(() => undefined)
+    } catch (error) {
+      this.#error = error
+      this.#lifecycle.to('failed')
+      throw error
+    }
+  }
+
+  /** Resolves when the application has ended, rejects with what made it fail. */
+  async finished(): Promise<void> {
+    await this.#running
+    if (this.#lifecycle.is('failed')) throw this.#error
+  }
+
+  /** Finishes the commit, flushes the stores, frees everything. Throws what made the application fail, if it did. */
+  async close(): Promise<void> {
+    if (this.#lifecycle.is('created')) this.#lifecycle.to('closed')
+    if (this.#lifecycle.is('starting', 'running')) this.#lifecycle.to('closing')
+    this.#worker?.stop()
+    await this.finished()
+  }
+
+  /** A read-only view of a store; its answers are durable. */
+  query<K, V>(store: string): StoreQuery<K, V> {
+    if (!this.#topology.stores.some((spec) => spec.name === store)) {
+      const names = this.#topology.stores.map((spec) => spec.name).join(', ')
+      throw new StreamsError(
+        'STORE_UNKNOWN',
+        `there is no store ${store}; there are: ${names === '' ? 'none' : names}`,
+        {
+          store,
+        },
+      )
+    }
+    return new StoreQuery((look) => this.#readStore(store, look))
+  }
+
+  metrics(): StreamsMetrics {
+    let processed = this.#processedBefore
+    let streamTime = -1
+    let negativeTimes = 0
+    let lag = 0
+    for (const task of this.#tasks) {
+      processed += task.processed
+      if (task.streamTime > streamTime) streamTime = task.streamTime
+      for (const { queue } of task.inputs) {
+        negativeTimes += queue.negativeTimes
+        lag += queue.lag
+      }
+    }
+    const drops = Object.fromEntries(this.#drops)
+    if (negativeTimes > 0) drops['negative timestamp'] = negativeTimes
+    const seconds = (this.#clock.monotonic() - this.#startedAt) / 1000
+    return {
+      processed,
+      recordsPerSecond: seconds > 0 ? processed / seconds : 0,
+      lag,
+      streamTime,
+      commits: this.#commitsBefore + (this.#commits?.commits ?? 0),
+      dropped: Object.values(drops).reduce((sum, count) => sum + count, 0),
+      droppedByReason: drops,
+    }
+  }
+
+  #readStore<T>(store: string, look: (overlays: readonly Overlay[]) => T): Promise<T> {
+    const worker = this.#worker
+    if (worker === null || !this.#lifecycle.is('running')) {
+      return Promise.reject(
+        new StreamsError(
+          'INVALID_PHASE',
+          `store ${store} can be asked while the application runs; it is ${this.phase}`,
+        ),
+      )
+    }
+    return new Promise((resolve, reject) => {
+      worker.atRest(() => {
+        const overlays = this.#tasks.flatMap((task) =>
+          task.stores.flatMap(({ overlay }) => (overlay.spec.name === store ? [overlay] : [])),
+        )
+        try {
+          const answer = look(overlays)
+          void (this.#commits?.durable ?? Promise.resolve()).then(() => resolve(answer), reject)
+        } catch (error) {
+          reject(error instanceof Error ? error : new Error(String(error)))
+        }
+      })
+    })
+  }
+
+  async #run(session: Session): Promise<void> {
+    let current = session
+    let rebuilds = 0
+    try {
+      for (;;) {
+        try {
+          await current.worker.run(current.fetcher)
+          break
+        } catch (error) {
+          if (!isRebuildable(error) || rebuilds >= rebuildsMax) throw error
+          rebuilds += 1
+          this.#logger.warn(`a commit was lost, the tasks go back to the last one: ${String(error)}`)
+          await this.#abandon(current)
+          current = await this.#open()
+        }
+      }
+      await current.flushes.finish(this.#tasks, current.commits.durable)
+      await this.#closeSession(current)
+      if (this.#lifecycle.is('running')) this.#lifecycle.to('closing')
+      this.#lifecycle.to('closed')
+    } catch (error) {
+      this.#error = error
+      this.#logger.error(error instanceof Error ? error.message : String(error))
+      await this.#abandon(current).catch(() => undefined)
+      this.#lifecycle.to('failed')
+      throw error
+    }
+  }
+
+  async #open(): Promise<Session> {
+    const { log, applicationId } = this.#options
+    const plan = await planApplication(applicationId, this.#topology, log)
+    const topics = [...new Set(plan.tasks.flatMap((task) => task.inputs.map(({ at }) => at.topic)))]
+    const membership = await log.joinGroup({ group: applicationId, topics })
+    const opened: Partial<Session> & { membership: Membership } = { membership }
+    try {
+      const committer = await log.openCommitter({ id: applicationId })
+      opened.committer = committer
+      const tasks = await this.#buildTasks(plan)
+      let worker: Worker | null = null
+      const commits = new CommitMaker(
+        log,
+        committer,
+        membership,
+        { build: this.#options.build ?? null, configuration: configurationOf(this.#config) },
+        (error) => worker?.fail(error),
+      )
+      const flushes = new StoreFlushes(this.#clock, {
+        intervalMs: this.#config.storeFlushIntervalMs,
+        bytesMax: this.#config.storeFlushBytesMax,
+      })
+      worker = new Worker({ log, clock: this.#clock, config: this.#config, tasks, commits, flushes })
+      const reader = await log.openReader({ isolation: 'sequenced' })
+      const bounds = await log.bounds(
+        worker.inputs.map(({ queue }) => queue.at),
+        'sequenced',
+      )
+      const ends = new Map(bounds.map((bound) => [partitionName(bound.at), bound.end]))
+      for (const { queue } of worker.inputs) queue.reachesTo(ends.get(partitionName(queue.at)) ?? 0)
+      const made = worker
+      const fetcher = new Fetcher(reader, worker.inputs, this.#config, () => made.wake())
+      this.#worker = worker
+      this.#commits = commits
+      return { membership, committer, worker, commits, flushes, fetcher }
+    } catch (error) {
+      await Promise.allSettled(this.#tasks.map((task) => task.close()))
+      await opened.committer?.close()
+      await membership.leave()
+      throw error
+    }
+  }
+
+  async #buildTasks(plan: ApplicationPlan): Promise<Task[]> {
+    const { log, applicationId } = this.#options
+    const at = plan.tasks.flatMap((task) => task.inputs.map((input) => input.at))
+    const positions = new Map<string, number>()
+    for (const { at: place, start } of await log.bounds(at, 'committed')) positions.set(partitionName(place), start)
+    for (const { at: place, offset } of await log.committedOffsets(applicationId, at)) {
+      positions.set(partitionName(place), Math.max(offset, positions.get(partitionName(place)) ?? 0))
+    }
+    const ids = plan.tasks.map((task) => task.id)
+    const sections = new Map((await log.lastSections(applicationId, ids)).map((section) => [section.task, section]))
+    const stores = plan.tasks.reduce((sum, task) => sum + task.subTopology.stores.length, 0)
+    const invalid = new InvalidRecords(plan.partitions)
+    const setting: TaskSetting = {
+      log,
+      plan,
+      engines: this.#options.engines,
+      storeDirectory: this.#options.storeDirectory,
+      cacheBytes: this.#config.storeCacheBytes / Math.max(1, stores),
+      now: this.#clock.now(),
+      onRestore: (progress) => this.#options.onRestore?.(progress),
+      onProcessingError:
+        this.#config.onProcessingError === 'fail' ? null : (error, node) => this.#continueAfter(error, node),
+      onInvalid: (task, source, error) => invalid.handle(task, source, error),
+      onDropped: (_node, reason) => this.#countDrop(reason),
+    }
+    this.#tasks = []
+    for (const task of plan.tasks) {
+      const section = sections.get(task.id) ?? null
+      this.#tasks.push(await buildTask(setting, task, { section, positions }))
+    }
+    for (const task of this.#tasks) {
+      if (task.inputs.length < 2 || !task.inputs.some((input) => input.internal)) continue
+      const upstream = plan.upstream.get(task.subTopology)
+      task.upstream = this.#tasks.filter((one) => upstream?.has(one.subTopology) === true)
+    }
+    return this.#tasks
+  }
+
+  #continueAfter(error: unknown, node: string): void {
+    if (error instanceof StreamsError && error.code === 'INVALID_RECORD') throw error
+    this.#countDrop('processing error')
+    this.#logger.warn(`${node} dropped a record: ${error instanceof Error ? error.message : String(error)}`)
+  }
+
+  #countDrop(reason: string): void {
+    this.#drops.set(reason, (this.#drops.get(reason) ?? 0) + 1)
+  }
+
+  /** Frees a session whose work is committed and flushed. */
+  async #closeSession({ fetcher, committer, membership }: Session): Promise<void> {
+    await fetcher.close()
+    for (const task of this.#tasks) await task.close()
+    await committer.close()
+    await membership.leave()
+  }
+
+  /** Frees a session that failed: what it had not committed never was. */
+  async #abandon(session: Session): Promise<void> {
+    session.commits.discard()
+    await session.commits.settle()
+    await session.flushes.settle()
+    this.#processedBefore += this.#tasks.reduce((sum, task) => sum + task.processed, 0)
+    this.#commitsBefore += session.commits.commits
+    await Promise.allSettled([session.fetcher.close(), ...this.#tasks.map((task) => task.close())])
+    this.#tasks = []
+    this.#commits = null
+    await Promise.allSettled([session.committer.close(), session.membership.leave()])
+  }
+}
+
+interface Session {
+  readonly membership: Membership
+  committer: Committer
+  readonly worker: Worker
+  readonly commits: CommitMaker
+  readonly flushes: StoreFlushes
+  readonly fetcher: Fetcher
+}
+
+export interface StreamsRuntimeOptions {
+  /** Name of the application: its consumer group, and the front of its internal topics. `application.id`. */
+  readonly applicationId: string
+  readonly log: Log
+  readonly engines: { readonly lmdb: StoreEngine; readonly memory: StoreEngine }
+  /** Where the stores stand, one directory each. `state.dir`. */
+  readonly storeDirectory: string
+  readonly config?: Partial<StreamsConfig>
+  readonly clock?: Clock
+  readonly logger?: Logger
+  /** Number of the build that runs, or null if it is not known. */
+  readonly build?: number | null
+  readonly onRestore?: (progress: RestoreProgress) => void
+}
+
+/** What the application did since it was started. */
+export interface StreamsMetrics {
+  readonly processed: number
+  readonly recordsPerSecond: number
+  /** Offsets between what was processed and the known ends of the inputs; an estimate, logs have gaps. */
+  readonly lag: number
+  /** Highest timestamp taken by any task, -1 before the first record. */
+  readonly streamTime: number
+  readonly commits: number
+  readonly dropped: number
+  readonly droppedByReason: { readonly [reason: string]: number }
+}
+
+/** A commit that was lost is made again from the one before. */
+function isRebuildable(error: unknown): boolean {
+  return error instanceof LogError && (error.code === 'ABORTED' || error.code === 'OUTCOME_UNKNOWN')
+}
+
+/** Options that can change answers. */
+function configurationOf(config: StreamsConfig): string {
+  return `onProcessingError=${config.onProcessingError}`
+}
+
+const rebuildsMax = 3

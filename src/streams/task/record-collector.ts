@@ -1,0 +1,277 @@
+import { ByteWriter } from '../../base/bytes.ts'
+import { partitionOfKey } from '../../base/murmur2.ts'
+import type { Staged, StagedPartition } from '../../log/api/log.ts'
+import { noHeaders, outgoingRecord, type OutgoingRecord, type TopicPartition } from '../../log/api/record.ts'
+import { undecoded } from '../processor/demand.ts'
+import type { Receiver } from '../processor/forwarding.ts'
+import type { OverlayEntry } from '../store/overlay-entry.ts'
+import type { ChangelogWriter } from '../store/overlay.ts'
+import type { RecordContext } from '../store/record-context.ts'
+import type { SinkNode } from '../topology/node.ts'
+import { RecordDigest } from './digest.ts'
+
+/**
+ * Everything a task writes: outputs of its sinks at once, changelog rows at the commit, straight into the staged batch
+ * of their partition. It keeps what the commit records about them: digests, and for each the input that caused it.
+ */
+export class RecordCollector {
+  readonly outputs: RecordDigest = new RecordDigest()
+  readonly changelogs: RecordDigest = new RecordDigest()
+  causes: number[] = []
+  /** Something for another task of the application is staged. */
+  hasInternalOutput = false
+  /** Number of the task's section in the commit; -1: it has none yet. */
+  section = -1
+  staged: Staged | null = null
+  readonly #record: RecordContext
+  readonly #enter: () => number
+  readonly #places: StagedPlace[] = []
+
+  constructor(record: RecordContext, enter: () => number) {
+    this.#record = record
+    this.#enter = enter
+  }
+
+  /** A new commit begins; what was staged is the old one's. */
+  begin(staged: Staged): void {
+    this.staged = staged
+    this.section = -1
+    this.causes = []
+    this.outputs.clear()
+    this.changelogs.clear()
+    this.hasInternalOutput = false
+    for (const place of this.#places) place.batch = null
+  }
+
+  /** A place that records go to; it is asked for its batch once per commit. */
+  place(at: TopicPartition, internal: boolean): StagedPlace {
+    const place = new StagedPlace(at, internal)
+    this.#places.push(place)
+    return place
+  }
+
+  output(place: StagedPlace, record: OutgoingRecord): void {
+    this.#batch(place).append(record, this.section, 'output')
+    if (place.internal) this.hasInternalOutput = true
+    this.causes.push(this.#record.cause)
+    this.outputs.record(
+      record.key,
+      record.keyStart,
+      record.keyEnd,
+      record.value,
+      record.valueStart,
+      record.valueEnd,
+      record.timestamp,
+      record.headers,
+    )
+  }
+
+  changelog(place: StagedPlace, record: OutgoingRecord, cause: number): void {
+    this.#batch(place).append(record, this.section, 'changelog')
+    this.causes.push(cause)
+    this.changelogs.record(
+      record.key,
+      record.keyStart,
+      record.keyEnd,
+      record.value,
+      record.valueStart,
+      record.valueEnd,
+      record.timestamp,
+      record.headers,
+    )
+  }
+
+  #batch(place: StagedPlace): StagedPartition {
+    if (this.section < 0) this.section = this.#enter()
+    const batch = place.batch ?? this.#open(place)
+    return batch
+  }
+
+  #open(place: StagedPlace): StagedPartition {
+    if (this.staged === null) throw new RangeError(`nothing is staged between commits: ${place.at.topic}`)
+    place.batch = this.staged.to(place.at)
+    return place.batch
+  }
+}
+
+export class StagedPlace {
+  readonly at: TopicPartition
+  readonly internal: boolean
+  batch: StagedPartition | null = null
+
+  constructor(at: TopicPartition, internal: boolean) {
+    this.at = at
+    this.internal = internal
+  }
+}
+
+/** The changelog of one store: keys from the entries' slabs, plain values, no headers, as Kafka writes them. */
+export class ChangelogSink implements ChangelogWriter {
+  readonly #collector: RecordCollector
+  readonly #place: StagedPlace
+  readonly #out: OutgoingRecord = outgoingRecord()
+
+  constructor(collector: RecordCollector, at: TopicPartition) {
+    this.#collector = collector
+    this.#place = collector.place(at, false)
+  }
+
+  append(entry: OverlayEntry, value: Uint8Array, valueStart: number, valueEnd: number): void {
+    const out = this.#out
+    if (entry.slab !== null) out.key = entry.slab
+    out.keyStart = entry.keyStart
+    out.keyEnd = entry.keyEnd
+    out.value = value
+    out.valueStart = valueStart
+    out.valueEnd = valueEnd
+    // A delete leaves at the time of the record that did it.
+    out.timestamp = Math.max(0, valueStart < 0 ? entry.updateTime : entry.timestamp)
+    this.#collector.changelog(this.#place, out, entry.cause)
+  }
+}
+
+export const noChangelog: ChangelogWriter = { append: () => {} }
+
+/** What a sink needs to know of the topics it writes to. */
+export interface SinkTarget {
+  /** As the node calls it. */
+  readonly topic: string
+  /** As the log calls it. */
+  readonly real: string
+  readonly partitions: number
+  readonly internal: boolean
+}
+
+/**
+ * Encodes what reaches a sink and stages it. Key or value leave as the bytes they came in when the source's codec is
+ * the sink's and they are what the source forwarded. Partition: the node's own choice, else murmur2 of the key's bytes;
+ * records without a key stay in one partition for a commit, chosen by the first of them, so that a replay chooses alike.
+ */
+export class Sink implements Receiver {
+  readonly #node: SinkNode
+  readonly #record: RecordContext
+  readonly #collector: RecordCollector
+  readonly #targets = new Map<string, Target>()
+  readonly #only: Target | null
+  readonly #keyCodec: string
+  readonly #valueCodec: string
+  readonly #out: OutgoingRecord = outgoingRecord()
+  readonly #key = new ByteWriter(256)
+  readonly #value = new ByteWriter(1024)
+  readonly #partitionKey = new ByteWriter(64)
+
+  constructor(node: SinkNode, targets: readonly SinkTarget[], record: RecordContext, collector: RecordCollector) {
+    this.#node = node
+    this.#record = record
+    this.#collector = collector
+    for (const { topic, real, partitions, internal } of targets) {
+      const places = Array.from({ length: partitions }, (_, partition) =>
+        collector.place({ topic: real, partition }, internal),
+      )
+      this.#targets.set(topic, { places })
+    }
+    this.#only = typeof node.topic === 'string' ? (this.#targets.get(targets[0]?.topic ?? '') ?? null) : null
+    this.#keyCodec = node.key.codec.id
+    this.#valueCodec = node.value.codec.id
+  }
+
+  process(key: unknown, value: unknown, timestamp: number): void {
+    if (key === null && this.#node.dropsNullKeys) return
+    const out = this.#out
+    this.#encodeKey(key)
+    this.#encodeValue(value)
+    out.timestamp = timestamp
+    const { headers } = this.#record
+    out.headers = headers.length === 0 ? noHeaders : headers
+    const target = this.#only ?? this.#choose(key, value)
+    const { places } = target
+    const partition = places.length === 1 ? 0 : this.#partition(key, value, places.length)
+    const place = places[partition]
+    if (place === undefined) {
+      throw new RangeError(
+        `the partitioner of ${this.#node.name} chose ${partition}, the topic has 0 to ${places.length - 1}`,
+      )
+    }
+    this.#collector.output(place, out)
+  }
+
+  #encodeKey(key: unknown): void {
+    const out = this.#out
+    if (key === null) {
+      out.keyStart = -1
+      return
+    }
+    const record = this.#record
+    const { source } = record
+    if (key === undecoded || (source !== null && key === record.key && source.keyCodec === this.#keyCodec)) {
+      out.key = record.bytes
+      out.keyStart = record.keyStart
+      out.keyEnd = record.keyEnd
+      return
+    }
+    if (key === undefined) throw new TypeError('the key is undefined; a record without a key has null')
+    this.#key.clear()
+    this.#node.key.codec.write(this.#node.key.validate === undefined ? key : this.#node.key.validate(key), this.#key)
+    out.key = this.#key.bytes
+    out.keyStart = 0
+    out.keyEnd = this.#key.length
+  }
+
+  #encodeValue(value: unknown): void {
+    const out = this.#out
+    if (value === null) {
+      out.valueStart = -1
+      return
+    }
+    const record = this.#record
+    const { source } = record
+    if (value === undecoded || (source !== null && value === record.value && source.valueCodec === this.#valueCodec)) {
+      out.value = record.bytes
+      out.valueStart = record.valueStart
+      out.valueEnd = record.valueEnd
+      return
+    }
+    if (value === undefined) throw new TypeError('the value is undefined; a tombstone is null')
+    const { validate, codec } = this.#node.value
+    this.#value.clear()
+    codec.write(validate === undefined ? value : validate(value), this.#value)
+    out.value = this.#value.bytes
+    out.valueStart = 0
+    out.valueEnd = this.#value.length
+  }
+
+  #choose(key: unknown, value: unknown): Target {
+    const { topic, topics, name } = this.#node
+    const chosen = typeof topic === 'string' ? topic : topic(key, value)
+    const target = this.#targets.get(chosen)
+    if (target === undefined) throw new RangeError(`${name} chose topic ${chosen}, declared are ${topics.join(', ')}`)
+    return target
+  }
+
+  #partition(key: unknown, value: unknown, count: number): number {
+    const { partitioner, partitionKey } = this.#node
+    if (partitioner !== undefined) return partitioner(key, value, count)
+    const out = this.#out
+    if (out.keyStart < 0) return this.#sticky(count)
+    if (partitionKey === undefined) return partitionOfKey(out.key, out.keyStart, out.keyEnd, count)
+    const inner = partitionKey(key)
+    this.#partitionKey.clear()
+    inner.codec.write(inner.key, this.#partitionKey)
+    return partitionOfKey(this.#partitionKey.bytes, 0, this.#partitionKey.length, count)
+  }
+
+  #stickySection: Staged | null = null
+  #stickyPartition = 0
+
+  #sticky(count: number): number {
+    if (this.#stickySection !== this.#collector.staged) {
+      this.#stickySection = this.#collector.staged
+      this.#stickyPartition = Math.max(0, this.#record.offset)
+    }
+    return this.#stickyPartition % count
+  }
+}
+
+interface Target {
+  readonly places: readonly StagedPlace[]
+}

@@ -1,0 +1,130 @@
+import type { Chunk } from '../../log/api/log.ts'
+import type { RecordCursor, TopicPartition } from '../../log/api/record.ts'
+
+/**
+ * What was fetched of one input partition and not yet processed. It always stands at its head, the next record of the
+ * partition: offset order never changes. Only the head's timestamp is looked at; a key or value is decoded early only
+ * where the time comes out of it.
+ */
+export class RecordQueue {
+  readonly at: TopicPartition
+  /** Order among all inputs of the worker, by topic and partition: settles equal timestamps. */
+  readonly rank: number
+  /** The task's own number for it. */
+  readonly input: number
+  hasHead = false
+  headTimestamp = -1
+  /** Stands at the head while there is one. */
+  cursor: RecordCursor = noRecords
+  /** What the head decoded to, where its time had to be extracted. */
+  head: HeadContent | null = null
+  /** Where processing goes on: what a commit records. */
+  position: number
+  /** The position at the last commit. */
+  committed: number
+  leaderEpoch = 0
+  /** Highest timestamp processed. */
+  partitionTime = -1
+  bufferedBytes = 0
+  /** Records dropped because their extracted time was negative. */
+  negativeTimes = 0
+  readonly #chunks: Chunk[] = []
+  #current: Chunk | null = null
+  #fetched: number
+  #end: number
+  readonly #extract: HeadExtractor | null
+
+  constructor(at: TopicPartition, rank: number, input: number, position: number, extract: HeadExtractor | null) {
+    this.at = at
+    this.rank = rank
+    this.input = input
+    this.position = position
+    this.committed = position
+    this.#fetched = position
+    this.#end = position
+    this.#extract = extract
+  }
+
+  /** The partition is known to reach up to `offset`. */
+  reachesTo(offset: number): void {
+    if (offset > this.#end) this.#end = offset
+  }
+
+  /** Its next record is on the log and not here: nobody may pick before it came. */
+  get isHungry(): boolean {
+    return !this.hasHead && this.#fetched < this.#end
+  }
+
+  /** Offsets known to lie between what was processed and the end; an estimate, logs have gaps. */
+  get lag(): number {
+    return Math.max(0, this.#end - this.position)
+  }
+
+  get fetchedTo(): number {
+    return this.#fetched
+  }
+
+  add(chunk: Chunk): void {
+    this.#chunks.push(chunk)
+    this.bufferedBytes += chunk.bytes
+    this.#fetched = chunk.nextOffset
+    this.leaderEpoch = chunk.leaderEpoch
+    this.reachesTo(chunk.endOffset)
+    if (!this.hasHead) this.advance()
+  }
+
+  /** Goes on to the next record; the one before it is done. */
+  advance(): void {
+    for (;;) {
+      while (!this.cursor.next()) {
+        if (this.#current !== null) {
+          this.position = this.#current.nextOffset
+          this.bufferedBytes -= this.#current.bytes
+          this.#current = null
+        }
+        const chunk = this.#chunks.shift()
+        if (chunk === undefined) {
+          this.cursor = noRecords
+          this.hasHead = false
+          return
+        }
+        this.#current = chunk
+        this.cursor = chunk.cursor()
+      }
+      this.position = this.cursor.offset
+      this.hasHead = true
+      if (this.#extract === null) {
+        this.headTimestamp = this.cursor.timestamp
+        return
+      }
+      const head = this.#extract(this.cursor, this.partitionTime)
+      this.head = head
+      this.headTimestamp = head.timestamp
+      if (head.timestamp >= 0) return
+      this.negativeTimes += 1
+    }
+  }
+}
+
+/** A head that had to be decoded to know its time; `error` is what decoding threw, left to the moment of processing. */
+export interface HeadContent {
+  readonly key: unknown
+  readonly value: unknown
+  readonly timestamp: number
+  readonly error: unknown
+}
+
+export type HeadExtractor = (cursor: RecordCursor, partitionTime: number) => HeadContent
+
+const noRecords: RecordCursor = {
+  next: () => false,
+  offset: -1,
+  timestamp: -1,
+  bytes: new Uint8Array(0),
+  keyStart: -1,
+  keyEnd: -1,
+  valueStart: -1,
+  valueEnd: -1,
+  headerCount: 0,
+  headers: () => [],
+}

@@ -1,0 +1,6 @@
+import type { TaskId } from '../../log/api/commit-section.ts'
+
+/** `0_1`: sub-topology and partition. */
+export function taskId(subTopology: number, partition: number): TaskId {
+  return `${subTopology}_${partition}`
+}

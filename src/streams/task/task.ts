@@ -1,0 +1,393 @@
+import { Lifecycle } from '../../base/lifecycle.ts'
+import type { OperatorState, RecordedSection, TaskId, TaskSection } from '../../log/api/commit-section.ts'
+import type { OffsetEntry } from '../../log/api/log.ts'
+import { noHeaders, type TopicPartition } from '../../log/api/record.ts'
+import { undecoded, type Demand } from '../processor/demand.ts'
+import type { NodeContext, NodeHost } from '../processor/forwarding.ts'
+import type { Cancellable, Processor } from '../processor/processor.ts'
+import { Punctuation, Punctuations, streamTimeSchedule, wallClockSchedule } from '../processor/punctuation.ts'
+import type { OverlayEntry } from '../store/overlay-entry.ts'
+import type { ChangelogWriter, Overlay } from '../store/overlay.ts'
+import type { RecordContext, RecordSource } from '../store/record-context.ts'
+import type { SourceNode } from '../topology/node.ts'
+import type { CommitScope } from './commit-scope.ts'
+import { PickRuns } from './pick-runs.ts'
+import type { RecordCollector } from './record-collector.ts'
+import type { RecordQueue } from './record-queue.ts'
+import { taskTransitions, type TaskPhase } from './task-lifecycle.ts'
+
+/**
+ * One sub-topology on one partition: its inputs, its processors, its stores, and what the next commit has to say about
+ * it. A task does one record at a time and never picks: the worker does, over all its tasks.
+ */
+export class Task implements NodeHost {
+  readonly id: TaskId
+  readonly applicationId: string
+  readonly subTopology: number
+  readonly partition: number
+  readonly lifecycle: Lifecycle<TaskPhase>
+  readonly record: RecordContext
+  readonly collector: RecordCollector
+  readonly onProcessingError: ((error: unknown, node: string) => void) | null
+  /** Highest timestamp taken. */
+  streamTime = -1
+  /** Records processed since the last commit, and in all. */
+  inputCount = 0
+  processed = 0
+  commitRequested = false
+  readonly stores: TaskStore[] = []
+  /** Set when the task is wired. */
+  inputs: readonly TaskInput[] = []
+  /** Tasks whose outputs this one may have to wait for; empty where it has but one input. */
+  upstream: readonly Task[] = []
+  readonly drops: Map<string, number> = new Map()
+  readonly #options: TaskOptions
+  readonly #processors: { readonly node: string; readonly processor: Processor }[] = []
+  readonly #streamTimers = new Punctuations()
+  readonly #wallTimers = new Punctuations()
+  readonly #saved: { readonly node: string; readonly name: string; readonly read: () => number }[] = []
+  readonly #restored: RecordedSection['operators']
+  readonly #picks = new PickRuns()
+  #clock: { readonly input: number; readonly now: number }[] = []
+  #punctuations: { readonly input: number; readonly operator: string; readonly now: number }[] = []
+  #now: number
+  #clockRead = false
+  #scope: CommitScope | null = null
+  #timerCount = 0
+
+  constructor(options: TaskOptions) {
+    this.#options = options
+    this.id = options.id
+    this.applicationId = options.applicationId
+    this.subTopology = options.subTopology
+    this.partition = options.partition
+    this.record = options.record
+    this.collector = options.collector(() => this.#enter())
+    this.onProcessingError = options.onProcessingError
+    this.lifecycle = new Lifecycle(`task ${options.id}`, taskTransitions, 'created')
+    this.#restored = options.section?.operators ?? {}
+    this.streamTime = options.section?.streamTime ?? -1
+    this.#now = options.now
+  }
+
+  get taskId(): TaskId {
+    return this.id
+  }
+
+  addProcessor(node: string, processor: Processor): void {
+    this.#processors.push({ node, processor })
+  }
+
+  /** Initializes the processors; the stores are restored. */
+  start(context: (node: string) => NodeContext): void {
+    for (const { node, processor } of this.#processors) {
+      this.record.node = node
+      processor.init?.(context(node))
+    }
+    this.lifecycle.to('running')
+  }
+
+  /** Processes the head of one of its inputs. */
+  process(input: TaskInput): void {
+    const { queue, source } = input
+    const record = this.record
+    const cursor = queue.cursor
+    const timestamp = queue.headTimestamp
+    if (timestamp > this.streamTime) this.streamTime = timestamp
+    if (timestamp > queue.partitionTime) queue.partitionTime = timestamp
+    if (this.inputs.length > 1) this.#picks.took(queue, this.inputs)
+    record.headers = cursor.headerCount === 0 ? noHeaders : cursor.headers()
+    record.input = queue.at
+    record.offset = cursor.offset
+    record.timestamp = timestamp
+    record.cause = this.inputCount
+    this.inputCount += 1
+    this.processed += 1
+    record.bytes = cursor.bytes
+    record.keyStart = cursor.keyStart
+    record.keyEnd = cursor.keyEnd
+    record.valueStart = cursor.valueStart
+    record.valueEnd = cursor.valueEnd
+    record.source = source.passes
+    if (this.#decode(input)) source.context.forward(record.key, record.value, timestamp)
+    queue.advance()
+    if (this.streamTime >= this.#streamTimers.nextDue) this.#punctuateStreamTime()
+  }
+
+  /** Brings key and value of the head into the record context; false if the record was handled as invalid. */
+  #decode({ queue, source }: TaskInput): boolean {
+    const record = this.record
+    const { head } = queue
+    if (head !== null) {
+      queue.head = null
+      if (head.error !== null) {
+        record.node = source.node.name
+        this.#options.onInvalid(this, source.node, head.error)
+        return false
+      }
+      record.key = head.key
+      record.value = head.value
+      return true
+    }
+    try {
+      record.key =
+        record.keyStart < 0
+          ? source.nullKey()
+          : source.demand.key
+            ? source.readKey(record.bytes, record.keyStart, record.keyEnd)
+            : undecoded
+      record.value =
+        record.valueStart < 0
+          ? source.nullValue()
+          : source.demand.value
+            ? source.readValue(record.bytes, record.valueStart, record.valueEnd)
+            : undecoded
+      return true
+    } catch (error) {
+      record.node = source.node.name
+      this.#options.onInvalid(this, source.node, error)
+      return false
+    }
+  }
+
+  #punctuateStreamTime(): void {
+    this.#streamTimers.fireDue(this.streamTime, (punctuation) => this.#fire(punctuation, this.streamTime))
+  }
+
+  /** Fires what is due by the wall clock; the commit records when and before which input. */
+  punctuate(now: number): void {
+    if (now < this.#wallTimers.nextDue) return
+    this.#wallTimers.fireDue(now, (punctuation) => {
+      this.#punctuations.push({ input: this.inputCount, operator: punctuation.name, now })
+      this.#fire(punctuation, now)
+    })
+  }
+
+  get nextWallClockDue(): number {
+    return this.#wallTimers.nextDue
+  }
+
+  #fire(punctuation: Punctuation, now: number): void {
+    const record = this.record
+    record.leave()
+    record.timestamp = now
+    record.node = punctuation.context.node
+    punctuation.fire(now)
+  }
+
+  /** The wall clock as user code sees it until the next call; recorded when somebody looks. */
+  setNow(now: number): void {
+    if (now === this.#now) return
+    this.#now = now
+    this.#clockRead = false
+  }
+
+  now(): number {
+    if (!this.#clockRead) {
+      this.#clockRead = true
+      this.#clock.push({ input: this.inputCount, now: this.#now })
+    }
+    return this.#now
+  }
+
+  /** Forwards what became of an entry, as if its last update were in process; what follows has no input of its own. */
+  emit(overlay: Overlay, entry: OverlayEntry): void {
+    const record = this.record
+    record.leave()
+    record.headers = entry.headers
+    record.input = entry.input
+    record.offset = entry.offset
+    record.timestamp = entry.updateTime
+    overlay.emit?.(entry)
+  }
+
+  begin(scope: CommitScope): void {
+    this.#scope = scope
+    this.collector.begin(scope.staged)
+  }
+
+  #enter(): number {
+    if (this.#scope === null) throw new RangeError(`task ${this.id} writes outside of a commit`)
+    return this.#scope.enter(this)
+  }
+
+  /** Whether the next commit has anything to say about it. */
+  get isDirty(): boolean {
+    if (this.inputCount > 0 || this.collector.section >= 0 || this.#punctuations.length > 0) return true
+    for (const { overlay } of this.stores) if (overlay.isDirty) return true
+    for (const { queue } of this.inputs) if (queue.position !== queue.committed) return true
+    return false
+  }
+
+  /** What others of the application may still get from it: staged, or to be emitted by the commit. */
+  get hasUncommittedOutput(): boolean {
+    if (this.collector.hasInternalOutput) return true
+    for (const { overlay } of this.stores) if (overlay.emit !== null && overlay.isDirty) return true
+    return false
+  }
+
+  get dirtyBytes(): number {
+    let bytes = 0
+    for (const { overlay } of this.stores) bytes += overlay.dirtyBytes
+    return bytes
+  }
+
+  /** Ends the generation of its stores: their rows go to the changelogs. */
+  freeze(): void {
+    this.record.leave()
+    for (const { overlay, changelog } of this.stores) overlay.freeze(changelog)
+    if (this.collector.section < 0) this.collector.section = this.#enter()
+  }
+
+  /** What the commit records of it, and the start of the next generation. */
+  section(): TaskSection {
+    const { collector } = this
+    const picks = this.#picks.take()
+    const moved = this.inputs.filter(({ queue }) => queue.position !== queue.committed)
+    const place = new Map(moved.map((input, index) => [input.queue.input, index]))
+    const section: TaskSection = {
+      task: this.id,
+      inputs: moved.map(({ queue }) => ({ at: queue.at, start: queue.committed, end: queue.position })),
+      inputCount: this.inputCount,
+      changelogDigest: collector.changelogs.toString(),
+      outputDigest: collector.outputs.toString(),
+      causes: collector.causes,
+      operators: this.#operatorState(),
+      partitionTimes: this.inputs.map(({ queue }) => ({ at: queue.at, time: queue.partitionTime })),
+      streamTime: this.streamTime,
+      clock: this.#clock,
+      punctuations: this.#punctuations,
+      ...(picks === null
+        ? {}
+        : { picks: picks.map(({ input, count }) => ({ input: place.get(input) ?? input, count })) }),
+      globals: [],
+    }
+    this.inputCount = 0
+    this.#clock = []
+    this.#punctuations = []
+    this.#clockRead = false
+    return section
+  }
+
+  /** Where its inputs stand, with the partition time in the metadata as Kafka keeps it there. */
+  offsets(): OffsetEntry[] {
+    return this.inputs
+      .filter(({ queue }) => queue.position !== queue.committed)
+      .map(({ queue }) => {
+        queue.committed = queue.position
+        return {
+          at: queue.at,
+          offset: queue.position,
+          leaderEpoch: queue.leaderEpoch,
+          metadata: String(queue.partitionTime),
+        }
+      })
+  }
+
+  #operatorState(): { readonly [operator: string]: OperatorState } {
+    const state: { [operator: string]: { [name: string]: number } } = {}
+    for (const { node, name, read } of this.#saved) (state[node] ??= {})[name] = read()
+    for (const timer of this.#streamTimers.all) (state[timer.context.node] ??= {})[timer.name] = timer.due
+    return state
+  }
+
+  store(node: string, name: string): unknown {
+    const found = this.stores.find((one) => one.overlay.spec.name === name)
+    if (found !== undefined && found.nodes.includes(node)) return found.overlay
+    const connected = this.stores.filter((one) => one.nodes.includes(node)).map((one) => one.overlay.spec.name)
+    throw new RangeError(
+      `store ${name} is not connected to ${node}; connected are: ${connected.length === 0 ? 'none' : connected.join(', ')}`,
+    )
+  }
+
+  schedule(
+    context: NodeContext,
+    options: { readonly intervalMs: number; readonly by: 'streamTime' | 'wallClock'; readonly startMs?: number },
+    callback: (time: number) => void,
+  ): Cancellable {
+    if (!(options.intervalMs > 0))
+      throw new RangeError(`a schedule needs an interval above 0, not ${options.intervalMs}`)
+    const name = `punctuation-${this.#timerCount++}`
+    if (options.by === 'wallClock') {
+      const punctuation = new Punctuation(context, name, wallClockSchedule(options, this.#now), callback)
+      this.#wallTimers.add(punctuation)
+      return punctuation
+    }
+    const schedule = streamTimeSchedule(options)
+    const due = this.restored(context.node, name) ?? schedule.due
+    const punctuation = new Punctuation(context, name, { ...schedule, due }, callback)
+    this.#streamTimers.add(punctuation)
+    return punctuation
+  }
+
+  requestCommit(): void {
+    this.commitRequested = true
+  }
+
+  dropped(node: string, reason: string): void {
+    this.drops.set(reason, (this.drops.get(reason) ?? 0) + 1)
+    this.#options.onDropped(node, reason)
+  }
+
+  restored(node: string, name: string): number | undefined {
+    const value = this.#restored[node]?.[name]
+    return typeof value === 'number' ? value : undefined
+  }
+
+  saveAtCommit(node: string, name: string, read: () => number): void {
+    this.#saved.push({ node, name, read })
+  }
+
+  /** Closes processors and stores. What is not committed is lost, as it must be. */
+  async close(): Promise<void> {
+    if (this.lifecycle.is('closed')) return
+    const wasRunning = this.lifecycle.is('running')
+    this.lifecycle.to('closed')
+    if (wasRunning) for (const { processor } of this.#processors) processor.close?.()
+    for (const { overlay } of this.stores) await overlay.store.close()
+  }
+}
+
+export interface TaskOptions {
+  readonly id: TaskId
+  readonly applicationId: string
+  readonly subTopology: number
+  readonly partition: number
+  readonly record: RecordContext
+  readonly collector: (enter: () => number) => RecordCollector
+  /** What the last commit recorded of the task; null: it never ran. */
+  readonly section: RecordedSection | null
+  readonly now: number
+  readonly onProcessingError: ((error: unknown, node: string) => void) | null
+  /** Fails, or deals with a record that could not be decoded. */
+  readonly onInvalid: (task: Task, source: SourceNode, error: unknown) => void
+  readonly onDropped: (node: string, reason: string) => void
+}
+
+export interface TaskStore {
+  readonly overlay: Overlay
+  readonly changelog: ChangelogWriter
+  readonly changelogAt: TopicPartition | null
+  /** Nodes that may use it. */
+  readonly nodes: readonly string[]
+}
+
+/** One input partition of a task and the source that reads it. */
+export interface TaskInput {
+  readonly queue: RecordQueue
+  readonly source: TaskSource
+  /** The application writes this topic itself. */
+  readonly internal: boolean
+}
+
+export interface TaskSource {
+  readonly node: SourceNode
+  readonly context: NodeContext
+  readonly demand: Demand
+  readonly passes: RecordSource
+  readonly readKey: (bytes: Uint8Array, start: number, end: number) => unknown
+  readonly readValue: (bytes: Uint8Array, start: number, end: number) => unknown
+  /** Null, or what its refusal throws. */
+  readonly nullKey: () => null
+  readonly nullValue: () => null
+}
