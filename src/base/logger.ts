@@ -13,3 +13,8 @@ export const consoleLogger: Logger = {
   warn: (message) => console.error(`millrace: warning: ${message}`),
   error: (message, cause) => console.error(`millrace: error: ${message}`, ...(cause === undefined ? [] : [cause])),
 }
+
+/** Writes a line to standard output: for what a user asked to see printed, never for diagnostics. */
+export function printLine(line: string): void {
+  console.log(line)
+}
