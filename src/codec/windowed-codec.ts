@@ -12,6 +12,8 @@ export interface Windows<out Kind extends WindowKind> {
   readonly kind: Kind
   /** Length of a time window in ms; of a session, its inactivity gap. */
   readonly sizeMs: number
+  /** From the start of a time window to that of the next; 0 for sessions. */
+  readonly advanceMs: number
   /** How long after its end, in stream time, a window still takes records. */
   readonly graceMs: number
 }

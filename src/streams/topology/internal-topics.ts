@@ -88,7 +88,7 @@ function settlePartitions(topology: Topology, partitions: Map<string, number>): 
       (name) => !partitions.has(name),
     ),
   )
-  for (let progress = true; progress && open.size > 0; ) {
+  for (let progress = true; progress && open.size > 0;) {
     progress = false
     for (const name of open) {
       const writers = topology.subTopologies.filter((part) => part.sinks.some((sink) => sink.topics.includes(name)))

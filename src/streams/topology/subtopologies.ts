@@ -5,10 +5,7 @@ import type { SubTopology } from './topology.ts'
  * Cuts a graph into its connected parts: nodes hang together over parents and over shared stores. Parts are numbered in
  * the order of their first nodes, so adding to the end of a program renumbers nothing before it.
  */
-export function subTopologiesOf(
-  nodes: readonly TopologyNode[],
-  stores: readonly StoreSpec[],
-): readonly SubTopology[] {
+export function subTopologiesOf(nodes: readonly TopologyNode[], stores: readonly StoreSpec[]): readonly SubTopology[] {
   const groups = new DisjointNames()
   for (const node of nodes) {
     groups.add(node.name)
@@ -72,7 +69,8 @@ function copartitionedTopics(
 function topicsReaching(nodes: readonly TopologyNode[]): ReadonlyMap<string, ReadonlySet<string>> {
   const reaching = new Map<string, Set<string>>()
   for (const node of nodes) {
-    const topics = node.kind === 'source' ? node.topics : node.parents.flatMap((name) => [...(reaching.get(name) ?? [])])
+    const topics =
+      node.kind === 'source' ? node.topics : node.parents.flatMap((name) => [...(reaching.get(name) ?? [])])
     reaching.set(node.name, new Set(topics))
   }
   return reaching

@@ -245,4 +245,3 @@ export function innerKey(codec: SinkNode['key']['codec']): NonNullable<SinkNode[
 function innerOf(key: unknown): unknown {
   return typeof key === 'object' && key !== null && 'key' in key ? key.key : key
 }
-

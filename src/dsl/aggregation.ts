@@ -1,0 +1,81 @@
+import type { Codec } from '../codec/codec.ts'
+import type { Declared } from '../codec/schema.ts'
+import { isCodec, schemaFingerprint } from '../codec/schema.ts'
+import { storedCodec } from '../codec/stored-codec.ts'
+import type { Windows } from '../codec/windowed-codec.ts'
+import { StreamsError } from '../streams/errors.ts'
+import type { EmitPolicy } from '../streams/topology/node.ts'
+import type { Duration } from './duration.ts'
+import { durationMs } from './duration.ts'
+import type { AggregatePlan, GroupingPlan, PlanId } from './plan/plan-node.ts'
+
+/** The plan node of a count, reduce or aggregate, with its options checked and defaults filled in. */
+export function aggregatePlan(of: {
+  readonly parent: PlanId
+  readonly grouping: GroupingPlan
+  readonly store: {
+    readonly name: string
+    readonly engine?: 'lmdb' | 'memory'
+    readonly emit?: EmitPolicy
+    readonly changelog?: boolean
+    readonly retention?: Duration
+  }
+  readonly how: {
+    readonly aggregate: AggregatePlan['aggregate']
+    readonly initial?: () => unknown
+    // Callbacks of any types: what flows is decided by the nodes before.
+    readonly add?: (aggregate: never, value: never, key: never) => unknown
+    readonly value?: Declared | undefined
+  }
+  readonly windows: Windows<'time'> | undefined
+}): AggregatePlan {
+  const { store, how, windows } = of
+  if (typeof store.name !== 'string') {
+    throw new StreamsError('CONFIG_INVALID', `${how.aggregate} needs { name }, by which its state is found again`)
+  }
+  const emit = store.emit ?? 'commit'
+  if (emit === 'final' && windows === undefined) {
+    throw new StreamsError(
+      'CONFIG_INVALID',
+      `${store.name}: emit 'final' waits for a window to close, and there is none; use windowedBy, or emit 'commit' or 'update'`,
+      { store: store.name },
+    )
+  }
+  return {
+    kind: 'aggregate',
+    parent: of.parent,
+    grouping: of.grouping,
+    aggregate: how.aggregate,
+    initial: how.initial,
+    add: how.add as AggregatePlan['add'],
+    store: Object.freeze({
+      name: store.name,
+      engine: store.engine ?? 'lmdb',
+      emit,
+      logged: store.changelog ?? true,
+      value: valueCodec(how.value),
+      schema: how.value === undefined || isCodec(how.value) ? undefined : schemaFingerprint(how.value),
+    }),
+    windows:
+      windows === undefined
+        ? undefined
+        : Object.freeze({ ...windows, retentionMs: retentionOf(store.name, windows, store.retention) }),
+  }
+}
+
+function valueCodec(declared: Declared | undefined): Codec<unknown> | undefined {
+  if (declared === undefined) return undefined
+  return isCodec(declared) ? declared : storedCodec(declared)
+}
+
+function retentionOf(store: string, windows: Windows<'time'>, retention: Duration | undefined): number {
+  const least = windows.sizeMs + windows.graceMs
+  if (retention === undefined) return least
+  const retentionMs = durationMs(retention, `the retention of ${store}`)
+  if (retentionMs >= least) return retentionMs
+  throw new StreamsError(
+    'CONFIG_INVALID',
+    `${store}: a retention of ${retentionMs} ms would forget windows that still take records; size and grace together are ${least} ms`,
+    { store, retentionMs, least },
+  )
+}

@@ -1,0 +1,18 @@
+/**
+ * Whether a callback `(value, key) => …` looks at its arguments, told from its text when the topology is built. What
+ * nobody looks at is not decoded. In doubt the answer is yes: rest parameters, defaults, `arguments` and functions
+ * without text (bound, native) count as reading everything.
+ */
+export function readsOf(callback: (...values: never[]) => unknown): { readsValue: boolean; readsKey: boolean } {
+  if (callback.length >= 2 || isVariadic(callback)) return { readsValue: true, readsKey: true }
+  return { readsValue: callback.length >= 1, readsKey: false }
+}
+
+function isVariadic(callback: (...values: never[]) => unknown): boolean {
+  const text = Function.prototype.toString.call(callback)
+  if (text.includes('[native code]') || /\barguments\b/.test(text)) return true
+  const arrow = text.indexOf('=>')
+  const end = arrow === -1 || text.startsWith('function') ? text.indexOf('{') : arrow
+  // A method's or arrow's parameters may hold anything; the signs of a default or a rest are enough to be careful.
+  return /=|\.\.\./.test(end === -1 ? text : text.slice(0, end))
+}

@@ -1,0 +1,30 @@
+export { StreamsBuilder } from './streams-builder.ts'
+export type { OwnStoreOptions, StoreWindow } from './streams-builder.ts'
+export { Stream } from './stream.ts'
+export { Table } from './table.ts'
+export { GroupedStream } from './grouped-stream.ts'
+export { WindowedStream } from './windowed-stream.ts'
+export { hopping, sessions, tumbling } from './windows.ts'
+export type { Duration } from './duration.ts'
+export type { GroupingOf, Keyed, KeyNeedsASchema, KeySource, PlainKey } from './key-needs-a-schema.ts'
+export type {
+  Aggregation,
+  Consumed,
+  Grouping,
+  Named,
+  Produced,
+  Reduction,
+  Repartitioned,
+  StoreOptions,
+  WindowStoreOptions,
+} from './options.ts'
+export type {
+  ForwardedRecord,
+  ProcessingContext,
+  RecordContext,
+  RecordProcessor,
+  StoreRef,
+  StreamRecord,
+  ValueContext,
+  ValueProcessor,
+} from './operators/process.ts'

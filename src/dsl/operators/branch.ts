@@ -1,0 +1,36 @@
+import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
+
+export interface Branch {
+  /** Name of the child node that gets the records. */
+  readonly child: string
+  readonly predicate: (value: unknown, key: unknown) => boolean
+}
+
+/** Sends each record to the first branch whose predicate holds, else to `rest`, else nowhere. */
+export function branchSupplier(branches: readonly Branch[], rest: string | null): () => Processor {
+  return () => new SplitIntoBranches(branches, rest)
+}
+
+class SplitIntoBranches implements Processor {
+  readonly #branches: readonly Branch[]
+  readonly #rest: string | null
+  #context!: ProcessorContext
+
+  constructor(branches: readonly Branch[], rest: string | null) {
+    this.#branches = branches
+    this.#rest = rest
+  }
+
+  init(context: ProcessorContext): void {
+    this.#context = context
+  }
+
+  process(key: unknown, value: unknown, timestamp: number): void {
+    for (const branch of this.#branches) {
+      if (!branch.predicate(value, key)) continue
+      this.#context.forwardTo(branch.child, key, value, timestamp)
+      return
+    }
+    if (this.#rest !== null) this.#context.forwardTo(this.#rest, key, value, timestamp)
+  }
+}

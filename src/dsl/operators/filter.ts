@@ -1,0 +1,26 @@
+import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
+
+/** Forwards the records for which the predicate gives `wanted`. */
+export function filterSupplier(predicate: (value: unknown, key: unknown) => boolean, wanted: boolean): () => Processor {
+  return () => new Filter(predicate, wanted)
+}
+
+class Filter implements Processor {
+  readonly #predicate: (value: unknown, key: unknown) => boolean
+  readonly #wanted: boolean
+  #context!: ProcessorContext
+
+  constructor(predicate: (value: unknown, key: unknown) => boolean, wanted: boolean) {
+    this.#predicate = predicate
+    this.#wanted = wanted
+  }
+
+  init(context: ProcessorContext): void {
+    this.#context = context
+  }
+
+  process(key: unknown, value: unknown, timestamp: number): void {
+    // Truthiness, not identity: a predicate from JavaScript may return anything.
+    if (!this.#predicate(value, key) !== this.#wanted) this.#context.forward(key, value, timestamp)
+  }
+}

@@ -1,0 +1,34 @@
+import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
+import { undefinedResult } from './undefined-result.ts'
+
+/** Forwards each of the values that the mapper makes of a record, in order, under its key. */
+export function flatMapValuesSupplier(
+  node: string,
+  mapper: (value: unknown, key: unknown) => Iterable<unknown>,
+): () => Processor {
+  return () => new FlatMapValues(node, mapper)
+}
+
+class FlatMapValues implements Processor {
+  readonly #node: string
+  readonly #mapper: (value: unknown, key: unknown) => Iterable<unknown>
+  #context!: ProcessorContext
+
+  constructor(node: string, mapper: (value: unknown, key: unknown) => Iterable<unknown>) {
+    this.#node = node
+    this.#mapper = mapper
+  }
+
+  init(context: ProcessorContext): void {
+    this.#context = context
+  }
+
+  process(key: unknown, value: unknown, timestamp: number): void {
+    const values: Iterable<unknown> | undefined = this.#mapper(value, key)
+    if (values === undefined) throw undefinedResult(this.#node, 'mapper')
+    for (const mapped of values) {
+      if (mapped === undefined) throw undefinedResult(this.#node, 'mapper')
+      this.#context.forward(key, mapped, timestamp)
+    }
+  }
+}

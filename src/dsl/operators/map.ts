@@ -1,0 +1,42 @@
+import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
+import { StreamsError } from '../../streams/errors.ts'
+import { undefinedResult } from './undefined-result.ts'
+
+/** Forwards the key and value that the mapper makes of each record. */
+export function mapSupplier(
+  node: string,
+  mapper: (value: unknown, key: unknown) => readonly [unknown, unknown],
+): () => Processor {
+  return () => new MapRecord(node, mapper)
+}
+
+class MapRecord implements Processor {
+  readonly #node: string
+  readonly #mapper: (value: unknown, key: unknown) => readonly [unknown, unknown]
+  #context!: ProcessorContext
+
+  constructor(node: string, mapper: (value: unknown, key: unknown) => readonly [unknown, unknown]) {
+    this.#node = node
+    this.#mapper = mapper
+  }
+
+  init(context: ProcessorContext): void {
+    this.#context = context
+  }
+
+  process(key: unknown, value: unknown, timestamp: number): void {
+    const pair = checkPair(this.#mapper(value, key), this.#node)
+    this.#context.forward(pair[0], pair[1], timestamp)
+  }
+}
+
+/** A `[key, value]` without undefined. */
+export function checkPair(pair: unknown, node: string): readonly [unknown, unknown] {
+  if (!Array.isArray(pair) || pair.length !== 2) {
+    if (pair === undefined) throw undefinedResult(node, 'mapper')
+    throw new StreamsError('PROCESSING_FAILED', `the mapper of ${node} must return [key, value]`, { node })
+  }
+  const [key, value]: readonly unknown[] = pair
+  if (key === undefined || value === undefined) throw undefinedResult(node, 'mapper')
+  return [key, value]
+}

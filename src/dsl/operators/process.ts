@@ -1,0 +1,246 @@
+import { StreamsError } from '../../streams/errors.ts'
+import type {
+  Cancellable,
+  Header,
+  Processor,
+  ProcessorContext,
+  RecordOrigin,
+} from '../../streams/processor/processor.ts'
+import type { Duration } from '../duration.ts'
+import { durationMs } from '../duration.ts'
+import { undefinedResult } from './undefined-result.ts'
+
+/** A record as a user's processor sees it. Immutable: forward a changed copy, `{ ...record, value }`. */
+export interface StreamRecord<out K, out V> {
+  readonly key: K
+  readonly value: V
+  readonly timestamp: number
+  readonly headers: readonly Header[]
+}
+
+/** A user's own operator. One instance per task; what it remembers belongs into stores. */
+export interface RecordProcessor<K, V, K2, V2> {
+  /** Called once per task, when its stores are restored: get stores and set up schedules here. */
+  init?(context: RecordContext<K2, V2>): void
+  process(record: StreamRecord<K, V>): void
+  close?(): void
+}
+
+/** As {@link RecordProcessor}, for `processValues`: forwards values, the key stays that of the record in process. */
+export interface ValueProcessor<K, V, V2> {
+  init?(context: ValueContext<V2>): void
+  process(record: StreamRecord<K, V>): void
+  close?(): void
+}
+
+/** What every processor of a user can ask. */
+export interface ProcessingContext {
+  readonly applicationId: string
+  /** `0_1`: sub-topology and partition. */
+  readonly taskId: string
+  readonly partition: number
+  /** Where the record in process came from; null in a schedule's callback. */
+  readonly origin: RecordOrigin | null
+  /** The highest timestamp that the task has taken so far; -1 before the first record. */
+  readonly streamTime: number
+  /** The wall clock, read once per batch and recorded, so that a replay sees the same. */
+  now(): number
+  /** A store that the operator names in `stores`. */
+  store<S>(store: StoreRef<S> | string): S
+  /**
+   * Calls back every `interval`: by stream time at its multiples, once after a gap, or by the wall clock from now on.
+   * `start` anchors the schedule. Kafka's punctuation.
+   */
+  schedule(
+    options: { readonly every: Duration; readonly by: 'streamTime' | 'wallClock'; readonly start?: number },
+    callback: (time: number) => void,
+  ): Cancellable
+  /** Asks for a commit soon. */
+  requestCommit(): void
+}
+
+export interface RecordContext<in K, in V> extends ProcessingContext {
+  /** Hands a record on. Without headers it carries those of the record in process. */
+  forward(record: ForwardedRecord<K, V>): void
+}
+
+export interface ValueContext<in V> extends ProcessingContext {
+  /** Hands a value on, under the key, timestamp and headers of the record in process. Not in a schedule's callback. */
+  forward(value: V): void
+}
+
+/** A record on its way on; headers left out are those of the record in process. */
+export interface ForwardedRecord<out K, out V> {
+  readonly key: K
+  readonly value: V
+  readonly timestamp: number
+  readonly headers?: readonly Header[]
+}
+
+/** A store as declared by `builder.addStore`, with the type that `context.store` gives. */
+export interface StoreRef<out S> {
+  readonly name: string
+  /** Only a type; never there. */
+  readonly '~store'?: () => S
+}
+
+type AnyRecordProcessor = RecordProcessor<unknown, unknown, unknown, unknown>
+
+/** Runs a user's processor on record objects. */
+export function processSupplier(node: string, supplier: () => AnyRecordProcessor): () => Processor {
+  return () => new RecordAdapter(node, supplier())
+}
+
+/** Runs a user's processor of values, which cannot change keys. */
+export function processValuesSupplier(
+  node: string,
+  supplier: () => ValueProcessor<unknown, unknown, unknown>,
+): () => Processor {
+  return () => new ValueAdapter(node, supplier())
+}
+
+class RecordAdapter implements Processor {
+  readonly #node: string
+  readonly #processor: AnyRecordProcessor
+  #context!: ProcessorContext
+
+  constructor(node: string, processor: AnyRecordProcessor) {
+    this.#node = node
+    this.#processor = processor
+  }
+
+  init(context: ProcessorContext): void {
+    this.#context = context
+    this.#processor.init?.(new AdaptedRecordContext(this.#node, context))
+  }
+
+  process(key: unknown, value: unknown, timestamp: number): void {
+    this.#processor.process({ key, value, timestamp, headers: this.#context.headers })
+  }
+
+  close(): void {
+    this.#processor.close?.()
+  }
+}
+
+class ValueAdapter implements Processor {
+  readonly #node: string
+  readonly #processor: ValueProcessor<unknown, unknown, unknown>
+  #context!: ProcessorContext
+  #forwarding!: AdaptedValueContext
+
+  constructor(node: string, processor: ValueProcessor<unknown, unknown, unknown>) {
+    this.#node = node
+    this.#processor = processor
+  }
+
+  init(context: ProcessorContext): void {
+    this.#context = context
+    this.#forwarding = new AdaptedValueContext(this.#node, context)
+    this.#processor.init?.(this.#forwarding)
+  }
+
+  process(key: unknown, value: unknown, timestamp: number): void {
+    const record = { key, value, timestamp, headers: this.#context.headers }
+    this.#forwarding.current = record
+    this.#processor.process(record)
+    this.#forwarding.current = null
+  }
+
+  close(): void {
+    this.#processor.close?.()
+  }
+}
+
+class AdaptedContext implements ProcessingContext {
+  protected readonly node: string
+  protected readonly context: ProcessorContext
+
+  constructor(node: string, context: ProcessorContext) {
+    this.node = node
+    this.context = context
+  }
+
+  get applicationId(): string {
+    return this.context.applicationId
+  }
+
+  get taskId(): string {
+    return this.context.taskId
+  }
+
+  get partition(): number {
+    return this.context.partition
+  }
+
+  get origin(): RecordOrigin | null {
+    return this.context.origin
+  }
+
+  get streamTime(): number {
+    return this.context.streamTime
+  }
+
+  now(): number {
+    return this.context.now()
+  }
+
+  store<S>(store: StoreRef<S> | string): S {
+    return this.context.store<S>(typeof store === 'string' ? store : store.name)
+  }
+
+  schedule(
+    options: { readonly every: Duration; readonly by: 'streamTime' | 'wallClock'; readonly start?: number },
+    callback: (time: number) => void,
+  ): Cancellable {
+    const intervalMs = durationMs(options.every, `the interval of a schedule in ${this.node}`)
+    if (intervalMs === 0) {
+      throw new StreamsError('CONFIG_INVALID', `the interval of a schedule in ${this.node} must be more than 0 ms`)
+    }
+    return this.context.schedule(
+      { intervalMs, by: options.by, ...(options.start === undefined ? {} : { startMs: options.start }) },
+      callback,
+    )
+  }
+
+  requestCommit(): void {
+    this.context.requestCommit()
+  }
+}
+
+class AdaptedRecordContext extends AdaptedContext implements RecordContext<unknown, unknown> {
+  forward(record: ForwardedRecord<unknown, unknown>): void {
+    const { key, value, timestamp, headers } = record
+    if (key === undefined || value === undefined) throw undefinedResult(this.node, 'forwarded record')
+    const context = this.context
+    if (headers === undefined || headers === context.headers) {
+      context.forward(key, value, timestamp)
+      return
+    }
+    // The headers are this record's alone: what is forwarded next without headers carries those of its input again.
+    const before = context.headers
+    context.headers = headers
+    try {
+      context.forward(key, value, timestamp)
+    } finally {
+      context.headers = before
+    }
+  }
+}
+
+class AdaptedValueContext extends AdaptedContext implements ValueContext<unknown> {
+  current: StreamRecord<unknown, unknown> | null = null
+
+  forward(value: unknown): void {
+    if (value === undefined) throw undefinedResult(this.node, 'forwarded value')
+    const record = this.current
+    if (record === null) {
+      throw new StreamsError(
+        'PROCESSING_FAILED',
+        `${this.node} forwards a value outside process(), where there is no key for it; use process() instead of processValues()`,
+        { node: this.node },
+      )
+    }
+    this.context.forward(record.key, value, record.timestamp)
+  }
+}

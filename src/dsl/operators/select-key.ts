@@ -1,0 +1,28 @@
+import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
+import { undefinedResult } from './undefined-result.ts'
+
+/** Forwards each record under the key that the mapper makes. */
+export function selectKeySupplier(node: string, mapper: (value: unknown, key: unknown) => unknown): () => Processor {
+  return () => new SelectKey(node, mapper)
+}
+
+class SelectKey implements Processor {
+  readonly #node: string
+  readonly #mapper: (value: unknown, key: unknown) => unknown
+  #context!: ProcessorContext
+
+  constructor(node: string, mapper: (value: unknown, key: unknown) => unknown) {
+    this.#node = node
+    this.#mapper = mapper
+  }
+
+  init(context: ProcessorContext): void {
+    this.#context = context
+  }
+
+  process(key: unknown, value: unknown, timestamp: number): void {
+    const selected = this.#mapper(value, key)
+    if (selected === undefined) throw undefinedResult(this.#node, 'key selector')
+    this.#context.forward(selected, value, timestamp)
+  }
+}

@@ -1,0 +1,79 @@
+import type { Declared, Writable } from '../codec/schema.ts'
+import type { AnyTopic } from '../codec/topic.ts'
+import type { Duration } from './duration.ts'
+
+/** A name for the operator, by which errors, metrics and saved state find it. Default: its kind and a number. */
+export interface Named {
+  readonly name?: string
+}
+
+/** How a source treats what does not fit. */
+export interface Consumed extends Named {
+  /**
+   * A record that cannot be decoded or does not fit its schema: `fail` (default) stops the application naming topic,
+   * partition, offset, field and value; `skip` drops it, counted; a dead-letter topic takes its bytes, with the cause
+   * in headers.
+   */
+  readonly onInvalid?: 'fail' | 'skip' | { readonly deadLetter: AnyTopic | string }
+}
+
+/** How a stream is written. */
+export interface Produced<K, V> extends Named {
+  /** Partition of a record. Default: murmur2 of the key's bytes, as Kafka's clients have it; sticky without a key. */
+  readonly partitioner?: (key: K, value: V, partitions: number) => number
+}
+
+/** How records get to the partition of their key, where the key has changed. */
+export interface Grouping<KD extends Declared = Declared> {
+  /**
+   * Name of the repartition topic, `<application>-<name>-repartition`, made only if the key has changed. Aggregations
+   * of one named grouping share it. Default: the name of the store, a topic for each.
+   */
+  readonly name?: string
+  /** Schema or codec of the key. Needed unless it is a string, number, bigint, boolean or a tuple of these. */
+  readonly key?: KD
+  /** Codec of the values on the way. Default: that of the source if the value is still its own, else msgpack. */
+  readonly value?: Declared
+}
+
+/** A repartition that is asked for. */
+export interface Repartitioned<KD extends Declared = Declared> extends Grouping<KD> {
+  /** Partitions of the topic. Default: as many as the part of the topology that writes it, or as it is co-partitioned with. */
+  readonly partitions?: number
+}
+
+/** A store of an aggregation. */
+export interface StoreOptions {
+  /** Name of the store and, with `-changelog`, of its topic. State is found again by it. */
+  readonly name: string
+  /** Where rows are kept: on disk by LMDB (default) or in memory. */
+  readonly engine?: 'lmdb' | 'memory'
+  /** `commit` (default): the newest value per key and commit. `update`: every update. */
+  readonly emit?: 'commit' | 'update'
+  /** False: no changelog; the state is lost with its directory. Default true. Kafka's `withLoggingDisabled`. */
+  readonly changelog?: boolean
+}
+
+/** A store of windows. */
+export interface WindowStoreOptions extends Omit<StoreOptions, 'emit'> {
+  /** As for other stores, or `final`: one result per window and key, when the window has closed. */
+  readonly emit?: 'commit' | 'update' | 'final'
+  /** How long rows are kept after the start of their window, in stream time. Default and least: size + grace. */
+  readonly retention?: Duration
+}
+
+/** `aggregate`: `initial` makes an empty aggregate, `add` returns a new one, never undefined. */
+export interface Aggregation<VD extends Declared, A, V, K> {
+  /** Schema or codec of the aggregate. Stored values carry the schema's version, see `versions`. */
+  readonly value: VD & Writable<VD>
+  readonly initial: () => A
+  readonly add: (aggregate: A, value: V, key: K) => A
+}
+
+/** `reduce`: `add` joins the reduced value so far and a new one. */
+export interface Reduction<V, K> {
+  // A method, which the compiler compares both ways: else a grouped stream could not stand for one of wider values.
+  add(reduced: V, value: V, key: K): V
+  /** Schema or codec of the reduced value. Default: the codec of the source if the value is still its own, else msgpack. */
+  readonly value?: Declared
+}

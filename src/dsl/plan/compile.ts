@@ -1,0 +1,323 @@
+import type { Codec, KeyCodec } from '../../codec/codec.ts'
+import { taggedKey } from '../../codec/key-codecs.ts'
+import { long, msgpack } from '../../codec/value-codecs.ts'
+import { isWindowedCodec } from '../../codec/windowed-codec.ts'
+import { unreachable } from '../../base/assert.ts'
+import { StreamsError } from '../../streams/errors.ts'
+import { repartitionName } from '../../streams/topology/internal-topics.ts'
+import type { StoreShape } from '../../streams/topology/node.ts'
+import { innerKey, TopologyBuilder } from '../../streams/topology/topology-builder.ts'
+import type { Topology } from '../../streams/topology/topology.ts'
+import { branchNode, NodeNames } from '../naming.ts'
+import { aggregateSupplier } from '../operators/aggregate.ts'
+import { mergeSupplier } from '../operators/merge.ts'
+import { windowAggregateSupplier } from '../operators/window-aggregate.ts'
+import type { Plan } from './plan.ts'
+import type {
+  AggregatePlan,
+  BranchPlan,
+  GroupingPlan,
+  OperatorPlan,
+  PlanId,
+  PlanNode,
+  RepartitionPlan,
+  SinkPlan,
+  SourcePlan,
+} from './plan-node.ts'
+
+/**
+ * Turns a plan into a topology. Decides what the program leaves open:
+ *
+ * - codecs, which belong to boundaries (source, repartition, store, sink). A stream knows the codec of its source as
+ *   long as key or value are still the source's own; a new key takes the tagged codec, a new value msgpack, unless the
+ *   program declares others.
+ * - repartitioning, lazily: only an aggregation of a stream whose key has changed puts a topic in between, and
+ *   `repartition()` always does. Every unnamed aggregation gets its own, named groupings share theirs.
+ *
+ * It does not optimize: what the program says is what runs.
+ */
+export function compile(plan: Plan): Topology {
+  return new Compilation(plan).run()
+}
+
+/** What flows out of a plan node. */
+interface Flow {
+  /** The topology's node that the records come from. */
+  readonly node: string
+  /** The codec that the key came in by; null: the program made a new key. */
+  readonly key: KeyCodec<unknown> | null
+  readonly value: Codec<unknown> | null
+  /** The key may no longer belong to the partition: an aggregation has to repartition first. */
+  readonly keyChanged: boolean
+}
+
+class Compilation {
+  readonly #plan: Plan
+  readonly #builder = new TopologyBuilder()
+  readonly #names = new NodeNames()
+  readonly #flows = new Map<PlanId, Flow>()
+  /** Sources by topic: a topic is read once, however many streams begin there. */
+  readonly #sources = new Map<string, { readonly node: string; readonly plan: SourcePlan }>()
+  /** Repartition topics by the grouping that named them. */
+  readonly #shared = new Map<GroupingPlan, Flow>()
+
+  constructor(plan: Plan) {
+    this.#plan = plan
+  }
+
+  run(): Topology {
+    for (const store of this.#plan.stores) this.#builder.addStore(store)
+    for (const [id, node] of this.#plan.nodes.entries()) {
+      const flow = this.#compile(node)
+      if (flow !== null) this.#flows.set(id, flow)
+    }
+    return this.#builder.build()
+  }
+
+  #compile(node: PlanNode): Flow | null {
+    switch (node.kind) {
+      case 'source':
+        return this.#source(node)
+      case 'operator':
+        return this.#operator(node)
+      case 'branch':
+        return this.#branch(node)
+      case 'repartition':
+        return this.#repartition(node)
+      case 'aggregate':
+        return this.#aggregate(node)
+      case 'sink':
+        this.#sink(node)
+        return null
+      default:
+        return unreachable(node)
+    }
+  }
+
+  #flow(id: PlanId): Flow {
+    const flow = this.#flows.get(id)
+    if (flow !== undefined) return flow
+    throw new StreamsError('TOPOLOGY_INVALID', 'a stream of another builder was used; build each topology from one')
+  }
+
+  #source(plan: SourcePlan): Flow {
+    const flows = plan.topics.map((topic): Flow => {
+      const known = this.#sources.get(topic.name)
+      if (known !== undefined && JSON.stringify(known.plan.onInvalid) !== JSON.stringify(plan.onInvalid)) {
+        throw new StreamsError(
+          'TOPOLOGY_INVALID',
+          `topic ${topic.name} is read twice with different onInvalid; it is read once, so say it once`,
+          { topic: topic.name },
+        )
+      }
+      let name = known?.node
+      if (name === undefined) {
+        const given = plan.topics.length === 1 ? plan.name : undefined
+        name = this.#names.pick(given, `${topic.name}-source`)
+        this.#builder.addSource({ name, topic, onInvalid: plan.onInvalid })
+        this.#sources.set(topic.name, { node: name, plan })
+      }
+      return { node: name, key: topic.key.codec, value: topic.value.codec, keyChanged: false }
+    })
+    const first = flows[0]
+    if (first === undefined) throw new StreamsError('TOPOLOGY_INVALID', 'stream() needs at least one topic')
+    if (flows.length === 1) return first
+    return this.#merge(flows, this.#names.pick(plan.name, 'merge'))
+  }
+
+  #merge(flows: readonly Flow[], name: string): Flow {
+    const flow = this.#joined(name, flows)
+    this.#builder.addProcessor({
+      name,
+      parents: [...new Set(flows.map((each) => each.node))],
+      supplier: mergeSupplier(),
+      readsKey: false,
+      readsValue: false,
+      changesKey: false,
+      changesValue: false,
+    })
+    return flow
+  }
+
+  /** What several streams have in common. Keys of different codecs could not meet in a store, so they are a new key. */
+  #joined(node: string, flows: readonly Flow[]): Flow {
+    const [first, ...others] = flows
+    const key = first?.key ?? null
+    const value = first?.value ?? null
+    const sameKey = others.every((each) => each.key?.id === key?.id)
+    return {
+      node,
+      key: sameKey ? key : null,
+      value: others.every((each) => each.value?.id === value?.id) ? value : null,
+      keyChanged: flows.some((each) => each.keyChanged) || !sameKey,
+    }
+  }
+
+  #operator(plan: OperatorPlan): Flow {
+    const name = this.#names.pick(plan.name, plan.operator)
+    const flow = this.#joined(
+      name,
+      plan.parents.map((id) => this.#flow(id)),
+    )
+    this.#builder.addProcessor({
+      name,
+      parents: [...new Set(plan.parents.map((id) => this.#flow(id).node))],
+      stores: plan.stores,
+      supplier: plan.supplier(name),
+      readsKey: plan.readsKey,
+      readsValue: plan.readsValue,
+      changesKey: plan.changesKey,
+      changesValue: plan.changesValue,
+    })
+    return {
+      node: name,
+      key: plan.changesKey ? null : flow.key,
+      value: plan.changesValue ? null : flow.value,
+      keyChanged: flow.keyChanged || plan.changesKey,
+    }
+  }
+
+  #branch(plan: BranchPlan): Flow {
+    const parent = this.#flow(plan.parent)
+    // The split forwards by this name; see the split operator.
+    const name = this.#names.pick(branchNode(parent.node, plan.branch), '')
+    this.#builder.addProcessor({
+      name,
+      parents: [parent.node],
+      supplier: mergeSupplier(),
+      readsKey: false,
+      readsValue: false,
+      changesKey: false,
+      changesValue: false,
+    })
+    return { ...parent, node: name }
+  }
+
+  #repartition(plan: RepartitionPlan): Flow {
+    const parent = this.#flow(plan.parent)
+    const name = plan.grouping.name ?? this.#names.pick(undefined, 'repartition')
+    return this.#through(parent, name, plan.grouping, plan.partitions)
+  }
+
+  /** Puts a topic in between: a sink that swallows null keys silently, and a source that reads it back. */
+  #through(parent: Flow, given: string, grouping: GroupingPlan, partitions: number | undefined): Flow {
+    const topic = repartitionName(given)
+    const key = grouping.key ?? parent.key ?? taggedKey
+    const value = grouping.value ?? parent.value ?? msgpack
+    this.#builder.addInternalTopic({
+      name: topic,
+      role: 'repartition',
+      ...(partitions === undefined ? {} : { partitions }),
+      config: Object.freeze({ keyCodec: key.id, valueCodec: value.id }),
+    })
+    this.#builder.addNode({
+      kind: 'sink',
+      name: this.#names.pick(`${topic}-sink`, ''),
+      parents: Object.freeze([parent.node]),
+      topic,
+      topics: Object.freeze([topic]),
+      internal: true,
+      key: Object.freeze({ codec: key }),
+      value: Object.freeze({ codec: value }),
+      ...(isWindowedCodec(key) ? { partitionKey: innerKey(key.inner.codec) } : {}),
+      dropsNullKeys: true,
+    })
+    const source = this.#names.pick(`${topic}-source`, '')
+    this.#builder.addNode({
+      kind: 'source',
+      name: source,
+      topics: Object.freeze([topic]),
+      internal: true,
+      key: Object.freeze({ codec: key }),
+      value: Object.freeze({ codec: value }),
+      onInvalid: Object.freeze({ kind: 'fail' }),
+    })
+    return { node: source, key, value, keyChanged: false }
+  }
+
+  #grouped(plan: AggregatePlan): Flow {
+    const parent = this.#flow(plan.parent)
+    const { grouping } = plan
+    if (!parent.keyChanged) return checkSameKey(parent, grouping, plan.store.name)
+    if (grouping.name === undefined) return this.#through(parent, plan.store.name, grouping, undefined)
+    const shared = this.#shared.get(grouping)
+    if (shared !== undefined) return shared
+    const flow = this.#through(parent, grouping.name, grouping, undefined)
+    this.#shared.set(grouping, flow)
+    return flow
+  }
+
+  #aggregate(plan: AggregatePlan): Flow {
+    const grouped = this.#grouped(plan)
+    const { store, windows } = plan
+    const key = grouped.key ?? taggedKey
+    const shape: StoreShape =
+      windows === undefined
+        ? { kind: 'keyValue' }
+        : { kind: 'window', sizeMs: windows.sizeMs, retentionMs: windows.retentionMs }
+    this.#builder.addStore({
+      name: store.name,
+      shape: Object.freeze(shape),
+      engine: store.engine,
+      key,
+      value: plan.aggregate === 'count' ? (long as Codec<unknown>) : (store.value ?? grouped.value ?? msgpack),
+      logged: store.logged,
+      emit: store.emit,
+      ...(store.schema === undefined ? {} : { schema: store.schema }),
+    })
+    const options = {
+      store: store.name,
+      kind: plan.aggregate,
+      ...(plan.initial === undefined ? {} : { initial: plan.initial }),
+      ...(plan.add === undefined ? {} : { add: plan.add }),
+      emit: store.emit,
+    }
+    const name = this.#names.pick(store.name, '')
+    this.#builder.addProcessor({
+      name,
+      parents: [grouped.node],
+      stores: [store.name],
+      supplier:
+        windows === undefined
+          ? aggregateSupplier(options)
+          : windowAggregateSupplier({
+              ...options,
+              sizeMs: windows.sizeMs,
+              advanceMs: windows.advanceMs,
+              graceMs: windows.graceMs,
+            }),
+      readsKey: true,
+      readsValue: plan.aggregate !== 'count',
+      // Results leave at a commit, too, when no record of the source is there to take bytes from.
+      changesKey: true,
+      changesValue: true,
+    })
+    return { node: name, key: windows === undefined ? key : null, value: null, keyChanged: false }
+  }
+
+  #sink(plan: SinkPlan): void {
+    const parent = this.#flow(plan.parent)
+    const first = plan.topics[0]
+    this.#builder.addSinkOf({
+      name: this.#names.pick(plan.name, `${first?.name ?? ''}-sink`),
+      parents: [parent.node],
+      topics: plan.topics,
+      choose: plan.choose ?? null,
+      ...(plan.partitioner === undefined ? {} : { partitioner: plan.partitioner }),
+    })
+  }
+}
+
+/**
+ * Without a repartition the rows of a key lie where its source put them, so the key keeps the codec of its source: in
+ * another one, equal keys of another source would land in another partition.
+ */
+function checkSameKey(parent: Flow, grouping: GroupingPlan, store: string): Flow {
+  if (grouping.key === undefined || parent.key === null) return { ...parent, key: grouping.key ?? parent.key }
+  if (grouping.key.id === parent.key.id) return parent
+  throw new StreamsError(
+    'NOT_COPARTITIONED',
+    `${store} groups by keys in the codec "${grouping.key.id}", but they come in by "${parent.key.id}", which their partitions are computed from; leave out key, or call repartition({ key }) first`,
+    { store, codecs: [grouping.key.id, parent.key.id] },
+  )
+}

@@ -1,0 +1,409 @@
+import type { Topic } from '../codec/topic.ts'
+import { printLine } from '../base/logger.ts'
+import { keyDeclaration } from '../codec/key-choice.ts'
+import { isCodec } from '../codec/schema.ts'
+import { msgpack } from '../codec/value-codecs.ts'
+import { StreamsError } from '../streams/errors.ts'
+import type { Processor } from '../streams/processor/processor.ts'
+import { readsOf } from './callback-parameters.ts'
+import { GroupedStream } from './grouped-stream.ts'
+import type { GroupingOf, Keyed } from './key-needs-a-schema.ts'
+import { branchNode } from './naming.ts'
+import { branchSupplier } from './operators/branch.ts'
+import { filterSupplier } from './operators/filter.ts'
+import { flatMapSupplier } from './operators/flat-map.ts'
+import { flatMapValuesSupplier } from './operators/flat-map-values.ts'
+import { foreachSupplier } from './operators/foreach.ts'
+import { mapSupplier } from './operators/map.ts'
+import { mapValuesSupplier } from './operators/map-values.ts'
+import { mergeSupplier } from './operators/merge.ts'
+import { peekSupplier } from './operators/peek.ts'
+import { printSupplier } from './operators/print.ts'
+import type { RecordProcessor, StoreRef, ValueProcessor } from './operators/process.ts'
+import { processSupplier, processValuesSupplier } from './operators/process.ts'
+import { selectKeySupplier } from './operators/select-key.ts'
+import type { Grouping, Named, Produced, Repartitioned } from './options.ts'
+import type { Plan } from './plan/plan.ts'
+import type { GroupingPlan, OperatorPlan, PlanId } from './plan/plan-node.ts'
+import type { NewStream } from './table.ts'
+
+/**
+ * A stream of records, as described so far. Every method adds a node to the plan and returns a new handle; nothing
+ * runs. Callbacks are `(value, key)`; values are immutable.
+ */
+export class Stream<out K, out V> {
+  readonly #plan: Plan
+  readonly #id: PlanId
+
+  /** Made by `StreamsBuilder` and by other handles. */
+  constructor(plan: Plan, id: PlanId) {
+    this.#plan = plan
+    this.#id = id
+  }
+
+  /**
+   * Keeps the records for which `predicate` holds; a type guard narrows the value. Keys do not change, so no
+   * repartitioning follows.
+   * @example orders.filter((order) => order.total > 100)
+   */
+  filter<W extends V>(predicate: (value: V, key: K) => value is W, options?: Named): Stream<K, W>
+  filter(predicate: (value: V, key: K) => boolean, options?: Named): Stream<K, V>
+  filter(predicate: (value: V, key: K) => boolean, options: Named = {}): Stream<K, V> {
+    return this.#keeping('filter', options, predicate, filterSupplier(untyped(predicate), true))
+  }
+
+  /**
+   * Drops the records for which `predicate` holds. Keys do not change.
+   * @example orders.filterNot((order) => order.cancelled)
+   */
+  filterNot(predicate: (value: V, key: K) => boolean, options: Named = {}): Stream<K, V> {
+    return this.#keeping('filter-not', options, predicate, filterSupplier(untyped(predicate), false))
+  }
+
+  /**
+   * Replaces key and value. The key counts as changed: an aggregation repartitions first.
+   * @example orders.map((order) => [order.customer, order.total])
+   */
+  map<K2, V2>(mapper: (value: V, key: K) => readonly [K2, V2], options: Named = {}): Stream<K2, V2> {
+    return this.#operator('map', options, {
+      supplier: (node) => mapSupplier(node, untyped(mapper)),
+      ...readsOf(mapper),
+      changesKey: true,
+      changesValue: true,
+    })
+  }
+
+  /**
+   * Replaces the value. Keys do not change. Undefined is an error; null is a tombstone.
+   * @example orders.mapValues((order) => order.total)
+   */
+  mapValues<W>(mapper: (value: V, key: K) => W, options: Named = {}): Stream<K, W> {
+    return this.#operator('map-values', options, {
+      supplier: (node) => mapValuesSupplier(node, untyped(mapper)),
+      ...readsOf(mapper),
+      changesKey: false,
+      changesValue: true,
+    })
+  }
+
+  /**
+   * Replaces each record by any number of `[key, value]` pairs. The key counts as changed.
+   * @example orders.flatMap((order) => order.lines.map((line) => [line.article, line.count]))
+   */
+  flatMap<K2, V2>(mapper: (value: V, key: K) => Iterable<readonly [K2, V2]>, options: Named = {}): Stream<K2, V2> {
+    return this.#operator('flat-map', options, {
+      supplier: (node) => flatMapSupplier(node, untyped(mapper)),
+      ...readsOf(mapper),
+      changesKey: true,
+      changesValue: true,
+    })
+  }
+
+  /**
+   * Replaces each value by any number of values under the same key. Keys do not change.
+   * @example lines.flatMapValues((line) => line.split(' '))
+   */
+  flatMapValues<W>(mapper: (value: V, key: K) => Iterable<W>, options: Named = {}): Stream<K, W> {
+    return this.#operator('flat-map-values', options, {
+      supplier: (node) => flatMapValuesSupplier(node, untyped(mapper)),
+      ...readsOf(mapper),
+      changesKey: false,
+      changesValue: true,
+    })
+  }
+
+  /**
+   * Replaces the key. It counts as changed: an aggregation repartitions first.
+   * @example views.selectKey((view) => view.region)
+   */
+  selectKey<K2>(mapper: (value: V, key: K) => K2, options: Named = {}): Stream<K2, V> {
+    return this.#operator('select-key', options, {
+      supplier: (node) => selectKeySupplier(node, untyped(mapper)),
+      ...readsOf(mapper),
+      changesKey: true,
+      changesValue: false,
+    })
+  }
+
+  /**
+   * Shows each record to `action` on its way. Keys do not change. After a crash an action may see a record again.
+   * @example orders.peek((order) => logger.info(order.id))
+   */
+  peek(action: (value: V, key: K) => void, options: Named = {}): Stream<K, V> {
+    return this.#keeping('peek', options, action, peekSupplier(untyped(action)))
+  }
+
+  /**
+   * Shows each record to `action`; the stream ends here.
+   * @example alerts.foreach((alert) => pager.send(alert))
+   */
+  foreach(action: (value: V, key: K) => void, options: Named = {}): void {
+    this.#keeping('foreach', options, action, foreachSupplier(untyped(action)))
+  }
+
+  /**
+   * Prints each record as `[label]: key, value`; the stream ends here.
+   * @example counts.toStream().print({ label: 'counts' })
+   */
+  print(options: Named & { readonly label?: string; readonly write?: (line: string) => void } = {}): void {
+    this.#operator('print', options, {
+      supplier: (node) => printSupplier(options.label ?? node, options.write ?? printLine),
+      readsKey: true,
+      readsValue: true,
+      changesKey: false,
+      changesValue: false,
+    })
+  }
+
+  /**
+   * One stream of the records of both, in the order of arrival. The key counts as changed if it is in one of them.
+   * @example webOrders.merge(shopOrders)
+   */
+  merge<V2>(other: Stream<NoInfer<K>, V2>, options: Named = {}): Stream<K, V | V2> {
+    const node: OperatorPlan = {
+      kind: 'operator',
+      operator: 'merge',
+      name: options.name,
+      parents: [this.#id, other.#in(this.#plan)],
+      stores: [],
+      supplier: mergeSupplier,
+      readsKey: false,
+      readsValue: false,
+      changesKey: false,
+      changesValue: false,
+    }
+    return new Stream(this.#plan, this.#plan.append(node))
+  }
+
+  /**
+   * One stream per branch: a record goes to the first whose predicate holds, else to the branch named by `rest`, else
+   * nowhere. Keys do not change.
+   * @example const { large, small } = orders.split({ large: (order) => order.total > 100 }, { rest: 'small' })
+   */
+  split<B extends { readonly [branch: string]: (value: V, key: K) => boolean }, R extends string = never>(
+    branches: B,
+    options: Named & { readonly rest?: R } = {},
+  ): { readonly [Branch in Extract<keyof B, string> | R]: Stream<K, V> } {
+    const names = Object.keys(branches)
+    const { rest } = options
+    checkBranches(names, rest)
+    const predicates = names.map((name) => ({ name, predicate: untyped(branches[name] as Predicate<V, K>) }))
+    const reads = names.map((name) => readsOf(branches[name] as Callback<V, K>))
+    const split = this.#append('split', options, {
+      supplier: (node) =>
+        branchSupplier(
+          predicates.map(({ name, predicate }) => ({ child: branchNode(node, name), predicate })),
+          rest === undefined ? null : branchNode(node, rest),
+        ),
+      readsKey: reads.some((each) => each.readsKey),
+      readsValue: reads.some((each) => each.readsValue),
+      changesKey: false,
+      changesValue: false,
+    })
+    const all = rest === undefined ? names : [...names, rest]
+    const streams = all.map((branch): [string, Stream<K, V>] => [
+      branch,
+      new Stream(this.#plan, this.#plan.append({ kind: 'branch', parent: split, branch })),
+    ])
+    // Built from the very names that the type lists.
+    return Object.fromEntries(streams) as { readonly [Branch in Extract<keyof B, string> | R]: Stream<K, V> }
+  }
+
+  /**
+   * Runs a processor of your own on each record, with the stores named. The key counts as changed; use `processValues`
+   * if it does not.
+   * @example readings.process(() => new Alarm(), { name: 'alarm', stores: [lastAlarms] })
+   */
+  process<K2, V2>(
+    supplier: () => RecordProcessor<K, V, K2, V2>,
+    options: Named & { readonly stores?: readonly (StoreRef<unknown> | string)[] } = {},
+  ): Stream<K2, V2> {
+    return this.#operator('process', options, {
+      supplier: (node) => processSupplier(node, supplier as () => RecordProcessor<unknown, unknown, unknown, unknown>),
+      stores: (options.stores ?? []).map(storeName),
+      readsKey: true,
+      readsValue: true,
+      changesKey: true,
+      changesValue: true,
+    })
+  }
+
+  /**
+   * Runs a processor of your own that forwards values under the same key. Keys do not change.
+   * @example events.processValues(() => new Deduplicate(), { name: 'deduplicate', stores: [seen] })
+   */
+  processValues<V2>(
+    supplier: () => ValueProcessor<K, V, V2>,
+    options: Named & { readonly stores?: readonly (StoreRef<unknown> | string)[] } = {},
+  ): Stream<K, V2> {
+    return this.#operator('process-values', options, {
+      supplier: (node) => processValuesSupplier(node, supplier as () => ValueProcessor<unknown, unknown, unknown>),
+      stores: (options.stores ?? []).map(storeName),
+      readsKey: true,
+      readsValue: true,
+      changesKey: false,
+      changesValue: true,
+    })
+  }
+
+  /**
+   * Groups by the key as it is. If it has changed since the source, the aggregation that follows repartitions. Keys
+   * other than strings, numbers, bigints, booleans and tuples of these need `{ key: schema }`.
+   * @example payments.groupByKey().count({ name: 'payments' })
+   */
+  groupByKey<O extends GroupingOf<K> = {}>(options?: O): Keyed<K, O, GroupedStream<K, V>> {
+    return new GroupedStream<K, V>(this.#plan, this.#id, groupingPlan(options ?? {}), newStream) as Keyed<
+      K,
+      O,
+      GroupedStream<K, V>
+    >
+  }
+
+  /**
+   * Groups by a new key; the aggregation that follows repartitions. Null keys drop out. Keys other than strings,
+   * numbers, bigints, booleans and tuples of these need `{ key: schema }`.
+   * @example views.groupBy((view) => view.path).count({ name: 'views-by-path' })
+   */
+  groupBy<K2, O extends GroupingOf<K2> = {}>(
+    mapper: (value: V, key: K) => K2,
+    options?: O,
+  ): Keyed<K2, O, GroupedStream<K2, V>> {
+    const selected = this.#append(
+      'group-by',
+      {},
+      {
+        supplier: (node) => selectKeySupplier(node, untyped(mapper)),
+        ...readsOf(mapper),
+        changesKey: true,
+        changesValue: false,
+      },
+    )
+    return new GroupedStream<K2, V>(this.#plan, selected, groupingPlan(options ?? {}), newStream) as Keyed<
+      K2,
+      O,
+      GroupedStream<K2, V>
+    >
+  }
+
+  /**
+   * Writes the stream to a topic of the application's own and reads it back, so that every record is in the partition
+   * of its key. Null keys drop out.
+   * @example views.selectKey((view) => view.region).repartition({ name: 'by-region', partitions: 8 })
+   */
+  repartition<O extends GroupingOf<K> & Pick<Repartitioned, 'partitions'> = {}>(
+    options?: O,
+  ): Keyed<K, O, Stream<K, V>> {
+    const partitions = options?.partitions
+    if (partitions !== undefined && !(Number.isInteger(partitions) && partitions >= 1)) {
+      throw new StreamsError('CONFIG_INVALID', `repartition: partitions is a whole number from 1 on, not ${partitions}`)
+    }
+    const id = this.#plan.append({
+      kind: 'repartition',
+      parent: this.#id,
+      grouping: groupingPlan(options ?? {}),
+      partitions,
+    })
+    return new Stream<K, V>(this.#plan, id) as Keyed<K, O, Stream<K, V>>
+  }
+
+  /**
+   * Writes the stream to a topic, with the stream's timestamps and headers; typed, so not validated again. Several
+   * topics need `choose`, which gives the name of one of them per record.
+   * @example totals.to(totalsTopic)
+   * @example orders.to([euOrders, usOrders], { choose: (order) => (order.eu ? 'eu-orders' : 'us-orders') })
+   */
+  to(topic: Topic<unknown, unknown, K, V>, options?: Produced<K, V>): void
+  to(
+    topics: readonly Topic<unknown, unknown, K, V>[],
+    options: Produced<K, V> & { readonly choose: (value: V, key: K) => string },
+  ): void
+  to(
+    topics: Topic<unknown, unknown, K, V> | readonly Topic<unknown, unknown, K, V>[],
+    options: Produced<K, V> & { readonly choose?: (value: V, key: K) => string } = {},
+  ): void {
+    const { choose, partitioner } = options
+    const all = isList(topics) ? topics : [topics]
+    if (isList(topics) && choose === undefined) {
+      throw new StreamsError('TOPOLOGY_INVALID', 'to([...]) needs { choose }, which names the topic of each record')
+    }
+    const chooseOf = choose as ((value: unknown, key: unknown) => string) | undefined
+    this.#plan.append({
+      kind: 'sink',
+      name: options.name,
+      parent: this.#id,
+      topics: all,
+      choose: chooseOf === undefined ? undefined : (key, value) => chooseOf(value, key),
+      partitioner: partitioner as ((key: unknown, value: unknown, partitions: number) => number) | undefined,
+    })
+  }
+
+  /** The number of this stream's node, if it belongs to that plan. */
+  #in(plan: Plan): PlanId {
+    if (this.#plan === plan) return this.#id
+    throw new StreamsError('TOPOLOGY_INVALID', 'the streams are of different builders; build each topology from one')
+  }
+
+  /** An operator that lets key and value through as they are. */
+  #keeping<W>(operator: string, options: Named, callback: Callback<V, K>, supplier: () => Processor): Stream<K, W> {
+    return this.#operator(operator, options, {
+      supplier: () => supplier,
+      ...readsOf(callback),
+      changesKey: false,
+      changesValue: false,
+    })
+  }
+
+  #operator<K2, V2>(operator: string, options: Named, does: OperatorPart): Stream<K2, V2> {
+    return new Stream(this.#plan, this.#append(operator, options, does))
+  }
+
+  #append(operator: string, options: Named, does: OperatorPart): PlanId {
+    return this.#plan.append({
+      kind: 'operator',
+      operator,
+      name: options.name,
+      parents: [this.#id],
+      ...does,
+      stores: does.stores ?? [],
+    })
+  }
+}
+
+const newStream: NewStream = (plan, id) => new Stream(plan, id)
+
+type Callback<V, K> = (value: V, key: K) => unknown
+type Predicate<V, K> = (value: V, key: K) => boolean
+type OperatorPart = Pick<OperatorPlan, 'supplier' | 'readsKey' | 'readsValue' | 'changesKey' | 'changesValue'> &
+  Partial<Pick<OperatorPlan, 'stores'>>
+
+/** The types end where the plan begins: from here on a callback takes what the nodes before it forward. */
+function untyped<V, K, R>(callback: (value: V, key: K) => R): (value: unknown, key: unknown) => R {
+  return callback as (value: unknown, key: unknown) => R
+}
+
+function isList<T>(topics: T | readonly T[]): topics is readonly T[] {
+  return Array.isArray(topics)
+}
+
+function storeName(store: StoreRef<unknown> | string): string {
+  return typeof store === 'string' ? store : store.name
+}
+
+function checkBranches(names: readonly string[], rest: string | undefined): void {
+  for (const name of names) {
+    if (name === rest)
+      throw new StreamsError('TOPOLOGY_INVALID', `split: rest is the name of a branch of its own, not ${name}`)
+    // Objects list such names first, whatever the order in the program; and the first match wins.
+    if (/^\d+$/.test(name))
+      throw new StreamsError('TOPOLOGY_INVALID', `split: a branch cannot be called ${name}; begin with a letter`)
+  }
+}
+
+function groupingPlan(grouping: Grouping): GroupingPlan {
+  const { name, key, value } = grouping
+  return Object.freeze({
+    name,
+    key: key === undefined ? undefined : keyDeclaration(key, `key of ${name ?? 'a grouping'}`).codec,
+    value: value === undefined ? undefined : isCodec(value) ? value : msgpack,
+  })
+}

@@ -1,0 +1,122 @@
+import { keyDeclaration } from '../codec/key-choice.ts'
+import type { Declared, OutputOf, Writable } from '../codec/schema.ts'
+import { isCodec, schemaFingerprint } from '../codec/schema.ts'
+import { storedCodec } from '../codec/stored-codec.ts'
+import type { Topic } from '../codec/topic.ts'
+import { StreamsError } from '../streams/errors.ts'
+import type { KeyValueStore, WindowStore } from '../streams/store/key-value-store.ts'
+import type { InvalidRecordPolicy, StoreShape } from '../streams/topology/node.ts'
+import type { Topology } from '../streams/topology/topology.ts'
+import type { Duration } from './duration.ts'
+import { durationMs } from './duration.ts'
+import type { StoreRef } from './operators/process.ts'
+import type { Consumed } from './options.ts'
+import { compile } from './plan/compile.ts'
+import { Plan } from './plan/plan.ts'
+import { Stream } from './stream.ts'
+
+/**
+ * Describes a topology: streams begin here, `build()` makes it frozen data. Nothing runs, so a module that builds one
+ * has no side effects and can be loaded by threads and tests.
+ * @example
+ * const builder = new StreamsBuilder()
+ * builder.stream(views).groupBy((view) => view.path).count({ name: 'views' }).toStream().to(counts)
+ * const topology = builder.build()
+ */
+export class StreamsBuilder {
+  readonly #plan = new Plan()
+
+  /**
+   * The records of one topic, or of several as they arrive. They are decoded and validated here, once; `onInvalid` says
+   * what happens to those that do not fit.
+   * @example builder.stream(pageViews, { onInvalid: { deadLetter: 'bad-page-views' } })
+   */
+  stream<K, V>(
+    topics: Topic<K, V, never, never> | readonly Topic<K, V, never, never>[],
+    options: Consumed = {},
+  ): Stream<K, V> {
+    const id = this.#plan.append({
+      kind: 'source',
+      name: options.name,
+      topics: isList(topics) ? [...topics] : [topics],
+      onInvalid: policyOf(options.onInvalid),
+    })
+    return new Stream(this.#plan, id)
+  }
+
+  /**
+   * Declares a store for processors of your own: rows by key, or with `window` rows by key and time. Name it in
+   * `process({ stores })` and get it by `context.store(ref)`. What it holds survives with a changelog.
+   * @example const seen = builder.addStore({ name: 'seen', key: z.string(), value: z.number() })
+   */
+  addStore<KD extends Declared, VD extends Declared>(
+    options: OwnStoreOptions<KD, VD> & { readonly window: StoreWindow },
+  ): StoreRef<WindowStore<OutputOf<KD>, OutputOf<VD>>>
+  addStore<KD extends Declared, VD extends Declared>(
+    options: OwnStoreOptions<KD, VD>,
+  ): StoreRef<KeyValueStore<OutputOf<KD>, OutputOf<VD>>>
+  addStore<KD extends Declared, VD extends Declared>(
+    options: OwnStoreOptions<KD, VD> & { readonly window?: StoreWindow },
+  ): StoreRef<unknown> {
+    const { name, window } = options
+    const value: Declared = options.value
+    this.#plan.addStore({
+      name,
+      shape: shapeOf(name, window),
+      engine: options.engine ?? 'lmdb',
+      key: keyDeclaration(options.key, `key of store ${name}`).codec,
+      value: isCodec(value) ? value : storedCodec(value),
+      logged: options.changelog ?? true,
+      emit: 'commit',
+      ...(isCodec(value) ? {} : { schema: schemaFingerprint(value) }),
+    })
+    return Object.freeze({ name })
+  }
+
+  /** Checks the whole and makes the topology; TOPOLOGY_INVALID says which rule is broken and what to do. */
+  build(): Topology {
+    return compile(this.#plan)
+  }
+}
+
+/** A store for processors of your own. */
+export interface OwnStoreOptions<KD extends Declared, VD extends Declared> {
+  /** Name of the store and, with `-changelog`, of its topic. State is found again by it. */
+  readonly name: string
+  readonly key: KD & Writable<KD>
+  readonly value: VD & Writable<VD>
+  /** Where rows are kept: on disk by LMDB (default) or in memory. */
+  readonly engine?: 'lmdb' | 'memory'
+  /** False: no changelog; the state is lost with its directory. Default true. */
+  readonly changelog?: boolean
+}
+
+export interface StoreWindow {
+  /** Length of the windows that rows belong to; what Kafka's window store calls window size. */
+  readonly size: Duration
+  /** How long rows are kept, in the time of the rows. At least the size. */
+  readonly retention: Duration
+}
+
+function shapeOf(store: string, window: StoreWindow | undefined): StoreShape {
+  if (window === undefined) return Object.freeze({ kind: 'keyValue' })
+  return Object.freeze({
+    kind: 'window',
+    sizeMs: durationMs(window.size, `the window size of store ${store}`),
+    retentionMs: durationMs(window.retention, `the retention of store ${store}`),
+  })
+}
+
+function policyOf(onInvalid: Consumed['onInvalid']): InvalidRecordPolicy {
+  if (onInvalid === undefined || onInvalid === 'fail') return Object.freeze({ kind: 'fail' })
+  if (onInvalid === 'skip') return Object.freeze({ kind: 'skip' })
+  if (typeof onInvalid === 'object' && 'deadLetter' in onInvalid) {
+    const { deadLetter } = onInvalid
+    return Object.freeze({ kind: 'deadLetter', topic: typeof deadLetter === 'string' ? deadLetter : deadLetter.name })
+  }
+  throw new StreamsError('CONFIG_INVALID', `onInvalid is 'fail', 'skip' or { deadLetter: topic }`, { onInvalid })
+}
+
+function isList<T>(topics: T | readonly T[]): topics is readonly T[] {
+  return Array.isArray(topics)
+}

@@ -1,0 +1,95 @@
+import type { Declared, OutputOf } from '../codec/schema.ts'
+import type { Windowed, WindowKind, Windows } from '../codec/windowed-codec.ts'
+import { StreamsError } from '../streams/errors.ts'
+import { aggregatePlan } from './aggregation.ts'
+import type { Aggregation, Reduction, WindowStoreOptions } from './options.ts'
+import type { Plan } from './plan/plan.ts'
+import type { GroupingPlan, PlanId } from './plan/plan-node.ts'
+import type { NewStream } from './table.ts'
+import { Table } from './table.ts'
+
+/** Sessions merge when a record joins them, so they also need to know how two aggregates become one. */
+export type Merge<Kind, A, K> = Kind extends 'session' ? { readonly merge: (left: A, right: A, key: K) => A } : unknown
+
+/** Sessions are deleted when they merge; time windows are not. */
+export type Deleted<Kind> = Kind extends 'session' ? null : never
+
+/**
+ * A grouped stream cut into windows. A record that comes after its window's end plus grace (in stream time) is dropped,
+ * counted. Records with a null key are dropped; null values reach the aggregator, as in Kafka.
+ */
+export class WindowedStream<out K, out V, Kind extends WindowKind> {
+  readonly #plan: Plan
+  readonly #parent: PlanId
+  readonly #grouping: GroupingPlan
+  readonly #windows: Windows<'time'>
+  readonly #newStream: NewStream
+
+  /** Made by `windowedBy`. */
+  constructor(plan: Plan, parent: PlanId, grouping: GroupingPlan, windows: Windows<Kind>, newStream: NewStream) {
+    this.#plan = plan
+    this.#parent = parent
+    this.#grouping = grouping
+    this.#newStream = newStream
+    this.#windows = timeWindows(windows)
+  }
+
+  /**
+   * Counts the records of each key and window, without reading their values.
+   * @example grouped.windowedBy(tumbling('1m')).count({ name: 'per-minute', emit: 'final' })
+   */
+  count(options: WindowStoreOptions): Table<Windowed<K, Kind>, number, Deleted<Kind>> {
+    return this.#append(options, { aggregate: 'count' })
+  }
+
+  /**
+   * Joins the values of each key and window, two at a time.
+   * @example grouped.windowedBy(tumbling('1h')).reduce({ name: 'highest', add: (left, right) => Math.max(left, right) })
+   */
+  reduce(options: WindowStoreOptions & Reduction<V, K>): Table<Windowed<K, Kind>, V, Deleted<Kind>> {
+    return this.#append(options, {
+      aggregate: 'reduce',
+      add: (reduced: V, value: V, key: K) => options.add(reduced, value, key),
+      value: options.value,
+    })
+  }
+
+  /**
+   * Folds the values of each key and window into an aggregate of another type.
+   * @example grouped.windowedBy(tumbling('1h')).aggregate({
+   *   name: 'paths', value: z.array(z.string()), initial: () => [], add: (paths, view) => [...paths, view.path],
+   * })
+   */
+  aggregate<VD extends Declared>(
+    options: WindowStoreOptions & Aggregation<VD, OutputOf<VD>, V, K> & Merge<Kind, OutputOf<VD>, K>,
+  ): Table<Windowed<K, Kind>, OutputOf<VD>, Deleted<Kind>> {
+    const { initial, add, value } = options
+    return this.#append(options, { aggregate: 'aggregate', initial, add, value })
+  }
+
+  #append<A>(
+    store: WindowStoreOptions,
+    how: Parameters<typeof aggregatePlan>[0]['how'],
+  ): Table<Windowed<K, Kind>, A, Deleted<Kind>> {
+    const node = aggregatePlan({
+      parent: this.#parent,
+      grouping: this.#grouping,
+      store,
+      how,
+      windows: this.#windows,
+    })
+    return new Table(this.#plan, this.#plan.append(node), this.#newStream)
+  }
+}
+
+function timeWindows(windows: Windows<WindowKind>): Windows<'time'> {
+  if (isTime(windows)) return windows
+  throw new StreamsError(
+    'TOPOLOGY_INVALID',
+    'windowedBy(sessions(...)): session windows describe keys of session topics, aggregating by them is not supported; use tumbling or hopping',
+  )
+}
+
+function isTime(windows: Windows<WindowKind>): windows is Windows<'time'> {
+  return windows.kind === 'time'
+}

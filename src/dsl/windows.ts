@@ -1,0 +1,63 @@
+import type { Windows } from '../codec/windowed-codec.ts'
+import { StreamsError } from '../streams/errors.ts'
+import type { Duration } from './duration.ts'
+import { durationMs } from './duration.ts'
+
+/**
+ * Windows of one length that follow each other without gap or overlap, aligned to the epoch: `[0, size)`, `[size, 2
+ * size)` and so on. `grace` says how long after its end, in stream time, a window still takes records; default 0.
+ * @example tumbling('1m', { grace: '10s' })
+ */
+export function tumbling(size: Duration, options: { readonly grace?: Duration } = {}): Windows<'time'> {
+  const sizeMs = durationMs(size, 'the size of a window')
+  return timeWindows(sizeMs, sizeMs, options.grace)
+}
+
+/**
+ * Windows of one length that start every `advance`, so that a record lies in several of them.
+ * @example hopping('5m', { advance: '1m', grace: '10s' })
+ */
+export function hopping(
+  size: Duration,
+  options: { readonly advance: Duration; readonly grace?: Duration },
+): Windows<'time'> {
+  const sizeMs = durationMs(size, 'the size of a window')
+  return timeWindows(sizeMs, durationMs(options.advance, 'the advance of a window'), options.grace)
+}
+
+/**
+ * Sessions of a key: records at most `gap` apart belong together. They describe the keys of session results here;
+ * aggregating by sessions is refused until the engine has session stores.
+ */
+export function sessions(gap: Duration, options: { readonly grace?: Duration } = {}): Windows<'session'> {
+  const sizeMs = durationMs(gap, 'the gap of a session')
+  const graceMs = durationMs(options.grace ?? 0, 'the grace of a session')
+  if (sizeMs === 0) throw invalid('the gap of a session must be more than 0 ms', { sizeMs })
+  checkSum(sizeMs, graceMs)
+  return Object.freeze({ kind: 'session', sizeMs, advanceMs: 0, graceMs })
+}
+
+function timeWindows(sizeMs: number, advanceMs: number, grace: Duration | undefined): Windows<'time'> {
+  const graceMs = durationMs(grace ?? 0, 'the grace of a window')
+  if (sizeMs === 0) throw invalid('the size of a window must be more than 0 ms', { sizeMs })
+  if (advanceMs === 0 || advanceMs > sizeMs) {
+    throw invalid(
+      `a window must advance by more than 0 ms and at most its size of ${sizeMs} ms, not ${advanceMs} ms: records between windows would be lost`,
+      { sizeMs, advanceMs },
+    )
+  }
+  checkSum(sizeMs, graceMs)
+  return Object.freeze({ kind: 'time', sizeMs, advanceMs, graceMs })
+}
+
+function checkSum(sizeMs: number, graceMs: number): void {
+  if (Number.isSafeInteger(sizeMs + graceMs)) return
+  throw invalid(`size ${sizeMs} ms and grace ${graceMs} ms together exceed what a timestamp can hold`, {
+    sizeMs,
+    graceMs,
+  })
+}
+
+function invalid(message: string, values: Readonly<{ [name: string]: unknown }>): StreamsError {
+  return new StreamsError('CONFIG_INVALID', message, values)
+}

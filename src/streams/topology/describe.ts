@@ -1,0 +1,108 @@
+import type { TopologyNode } from './node.ts'
+import type { SubTopology, Topology } from './topology.ts'
+
+/**
+ * A topology as text, in the layout of Kafka's `Topology.describe()`, so that tools which draw those can draw ours.
+ * @example console.log(describeTopology(builder.build()))
+ */
+export function describeTopology(topology: Topology): string {
+  const children = childrenOf(topology)
+  const lines = ['Topologies:']
+  for (const part of topology.subTopologies) {
+    lines.push(`   Sub-topology: ${part.id}`)
+    for (const node of nodesOf(topology, part)) lines.push(...nodeLines(node, children.get(node.name) ?? []))
+    lines.push('')
+  }
+  return `${lines.join('\n')}\n`
+}
+
+/** A topology as plain data for JSON: the same facts, and stores and topics with what they are made with. */
+export function topologyToJson(topology: Topology): TopologyJson {
+  const children = childrenOf(topology)
+  return {
+    subTopologies: topology.subTopologies.map((part) => ({
+      id: part.id,
+      nodes: nodesOf(topology, part).map((node) => nodeJson(node, children.get(node.name) ?? [])),
+      stores: part.stores.map((store) => ({
+        name: store.name,
+        ...store.shape,
+        engine: store.engine,
+        logged: store.logged,
+        emit: store.emit,
+        keyCodec: store.key.id,
+        valueCodec: store.value.id,
+        ...(store.schema === undefined ? {} : { schema: store.schema }),
+      })),
+      copartitioned: part.copartitioned,
+    })),
+    topics: [...topology.declaredTopics, ...topology.undeclaredTopics].map((topic) => ({ ...topic })),
+    internalTopics: topology.internalTopics.map((topic) => ({ ...topic })),
+  }
+}
+
+export interface TopologyJson {
+  readonly subTopologies: readonly {
+    readonly id: number
+    readonly nodes: readonly NodeJson[]
+    readonly stores: readonly { readonly [field: string]: unknown }[]
+    readonly copartitioned: readonly (readonly string[])[]
+  }[]
+  readonly topics: readonly { readonly [field: string]: unknown }[]
+  readonly internalTopics: readonly { readonly [field: string]: unknown }[]
+}
+
+export interface NodeJson {
+  readonly name: string
+  readonly kind: TopologyNode['kind']
+  readonly topics?: readonly string[]
+  readonly stores?: readonly string[]
+  readonly keyCodec?: string
+  readonly valueCodec?: string
+  readonly predecessors: readonly string[]
+  readonly successors: readonly string[]
+}
+
+function nodeJson(node: TopologyNode, successors: readonly string[]): NodeJson {
+  const { name, kind } = node
+  if (kind === 'processor') return { name, kind, stores: node.stores, predecessors: node.parents, successors }
+  const codecs = { keyCodec: node.key.codec.id, valueCodec: node.value.codec.id }
+  const predecessors = kind === 'source' ? [] : node.parents
+  return { name, kind, topics: node.topics, ...codecs, predecessors, successors }
+}
+
+function nodeLines(node: TopologyNode, children: readonly string[]): string[] {
+  const next = `      --> ${children.length === 0 ? 'none' : children.join(', ')}`
+  switch (node.kind) {
+    case 'source':
+      return [`    Source: ${node.name} (topics: [${node.topics.join(', ')}])`, next]
+    case 'processor':
+      return [
+        `    Processor: ${node.name} (stores: [${node.stores.join(', ')}])`,
+        next,
+        `      <-- ${node.parents.join(', ')}`,
+      ]
+    case 'sink': {
+      const target = typeof node.topic === 'string' ? `topic: ${node.topic}` : `topics: [${node.topics.join(', ')}]`
+      return [`    Sink: ${node.name} (${target})`, `      <-- ${node.parents.join(', ')}`]
+    }
+  }
+}
+
+/** The nodes of a part in the order in which they were added. */
+function nodesOf(topology: Topology, part: SubTopology): readonly TopologyNode[] {
+  const names = new Set([...part.sources, ...part.processors, ...part.sinks].map((node) => node.name))
+  return topology.nodes.filter((node) => names.has(node.name))
+}
+
+function childrenOf(topology: Topology): ReadonlyMap<string, readonly string[]> {
+  const children = new Map<string, string[]>()
+  for (const node of topology.nodes) {
+    if (node.kind === 'source') continue
+    for (const parent of node.parents) {
+      const known = children.get(parent)
+      if (known === undefined) children.set(parent, [node.name])
+      else known.push(node.name)
+    }
+  }
+  return children
+}
