@@ -8,6 +8,7 @@ import type { AppendedBatch, Broker } from '../../../src/log/broker/broker.ts'
 import { Producer } from '../../../src/log/client/producer.ts'
 import { recordCountOf } from '../../../src/log/format/record-batch.ts'
 import { ManualClock } from '../../../src/testing/manual-clock.ts'
+import { readAll } from '../format/batch-case.ts'
 import { ClientHarness, codeOf, drain, textOf } from './client-harness.ts'
 
 const all = { autoOffsetReset: 'earliest' } as const
@@ -236,7 +237,11 @@ describe('a declared topic', () => {
 
 /** A broker that answers when told, and says how much was asked of it. */
 class SlowBroker {
-  readonly batches: { readonly count: number; readonly answer: (failure?: Error) => void }[] = []
+  readonly batches: {
+    readonly bytes: Uint8Array
+    readonly count: number
+    readonly answer: (failure?: Error) => void
+  }[] = []
   #next = 0
   canAppend = true
 
@@ -253,7 +258,7 @@ class SlowBroker {
         if (failure === undefined) resolve({ baseOffset, lastOffset: baseOffset + count - 1, leaderEpoch: 0 })
         else reject(failure)
       }
-      this.batches.push({ count, answer })
+      this.batches.push({ bytes: batch, count, answer })
     })
   }
 }
@@ -308,6 +313,19 @@ describe('batches', () => {
     expect(done).toEqual([0, 1, 2, 3, 4, 5, 6, 7])
     expect(ready).toBe(true)
     expect(producer.post(record)).toBe(true)
+  })
+
+  test('that wait in line inside the log keep their bytes while the next batch fills', async () => {
+    const [broker, clock, producer] = open({})
+    broker.canAppend = false
+    producer.post({ topic: 't', value: 'first' })
+    await clock.nextTurn()
+    producer.post({ topic: 't', value: 'other' })
+    await clock.nextTurn()
+    expect(broker.batches.map(({ bytes }) => readAll([bytes]).map(({ value }) => value))).toEqual([
+      ['first'],
+      ['other'],
+    ])
   })
 
   test('sends that wait are bounded', async () => {

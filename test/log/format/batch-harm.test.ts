@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { LogError } from '../../../src/log/api/errors.ts'
+import { decompress } from '../../../src/log/format/compression.ts'
 import { BatchCursor } from '../../../src/log/format/record-cursor.ts'
 import {
   batchPositions,
@@ -127,6 +128,44 @@ test('a varint of more than ten bytes and one beyond a safe integer are CORRUPT_
   expect(codeOf(() => readAll([huge]))).toBe('CORRUPT_BATCH')
   const padded = withTimestampDelta([0x82, 0x80, 0])
   expect(readAll([padded]).map((row) => row.timestamp)).toEqual([1])
+})
+
+test('a batch holds exactly its records, their headers and offsets', () => {
+  const holding = (records: readonly number[], count: number): Uint8Array => {
+    const made = Buffer.concat([
+      batchOf(Array.from({ length: count }, () => empty)).subarray(0, 61),
+      Uint8Array.from(records),
+    ])
+    made.writeInt32BE(made.length - 12, 8)
+    stampChecksum(made, 0)
+    return made
+  }
+  const empty: Row = { key: null, value: null, timestamp: 0 }
+  const record = (offsetDelta: number): number[] => [12, 0, 0, offsetDelta * 2, 1, 1, 0]
+  expect(codeOf(() => readAll([holding([...record(0), ...record(1)], 2)]))).toBe('none')
+  for (const [what, bytes] of [
+    ['bytes behind the last record', holding([...record(0), ...record(1)], 1)],
+    ['an offset twice', holding([...record(0), ...record(0)], 2)],
+    ['offsets that go back', holding([...record(1), ...record(0)], 2)],
+    ['an offset behind the last', holding([...record(0), ...record(2)], 2)],
+    ['more headers than there are bytes', holding([14, 0, 0, 0, 1, 1, 2, 0], 1)],
+    ['bytes after no headers', holding([14, 0, 0, 0, 1, 1, 0, 0], 1)],
+    ['a negative number of headers', holding([12, 0, 0, 0, 1, 1, 1], 1)],
+    ['a header that ends before its record', holding([20, 0, 0, 0, 1, 1, 2, 0, 0, 0, 0], 1)],
+    ['a key length below null', holding([12, 0, 0, 0, 3, 1, 0], 1)],
+  ] as const) {
+    expect(
+      codeOf(() => readAll([bytes])),
+      what,
+    ).toBe('CORRUPT_BATCH')
+  }
+})
+
+test('a copy from before the start of a compressed block is refused', () => {
+  // snappy: 4 bytes, all from 1 back; LZ4: the same as a match after no literals
+  expect(codeOf(() => decompress(2, Uint8Array.of(4, 1, 1)))).toBe('CORRUPT_BATCH')
+  const frame = [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82, 4, 0, 0, 0, 0x00, 1, 0, 0x00, 0, 0, 0, 0]
+  expect(codeOf(() => decompress(3, Uint8Array.from(frame)))).toBe('CORRUPT_BATCH')
 })
 
 test('a cursor that met a broken record gives out nothing behind it', () => {
