@@ -155,6 +155,20 @@ describe('rot', () => {
     assert.equal(recover(unproven).lastSequence, 3)
   })
 
+  test('is what a group of another history is, though whole and of the right number', async () => {
+    const { disk: left } = await crashed(4)
+    const twin = new MemoryDisk()
+    const twinHarness = new JournalHarness(twin)
+    for (let id = 11; id <= 14; id++) await twinHarness.appendAlone(id)
+    const [, , third = 0, fourth = 0] = positionsOf(4, 320)
+
+    const handle = left.open(file(1), 'write')
+    handle.write(twin.contents(file(1)).subarray(third, fourth), third)
+    handle.close()
+
+    assert.throws(() => recover(left), { code: 'JOURNAL_ROT' })
+  })
+
   test('of the header of a file in the middle refuses to open', async () => {
     const { disk } = await crashed(40, { fileBytesMax: 4096 })
     disk.flipBit(file(2), 8 * 50)
@@ -276,6 +290,8 @@ test('recovery reads nothing and writes no group when the log was closed', async
   const harness = new JournalHarness(disk)
   for (let id = 1; id <= 10; id++) await harness.appendAlone(id)
   await harness.journal.close()
+  // The seal proves all groups durable: none is written again, with or without a checkpoint.
+  assert.equal(recover(disk.clone()).start.position, 2 * headerBytes)
   readCheckpoint(disk).write(checkpointState(10))
 
   const recovered = recover(disk)
