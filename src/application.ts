@@ -1,0 +1,151 @@
+import { SystemClock, type Clock } from './base/clock.ts'
+import { silentLogger, type Logger } from './base/logger.ts'
+import type { Log } from './log/api/log.ts'
+import { openLog, type OpenLogOptions } from './log/open-log.ts'
+import type { StreamsConfig } from './streams/config.ts'
+import { StreamsError } from './streams/errors.ts'
+import { StreamsRuntime, type StreamsMetrics } from './streams/streams.ts'
+import type { RestoreProgress } from './streams/runtime/restore.ts'
+import type { StoreQuery } from './streams/runtime/store-query.ts'
+import type { StreamsPhase } from './streams/streams-lifecycle.ts'
+import { LmdbStoreEngine } from './streams/store/lmdb-store.ts'
+import { MemoryStoreEngine } from './streams/store/memory-store.ts'
+import type { StoreEngine } from './streams/store/ordered-store.ts'
+import { StoreFlusher } from './streams/store/store-flusher.ts'
+import type { Topology } from './streams/topology/topology.ts'
+
+/** What `new Streams` takes. Everything but the application's name and a place for the data has a default. */
+export interface StreamsOptions extends Partial<StreamsConfig> {
+  /** Name of the application: its consumer group, and the front of its internal topics. Kafka: `application.id`. */
+  readonly applicationId: string
+  /** Directory of the log and the stores; made if it does not exist. With `log`, of the stores alone. Kafka: `state.dir`. */
+  readonly dataDir: string
+  /** A log that is open already, shared with producers and consumers; it stays open. Default: the log in `dataDir`. */
+  readonly log?: Log
+  /** Options of the log that is opened in `dataDir`. */
+  readonly logOptions?: Omit<OpenLogOptions, 'dataDir' | 'clock' | 'logger'>
+  /** Stores whose engine is `lmdb` are opened with this instead; for tests and simulation. */
+  readonly storeEngine?: StoreEngine
+  readonly clock?: Clock
+  readonly logger?: Logger
+  /** Number of the build that runs, or null (default): not known. */
+  readonly build?: number | null
+  /** Hears of each stretch of a store that was restored. */
+  readonly onRestore?: (progress: RestoreProgress) => void
+}
+
+/**
+ * A topology and where it runs: opens the log, hands it to the runtime, closes both.
+ * @example await new Streams(builder.build(), { applicationId: 'web-activity', dataDir: 'data' }).run()
+ */
+export class Streams {
+  readonly #topology: Topology
+  readonly #options: StreamsOptions
+  readonly #clock: Clock
+  #runtime: StreamsRuntime | null = null
+  #opened: (Log & { close(): Promise<void> }) | null = null
+  #flusher: StoreFlusher | null = null
+  #starting: Promise<void> | null = null
+  #ending: Promise<void> | null = null
+
+  constructor(topology: Topology, options: StreamsOptions) {
+    if (options.applicationId === '' || /[^a-zA-Z0-9._-]/.test(options.applicationId)) {
+      throw new StreamsError(
+        'CONFIG_INVALID',
+        `applicationId ${JSON.stringify(options.applicationId)}: use characters of a-z, A-Z, 0-9, '.', '_' and '-', it becomes part of topic names`,
+      )
+    }
+    this.#topology = topology
+    this.#options = options
+    this.#clock = options.clock ?? new SystemClock()
+  }
+
+  get phase(): StreamsPhase {
+    return this.#runtime?.phase ?? 'created'
+  }
+
+  /** Opens the log, restores the stores, begins to process. Resolves when the application runs. */
+  start(): Promise<void> {
+    this.#starting ??= this.#start()
+    return this.#starting
+  }
+
+  /** Starts and processes until SIGINT or SIGTERM, or until {@link close}; then finishes the commit and frees everything. */
+  async run(): Promise<void> {
+    const stop = (): void => void this.close().catch(() => undefined)
+    const signals = ['SIGINT', 'SIGTERM'] as const
+    for (const signal of signals) process.once(signal, stop)
+    try {
+      await this.start()
+      await this.finished()
+    } finally {
+      for (const signal of signals) process.off(signal, stop)
+      await this.#end()
+    }
+  }
+
+  /** Resolves when the application has ended, rejects with what made it fail. */
+  async finished(): Promise<void> {
+    await this.#runtime?.finished()
+  }
+
+  /** Finishes the commit, flushes the stores, closes what it opened. Throws what made the application fail, if it did. */
+  async close(): Promise<void> {
+    await this.#starting?.catch(() => undefined)
+    try {
+      await this.#runtime?.close()
+    } finally {
+      await this.#end()
+    }
+  }
+
+  metrics(): StreamsMetrics {
+    return this.#running().metrics()
+  }
+
+  /** A read-only view of a store: every answer is of one commit, and durable. */
+  query<K, V>(store: string): StoreQuery<K, V> {
+    return this.#running().query<K, V>(store)
+  }
+
+  #running(): StreamsRuntime {
+    if (this.#runtime !== null) return this.#runtime
+    throw new StreamsError('INVALID_PHASE', 'the application was not started; call start() or run() first')
+  }
+
+  async #start(): Promise<void> {
+    const { applicationId, dataDir, logger = silentLogger, log, logOptions, storeEngine } = this.#options
+    try {
+      this.#opened = log === undefined ? await openLog({ ...logOptions, dataDir, clock: this.#clock, logger }) : null
+      const used = log ?? this.#opened
+      if (used === null) return
+      this.#flusher = storeEngine === undefined ? new StoreFlusher() : null
+      this.#runtime = new StreamsRuntime(this.#topology, {
+        applicationId,
+        log: used,
+        engines: { lmdb: storeEngine ?? new LmdbStoreEngine(this.#flusher), memory: new MemoryStoreEngine() },
+        storeDirectory: `${dataDir}/stores/${applicationId}`,
+        config: this.#options,
+        clock: this.#clock,
+        logger,
+        build: this.#options.build ?? null,
+        ...(this.#options.onRestore === undefined ? {} : { onRestore: this.#options.onRestore }),
+      })
+      await this.#runtime.start()
+    } catch (error) {
+      await this.#end()
+      throw error
+    }
+  }
+
+  /** Closes the flush thread and the log that was opened here, once. */
+  #end(): Promise<void> {
+    this.#ending ??= this.#closeOpened()
+    return this.#ending
+  }
+
+  async #closeOpened(): Promise<void> {
+    await this.#flusher?.close()
+    await this.#opened?.close()
+  }
+}
