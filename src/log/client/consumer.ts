@@ -21,9 +21,9 @@ import { bytesFormat, checkFormat, declaredFormat, type BytesOut, type RecordFor
  *
  * Rebalancing between several members is not here: a second member is GROUP_IN_USE.
  * @example
- * const consumer = new Consumer(broker, clock, { group: 'report', topics: [pageViews], autoOffsetReset: 'earliest' })
+ * const consumer = log.consumer({ group: 'report', topics: [pageViews], autoOffsetReset: 'earliest' })
  * consumer.subscribe()
- * for await (const { key, value } of consumer) console.log(key, value.path)
+ * for await (const { key, value } of consumer) report(key, value.path)
  */
 export class Consumer<out K = BytesOut, out V = BytesOut> {
   readonly #broker: Broker
