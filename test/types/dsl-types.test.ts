@@ -1,0 +1,197 @@
+import { describe, expectTypeOf, test } from 'vitest'
+import { z } from 'zod'
+import { topic } from '../../src/codec/topic.ts'
+import type { Topic } from '../../src/codec/topic.ts'
+import { stringKey } from '../../src/codec/key-codecs.ts'
+import { bytes } from '../../src/codec/value-codecs.ts'
+import { windowed } from '../../src/codec/windowed-codec.ts'
+import type { Windowed } from '../../src/codec/windowed-codec.ts'
+import type { KeyNeedsASchema } from '../../src/dsl/key-needs-a-schema.ts'
+import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
+import type { Stream } from '../../src/dsl/stream.ts'
+import { sessions, tumbling } from '../../src/dsl/windows.ts'
+
+// The compiler is the test: each `@ts-expect-error` fails the type check when the line below it compiles. The bodies of
+// `never` never run.
+const never = (_: () => void): void => {}
+
+const pageViews = topic('page-views', {
+  key: z.string(),
+  value: z.object({ path: z.string(), status: z.number(), at: z.number(), region: z.string().default('eu') }),
+  timestamp: (view) => view.at,
+  partitions: 4,
+})
+const minute = tumbling('1m', { grace: '10s' })
+const gap = sessions('30m')
+const viewsPerMinute = topic('views-per-minute', { key: windowed(z.string(), minute), value: z.number() })
+const sessionCounts = topic('sess', { key: windowed(z.string(), gap), value: z.number(), tombstones: true })
+const sessionCountsForEver = topic('sess', { key: windowed(z.string(), gap), value: z.number() })
+const users = topic('users', { key: z.string(), value: z.object({ region: z.string() }), tombstones: true })
+const views = new StreamsBuilder().stream(pageViews).filter((view) => view.status < 400)
+
+type View = { path: string; status: number; at: number; region: string }
+
+describe('types flow from the topics to the end of the chain', () => {
+  test('a stream has the key and value of its topic, with defaults filled in', () => {
+    expectTypeOf(views).toEqualTypeOf<Stream<string, View>>()
+    expectTypeOf(pageViews).toExtend<Topic<string, View, string, Omit<View, 'region'> & { region?: string }>>()
+    expectTypeOf(new StreamsBuilder().stream(users)).toEqualTypeOf<Stream<string, { region: string } | null>>()
+    expectTypeOf(new StreamsBuilder().stream(topic('raw', { key: stringKey, value: bytes }))).toEqualTypeOf<
+      Stream<string, Uint8Array>
+    >()
+  })
+
+  test('groupings carry their new key, windows the window', () => {
+    never(() => {
+      const counts = views
+        .groupBy((view) => view.path)
+        .windowedBy(minute)
+        .count({ name: 'views-by-path' })
+      expectTypeOf(counts.toStream()).toEqualTypeOf<Stream<Windowed<string, 'time'>, number>>()
+      counts.toStream().to(viewsPerMinute)
+      const tuple = views.groupBy((view) => [view.path, view.status] as const).count({ name: 'x' })
+      expectTypeOf(tuple.toStream()).toEqualTypeOf<Stream<readonly [string, number], number>>()
+      views
+        .groupBy((view) => ({ path: view.path, status: view.status }), {
+          key: z.object({ path: z.string(), status: z.number() }),
+        })
+        .count({ name: 'y' })
+      views
+        .groupBy((view) => view.path as 'a' | 'b')
+        .count({ name: 'y' })
+        .toStream()
+        .mapValues((count) => count + 1)
+      views
+        .selectKey((view) => view.region)
+        .groupByKey()
+        .count({ name: 'r' })
+    })
+  })
+
+  test('an aggregate has the type of its schema; sessions can be deleted and need a merger', () => {
+    never(() => {
+      const visits = views
+        .groupByKey()
+        .windowedBy(gap)
+        .aggregate({
+          name: 's',
+          value: z.object({ pages: z.number(), entry: z.string().nullable() }),
+          initial: () => ({ pages: 0, entry: null }),
+          add: (visit, view) => ({ pages: visit.pages + 1, entry: visit.entry ?? view.path }),
+          merge: (left, right) => ({ pages: left.pages + right.pages, entry: left.entry ?? right.entry }),
+        })
+      expectTypeOf(visits.toStream()).toEqualTypeOf<
+        Stream<Windowed<string, 'session'>, { pages: number; entry: string | null } | null>
+      >()
+      views.groupByKey().windowedBy(gap).count({ name: 'sc' }).toStream().to(sessionCounts)
+      const highest = views
+        .mapValues((view) => view.status)
+        .groupByKey()
+        .reduce({ name: 'h', add: (left, right) => Math.max(left, right) })
+      expectTypeOf(highest.toStream()).toEqualTypeOf<Stream<string, number>>()
+    })
+  })
+
+  test('a type guard narrows, split names its branches, a processor says what it forwards', () => {
+    never(() => {
+      const numbers = new StreamsBuilder().stream(
+        topic('n', { key: z.string(), value: z.union([z.string(), z.number()]) }),
+      )
+      expectTypeOf(numbers.filter((value): value is number => typeof value === 'number')).toEqualTypeOf<
+        Stream<string, number>
+      >()
+      const { good, bad } = views.split({ good: (view) => view.status < 400 }, { rest: 'bad' })
+      expectTypeOf(good).toEqualTypeOf<Stream<string, View>>()
+      expectTypeOf(bad).toEqualTypeOf<Stream<string, View>>()
+      expectTypeOf(numbers.merge(views)).toEqualTypeOf<Stream<string, string | number | View>>()
+    })
+  })
+})
+
+describe('mistakes do not compile', () => {
+  test('E1: an object as a new key needs a schema, and the type says so', () => {
+    never(() => {
+      // @ts-expect-error Property 'count' does not exist on type 'KeyNeedsASchema<...>'
+      views.groupBy((view) => ({ path: view.path })).count({ name: 'y' })
+      expectTypeOf(views.groupBy((view) => ({ path: view.path }))).toEqualTypeOf<KeyNeedsASchema<{ path: string }>>()
+    })
+  })
+
+  test('E2: time windows do not fit a topic of sessions, nor deletable rows one without tombstones', () => {
+    never(() => {
+      const counts = views
+        .groupBy((view) => view.path)
+        .windowedBy(minute)
+        .count({ name: 'views-by-path' })
+      // @ts-expect-error Type '"time"' is not assignable to type '"session"'
+      counts.toStream().to(sessionCounts)
+      const sessionTable = views.groupByKey().windowedBy(gap).count({ name: 'sc' })
+      // @ts-expect-error E2b: Type 'null' is not assignable to type 'number'
+      sessionTable.toStream().to(sessionCountsForEver)
+    })
+  })
+
+  test('E3: streams of different keys do not merge', () => {
+    never(() => {
+      const byNumber = new StreamsBuilder().stream(topic('n', { key: z.number(), value: z.number() }))
+      // @ts-expect-error Type 'number' is not assignable to type 'string'
+      views.merge(byNumber)
+    })
+  })
+
+  test('E4: a transform is no schema of a topic: what was read could not be written', () => {
+    never(() => {
+      // @ts-expect-error 'a transform cannot be undone when we write: give a codec'
+      topic('bad', { key: z.string(), value: z.string().transform(Number) })
+    })
+  })
+
+  test('E5: windowed keys do not fit a topic of plain ones', () => {
+    never(() => {
+      const counts = views
+        .groupBy((view) => view.path)
+        .windowedBy(minute)
+        .count({ name: 'views-by-path' })
+      // @ts-expect-error Type 'Windowed<string, "time">' is not assignable to type 'string'
+      counts.toStream().to(users)
+    })
+  })
+
+  test('E6: a store needs a name', () => {
+    never(() => {
+      // @ts-expect-error Property 'name' is missing
+      views.groupByKey().count({})
+    })
+  })
+
+  test('E7: a date as a selected key needs a schema', () => {
+    never(() => {
+      const byDate = views.selectKey((view) => new Date(view.at)).groupByKey()
+      // @ts-expect-error Property 'count' does not exist on type 'KeyNeedsASchema<Date>'
+      byDate.count({ name: 'd' })
+    })
+  })
+
+  test('E8: sessions aggregate only with a merger', () => {
+    never(() => {
+      const sessionsOfMinute = views.groupByKey().windowedBy(sessions('1m'))
+      // @ts-expect-error Property 'merge' is missing
+      sessionsOfMinute.aggregate({ name: 's', value: z.number(), initial: () => 0, add: (count) => count + 1 })
+    })
+  })
+
+  test('E9: a windowed key needs its windows', () => {
+    never(() => {
+      // @ts-expect-error Expected 2 arguments, but got 1
+      topic('t', { key: windowed(z.string()), value: z.number() })
+    })
+  })
+
+  test('E10: a declared key is the key that the mapper gives', () => {
+    never(() => {
+      const other = z.object({ other: z.string() })
+      // @ts-expect-error Property 'path' is missing / 'other' does not exist
+      views.groupBy((view) => ({ path: view.path }), { key: other }).count({ name: 'y' })
+    })
+  })
+})
