@@ -49,7 +49,7 @@ const doors: readonly { readonly module: RegExp; readonly files: readonly string
     module: /^node:worker_threads$/,
     files: [
       'log/journal/journal-thread.ts',
-      'log/journal/threaded-journal-writer.ts',
+      'log/journal/writer-backend.ts',
       'log/storage/applier-thread.ts',
       'log/storage/threaded-applier.ts',
       'streams/store/store-flush-thread.ts',

@@ -35,7 +35,7 @@ test('time and chance have one home each', () => {
 })
 
 test('nothing is left open: no marker of unfinished work, no test that does not run', () => {
-  const marker = new RegExp(`\\b(${['TO', 'DO'].join('')}|${['FIX', 'ME'].join('')}|HACK|XXX)\\b`)
+  const marker = new RegExp(`\\b(${['TO', 'DO'].join('')}|${['FIX', 'ME'].join('')}|${['HA', 'CK'].join('')})\\b`)
   expect(places(code, marker)).toEqual([])
   expect(places(tracked('test/**/*.ts'), /\b(it|test|describe)\.(only|todo)\b/)).toEqual([])
 })
@@ -46,7 +46,8 @@ test('types have no holes', () => {
 
 test('a library prints nothing', () => {
   const quiet = source.filter((file) => file !== 'src/base/logger.ts')
-  expect(places(quiet, /\bconsole\.\w+\(|process\.std(out|err)\.write/)).toEqual([])
+  // An example in a doc comment may print.
+  expect(places(quiet, /^(?!\s*(\*|\/\/)).*(\bconsole\.\w+\(|process\.std(out|err)\.write)/)).toEqual([])
 })
 
 test('no file or folder is named after a kind instead of a mechanism', () => {

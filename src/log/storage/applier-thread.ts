@@ -34,9 +34,9 @@ function run(options: Omit<ApplierOptions, 'disk'>): void {
     }
     for (let command: ApplierCommand | undefined = first; command !== undefined; command = nextCommand()) {
       if (command.kind === 'apply') {
-        const memory = Buffer.from(command.memory, command.start, command.length)
+        const memory = Buffer.from(command.memory)
         groups.push({ sequence: command.sequence, memory })
-        bytes += command.length
+        bytes += memory.length
         if (bytes >= bytesPerReportMax) applyGroups()
         continue
       }

@@ -6,13 +6,7 @@ import type { Applier, ApplierListener } from './applier.ts'
 import { applierFailure, type ApplierOptions } from './inline-applier.ts'
 
 export type ApplierCommand =
-  | {
-      readonly kind: 'apply'
-      readonly sequence: number
-      readonly memory: ArrayBuffer | SharedArrayBuffer
-      readonly start: number
-      readonly length: number
-    }
+  | { readonly kind: 'apply'; readonly sequence: number; readonly memory: ArrayBuffer }
   | { readonly kind: 'checkpoint'; readonly id: number; readonly state: CheckpointState }
   | { readonly kind: 'close' }
 
@@ -28,8 +22,8 @@ interface Waiting {
 }
 
 /**
- * The applier in a thread of its own, on the machine's file system. Groups cross by reference: their memory is shared and
- * never written again. What may queue up is bounded by the sequencer, which stops appending at its bound of unapplied bytes.
+ * The applier in a thread of its own, on the machine's file system. A group crosses as a copy that is transferred: readers
+ * on this side go on reading its memory, and shared memory would never be collected in time. What may queue up is bounded by the sequencer, which stops appending at its bound of unapplied bytes.
  */
 export class ThreadedApplier implements Applier {
   readonly #listener: ApplierListener
@@ -59,16 +53,9 @@ export class ThreadedApplier implements Applier {
 
   apply(group: WrittenGroup): void {
     if (this.#failure !== null || this.#closed !== null) return
-    const { memory } = group
-    const shared = memory.buffer instanceof SharedArrayBuffer
-    const bytes = shared ? memory : memory.slice()
-    this.#post({
-      kind: 'apply',
-      sequence: group.sequence,
-      memory: bytes.buffer,
-      start: bytes.byteOffset,
-      length: bytes.length,
-    })
+    const memory = new ArrayBuffer(group.memory.length)
+    new Uint8Array(memory).set(group.memory)
+    this.#worker.postMessage({ kind: 'apply', sequence: group.sequence, memory } satisfies ApplierCommand, [memory])
   }
 
   checkpoint(state: CheckpointState): Promise<void> {

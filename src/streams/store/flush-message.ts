@@ -8,7 +8,7 @@ export type FlushRequest =
       readonly directory: string
       readonly spaces: number
       readonly clear: readonly number[]
-      /** Shared memory: nothing is copied on the way. */
+      /** Transferred: nothing is copied on the way. */
       readonly bytes: Uint8Array
       readonly count: number
       readonly position: StorePosition

@@ -5,8 +5,8 @@ import { checkStoreKey } from './store-error.ts'
 /*
  * Building and reading the packed operations of a store batch.
  *
- * - They are packed in the order in which they are given, in shared memory, so that a flush thread reads them without a
- *   copy and whoever gave them may still read.
+ * - They are packed in the order in which they are given, in memory of their own, so that a flush thread can be handed
+ *   the whole without a copy.
  * - Engines apply them sorted. Sorting is theirs (`sortedOperations`): in the flush thread it costs the worker nothing.
  * - Of several operations on one key the last one wins.
  *
@@ -67,7 +67,7 @@ export class WriteBatch {
   }
 
   #grow(atLeast: number): void {
-    const bigger = new Uint8Array(new SharedArrayBuffer(Math.max(firstCapacity, atLeast, this.#bytes.length * 2)))
+    const bigger = new Uint8Array(Math.max(firstCapacity, atLeast, this.#bytes.length * 2))
     bigger.set(this.#bytes.subarray(0, this.#length))
     this.#bytes = bigger
     this.#view = new DataView(bigger.buffer)
