@@ -58,6 +58,8 @@ const mib = 1024 * kib
 const gib = 1024 * mib
 const day = 24 * 3_600_000
 const never = 2 ** 53 - 1
+/** The longest timer that Node knows: 24 days. */
+const timerMax = 2 ** 31 - 1
 
 /** Every number of the configuration. `docs/reference/config.md` lists them. */
 export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } = {
@@ -113,7 +115,7 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     default: 30_000,
     unit: 'ms',
     min: 1,
-    max: never,
+    max: timerMax,
     kafka: null,
     description: 'Time after which a checkpoint is due if anything was appended.',
   },
@@ -153,7 +155,7 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     default: 300_000,
     unit: 'ms',
     min: 1,
-    max: never,
+    max: timerMax,
     kafka: 'log.retention.check.interval.ms',
     description: 'How often retention is looked at.',
   },
@@ -161,7 +163,7 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     default: 15_000,
     unit: 'ms',
     min: 1,
-    max: never,
+    max: timerMax,
     kafka: 'log.cleaner.backoff.ms',
     description: 'How often compaction looks for a partition that is dirty enough.',
   },

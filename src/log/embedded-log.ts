@@ -15,22 +15,41 @@ import type {
 } from './api/log.ts'
 import type { TopicPartition } from './api/record.ts'
 import type { TopicInfo, TopicSpec } from './api/topic.ts'
+import type { Clock } from '../base/clock.ts'
 import type { Broker } from './broker/broker.ts'
+import { Admin } from './client/admin.ts'
+import { Consumer, type ConsumerOptions } from './client/consumer.ts'
+import { Producer, type ProducerOptions } from './client/producer.ts'
+import type { BytesOut } from './client/record-format.ts'
 import type { LogConfig } from './config.ts'
 
-/** The log in this process, as topologies see it. Everything is the broker's; this is only its face. */
+/** The log in this process: as topologies see it, and with clients of its own. Everything is done by the broker. */
 export class EmbeddedLog implements Log {
   readonly commitHints: CommitHints
+  readonly admin: Admin
   readonly #broker: Broker
+  readonly #clock: Clock
 
-  constructor(broker: Broker, config: Pick<LogConfig, 'commitMinIntervalMs' | 'pipelineDepth'>) {
+  constructor(broker: Broker, clock: Clock, config: Pick<LogConfig, 'commitMinIntervalMs' | 'pipelineDepth'>) {
     this.#broker = broker
+    this.#clock = clock
+    this.admin = new Admin(broker)
     this.commitHints = { minIntervalMs: config.commitMinIntervalMs, pipelineDepth: config.pipelineDepth }
   }
 
   /** What the embedded clients are built on. */
   get broker(): Broker {
     return this.#broker
+  }
+
+  /** Writes records to topics; close it before the log. */
+  producer(options: ProducerOptions = {}): Producer {
+    return new Producer(this.#broker, this.#clock, options)
+  }
+
+  /** Reads records from topics; close it before the log. */
+  consumer<K = BytesOut, V = BytesOut>(options: ConsumerOptions<K, V> = {}): Consumer<K, V> {
+    return new Consumer(this.#broker, this.#clock, options)
   }
 
   async topics(names: readonly string[]): Promise<readonly TopicInfo[]> {

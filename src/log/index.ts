@@ -1,2 +1,36 @@
 export { type OpenLogOptions, openLog } from './open-log.ts'
 export { EmbeddedLog } from './embedded-log.ts'
+export type { LogOptions, SyncMode } from './config.ts'
+export { Admin, type TopicDescription } from './client/admin.ts'
+export {
+  Consumer,
+  type ConsumerOptions,
+  type ConsumerRecord,
+  type OffsetReset,
+  type SeekTarget,
+} from './client/consumer.ts'
+export { type BytesRecord, Producer, type ProducerOptions, type TypedRecord } from './client/producer.ts'
+export type { BytesIn, BytesOut } from './client/record-format.ts'
+export { LogError, type LogErrorCode, logErrorCodes } from './api/errors.ts'
+export type {
+  Bounds,
+  Chunk,
+  Committer,
+  Isolation,
+  Log,
+  Membership,
+  OffsetEntry,
+  Placement,
+  Position,
+  Progress,
+  Reader,
+  Receipt,
+  Sequenced,
+  Staged,
+  StagedPartition,
+} from './api/log.ts'
+export { decodeCommitRecord } from './api/commit-records.ts'
+export type { CommitRecord, OffsetRange, RecordedSection, TaskSection } from './api/commit-section.ts'
+export type { Header, Offset, OutgoingRecord, RecordCursor, TopicPartition } from './api/record.ts'
+export type { CleanupPolicy, TopicConfig, TopicInfo, TopicSpec } from './api/topic.ts'
+export { partitionOfKey } from '../base/murmur2.ts'

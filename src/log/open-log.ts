@@ -37,5 +37,5 @@ export async function openLog(options: OpenLogOptions): Promise<EmbeddedLog> {
     randomBytes: random ?? ((count) => randomBytes(count)),
     ...(nextGap === undefined ? {} : { nextGap }),
   })
-  return new EmbeddedLog(broker, config)
+  return new EmbeddedLog(broker, clock, config)
 }

@@ -1,4 +1,4 @@
-import { ByteReader, ByteWriter } from '../../base/bytes.ts'
+import { ByteReader, type ByteWriter } from '../../base/bytes.ts'
 import type { CommitRecord, OffsetRange, OperatorState, RecordedSection } from './commit-section.ts'
 import { LogError } from './errors.ts'
 import type { TopicPartition } from './record.ts'

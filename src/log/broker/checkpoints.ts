@@ -79,6 +79,9 @@ export class Checkpoints {
     const { applier, catalog, clock, journal } = this.#parts
     const state = this.#state()
     this.#lastTime = clock.monotonic()
+    // A checkpoint says that the journal up to it was durable. Under `os` nobody else has seen to that, and after a power
+    // cut the torn groups below it would be taken for rot.
+    await journal.syncTo(state.sequence)
     await applier.checkpoint(state)
     // Both copies now hold everything up to the sequence of the one before.
     const lower = this.#lastSequence

@@ -70,5 +70,6 @@ function leave(byPartition: Map<Partition, Set<FetchWait>>, partition: Partition
 
 function wake(waits: ReadonlySet<FetchWait> | undefined): void {
   if (waits === undefined) return
-  for (const wait of [...waits]) wait.end()
+  // Ending a wait takes it out of the set, which a walk over the set allows; nobody joins before the walk is over.
+  for (const wait of waits) wait.end()
 }

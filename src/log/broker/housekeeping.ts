@@ -1,53 +1,160 @@
 import type { Clock, Timer } from '../../base/clock.ts'
 import type { Disk } from '../../base/disk.ts'
 import type { Logger } from '../../base/logger.ts'
+import { commitsTopic } from '../api/internal-topics.ts'
+import type { Offset } from '../api/record.ts'
 import type { LogConfig } from '../config.ts'
+import { compactPartition, dirtyRatio } from '../storage/compaction.ts'
 import { segmentsDue } from '../storage/retention.ts'
 import type { PartitionReaders } from '../storage/partition-reader.ts'
-import type { Catalog } from './catalog.ts'
-import type { Sequencer } from './sequencer.ts'
+import { partitionPath } from '../storage/segment-files.ts'
+import { TombstoneHorizon } from '../storage/tombstone-horizon.ts'
+import type { Catalog, Partition } from './catalog.ts'
+import { RewindHorizons } from './rewind-horizon.ts'
+import { EntryDraft, type Sequencer } from './sequencer.ts'
+import { offsetForTime } from './time-lookup.ts'
 import type { Topics } from './topics.ts'
 
-/** What the log does on its own, by the clock: retention. */
+/**
+ * What the log does on its own, by the clock, one thing at a time.
+ *
+ * - Retention: segments that are too old or too many, by time of append; and recorded commits beyond `rewindRetention`.
+ * - Compaction: the dirtiest partition that is dirty enough. Changelogs only as far as no rewind needs them.
+ *
+ * Both only ask: a log start and a replaced segment are entries of the journal, and files go by checkpoints.
+ */
 export class Housekeeping {
   readonly #parts: HousekeepingParts
-  #timer: Timer | null = null
-  #running: Promise<void> | null = null
+  readonly #retention: Routine
+  readonly #compaction: Routine
+  readonly #progress = new WeakMap<Partition, CompactionProgress>()
 
   constructor(parts: HousekeepingParts) {
     this.#parts = parts
-    this.#schedule()
-  }
-
-  #schedule(): void {
-    const { clock, config } = this.#parts
-    this.#timer = clock.setTimer(config.retentionCheckIntervalMs, () => {
-      this.#running = this.retain()
-        .catch((error: unknown) => this.#parts.logger.error('retention failed', error))
-        .finally(() => {
-          this.#running = null
-          this.#schedule()
-        })
-    })
+    const { config } = parts
+    this.#retention = new Routine(parts, 'retention', config.retentionCheckIntervalMs, () => this.retain())
+    this.#compaction = new Routine(parts, 'compaction', config.compactionIntervalMs, () => this.compact())
   }
 
   async retain(): Promise<void> {
     const { catalog, clock, sequencer, topics } = this.#parts
     if (sequencer.failure !== null) return
     const now = clock.now()
-    for (const topic of [...catalog.topics]) {
+    const moves: { partition: Partition; offset: Offset }[] = []
+    for (const topic of catalog.topics) {
       if (topic.phase !== 'live') continue
       for (const partition of topic.partitions) {
-        const { logStart } = segmentsDue(partition, topic.config, now)
-        if (logStart > partition.logStart) await topics.moveLogStarts([{ partition, offset: logStart }])
+        if (!partition.touched) continue
+        const offset =
+          topic.name === commitsTopic
+            ? this.#commitsStart(partition, now)
+            : segmentsDue(partition, topic.config, now).logStart
+        if (offset > partition.logStart) moves.push({ partition, offset })
       }
     }
+    if (moves.length > 0) await topics.moveLogStarts(moves)
+  }
+
+  /** Recorded commits go by their own age, and by segments where they take too much room. */
+  #commitsStart(partition: Partition, now: number): Offset {
+    const { config, segments, sequencer } = this.#parts
+    const from = { segments, applied: sequencer.appliedSequence }
+    const byTime = offsetForTime(partition, now - config.rewindRetentionMs, from)
+    const limits = { cleanupPolicy: 'delete', retentionMs: -1, retentionBytes: config.rewindRetentionBytes } as const
+    return Math.max(byTime, segmentsDue(partition, limits, now).logStart)
+  }
+
+  async compact(): Promise<void> {
+    const { catalog, sequencer, segments } = this.#parts
+    if (sequencer.failure !== null) return
+    // A segment that waits to be swapped in must not be replaced once more before it is.
+    const waiting = new Set(catalog.deletions.map(({ topicId, partition }) => `${topicId}/${partition}`))
+    let horizons: RewindHorizons | null = null
+    let dirtiest: { partition: Partition; ratio: number; cleanUpTo: Offset } | null = null
+    for (const topic of catalog.topics) {
+      if (topic.phase !== 'live' || topic.config.cleanupPolicy === 'delete') continue
+      for (const partition of topic.partitions) {
+        if (partition.segments.length < 2 || waiting.has(`${topic.id}/${partition.index}`)) continue
+        const applied = this.#appliedEnd(partition)
+        if (!this.#isDirty(partition, applied)) continue
+        horizons ??= RewindHorizons.read(catalog, segments, sequencer.appliedSequence)
+        const cleanUpTo = Math.min(horizons.of(partition) ?? 0, applied)
+        if (!this.#isDirty(partition, cleanUpTo)) continue
+        const ratio = this.#dirtyRatio(partition, cleanUpTo)
+        if (dirtiest === null || ratio > dirtiest.ratio) dirtiest = { partition, ratio, cleanUpTo }
+      }
+    }
+    if (dirtiest !== null) await this.#compactPartition(dirtiest.partition, dirtiest.cleanUpTo)
+  }
+
+  #dirtyRatio(partition: Partition, cleanUpTo: Offset): number {
+    return dirtyRatio(partition.segments, this.#progressOf(partition).dirtyFrom, cleanUpTo)
+  }
+
+  #isDirty(partition: Partition, cleanUpTo: Offset): boolean {
+    const ratio = this.#dirtyRatio(partition, cleanUpTo)
+    return ratio > 0 && ratio >= partition.topic.config.minCleanableDirtyRatio
+  }
+
+  /** Compaction reads files: it may only look at what the applier has put there. */
+  #appliedEnd(partition: Partition): Offset {
+    const { appliedSequence } = this.#parts.sequencer
+    for (let index = partition.tailHead; index < partition.tail.length; index++) {
+      const batch = partition.tail[index]
+      if (batch !== undefined && batch.sequence > appliedSequence) return batch.segmentBase
+    }
+    return partition.end
+  }
+
+  async #compactPartition(partition: Partition, cleanUpTo: Offset): Promise<void> {
+    const { clock, config, disk, sequencer } = this.#parts
+    const progress = this.#progressOf(partition)
+    const { deleteRetentionMs, segmentBytes } = partition.topic.config
+    const result = await compactPartition({
+      disk,
+      path: partitionPath(config.dataDir, partition.at),
+      segments: partition.segments,
+      dirtyFrom: progress.dirtyFrom,
+      cleanUpTo,
+      tombstonesBelow: Math.min(cleanUpTo, progress.tombstones.below(clock.now(), deleteRetentionMs)),
+      segmentBytesMax: segmentBytes,
+      pause: () => clock.nextTurn(),
+    })
+    // Meanwhile the topic may have gone, or the log start may have moved past what was rewritten.
+    if (partition.topic.phase !== 'live' || sequencer.failure !== null) return
+    const bases = new Set(partition.segments.map(({ base }) => base))
+    const draft = new EntryDraft(sequencer.placeContext())
+    for (const replacement of result.replacements) {
+      if (!replacement.oldBases.every((base) => bases.has(base))) continue
+      const { oldBases, segment } = replacement
+      const at = { topicId: partition.topic.id, partition: partition.index }
+      draft.add({ kind: 'segmentsReplaced', ...at, oldBases, newBase: segment.base, newBytes: segment.bytes }, () => {
+        if (partition.promoteReplaced(replacement, sequencer.promotedSequence))
+          this.#parts.catalog.deletions.push({ ...at, bases: oldBases })
+      })
+    }
+    if (draft.parts.length > 0) {
+      const written = draft.outcome()
+      sequencer.submit(draft)
+      await written
+    }
+    progress.dirtyFrom = result.cleanedUpTo
+    progress.tombstones.cleaned(result.cleanedUpTo, clock.now())
+  }
+
+  #progressOf(partition: Partition): CompactionProgress {
+    let progress = this.#progress.get(partition)
+    if (progress === undefined) {
+      // Segments that compaction wrote carry a checksum: what precedes the first without one was cleaned before.
+      const dirty = partition.segments.find(({ checksum }) => checksum === undefined)
+      progress = { dirtyFrom: dirty?.base ?? 0, tombstones: new TombstoneHorizon() }
+      this.#progress.set(partition, progress)
+    }
+    return progress
   }
 
   async close(): Promise<void> {
-    this.#timer?.cancel()
-    await this.#running
-    this.#timer?.cancel()
+    await Promise.all([this.#retention.close(), this.#compaction.close()])
   }
 }
 
@@ -60,4 +167,55 @@ export interface HousekeepingParts {
   readonly catalog: Catalog
   readonly topics: Topics
   readonly segments: PartitionReaders
+}
+
+interface CompactionProgress {
+  dirtyFrom: Offset
+  readonly tombstones: TombstoneHorizon
+}
+
+/** Something done again and again, never twice at once; a failure is reported and the next turn comes. */
+class Routine {
+  readonly #parts: { readonly clock: Clock; readonly logger: Logger }
+  readonly #name: string
+  readonly #intervalMs: number
+  readonly #work: () => Promise<void>
+  #timer: Timer | null = null
+  #running: Promise<void> | null = null
+  #stopped = false
+
+  constructor(
+    parts: { readonly clock: Clock; readonly logger: Logger },
+    name: string,
+    intervalMs: number,
+    work: () => Promise<void>,
+  ) {
+    this.#parts = parts
+    this.#name = name
+    this.#intervalMs = intervalMs
+    this.#work = work
+    this.#schedule()
+  }
+
+  #schedule(): void {
+    this.#timer = this.#parts.clock.setTimer(this.#intervalMs, () => {
+      this.#running = this.#run()
+    })
+  }
+
+  async #run(): Promise<void> {
+    try {
+      await this.#work()
+    } catch (error) {
+      this.#parts.logger.error(`${this.#name} failed and is tried again`, error)
+    }
+    this.#running = null
+    if (!this.#stopped) this.#schedule()
+  }
+
+  async close(): Promise<void> {
+    this.#stopped = true
+    this.#timer?.cancel()
+    await this.#running
+  }
 }

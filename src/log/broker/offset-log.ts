@@ -19,6 +19,8 @@ export class OffsetLog {
   readonly #key = new ByteWriter()
   readonly #value = new ByteWriter()
   readonly #record = outgoingRecord()
+  /** On their way: not yet in {@link GroupOffsets}. */
+  readonly #pending = new Set<PendingOffset>()
 
   constructor(catalog: Catalog, offsets: GroupOffsets) {
     this.#catalog = catalog
@@ -35,9 +37,20 @@ export class OffsetLog {
       this.#append(builder, group, entry.at, { now: committedAt, deleted: false })
     }
     draft.batch(this.#partitionOf(group), builder.seal())
+    const pending = entries.map(({ at }) => ({ group, at }))
+    for (const offset of pending) this.#pending.add(offset)
     draft.also(() => {
       for (const entry of entries) this.#offsets.set(group, entry, committedAt)
+      for (const offset of pending) this.#pending.delete(offset)
     })
+  }
+
+  /** Every offset of a topic that is there or will be when all that is on its way has come true. */
+  ofTopic(topic: string): readonly { readonly group: string; readonly at: TopicPartition }[] {
+    const found = new Map<string, PendingOffset>()
+    for (const { group, at } of [...this.#offsets.ofTopic(topic), ...this.#pending])
+      if (at.topic === topic) found.set(`${group}/${at.partition}`, { group, at })
+    return [...found.values()]
   }
 
   /** Offsets of partitions that no longer exist: tombstones, so that compaction forgets them too. */
@@ -75,4 +88,9 @@ export class OffsetLog {
     assert(partition !== undefined, `${offsetsTopic} is made when the log is`)
     return partition
   }
+}
+
+interface PendingOffset {
+  readonly group: string
+  readonly at: TopicPartition
 }

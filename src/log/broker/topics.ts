@@ -93,7 +93,7 @@ export class Topics {
   }
 
   async delete(name: string): Promise<void> {
-    const { sequencer, catalog, segments, offsets, offsetLog } = this.#parts
+    const { sequencer, catalog, segments, offsetLog } = this.#parts
     const topic = this.#known(name)
     checkNotInternal(topic)
     const draft = new EntryDraft(sequencer.placeContext())
@@ -103,7 +103,7 @@ export class Topics {
         segments.forget(at)
       }
     })
-    const byGroup = Map.groupBy(offsets.ofTopic(name), ({ group }) => group)
+    const byGroup = Map.groupBy(offsetLog.ofTopic(name), ({ group }) => group)
     for (const [group, states] of byGroup)
       offsetLog.delete(
         draft,

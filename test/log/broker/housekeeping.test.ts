@@ -1,0 +1,217 @@
+import { expect, test } from 'vitest'
+import { commitsTopic, offsetsTopic } from '../../../src/log/api/internal-topics.ts'
+import type { TaskSection } from '../../../src/log/api/commit-section.ts'
+import { LogHarness, readAll, recordOf } from '../../harness/log-harness.ts'
+
+const hour = 3_600_000
+
+test('retention by time counts from the append, not from the timestamps of the records', async () => {
+  const log = await LogHarness.open({ retentionCheckIntervalMs: 1000 })
+  await log.topic('events', 1, { segmentBytes: 1024, retentionMs: hour })
+  await log.append('events', 0, [['k', 'read in today, of 1970'.padEnd(900), 0]])
+  await log.append('events', 0, [['k', 'second'.padEnd(900), 0]])
+
+  await log.clock.run(hour / 2)
+  expect(await log.values('events', 0)).toHaveLength(2)
+
+  await log.clock.run(hour)
+  expect(await log.values('events', 0)).toEqual(['second'.padEnd(900)])
+  await log.close()
+})
+
+test('retention by size keeps the newest segments', async () => {
+  const log = await LogHarness.open({ retentionCheckIntervalMs: 1000 })
+  await log.topic('events', 1, { segmentBytes: 1024, retentionBytes: 2048 })
+  for (let index = 0; index < 10; index++) await log.append('events', 0, [`${index}`.padEnd(900)])
+
+  await log.clock.run(2000)
+  expect((await log.values('events', 0)).map((value) => value.trim())).toEqual(['7', '8', '9'])
+  await log.close()
+})
+
+test('files of removed segments go after two checkpoints, not before', async () => {
+  const log = await LogHarness.open({ retentionCheckIntervalMs: 1000, checkpointIntervalMs: 10_000 })
+  await log.topic('events', 1, { segmentBytes: 1024, retentionBytes: 0 })
+  for (let index = 0; index < 5; index++) await log.append('events', 0, [`${index}`.padEnd(900)])
+  const files = (): number => log.disk.list('/log/events-0').filter((name) => name.endsWith('.log')).length
+
+  await log.clock.run(2000)
+  expect(await log.values('events', 0)).toHaveLength(1)
+  expect(files()).toBe(5)
+
+  await log.clock.run(10_000)
+  expect(files()).toBe(5)
+
+  await log.clock.run(10_000)
+  expect(files()).toBe(1)
+  await log.reopen()
+  expect(await log.values('events', 0)).toHaveLength(1)
+  await log.close()
+})
+
+test('the journal does not grow for ever: its files are used again below both checkpoints', async () => {
+  const log = await LogHarness.open({ checkpointEveryCommits: 5, journalFileBytesMax: 32 * 1024 })
+  await log.topic('events', 1)
+  const sizes: number[] = []
+  for (let index = 0; index < 200; index++) {
+    await log.append('events', 0, [`${index}`.padEnd(4000)])
+    await log.clock.nextTurn()
+    sizes.push(log.disk.list('/log/journal').length)
+  }
+  expect(Math.max(...sizes)).toBeLessThan(12)
+  expect(await log.values('events', 0)).toHaveLength(200)
+  await log.close()
+})
+
+test('compaction keeps the newest record of each key, before and after opening again', async () => {
+  const log = await LogHarness.open({ recentBytesMax: 0, compactionIntervalMs: 1000, checkpointIntervalMs: 5000 })
+  await log.topic('table', 1, { segmentBytes: 2048, cleanupPolicy: 'compact' })
+  for (let index = 0; index < 40; index++) await log.append('table', 0, [[`k${index % 3}`, `${index}`.padEnd(400)]])
+  const before = await readAll(log.log, { topic: 'table', partition: 0 })
+
+  await log.clock.run(20_000)
+  const after = await readAll(log.log, { topic: 'table', partition: 0 })
+  expect(after.length).toBeLessThan(12)
+  expect(table(after)).toEqual(table(before))
+  // Offsets never change.
+  const offsets = new Map(before.map(({ offset, value }) => [offset, value]))
+  for (const { offset, value } of after) expect(value).toBe(offsets.get(offset))
+
+  log.crash({ powerCutSeed: 5 })
+  await log.reopen()
+  expect(await readAll(log.log, { topic: 'table', partition: 0 })).toEqual(after)
+  await log.append('table', 0, [['k0', 'new']])
+  expect((await readAll(log.log, { topic: 'table', partition: 0 })).at(-1)?.value).toBe('new')
+  await log.close()
+})
+
+test('offsets of groups do not grow for ever', async () => {
+  const log = await LogHarness.open({
+    recentBytesMax: 0,
+    compactionIntervalMs: 1000,
+    checkpointIntervalMs: 5000,
+    segmentBytes: 2048,
+  })
+  await log.topic('events', 1)
+  const at = { topic: 'events', partition: 0 }
+  for (let offset = 0; offset < 200; offset++)
+    await log.log.broker.commitOffsets('group', -1, [{ at, offset, leaderEpoch: 0, metadata: '' }])
+  const records = async (): Promise<number> => {
+    const counts = Array.from({ length: 50 }, (_, partition) => readAll(log.log, { topic: offsetsTopic, partition }))
+    return (await Promise.all(counts)).flat().length
+  }
+  expect(await records()).toBe(200)
+
+  for (let second = 0; second < 60; second++) await log.clock.run(1000)
+  expect(await records()).toBeLessThan(40)
+  log.crash()
+  await log.reopen()
+  expect(log.log.broker.committedOffsets('group', [at])[0]?.offset).toBe(199)
+  await log.close()
+})
+
+test('a changelog is compacted only as far as the oldest commit that can be rewound to', async () => {
+  const log = await LogHarness.open({
+    recentBytesMax: 0,
+    compactionIntervalMs: 1000,
+    retentionCheckIntervalMs: 1000,
+    rewindRetentionMs: hour,
+    checkpointIntervalMs: 5000,
+  })
+  await log.topic('app-store-changelog', 1, { segmentBytes: 1024, cleanupPolicy: 'compact' })
+  const changelog = { topic: 'app-store-changelog', partition: 0 }
+  const committer = log.log.broker.openCommitter({ id: 'app' })
+  const commit = async (value: string): Promise<void> => {
+    const staged = committer.begin()
+    staged.to(changelog).append(recordOf(['k', value.padEnd(700)]), 0, 'changelog')
+    const progress = { group: 'app', generation: -1, offsets: [], build: null, configuration: '' }
+    await staged.commit({ ...progress, sections: [section] }).durable
+  }
+  for (let index = 0; index < 10; index++) await commit(`${index}`)
+  const values = async (): Promise<string[]> =>
+    (await log.values('app-store-changelog', 0)).map((value) => value.trim())
+
+  await log.clock.run(10_000)
+  expect(await values()).toEqual(['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
+
+  await log.clock.run(2 * hour)
+  for (let index = 10; index < 13; index++) await commit(`${index}`)
+  await log.clock.run(60_000)
+  // What stays: the newest below the oldest recorded commit, that commit and all after it, and the open segment.
+  expect(await values()).toEqual(['10', '11', '12'])
+  await log.close()
+})
+
+test('recorded commits go when they are older than rewindRetentionMs, and the newest section stays known', async () => {
+  const log = await LogHarness.open({ retentionCheckIntervalMs: 1000, rewindRetentionMs: hour })
+  const committer = log.log.broker.openCommitter({ id: 'app' })
+  const commit = async (): Promise<void> => {
+    const progress = { group: 'app', generation: -1, offsets: [], build: null, configuration: '' }
+    await committer.begin().commit({ ...progress, sections: [section] }).durable
+  }
+  const recorded = async (): Promise<number> => {
+    const all = Array.from({ length: 16 }, (_, partition) => readAll(log.log, { topic: commitsTopic, partition }))
+    return (await Promise.all(all)).flat().length
+  }
+  await commit()
+  await log.clock.run(hour / 2)
+  await commit()
+  expect(await recorded()).toBe(2)
+
+  await log.clock.run(hour / 2 + 5000)
+  expect(await recorded()).toBe(1)
+  await log.clock.run(hour)
+  expect(await recorded()).toBe(0)
+  expect(log.log.broker.lastSections('app', ['0_0'])).toHaveLength(1)
+  await log.close()
+})
+
+test('a deleted topic\u2019s name is free at once, its files go after two checkpoints, and groups forget it', async () => {
+  const log = await LogHarness.open({ checkpointIntervalMs: 10_000 })
+  await log.topic('events', 2)
+  await log.append('events', 0, ['old'])
+  const at = { topic: 'events', partition: 0 }
+  await log.log.broker.commitOffsets('group', -1, [{ at, offset: 1, leaderEpoch: 0, metadata: '' }])
+
+  await log.log.broker.deleteTopic('events')
+  expect(log.log.broker.topic('events')).toBeUndefined()
+  expect(log.log.broker.committedOffsets('group', [at])).toEqual([])
+  await log.topic('events', 1)
+  await log.append('events', 0, ['new'])
+  expect(await log.values('events', 0)).toEqual(['new'])
+  const deleted = (): number => log.disk.list('/log').filter((name) => name.endsWith('-delete')).length
+  expect(deleted()).toBe(1)
+
+  log.crash({ powerCutSeed: 1 })
+  await log.reopen()
+  expect(await log.values('events', 0)).toEqual(['new'])
+  expect(log.log.broker.committedOffsets('group', [at])).toEqual([])
+  await log.append('events', 0, ['newer'])
+  await log.clock.run(10_000)
+  await log.append('events', 0, ['newest'])
+  await log.clock.run(10_000)
+  expect(deleted()).toBe(0)
+  expect(await log.values('events', 0)).toEqual(['new', 'newer', 'newest'])
+  await log.close()
+})
+
+function table(
+  records: readonly { readonly key: string | null; readonly value: string | null }[],
+): Map<string | null, string | null> {
+  return new Map(records.map(({ key, value }) => [key, value]))
+}
+
+const section: TaskSection = {
+  task: '0_0',
+  inputs: [],
+  inputCount: 0,
+  changelogDigest: '',
+  outputDigest: '',
+  causes: [],
+  operators: {},
+  partitionTimes: [],
+  streamTime: 0,
+  clock: [],
+  punctuations: [],
+  globals: [],
+}
