@@ -99,6 +99,11 @@ export class Streams {
     }
   }
 
+  /** Resolves when all that is on the log now is processed, through every hop, and what came of it is durable. */
+  async settled(): Promise<void> {
+    await this.#running().settled()
+  }
+
   metrics(): StreamsMetrics {
     return this.#running().metrics()
   }

@@ -109,6 +109,22 @@ export class StreamsRuntime {
     return new StoreQuery((look) => this.#readStore(store, look))
   }
 
+  /** Resolves when all that is on the log now is processed, through every hop, and what came of it is durable. */
+  async settled(): Promise<void> {
+    const worker = this.#worker
+    if (worker === null || !this.#lifecycle.is('running')) {
+      throw new StreamsError('INVALID_PHASE', `the application is ${this.phase}, so it will not process anything more`)
+    }
+    const places = worker.inputs.map(({ queue }) => queue.at)
+    const ends = new Map(
+      (await this.#options.log.bounds(places, 'sequenced')).map((bound) => [partitionName(bound.at), bound.end]),
+    )
+    for (const { queue } of worker.inputs) queue.reachesTo(ends.get(partitionName(queue.at)) ?? 0)
+    const dry = new Promise<void>((resolve) => worker.whenDry(resolve))
+    await Promise.race([dry, this.finished()])
+    await this.#commits?.durable
+  }
+
   metrics(): StreamsMetrics {
     let processed = this.#processedBefore
     let streamTime = -1

@@ -29,6 +29,7 @@ export class Worker {
   readonly #inputs: readonly PickInput[]
   readonly #byName: ReadonlyMap<string, PickInput>
   readonly #atRest: (() => void)[] = []
+  readonly #whenDry: (() => void)[] = []
   #fetcher: Fetcher | null = null
   #stopping = false
   #failure: unknown = null
@@ -90,6 +91,12 @@ export class Worker {
     this.wake()
   }
 
+  /** Calls back when everything that is known to be on the log is processed and committed. */
+  whenDry(callback: () => void): void {
+    this.#whenDry.push(callback)
+    this.wake()
+  }
+
   /** Runs until it is stopped, ends with a commit. Throws what failed; then nothing of the last commit is left. */
   async run(fetcher: Fetcher): Promise<void> {
     this.#fetcher = fetcher
@@ -104,6 +111,9 @@ export class Worker {
       this.#punctuate()
       if (this.#isCommitDue(isDry)) await this.#commit()
       if (this.#stopping) break
+      if (isDry && this.#whenDry.length > 0 && !this.#isHungry() && !this.tasks.some((task) => task.isDirty)) {
+        for (const callback of this.#whenDry.splice(0)) callback()
+      }
       if (isDry) await this.#rest()
       else await this.#breathe()
     }

@@ -1,0 +1,351 @@
+import { describe, expect, test } from 'vitest'
+import { SeededRandom } from '../../src/base/seeded-random.ts'
+import { long, string } from '../../src/codec/value-codecs.ts'
+import { topic } from '../../src/codec/topic.ts'
+import { windowed } from '../../src/codec/windowed-codec.ts'
+import { z } from 'zod'
+import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
+import { tumbling } from '../../src/dsl/windows.ts'
+import type { Topology } from '../../src/streams/topology/topology.ts'
+import { StreamsHarness, type InputRecord, type OutputRecord } from '../harness/streams-harness.ts'
+
+const input = topic('in', { key: z.string().nullable(), value: string, trusted: true })
+const minute = tumbling('1m')
+const perMinute = topic('per-minute', { key: windowed(z.string(), minute), value: long })
+const counts = topic('counts', { key: z.string(), value: long })
+
+/** Counts words per minute behind a repartition, and per word without a window. */
+function wordCounts(emit: 'commit' | 'update' | 'final' = 'commit'): Topology {
+  const builder = new StreamsBuilder()
+  const words = builder.stream(input)
+  words
+    .groupBy((word) => word)
+    .windowedBy(minute)
+    .count({ name: 'by-minute', emit })
+    .toStream()
+    .to(perMinute)
+  words.groupByKey().count({ name: 'by-key' }).toStream().to(counts)
+  return builder.build()
+}
+
+function events(random: SeededRandom, count: number, from = 0): InputRecord[] {
+  return Array.from({ length: count }, (_, index) => [
+    `key-${random.below(7)}`,
+    `word-${random.below(11)}`,
+    from + index * 400 + random.below(400),
+  ])
+}
+
+/** The last value per key and window. */
+function last(records: readonly OutputRecord[]): { readonly [key: string]: string | number | null } {
+  return Object.fromEntries(
+    records.map(({ key, start, value }) => [start === undefined ? key : `${key}@${start}`, value]),
+  )
+}
+
+function plainWindowCounts(records: readonly InputRecord[]): { readonly [key: string]: number } {
+  const found: { [key: string]: number } = {}
+  for (const [, word, timestamp] of records) {
+    const name = `${word}@${Math.floor(timestamp / 60_000) * 60_000}`
+    found[name] = (found[name] ?? 0) + 1
+  }
+  return found
+}
+
+function plainCounts(records: readonly InputRecord[]): { readonly [key: string]: number } {
+  const found: { [key: string]: number } = {}
+  for (const [key] of records) found[key ?? ''] = (found[key ?? ''] ?? 0) + 1
+  return found
+}
+
+const topics = { in: 4, 'per-minute': 3, counts: 4 }
+
+test('in-order input over four partitions counts as a plain loop does, behind a repartition with grace 0', async () => {
+  const app = await StreamsHarness.open(wordCounts(), topics)
+  const records = events(new SeededRandom(7), 3000)
+  await app.send('in', records)
+
+  await app.start()
+  await app.settle()
+
+  expect(app.runtime.metrics().dropped).toBe(0)
+  expect(last(await app.read('per-minute', { value: 'long', windowed: true }))).toEqual(plainWindowCounts(records))
+  expect(last(await app.read('counts', { value: 'long' }))).toEqual(plainCounts(records))
+  await app.close()
+})
+
+test('a restart goes on with its state, and an undisturbed one has the same answers', async () => {
+  const app = await StreamsHarness.open(wordCounts(), topics)
+  const random = new SeededRandom(3)
+  const records = [events(random, 500), events(random, 500, 200_000), events(random, 500, 400_000)]
+  for (const part of records) {
+    await app.send('in', part)
+    await app.start()
+    await app.settle()
+    await app.stop()
+  }
+
+  const all = records.flat()
+  expect(last(await app.read('per-minute', { value: 'long', windowed: true }))).toEqual(plainWindowCounts(all))
+  expect(last(await app.read('counts', { value: 'long' }))).toEqual(plainCounts(all))
+  expect(app.restored).toEqual([])
+  await app.pump(app.harness.close())
+})
+
+test('after a crash the stores come back from their changelogs', async () => {
+  const app = await StreamsHarness.open(wordCounts(), topics, { storeFlushIntervalMs: 1_000_000 })
+  const random = new SeededRandom(5)
+  const before = events(random, 700)
+  const after = events(random, 700, 290_000)
+  await app.send('in', before)
+  await app.start()
+  await app.settle()
+
+  await app.crash()
+  await app.send('in', after)
+  await app.start()
+  await app.settle()
+
+  expect(app.restored.length).toBeGreaterThan(0)
+  const all = [...before, ...after]
+  expect(last(await app.read('per-minute', { value: 'long', windowed: true }))).toEqual(plainWindowCounts(all))
+  expect(last(await app.read('counts', { value: 'long' }))).toEqual(plainCounts(all))
+  await app.close()
+})
+
+test('a crash between flushes replays only what the store lacks', async () => {
+  const app = await StreamsHarness.open(wordCounts(), topics, { storeFlushIntervalMs: 1 })
+  const random = new SeededRandom(6)
+  const all: InputRecord[] = []
+  await app.start()
+  for (let round = 0; round < 6; round++) {
+    const part = events(random, 200, round * 90_000)
+    all.push(...part)
+    await app.send('in', part)
+    await app.settle()
+    await app.harness.clock.run(5)
+  }
+
+  await app.crash()
+  await app.start()
+  const rest = events(random, 200, 600_000)
+  await app.send('in', rest)
+  await app.settle()
+
+  for (const { offset, end, records } of app.restored) {
+    expect(offset).toBe(end)
+    expect(records).toBeLessThan(200)
+  }
+  expect(last(await app.read('counts', { value: 'long' }))).toEqual(plainCounts([...all, ...rest]))
+  await app.close()
+})
+
+describe('emission', () => {
+  test('commit puts out the newest value per key and commit, in order of the last update', async () => {
+    const builder = new StreamsBuilder()
+    builder.stream(input).groupByKey().count({ name: 'c' }).toStream().to(counts)
+    const app = await StreamsHarness.open(builder.build(), { in: 1, counts: 1 })
+    await app.send('in', [
+      ['a', 'x', 1],
+      ['b', 'x', 2],
+      ['a', 'x', 3],
+      ['c', 'x', 4],
+    ])
+    await app.start()
+    await app.settle()
+    const found = (await app.read('counts', { value: 'long' })).map(({ key, value, timestamp }) => [
+      key,
+      value,
+      timestamp,
+    ])
+    expect(found).toEqual([
+      ['b', 1, 2],
+      ['a', 2, 3],
+      ['c', 1, 4],
+    ])
+    await app.close()
+  })
+
+  test('update puts out every value', async () => {
+    const builder = new StreamsBuilder()
+    builder.stream(input).groupByKey().count({ name: 'c', emit: 'update' }).toStream().to(counts)
+    const app = await StreamsHarness.open(builder.build(), { in: 1, counts: 1 })
+    await app.send('in', [
+      ['a', 'x', 5],
+      ['a', 'x', 3],
+      [null, 'x', 4],
+      ['a', null, 6],
+    ])
+    await app.start()
+    await app.settle()
+    const found = (await app.read('counts', { value: 'long' })).map(({ value, timestamp }) => [value, timestamp])
+    expect(found).toEqual([
+      [1, 5],
+      [2, 5],
+    ])
+    expect(app.runtime.metrics().droppedByReason).toEqual({ 'null key': 1, 'null value': 1 })
+    await app.close()
+  })
+
+  test('final puts out each window once, when it closes, and goes on after a crash without repeating', async () => {
+    const builder = new StreamsBuilder()
+    builder.stream(input).groupByKey().windowedBy(minute).count({ name: 'c', emit: 'final' }).toStream().to(perMinute)
+    const app = await StreamsHarness.open(builder.build(), { in: 1, 'per-minute': 1 })
+    await app.start()
+    await app.send('in', [
+      ['b', 'x', 5],
+      ['a', 'x', 6],
+      ['a', 'x', 7],
+      ['a', 'x', 60_000],
+    ])
+    await app.settle()
+    await app.crash()
+    await app.start()
+    await app.send('in', [
+      ['late', 'x', 59_999],
+      ['z', 'x', 10_000_000],
+    ])
+    await app.settle()
+    const found = (await app.read('per-minute', { value: 'long', windowed: true })).map(
+      ({ key, start, value, timestamp }) => [key, start, value, timestamp],
+    )
+    expect(found).toEqual([
+      ['a', 0, 2, 7],
+      ['b', 0, 1, 5],
+      ['a', 60_000, 1, 60_000],
+    ])
+    expect(app.runtime.metrics().droppedByReason).toEqual({ 'late record': 1 })
+    await app.close()
+  })
+})
+
+describe('failures', () => {
+  const strict = topic('strict', { key: z.string(), value: z.object({ n: z.number() }), format: 'json' })
+  const copy = topic('copy', { key: z.string(), value: z.object({ n: z.number() }), format: 'json' })
+
+  test('a record that does not fit stops the application and names where it is and what is wrong', async () => {
+    const builder = new StreamsBuilder()
+    builder.stream(strict).to(copy)
+    const app = await StreamsHarness.open(builder.build(), { strict: 1, copy: 1 })
+    await app.start()
+    await app.send('strict', [
+      ['a', '{"n":1}', 1],
+      ['b', '{"n":"one"}', 2],
+    ])
+    await expect(app.pump(app.runtime.finished())).rejects.toThrow(/INVALID_RECORD.*strict-0 offset 1.*"n".*"one"/)
+    expect(app.runtime.phase).toBe('failed')
+    // Nothing of the commit that failed is left: the record before it is read again by the next start.
+    expect((await app.read('copy')).length).toBeLessThanOrEqual(1)
+  })
+
+  test('skip leaves it out and counts it, and its offset is committed', async () => {
+    const builder = new StreamsBuilder()
+    builder.stream(strict, { onInvalid: 'skip' }).to(copy)
+    const app = await StreamsHarness.open(builder.build(), { strict: 1, copy: 1 })
+    await app.start()
+    await app.send('strict', [
+      ['a', '{"n":1}', 1],
+      ['b', 'no json', 2],
+      ['c', null, 3],
+    ])
+    await app.settle()
+    expect((await app.read('copy')).map(({ key }) => key)).toEqual(['a'])
+    expect(app.runtime.metrics().droppedByReason).toEqual({ 'invalid record': 2 })
+    const [offset] = await app.log.committedOffsets('app', [{ topic: 'strict', partition: 0 }])
+    expect(offset?.offset).toBe(3)
+    await app.close()
+  })
+
+  test('a dead letter keeps its bytes and says in headers where it was and why', async () => {
+    const builder = new StreamsBuilder()
+    builder.stream(strict, { onInvalid: { deadLetter: 'dead' } }).to(copy)
+    const app = await StreamsHarness.open(builder.build(), { strict: 2, copy: 1 })
+    await app.start()
+    await app.send('strict', [['b', '{"n":"one"}', 2, [{ key: 'own', value: Buffer.from('1') }]]], 1)
+    await app.settle()
+    const [dead] = await app.read('dead')
+    expect(dead).toMatchObject({ key: 'b', value: '{"n":"one"}', timestamp: 2 })
+    const headers = Object.fromEntries(
+      (dead?.headers ?? []).map(({ key, value }) => [key, Buffer.from(value ?? []).toString()]),
+    )
+    expect(headers).toMatchObject({
+      own: '1',
+      '__millrace.errors.exception': 'INVALID_RECORD',
+      '__millrace.errors.topic': 'strict',
+      '__millrace.errors.partition': '1',
+      '__millrace.errors.offset': '0',
+    })
+    expect(headers['__millrace.errors.message']).toContain('"n"')
+    await app.close()
+  })
+
+  test('an exception in user code names node and record, stops the application and leaves nothing half committed', async () => {
+    const builder = new StreamsBuilder()
+    const words = builder.stream(input)
+    words
+      .mapValues(
+        (value) => {
+          if (value === 'bad') throw new RangeError('no such word')
+          return value
+        },
+        { name: 'check-word' },
+      )
+      .groupByKey()
+      .count({ name: 'c' })
+      .toStream()
+      .to(counts)
+    const app = await StreamsHarness.open(builder.build(), { in: 1, counts: 1 })
+    await app.send('in', [
+      ['a', 'fine', 1],
+      ['a', 'bad', 2],
+    ])
+    await app.start()
+    await expect(app.pump(app.runtime.finished())).rejects.toThrow(
+      /PROCESSING_FAILED: check-word failed at in-0 offset 1: RangeError: no such word/,
+    )
+    expect(await app.read('counts', { value: 'long' })).toEqual([])
+    expect(await app.log.committedOffsets('app', [{ topic: 'in', partition: 0 }])).toEqual([])
+  })
+
+  test('continue drops the record at the node that threw, and its siblings go on', async () => {
+    const builder = new StreamsBuilder()
+    const words = builder.stream(input)
+    words
+      .mapValues((value) => {
+        if (value === 'bad') throw new RangeError('no such word')
+        return value
+      })
+      .groupByKey()
+      .count({ name: 'c', emit: 'update' })
+      .toStream()
+      .to(counts)
+    const seen: (string | null)[] = []
+    words.foreach((value) => void seen.push(value))
+    const app = await StreamsHarness.open(builder.build(), { in: 1, counts: 1 }, { onProcessingError: 'continue' })
+    await app.send('in', [
+      ['a', 'fine', 1],
+      ['a', 'bad', 2],
+      ['a', 'fine', 3],
+    ])
+    await app.start()
+    await app.settle()
+    expect((await app.read('counts', { value: 'long' })).map(({ value }) => value)).toEqual([1, 2])
+    expect(seen).toEqual(['fine', 'bad', 'fine'])
+    expect(app.runtime.metrics().droppedByReason).toEqual({ 'processing error': 1 })
+    await app.close()
+  })
+})
+
+test('a query sees the newest commit, and only what is durable', async () => {
+  const app = await StreamsHarness.open(wordCounts(), topics)
+  const records = events(new SeededRandom(9), 300)
+  await app.send('in', records)
+  await app.start()
+  await app.settle()
+  const query = app.runtime.query<string, number>('by-key')
+  const expected = plainCounts(records)
+  for (const [key, count] of Object.entries(expected)) expect(await app.pump(query.get(key))).toBe(count)
+  expect(await app.pump(query.get('nobody'))).toBeNull()
+  expect(Object.fromEntries(await app.pump(query.all()))).toEqual(expected)
+  await app.close()
+})
