@@ -1,5 +1,7 @@
-/** What flows through the job: the shop's events, and the topics between its parts and around it. */
+/** What flows through the job: lines as they arrive, the shop's events, and the answers. */
+import { hopping, type Topic, topic, tumbling, windowed, type Windowed, type Windows } from 'millrace'
 import { z } from 'zod'
+import type { PageViews } from './report.ts'
 
 export type EventType = 'view' | 'search' | 'add-to-cart' | 'order' | 'error'
 
@@ -26,4 +28,92 @@ export const shopEvent: z.ZodType<ShopEvent, ShopEvent> = z.object({
   region: z.string(),
   agent: z.string(),
   status: z.int().optional(),
+})
+
+/** Of every topic of the job. */
+export const partitions = 4
+
+/** Lines as they arrived, unread, by visitor. Their timestamp is the time of arrival. */
+export const lines: Topic<string, string> = topic('lines', {
+  key: z.string(),
+  value: z.string(),
+  format: 'string',
+  partitions,
+})
+
+export interface DeadLetter {
+  readonly line: string
+  readonly reason: string
+}
+
+/** What could not be read, with the reason. */
+export const deadLetters: Topic<string, DeadLetter> = topic('dead-letters', {
+  key: z.string(),
+  value: z.object({ line: z.string(), reason: z.string() }),
+  format: 'json',
+  partitions,
+})
+
+export const botEvents: Topic<string, ShopEvent> = topic('bot-events', {
+  key: z.string(),
+  value: shopEvent,
+  format: 'json',
+  partitions,
+})
+
+export const minute: Windows<'time'> = tumbling('1m', { grace: '2m' })
+export const fiveMinutes: Windows<'time'> = hopping('5m', { advance: '1m', grace: '2m' })
+export const hour: Windows<'time'> = tumbling('1h', { grace: '2m' })
+
+export type Counts<K> = Topic<K, number>
+
+export const viewsPerPage: Counts<Windowed<string, 'time'>> = topic('views-per-page', {
+  key: windowed(z.string(), minute),
+  value: z.number(),
+  partitions,
+})
+
+export const viewsPerRegion: Counts<Windowed<string, 'time'>> = topic('views-per-region', {
+  key: windowed(z.string(), fiveMinutes),
+  value: z.number(),
+  partitions,
+})
+
+export const ranking: z.ZodType<readonly PageViews[], readonly PageViews[]> = z
+  .array(z.object({ page: z.string(), views: z.number() }))
+  .readonly()
+
+/** By the hour's start. */
+export const topPages: Topic<number, readonly PageViews[]> = topic('top-pages', {
+  key: z.number(),
+  value: ranking,
+  partitions,
+})
+
+/** How many lines became what: `malformed`, `duplicate`, `bot`, or the type of a good event. */
+export const outcomes: Counts<string> = topic('outcomes', { key: z.string(), value: z.number(), partitions })
+
+export const requestsPerStatus: Counts<number> = topic('requests-per-status', {
+  key: z.number(),
+  value: z.number(),
+  partitions,
+})
+export const requestsPerClient: Counts<string> = topic('requests-per-client', {
+  key: z.string(),
+  value: z.number(),
+  partitions,
+})
+/** By the minute's start. */
+export const requestsPerMinute: Counts<number> = topic('requests-per-minute', {
+  key: z.number(),
+  value: z.number(),
+  partitions,
+})
+
+/** What the data directory was filled from, so that nothing else is mixed into it. */
+export const sourceOfLines: Topic<string, string> = topic('source-of-lines', {
+  key: z.string(),
+  value: z.string(),
+  format: 'string',
+  partitions: 1,
 })

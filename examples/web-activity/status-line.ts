@@ -8,11 +8,11 @@ export interface Status {
   readonly phase: string
   /** Records taken so far, of all there are in this run. */
   readonly records: number
-  /** Records that are there and not yet processed. */
-  readonly lag: number
+  /** Records that are there and not yet processed; null where nothing is processed yet. */
+  readonly lag: number | null
   /** The time up to which the events have been seen; null before the first. */
   readonly streamTime: number | null
-  readonly commits: number
+  readonly commits: number | null
 }
 
 interface Terminal {
@@ -86,10 +86,11 @@ export class StatusLine {
 }
 
 export function formatStatus(status: Status, recordsPerSecond: number): string {
-  const time =
-    status.streamTime === null ? '–' : new Date(status.streamTime).toISOString().slice(0, 19).replace('T', ' ')
-  return (
-    `${status.phase}  ${formatNumber(status.records)} records  ${formatNumber(recordsPerSecond)}/s  ` +
-    `lag ${formatNumber(status.lag)}  stream time ${time}  ${formatNumber(status.commits)} commits`
-  )
+  const { phase, records, lag, streamTime, commits } = status
+  const parts = [phase, `${formatNumber(records)} records`, `${formatNumber(recordsPerSecond)}/s`]
+  if (lag !== null) parts.push(`lag ${formatNumber(lag)}`)
+  if (streamTime !== null)
+    parts.push(`stream time ${new Date(streamTime).toISOString().slice(0, 19).replace('T', ' ')}`)
+  if (commits !== null) parts.push(`${formatNumber(commits)} commits`)
+  return parts.join('  ')
 }

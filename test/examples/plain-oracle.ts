@@ -75,11 +75,12 @@ export function accessLogAnswers(text: string): AnswerRow[] {
 function plainEvent(line: string): PlainEvent | undefined {
   try {
     const event = JSON.parse(line)
-    if (['id', 'type', 'visitor', 'path', 'region', 'agent'].some((field) => typeof event[field] !== 'string')) return
-    if (!Number.isInteger(event.at) || event.at < 0) return
+    if (['id', 'type', 'visitor', 'path', 'region', 'agent'].some((field) => typeof event[field] !== 'string'))
+      return undefined
+    if (!Number.isInteger(event.at) || event.at < 0) return undefined
     return ['view', 'search', 'add-to-cart', 'order', 'error'].includes(event.type) ? event : undefined
   } catch {
-    return
+    return undefined
   }
 }
 

@@ -1,0 +1,89 @@
+/** The answers as the topics hold them: the newest value of each key. */
+import type { Windowed } from 'millrace'
+import type { EmbeddedLog } from 'millrace/log'
+import {
+  type Counts,
+  outcomes,
+  requestsPerClient,
+  requestsPerMinute,
+  requestsPerStatus,
+  topPages,
+  viewsPerPage,
+  viewsPerRegion,
+} from './events.ts'
+import { newestValues } from './read-topic.ts'
+import type { Answers, Requests, Totals } from './report.ts'
+import type { LineSource } from './sources.ts'
+import { isTick } from './ticks.ts'
+
+export async function readAnswers(log: EmbeddedLog, format: LineSource['format']): Promise<Answers> {
+  const pages = await windowCounts(log, viewsPerPage)
+  const regions = await windowCounts(log, viewsPerRegion)
+  const hours = await newestValues(log, topPages, (hour) => hour)
+  return {
+    totals: await readTotals(log),
+    viewsPerPage: pages.map(({ key, start, count }) => ({ minute: start, page: key, views: count })),
+    viewsPerRegion: regions.map(({ key, start, end, count }) => ({ from: start, to: end, region: key, views: count })),
+    topPages: [...hours.values()]
+      .map(({ key, value }) => ({ hour: key, pages: value }))
+      .toSorted((a, b) => a.hour - b.hour),
+    requests: format === 'combined' ? await readRequests(log) : null,
+  }
+}
+
+async function readTotals(log: EmbeddedLog): Promise<Totals> {
+  const counts = new Map((await keyCounts(log, outcomes)).map(({ key, count }) => [key, count]))
+  const take = (outcome: string): number => {
+    const count = counts.get(outcome) ?? 0
+    counts.delete(outcome)
+    return count
+  }
+  const lines = [...counts.values()].reduce((sum, count) => sum + count, 0)
+  const totals = { lines, malformed: take('malformed'), duplicates: take('duplicate'), bots: take('bot') }
+  return {
+    ...totals,
+    events: [...counts].map(([type, count]) => ({ type, count })).toSorted((a, b) => b.count - a.count),
+  }
+}
+
+async function readRequests(log: EmbeddedLog): Promise<Requests> {
+  const perStatus = await keyCounts(log, requestsPerStatus)
+  const perClient = await keyCounts(log, requestsPerClient)
+  const perMinute = await keyCounts(log, requestsPerMinute)
+  return {
+    perStatus: perStatus.map(({ key, count }) => ({ status: key, requests: count })),
+    perClient: perClient.map(({ key, count }) => ({ client: key, requests: count })),
+    perMinute: perMinute.map(({ key, count }) => ({ minute: key, requests: count })),
+  }
+}
+
+async function keyCounts<K extends string | number>(
+  log: EmbeddedLog,
+  topic: Counts<K>,
+): Promise<readonly { readonly key: K; readonly count: number }[]> {
+  const newest = await newestValues(log, topic, (key) => key)
+  return [...newest.values()].map(({ key, value }) => ({ key, count: value })).toSorted((a, b) => order(a.key, b.key))
+}
+
+interface WindowCount {
+  readonly key: string
+  readonly start: number
+  readonly end: number
+  readonly count: number
+}
+
+/** Without the windows that the ticks opened. */
+async function windowCounts(
+  log: EmbeddedLog,
+  topic: Counts<Windowed<string, 'time'>>,
+): Promise<readonly WindowCount[]> {
+  const newest = await newestValues(log, topic, ({ key, start }) => `${start} ${key}`)
+  return [...newest.values()]
+    .filter(({ key }) => !isTick(key.key))
+    .map(({ key: { key, start, end }, value }) => ({ key, start, end, count: value }))
+    .toSorted((a, b) => a.start - b.start || order(a.key, b.key))
+}
+
+function order(a: string | number, b: string | number): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}

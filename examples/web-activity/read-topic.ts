@@ -1,0 +1,65 @@
+/** Reading a topic as it stands: from its beginning, or its last records, to the end that it has now. */
+import type { Topic } from 'millrace'
+import type { ConsumerRecord, EmbeddedLog, Position } from 'millrace/log'
+
+/** A poll that comes back empty is repeated: the end is known to be there. */
+const waitMs = 1000
+
+type Readable<K, V> = Topic<K, V, never, never>
+
+/** Every record of a topic that is not written to meanwhile. A topic that does not exist has none. */
+export async function* records<K, V>(log: EmbeddedLog, topic: Readable<K, V>): AsyncGenerator<ConsumerRecord<K, V>> {
+  const ends = endsOf(log, topic)
+  if (ends.length === 0) return
+  const consumer = log.consumer({ topics: [topic], autoOffsetReset: 'earliest', pollRecordsMax: 10_000 })
+  try {
+    consumer.assign(ends.map(({ at }) => at))
+    while (ends.some(({ at, offset }) => consumer.position(at) < offset)) yield* await consumer.poll({ waitMs })
+  } finally {
+    await consumer.close()
+  }
+}
+
+/** The last record of each partition, undefined where there is none. */
+export async function lastRecords<K, V>(
+  log: EmbeddedLog,
+  topic: Readable<K, V>,
+): Promise<readonly (ConsumerRecord<K, V> | undefined)[]> {
+  const consumer = log.consumer({ topics: [topic], autoOffsetReset: 'earliest' })
+  const last: (ConsumerRecord<K, V> | undefined)[] = []
+  try {
+    for (const { at, offset: end } of endsOf(log, topic)) {
+      consumer.assign([at])
+      const start = consumer.position(at)
+      // Offsets may have gaps: step back until there is a record.
+      for (let back = 1; last[at.partition] === undefined && start < end; back *= 2) {
+        const from = Math.max(start, end - back)
+        consumer.seek(at, from)
+        while (consumer.position(at) < end)
+          for (const record of await consumer.poll({ waitMs })) last[at.partition] = record
+        if (from === start) break
+      }
+    }
+  } finally {
+    await consumer.close()
+  }
+  return last
+}
+
+/** The end offset of every partition; none if the topic does not exist. */
+function endsOf<K, V>(log: EmbeddedLog, { name }: Readable<K, V>): readonly Position[] {
+  const { admin } = log
+  if (!admin.listTopics().some((topic) => topic.name === name)) return []
+  return admin.describeTopic(name).bounds.map(({ at, end }) => ({ at, offset: end }))
+}
+
+/** The newest value of each key, by what names the key. */
+export async function newestValues<K, V>(
+  log: EmbeddedLog,
+  topic: Readable<K, V>,
+  name: (key: K) => string | number,
+): Promise<ReadonlyMap<string | number, { readonly key: K; readonly value: V }>> {
+  const newest = new Map<string | number, { readonly key: K; readonly value: V }>()
+  for await (const { key, value } of records(log, topic)) newest.set(name(key), { key, value })
+  return newest
+}

@@ -1,0 +1,57 @@
+/** Runs the web-activity job as its user does: a process of its own, its answers on standard output. */
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import type { AnswerRow } from './plain-oracle.ts'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const main = fileURLToPath(new URL('../../examples/web-activity/main.ts', import.meta.url))
+
+export interface Run {
+  readonly code: number | null
+  readonly output: string
+  /** Status lines and what went wrong. */
+  readonly errors: string
+}
+
+export function startJob(args: readonly string[], cwd: string = root): ChildProcessWithoutNullStreams {
+  const tsx = import.meta.resolve('tsx')
+  return spawn(process.execPath, ['--import', tsx, main, ...args], { cwd, stdio: 'pipe' })
+}
+
+export function ended(job: ChildProcessWithoutNullStreams): Promise<Run> {
+  let output = ''
+  let errors = ''
+  job.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
+  job.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
+  return new Promise((resolve, reject) => {
+    job.on('error', reject)
+    job.on('close', (code) => resolve({ code, output, errors }))
+  })
+}
+
+export async function runJob(args: readonly string[], input: string | Uint8Array = ''): Promise<Run> {
+  const job = startJob(args)
+  const end = ended(job)
+  // A job that refuses its options does not read what it is sent.
+  job.stdin.on('error', () => undefined)
+  job.stdin.end(input)
+  return end
+}
+
+export function answersOf({ code, output, errors }: Run): AnswerRow[] {
+  if (code !== 0) throw new Error(`the job ended with ${code}: ${errors}`)
+  return output
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+}
+
+/** Answers come in an order that means nothing to the oracle, and so do the fields of one. */
+export function sorted(rows: readonly AnswerRow[]): readonly string[] {
+  return rows.map((row) => JSON.stringify(row, sortedFields)).toSorted()
+}
+
+function sortedFields(_: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+  return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+}

@@ -1,0 +1,184 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { brotliDecompressSync, gzipSync } from 'node:zlib'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { shopDay, traffic } from '../../examples/web-activity/traffic.ts'
+import { accessLogAnswers, shopAnswers } from './plain-oracle.ts'
+import { answersOf, ended, runJob, sorted, startJob } from './run-job.ts'
+
+let directory = ''
+let directories = 0
+beforeAll(async () => void (directory = await mkdtemp(join(tmpdir(), 'millrace-job-'))))
+afterAll(() => rm(directory, { recursive: true, force: true }))
+const fresh = (): string => join(directory, `data-${directories++}`)
+
+const sharedLog = fileURLToPath(new URL('../../../shared/data/apache_logs.br', import.meta.url))
+
+describe('the answers about a made-up day', () => {
+  test.each([
+    [1, 1],
+    [2, 300],
+    [3, 5000],
+    [4, 40_000],
+  ])('of seed %i with %i lines are those of a plain loop', async (seed, events) => {
+    const run = await runJob(`--json --seed ${seed} --events ${events} --data-dir ${fresh()}`.split(' '))
+
+    const expected = shopAnswers(traffic({ seed, events, dayStart: shopDay }))
+    expect(sorted(answersOf(run))).toEqual(sorted(expected))
+  })
+
+  test('are the same under every update as under the newest value per commit', async () => {
+    const run = await runJob(`--json --seed 5 --events 3000 --emit update --data-dir ${fresh()}`.split(' '))
+
+    const expected = shopAnswers(traffic({ seed: 5, events: 3000, dayStart: shopDay }))
+    expect(sorted(answersOf(run))).toEqual(sorted(expected))
+  })
+
+  test('do not change when the job runs again: it continues and says so', async () => {
+    const args = `--json --seed 6 --events 4000 --data-dir ${fresh()}`.split(' ')
+    const first = await runJob(args)
+
+    const second = await runJob(args)
+
+    expect(answersOf(second)).toEqual(answersOf(first))
+    expect(first.errors).not.toContain('4,000 lines were loaded before')
+    expect(second.errors).toContain('4,000 lines were loaded before')
+  })
+
+  test('do not change when the job is killed in the middle and runs again', async () => {
+    const args = `--json --seed 7 --events 30000 --data-dir ${fresh()}`.split(' ')
+    for (const delayMs of [900, 1300, 1700]) {
+      const job = startJob(args)
+      const end = ended(job)
+      const kill = setTimeout(() => job.kill('SIGKILL'), delayMs)
+      await end
+      clearTimeout(kill)
+    }
+
+    const run = await runJob(args)
+
+    expect(sorted(answersOf(run))).toEqual(sorted(shopAnswers(traffic({ seed: 7, events: 30_000, dayStart: shopDay }))))
+  })
+
+  test('are printed as tables, followed by what to try next', async () => {
+    const { code, output } = await runJob(`--seed 1 --events 2000 --data-dir ${fresh()}`.split(' '))
+
+    expect(code).toBe(0)
+    for (const title of ['What arrived', 'Views per page', 'Views per region', 'Most viewed pages', 'Try next'])
+      expect(output).toContain(title)
+    expect(output).not.toContain('tick')
+    expect(output).not.toContain('\x1b')
+  })
+})
+
+describe('the answers about an access log', () => {
+  test.skipIf(!existsSync(sharedLog))('of a real site are those of a plain loop', async () => {
+    const text = brotliDecompressSync(readFileSync(sharedLog)).toString()
+
+    const run = await runJob(['--json', '--input', sharedLog, '--data-dir', fresh()])
+
+    const rows = answersOf(run)
+    expect(sorted(rows)).toEqual(sorted(accessLogAnswers(text)))
+    const counts = (answer: string) => rows.filter((row) => row.answer === answer)
+    expect(rows[0]).toMatchObject({ lines: 10_000, malformed: 1, bots: 2053 })
+    expect(counts('requests-per-status')).toContainEqual({ answer: 'requests-per-status', status: 200, requests: 9125 })
+    expect(counts('requests-per-client').length).toBe(1753)
+    expect(counts('requests-per-minute').length).toBe(84)
+    expect(Math.max(...counts('requests-per-minute').map((row) => Number(row.requests)))).toBe(136)
+  })
+
+  const agents = ['Firefox/133.0', 'Googlebot/2.1', 'FeedBurner/1.0', 'say \\"hi\\"']
+  const log = Array.from({ length: 3000 }, (_, index) => {
+    if (index % 97 === 5) return 'half a li'
+    const time = new Date(Date.UTC(2024, 1, 28, 23) + index * 2000 - (index % 40) * 1000).toUTCString()
+    const [, day, month, year, clock] = time.split(' ')
+    const client = `10.0.${index % 7}.${index % 23}`
+    return `${client} - - [${day}/${month}/${year}:${clock} +0000] "GET /p${index % 5}?q HTTP/1.1" ${200 + (index % 3) * 102} 5 "-" "${agents[index % 3]}"`
+  })
+
+  test('are the same from a plain file, a compressed one and standard input', async () => {
+    const text = `${log.join('\n')}\n`
+    const expected = sorted(accessLogAnswers(text))
+    await writeFile(join(directory, 'a.log'), text)
+    await writeFile(join(directory, 'a.log.gz'), gzipSync(text))
+
+    for (const name of ['a.log', 'a.log.gz']) {
+      const run = await runJob(['--json', '--input', join(directory, name), '--data-dir', fresh()])
+      expect(sorted(answersOf(run))).toEqual(expected)
+    }
+    const piped = await runJob(['--json', '--input', '-', '--data-dir', fresh()], text)
+    expect(sorted(answersOf(piped))).toEqual(expected)
+  })
+
+  test('have no rows, and the job ends well, when the log is empty', async () => {
+    const run = await runJob(['--json', '--input', '-', '--data-dir', fresh()], '')
+
+    expect(answersOf(run)).toEqual([{ answer: 'totals', lines: 0, malformed: 0, duplicates: 0, bots: 0, events: {} }])
+  })
+
+  test('count the lines that were added since the last run', async () => {
+    const dataDir = fresh()
+    const path = join(directory, 'grown.log')
+    await writeFile(path, `${log.slice(0, 1000).join('\n')}\n`)
+    await runJob(['--input', path, '--data-dir', dataDir])
+    await writeFile(path, `${log.join('\n')}\n`)
+
+    const rows = answersOf(await runJob(['--json', '--input', path, '--data-dir', dataDir]))
+
+    const requests = (all: readonly { readonly [field: string]: unknown }[]) =>
+      sorted(all.filter(({ answer }) => String(answer).startsWith('requests-') || answer === 'totals'))
+    expect(requests(rows)).toEqual(requests(accessLogAnswers(log.join('\n'))))
+  })
+})
+
+describe('what the user can put right ends with exit code 2 and one line', () => {
+  test.each([
+    ['a wrong option', ['--frobnicate'], '--frobnicate'],
+    ['a wrong number', ['--events', 'x'], '--events x'],
+    ['an unreadable file', ['--input', '/no/such/file'], '/no/such/file'],
+    ['a data directory that is a file', ['--data-dir', fileURLToPath(import.meta.url)], '--data-dir'],
+  ])('%s', async (_, args, named) => {
+    const { code, output, errors } = await runJob(args)
+
+    expect(code).toBe(2)
+    expect(output).toBe('')
+    expect(errors).toMatch(/^web-activity: [^\n]+\n$/)
+    expect(errors).toContain(named)
+  })
+
+  test('a directory in use, and the job that uses it goes on', async () => {
+    const dataDir = fresh()
+    const args = `--live --json --data-dir ${dataDir}`.split(' ')
+    const running = startJob(args)
+    const end = ended(running)
+    await new Promise<void>((resolve) => void running.stderr.once('data', () => resolve()))
+
+    const { code, errors } = await runJob(args)
+
+    expect(code).toBe(2)
+    expect(errors).toMatch(/^web-activity: [^\n]*in use[^\n]*\n$/)
+    running.kill('SIGINT')
+    expect(answersOf(await end)[0]).toMatchObject({ answer: 'totals' })
+  })
+
+  test('a directory with the lines of another source, which stays as it is', async () => {
+    const dataDir = fresh()
+    const args = `--json --seed 8 --events 500 --data-dir ${dataDir}`.split(' ')
+    const first = await runJob(args)
+
+    const other = await runJob(`--json --seed 9 --events 500 --data-dir ${dataDir}`.split(' '))
+
+    expect(other.code).toBe(2)
+    expect(other.errors).toMatch(/^web-activity: [^\n]*seed=8[^\n]*\n$/)
+    expect(answersOf(await runJob(args))).toEqual(answersOf(first))
+  })
+})
+
+test('--help prints the options and ends well', async () => {
+  const { code, output } = await runJob(['--help'])
+  expect(code).toBe(0)
+  expect(output).toContain('--data-dir')
+})
