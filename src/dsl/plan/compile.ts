@@ -2,7 +2,7 @@ import type { Codec, KeyCodec } from '../../codec/codec.ts'
 import { taggedKey } from '../../codec/key-codecs.ts'
 import { long, msgpack } from '../../codec/value-codecs.ts'
 import { isWindowedCodec } from '../../codec/windowed-codec.ts'
-import { unreachable } from '../../base/assert.ts'
+import { assert, unreachable } from '../../base/assert.ts'
 import { StreamsError } from '../../streams/errors.ts'
 import { repartitionName } from '../../streams/topology/internal-topics.ts'
 import type { StoreShape } from '../../streams/topology/node.ts'
@@ -96,8 +96,8 @@ class Compilation {
 
   #flow(id: PlanId): Flow {
     const flow = this.#flows.get(id)
-    if (flow !== undefined) return flow
-    throw new StreamsError('TOPOLOGY_INVALID', 'a stream of another builder was used; build each topology from one')
+    assert(flow !== undefined, `plan node ${id} is used before it is compiled`)
+    return flow
   }
 
   #source(plan: SourcePlan): Flow {
@@ -107,6 +107,14 @@ class Compilation {
         throw new StreamsError(
           'TOPOLOGY_INVALID',
           `topic ${topic.name} is read twice with different onInvalid; it is read once, so say it once`,
+          { topic: topic.name },
+        )
+      }
+      if (known !== undefined && !known.plan.topics.includes(topic)) {
+        // One of the two would decide silently what the bytes mean, what fits and when it happened.
+        throw new StreamsError(
+          'TOPOLOGY_INVALID',
+          `topic ${topic.name} is declared twice and read by both declarations; declare it once and use that`,
           { topic: topic.name },
         )
       }

@@ -1,0 +1,268 @@
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { longKey, stringKey } from '../../src/codec/key-codecs.ts'
+import { topic } from '../../src/codec/topic.ts'
+import { bytes, json } from '../../src/codec/value-codecs.ts'
+import { windowed } from '../../src/codec/windowed-codec.ts'
+import type { GroupedStream } from '../../src/dsl/grouped-stream.ts'
+import type { Stream } from '../../src/dsl/stream.ts'
+import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
+import { sessions, tumbling } from '../../src/dsl/windows.ts'
+import type { ProcessorNode, SinkNode, SourceNode, TopologyNode } from '../../src/streams/topology/node.ts'
+import type { Topology } from '../../src/streams/topology/topology.ts'
+
+const views = topic('views', {
+  key: z.string(),
+  value: z.object({ path: z.string(), status: z.number() }),
+  partitions: 4,
+})
+const out = topic('out', { key: z.string(), value: z.number() })
+
+function nodeOf(topology: Topology, name: string): TopologyNode {
+  const found = topology.nodes.find((node) => node.name === name)
+  if (found === undefined) throw new Error(`${name} is none of ${topology.nodes.map((node) => node.name).join(', ')}`)
+  return found
+}
+const processor = (topology: Topology, name: string): ProcessorNode => nodeOf(topology, name) as ProcessorNode
+const sink = (topology: Topology, name: string): SinkNode => nodeOf(topology, name) as SinkNode
+const source = (topology: Topology, name: string): SourceNode => nodeOf(topology, name) as SourceNode
+
+function compiled(describe: (stream: Stream<string, { path: string; status: number }>) => void): Topology {
+  const builder = new StreamsBuilder()
+  describe(builder.stream(views))
+  return builder.build()
+}
+
+describe('the program of the README', () => {
+  const minute = tumbling('1m', { grace: '10s' })
+  const perMinute = topic('views-per-minute', { key: windowed(z.string(), minute), value: z.number() })
+  const topology = compiled((stream) => {
+    stream
+      .filter((view) => view.status < 400)
+      .groupBy((view) => view.path)
+      .windowedBy(minute)
+      .count({ name: 'views-by-path' })
+      .toStream()
+      .to(perMinute)
+  })
+
+  test('is two sub-topologies with a repartition topic of the store between them', () => {
+    expect(topology.subTopologies.map((part) => part.sources.flatMap((each) => each.topics))).toEqual([
+      ['views'],
+      ['views-by-path-repartition'],
+    ])
+    expect(topology.internalTopics.map(({ name, role }) => [name, role])).toEqual([
+      ['views-by-path-repartition', 'repartition'],
+      ['views-by-path-changelog', 'changelog'],
+    ])
+    expect(sink(topology, 'views-by-path-repartition-sink')).toMatchObject({ internal: true, dropsNullKeys: true })
+    expect(source(topology, 'views-by-path-repartition-source').value.validate).toBeUndefined()
+  })
+
+  test('keeps windows for size and grace, and their changelog a day longer', () => {
+    expect(topology.stores[0]?.shape).toEqual({ kind: 'window', sizeMs: 60_000, retentionMs: 70_000 })
+    expect(topology.internalTopics[1]?.config).toMatchObject({
+      cleanupPolicy: 'compact,delete',
+      retentionMs: 70_000 + 86_400_000,
+    })
+  })
+
+  test('partitions windowed results by their inner key', () => {
+    const key = { key: '/home', start: 0, end: 60_000, kind: 'time' }
+    const inner = sink(topology, 'views-per-minute-sink').partitionKey?.(key)
+    expect([inner?.codec.id, inner?.key]).toEqual(['string', '/home'])
+  })
+
+  test('nodes say truthfully what they read and change', () => {
+    const flags = (name: string): unknown => {
+      const { readsKey, readsValue, changesKey, changesValue } = processor(topology, name)
+      return { readsKey, readsValue, changesKey, changesValue }
+    }
+    expect(flags('filter')).toEqual({ readsKey: false, readsValue: true, changesKey: false, changesValue: false })
+    expect(flags('group-by')).toEqual({ readsKey: false, readsValue: true, changesKey: true, changesValue: false })
+    expect(flags('views-by-path')).toEqual({ readsKey: true, readsValue: false, changesKey: true, changesValue: true })
+  })
+})
+
+describe('repartitioning', () => {
+  const repartitions = (describe: Parameters<typeof compiled>[0]): readonly string[] =>
+    compiled(describe)
+      .internalTopics.filter((each) => each.role === 'repartition')
+      .map((each) => each.name)
+
+  test('follows an aggregation only if the key has changed', () => {
+    expect(
+      repartitions((stream) =>
+        stream
+          .mapValues((view) => view.path)
+          .groupByKey()
+          .count({ name: 'a' }),
+      ),
+    ).toEqual([])
+    for (const change of [
+      (stream: Stream<string, { path: string }>) => stream.selectKey((view) => view.path).groupByKey(),
+      (stream: Stream<string, { path: string }>) => stream.map((view) => [view.path, 1]).groupByKey(),
+      (stream: Stream<string, { path: string }>) => stream.flatMap((view) => [[view.path, 1]]).groupByKey(),
+      (stream: Stream<string, { path: string }>) =>
+        stream.process<string, number>(() => ({ process: () => undefined })).groupByKey(),
+      (stream: Stream<string, { path: string }>) => stream.groupBy((view) => view.path),
+    ]) {
+      expect(repartitions((stream) => change(stream).count({ name: 'a' }))).toEqual(['a-repartition'])
+    }
+    expect(repartitions((stream) => stream.selectKey((view) => view.path).to(views))).toEqual([])
+  })
+
+  test('is done once: after it the key counts as the partition again', () => {
+    expect(
+      repartitions((stream) =>
+        stream
+          .selectKey((view) => view.path)
+          .repartition({ name: 'by-path', partitions: 8 })
+          .groupByKey()
+          .count({ name: 'a' }),
+      ),
+    ).toEqual(['by-path-repartition'])
+  })
+
+  test('is shared by the aggregations of one named grouping and refused to two of one name', () => {
+    expect(
+      repartitions((stream) => {
+        const grouped = stream.groupBy((view) => view.path, { name: 'by-path' })
+        grouped.count({ name: 'a' })
+        grouped.windowedBy(tumbling('1m')).count({ name: 'b' })
+      }),
+    ).toEqual(['by-path-repartition'])
+    expect(() =>
+      compiled((stream) => {
+        stream.groupBy((view) => view.path, { name: 'same' }).count({ name: 'a' })
+        stream.groupBy((view) => view.status, { name: 'same' }).count({ name: 'b' })
+      }),
+    ).toThrow(/TOPOLOGY_INVALID.*same-repartition/)
+  })
+})
+
+describe('codecs', () => {
+  test('a key or value that is still the source’s keeps its codec, a new one is tagged or msgpack', () => {
+    const raw = topic('raw', { key: longKey, value: bytes, partitions: 1 })
+    const builder = new StreamsBuilder()
+    builder
+      .stream(raw)
+      .filter((value) => value.length > 0)
+      .repartition({ name: 'same' })
+      .groupByKey()
+      .count({ name: 'a' })
+    builder
+      .stream(raw)
+      .map((value) => [String(value.length), 1])
+      .repartition({ name: 'new' })
+      .to(topic('o', { key: z.string(), value: z.number() }))
+    const topology = builder.build()
+
+    const codecs = (name: string): unknown => [sink(topology, name).key.codec.id, sink(topology, name).value.codec.id]
+    expect(codecs('same-repartition-sink')).toEqual(['long', 'bytes'])
+    expect(codecs('new-repartition-sink')).toEqual(['tagged', 'msgpack'])
+    expect(topology.stores[0]?.key.id).toBe('long')
+  })
+
+  test('a declared key or value takes the codec of its declaration', () => {
+    const topology = compiled((stream) => {
+      stream.groupBy((view) => view.path, { key: stringKey, value: json }).count({ name: 'a' })
+    })
+    expect(sink(topology, 'a-repartition-sink')).toMatchObject({
+      key: { codec: { id: 'string' } },
+      value: { codec: { id: 'json' } },
+    })
+    expect(topology.stores[0]?.key.id).toBe('string')
+  })
+
+  test('grouping by the key as it is refuses another codec for it', () => {
+    expect(() =>
+      compiled((stream) => stream.groupByKey({ key: { ...stringKey, id: 'mine' } }).count({ name: 'a' })),
+    ).toThrow(/NOT_COPARTITIONED.*"mine".*"string"/)
+  })
+
+  test('streams of different key codecs merge, and repartition before they meet in a store', () => {
+    const builder = new StreamsBuilder()
+    const left = builder.stream(topic('left', { key: z.string(), value: z.number() }))
+    const right = builder.stream(topic('right', { key: { ...stringKey, id: 'mine' }, value: z.number() }))
+    left.merge(right).groupByKey().count({ name: 'a' })
+    expect(builder.build().internalTopics.map((each) => each.name)).toContain('a-repartition')
+  })
+})
+
+describe('what is wrong is refused when the topology is built', () => {
+  test('windows, retention and emission', () => {
+    const grouped = (): GroupedStream<string, { path: string; status: number }> =>
+      new StreamsBuilder().stream(views).groupByKey()
+    expect(() =>
+      grouped()
+        .windowedBy(tumbling('1m', { grace: '1m' }))
+        .count({ name: 'a', retention: '90s' }),
+    ).toThrow(/CONFIG_INVALID.*120000 ms/)
+    // @ts-expect-error Type '"final"' is not assignable
+    expect(() => grouped().count({ name: 'a', emit: 'final' })).toThrow(/CONFIG_INVALID.*window/)
+    expect(() => grouped().windowedBy(sessions('1m'))).toThrow(/TOPOLOGY_INVALID.*session/)
+  })
+
+  test('two stores of one name, a processor without its store, a store without a processor', () => {
+    expect(() =>
+      compiled((stream) => {
+        stream.groupByKey().count({ name: 'a' })
+        stream.groupByKey().count({ name: 'a' })
+      }),
+    ).toThrow(/TOPOLOGY_INVALID.*two stores named a/)
+    expect(() =>
+      compiled((stream) => {
+        stream.process<string, number>(() => ({ process: () => undefined }), { stores: ['seen'] })
+      }),
+    ).toThrow(/TOPOLOGY_INVALID.*store seen, which is not there/)
+    const builder = new StreamsBuilder()
+    builder.stream(views).to(views)
+    builder.addStore({ name: 'seen', key: z.string(), value: z.number() })
+    expect(() => builder.build()).toThrow(/no processor uses the store seen/)
+  })
+
+  test('two operators of one name, streams of two builders, a topic declared in two ways', () => {
+    expect(() =>
+      compiled((stream) => void stream.filter(() => true, { name: 'f' }).filter(() => true, { name: 'f' })),
+    ).toThrow(/two operators named f/)
+    expect(() => new StreamsBuilder().stream(views).merge(new StreamsBuilder().stream(views))).toThrow(
+      /different builders/,
+    )
+    const builder = new StreamsBuilder()
+    builder.stream(views)
+    builder.stream(
+      topic('views', { key: z.number(), value: z.object({ path: z.string(), status: z.number() }), partitions: 4 }),
+    )
+    expect(() => builder.build()).toThrow(/TOPOLOGY_INVALID.*views is declared twice/)
+  })
+})
+
+test('a split sends each record to the first branch that holds and the rest to the rest', () => {
+  const topology = compiled((stream) => {
+    const { bad, good } = stream.split({ bad: (view) => view.status >= 400 }, { name: 'by-status', rest: 'good' })
+    bad.to(views)
+    good.mapValues((view) => view.status).to(out)
+  })
+  const forwarded: string[] = []
+  const split = processor(topology, 'by-status').supplier()
+  split.init?.({ forwardTo: (child: string) => forwarded.push(child) } as never)
+  split.process('k', { path: '/', status: 500 }, 0)
+  split.process('k', { path: '/', status: 200 }, 0)
+  expect(forwarded).toEqual(['by-status-bad', 'by-status-good'])
+  expect(processor(topology, 'by-status-good').parents).toEqual(['by-status'])
+})
+
+test('several topics are one stream; a topic that is read twice is one source', () => {
+  const builder = new StreamsBuilder()
+  const [a, b] = ['a', 'b'].map((name) => topic(name, { key: z.string(), value: z.number() }))
+  if (a === undefined || b === undefined) throw new Error('no topics')
+  builder.stream([a, b]).to(out)
+  builder.stream(a).foreach(() => undefined)
+  const topology = builder.build()
+  expect(topology.nodes.filter((node) => node.kind === 'source').map((node) => node.name)).toEqual([
+    'a-source',
+    'b-source',
+  ])
+  expect(topology.subTopologies).toHaveLength(1)
+})

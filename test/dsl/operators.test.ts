@@ -1,0 +1,175 @@
+import { describe, expect, test } from 'vitest'
+import { readsOf } from '../../src/dsl/callback-parameters.ts'
+import { filterSupplier } from '../../src/dsl/operators/filter.ts'
+import { flatMapSupplier } from '../../src/dsl/operators/flat-map.ts'
+import { flatMapValuesSupplier } from '../../src/dsl/operators/flat-map-values.ts'
+import { mapSupplier } from '../../src/dsl/operators/map.ts'
+import { mapValuesSupplier } from '../../src/dsl/operators/map-values.ts'
+import { printSupplier } from '../../src/dsl/operators/print.ts'
+import type { RecordProcessor, ValueContext, ValueProcessor } from '../../src/dsl/operators/process.ts'
+import { processSupplier, processValuesSupplier } from '../../src/dsl/operators/process.ts'
+import { selectKeySupplier } from '../../src/dsl/operators/select-key.ts'
+import { toStreamSupplier } from '../../src/dsl/operators/to-stream.ts'
+import type { Header, Processor } from '../../src/streams/processor/processor.ts'
+
+/** Runs one processor on records and gives what it forwards, with the headers it forwards them under. */
+function piped(
+  supplier: () => Processor,
+  records: readonly (readonly [unknown, unknown])[],
+): readonly (readonly unknown[])[] {
+  const forwarded: (readonly unknown[])[] = []
+  const context = {
+    headers: [] as readonly Header[],
+    forward(key: unknown, value: unknown, timestamp: number): void {
+      forwarded.push(context.headers.length === 0 ? [key, value, timestamp] : [key, value, timestamp, context.headers])
+    },
+  }
+  const processor = supplier()
+  processor.init?.(context as never)
+  for (const [index, [key, value]] of records.entries()) processor.process(key, value, index)
+  return forwarded
+}
+
+describe('record by record', () => {
+  const records = [
+    ['a', 1],
+    [null, 2],
+    ['c', null],
+  ] as const
+
+  test('null keys and null values pass like any other, under their timestamps', () => {
+    expect(
+      piped(
+        filterSupplier((value) => value !== 1, true),
+        records,
+      ),
+    ).toEqual([
+      [null, 2, 1],
+      ['c', null, 2],
+    ])
+    expect(
+      piped(
+        filterSupplier((value) => value !== 1, false),
+        records,
+      ),
+    ).toEqual([['a', 1, 0]])
+    expect(
+      piped(
+        mapSupplier('m', (value, key) => [value, key]),
+        records,
+      ),
+    ).toEqual([
+      [1, 'a', 0],
+      [2, null, 1],
+      [null, 'c', 2],
+    ])
+    expect(
+      piped(
+        mapValuesSupplier('m', () => null),
+        records,
+      ).map(([, value]) => value),
+    ).toEqual([null, null, null])
+    expect(
+      piped(
+        selectKeySupplier('s', (value) => value),
+        records,
+      ).map(([key]) => key),
+    ).toEqual([1, 2, null])
+    expect(
+      piped(
+        flatMapValuesSupplier('f', (value) => (value === null ? [] : [value, value])),
+        records,
+      ),
+    ).toHaveLength(4)
+    expect(piped(toStreamSupplier(), [['k', { newValue: 2, oldValue: 1 }]])).toEqual([['k', 2, 0]])
+  })
+
+  test('undefined is an error that names the operator, never a tombstone', () => {
+    const undefined_ = (): never => undefined as never
+    for (const supplier of [
+      mapSupplier('it', undefined_),
+      mapSupplier('it', () => ['k', undefined]),
+      mapValuesSupplier('it', undefined_),
+      selectKeySupplier('it', undefined_),
+      flatMapSupplier('it', undefined_),
+      flatMapSupplier('it', () => [['k', undefined]]),
+      flatMapValuesSupplier('it', undefined_),
+      flatMapValuesSupplier('it', () => [undefined]),
+    ]) {
+      expect(() => piped(supplier, [['a', 1]])).toThrow(/UNDEFINED_RESULT: .* of it returned undefined/)
+    }
+  })
+
+  test('print writes a label, the key and the value', () => {
+    const lines: string[] = []
+    piped(
+      printSupplier('counts', (line) => lines.push(line)),
+      [
+        ['a', { n: 1 }],
+        [null, 'x'],
+      ],
+    )
+    expect(lines).toEqual(['[counts]: a, {"n":1}', '[counts]: null, x'])
+  })
+})
+
+describe('processors of the user', () => {
+  test('headers that are given go with one record and no further', () => {
+    const header = { key: 'h', value: null }
+    class Twice implements RecordProcessor<unknown, unknown, unknown, unknown> {
+      #forward!: (record: { key: unknown; value: unknown; timestamp: number; headers?: readonly Header[] }) => void
+      init(context: { forward: (record: { key: unknown; value: unknown; timestamp: number }) => void }): void {
+        this.#forward = (record) => context.forward(record)
+      }
+      process(record: { key: unknown; value: unknown; timestamp: number }): void {
+        this.#forward({ ...record, headers: [header] })
+        this.#forward({ key: record.key, value: 'plain', timestamp: record.timestamp + 5 })
+      }
+    }
+    expect(
+      piped(
+        processSupplier('p', () => new Twice()),
+        [['a', 1]],
+      ),
+    ).toEqual([
+      ['a', 1, 0, [header]],
+      ['a', 'plain', 5],
+    ])
+  })
+
+  test('a processor of values forwards under the key in process and not outside of it', () => {
+    let context: ValueContext<unknown> | undefined
+    const supplier = (): ValueProcessor<unknown, unknown, unknown> => ({
+      init: (given) => void (context = given),
+      process: (record) => context?.forward([record.value]),
+    })
+    expect(piped(processValuesSupplier('p', supplier), [['a', 1]])).toEqual([['a', [1], 0]])
+    expect(() => context?.forward(1)).toThrow(/p forwards a value outside process/)
+  })
+})
+
+test('a callback reads what it names; in doubt everything', () => {
+  const both = { readsValue: true, readsKey: true }
+  expect(readsOf((value: never) => value)).toEqual({ readsValue: true, readsKey: false })
+  expect(readsOf(() => 1)).toEqual({ readsValue: false, readsKey: false })
+  expect(readsOf((_: never, key: never) => key)).toEqual(both)
+  expect(readsOf((...all: never[]) => all)).toEqual(both)
+  expect(readsOf((value: never, ...rest: never[]) => [value, rest])).toEqual(both)
+  expect(readsOf((value: never, key: number = 1) => [value, key])).toEqual(both)
+  expect(
+    readsOf(function (this: unknown, value: never) {
+      return [value, arguments[1]]
+    }),
+  ).toEqual(both)
+  expect(readsOf(((value: never) => value).bind(null))).toEqual(both)
+  const methods = {
+    one(value: { a: number }) {
+      return value.a === 1
+    },
+    two(value: number, key = 2) {
+      return value + key
+    },
+  }
+  expect(readsOf(methods.one)).toEqual({ readsValue: true, readsKey: false })
+  expect(readsOf(methods.two)).toEqual(both)
+})
