@@ -32,7 +32,7 @@ export class LogHarness {
   }
 
   /** A harness whose log is yet to be opened. */
-  static on(disk: MemoryDisk, options: Partial<OpenLogOptions> = {}): LogHarness {
+  static on(disk: MemoryDisk, options: HarnessOptions = {}): LogHarness {
     return new LogHarness({ ...options, disk })
   }
 
