@@ -76,12 +76,13 @@ export class Checkpoints {
   }
 
   async #write(): Promise<void> {
-    const { applier, catalog, clock, journal } = this.#parts
-    const state = this.#state()
+    const { applier, catalog, clock, journal, sequencer } = this.#parts
     this.#lastTime = clock.monotonic()
     // A checkpoint says that the journal up to it was durable. Under `os` nobody else has seen to that, and after a power
-    // cut the torn groups below it would be taken for rot.
-    await journal.syncTo(state.sequence)
+    // cut the torn groups below it would be taken for rot. The state is taken in the turn in which it goes to the applier:
+    // a deletion applied in between would take files away that it counts.
+    while (journal.durableSequence < sequencer.promotedSequence) await journal.syncTo(sequencer.promotedSequence)
+    const state = this.#state()
     await applier.checkpoint(state)
     // Both copies now hold everything up to the sequence of the one before.
     const lower = this.#lastSequence

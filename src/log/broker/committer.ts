@@ -219,9 +219,13 @@ class StagedCommit implements Staged {
     sequencer.checkWritable()
     this.#committer.checkOpen()
     groups.checkGeneration(progress.group, progress.generation)
-    for (const entry of progress.offsets) checkOffsetEntry(progress.group, entry)
+    for (const entry of progress.offsets) {
+      catalog.partition(entry.at)
+      checkOffsetEntry(progress.group, entry)
+    }
     for (const batches of this.#stage.used) {
-      if (catalog.byId(batches.partition.topic.id) !== batches.partition.topic)
+      // Also one whose deletion is on its way: what comes behind it would be written to nowhere.
+      if (batches.partition.topic.phase !== 'live')
         throw new LogError('UNKNOWN_TOPIC', `topic ${batches.at.topic} was deleted since the commit began`, {
           ...batches.at,
         })

@@ -155,7 +155,7 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
   const groups = new Groups(catalog)
   const offsetLog = new OffsetLog(catalog, offsets)
   const newTopicId = (): string => topicId(options.randomBytes)
-  const topics = new Topics({ sequencer, catalog, segments, offsets, offsetLog, defaults: config, newTopicId })
+  const topics = new Topics({ sequencer, catalog, segments, offsetLog, defaults: config, newTopicId })
   const committers = new Committers({ ...config, sequencer, catalog, groups, offsets: offsetLog, sections })
   const parts = { config, clock, logger, sequencer, catalog, offsets, sections, journal, applier }
   const checkpoints = new Checkpoints(parts, checkpoint?.sequence ?? 0)

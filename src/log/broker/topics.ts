@@ -6,7 +6,6 @@ import { checkTopicName, type TopicConfig, type TopicInfo, type TopicSpec } from
 import { BatchBuilder } from '../format/batch-builder.ts'
 import type { PartitionReaders } from '../storage/partition-reader.ts'
 import type { Catalog, Partition, Topic } from './catalog.ts'
-import type { GroupOffsets } from './group-offsets.ts'
 import type { OffsetLog } from './offset-log.ts'
 import { EntryDraft, type Sequencer } from './sequencer.ts'
 import { checkPartitions, checkSameTopic, checkTopicConfig, topicConfig, type TopicDefaults } from './topic-config.ts'
@@ -174,7 +173,6 @@ export interface TopicsParts {
   readonly sequencer: Sequencer
   readonly catalog: Catalog
   readonly segments: PartitionReaders
-  readonly offsets: GroupOffsets
   readonly offsetLog: OffsetLog
   readonly defaults: TopicDefaults
   readonly newTopicId: () => string
