@@ -181,6 +181,7 @@ export class TopologyBuilder {
     return Object.freeze({
       nodes: Object.freeze(nodes),
       stores: Object.freeze(stores),
+      topics: Object.freeze([...this.#topics.values()]),
       declaredTopics: Object.freeze(declared),
       undeclaredTopics: Object.freeze(undeclared),
       internalTopics: Object.freeze(internalTopics),

@@ -1,3 +1,4 @@
+import type { AnyTopic } from '../../codec/topic.ts'
 import type { TopicSpec } from '../../log/api/topic.ts'
 import type { InternalTopic, ProcessorNode, SinkNode, SourceNode, StoreSpec, TopologyNode } from './node.ts'
 
@@ -8,6 +9,8 @@ import type { InternalTopic, ProcessorNode, SinkNode, SourceNode, StoreSpec, Top
 export interface Topology {
   readonly nodes: readonly TopologyNode[]
   readonly stores: readonly StoreSpec[]
+  /** The topics as the user declared them, with their schemas; the worker needs none of it, the test driver checks by it. */
+  readonly topics: readonly AnyTopic[]
   /** Topics that the user declared with a number of partitions; made if absent. */
   readonly declaredTopics: readonly TopicSpec[]
   /**
