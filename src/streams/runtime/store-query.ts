@@ -53,4 +53,33 @@ export class StoreQuery<K, V> {
       ),
     )
   }
+
+  /** All rows of a store of either kind with their timestamps and windows, per task in the order of the store. */
+  rows(): Promise<readonly StoreRow<K, V>[]> {
+    return this.#read((overlays) => overlays.flatMap((overlay) => rowsOf(overlay) as StoreRow<K, V>[]))
+  }
+}
+
+/** A row of a store; its timestamp is that of the newest record that it holds. */
+export interface StoreRow<out K, out V> {
+  readonly key: K
+  readonly value: V
+  readonly timestamp: number
+  /** In a window store: its window, the end exclusive. */
+  readonly window?: { readonly start: number; readonly end: number }
+}
+
+function rowsOf(overlay: Overlay): StoreRow<unknown, unknown>[] {
+  if (overlay instanceof KeyValueOverlay) {
+    return [...overlay.rows()].map(({ key, value, timestamp }) => ({ key, value, timestamp }))
+  }
+  if (!(overlay instanceof WindowOverlay)) return []
+  const { shape } = overlay.spec
+  const sizeMs = shape.kind === 'window' ? shape.sizeMs : 0
+  return overlay.rows().map(({ key, value, timestamp, start }) => ({
+    key,
+    value,
+    timestamp,
+    window: { start, end: start + sizeMs },
+  }))
 }

@@ -5,7 +5,7 @@ import type { StoreSpec } from '../topology/node.ts'
 import type { KeyValueStore } from './key-value-store.ts'
 import type { OrderedStore, StoreItem } from './ordered-store.ts'
 import { entryOverheadBytes, OverlayEntry, unresolved } from './overlay-entry.ts'
-import { Overlay } from './overlay.ts'
+import { Overlay, readTimestamp, timestampBytes } from './overlay.ts'
 import type { RecordContext } from './record-context.ts'
 
 /**
@@ -62,10 +62,15 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
   }
 
   range(from: unknown, to: unknown): IterableIterator<readonly [unknown, unknown]> {
-    return this.#merged(this.#bytesOf(from), this.#bytesOf(to))
+    return pairs(this.#merged(this.#bytesOf(from), this.#bytesOf(to)))
   }
 
   all(): IterableIterator<readonly [unknown, unknown]> {
+    return pairs(this.rows())
+  }
+
+  /** All rows with their timestamps, in the order of the keys' bytes. A snapshot of now. */
+  rows(): IterableIterator<TimedRow> {
     return this.#merged(new Uint8Array(0), null)
   }
 
@@ -123,14 +128,14 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
   }
 
   /** Rows of memory and store, merged by key; memory wins. A snapshot of now. */
-  #merged(from: Uint8Array, to: Uint8Array | null): IterableIterator<readonly [unknown, unknown]> {
+  #merged(from: Uint8Array, to: Uint8Array | null): IterableIterator<TimedRow> {
     const rows: MemoryRow[] = []
     for (const half of [this.#hot, this.#cold]) {
       for (const entry of half.values()) {
         this.encodeKey(entry)
         const key = this.localKey(entry)
         if (compareBytes(key, from) < 0 || (to !== null && compareBytes(key, to) > 0)) continue
-        rows.push({ bytes: key, key: entry.key, value: entry.value })
+        rows.push({ bytes: key, key: entry.key, value: entry.value, timestamp: entry.timestamp })
       }
     }
     rows.sort((left, right) => compareBytes(left.bytes, right.bytes))
@@ -140,10 +145,7 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
     return this.#merge(rows, stored)
   }
 
-  *#merge(
-    rows: readonly MemoryRow[],
-    stored: IterableIterator<StoreItem> | null,
-  ): IterableIterator<readonly [unknown, unknown]> {
+  *#merge(rows: readonly MemoryRow[], stored: IterableIterator<StoreItem> | null): IterableIterator<TimedRow> {
     let next = stored?.next()
     let index = 0
     try {
@@ -160,16 +162,19 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
         }
         if (order === 0) next = stored?.next()
         index += 1
-        if (row !== undefined && row.value !== null) yield [row.key, row.value]
+        if (row !== undefined && row.value !== null) yield row
       }
     } finally {
       stored?.return?.()
     }
   }
 
-  #decode(item: StoreItem): readonly [unknown, unknown] {
-    const key = this.spec.key.read(item.key, 0, item.key.length)
-    return [key, this.spec.value.read(item.value, 8, item.value.length)]
+  #decode(item: StoreItem): TimedRow {
+    return {
+      key: this.spec.key.read(item.key, 0, item.key.length),
+      value: this.spec.value.read(item.value, timestampBytes, item.value.length),
+      timestamp: readTimestamp(item.value),
+    }
   }
 
   #bytesOf(key: unknown): Uint8Array {
@@ -227,10 +232,19 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
   }
 }
 
-interface MemoryRow {
-  readonly bytes: Uint8Array
+/** A row as queries see it. */
+export interface TimedRow {
   readonly key: unknown
   readonly value: unknown
+  readonly timestamp: number
+}
+
+interface MemoryRow extends TimedRow {
+  readonly bytes: Uint8Array
+}
+
+function* pairs(rows: IterableIterator<TimedRow>): IterableIterator<readonly [unknown, unknown]> {
+  for (const { key, value } of rows) yield [key, value]
 }
 
 /** The first key after all keys that are at most `key`. */

@@ -103,6 +103,11 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     return rows.values()
   }
 
+  /** All rows that have not expired, with their timestamps, by start, then by the keys' bytes. */
+  rows(): readonly OverlayEntry[] {
+    return this.rowsByStart(this.#horizon + 1, Number.POSITIVE_INFINITY)
+  }
+
   all(): IterableIterator<WindowRow<unknown, unknown>> {
     return this.fetchAll(Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY)
   }
