@@ -1,7 +1,7 @@
 import { CodecError } from './codec-error.ts'
 import type { KeyCodec } from './codec.ts'
 import { stringKey, taggedKey } from './key-codecs.ts'
-import type { Declared, Schema, ZodDefinition } from './schema.ts'
+import type { Declared, ZodDefinition } from './schema.ts'
 import { definitionOf, isCodec, validatorOf } from './schema.ts'
 
 /** How the keys of a topic, grouping or store are written, and what they are checked against. */
@@ -37,7 +37,7 @@ export function keyDeclaration(declared: Declared, what: string): KeyDeclaration
   const kind = kindOf(definition, what, 0)
   const codec = kind.onlyStrings ? stringKey : taggedKey
   if (isBareString(definition)) return { codec, allowsNull: false }
-  return { codec, validate: validatorOf(declared as Schema, what), allowsNull: kind.nullable }
+  return { codec, validate: validatorOf(declared, what), allowsNull: kind.nullable }
 }
 
 function asKeyCodec(codec: object, what: string): KeyCodec<unknown> {

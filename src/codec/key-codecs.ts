@@ -46,7 +46,7 @@ export const longKey: KeyCodec<number> = Object.freeze({
     if (end - start !== 8) {
       throw new CodecError('INVALID_RECORD', `a long has 8 bytes, not ${end - start}`, { size: end - start })
     }
-    const high = (int32At(bytes, start) * 0x1_0000_0000) as number
+    const high = int32At(bytes, start) * 0x1_0000_0000
     const value = high + (int32At(bytes, start + 4) >>> 0)
     if (!Number.isSafeInteger(value)) {
       throw new CodecError('INVALID_RECORD', `the long ${value} is beyond ±(2^53 - 1)`, { value })

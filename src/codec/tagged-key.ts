@@ -181,7 +181,7 @@ interface Walk {
 
 function readElement(walk: Walk): unknown {
   const tag = take(walk, 1)
-  switch (walk.bytes[tag]) {
+  switch (walk.bytes[tag] as number) {
     case tagNull:
       return null
     case tagString:

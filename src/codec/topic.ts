@@ -163,8 +163,8 @@ function valueDeclaration(
 const formats: { readonly [Format in ValueFormat]: Codec<unknown> } = {
   msgpack,
   json,
-  string: string as Codec<unknown>,
-  bytes: bytes as Codec<unknown>,
-  number: number as Codec<unknown>,
-  long: long as Codec<unknown>,
+  string: string,
+  bytes: bytes,
+  number: number,
+  long: long,
 }

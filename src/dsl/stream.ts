@@ -219,7 +219,7 @@ export class Stream<out K, out V> {
     options: Named & { readonly stores?: readonly (StoreRef<unknown> | string)[] } = {},
   ): Stream<K2, V2> {
     return this.#operator('process', options, {
-      supplier: (node) => processSupplier(node, supplier as () => RecordProcessor<unknown, unknown, unknown, unknown>),
+      supplier: (node) => processSupplier(node, supplier),
       stores: (options.stores ?? []).map(storeName),
       readsKey: true,
       readsValue: true,
@@ -237,7 +237,7 @@ export class Stream<out K, out V> {
     options: Named & { readonly stores?: readonly (StoreRef<unknown> | string)[] } = {},
   ): Stream<K, V2> {
     return this.#operator('process-values', options, {
-      supplier: (node) => processValuesSupplier(node, supplier as () => ValueProcessor<unknown, unknown, unknown>),
+      supplier: (node) => processValuesSupplier(node, supplier),
       stores: (options.stores ?? []).map(storeName),
       readsKey: true,
       readsValue: true,

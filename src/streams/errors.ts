@@ -9,7 +9,10 @@ export const streamsErrorCodes: { readonly [Code in StreamsErrorCode]: StreamsEr
     description: 'Topics that are processed together differ in partitions, key codec or partitioner.',
   },
   CONFIG_INVALID: { action: 'refuse', description: 'An option has a value outside its bounds.' },
-  TOPIC_MISSING: { action: 'refuse', description: 'A topic that is read does not exist and has no number of partitions.' },
+  TOPIC_MISSING: {
+    action: 'refuse',
+    description: 'A topic that is read does not exist and has no number of partitions.',
+  },
   ASYNC_SCHEMA: { action: 'stop', description: 'A schema answers with a Promise.' },
   INVALID_RECORD: { action: 'stop', description: 'A record cannot be decoded or does not fit its schema.' },
   INVALID_TIMESTAMP: { action: 'stop', description: 'A timestamp is no whole number of milliseconds.' },

@@ -268,7 +268,7 @@ class Compilation {
       shape: Object.freeze(shape),
       engine: store.engine,
       key,
-      value: plan.aggregate === 'count' ? (long as Codec<unknown>) : (store.value ?? grouped.value ?? msgpack),
+      value: plan.aggregate === 'count' ? long : (store.value ?? grouped.value ?? msgpack),
       logged: store.logged,
       emit: store.emit,
       ...(store.schema === undefined ? {} : { schema: store.schema }),

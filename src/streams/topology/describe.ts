@@ -72,20 +72,13 @@ function nodeJson(node: TopologyNode, successors: readonly string[]): NodeJson {
 
 function nodeLines(node: TopologyNode, children: readonly string[]): string[] {
   const next = `      --> ${children.length === 0 ? 'none' : children.join(', ')}`
-  switch (node.kind) {
-    case 'source':
-      return [`    Source: ${node.name} (topics: [${node.topics.join(', ')}])`, next]
-    case 'processor':
-      return [
-        `    Processor: ${node.name} (stores: [${node.stores.join(', ')}])`,
-        next,
-        `      <-- ${node.parents.join(', ')}`,
-      ]
-    case 'sink': {
-      const target = typeof node.topic === 'string' ? `topic: ${node.topic}` : `topics: [${node.topics.join(', ')}]`
-      return [`    Sink: ${node.name} (${target})`, `      <-- ${node.parents.join(', ')}`]
-    }
+  if (node.kind === 'source') return [`    Source: ${node.name} (topics: [${node.topics.join(', ')}])`, next]
+  const previous = `      <-- ${node.parents.join(', ')}`
+  if (node.kind === 'processor') {
+    return [`    Processor: ${node.name} (stores: [${node.stores.join(', ')}])`, next, previous]
   }
+  const target = typeof node.topic === 'string' ? `topic: ${node.topic}` : `topics: [${node.topics.join(', ')}]`
+  return [`    Sink: ${node.name} (${target})`, previous]
 }
 
 /** The nodes of a part in the order in which they were added. */

@@ -19,7 +19,7 @@ const store = (name: string): StoreSpec => ({
   name,
   shape: { kind: 'keyValue' },
   engine: 'memory',
-  key: stringKey as StoreSpec['key'],
+  key: stringKey,
   value: msgpack,
   logged: true,
   emit: 'commit',
