@@ -43,7 +43,8 @@ export class CleanLines implements RecordProcessor<string, string, string, Outco
       return
     }
     const is = this.#isDuplicate(event.id, timestamp) ? 'duplicate' : isBot(event) ? 'bot' : 'event'
-    this.#context.forward({ key, value: { is, event }, timestamp: event.at })
+    // The position has served; without headers less travels. A dead letter keeps it: it says which line it was.
+    this.#context.forward({ key, value: { is, event }, timestamp: event.at, headers: [] })
   }
 
   #read({ value: line, headers }: StreamRecord<string, string>): Reading {

@@ -8,7 +8,7 @@ import { type EmbeddedLog, LogError, openLog } from 'millrace/log'
 import { readAnswers } from './answers.ts'
 import { lines, sourceOfLines } from './events.ts'
 import { JobError } from './job-error.ts'
-import { loadedUpTo, Loader, nothingLoaded } from './loader.ts'
+import { openLoader } from './loader.ts'
 import { lastRecords } from './read-topic.ts'
 import type { Answers } from './report.ts'
 import type { LineSource } from './sources.ts'
@@ -150,14 +150,6 @@ async function feed(log: EmbeddedLog, source: LineSource): Promise<void> {
   const loader = await openLoader(log)
   for await (const piece of source.lines()) await loader.load(piece)
   await loader.flush()
-}
-
-async function openLoader(log: EmbeddedLog): Promise<Loader> {
-  const last = await lastRecords(log, lines)
-  return new Loader(
-    log.producer(),
-    last.map((record) => (record ? loadedUpTo(record.headers) : nothingLoaded)),
-  )
 }
 
 /** How often it is looked whether all is counted, and told how far it is. */

@@ -8,8 +8,9 @@
  * Time ticks follow the last line. They carry its position too, and in a second header their own number; so a log that
  * has grown since is read on from where it had ended.
  */
-import { type Header, partitionOfKey, type Producer } from 'millrace/log'
+import { type EmbeddedLog, type Header, partitionOfKey, type Producer } from 'millrace/log'
 import { lines, partitions } from './events.ts'
+import { lastRecords } from './read-topic.ts'
 import type { SourceLine } from './sources.ts'
 import { ticks } from './ticks.ts'
 
@@ -35,9 +36,20 @@ function numberIn(headers: readonly Header[], name: string): number {
   return value ? Number(new TextDecoder().decode(value)) : -1
 }
 
+/** A loader that goes on where the one before it ended. The topic must exist. */
+export async function openLoader(log: EmbeddedLog): Promise<Loader> {
+  const last = await lastRecords(log, lines)
+  return new Loader(
+    log.producer(),
+    last.map((record) => (record ? loadedUpTo(record.headers) : nothingLoaded)),
+  )
+}
+
 export class Loader {
   readonly #producer: Producer
   readonly #loaded: readonly Loaded[]
+  /** Up to here every partition is loaded. */
+  readonly #loadedInAll: number
   #appended = 0
   #skipped = 0
   #position = -1
@@ -47,6 +59,7 @@ export class Loader {
   constructor(producer: Producer, loaded: readonly Loaded[]) {
     this.#producer = producer
     this.#loaded = loaded
+    this.#loadedInAll = Math.min(...loaded.map(({ position }) => position))
   }
 
   /** Lines appended by this loader. */
@@ -69,6 +82,10 @@ export class Loader {
     for (const { position, key, line, timestamp } of piece) {
       this.#position = position
       this.#timestamp = timestamp
+      if (position <= this.#loadedInAll) {
+        this.#skipped++
+        continue
+      }
       const partition = partitionOf(key)
       if (position <= (this.#loaded[partition] ?? nothingLoaded).position) {
         this.#skipped++

@@ -26,18 +26,20 @@ export async function lastRecords<K, V>(
   topic: Readable<K, V>,
 ): Promise<readonly (ConsumerRecord<K, V> | undefined)[]> {
   const consumer = log.consumer({ topics: [topic], autoOffsetReset: 'earliest' })
-  const last: (ConsumerRecord<K, V> | undefined)[] = []
+  const ends = endsOf(log, topic)
+  const last: (ConsumerRecord<K, V> | undefined)[] = ends.map(() => undefined)
   try {
-    for (const { at, offset: end } of endsOf(log, topic)) {
+    for (const { at, offset: end } of ends) {
       consumer.assign([at])
       const start = consumer.position(at)
+      if (start === end) continue
       // Offsets may have gaps: step back until there is a record.
-      for (let back = 1; last[at.partition] === undefined && start < end; back *= 2) {
-        const from = Math.max(start, end - back)
+      let from = end
+      for (let back = 1; from > start && last[at.partition] === undefined; back *= 2) {
+        from = Math.max(start, end - back)
         consumer.seek(at, from)
         while (consumer.position(at) < end)
           for (const record of await consumer.poll({ waitMs })) last[at.partition] = record
-        if (from === start) break
       }
     }
   } finally {
