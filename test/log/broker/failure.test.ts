@@ -1,0 +1,156 @@
+import { expect, test } from 'vitest'
+import { outgoingRecord } from '../../../src/log/api/record.ts'
+import { batchOf, LogHarness, recordOf } from '../../harness/log-harness.ts'
+
+const at = { topic: 'events', partition: 0 }
+const progress = { group: 'app', generation: -1, offsets: [], sections: [], build: null, configuration: '' }
+
+test('after a failed sync what was sequenced is ABORTED for its committer and for whoever had read it', async () => {
+  const harness = await LogHarness.open()
+  await harness.topic('events', 1)
+  await harness.append('events', 0, ['durable'])
+  const reader = harness.log.broker.openReader({ isolation: 'sequenced' })
+  const durable = harness.log.broker.openReader({ isolation: 'durable' })
+  reader.assign([{ at, offset: 0 }])
+  durable.assign([{ at, offset: 0 }])
+  const staged = harness.log.broker.openCommitter({ id: 'app' }).begin()
+  staged.to(at).append(recordOf('lost'), -1, 'output')
+
+  harness.disk.faults.failSyncAt = harness.disk.counts.sync + harness.disk.counts.syncDirectory + 1
+  const { sequenced, durable: outcome } = staged.commit(progress)
+  const polled = reader.poll({ bytesMax: 1e6, waitMs: 0 })
+  await sequenced
+  const [chunk] = await polled
+  expect(chunk?.nextOffset).toBe(2)
+
+  await expect(outcome).rejects.toMatchObject({ code: 'ABORTED' })
+  await expect(reader.poll({ bytesMax: 1e6, waitMs: 0 })).rejects.toMatchObject({ code: 'ABORTED' })
+  // Who saw only what is durable reads on; nobody writes.
+  expect((await durable.poll({ bytesMax: 1e6, waitMs: 0 }))[0]?.nextOffset).toBe(1)
+  expect(harness.log.broker.bounds([at], 'sequenced')[0]?.end).toBe(1)
+  await expect(harness.append('events', 0, ['more'])).rejects.toMatchObject({ code: 'WRITE_FAILED' })
+  await expect(harness.log.broker.ready()).rejects.toMatchObject({ code: 'WRITE_FAILED' })
+  reader.assign([{ at, offset: 0 }])
+  expect((await reader.poll({ bytesMax: 1e6, waitMs: 0 }))[0]?.nextOffset).toBe(1)
+  await harness.close()
+})
+
+test('a full disk refuses what does not fit and keeps all that was acknowledged', async () => {
+  const harness = await LogHarness.open()
+  await harness.topic('events', 1)
+  harness.disk.faults.capacityBytes = harness.disk.usedBytes + 40_000
+  const acknowledged: string[] = []
+  let refusal: unknown = null
+  for (let index = 0; index < 100 && refusal === null; index++) {
+    const value = `${index}`.padEnd(1000)
+    await harness.append('events', 0, [value]).then(
+      () => acknowledged.push(value),
+      (error: unknown) => (refusal = error),
+    )
+  }
+  expect(refusal).toMatchObject({ code: 'DISK_FULL' })
+  await harness.close().catch(() => {})
+  harness.disk.faults.capacityBytes = undefined
+  await harness.reopen()
+  const values = await harness.values('events', 0)
+  expect(values.slice(0, acknowledged.length)).toEqual(acknowledged)
+  expect(values.length).toBeLessThanOrEqual(acknowledged.length + 1)
+  await harness.close()
+})
+
+test('a commit beyond its bound is COMMIT_TOO_LARGE, names the biggest partition and leaves nothing', async () => {
+  const harness = await LogHarness.open({ commitBytesMax: 64 * 1024 })
+  await harness.topic('events', 2)
+  const committer = harness.log.broker.openCommitter({ id: 'app' })
+  const staged = committer.begin()
+  staged.to(at).append(recordOf('small'), -1, 'output')
+  for (let index = 0; index < 80; index++)
+    staged.to({ topic: 'events', partition: 1 }).append(recordOf('x'.repeat(1000)), -1, 'output')
+  const { sequenced } = staged.commit(progress)
+  await expect(sequenced).rejects.toMatchObject({
+    code: 'COMMIT_TOO_LARGE',
+    message: expect.stringContaining('events-1'),
+  })
+  expect(await harness.values('events', 0)).toEqual([])
+
+  const next = committer.begin()
+  next.to(at).append(recordOf('next'), -1, 'output')
+  await next.commit(progress).durable
+  expect(await harness.values('events', 0)).toEqual(['next'])
+  await harness.close()
+})
+
+test('above the bound of unapplied bytes appends wait in line, and all arrive in order', async () => {
+  const harness = await LogHarness.open({ unappliedBytesMax: 64 * 1024 })
+  await harness.topic('events', 1)
+  const { broker } = harness.log
+  const appends: Promise<unknown>[] = []
+  let waited = false
+  for (let index = 0; index < 100; index++) {
+    waited ||= !broker.canAppend
+    appends.push(broker.append(at, batchOf([`${index}`.padEnd(4000)])))
+  }
+  expect(waited).toBe(true)
+  await Promise.all(appends)
+  expect(broker.canAppend).toBe(true)
+  expect((await harness.values('events', 0)).map((value) => Number(value))).toEqual(appends.map((_, index) => index))
+  await harness.close()
+})
+
+test('appends that wait for room are refused when the log fails', async () => {
+  const harness = await LogHarness.open({ unappliedBytesMax: 64 * 1024 })
+  await harness.topic('events', 1)
+  harness.disk.faults.failSyncAt = harness.disk.counts.sync + harness.disk.counts.syncDirectory + 1
+  const appends = Array.from({ length: 40 }, () => harness.log.broker.append(at, batchOf(['x'.repeat(4000)])))
+  const ready = harness.log.broker.ready()
+  expect(harness.log.broker.canAppend).toBe(false)
+  const outcomes = await Promise.allSettled([...appends, ready])
+  for (const outcome of outcomes)
+    expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'WRITE_FAILED' } })
+  await harness.close()
+})
+
+test('a batch is checked before it has a place: damage, several at once, missing keys, foreign topics', async () => {
+  const harness = await LogHarness.open()
+  await harness.topic('events', 1)
+  await harness.topic('table', 1, { cleanupPolicy: 'compact' })
+  const { broker } = harness.log
+  const damaged = batchOf(['x'])
+  damaged[damaged.length - 1] = (damaged.at(-1) ?? 0) ^ 1
+  await expect(broker.append(at, damaged)).rejects.toMatchObject({ code: 'CORRUPT_BATCH' })
+  const two = Buffer.concat([batchOf(['x']), batchOf(['y'])])
+  await expect(broker.append(at, two)).rejects.toMatchObject({ code: 'INVALID_RECORD' })
+  await expect(broker.append({ topic: 'table', partition: 0 }, batchOf(['no key']))).rejects.toMatchObject({
+    code: 'INVALID_RECORD',
+  })
+  await expect(broker.append({ topic: '__consumer_offsets', partition: 0 }, batchOf(['x']))).rejects.toMatchObject({
+    code: 'INVALID_TOPIC',
+  })
+  expect(broker.bounds([at], 'sequenced')[0]?.end).toBe(0)
+  await harness.close()
+})
+
+test('a record with a timestamp that is none is refused, and the commit goes on', async () => {
+  const harness = await LogHarness.open()
+  await harness.topic('events', 1)
+  const staged = harness.log.broker.openCommitter({ id: 'app' }).begin()
+  const record = outgoingRecord()
+  record.timestamp = -1
+  expect(() => staged.to(at).append(record, -1, 'output')).toThrow(/INVALID_TIMESTAMP/)
+  staged.to(at).append(recordOf('good'), -1, 'output')
+  await staged.commit(progress).durable
+  expect(await harness.values('events', 0)).toEqual(['good'])
+  await harness.close()
+})
+
+test('after a failed read polling again gives what was to be read', async () => {
+  const harness = await LogHarness.open({ recentBytesMax: 0 })
+  await harness.topic('events', 1)
+  await harness.append('events', 0, ['a'])
+  const reader = harness.log.broker.openReader({ isolation: 'durable' })
+  reader.assign([{ at, offset: 0 }])
+  harness.disk.faults.failReadAt = harness.disk.counts.read + 1
+  await expect(reader.poll({ bytesMax: 1e6, waitMs: 0 })).rejects.toMatchObject({ code: 'READ_FAILED' })
+  expect((await reader.poll({ bytesMax: 1e6, waitMs: 0 }))[0]?.nextOffset).toBe(1)
+  await harness.close()
+})
