@@ -14,7 +14,7 @@ import type { RestoreProgress } from './runtime/restore.ts'
 import { StoreFlushes } from './runtime/store-flushes.ts'
 import { StoreQuery } from './runtime/store-query.ts'
 import { buildTask, type TaskSetting } from './runtime/task-builder.ts'
-import { Worker } from './runtime/worker.ts'
+import { Worker, type WorkerInput } from './runtime/worker.ts'
 import { streamsTransitions, type StreamsPhase } from './streams-lifecycle.ts'
 import type { StoreEngine } from './store/ordered-store.ts'
 import type { Overlay } from './store/overlay.ts'
@@ -325,7 +325,7 @@ interface Session {
   readonly worker: Worker
   readonly commits: CommitMaker
   readonly flushes: StoreFlushes
-  readonly fetcher: Fetcher
+  readonly fetcher: Fetcher<WorkerInput>
 }
 
 export interface StreamsRuntimeOptions {

@@ -1,18 +1,18 @@
 import type { Chunk, Reader } from '../../log/api/log.ts'
 import { partitionName } from '../../log/api/record.ts'
-import type { PickInput } from './pick-order.ts'
+import type { RecordQueue } from '../task/record-queue.ts'
 
 /**
  * Keeps the worker's inputs filled: one poll is under way at any time, while records are processed. Inputs that hold
  * enough are left out of it, so memory is bounded by `bufferedBytesMax` per input and one poll.
  */
-export class Fetcher {
+export class Fetcher<Input extends FetchedInput> {
   readonly #reader: Reader
-  readonly #inputs: readonly PickInput[]
-  readonly #byName = new Map<string, PickInput>()
+  readonly #inputs: readonly Input[]
+  readonly #byName = new Map<string, Input>()
   readonly #limits: { readonly pollBytesMax: number; readonly bufferedBytesMax: number }
   readonly #arrivedNow: () => void
-  readonly #paused = new Set<PickInput>()
+  readonly #paused = new Set<Input>()
   #arrived: readonly Chunk[] | null = null
   #polling = false
   #failure: unknown = null
@@ -21,7 +21,7 @@ export class Fetcher {
 
   constructor(
     reader: Reader,
-    inputs: readonly PickInput[],
+    inputs: readonly Input[],
     limits: { readonly pollBytesMax: number; readonly bufferedBytesMax: number },
     arrivedNow: () => void,
   ) {
@@ -54,7 +54,7 @@ export class Fetcher {
   }
 
   /** Hands out what arrived; `received` is called for each input that got something. */
-  take(received: (input: PickInput, hadHead: boolean) => void): boolean {
+  take(received: (input: Input, hadHead: boolean) => void): boolean {
     if (this.#failure !== null) throw this.#failure
     const chunks = this.#arrived
     if (chunks === null) return false
@@ -70,7 +70,7 @@ export class Fetcher {
   }
 
   /** An input needs its next record now: a poll that leaves it out is cut short. */
-  hurry(input: PickInput): void {
+  hurry(input: Input): void {
     if (this.#polling && this.#paused.has(input)) this.#reader.wakeup()
   }
 
@@ -92,6 +92,11 @@ export class Fetcher {
     }
     if (changed) this.#reader.setPaused([...this.#paused].map(({ queue }) => queue.at))
   }
+}
+
+/** An input that is kept filled. */
+export interface FetchedInput {
+  readonly queue: RecordQueue
 }
 
 /** A poll that finds nothing ends after that and is started again. */

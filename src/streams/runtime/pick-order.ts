@@ -1,4 +1,3 @@
-import type { Task, TaskInput } from '../task/task.ts'
 import type { RecordQueue } from '../task/record-queue.ts'
 
 /**
@@ -14,17 +13,17 @@ import type { RecordQueue } from '../task/record-queue.ts'
  * Without this, one task pours 19 minutes of event time into a repartition partition before its neighbour starts, and
  * everything that the neighbour sends is late.
  */
-export class PickOrder {
-  readonly #heap: PickInput[] = []
-  #parked: PickInput[] = []
+export class PickOrder<Input extends PickInput> {
+  readonly #heap: Input[] = []
+  #parked: Input[] = []
 
   /** The input got a head, or stands anew in the order after having had none. */
-  push(input: PickInput): void {
+  push(input: Input): void {
     const heap = this.#heap
     let at = heap.push(input) - 1
     while (at > 0) {
       const parent = (at - 1) >> 1
-      const above = heap[parent] as PickInput
+      const above = heap[parent] as Input
       if (!isBefore(input.queue, above.queue)) break
       heap[at] = above
       at = parent
@@ -33,7 +32,7 @@ export class PickOrder {
   }
 
   /** The input whose head is next, or null: every head is taken or parked. */
-  top(): PickInput | null {
+  top(): Input | null {
     for (;;) {
       const top = this.#heap[0]
       if (top === undefined) return null
@@ -69,7 +68,7 @@ export class PickOrder {
   }
 
   /** Puts `input` at the root and lets it sink. */
-  #sink(input: PickInput): void {
+  #sink(input: Input): void {
     const heap = this.#heap
     const { length } = heap
     let at = 0
@@ -77,8 +76,8 @@ export class PickOrder {
       let child = at * 2 + 1
       if (child >= length) break
       const right = child + 1
-      if (right < length && isBefore((heap[right] as PickInput).queue, (heap[child] as PickInput).queue)) child = right
-      const below = heap[child] as PickInput
+      if (right < length && isBefore((heap[right] as Input).queue, (heap[child] as Input).queue)) child = right
+      const below = heap[child] as Input
       if (!isBefore(below.queue, input.queue)) break
       heap[at] = below
       at = child
@@ -87,11 +86,18 @@ export class PickOrder {
   }
 }
 
-/** An input of a task among those of all tasks. */
+/** An input among those of all tasks. */
 export interface PickInput {
-  readonly task: Task
-  readonly input: TaskInput
+  readonly task: PickTask
   readonly queue: RecordQueue
+}
+
+/** What the order asks of a task. */
+export interface PickTask {
+  readonly inputs: readonly { readonly queue: RecordQueue; readonly internal: boolean }[]
+  /** Tasks whose outputs it may have to wait for. */
+  readonly upstream: readonly PickTask[]
+  readonly hasUncommittedOutput: boolean
 }
 
 function isBefore(left: RecordQueue, right: RecordQueue): boolean {

@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts'
 import type { Log, Placement } from '../../log/api/log.ts'
 import { partitionName } from '../../log/api/record.ts'
 import type { StreamsConfig } from '../config.ts'
-import type { Task } from '../task/task.ts'
+import type { Task, TaskInput } from '../task/task.ts'
 import type { CommitMaker } from './committer.ts'
 import { failureOf } from './failures.ts'
 import type { Fetcher } from './fetcher.ts'
@@ -25,12 +25,12 @@ export class Worker {
   readonly #config: StreamsConfig
   readonly #commits: CommitMaker
   readonly #flushes: StoreFlushes
-  readonly #order = new PickOrder()
-  readonly #inputs: readonly PickInput[]
-  readonly #byName: ReadonlyMap<string, PickInput>
+  readonly #order = new PickOrder<WorkerInput>()
+  readonly #inputs: readonly WorkerInput[]
+  readonly #byName: ReadonlyMap<string, WorkerInput>
   readonly #atRest: (() => void)[] = []
   readonly #whenDry: (() => void)[] = []
-  #fetcher: Fetcher | null = null
+  #fetcher: Fetcher<WorkerInput> | null = null
   #stopping = false
   #failure: unknown = null
   #failed = false
@@ -59,7 +59,7 @@ export class Worker {
     this.#lastCommit = this.#lastTurn = this.#lastPurge = options.clock.monotonic()
   }
 
-  get inputs(): readonly PickInput[] {
+  get inputs(): readonly WorkerInput[] {
     return this.#inputs
   }
 
@@ -98,7 +98,7 @@ export class Worker {
   }
 
   /** Runs until it is stopped, ends with a commit. Throws what failed; then nothing of the last commit is left. */
-  async run(fetcher: Fetcher): Promise<void> {
+  async run(fetcher: Fetcher<WorkerInput>): Promise<void> {
     this.#fetcher = fetcher
     await this.#commits.begin(this.tasks)
     const first = this.#clock.now()
@@ -122,7 +122,7 @@ export class Worker {
     await this.#commits.durable
   }
 
-  #take(fetcher: Fetcher): void {
+  #take(fetcher: Fetcher<WorkerInput>): void {
     const took = fetcher.take((input, hadHead) => {
       if (!hadHead && input.queue.hasHead) this.#order.push(input)
     })
@@ -265,7 +265,13 @@ export class Worker {
   }
 }
 
-function inputsOf(tasks: readonly Task[]): PickInput[] {
+/** An input partition, its queue at hand. */
+export interface WorkerInput extends PickInput {
+  readonly task: Task
+  readonly input: TaskInput
+}
+
+function inputsOf(tasks: readonly Task[]): WorkerInput[] {
   return tasks.flatMap((task) => task.inputs.map((input) => ({ task, input, queue: input.queue })))
 }
 

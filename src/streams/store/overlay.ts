@@ -70,6 +70,11 @@ export abstract class Overlay {
     entry.lastUpdate = this.#updates.push(entry) - 1
   }
 
+  /** The clock as the last commit recorded it: rows that came and went before they were written moved it too. */
+  resumeAt(storeTime: number): void {
+    if (storeTime > this.storeTime) this.storeTime = storeTime
+  }
+
   get isDirty(): boolean {
     return this.#updates.length > 0
   }

@@ -80,6 +80,7 @@ export class Task implements NodeHost {
 
   /** Initializes the processors; the stores are restored. */
   start(context: (node: string) => NodeContext): void {
+    for (const { overlay } of this.stores) overlay.resumeAt(this.restored(storeOperator(overlay), 'storeTime') ?? -1)
     for (const { node, processor } of this.#processors) {
       this.record.node = node
       processor.init?.(context(node))
@@ -287,6 +288,7 @@ export class Task implements NodeHost {
   #operatorState(): { readonly [operator: string]: OperatorState } {
     const state: { [operator: string]: { [name: string]: number } } = {}
     for (const { node, name, read } of this.#saved) (state[node] ??= {})[name] = read()
+    for (const { overlay } of this.stores) state[storeOperator(overlay)] = { storeTime: overlay.storeTime }
     for (const timer of this.#streamTimers.all) (state[timer.context.node] ??= {})[timer.name] = timer.due
     return state
   }
@@ -346,6 +348,11 @@ export class Task implements NodeHost {
     if (wasRunning) for (const { processor } of this.#processors) processor.close?.()
     for (const { overlay } of this.stores) await overlay.store.close()
   }
+}
+
+/** The name under which a commit records the clock of a store. */
+function storeOperator(overlay: Overlay): string {
+  return `store ${overlay.spec.name}`
 }
 
 export interface TaskOptions {
