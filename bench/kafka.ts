@@ -16,7 +16,8 @@ export class Anchors {
   readonly #data: string
 
   constructor(folder: string, data: string) {
-    if (!existsSync(join(folder, 'run'))) throw new Error(`no anchors in ${resolve(folder)}: name their folder with --anchors`)
+    if (!existsSync(join(folder, 'run')))
+      throw new Error(`no anchors in ${resolve(folder)}: name their folder with --anchors`)
     const copy = join(process.env['MILLRACE_ANCHORS'] ?? mkdtempSync(join(tmpdir(), 'millrace-anchors-')))
     if (!existsSync(join(copy, 'run'))) cpSync(folder, copy, { recursive: true })
     this.#script = join(copy, 'run')

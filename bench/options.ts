@@ -54,7 +54,8 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
   for (const row of rows) {
     if (!allRows.includes(row)) throw new UsageError(`no row is called '${row}'; there are ${allRows.join(', ')}`)
   }
-  if (values.sync !== 'commit' && values.sync !== 'os') throw new UsageError(`--sync is commit or os, not '${values.sync}'`)
+  if (values.sync !== 'commit' && values.sync !== 'os')
+    throw new UsageError(`--sync is commit or os, not '${values.sync}'`)
   if (values.against !== undefined && values.against !== 'kafka') {
     throw new UsageError(`--against takes kafka, not '${values.against}'`)
   }
@@ -99,6 +100,7 @@ const definition = {
 
 function positive(name: string, text: string): number {
   const value = Number(text)
-  if (!Number.isSafeInteger(value) || value < 1) throw new UsageError(`--${name} is a whole number of 1 or more, not '${text}'`)
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new UsageError(`--${name} is a whole number of 1 or more, not '${text}'`)
   return value
 }

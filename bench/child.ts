@@ -1,0 +1,19 @@
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+
+export type ChildResult = { readonly [field: string]: number }
+
+/** Runs a script of this folder in a process of its own and reads its one line of JSON. */
+export function child(script: string, args: readonly string[]): Promise<ChildResult> {
+  const path = fileURLToPath(new URL(script, import.meta.url))
+  return new Promise((resolve, reject) => {
+    const started = spawn(process.execPath, [path, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+    let text = ''
+    started.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()))
+    started.on('error', reject)
+    started.on('close', (code) => {
+      if (code !== 0) reject(new Error(`${script} ${args[0] ?? ''} ended with ${code}`))
+      else resolve(JSON.parse(text.trim().split('\n').at(-1) ?? '{}') as ChildResult)
+    })
+  })
+}
