@@ -1,11 +1,11 @@
 import { expect } from 'vitest'
 import type { TaskSection } from '../../src/log/api/commit-section.ts'
-import { type HarnessOptions, LogHarness, readAll, recordOf } from './log-harness.ts'
+import { type HarnessOptions, type LogHarness, readAll, recordOf } from './log-harness.ts'
 
 /** One thing that happens to a log; it resolves when it is acknowledged. */
 export interface LifeStep {
   readonly name: string
-  run(harness: LogHarness): Promise<unknown>
+  readonly run: (harness: LogHarness) => Promise<unknown>
 }
 
 /** Everything that changes files: appends, commits, rolls, purges, compaction, deletion, checkpoints, closing, opening. */
@@ -80,7 +80,9 @@ export async function visibleState(harness: LogHarness): Promise<string> {
       const records = await readAll(harness.log, at)
       const seen =
         config.cleanupPolicy === 'compact'
-          ? [...new Map(records.map(({ key, value }) => [key, value]))].sort()
+          ? [...new Map(records.map(({ key, value }) => [key ?? '', value]))].sort(([left], [right]) =>
+              left < right ? -1 : 1,
+            )
           : records
       const [bounds] = broker.bounds([at], 'durable')
       state.push([name, partition, bounds?.start, bounds?.end, seen])

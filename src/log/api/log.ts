@@ -34,6 +34,11 @@ export interface Log {
   lastSections(group: string, tasks: readonly TaskId[]): Promise<readonly RecordedSection[]>
   /** Moves the log start of each partition up to the offset: what lies below may be deleted. */
   purgeBefore(at: readonly Position[]): Promise<void>
+  /**
+   * Resolves when all that was acknowledged is on the device. A store is flushed only after it, so that it is never ahead
+   * of its changelog; at once where acknowledging means just that (embedded with `sync: 'commit'`, Kafka).
+   */
+  sync(): Promise<void>
   close(): Promise<void>
 }
 

@@ -31,7 +31,7 @@ export class FetchWaiters {
           resolve()
         },
       }
-      const timer: Timer = this.#clock.setTimer(options.waitMs, wait.end)
+      const timer: Timer = this.#clock.setTimer(options.waitMs, () => wait.end())
       this.#all.add(wait)
       for (const partition of partitions) join(byPartition, partition, wait)
       options.started(wait)

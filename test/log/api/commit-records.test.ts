@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { ByteWriter } from '../../../src/base/bytes.ts'
 import { decodeCommitRecord, encodeCommitRecord } from '../../../src/log/api/commit-records.ts'

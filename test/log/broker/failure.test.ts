@@ -40,15 +40,14 @@ test('a full disk refuses what does not fit and keeps all that was acknowledged'
   await harness.topic('events', 1)
   harness.disk.faults.capacityBytes = harness.disk.usedBytes + 40_000
   const acknowledged: string[] = []
-  let refusal: unknown = null
-  for (let index = 0; index < 100 && refusal === null; index++) {
-    const value = `${index}`.padEnd(1000)
-    await harness.append('events', 0, [value]).then(
-      () => acknowledged.push(value),
-      (error: unknown) => (refusal = error),
-    )
+  const fill = async (): Promise<void> => {
+    for (let index = 0; index < 100; index++) {
+      const value = `${index}`.padEnd(1000)
+      await harness.append('events', 0, [value])
+      acknowledged.push(value)
+    }
   }
-  expect(refusal).toMatchObject({ code: 'DISK_FULL' })
+  await expect(fill()).rejects.toMatchObject({ code: 'DISK_FULL' })
   await harness.close().catch(() => {})
   harness.disk.faults.capacityBytes = undefined
   await harness.reopen()
