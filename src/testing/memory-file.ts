@@ -35,7 +35,8 @@ export class MemoryFile {
 
   write(bytes: Uint8Array, filePosition: number): void {
     if (bytes.length === 0) return
-    const own = isZero(bytes) ? null : bytes.slice()
+    // `slice` of a Buffer would not copy.
+    const own = isZero(bytes) ? null : new Uint8Array(bytes)
     this.#ownCached().write(own, 0, bytes.length, filePosition)
     this.#pending.push({ size: -1, filePosition, length: bytes.length, bytes: own })
   }

@@ -321,3 +321,15 @@ describe('faults', () => {
     assert.deepEqual([...disk.cut(new SeededRandom(1)).contents('/d/f')], [0, 8])
   })
 })
+
+test('what is written is a copy, also of a Buffer, and pages are never shared with it or between disks', () => {
+  const disk = diskWith(2 * 4096, 1)
+  const memory = Buffer.alloc(3 * 4096, 2)
+  put(disk, '/d/f', 0, memory, 'synced')
+  const cut = disk.cut(new SeededRandom(1))
+  memory.fill(3)
+  put(disk, '/d/f', 4096 + 10, Buffer.alloc(20, 4), 'synced')
+
+  assert.deepEqual(new Set(cut.contents('/d/f')), new Set([2]))
+  assert.deepEqual(new Set(disk.contents('/d/f')), new Set([2, 4]))
+})
