@@ -1,3 +1,4 @@
+import { dirname } from 'node:path'
 import { latin1Slice } from '../../base/bytes.ts'
 import type { Disk, DiskFile } from '../../base/disk.ts'
 import type { Offset } from '../api/record.ts'
@@ -52,7 +53,7 @@ export interface CompactionResult {
  *   lies below `tombstonesBelow`. So a reader of the result folds to the same table as a reader of everything.
  * - Offsets, timestamps, base offset and last offset of a batch never change. A batch that loses all records vanishes.
  * - Records without a key and control batches stay: nothing is newer than they are.
- * - The output is `<first base>.log.cleaned`, synced with its name. Nothing else is touched: until an entry in the journal
+ * - The output is `<first base>.log.cleaned`, synced with its name and its directory's. Nothing else is touched: until an entry in the journal
  *   says so, the old segments are the partition.
  * - A damaged batch ends the pass with CORRUPT_BATCH; its own output is removed.
  *
@@ -72,7 +73,11 @@ export async function compactPartition(options: CompactionOptions): Promise<Comp
       if (replacement !== null) replacements.push(replacement)
     }
     // Crash here: outputs without an entry that speaks of them; the next recovery removes them.
-    if (replacements.length > 0) options.disk.syncDirectory(options.path)
+    if (replacements.length > 0) {
+      options.disk.syncDirectory(options.path)
+      // The partition may be younger than the last checkpoint, and its directory with all in it not durable yet.
+      options.disk.syncDirectory(dirname(options.path))
+    }
   } catch (error) {
     for (const { segment } of replacements) unlinkIfPresent(options.disk, cleanedPath(options.path, segment.base))
     throw error
