@@ -81,10 +81,10 @@ export class StreamsHarness {
 
   /** Lets time pass until the promise settles. */
   async pump<T>(promise: Promise<T>): Promise<T> {
-    let done = false
-    const finish = (): void => void (done = true)
-    promise.then(finish, finish)
-    for (let turn = 0; !done; turn++) {
+    const state = { settled: false }
+    const settle = (): void => void (state.settled = true)
+    promise.then(settle, settle)
+    for (let turn = 0; !state.settled; turn++) {
       if (turn > 20_000) throw new Error('20 s of the clock have passed and it has not settled')
       await this.harness.clock.run(1)
     }
@@ -164,7 +164,7 @@ export class StreamsHarness {
             partition: at.partition,
             key: keyStart < 0 ? null : view.toString('utf8', keyStart, keyStop),
             ...(as.windowed === true ? { start: Number(view.readBigInt64BE(keyStop)) } : {}),
-            value: valueStart < 0 ? null : (codec.read(bytes, valueStart, valueEnd) as string | number),
+            value: valueStart < 0 ? null : codec.read(bytes, valueStart, valueEnd),
             timestamp,
             headers: cursor.headerCount === 0 ? [] : cursor.headers(),
           })

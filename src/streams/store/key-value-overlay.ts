@@ -100,7 +100,7 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
       this.scratch.clear()
       this.spec.key.write(key, this.scratch)
       const stored = this.store.get(0, this.scratch.bytes.subarray(0, this.scratch.length))
-      if (stored !== undefined) this.fill(entry, stored)
+      if (stored !== undefined) this.load(entry, stored)
     }
     this.#add(identity, entry)
     return entry

@@ -195,7 +195,7 @@ export abstract class Overlay {
   }
 
   /** Puts the value of a row that the store gave into an entry. */
-  protected fill(entry: OverlayEntry, stored: Uint8Array): void {
+  protected load(entry: OverlayEntry, stored: Uint8Array): void {
     entry.timestamp = readTimestamp(stored)
     entry.value = this.spec.value.read(stored, timestampBytes, stored.length)
   }

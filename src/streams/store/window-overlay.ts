@@ -171,7 +171,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
         this.#spaces.spaceOf(window.start),
         this.scratch.bytes.subarray(0, this.scratch.length),
       )
-      if (stored !== undefined) this.fill(entry, stored)
+      if (stored !== undefined) this.load(entry, stored)
     }
     this.#add(window, identity, entry)
     return entry

@@ -36,8 +36,7 @@ function disturbable(): Topology {
     .toStream()
     .to(highest)
   const byPage = stream.selectKey((page) => page)
-  byPage
-    .groupByKey().windowedBy(tumbling('1s')).count({ name: 'per-second' }).toStream().to(late)
+  byPage.groupByKey().windowedBy(tumbling('1s')).count({ name: 'per-second' }).toStream().to(late)
   const store = builder.addStore({ name: 'latest-price', key: stringKey, value: string })
   byPage
     .repartition({ name: 'by-page', key: stringKey })
@@ -124,16 +123,19 @@ describe('in-order input with a full backlog over four partitions', () => {
     [1, 8_000_000],
     [2, 4_000],
     [3, 500],
-  ])('drops nothing and equals a run over one partition (seed %i, commits of %i bytes)', async (seed, commitBytesMax) => {
-    const one = await run(1, seed, 8_000_000)
-    const four = await run(4, seed, commitBytesMax)
+  ])(
+    'drops nothing and equals a run over one partition (seed %i, commits of %i bytes)',
+    async (seed, commitBytesMax) => {
+      const one = await run(1, seed, 8_000_000)
+      const four = await run(4, seed, commitBytesMax)
 
-    expect(four.dropped).toEqual({})
-    expect(one.dropped).toEqual({})
-    expect(four.highest).toEqual(one.highest)
-    expect(four.late).toEqual(one.late)
-    expect(four.priced).toEqual(one.priced)
-    expect(Object.keys(four.priced).length).toBe(9)
-    if (commitBytesMax < 5000) expect(four.commits).toBeGreaterThan(10)
-  })
+      expect(four.dropped).toEqual({})
+      expect(one.dropped).toEqual({})
+      expect(four.highest).toEqual(one.highest)
+      expect(four.late).toEqual(one.late)
+      expect(four.priced).toEqual(one.priced)
+      expect(Object.keys(four.priced).length).toBe(9)
+      if (commitBytesMax < 5000) expect(four.commits).toBeGreaterThan(10)
+    },
+  )
 })
