@@ -24,7 +24,15 @@ export interface LogUnderTest {
 }
 
 /** What a topology may rely on, on every log. Nothing here computes with differences of offsets. */
-export function logContract(name: string, open: () => Promise<LogUnderTest>): void {
+export function logContract(
+  name: string,
+  open: () => Promise<LogUnderTest>,
+  parts: readonly ContractPart[] = contractParts,
+): void {
+  const part = (title: ContractPart, rules: () => void): void => {
+    if (parts.includes(title)) describe(title, rules)
+  }
+
   describe(name, () => {
     let opened: LogUnderTest | null = null
 
@@ -41,7 +49,7 @@ export function logContract(name: string, open: () => Promise<LogUnderTest>): vo
       return scene
     }
 
-    describe('topics', () => {
+    part('topics', () => {
       test('a topic that was made is found by name, and keeps its id and configuration when the log is opened again', async () => {
         const scene = await given({})
         const [made] = await scene.log.ensureTopics([
@@ -92,7 +100,7 @@ export function logContract(name: string, open: () => Promise<LogUnderTest>): vo
       })
     })
 
-    describe('commits', () => {
+    part('commits', () => {
       test('what a commit wrote is read back in order, with keys, values, timestamps and headers', async () => {
         const scene = await given()
         const staged = scene.committer.begin()
@@ -209,7 +217,7 @@ export function logContract(name: string, open: () => Promise<LogUnderTest>): vo
       })
     })
 
-    describe('offsets of groups', () => {
+    part('offsets of groups', () => {
       test('committed offsets are there with the records of their commit, and after opening again', async () => {
         const scene = await given({ in: 2, out: 1 })
         const offsets = [entry({ topic: 'in', partition: 1 }, 42, 'time=7')]
@@ -231,7 +239,7 @@ export function logContract(name: string, open: () => Promise<LogUnderTest>): vo
       })
     })
 
-    describe('sections', () => {
+    part('sections', () => {
       test('the newest section of a task is found again, with the ranges that its records went to', async () => {
         const scene = await given({ out: 2, log: 1 })
         const staged = scene.committer.begin()
@@ -286,7 +294,7 @@ export function logContract(name: string, open: () => Promise<LogUnderTest>): vo
       })
     })
 
-    describe('reading', () => {
+    part('reading', () => {
       test('an empty partition gives nothing, and its bounds are equal', async () => {
         const scene = await given()
         expect(await scene.poll('durable', [out(0)])).toEqual([])
@@ -394,7 +402,7 @@ export function logContract(name: string, open: () => Promise<LogUnderTest>): vo
       })
     })
 
-    describe('offsets by time and by epoch', () => {
+    part('offsets by time and by epoch', () => {
       test('the first record with at least the timestamp is found, else the end', async () => {
         const scene = await given()
         await scene.stage({
@@ -438,7 +446,7 @@ export function logContract(name: string, open: () => Promise<LogUnderTest>): vo
       })
     })
 
-    describe('log starts', () => {
+    part('log starts', () => {
       test('what lies below a purge is out of range, the rest is read as before, also after opening again', async () => {
         const scene = await given()
         await scene.stage({ 'out/0': ['a', 'b'] }).durable
@@ -468,7 +476,7 @@ export function logContract(name: string, open: () => Promise<LogUnderTest>): vo
       })
     })
 
-    describe('closing', () => {
+    part('closing', () => {
       test('after closing everything is CLOSED, and a waiting poll ends', async () => {
         const scene = await given()
         const reader = await scene.reader('durable', [out(0)])
@@ -491,6 +499,19 @@ export function logContract(name: string, open: () => Promise<LogUnderTest>): vo
     })
   })
 }
+
+export const contractParts = [
+  'topics',
+  'commits',
+  'offsets of groups',
+  'sections',
+  'reading',
+  'offsets by time and by epoch',
+  'log starts',
+  'closing',
+] as const
+
+export type ContractPart = (typeof contractParts)[number]
 
 const group = 'app'
 

@@ -1,6 +1,7 @@
 import type { Clock, Timer } from '../../base/clock.ts'
 import type { Disk } from '../../base/disk.ts'
 import type { Logger } from '../../base/logger.ts'
+import { LogError } from '../api/errors.ts'
 import { commitsTopic } from '../api/internal-topics.ts'
 import type { Offset } from '../api/record.ts'
 import type { LogConfig } from '../config.ts'
@@ -118,7 +119,12 @@ export class Housekeeping {
       cleanUpTo,
       tombstonesBelow: Math.min(cleanUpTo, progress.tombstones.below(clock.now(), deleteRetentionMs)),
       segmentBytesMax: segmentBytes,
-      pause: () => clock.nextTurn(),
+      pause: async () => {
+        await clock.nextTurn()
+        // A long pass must not hold up closing: what it wrote is thrown away, the next opening begins anew.
+        sequencer.checkWritable()
+        if (this.#compaction.stopped) throw new LogError('CLOSED', 'the log is closing')
+      },
     })
     // Meanwhile the topic may have gone, or the log start may have moved past what was rewritten.
     if (partition.topic.phase !== 'live' || sequencer.failure !== null) return
@@ -207,10 +213,14 @@ class Routine {
     try {
       await this.#work()
     } catch (error) {
-      this.#parts.logger.error(`${this.#name} failed and is tried again`, error)
+      if (!this.#stopped) this.#parts.logger.error(`${this.#name} failed and is tried again`, error)
     }
     this.#running = null
     if (!this.#stopped) this.#schedule()
+  }
+
+  get stopped(): boolean {
+    return this.#stopped
   }
 
   async close(): Promise<void> {
