@@ -71,6 +71,8 @@ function isoTime(time: number): string {
 
 /** Rows that a table shows of an answer that has thousands. */
 const rowsMax = 10
+/** Hours that are shown: a day. */
+const hoursMax = 24
 
 export function tables(answers: Answers): string {
   return [totalsTable(answers), ...requestTables(answers), ...viewTables(answers)].map(formatTable).join('\n\n')
@@ -115,8 +117,11 @@ function requestTables({ requests }: Answers): readonly Table[] {
 }
 
 function viewTables({ viewsPerPage, viewsPerRegion, topPages }: Answers): readonly Table[] {
-  const ranked = topPages.map(({ hour, pages }) => ({ hour, pages, views: sum(pages) }))
-  const busiest = mostFirst(ranked, 'views')[0]
+  const perHour = viewsByHour(viewsPerPage)
+  const busiest = mostFirst(
+    topPages.map(({ hour, pages }) => ({ hour, pages, views: perHour.get(hour) ?? 0 })),
+    'views',
+  )[0]
   return [
     {
       title: 'Views per page per minute, the fullest',
@@ -133,10 +138,15 @@ function viewTables({ viewsPerPage, viewsPerRegion, topPages }: Answers): readon
     {
       title: 'Most viewed pages of each closed hour: the first three',
       columns: ['hour (UTC)', 'first', 'second', 'third'],
-      rows: topPages.map(({ hour, pages }) => [
-        formatMinute(hour),
-        ...[0, 1, 2].map((rank) => (pages[rank] ? `${pages[rank].page} ${formatNumber(pages[rank].views)}` : '')),
-      ]),
+      rows: topPages
+        .slice(-hoursMax)
+        .map(({ hour, pages }) => [
+          formatMinute(hour),
+          ...[0, 1, 2].map((rank) => (pages[rank] ? `${pages[rank].page} ${formatNumber(pages[rank].views)}` : '')),
+        ]),
+      ...(topPages.length > hoursMax
+        ? { note: `the last ${hoursMax} of ${topPages.length} hours; --json prints every one` }
+        : {}),
     },
     ...(busiest
       ? [
@@ -163,8 +173,13 @@ function peakPerRegion(rows: readonly RegionViews[]): readonly RegionViews[] {
   return [...peaks.values()].toSorted((a, b) => b.views - a.views)
 }
 
-function sum(pages: readonly PageViews[]): number {
-  return pages.reduce((total, { views }) => total + views, 0)
+function viewsByHour(rows: Answers['viewsPerPage']): ReadonlyMap<number, number> {
+  const perHour = new Map<number, number>()
+  for (const { minute, views } of rows) {
+    const hour = minute - (minute % 3_600_000)
+    perHour.set(hour, (perHour.get(hour) ?? 0) + views)
+  }
+  return perHour
 }
 
 function shown(count: number, what: string): string {
