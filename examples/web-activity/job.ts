@@ -28,6 +28,7 @@ export interface JobOptions {
   readonly segmentBytes?: number | undefined
   readonly journalFileBytes?: number | undefined
   readonly checkpointEvery?: number | undefined
+  readonly commitIntervalMs?: number | undefined
   /** Ends the job early, with its last commit. */
   readonly stop: AbortSignal
   readonly status: JobStatus
@@ -85,11 +86,11 @@ async function claim(log: EmbeddedLog, { dataDir, source }: JobOptions): Promise
 }
 
 async function runOnce(log: EmbeddedLog, options: JobOptions): Promise<Answers | null> {
-  const { source, emit, dataDir, stop, status } = options
+  const { source, stop, status } = options
   // Everything is loaded before anything is counted: a partition whose lines came in earlier than those of the others
   // would move time on, and theirs would be late.
   if (!(await loadAll(log, options))) return null
-  const streams = new Streams(jobTopology({ format: source.format, emit }), { applicationId, dataDir, log })
+  const streams = createStreams(log, options)
   await streams.start()
   const counted = await untilCounted(log, streams, { status, stop })
   const { processed, commits } = streams.metrics()
@@ -106,9 +107,19 @@ async function runOnce(log: EmbeddedLog, options: JobOptions): Promise<Answers |
   return await readAnswers(log, source.format)
 }
 
+function createStreams(log: EmbeddedLog, { source, emit, dataDir, commitIntervalMs }: JobOptions): Streams {
+  return new Streams(jobTopology({ format: source.format, emit }), {
+    applicationId,
+    dataDir,
+    log,
+    ...(commitIntervalMs === undefined ? {} : { commitIntervalMs }),
+  })
+}
+
 /** False if it was stopped in the middle. */
-async function loadAll(log: EmbeddedLog, { source, stop, status }: JobOptions): Promise<boolean> {
-  const loader = await openLoader(log)
+async function loadAll(log: EmbeddedLog, { source, stop, status, segmentBytes }: JobOptions): Promise<boolean> {
+  // A batch is never split: where segments are small, batches are smaller.
+  const loader = await openLoader(log, segmentBytes === undefined ? {} : { batchBytesMax: Math.ceil(segmentBytes / 8) })
   for await (const piece of source.lines()) {
     await loader.load(piece)
     if (stop.aborted) break
@@ -129,8 +140,8 @@ async function loadAll(log: EmbeddedLog, { source, stop, status }: JobOptions): 
 }
 
 async function runLive(log: EmbeddedLog, options: JobOptions): Promise<Answers> {
-  const { source, emit, dataDir, status } = options
-  const streams = new Streams(jobTopology({ format: source.format, emit }), { applicationId, dataDir, log })
+  const { source, status } = options
+  const streams = createStreams(log, options)
   await streams.start()
   status.finish(`Counting ${source.description}. Ctrl-C ends it and prints the answers.`)
   const showing = setInterval(() => status.update(statusOf(streams)), statusIntervalMs)

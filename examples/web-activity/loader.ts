@@ -8,7 +8,7 @@
  * Time ticks follow the last line. They carry its position too, and in a second header their own number; so a log that
  * has grown since is read on from where it had ended.
  */
-import { type EmbeddedLog, type Header, partitionOfKey, type Producer } from 'millrace/log'
+import { type EmbeddedLog, type Header, partitionOfKey, type Producer, type ProducerOptions } from 'millrace/log'
 import { lines, partitions } from './events.ts'
 import { lastRecords } from './read-topic.ts'
 import type { SourceLine } from './sources.ts'
@@ -37,10 +37,10 @@ function numberIn(headers: readonly Header[], name: string): number {
 }
 
 /** A loader that goes on where the one before it ended. The topic must exist. */
-export async function openLoader(log: EmbeddedLog): Promise<Loader> {
+export async function openLoader(log: EmbeddedLog, options: ProducerOptions = {}): Promise<Loader> {
   const last = await lastRecords(log, lines)
   return new Loader(
-    log.producer(),
+    log.producer(options),
     last.map((record) => (record ? loadedUpTo(record.headers) : nothingLoaded)),
   )
 }

@@ -14,6 +14,7 @@ export interface Options {
   readonly segmentBytes: number | undefined
   readonly journalFileBytes: number | undefined
   readonly checkpointEvery: number | undefined
+  readonly commitIntervalMs: number | undefined
   readonly emit: 'commit' | 'update'
 }
 
@@ -38,6 +39,7 @@ For tests that kill the job in the middle:
   --segment-bytes N       size at which a topic's file is full
   --journal-file-bytes N  size of a journal file
   --checkpoint-every N    commits between checkpoints of the log
+  --commit-interval-ms N  time between commits while there is more to do
 `
 
 /** What the arguments ask for; null asks for help. Throws a {@link JobError} that names the wrong one. */
@@ -63,6 +65,7 @@ export function readOptions(args: readonly string[]): Options | null {
     segmentBytes: integer('segment-bytes', values['segment-bytes'], 1024, 2 ** 30),
     journalFileBytes: integer('journal-file-bytes', values['journal-file-bytes'], 64 * 1024, 2 ** 30),
     checkpointEvery: integer('checkpoint-every', values['checkpoint-every'], 1, 1_000_000),
+    commitIntervalMs: integer('commit-interval-ms', values['commit-interval-ms'], 1, 3_600_000),
     emit,
   }
 }
@@ -85,6 +88,7 @@ interface Values {
   readonly 'segment-bytes'?: string
   readonly 'journal-file-bytes'?: string
   readonly 'checkpoint-every'?: string
+  readonly 'commit-interval-ms'?: string
 }
 
 function parse(args: readonly string[]): Values {
@@ -103,6 +107,7 @@ function parse(args: readonly string[]): Values {
         'segment-bytes': { type: 'string' },
         'journal-file-bytes': { type: 'string' },
         'checkpoint-every': { type: 'string' },
+        'commit-interval-ms': { type: 'string' },
       },
     })
     return values
