@@ -1,0 +1,158 @@
+import type { AnyTopic, Topic } from '../codec/topic.ts'
+import type { Header, TopicPartition } from '../log/api/record.ts'
+import type { EmbeddedLog } from '../log/embedded-log.ts'
+import { StreamsError } from '../streams/errors.ts'
+import { deepFreeze } from './freeze.ts'
+
+/** A record for a topic; null where a value is left out of headers. */
+export interface PipedRecord<out K, out V> {
+  readonly key: K
+  readonly value: V
+  /** Default: what the topic's `timestamp` says, else the driver's wall clock. */
+  readonly timestamp?: number
+  readonly headers?: readonly Header[]
+  /** Default: that of the key. */
+  readonly partition?: number
+}
+
+/** A record that came out. */
+export interface TestRecord<out K, out V> {
+  readonly key: K
+  readonly value: V
+  readonly timestamp: number
+  readonly headers: readonly Header[]
+  readonly partition: number
+}
+
+/** Where a test puts records in. Each is processed and committed, through every hop, before the next. */
+export class TestInput<in K, in V> {
+  readonly #pipe: (record: PipedRecord<K, V>) => Promise<void>
+
+  /** Made by `TopologyTestDriver.input`. */
+  constructor(pipe: (record: PipedRecord<K, V>) => Promise<void>) {
+    this.#pipe = pipe
+  }
+
+  /**
+   * Puts one record in and waits until all that follows from it is committed. Rejects if it does not fit its topic, or
+   * with what made the application stop.
+   * @example await views.pipe({ key: 'ada', value: { path: '/', status: 200 }, timestamp: 0 })
+   */
+  async pipe(record: PipedRecord<K, V>): Promise<void> {
+    await this.#pipe(record)
+  }
+
+  /** Pipes one after another. */
+  async pipeAll(records: Iterable<PipedRecord<K, V>>): Promise<void> {
+    for (const record of records) await this.#pipe(record)
+  }
+}
+
+/** How the bytes of an output become what the test sees. */
+export interface TestFormat<out K, out V> {
+  readonly topic: string
+  readKey(bytes: Uint8Array, start: number, end: number): K
+  readValue(bytes: Uint8Array, start: number, end: number): V
+}
+
+/** The format of a declared topic, its schema checked and what it gives frozen. */
+export function typedFormat<K, V>({ name, key, value }: Topic<K, V, never, never>): TestFormat<K, V> {
+  // The declaration is what says that its codec gives K and V.
+  return {
+    topic: name,
+    readKey: (bytes, start, end) => part(name, 'key', key, bytes, start, end) as K,
+    readValue: (bytes, start, end) => part(name, 'value', value, bytes, start, end) as V,
+  }
+}
+
+function part(
+  topic: string,
+  what: string,
+  declared: AnyTopic['key'] | AnyTopic['value'],
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): unknown {
+  if (start < 0) {
+    if (declared.allowsNull) return null
+    throw new StreamsError('INVALID_RECORD', `a ${what} of ${topic} is null, which the topic does not declare`)
+  }
+  const read = declared.codec.read(bytes, start, end)
+  return deepFreeze(declared.validate === undefined ? read : declared.validate(read))
+}
+
+/** The format of a topic that is only named: copies of its bytes. */
+export function bytesOutputFormat(topic: string): TestFormat<Buffer | null, Buffer | null> {
+  const copy = (bytes: Uint8Array, start: number, end: number): Buffer | null =>
+    start < 0 ? null : Buffer.from(bytes.subarray(start, end))
+  return { topic, readKey: copy, readValue: copy }
+}
+
+/** What a topology wrote to a topic: every record once, in the order of its partition. */
+export class TestOutput<out K, out V> {
+  readonly #log: EmbeddedLog
+  readonly #format: TestFormat<K, V>
+  readonly #positions: { readonly at: TopicPartition; offset: number }[]
+  readonly #records: TestRecord<K, V>[] = []
+
+  /** Made by `TopologyTestDriver.output`. */
+  constructor(log: EmbeddedLog, format: TestFormat<K, V>, partitions: number) {
+    this.#log = log
+    this.#format = format
+    this.#positions = Array.from({ length: partitions }, (_, partition) => ({
+      at: { topic: format.topic, partition },
+      offset: 0,
+    }))
+  }
+
+  /** The next record, or null if there is none. */
+  async read(): Promise<TestRecord<K, V> | null> {
+    await this.#fetch()
+    return this.#records.shift() ?? null
+  }
+
+  /** All records that were not read yet; those of several partitions stand partition by partition. */
+  async readAll(): Promise<readonly TestRecord<K, V>[]> {
+    await this.#fetch()
+    return this.#records.splice(0)
+  }
+
+  /** Whether there is nothing to read. */
+  async isEmpty(): Promise<boolean> {
+    await this.#fetch()
+    return this.#records.length === 0
+  }
+
+  async #fetch(): Promise<void> {
+    for (const position of this.#positions) await this.#fetchPartition(position)
+  }
+
+  async #fetchPartition(position: { readonly at: TopicPartition; offset: number }): Promise<void> {
+    const [bounds] = await this.#log.bounds([position.at], 'durable')
+    if (bounds === undefined || position.offset >= bounds.end) return
+    const reader = await this.#log.openReader({ isolation: 'durable' })
+    try {
+      reader.assign([{ at: position.at, offset: Math.max(position.offset, bounds.start) }])
+      while (position.offset < bounds.end) {
+        for (const chunk of await reader.poll({ bytesMax: pollBytesMax, waitMs: 0 })) {
+          const cursor = chunk.cursor()
+          while (cursor.next()) {
+            const { bytes, keyStart, keyEnd, valueStart, valueEnd, timestamp, headerCount } = cursor
+            this.#records.push({
+              key: this.#format.readKey(bytes, keyStart, keyEnd),
+              value: this.#format.readValue(bytes, valueStart, valueEnd),
+              timestamp,
+              headers: headerCount === 0 ? [] : cursor.headers(),
+              partition: position.at.partition,
+            })
+          }
+          position.offset = chunk.nextOffset
+        }
+      }
+    } finally {
+      await reader.close()
+    }
+  }
+}
+
+const pollBytesMax = 1024 * 1024

@@ -1,0 +1,225 @@
+import { assert } from '../base/assert.ts'
+import type { Logger } from '../base/logger.ts'
+import { SeededRandom } from '../base/seeded-random.ts'
+import type { TopicSpec } from '../log/api/topic.ts'
+import type { Topic } from '../codec/topic.ts'
+import type { BytesIn } from '../log/client/record-format.ts'
+import type { EmbeddedLog } from '../log/embedded-log.ts'
+import { openLog } from '../log/open-log.ts'
+import type { Producer } from '../log/client/producer.ts'
+import type { StreamsConfig } from '../streams/config.ts'
+import { StreamsError } from '../streams/errors.ts'
+import { MemoryStoreEngine } from '../streams/store/memory-store.ts'
+import { StreamsRuntime, type StreamsMetrics } from '../streams/streams.ts'
+import type { StoreQuery } from '../streams/runtime/store-query.ts'
+import type { Topology } from '../streams/topology/topology.ts'
+import { checkedTopology } from './checked-topology.ts'
+import { ManualClock } from './manual-clock.ts'
+import { MemoryDisk } from './memory-disk.ts'
+import { bytesOutputFormat, TestInput, TestOutput, typedFormat } from './test-topics.ts'
+
+/**
+ * Runs a topology for a test: record in, records out, in milliseconds and the same every time.
+ *
+ * It is the real worker on the real log; only the disk is memory, the clock moves when told, and nothing has a thread of
+ * its own. So what passes here has been through codecs, repartition topics, stores, changelogs and commits.
+ *
+ * - A piped record is processed through every sub-topology and committed before `pipe` resolves: `emit: 'commit'` shows a
+ *   result after each record.
+ * - Every topic has one partition unless `partitions` says otherwise.
+ * - Values are frozen, what sinks write is held against the schema of its topic, and every value that is written has to
+ *   come back from its codec as it was: see `checkedTopology`.
+ *
+ * @example
+ * const driver = await TopologyTestDriver.open(topology)
+ * await driver.input(pageViews).pipe({ key: 'ada', value: { path: '/', status: 200, at: 0 }, timestamp: 0 })
+ * expect(await driver.output(viewsPerMinute).readAll()).toMatchObject([{ value: 1 }])
+ * await driver.close()
+ */
+export class TopologyTestDriver {
+  readonly #clock: ManualClock
+  readonly #log: EmbeddedLog
+  readonly #runtime: StreamsRuntime
+  readonly #producer: Producer
+  readonly #outputs = new Map<string | object, TestOutput<unknown, unknown>>()
+
+  private constructor(parts: {
+    readonly clock: ManualClock
+    readonly log: EmbeddedLog
+    readonly runtime: StreamsRuntime
+  }) {
+    this.#clock = parts.clock
+    this.#log = parts.log
+    this.#runtime = parts.runtime
+    this.#producer = parts.log.producer()
+  }
+
+  /** Makes the topics and starts the application. */
+  static async open(topology: Topology, options: TestDriverOptions = {}): Promise<TopologyTestDriver> {
+    const { applicationId = 'test', wallClockStart = 0, partitions = 1, logger } = options
+    const clock = new ManualClock(wallClockStart)
+    const disk = new MemoryDisk()
+    const random = new SeededRandom(1)
+    const log = await openLog({
+      dataDir: '/log',
+      disk,
+      clock,
+      randomBytes: (count) => Uint8Array.from({ length: count }, () => random.below(256)),
+      journalFileBytesMin: 16 * 1024,
+      // Time stands still while records are processed, so nothing may wait for it.
+      commitMinIntervalMs: 0,
+      // A test that lets a year pass is not about housekeeping.
+      checkpointIntervalMs: never,
+      retentionCheckIntervalMs: never,
+      compactionIntervalMs: never,
+    })
+    const planned = partitions === 'declared' ? topology : withPartitions(topology, partitions)
+    await log.ensureTopics(readTopics(planned))
+    const runtime = new StreamsRuntime(checkedTopology(planned), {
+      applicationId,
+      log,
+      engines: { lmdb: new MemoryStoreEngine(), memory: new MemoryStoreEngine() },
+      storeDirectory: '/stores',
+      config: { purgeIntervalMs: Number.POSITIVE_INFINITY, ...options.config },
+      clock,
+      ...(logger === undefined ? {} : { logger }),
+    })
+    try {
+      await runtime.start()
+    } catch (error) {
+      await log.close()
+      throw error
+    }
+    return new TopologyTestDriver({ clock, log, runtime })
+  }
+
+  /** A topic to put records into: declared, with its types; or by name, with bytes, for records that do not fit. */
+  input<KIn, VIn>(topic: Topic<unknown, unknown, KIn, VIn>): TestInput<KIn, VIn>
+  input(topic: string): TestInput<BytesIn, BytesIn>
+  input<KIn, VIn>(
+    topic: Topic<unknown, unknown, KIn, VIn> | string,
+  ): TestInput<KIn, VIn> | TestInput<BytesIn, BytesIn> {
+    if (typeof topic === 'string') {
+      return new TestInput<BytesIn, BytesIn>((record) => this.#piped(() => this.#producer.send({ ...record, topic })))
+    }
+    return new TestInput<KIn, VIn>((record) => this.#piped(() => this.#producer.send({ ...record, topic })))
+  }
+
+  /** What was written to a topic: declared, with its types; or by name, as bytes. Repeated calls go on reading. */
+  output<K, V>(topic: Topic<K, V, never, never>): TestOutput<K, V>
+  output(topic: string): TestOutput<Buffer | null, Buffer | null>
+  output(topic: Topic<unknown, unknown, never, never> | string): TestOutput<unknown, unknown> {
+    const known = this.#outputs.get(topic)
+    if (known !== undefined) return known
+    const name = typeof topic === 'string' ? topic : topic.name
+    const found = this.#log.broker.topic(name)
+    if (found === undefined) {
+      const names = this.#log.broker.listTopics().map((one) => one.name)
+      throw new StreamsError('TOPIC_MISSING', `there is no topic ${name}; there are: ${names.join(', ')}`, {
+        topic: name,
+      })
+    }
+    const format = typeof topic === 'string' ? bytesOutputFormat(topic) : typedFormat(topic)
+    const output = new TestOutput<unknown, unknown>(this.#log, format, found.partitions)
+    this.#outputs.set(topic, output)
+    return output
+  }
+
+  /** Lets wall-clock time pass at once: what falls due on the way fires once, at the end. */
+  async advanceWallClock(durationMs: number): Promise<void> {
+    assert(Number.isSafeInteger(durationMs) && durationMs >= 0, `time does not advance by ${durationMs} ms`)
+    this.#clock.advance(durationMs)
+    await this.#settle()
+  }
+
+  /** Wall-clock time, in milliseconds since the epoch. */
+  get now(): number {
+    return this.#clock.now()
+  }
+
+  /** A read-only view of a store, as the application itself offers it. */
+  store<K, V>(name: string): StoreQuery<K, V> {
+    return this.#runtime.query<K, V>(name)
+  }
+
+  /** What the application did so far: records processed, dropped and why, commits. */
+  metrics(): StreamsMetrics {
+    return this.#runtime.metrics()
+  }
+
+  /** Ends the application and frees everything. What made it fail was said by `pipe`; it is not said again. */
+  async close(): Promise<void> {
+    try {
+      if (this.#runtime.phase === 'failed') return
+      await this.#runtime.close()
+    } finally {
+      await this.#producer.close()
+      await this.#log.close()
+    }
+  }
+
+  async #piped(send: () => Promise<unknown>): Promise<void> {
+    this.#checkRunning()
+    await send()
+    await this.#settle()
+  }
+
+  /** Fails with what the application failed with, also before. */
+  #checkRunning(): void {
+    if (this.#runtime.phase === 'running') return
+    throw new StreamsError(
+      'INVALID_PHASE',
+      `the application is ${this.#runtime.phase} and takes no more records; open a new driver`,
+    )
+  }
+
+  /** Lets promises run until everything is processed; time stands still. */
+  async #settle(): Promise<void> {
+    const settled = this.#runtime.settled()
+    const progress = { isDone: false }
+    const finish = (): void => void (progress.isDone = true)
+    settled.then(finish, finish)
+    for (let turn = 0; !progress.isDone; turn++) {
+      if (turn === settleTurnsMax) {
+        throw new StreamsError(
+          'INVALID_PHASE',
+          'the application does not come to rest: does it write to a topic that it reads, over and over?',
+        )
+      }
+      await this.#clock.nextTurn()
+    }
+    await settled
+  }
+}
+
+export interface TestDriverOptions {
+  /** Front of the names of internal topics. Default `test`. */
+  readonly applicationId?: string
+  /** Wall-clock time at the start, in ms since the epoch. Default 0. */
+  readonly wallClockStart?: number
+  /** Partitions of every topic; `declared`: as the topics say. Default 1. */
+  readonly partitions?: number | 'declared'
+  /** Options of the application, such as `onProcessingError`. */
+  readonly config?: Partial<StreamsConfig>
+  /** Default: silent. */
+  readonly logger?: Logger
+}
+
+function withPartitions(topology: Topology, partitions: number): Topology {
+  return {
+    ...topology,
+    declaredTopics: [...topology.declaredTopics, ...topology.undeclaredTopics].map((spec) => ({ ...spec, partitions })),
+    undeclaredTopics: [],
+    internalTopics: topology.internalTopics.map((topic) => ({ ...topic, partitions })),
+  }
+}
+
+/** Topics that are read without a declared number of partitions: they have to be there before the application starts. */
+function readTopics(topology: Topology): TopicSpec[] {
+  const read = new Set(topology.subTopologies.flatMap((part) => part.sources.flatMap((source) => source.topics)))
+  return topology.undeclaredTopics.filter(({ name }) => read.has(name)).map((spec) => ({ ...spec, partitions: 1 }))
+}
+
+const never = 2 ** 31 - 1
+/** Turns in which a commit, or a hop, has to happen: more than any test needs, and soon over. */
+const settleTurnsMax = 100_000
