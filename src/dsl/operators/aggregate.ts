@@ -8,7 +8,8 @@ import { foldOf, type AggregateOptions, type Fold } from './aggregate-fold.ts'
  * `update` every one.
  *
  * A record with a null key or a null value is dropped and counted, as in Kafka. The aggregate's timestamp is the highest
- * of its records. An aggregator that returns null deletes the row, and a tombstone goes downstream if one was there.
+ * of its records. An aggregator that returns null deletes the row; a tombstone goes downstream, under `commit` only if a
+ * row was there.
  *
  * Other than Kafka's: the first change of a key has no old value, where Kafka gives the initializer's.
  */
@@ -45,7 +46,7 @@ class Aggregate implements Processor {
     const after = this.#fold(before, value, key)
     const time = before !== null && entry.timestamp > timestamp ? entry.timestamp : timestamp
     this.#store.update(entry, after, time, timestamp)
-    if (!this.#isImmediate || (before === null && after === null)) return
+    if (!this.#isImmediate) return
     const change: Change<unknown> = { newValue: after, oldValue: before }
     this.#context.forward(key, change, time)
   }

@@ -86,8 +86,7 @@ class WindowAggregate implements Processor {
     const after = this.#fold(before, value, key)
     const time = before !== null && entry.timestamp > timestamp ? entry.timestamp : timestamp
     this.#store.update(entry, after, time, timestamp)
-    if (this.#emission !== 'update' || (before === null && after === null)) return
-    this.#forward(entry, { newValue: after, oldValue: before })
+    if (this.#emission === 'update') this.#forward(entry, { newValue: after, oldValue: before })
   }
 
   #emit(entry: OverlayEntry): void {
