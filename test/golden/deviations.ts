@@ -1,0 +1,20 @@
+/**
+ * Recorded results that we do not follow, by area and name, each with its reason. All of them are marked as quirks of
+ * Kafka in the recording; a deviation that no longer deviates fails the test, as one that is not listed does.
+ */
+export const deviations: { readonly [scenario: string]: string } = {
+  'windows/emit-on-close/a-jump-beyond-retention':
+    'Kafka stores the record that moves time first, which expires windows before they were emitted; we emit before rows expire, so that no window is lost',
+  'windows/emit-on-close/a-jump-with-default-retention':
+    'as above: with the default retention Kafka loses the windows that a jump of time closes',
+  'windows/emit-on-close/a-small-jump-with-default-retention': 'as above, for a small jump',
+  'windows/emit-on-close/throttled-by-wall-clock':
+    'Kafka emits closed windows at most once a second of wall-clock time, so a faster machine gives other outputs; we emit when a record closes them',
+}
+
+/** Recordings of what does not exist here, each with its reason; they do not stand here. */
+export const notOurs: { readonly [scenario: string]: string } = {
+  'task/pick-order/waits-while-lag-is-unknown':
+    'the ends of all inputs are asked before the first record is taken, so a lag is never unknown',
+  'topologies/generated-names': 'stores and groupings are named by the user, internal topics carry no numbers',
+}

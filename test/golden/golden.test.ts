@@ -1,0 +1,98 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import type { TestDriverOptions } from '../../src/testing/topology-test-driver.ts'
+import { ourCourse, recordedCourse } from '../harness/golden-runner.ts'
+import type { Scenario } from '../harness/golden-scenario.ts'
+import { goldenTopology, UnsupportedOperator } from '../harness/golden-topology.ts'
+import { deviations, notOurs } from './deviations.ts'
+
+/**
+ * What Apache Kafka Streams really put out, record by record, held against ours. Kafka's caches were off when it was
+ * recorded, so here aggregates emit every update, and windows on close where the recording does.
+ */
+const ours = fileURLToPath(new URL('.', import.meta.url))
+const recordings = filesIn(ours).map((file) => ({ file, scenario: read(`${ours}/${file}`) }))
+
+/** Two ways of a row to its next update: it stays in memory, or it is read back from the store each time. */
+const ways: readonly { readonly name: string; readonly config: NonNullable<TestDriverOptions['config']> }[] = [
+  { name: 'rows in memory', config: {} },
+  { name: 'rows read back from the store', config: { storeFlushIntervalMs: 0, storeCacheBytes: 0 } },
+]
+
+for (const { name: way, config } of ways) {
+  describe(`as Kafka Streams, ${way}`, () => {
+    for (const { file, scenario } of recordings) {
+      if (scenario.kind !== undefined) continue
+      const name = nameOf(file)
+      const reason = deviations[name]
+      if (reason === undefined) {
+        test(`${name}: ${scenario.title}`, async () => {
+          expect(await ourCourse(scenario, { config })).toEqual(recordedCourse(scenario))
+        })
+        continue
+      }
+      test(`${name}: other than Kafka, because ${reason}`, async () => {
+        expect(scenario.kafkaQuirk).toBeTypeOf('string')
+        expect(await ourCourse(scenario, { config })).not.toEqual(recordedCourse(scenario))
+      })
+    }
+  })
+}
+
+test('every deviation is one of a recording', () => {
+  const names = new Set(recordings.map(({ file }) => nameOf(file)))
+  expect(Object.keys(deviations).filter((name) => !names.has(name))).toEqual([])
+})
+
+test('every recording whose operators we have stands here, byte for byte', (context) => {
+  const all = fileURLToPath(new URL('../../../shared/golden', import.meta.url))
+  if (!existsSync(all)) context.skip('the whole collection of recordings is not there')
+  const missing: string[] = []
+  const different: string[] = []
+  const unsupported = new Map<string, number>()
+  for (const file of filesIn(all)) {
+    if (notOurs[nameOf(file)] !== undefined) continue
+    const lacks = lackOf(read(`${all}/${file}`))
+    if (lacks !== null) unsupported.set(lacks, (unsupported.get(lacks) ?? 0) + 1)
+    else if (!existsSync(`${ours}/${file}`)) missing.push(file)
+    else if (readFileSync(`${ours}/${file}`, 'utf8') !== readFileSync(`${all}/${file}`, 'utf8')) different.push(file)
+  }
+
+  expect({ missing, different }).toEqual({ missing: [], different: [] })
+  const lines = [...unsupported].toSorted(([, left], [, right]) => right - left)
+  context.annotate(
+    `recordings of operators that we do not have: ${lines.map(([lack, count]) => `${lack} ${count}`).join(', ')}`,
+  )
+})
+
+/** What we do not have of all that a recording uses, or null. */
+function lackOf(scenario: Scenario): string | null {
+  if (scenario.kind === 'pickOrder') {
+    const { maxTaskIdleMs } = scenario as Scenario & { readonly maxTaskIdleMs?: number }
+    return (maxTaskIdleMs ?? 0) === 0 ? null : 'an idle time'
+  }
+  try {
+    goldenTopology(scenario)
+    return null
+  } catch (error) {
+    if (error instanceof UnsupportedOperator) return error.message
+    // A topology that Kafka refuses is refused.
+    if ('buildError' in scenario) return null
+    throw error
+  }
+}
+
+function nameOf(file: string): string {
+  return file.slice(0, -'.json'.length)
+}
+
+function read(path: string): Scenario {
+  return JSON.parse(readFileSync(path, 'utf8')) as Scenario
+}
+
+function filesIn(folder: string): readonly string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.json'))
+    .toSorted()
+}
