@@ -19,18 +19,23 @@ export function emitDirtyRows(tasks: readonly Task[]): void {
     for (const task of tasks) {
       for (const store of task.stores) {
         if (store.overlay.emit === null || store.overlay.level !== level || !store.overlay.isDirty) continue
-        runs.push({ task, store, entries: sortedByTime(store.overlay.dirtyEntries()), next: 0 })
+        const entries = sortedByTime(store.overlay.dirtyEntries())
+        const time = entries[0]?.updateTime ?? Number.POSITIVE_INFINITY
+        runs.push({ task, store, entries, next: 0, time })
       }
     }
     merge(runs)
   }
 }
 
+/** Dirty rows of one store in order of time, and where the merge stands among them. */
 interface Run {
   readonly task: Task
   readonly store: TaskStore
   readonly entries: readonly OverlayEntry[]
   next: number
+  /** Time of the entry at `next`; infinite at the end. */
+  time: number
 }
 
 /** Records are picked in order of time, so mostly it is sorted already; those of one time stay in order of update. */
@@ -43,24 +48,24 @@ function sortedByTime(entries: OverlayEntry[]): OverlayEntry[] {
   return entries
 }
 
-function merge(runs: Run[]): void {
+function merge(runs: readonly Run[]): void {
   for (;;) {
     let first: Run | null = null
     let time = Number.POSITIVE_INFINITY
     for (const run of runs) {
-      const entry = run.entries[run.next]
-      if (entry === undefined || (first !== null && entry.updateTime >= time)) continue
+      if (run.time >= time) continue
       first = run
-      time = entry.updateTime
+      time = run.time
     }
     if (first === null) return
-    const entry = first.entries[first.next]
+    const { task, store, entries } = first
+    const entry = entries[first.next] as OverlayEntry
     first.next += 1
-    if (entry === undefined) return
+    first.time = entries[first.next]?.updateTime ?? Number.POSITIVE_INFINITY
     try {
-      first.task.emit(first.store.overlay, entry)
+      task.emit(store.overlay, entry)
     } catch (error) {
-      throw failureOf(first.task, error)
+      throw failureOf(task, error)
     }
   }
 }
