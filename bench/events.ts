@@ -10,8 +10,8 @@ export interface Events {
   readonly times: Float64Array
 }
 
-export const base: number = Date.parse('2015-02-22T21:00:00Z')
-export const span = 36_000_000
+const base: number = Date.parse('2015-02-22T21:00:00Z')
+const span = 36_000_000
 
 /** Time of record `index` when the data set repeats, each copy later by its span; the anchors use the same formula. */
 export function timeOf(events: Events, index: number, speed: number): number {

@@ -54,7 +54,7 @@ export interface Event {
 const keyOf = (cursor: BatchCursor): string => text(cursor.bytes, cursor.keyStart, cursor.keyEnd)
 const valueOf = (cursor: BatchCursor): unknown => JSON.parse(text(cursor.bytes, cursor.valueStart, cursor.valueEnd))
 const text = (bytes: Uint8Array, start: number, end: number): string =>
-  Buffer.prototype.utf8Slice.call(bytes as Buffer, start, end)
+  Buffer.prototype.utf8Slice.call(bytes, start, end)
 
 /** Counts per window and key; a count is written out once per window, when a later one begins, as a commit would. */
 function windowCount(sizeMs: number, advanceMs: number, before: Work): (out: Output) => Work {

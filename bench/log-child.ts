@@ -4,7 +4,7 @@ import type { EmbeddedLog } from '../src/log/embedded-log.ts'
 
 /**
  * One run of a log row, in a process of its own: `append` posts records through the producer and waits until the last is
- * acknowledged; `tail` runs a consumer beside them, and a reader of whole batches in a second pass. Prints one JSON line.
+ * acknowledged; `tail` reads what is in memory, over and over, first by cursor, then by consumer. Prints one JSON line.
  */
 interface LogRun {
   readonly row: 'append' | 'tail'
@@ -41,7 +41,7 @@ async function append(log: EmbeddedLog, run: LogRun): Promise<void> {
   await producer.close()
 }
 
-/** Reads what was just appended, which is in memory as far as the tail ring goes, by the cursor: no object per record. */
+/** No object per record. */
 async function readAll(log: EmbeddedLog, records: number): Promise<void> {
   const reader = await log.openReader({ isolation: 'durable' })
   const places = Array.from({ length: partitions }, (_, partition) => ({ topic, partition }))
@@ -76,7 +76,13 @@ async function consumeAll(log: EmbeddedLog, records: number): Promise<void> {
   if (bytes === 0) throw new Error('nothing was read')
 }
 
-async function measured(act: () => Promise<void>): Promise<{ readonly seconds: number; readonly cpuSeconds: number }> {
+interface Measured {
+  readonly seconds: number
+  readonly cpuSeconds: number
+}
+
+/** CPU is that of all threads of the process. */
+async function measured(act: () => Promise<void>): Promise<Measured> {
   const cpu = process.cpuUsage()
   const start = performance.now()
   await act()
@@ -85,24 +91,31 @@ async function measured(act: () => Promise<void>): Promise<{ readonly seconds: n
   return { seconds, cpuSeconds: (used.user + used.system) / 1_000_000 }
 }
 
-function peakBytes(): number {
+function print(records: number, { seconds, cpuSeconds }: Measured, more: object = {}): void {
+  const rates = { records, seconds, recordsPerSecond: records / seconds, cpuSecondsApp: cpuSeconds }
+  console.log(JSON.stringify({ ...rates, ...more, peakRssApp: peakMib() }))
+}
+
+/** The kernel's high-water mark of the process, in MiB. */
+function peakMib(): number {
   const kib = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]
-  return kib === undefined ? process.resourceUsage().maxRSS * 1024 : Number(kib) * 1024
+  return Math.round((kib === undefined ? process.resourceUsage().maxRSS : Number(kib)) / 1024)
 }
 
 const topic = 'rows'
 const partitions = 4
+const firstTimestamp = 1_700_000_000_000
 const sampleCount = 4096
+/** Less than the tail ring holds. */
+const tailBytes = 24 * 1024 * 1024
 
 const run = JSON.parse(process.argv[2] ?? '{}') as LogRun
 const log = await openLog({ dataDir: run.directory, sync: run.sync })
 await log.ensureTopics([{ name: topic, partitions }])
 if (run.row === 'append') {
-  const result = await measured(() => append(log, run))
-  console.log(JSON.stringify({ ...result, peakRss: peakBytes() }))
+  print(run.records, await measured(() => append(log, run)))
 } else {
-  // As much as the ring holds, so that it is the tail that is read; read over and over.
-  const held = Math.min(run.records, Math.floor((24 * 1024 * 1024) / run.recordBytes))
+  const held = Math.min(run.records, Math.floor(tailBytes / run.recordBytes))
   await append(log, { ...run, records: held })
   const passes = Math.max(1, Math.round(run.records / held))
   const repeat = (act: () => Promise<void>) => async (): Promise<void> => {
@@ -110,8 +123,7 @@ if (run.row === 'append') {
   }
   const cursor = await measured(repeat(() => readAll(log, held)))
   const consumer = await measured(repeat(() => consumeAll(log, held)))
-  console.log(
-    JSON.stringify({ ...cursor, records: passes * held, consumerSeconds: consumer.seconds, peakRss: peakBytes() }),
-  )
+  const records = passes * held
+  print(records, cursor, { consumerRecordsPerSecond: records / consumer.seconds })
 }
 await log.close()

@@ -18,6 +18,7 @@ export interface Row {
   readonly cpuSecondsPerMillion?: Spread
   readonly peakRssApp?: Spread
   readonly startToFirstResultMs?: Spread
+  readonly note?: string
   readonly [field: string]: unknown
 }
 
@@ -45,7 +46,7 @@ const columns: readonly { readonly title: string; readonly width: number; readon
   { title: 'of floor', width: 9, cell: (row) => numberCell(row['ofFloor']) },
   { title: 'CPU s/M', width: 8, cell: (row) => numberCell(row.cpuSecondsPerMillion?.median) },
   { title: 'peak MiB', width: 9, cell: (row) => numberCell(row.peakRssApp?.median) },
-  { title: 'other', width: 40, cell: (row) => String(row['note'] ?? '') },
+  { title: 'other', width: 40, cell: (row) => row.note ?? '' },
 ]
 
 export function table(rows: readonly Row[]): string {

@@ -61,7 +61,7 @@ test('every document has exactly one title', () => {
     read(file)
       .replaceAll(/```[\s\S]*?```/g, '')
       .split('\n')
-      .filter((line) => /^# /.test(line)).length
+      .filter((line) => line.startsWith('# ')).length
   expect(documents.filter((file) => titles(file) !== 1)).toEqual([])
 })
 
