@@ -14,10 +14,12 @@ import { alignGroup, headerBytes } from './group.ts'
  * hold 3 GB. What goes to a thread is copied there.
  */
 export class GroupMemory {
-  #slab: Buffer = newSlab(slabBytes)
+  #slab: Buffer = newSlab(firstSlabBytes)
   /** Where the open group starts in the slab; a multiple of 64. */
   #start = 0
   #length = headerBytes
+  /** Of the group before: what the open one will probably need. */
+  #lastGroupBytes = 0
 
   /** Bytes that the open group will take in the file. */
   get groupBytes(): number {
@@ -43,13 +45,16 @@ export class GroupMemory {
     const group = this.#slab.subarray(this.#start, end)
     this.#start = end
     this.#length = headerBytes
+    this.#lastGroupBytes = group.length
     return group
   }
 
   #move(size: number): void {
     const needed = alignGroup(this.#length + size)
-    // Twice what is needed once a group is larger than a slab, so that a growing group is copied a few times at most.
-    const slab = newSlab(needed <= slabBytes ? slabBytes : Math.min(needed * 2, Math.max(needed, slabBytes * 8)))
+    // Under load groups grow to their bound: a slab as large holds one without moving it. Memory that a group does not
+    // touch costs nothing.
+    const large = needed * 4 > slabBytes || this.#lastGroupBytes > slabBytes
+    const slab = newSlab(large ? Math.max(needed, largeSlabBytes) : slabBytes)
     slab.set(this.#slab.subarray(this.#start, this.#start + this.#length))
     this.#slab = slab
     this.#start = 0
@@ -57,6 +62,10 @@ export class GroupMemory {
 }
 
 const slabBytes = 1024 * 1024
+/** Small, so that a log that is opened for a few commits is opened quickly. */
+const firstSlabBytes = 64 * 1024
+/** As large as a group of more than one entry gets. */
+const largeSlabBytes = 4 * 1024 * 1024
 
 function newSlab(bytes: number): Buffer {
   return Buffer.alloc(bytes)
