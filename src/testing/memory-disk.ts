@@ -369,13 +369,21 @@ class OpenFile implements DiskFile {
 
 /** Names along a path from the root. Relative paths start there too. */
 function namesOf(path: string): string[] {
+  const known = knownNames.get(path)
+  if (known !== undefined) return known.slice()
   const names: string[] = []
   for (const name of path.split('/')) {
     if (name === '..') names.pop()
     else if (name !== '' && name !== '.') names.push(name)
   }
+  if (knownNames.size >= knownNamesMax) knownNames.clear()
+  knownNames.set(path, names.slice())
   return names
 }
+
+/** Torture opens the same few paths a million times. */
+const knownNames = new Map<string, readonly string[]>()
+const knownNamesMax = 10_000
 
 function bytesBelow(directory: MemoryDirectory): number {
   let sum = 0
