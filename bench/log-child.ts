@@ -104,7 +104,6 @@ function peakMib(): number {
 
 const topic = 'rows'
 const partitions = 4
-const firstTimestamp = 1_700_000_000_000
 const sampleCount = 4096
 /** Less than the tail ring holds. */
 const tailBytes = 24 * 1024 * 1024
