@@ -148,16 +148,29 @@ export class Producer {
     const value = format.checkValue(record.value)
 
     const into = this.#scratch
-    const keyBytes = this.#keyBytes
-    keyBytes.clear()
-    into.keyStart = format.writeKey(key, keyBytes) ? 0 : -1
-    into.key = keyBytes.bytes
-    into.keyEnd = keyBytes.length
-    const valueBytes = this.#valueBytes
-    valueBytes.clear()
-    into.valueStart = format.writeValue(value, valueBytes) ? 0 : -1
-    into.value = valueBytes.bytes
-    into.valueEnd = valueBytes.length
+    // Bytes are copied once, into the batch: before `send` returns, or into memory of their own where the send waits.
+    if (format.takesBytes && key instanceof Uint8Array) {
+      into.keyStart = 0
+      into.key = key
+      into.keyEnd = key.length
+    } else {
+      const keyBytes = this.#keyBytes
+      keyBytes.clear()
+      into.keyStart = format.writeKey(key, keyBytes) ? 0 : -1
+      into.key = keyBytes.bytes
+      into.keyEnd = keyBytes.length
+    }
+    if (format.takesBytes && value instanceof Uint8Array) {
+      into.valueStart = 0
+      into.value = value
+      into.valueEnd = value.length
+    } else {
+      const valueBytes = this.#valueBytes
+      valueBytes.clear()
+      into.valueStart = format.writeValue(value, valueBytes) ? 0 : -1
+      into.value = valueBytes.bytes
+      into.valueEnd = valueBytes.length
+    }
     into.headers = record.headers === undefined ? noHeaders : checkedHeaders(name, record.headers)
     into.timestamp = record.timestamp ?? format.timestampOf(value, key, this.#clock.now())
     if (!Number.isSafeInteger(into.timestamp) || into.timestamp < 0) throw invalidTimestamp(name, into.timestamp)

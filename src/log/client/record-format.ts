@@ -16,6 +16,8 @@ export interface RecordFormat {
   /** Ids that are remembered with the topic; undefined where bytes are just bytes. */
   readonly keyCodec: string | undefined
   readonly valueCodec: string | undefined
+  /** Whether keys and values given as bytes go into the record as they are: then they need not be written first. */
+  readonly takesBytes: boolean
   /** Key and value with defaults filled in. */
   checkKey(key: unknown): unknown
   checkValue(value: unknown): unknown
@@ -40,6 +42,7 @@ export function bytesFormat(topic: string): RecordFormat {
     topic,
     keyCodec: undefined,
     valueCodec: undefined,
+    takesBytes: true,
     checkKey: (key) => key,
     checkValue: (value) => value,
     writeKey: (key, to) => writeBytes(topic, 'key', key, to),
@@ -58,6 +61,7 @@ export function declaredFormat(declared: AnyTopic): RecordFormat {
     topic: name,
     keyCodec: key.codec.id,
     valueCodec: value.codec.id,
+    takesBytes: false,
     checkKey: (given) => {
       if (given === null && !key.allowsNull) throw nullRefused(name, 'key')
       return key.validate === undefined || given === null ? given : onSend(name, () => key.validate?.(given))

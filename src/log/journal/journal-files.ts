@@ -9,8 +9,10 @@ import type { Disk, DiskFile } from '../../base/disk.ts'
  *   spare-00000000000000000004     its groups lie below both checkpoints; its bytes serve again under a new number
  *   prepare.tmp, recover.tmp       not finished; deleted on open
  *
- * - A file gets its number only when its bytes are allocated and synced, ahead of need: a group then overwrites bytes
- *   that exist, and its sync has no metadata to commit.
+ * - A file gets its number only when its length is synced. With `zeroAhead` its bytes are too, ahead of need: a group then
+ *   overwrites bytes that exist, and its sync has no metadata to commit. Without, and where a file is needed before it is
+ *   filled, the rest is a hole: it reads as zeros, and the groups that come there pay for its blocks. A writer under
+ *   load must not wait for 64 MiB of zeros, and one that hardly syncs has nothing to gain from them.
  * - Files double in size up to `fileBytesMax`. Larger ones (a large entry makes a file as long as it needs) and smaller
  *   ones are deleted when they have served, not kept as spares.
  * - The old content of a recycled file is not cleared. It cannot be mistaken: every header names its file's number, and
@@ -20,6 +22,7 @@ export class JournalFiles {
   readonly #disk: Disk
   readonly #directory: string
   readonly #fileBytesMax: number
+  readonly #zeroAhead: boolean
   /** Older than the current file, lowest number first. */
   readonly #files: JournalFile[]
   readonly #spares: string[]
@@ -31,6 +34,7 @@ export class JournalFiles {
     this.#disk = disk
     this.#directory = directory
     this.#fileBytesMax = options.fileBytesMax
+    this.#zeroAhead = options.zeroAhead
     this.#files = [...options.files]
     this.#spares = [...options.spares]
     this.#current = options.current
@@ -41,8 +45,7 @@ export class JournalFiles {
     lastSequence: number,
     currentBytes: number,
   ): { readonly file: DiskFile; readonly number: number; readonly recycled: boolean; readonly bytes: number } {
-    while (this.#prepared === null) this.prepare()
-    const { number, bytes, recycled } = this.#prepared
+    const { number, bytes, recycled } = this.#prepared ?? this.#takeSpare() ?? this.#finishFilling()
     this.#prepared = null
     this.#files.push({ number: this.#current.number, bytes: currentBytes, lastSequence })
     this.#current = { number, bytes, lastSequence }
@@ -52,31 +55,45 @@ export class JournalFiles {
   /** Does a bounded piece of the work for the next file; whether there was any. */
   prepare(): boolean {
     if (this.#prepared !== null) return false
-    const number = this.#current.number + 1
-    const spare = this.#spares.pop()
-    if (spare !== undefined) {
-      // Crash here: the file is a spare, or a file of the next number whose header has another number: not begun.
-      this.#disk.rename(join(this.#directory, spare), this.#path(number))
-      this.#disk.syncDirectory(this.#directory)
-      this.#prepared = { number, bytes: this.#fileBytesMax, recycled: true }
-      return true
+    this.#prepared = this.#takeSpare()
+    if (this.#prepared !== null) return true
+    if (this.#zeroAhead) {
+      this.#filling ??= this.#startFilling()
+      const { file, bytes, filled } = this.#filling
+      const count = Math.min(fillStepBytes, bytes - filled)
+      file.write(zeros.subarray(0, count), filled)
+      // Synced step by step, so that a group that arrives meanwhile never waits for 64 MiB to reach the device.
+      file.sync()
+      this.#filling.filled += count
+      if (this.#filling.filled < bytes) return true
     }
-    this.#filling ??= this.#startFilling()
-    const { file, bytes } = this.#filling
-    const count = Math.min(fillStepBytes, bytes - this.#filling.filled)
-    file.write(zeros.subarray(0, count), this.#filling.filled)
-    // Synced step by step, so that a group that arrives meanwhile never waits for 64 MiB to reach the device.
-    file.sync()
-    this.#filling.filled += count
-    if (this.#filling.filled === bytes) {
-      file.close()
-      this.#filling = null
-      // Crash here: a temporary file, or a file of the next number full of zeros: not begun.
-      this.#disk.rename(this.#temporary(), this.#path(number))
-      this.#disk.syncDirectory(this.#directory)
-      this.#prepared = { number, bytes, recycled: false }
-    }
+    this.#prepared = this.#finishFilling()
     return true
+  }
+
+  #takeSpare(): PreparedFile | null {
+    const spare = this.#spares.pop()
+    if (spare === undefined) return null
+    const number = this.#current.number + 1
+    // Crash here: the file is a spare, or a file of the next number whose header has another number: not begun.
+    this.#disk.rename(join(this.#directory, spare), this.#path(number))
+    this.#disk.syncDirectory(this.#directory)
+    return { number, bytes: this.#fileBytesMax, recycled: true }
+  }
+
+  #finishFilling(): PreparedFile {
+    const { file, bytes, filled } = this.#filling ?? this.#startFilling()
+    if (filled < bytes) {
+      file.truncate(bytes)
+      file.sync()
+    }
+    file.close()
+    this.#filling = null
+    const number = this.#current.number + 1
+    // Crash here: a temporary file, or a file of the next number full of zeros: not begun.
+    this.#disk.rename(this.#temporary(), this.#path(number))
+    this.#disk.syncDirectory(this.#directory)
+    return { number, bytes, recycled: false }
   }
 
   /** Frees the files whose groups all lie below `sequence`. */
@@ -133,6 +150,8 @@ export interface JournalFile {
 
 export interface JournalFilesOptions {
   readonly fileBytesMax: number
+  /** Whether files are filled with zeros before they are used: pays where every group is synced. */
+  readonly zeroAhead: boolean
   readonly files: readonly JournalFile[]
   readonly spares: readonly string[]
   readonly current: JournalFile

@@ -459,7 +459,8 @@ function fillWithZeros(file: DiskFile, from: number, to: number): void {
 }
 
 function* readGroups(disk: Disk, groups: readonly FoundGroup[]): Generator<WrittenGroup, void, undefined> {
-  for (const { body, group } of readBodies(disk, groups)) yield { sequence: group.sequence, memory: new Uint8Array(body.buffer) }
+  for (const { body, group } of readBodies(disk, groups))
+    yield { sequence: group.sequence, memory: new Uint8Array(body.buffer) }
 }
 
 function* readBodies(

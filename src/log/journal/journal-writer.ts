@@ -55,7 +55,7 @@ export class JournalWriter {
   constructor(disk: Disk, start: JournalStart, sync: JournalSync) {
     this.#start = start
     this.#sync = sync
-    this.#files = new JournalFiles(disk, start.directory, start)
+    this.#files = new JournalFiles(disk, start.directory, { ...start, zeroAhead: sync === 'commit' })
     this.#file = disk.open(join(start.directory, journalFileName(start.current.number)), 'write')
     this.#number = start.current.number
     this.#bytes = start.current.bytes

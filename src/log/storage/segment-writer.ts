@@ -11,13 +11,15 @@ import { SegmentIndexes } from './segment-indexes.ts'
 const indexEntriesWaitingMax = 64
 /** Writes up to this size are gathered into one. */
 const gatherBytesMax = 1024 * 1024
+/** Batches of this size on average are written one by one: copying them together costs more than the calls. */
+const gatherBatchBytesMax = 32 * 1024
 
 /**
  * The writing side of one segment: the `.log` at given positions, and the indexes that follow from it.
  *
  * - Bytes go where their entry says, so writing them twice changes nothing.
  * - A batch is indexed once, when it continues what is indexed; on a rewrite the indexes have it already.
- * - Batches that follow each other are gathered into one write.
+ * - Small batches that follow each other are gathered into one write.
  * - Time entries are written before offset entries: who sees an offset entry finds the time entries up to it.
  */
 export class SegmentWriter {
@@ -76,12 +78,19 @@ export class SegmentWriter {
     this.#waitingBytes += batch.length
   }
 
-  /** Writes what waits: one call, whatever the number of batches. */
+  /** Writes what waits: in one call if the batches are small. */
   flush(): void {
-    const [first] = this.#waiting
-    if (first !== undefined) {
-      const bytes = this.#waiting.length === 1 ? first : Buffer.concat(this.#waiting, this.#waitingBytes)
-      this.#files.open(this.#log).write(bytes, this.#waitingAt)
+    if (this.#waiting.length > 0) {
+      const file = this.#files.open(this.#log)
+      if (this.#waitingBytes < this.#waiting.length * gatherBatchBytesMax && this.#waiting.length > 1) {
+        file.write(Buffer.concat(this.#waiting, this.#waitingBytes), this.#waitingAt)
+      } else {
+        let at = this.#waitingAt
+        for (const batch of this.#waiting) {
+          file.write(batch, at)
+          at += batch.length
+        }
+      }
       this.#files.written(this.#log)
       this.#waiting = []
       this.#waitingBytes = 0

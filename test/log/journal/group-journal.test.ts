@@ -242,6 +242,36 @@ describe('files', () => {
     assert.deepEqual(operations, ['write', 'write', 'sync'])
   })
 
+  for (const { title, sync, pressed } of [
+    { title: 'with sync: commit and time to spare a file is full of zeros', sync: 'commit', pressed: false },
+    {
+      title: 'with sync: commit, needed before it is filled, it is as long with a hole',
+      sync: 'commit',
+      pressed: true,
+    },
+    { title: 'with sync: os it is a hole', sync: 'os', pressed: false },
+  ] as const) {
+    test(`${title}, and its length is synced before it has its number`, async () => {
+      const disk = new MemoryDisk()
+      const sizes = { firstFileBytes: 64 * 1024, fileBytesMax: 8 * 1024 * 1024 }
+      const harness = new JournalHarness(disk, { sync, ...sizes })
+      const operations: string[] = []
+      disk.onOperation = ({ kind, path }) => {
+        if (path.endsWith('prepare.tmp') && kind !== 'create') operations.push(kind)
+      }
+
+      for (let id = 1; !disk.exists(file(2)); id++) {
+        harness.append(id, 10_000)
+        await (pressed ? Promise.resolve() : harness.clock.nextTurn())
+      }
+
+      const zeros = sync === 'commit' && !pressed
+      assert.equal(operations.includes('write'), zeros)
+      assert.deepEqual(operations.slice(-2), zeros ? ['write', 'sync'] : ['truncate', 'sync'])
+      assert.equal(disk.contents(file(2)).length, 128 * 1024)
+    })
+  }
+
   test('double in size up to the bound', async () => {
     const disk = new MemoryDisk()
     const harness = new JournalHarness(disk, { firstFileBytes: 2048, fileBytesMax: 8192 })
