@@ -92,9 +92,13 @@ async function runOnce(log: EmbeddedLog, options: JobOptions): Promise<Answers |
   if (!(await loadAll(log, options))) return null
   const streams = createStreams(log, options)
   await streams.start()
-  const counted = await untilCounted(log, streams, { status, stop })
-  const { processed, commits } = streams.metrics()
-  await streams.close()
+  let counted: boolean
+  try {
+    counted = await untilCounted(log, streams, { status, stop })
+  } finally {
+    await streams.close()
+  }
+  const { processed, commits, droppedByReason } = streams.metrics()
   if (!counted) {
     status.finish('Stopped before everything was counted. Run it again: it goes on from its last commit.')
     return null
@@ -104,6 +108,9 @@ async function runOnce(log: EmbeddedLog, options: JobOptions): Promise<Answers |
       ? 'The last run had counted everything: nothing was left to do.'
       : `Counted: ${formatNumber(processed)} records in all steps, ${formatNumber(commits)} commits.`,
   )
+  const late = droppedByReason['late record'] ?? 0
+  if (late > 0)
+    status.finish(`${formatNumber(late)} times an event came after its window had closed: not counted there.`)
   return await readAnswers(log, source.format)
 }
 
@@ -127,11 +134,12 @@ async function loadAll(log: EmbeddedLog, { source, stop, status, segmentBytes }:
     status.update({ phase: 'loading', records: appended + skipped, lag: null, streamTime: timestamp, commits: null })
   }
   if (stop.aborted) {
-    await loader.flush()
+    await loader.close()
     status.finish('Stopped while loading. Run it again: it goes on with the next line.')
     return false
   }
-  await loader.finish()
+  await loader.loadTicks()
+  await loader.close()
   const { appended, skipped } = loader
   if (appended > 0) status.finish(`Loaded ${formatNumber(appended)} lines: ${source.description}.`)
   if (skipped > 0)
@@ -160,7 +168,7 @@ async function runLive(log: EmbeddedLog, options: JobOptions): Promise<Answers> 
 async function feed(log: EmbeddedLog, source: LineSource): Promise<void> {
   const loader = await openLoader(log)
   for await (const piece of source.lines()) await loader.load(piece)
-  await loader.flush()
+  await loader.close()
 }
 
 /** How often it is looked whether all is counted, and told how far it is. */

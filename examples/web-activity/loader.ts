@@ -102,7 +102,7 @@ export class Loader {
   }
 
   /** Appends the ticks that close the windows of all lines, once. */
-  async finish(): Promise<void> {
+  async loadTicks(): Promise<void> {
     if (this.#position < 0) return
     // The ticks come after all lines, in every partition: they move time on.
     await this.flush()
@@ -114,6 +114,11 @@ export class Loader {
       await this.#append(partition, tick.visitor, JSON.stringify(tick), tick.at, headers)
     }
     await this.flush()
+  }
+
+  /** Ends when all that was loaded is safe. */
+  async close(): Promise<void> {
+    await this.#producer.close()
   }
 
   async #append(partition: number, key: string, value: string, timestamp: number, headers: Header[]): Promise<void> {

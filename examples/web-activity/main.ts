@@ -6,6 +6,8 @@
  * signal, 2 for what the user can put right, 1 for a fault.
  */
 import { setTimeout } from 'node:timers/promises'
+import { StreamsError } from 'millrace'
+import { LogError } from 'millrace/log'
 import { JobError } from './job-error.ts'
 import { runJob } from './job.ts'
 import { openLines } from './lines.ts'
@@ -76,9 +78,11 @@ try {
   await main(process.argv.slice(2))
 } catch (error) {
   process.exitCode = error instanceof JobError ? 2 : 1
-  const text =
-    error instanceof JobError || !(error instanceof Error)
-      ? String(error instanceof Error ? error.message : error)
-      : error.stack
-  process.stderr.write(`web-activity: ${text}\n`)
+  process.stderr.write(`web-activity: ${describe(error)}\n`)
+}
+
+/** What the log or the engine refuses says itself what to do; anything else is a fault, and its place is wanted. */
+function describe(error: unknown): string {
+  if (error instanceof JobError || error instanceof LogError || error instanceof StreamsError) return error.message
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }

@@ -42,7 +42,8 @@ async function loaded(
 async function loadInPieces(log: EmbeddedLog, source: readonly SourceLine[], length: number): Promise<void> {
   const loader = await openLoader(log)
   for (let from = 0; from < source.length; from += length) await loader.load(source.slice(from, from + length))
-  await loader.finish()
+  await loader.loadTicks()
+  await loader.close()
 }
 
 describe('the loader', () => {
@@ -63,7 +64,7 @@ describe('the loader', () => {
           if (random.chance(0.5)) await loader.flush()
         }
         // Also in the middle of the ticks, and while the last batches are on their way.
-        if (until >= source.length) void loader.finish().catch(() => undefined)
+        if (until >= source.length) void loader.loadTicks().catch(() => undefined)
         await new Promise((resolve) => setImmediate(resolve))
         disk = random.chance(0.5) ? disk.crashProcess() : disk.cut(random)
         interrupted += loader.appended

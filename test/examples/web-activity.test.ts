@@ -76,6 +76,24 @@ describe('the answers about a made-up day', () => {
     expect(sorted(answersOf(run))).toEqual(sorted(shopAnswers(traffic({ seed: 7, events: 20_000, dayStart: shopDay }))))
   })
 
+  test('do not change when the job is stopped by a signal in the middle, which it ends well, and runs again', async () => {
+    const args = `--json --seed 9 --events 20000 --data-dir ${fresh()}`.split(' ')
+    const job = startJob(args)
+    const end = ended(job)
+    let stopping = false
+    job.stderr.on('data', (text: string) => {
+      if (!stopping && text.includes('counting')) stopping = job.kill('SIGTERM')
+    })
+    const stopped = await end
+
+    const run = await runJob(args)
+
+    expect(stopped.code).toBe(0)
+    expect(stopped.errors).toContain('Run it again')
+    expect(stopped.output).toBe('')
+    expect(sorted(answersOf(run))).toEqual(sorted(shopAnswers(traffic({ seed: 9, events: 20_000, dayStart: shopDay }))))
+  })
+
   test('are printed as tables, followed by what to try next', async () => {
     const { code, output } = await runJob(`--seed 1 --events 2000 --data-dir ${fresh()}`.split(' '))
 
