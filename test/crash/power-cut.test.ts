@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'vitest'
+import type { Lies } from '../torture/lying-disk.ts'
+import { cutPower, type PowerKind } from '../torture/power-scenarios.ts'
+
+const states = 20_000
+
+describe('the power cut at every operation', () => {
+  test('finds what was promised, exactly and in order, and nothing else', { timeout: 300_000 }, async () => {
+    const totals = await cutPower({ states, seed: 1 })
+
+    assert.deepEqual(totals.violations, [])
+    assert(totals.states >= states)
+    assert(totals.insideRecovery >= states / 10, `${totals.insideRecovery} cuts inside recovery`)
+  })
+})
+
+describe('the same goes red', () => {
+  const controls: readonly { rule: string; kinds: readonly PowerKind[]; lies: Lies }[] = [
+    {
+      rule: 'when a group is acknowledged before its sync',
+      kinds: ['log-commit'],
+      lies: { sync: (path) => path.endsWith('.journal') },
+    },
+    {
+      rule: 'when recovery serves a tail that it did not sync',
+      kinds: ['log-os'],
+      lies: { sync: (path) => path.endsWith('/recover.tmp') },
+    },
+    {
+      rule: 'when a checkpoint counts segments that are not synced',
+      kinds: ['log-commit'],
+      lies: { sync: (path) => path.endsWith('.log') },
+    },
+    {
+      rule: 'when a checkpoint takes its name before it is synced',
+      kinds: ['log-commit'],
+      lies: { sync: (path) => path.includes('/checkpoint-') },
+    },
+    {
+      rule: 'when a checkpoint runs ahead of the journal',
+      kinds: ['log-os'],
+      lies: { sync: (path) => path.endsWith('.journal') },
+    },
+    {
+      rule: 'when the entry of a compaction speaks of a file that is not synced',
+      kinds: ['log-commit'],
+      lies: { sync: (path) => path.endsWith('.log.cleaned') },
+    },
+    {
+      rule: 'when new names are not synced in the data directory',
+      kinds: ['log-commit'],
+      lies: { syncDirectory: (path) => path === '/data' },
+    },
+    {
+      rule: 'when new names are not synced in the journal',
+      kinds: ['log-commit'],
+      lies: { syncDirectory: (path) => path.endsWith('/journal') },
+    },
+    {
+      rule: 'when new names are not synced in a partition',
+      kinds: ['log-commit'],
+      lies: { syncDirectory: (path) => /-\d+$/.test(path) },
+    },
+  ]
+  for (const { rule, kinds, lies } of controls) {
+    test(rule, async () => {
+      const totals = await cutPower({ states: 6000, seed: 1, kinds, lies })
+
+      assert.equal(totals.violations.length, 1, `nothing was found in ${totals.states} states`)
+    })
+  }
+})

@@ -1,0 +1,275 @@
+import assert from 'node:assert/strict'
+import { utf8Slice } from '../../src/base/bytes.ts'
+import { decodeCommitRecord } from '../../src/log/api/commit-records.ts'
+import { commitsTopic, isInternalTopic, offsetsTopic } from '../../src/log/api/internal-topics.ts'
+import type { Position } from '../../src/log/api/log.ts'
+import { partitionName, type TopicPartition } from '../../src/log/api/record.ts'
+import { decodeOffsetKey, decodeOffsetValue } from '../../src/log/broker/offset-records.ts'
+import type { EmbeddedLog } from '../../src/log/embedded-log.ts'
+
+/**
+ * What a log must be after each of its entries, as plain values that never change: a life keeps one state per entry, and
+ * a recovered log must be one of them, whole.
+ */
+export interface LogState {
+  readonly topics: ReadonlyMap<string, TopicState>
+  /** `group/topic-0` to `offset:metadata`. */
+  readonly offsets: ReadonlyMap<string, string>
+  /** Task to what its newest section says. */
+  readonly sections: ReadonlyMap<string, string>
+  /** What every recorded commit says, in order. */
+  readonly commits: readonly string[]
+}
+
+export interface TopicState {
+  readonly kind: TopicKind
+  readonly partitions: readonly PartitionState[]
+}
+
+/** `table` is compacted, `short` loses old segments by itself, `plain` keeps all. */
+export type TopicKind = 'plain' | 'table' | 'short'
+
+export interface PartitionState {
+  readonly start: number
+  readonly end: number
+  readonly records: readonly KeptRecord[]
+  readonly epochs: readonly { readonly epoch: number; readonly start: number }[]
+}
+
+export interface KeptRecord {
+  readonly offset: number
+  readonly key: string | null
+  readonly value: string | null
+  readonly timestamp: number
+  readonly header: string | null
+}
+
+export const emptyState: LogState = { topics: new Map(), offsets: new Map(), sections: new Map(), commits: [] }
+export const emptyPartition: PartitionState = { start: 0, end: 0, records: [], epochs: [] }
+
+export const group = 'app'
+export const tasks: readonly string[] = ['0_0', '0_1', '1_0']
+
+/** Names the state among those of a life: everything but records and the log starts that move by themselves. */
+export function fingerprint(state: LogState): string {
+  const topics = [...state.topics].map(([name, { kind, partitions }]) => {
+    const starts = kind === 'short' ? '' : partitions.map(({ start }) => start).join()
+    return `${name} from ${starts} to ${partitions.map(({ end }) => end).join()}`
+  })
+  return [...topics.sort(), pairs(state.offsets), pairs(state.sections)].join('; ')
+}
+
+function pairs(map: ReadonlyMap<string, string>): string {
+  return [...map]
+    .map(([key, value]) => `${key} is ${value}`)
+    .sort()
+    .join()
+}
+
+/** The fingerprint of what an open log shows. `kinds` tells of which topics the start moves by itself. */
+export async function fingerprintOf(log: EmbeddedLog, kinds: (topic: string) => TopicKind): Promise<string> {
+  const topics = new Map<string, TopicState>()
+  const places: TopicPartition[] = []
+  for (const { name, partitions } of log.broker.listTopics()) {
+    if (isInternalTopic(name)) continue
+    const at = Array.from({ length: partitions }, (_, partition) => ({ topic: name, partition }))
+    const bounds = log.broker.bounds(at, 'durable')
+    topics.set(name, {
+      kind: kinds(name),
+      partitions: bounds.map(({ start, end }) => ({ ...emptyPartition, start, end })),
+    })
+    places.push(...at)
+  }
+  const committed = await log.committedOffsets(group, places)
+  const offsets = committed.map(({ at, offset, metadata }) => [
+    `${group}/${partitionName(at)}`,
+    `${offset}:${metadata}`,
+  ])
+  const sections = (await log.lastSections(group, tasks)).map((section) => [section.task, sectionText(section)])
+  return fingerprint({
+    topics,
+    offsets: new Map(offsets as [string, string][]),
+    sections: new Map(sections as [string, string][]),
+    commits: [],
+  })
+}
+
+/** What a section says, as far as a life decides it: which one it is, and where its outputs went. */
+export function sectionText(section: {
+  readonly task: string
+  readonly outputDigest: string
+  readonly outputs: readonly { readonly at: TopicPartition; readonly start: number; readonly end: number }[]
+}): string {
+  const outputs = section.outputs.map(({ at, start, end }) => `${partitionName(at)}[${start},${end})`)
+  return `${section.task} ${section.outputDigest} ${outputs.sort().join('+')}`
+}
+
+/** Holds every record, offset, epoch and commit of an open log against a state; throws an AssertionError. */
+export async function checkContents(log: EmbeddedLog, state: LogState): Promise<void> {
+  const places = [...state.topics].flatMap(([topic, { partitions }]) =>
+    partitions.map((_, partition) => ({ topic, partition })),
+  )
+  const internal = log.broker
+    .listTopics()
+    .filter(({ name }) => name === commitsTopic || name === offsetsTopic)
+    .flatMap(({ name, partitions }) =>
+      Array.from({ length: partitions }, (_, partition) => ({ topic: name, partition })),
+    )
+  const contents = await readAll(log, [...places, ...internal])
+  for (const at of places) {
+    const topic = state.topics.get(at.topic)
+    const partition = topic?.partitions[at.partition]
+    assert(topic && partition)
+    const [bounds] = log.broker.bounds([at], 'durable')
+    assert(bounds)
+    checkRecords(partitionName(at), contents.get(partitionName(at)) ?? [], { ...partition, start: bounds.start }, topic)
+    await checkEpochs(log, at, { ...partition, start: bounds.start })
+    if (topic.kind !== 'table') await checkTimes(log, at, { ...partition, start: bounds.start })
+  }
+  checkCommits(contents, state)
+  checkOffsets(contents, state)
+}
+
+function checkRecords(name: string, found: readonly KeptRecord[], expected: PartitionState, topic: TopicState): void {
+  const kept = expected.records.filter(({ offset }) => offset >= expected.start)
+  if (topic.kind !== 'table') {
+    assert.equal(found.length, kept.length, `${name} has ${found.length} records from ${expected.start} on`)
+    for (const [index, record] of found.entries()) assertSame(name, record, kept[index])
+    return
+  }
+  // Compaction may take what a newer record of its key made old, and nothing else.
+  const byOffset = new Map(kept.map((record) => [record.offset, record]))
+  for (const record of found) assertSame(name, record, byOffset.get(record.offset))
+  assert.deepEqual(table(found), table(kept), `the table that ${name} folds to`)
+}
+
+function assertSame(name: string, found: KeptRecord, sent: KeptRecord | undefined): void {
+  if (
+    sent !== undefined &&
+    found.offset === sent.offset &&
+    found.key === sent.key &&
+    found.value === sent.value &&
+    found.timestamp === sent.timestamp &&
+    found.header === sent.header
+  )
+    return
+  assert.deepEqual(found, sent, `a record of ${name}`)
+}
+
+function table(records: readonly KeptRecord[]): Map<string, string> {
+  const rows = new Map<string, string>()
+  for (const { key, value, offset } of records) {
+    if (value === null) rows.delete(key ?? '')
+    else rows.set(key ?? '', `${offset} ${value}`)
+  }
+  return new Map([...rows].sort(([left], [right]) => (left < right ? -1 : 1)))
+}
+
+/** As in Kafka, an epoch that ended below the log start may be said to end anywhere up to there. */
+async function checkEpochs(
+  log: EmbeddedLog,
+  at: TopicPartition,
+  { epochs, start, end }: PartitionState,
+): Promise<void> {
+  const ends = await log.epochEnds(epochs.map(({ epoch }) => ({ at, leaderEpoch: epoch })))
+  for (const [index, { offset }] of ends.entries()) {
+    const { epoch } = epochs[index] as { epoch: number }
+    const ended = epochs[index + 1]?.start ?? end
+    assert(
+      offset === ended || (ended < start && offset > ended && offset <= start),
+      `epoch ${epoch} ends at ${offset} in ${partitionName(at)}, it ended at ${ended}, the log starts at ${start}`,
+    )
+  }
+}
+
+async function checkTimes(
+  log: EmbeddedLog,
+  at: TopicPartition,
+  { records, start, end }: PartitionState,
+): Promise<void> {
+  const middle = records[records.length >> 1]
+  if (middle === undefined) return
+  const [found] = await log.offsetsForTime([{ at, timestamp: middle.timestamp }])
+  const first = records.find(({ offset, timestamp }) => offset >= start && timestamp >= middle.timestamp)
+  assert.equal(
+    found?.offset,
+    first?.offset ?? end,
+    `the first record of ${partitionName(at)} from ${middle.timestamp} on`,
+  )
+}
+
+function checkCommits(contents: Contents, state: LogState): void {
+  const commits: string[] = []
+  for (const [name, records] of contents) {
+    if (!name.startsWith(`${commitsTopic}-`)) continue
+    for (const { value } of records) {
+      const { sections } = decodeCommitRecord(Buffer.from(value ?? '', 'latin1'))
+      commits.push(sections.map(sectionText).join(' and '))
+    }
+  }
+  assert.deepEqual(commits, state.commits, 'the recorded commits')
+}
+
+/** The topic of the offsets must fold to the offsets. */
+function checkOffsets(contents: Contents, state: LogState): void {
+  const offsets = new Map<string, string>()
+  for (const [name, records] of contents) {
+    if (!name.startsWith(`${offsetsTopic}-`)) continue
+    for (const { key, value } of records) {
+      const at = decodeOffsetKey(Buffer.from(key ?? '', 'latin1'))
+      assert(at)
+      const place = `${at.group}/${partitionName(at.at)}`
+      if (value === null) offsets.delete(place)
+      else {
+        const { offset, metadata } = decodeOffsetValue(Buffer.from(value, 'latin1'))
+        offsets.set(place, `${offset}:${metadata}`)
+      }
+    }
+  }
+  assert.equal(pairs(offsets), pairs(state.offsets), `what ${offsetsTopic} folds to`)
+}
+
+type Contents = ReadonlyMap<string, readonly KeptRecord[]>
+
+/** All records of the partitions, from their starts to their durable ends, bytes as latin1. */
+export async function readAll(log: EmbeddedLog, places: readonly TopicPartition[]): Promise<Contents> {
+  const contents = new Map<string, KeptRecord[]>()
+  const ends = new Map<string, number>()
+  const from: Position[] = []
+  for (const { at, start, end } of log.broker.bounds(places, 'durable')) {
+    if (start === end) continue
+    from.push({ at, offset: start })
+    ends.set(partitionName(at), end)
+    contents.set(partitionName(at), [])
+  }
+  const reader = await log.openReader({ isolation: 'durable' })
+  if (from.length > 0) reader.assign(from)
+  while (ends.size > 0) {
+    const chunks = await reader.poll({ bytesMax: 1_000_000, waitMs: 0 })
+    if (chunks.length === 0) break
+    for (const chunk of chunks) {
+      const name = partitionName(chunk.at)
+      const records = contents.get(name) ?? []
+      const cursor = chunk.cursor()
+      while (cursor.next()) {
+        const { bytes, offset, timestamp, keyStart, keyEnd, valueStart, valueEnd } = cursor
+        const header = cursor.headerCount === 0 ? null : (cursor.headers()[0]?.value ?? null)
+        records.push({
+          offset,
+          timestamp,
+          key: keyStart < 0 ? null : latin1(bytes, keyStart, keyEnd),
+          value: valueStart < 0 ? null : latin1(bytes, valueStart, valueEnd),
+          header: header === null ? null : utf8Slice(header, 0, header.length),
+        })
+      }
+      if (chunk.nextOffset >= (ends.get(name) ?? 0)) ends.delete(name)
+    }
+  }
+  // What compaction took from the very end of a partition's sealed part leaves nothing to poll: not an error here.
+  await reader.close()
+  return contents
+}
+
+function latin1(bytes: Uint8Array, start: number, end: number): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1')
+}

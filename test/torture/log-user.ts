@@ -1,0 +1,362 @@
+import assert from 'node:assert/strict'
+import type { SeededRandom } from '../../src/base/seeded-random.ts'
+import type { TaskSection } from '../../src/log/api/commit-section.ts'
+import type { Committer } from '../../src/log/api/log.ts'
+import { outgoingRecord, partitionName, type OutgoingRecord, type TopicPartition } from '../../src/log/api/record.ts'
+import type { TopicConfig } from '../../src/log/api/topic.ts'
+import type { EmbeddedLog } from '../../src/log/embedded-log.ts'
+import { BatchBuilder } from '../../src/log/format/batch-builder.ts'
+import {
+  emptyPartition,
+  emptyState,
+  group,
+  sectionText,
+  tasks,
+  type KeptRecord,
+  type LogState,
+  type PartitionState,
+  type TopicKind,
+  type TopicState,
+} from './log-model.ts'
+
+/** The topics that a life may have. Small segments, so that a few dozen batches roll, retain and compact. */
+export const topicKinds: ReadonlyMap<string, { kind: TopicKind; partitions: number; config: Partial<TopicConfig> }> =
+  new Map([
+    ['orders', { kind: 'plain', partitions: 2, config: { segmentBytes: 2048, indexIntervalBytes: 256 } }],
+    [
+      'short',
+      { kind: 'short', partitions: 1, config: { segmentBytes: 1024, retentionBytes: 2048, retentionMs: 8000 } },
+    ],
+    [
+      'table',
+      {
+        kind: 'table',
+        partitions: 1,
+        config: { cleanupPolicy: 'compact', segmentBytes: 1024, minCleanableDirtyRatio: 0.01, deleteRetentionMs: 0 },
+      },
+    ],
+    ['extra', { kind: 'plain', partitions: 2, config: { segmentBytes: 4096 } }],
+  ])
+
+export function kindOf(topic: string): TopicKind {
+  return topicKinds.get(topic)?.kind ?? 'plain'
+}
+
+/** Every state that a log went through: the first `acknowledged + 1` of them are promised. */
+export class LogHistory {
+  readonly states: LogState[]
+  /** Entries whose caller was told that they are there. */
+  acknowledged = 0
+  /** Of entries on their way: whether a durable reader sees it already. */
+  readonly onTheirWay: { readonly index: number; readonly visible: () => boolean }[] = []
+  /** Failures that callers were told. */
+  readonly failures: unknown[] = []
+
+  constructor(first: LogState = emptyState) {
+    this.states = [first]
+  }
+
+  /** Of a log that is about to be opened again and must be in one of these states, the given one or a later. */
+  static of(states: readonly LogState[], acknowledged: number): LogHistory {
+    const history = new LogHistory()
+    history.states.splice(0, 1, ...states)
+    history.acknowledged = acknowledged
+    return history
+  }
+
+  get last(): LogState {
+    return this.states[this.states.length - 1] as LogState
+  }
+
+  get sent(): number {
+    return this.states.length - 1
+  }
+
+  /** How many entries somebody may have seen as durable. */
+  get promoted(): number {
+    let promoted = this.acknowledged
+    for (const { index, visible } of this.onTheirWay) if (index > promoted && visible()) promoted = index
+    return promoted
+  }
+
+  push(state: LogState, outcome: Promise<unknown>, visible: () => boolean): void {
+    const index = this.states.push(state) - 1
+    const entry = { index, visible }
+    this.onTheirWay.push(entry)
+    const leave = (): void => void this.onTheirWay.splice(this.onTheirWay.indexOf(entry), 1)
+    outcome.then(
+      () => {
+        leave()
+        this.acknowledged = Math.max(this.acknowledged, index)
+      },
+      (error: unknown) => {
+        leave()
+        this.failures.push(error)
+      },
+    )
+  }
+
+  /** The log went on from this state: what came after it never was. */
+  cutTo(index: number): void {
+    this.states.length = index + 1
+    this.acknowledged = index
+    this.onTheirWay.length = 0
+  }
+}
+
+/** Uses a log at random and notes in a history what must be true after each entry. Deterministic by its seed. */
+export class LogUser {
+  readonly log: EmbeddedLog
+  readonly history: LogHistory
+  readonly #random: SeededRandom
+  readonly #ids: { next: number }
+  #committer: Committer | null = null
+  #inCommitter = 0
+  #epoch: number | null = null
+
+  constructor(log: EmbeddedLog, history: LogHistory, random: SeededRandom, ids: { next: number }) {
+    this.log = log
+    this.history = history
+    this.#random = random
+    this.#ids = ids
+  }
+
+  get epoch(): number {
+    assert(this.#epoch !== null, 'open first')
+    return this.#epoch
+  }
+
+  async open(): Promise<void> {
+    // A partition without batches shows the epoch that its first one will have.
+    const internal = Array.from({ length: 50 }, (_, partition) => ({ topic: '__consumer_offsets', partition }))
+    this.#epoch = Math.max(...this.log.broker.bounds(internal, 'durable').map(({ leaderEpoch }) => leaderEpoch))
+    this.#committer = await this.log.openCommitter({ id: group })
+  }
+
+  createTopic(name: string): void {
+    const spec = topicKinds.get(name)
+    assert(spec)
+    const { history, log } = this
+    const partitions = Array.from({ length: spec.partitions }, () => emptyPartition)
+    const topics = new Map(history.last.topics).set(name, { kind: spec.kind, partitions })
+    history.push(
+      { ...history.last, topics },
+      log.broker.createTopics([{ name, partitions: spec.partitions, config: spec.config }]),
+      () => log.broker.topic(name) !== undefined,
+    )
+  }
+
+  deleteTopic(name: string): void {
+    const { history, log } = this
+    const topics = new Map(history.last.topics)
+    topics.delete(name)
+    const offsets = new Map([...history.last.offsets].filter(([key]) => !key.startsWith(`${group}/${name}-`)))
+    history.push({ ...history.last, topics, offsets }, log.broker.deleteTopic(name), () => false)
+  }
+
+  append(at: TopicPartition, count: number): void {
+    const { history, log } = this
+    const start = this.#partition(at).end
+    const records = this.#records(at, count)
+    const builder = new BatchBuilder()
+    for (const record of records) builder.append(outgoing(record))
+    const end = start + count
+    const written = log.broker.append(at, builder.finish()).then((appended) => {
+      assert.equal(appended.baseOffset, start, `where a batch for ${partitionName(at)} went`)
+    })
+    history.push(this.#appended(history.last, at, records), written, () => this.#reached(at, end))
+  }
+
+  /** A worker's commit: outputs to several partitions, offsets, sections. */
+  commit(outputs: ReadonlyMap<TopicPartition, number>, offsets: ReadonlyMap<TopicPartition, number>): void {
+    const { history } = this
+    assert(this.#committer, 'open first')
+    if (this.#inCommitter >= 2) return
+    this.#inCommitter++
+    const staged = this.#committer.begin()
+    const marker = `c${this.#ids.next++}`
+    const task = this.#random.pick(tasks)
+    let state = history.last
+    const ranges: { at: TopicPartition; start: number; end: number }[] = []
+    for (const [at, count] of outputs) {
+      const records = this.#records(at, count)
+      const start = this.#partition(at, state).end
+      const target = staged.to(at)
+      for (const record of records) target.append(outgoing(record), 0, 'output')
+      ranges.push({ at, start, end: start + count })
+      state = this.#appended(state, at, records)
+    }
+    const section = { ...emptySection, task, outputDigest: marker }
+    const text = sectionText({ ...section, outputs: ranges })
+    const committed = new Map(state.offsets)
+    for (const [at, offset] of offsets) committed.set(`${group}/${partitionName(at)}`, `${offset}:${marker}`)
+    state = {
+      ...state,
+      offsets: committed,
+      sections: new Map(state.sections).set(task, text),
+      commits: [...state.commits, text],
+    }
+    const entries = [...offsets].map(([at, offset]) => ({ at, offset, leaderEpoch: 0, metadata: marker }))
+    const sequenced = staged.commit({
+      group,
+      generation: -1,
+      offsets: entries,
+      sections: [section],
+      build: null,
+      configuration: '',
+    })
+    this.#inCommitter--
+    const first = ranges[0]
+    history.push(state, sequenced.durable, () => first !== undefined && this.#reached(first.at, first.end))
+  }
+
+  commitOffsets(offsets: ReadonlyMap<TopicPartition, number>): void {
+    const { history, log } = this
+    const marker = `o${this.#ids.next++}`
+    const committed = new Map(history.last.offsets)
+    for (const [at, offset] of offsets) committed.set(`${group}/${partitionName(at)}`, `${offset}:${marker}`)
+    const entries = [...offsets].map(([at, offset]) => ({ at, offset, leaderEpoch: 0, metadata: marker }))
+    history.push({ ...history.last, offsets: committed }, log.broker.commitOffsets(group, -1, entries), () => false)
+  }
+
+  purge(at: TopicPartition, offset: number): void {
+    const { history, log } = this
+    const partition = this.#partition(at)
+    if (offset <= partition.start) return
+    history.push(
+      withPartition(history.last, at, { ...partition, start: offset }),
+      log.purgeBefore([{ at, offset }]),
+      () => {
+        const [bounds] = log.broker.bounds([at], 'durable')
+        return bounds !== undefined && bounds.start >= offset
+      },
+    )
+  }
+
+  /** One of the many things that a log's users do. */
+  act(): void {
+    const random = this.#random
+    const { topics } = this.history.last
+    // A topic on its way cannot be used yet, nor one be made that is on its way out.
+    const names = [...topics.keys()].filter((name) => this.log.broker.topic(name) !== undefined)
+    const settled = this.history.onTheirWay.length === 0
+    const missing = settled ? [...topicKinds.keys()].filter((name) => !topics.has(name)) : []
+    const choice = random.below(100)
+    if (missing.length > 0 && (names.length === 0 || choice < 12)) return this.createTopic(random.pick(missing))
+    // An append that has to wait would come behind what does not.
+    if (names.length === 0 || !this.log.broker.canAppend) return
+    if (choice < 14 && names.includes('extra')) return this.deleteTopic('extra')
+    if (choice < 15 && names.length > 2) return this.deleteTopic(random.pick(names))
+    if (choice < 55) return this.append(this.#place(names), random.between(1, 5))
+    if (choice < 82) {
+      const outputs = new Map<TopicPartition, number>()
+      for (const at of this.#places(names, 3)) outputs.set(at, random.between(1, 4))
+      return this.commit(outputs, this.#offsetsAt(this.#places(names, 2)))
+    }
+    if (choice < 92) return this.commitOffsets(this.#offsetsAt(this.#places(names, 2)))
+    const plain = names.filter((name) => kindOf(name) === 'plain')
+    if (plain.length === 0) return
+    const at = this.#place(plain)
+    // Only what is durable may be purged.
+    const [bounds] = this.log.broker.bounds([at], 'durable')
+    if (bounds !== undefined) this.purge(at, random.between(bounds.start, bounds.end))
+  }
+
+  #offsetsAt(places: readonly TopicPartition[]): Map<TopicPartition, number> {
+    return new Map(places.map((at) => [at, this.#random.below(this.#partition(at).end + 1)]))
+  }
+
+  #places(names: readonly string[], max: number): TopicPartition[] {
+    const places = new Map<string, TopicPartition>()
+    for (let count = this.#random.between(1, max); count > 0; count--) {
+      const at = this.#place(names)
+      places.set(partitionName(at), at)
+    }
+    return [...places.values()]
+  }
+
+  #place(names: readonly string[]): TopicPartition {
+    const topic = this.#random.pick(names)
+    const partitions = this.history.last.topics.get(topic)?.partitions.length ?? 1
+    return { topic, partition: this.#random.below(partitions) }
+  }
+
+  #records(at: TopicPartition, count: number): KeptRecord[] {
+    const random = this.#random
+    const table = kindOf(at.topic) === 'table'
+    return Array.from({ length: count }, () => {
+      const id = this.#ids.next++
+      const large = random.chance(0.02) ? random.between(3000, 20_000) : random.below(120)
+      return {
+        offset: -1,
+        key: table || random.chance(0.5) ? `k${random.below(8)}` : null,
+        value: table && random.chance(0.15) ? null : `${id}:${'x'.repeat(large)}`,
+        timestamp: random.below(1_000_000),
+        header: random.chance(0.2) ? `h${id}` : null,
+      }
+    })
+  }
+
+  #partition(at: TopicPartition, state = this.history.last): PartitionState {
+    const partition = state.topics.get(at.topic)?.partitions[at.partition]
+    assert(partition, `${partitionName(at)} is in the model`)
+    return partition
+  }
+
+  #appended(state: LogState, at: TopicPartition, records: readonly KeptRecord[]): LogState {
+    const partition = this.#partition(at, state)
+    const kept = records.map((record, index) => ({ ...record, offset: partition.end + index }))
+    const known = partition.epochs.at(-1)?.epoch === this.epoch
+    const epochs = known ? partition.epochs : [...partition.epochs, { epoch: this.epoch, start: partition.end }]
+    return withPartition(state, at, {
+      start: partition.start,
+      end: partition.end + records.length,
+      records: [...partition.records, ...kept],
+      epochs,
+    })
+  }
+
+  #reached(at: TopicPartition, end: number): boolean {
+    if (this.log.broker.topic(at.topic) === undefined) return false
+    const [bounds] = this.log.broker.bounds([at], 'durable')
+    return bounds !== undefined && bounds.end >= end
+  }
+}
+
+function withPartition(state: LogState, at: TopicPartition, partition: PartitionState): LogState {
+  const topic = state.topics.get(at.topic) as TopicState
+  const partitions = topic.partitions.map((other, index) => (index === at.partition ? partition : other))
+  return { ...state, topics: new Map(state.topics).set(at.topic, { ...topic, partitions }) }
+}
+
+function outgoing({ key, value, timestamp, header }: KeptRecord): OutgoingRecord {
+  const record = outgoingRecord()
+  record.timestamp = timestamp
+  if (key !== null) {
+    record.key = Buffer.from(key)
+    record.keyStart = 0
+    record.keyEnd = record.key.length
+  }
+  if (value !== null) {
+    record.value = Buffer.from(value)
+    record.valueStart = 0
+    record.valueEnd = record.value.length
+  }
+  if (header !== null) record.headers = [{ key: 'id', value: Buffer.from(header) }]
+  return record
+}
+
+const emptySection: TaskSection = {
+  task: '0_0',
+  inputs: [],
+  inputCount: 0,
+  changelogDigest: '',
+  outputDigest: '',
+  causes: [],
+  operators: {},
+  partitionTimes: [],
+  streamTime: -1,
+  clock: [],
+  punctuations: [],
+  globals: [],
+}

@@ -1,0 +1,43 @@
+import { LogLife } from './log-life.ts'
+import type { Lies } from './lying-disk.ts'
+import { PowerTotals } from './power-totals.ts'
+
+export interface PowerRun {
+  /** At least so many disks are opened and checked. */
+  readonly states: number
+  /** Of the first life; each further one adds 1. */
+  readonly seed: number
+  readonly lies?: Lies
+  /** Which lives are led. Default: all. */
+  readonly kinds?: readonly PowerKind[]
+  /** Hears of the totals after each life. */
+  readonly onLife?: (totals: PowerTotals) => void
+}
+
+export type PowerKind = 'log-commit' | 'log-os'
+
+export const powerKinds: readonly PowerKind[] = ['log-commit', 'log-os']
+
+/** Leads one life after the other until there were enough states, or one of them was wrong. */
+export async function cutPower(run: PowerRun): Promise<PowerTotals> {
+  const totals = new PowerTotals()
+  const kinds = run.kinds ?? powerKinds
+  for (let seed = run.seed; totals.states < run.states && totals.violations.length === 0; seed++) {
+    const kind = kinds[seed % kinds.length] ?? 'log-commit'
+    try {
+      await lead(kind, seed, run, totals)
+    } catch (error) {
+      const what = error instanceof Error ? (error.stack ?? error.message) : String(error)
+      totals.violations.push(`${kind}, seed ${seed}: ${what}`)
+    }
+    totals.lives++
+    run.onLife?.(totals)
+  }
+  return totals
+}
+
+async function lead(kind: PowerKind, seed: number, run: PowerRun, totals: PowerTotals): Promise<void> {
+  const lies = run.lies === undefined ? {} : { lies: run.lies }
+  const sync = kind === 'log-os' ? 'os' : 'commit'
+  await new LogLife({ seed, sync, actions: 60, patterns: 1, ...lies }, totals).run()
+}
