@@ -1,0 +1,46 @@
+import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { stringKey } from '../src/codec/key-codecs.ts'
+import { topic } from '../src/codec/topic.ts'
+import { string } from '../src/codec/value-codecs.ts'
+import { Streams } from '../src/application.ts'
+import { StreamsBuilder } from '../src/dsl/streams-builder.ts'
+
+let directory = ''
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'millrace-'))
+})
+afterEach(() => {
+  rmSync(directory, { recursive: true, force: true })
+})
+
+test.each(['SIGINT', 'SIGTERM'] as const)(
+  'run() finishes the commit, closes and exits with 0 on %s',
+  async (signal) => {
+    const program = fileURLToPath(new URL('harness/run-until-signal.ts', import.meta.url))
+    const child = spawn(process.execPath, [program, directory], { stdio: ['ignore', 'pipe', 'pipe'] })
+    let output = ''
+    let errors = ''
+    child.stderr.on('data', (bytes: Buffer) => void (errors += bytes.toString()))
+    child.stdout.on('data', (bytes: Buffer) => {
+      if (!output.includes('running') && bytes.toString().includes('running')) child.kill(signal)
+      output += bytes.toString()
+    })
+
+    const code = await new Promise((resolve) => void child.on('exit', (exit, by) => resolve(by ?? exit)))
+
+    expect([code, output, errors]).toEqual([0, 'running\nclosed\n', ''])
+  },
+)
+
+test('an application id that cannot be part of a topic name is refused', () => {
+  const builder = new StreamsBuilder()
+  builder.stream(topic('words', { key: stringKey, value: string })).foreach(() => {})
+  expect(() => new Streams(builder.build(), { applicationId: 'a/b', dataDir: directory })).toThrow(
+    /CONFIG_INVALID: applicationId "a\/b"/,
+  )
+})
