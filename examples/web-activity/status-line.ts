@@ -79,8 +79,8 @@ export class StatusLine {
       this.#terminal.write(`${text}\n`)
       return
     }
-    // Cut to the width: a line that wraps cannot be rewritten.
-    this.#terminal.write(`\r\x1b[K${text.slice(0, (this.#terminal.columns ?? 80) - 1)}`)
+    // Cut to the width, which some terminals give as 0: a line that wraps cannot be rewritten.
+    this.#terminal.write(`\r\x1b[K${text.slice(0, (this.#terminal.columns || 80) - 1)}`)
     this.#shown = true
   }
 }
