@@ -221,5 +221,5 @@ function readTopics(topology: Topology): TopicSpec[] {
 }
 
 const never = 2 ** 31 - 1
-/** Turns in which a commit, or a hop, has to happen: more than any test needs, and soon over. */
-const settleTurnsMax = 100_000
+/** How many turns a record may take to come to rest. A hop with its commit takes two. */
+const settleTurnsMax = 500

@@ -1,42 +1,409 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import type { Codec } from '../../src/codec/codec.ts'
 import { topic } from '../../src/codec/topic.ts'
+import { json } from '../../src/codec/value-codecs.ts'
 import { windowed } from '../../src/codec/windowed-codec.ts'
+import type { Stream } from '../../src/dsl/stream.ts'
 import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
 import { tumbling } from '../../src/dsl/windows.ts'
-import { TopologyTestDriver } from '../../src/testing/topology-test-driver.ts'
+import type { Topology } from '../../src/streams/topology/topology.ts'
+import { TopologyTestDriver, type TestDriverOptions } from '../../src/testing/topology-test-driver.ts'
+
+interface View {
+  readonly path: string
+  readonly status: number
+}
 
 const views = topic('page-views', {
   key: z.string(),
   value: z.object({ path: z.string(), status: z.number() }),
   partitions: 4,
 })
-const minute = tumbling('1m', { grace: '10s' })
-const perMinute = topic('views-per-minute', { key: windowed(z.string(), minute), value: z.number() })
+const paths = topic('paths', { key: z.string(), value: z.string() })
+const counts = topic('counts', { key: z.string(), value: z.number() })
+const home: View = { path: '/', status: 200 }
 
-test('a record is processed and committed through a repartition topic before pipe resolves', async () => {
+function described(describe: (stream: Stream<string, View>) => void): Topology {
   const builder = new StreamsBuilder()
-  builder
-    .stream(views)
-    .filter((view) => view.status < 400)
+  describe(builder.stream(views))
+  return builder.build()
+}
+
+/** Opens a driver, gives it to the test, and closes it whatever becomes of it. */
+async function driven(
+  topology: Topology,
+  test: (driver: TopologyTestDriver) => Promise<void>,
+  options: TestDriverOptions = {},
+): Promise<void> {
+  const driver = await TopologyTestDriver.open(topology, options)
+  try {
+    await test(driver)
+  } finally {
+    await driver.close()
+  }
+}
+
+const byPath = described((stream) =>
+  stream
     .groupBy((view) => view.path)
-    .windowedBy(minute)
-    .count({ name: 'views-by-path' })
+    .count({ name: 'by-path' })
     .toStream()
-    .to(perMinute)
-  const driver = await TopologyTestDriver.open(builder.build())
-  const input = driver.input(views)
-  const output = driver.output(perMinute)
+    .to(counts),
+)
 
-  await input.pipe({ key: 'ada', value: { path: '/', status: 200 }, timestamp: 5 })
-  await input.pipe({ key: 'ben', value: { path: '/', status: 404 }, timestamp: 6 })
-  await input.pipe({ key: 'ben', value: { path: '/', status: 200 }, timestamp: 7 })
+describe('records', () => {
+  const minute = tumbling('1m', { grace: '10s' })
+  const perMinute = topic('views-per-minute', { key: windowed(z.string(), minute), value: z.number() })
 
-  const window = { key: '/', start: 0, end: 60_000, kind: 'time' }
-  expect(await output.readAll()).toEqual([
-    { key: window, value: 1, timestamp: 5, headers: [], partition: 0 },
-    { key: window, value: 2, timestamp: 7, headers: [], partition: 0 },
-  ])
-  expect(await output.isEmpty()).toBe(true)
-  await driver.close()
+  test('are processed through repartition topics and committed before pipe resolves', async () => {
+    const topology = described((stream) =>
+      stream
+        .filter((view) => view.status < 400)
+        .groupBy((view) => view.path)
+        .windowedBy(minute)
+        .count({ name: 'views-by-path' })
+        .toStream()
+        .to(perMinute),
+    )
+
+    await driven(topology, async (driver) => {
+      const input = driver.input(views)
+      const output = driver.output(perMinute)
+      await input.pipe({ key: 'ada', value: home, timestamp: 5 })
+      await input.pipe({ key: 'ben', value: { path: '/', status: 404 }, timestamp: 6 })
+      await input.pipe({ key: 'ben', value: home, timestamp: 7 })
+
+      const window = { key: '/', start: 0, end: 60_000, kind: 'time' }
+      expect(await output.readAll()).toEqual([
+        { key: window, value: 1, timestamp: 5, headers: [], partition: 0 },
+        { key: window, value: 2, timestamp: 7, headers: [], partition: 0 },
+      ])
+      expect(await output.isEmpty()).toBe(true)
+      expect(await output.read()).toBeNull()
+    })
+  })
+
+  test('carry their headers, and their time is the wall clock unless they say another', async () => {
+    const topology = described((stream) => stream.mapValues((view) => view.path).to(paths))
+    const trace = { key: 'trace', value: Uint8Array.of(7) }
+
+    await driven(
+      topology,
+      async (driver) => {
+        await driver.input(views).pipe({ key: 'ada', value: home, headers: [trace] })
+        const record = await driver.output(paths).read()
+
+        expect(record?.timestamp).toBe(1_000)
+        expect(record?.headers).toEqual([trace])
+      },
+      { wallClockStart: 1_000 },
+    )
+  })
+
+  test('piped together go one after another, each with its commit', async () => {
+    await driven(byPath, async (driver) => {
+      await driver.input(views).pipeAll([
+        { key: 'ada', value: home, timestamp: 1 },
+        { key: 'ada', value: home, timestamp: 2 },
+      ])
+
+      expect((await driver.output(counts).readAll()).map(({ value }) => value)).toEqual([1, 2])
+    })
+  })
+
+  test('can be raw bytes, in and out', async () => {
+    const topology = described((stream) => stream.mapValues((view) => view.path).to(paths))
+
+    await driven(topology, async (driver) => {
+      await driver.input(views).pipe({ key: 'ada', value: home, timestamp: 1 })
+      const record = await driver.output('paths').read()
+
+      expect(record?.key).toEqual(Buffer.from('ada'))
+      expect(record?.value).toEqual(Buffer.from([0xa1, 0x2f]))
+    })
+  })
+
+  test('of several partitions go by their key, and come out partition by partition', async () => {
+    const topology = described((stream) => stream.mapValues((view) => view.path).to(paths))
+    const keys = ['ada', 'ben', 'cem', 'dan', 'eva', 'fay']
+
+    await driven(
+      topology,
+      async (driver) => {
+        for (const key of keys) await driver.input(views).pipe({ key, value: home, timestamp: 1 })
+        const records = await driver.output(paths).readAll()
+
+        expect(records.map(({ key }) => key).toSorted()).toEqual(keys)
+        const partitions = records.map(({ partition }) => partition)
+        expect(partitions).toEqual(partitions.toSorted((left, right) => left - right))
+        expect(new Set(partitions).size).toBeGreaterThan(1)
+      },
+      { partitions: 'declared' },
+    )
+  })
+
+  test('that do not fit their topic are refused where they are piped', async () => {
+    await driven(byPath, async (driver) => {
+      const wrong = { path: 7, status: 200 } as unknown as View
+      await expect(driver.input(views).pipe({ key: 'ada', value: wrong })).rejects.toThrow('INVALID_RECORD')
+
+      await driver.input(views).pipe({ key: 'ada', value: home, timestamp: 1 })
+      expect(await driver.output(counts).isEmpty()).toBe(false)
+    })
+  })
+
+  test('give the same bytes and the same internal topics every time', async () => {
+    const run = async (): Promise<unknown> => {
+      const seen: unknown[] = []
+      await driven(byPath, async (driver) => {
+        for (const key of ['ada', 'ben']) await driver.input(views).pipe({ key, value: home, timestamp: 3 })
+        for (const name of ['counts', 'test-by-path-repartition', 'test-by-path-changelog'])
+          seen.push(await driver.output(name).readAll())
+      })
+      return seen
+    }
+
+    expect(await run()).toEqual(await run())
+  })
+})
+
+describe('failures', () => {
+  test('in a callback reject the pipe with the record that did it, and later pipes', async () => {
+    const topology = described((stream) =>
+      stream
+        .mapValues((view) => {
+          if (view.status === 500) throw new Error('no')
+          return view.path
+        })
+        .to(paths),
+    )
+
+    await driven(topology, async (driver) => {
+      const input = driver.input(views)
+      await input.pipe({ key: 'ada', value: home, timestamp: 1 })
+
+      await expect(input.pipe({ key: 'ada', value: { path: '/', status: 500 }, timestamp: 2 })).rejects.toThrow(
+        /PROCESSING_FAILED.*page-views-0 offset 1.*no/,
+      )
+      await expect(input.pipe({ key: 'ada', value: home, timestamp: 3 })).rejects.toThrow('INVALID_PHASE')
+      expect(await driver.output(paths).readAll()).toHaveLength(1)
+    })
+  })
+
+  test('of foreign bytes go to the policy of the source', async () => {
+    const builder = new StreamsBuilder()
+    builder
+      .stream(views, { onInvalid: { deadLetter: 'dead' } })
+      .mapValues((view) => view.path)
+      .to(paths)
+
+    await driven(builder.build(), async (driver) => {
+      await driver.input('page-views').pipe({ key: 'ada', value: 'no msgpack of a view', timestamp: 1 })
+
+      expect((await driver.output('dead').read())?.value?.toString()).toBe('no msgpack of a view')
+      expect(driver.metrics().droppedByReason).toEqual({ 'invalid record': 1 })
+    })
+  })
+
+  test('of topics that are not there name those that are', async () => {
+    await driven(byPath, async (driver) => {
+      expect(() => driver.output('nothing')).toThrow(/TOPIC_MISSING.*page-views/)
+      await expect(driver.input('nothing').pipe({ key: 'a', value: 'b' })).rejects.toThrow('UNKNOWN_TOPIC')
+    })
+  })
+
+  test('at the start leave nothing open', async () => {
+    const topology = described((stream) => stream.mapValues((view) => view.path).to(paths))
+
+    await expect(TopologyTestDriver.open(topology, { partitions: 0 })).rejects.toThrow('partitions')
+  })
+
+  test('of a topology that feeds itself without end are said, not waited for', async () => {
+    const loop = topic('loop', { key: z.string(), value: z.number() })
+    const builder = new StreamsBuilder()
+    builder
+      .stream(loop)
+      .mapValues((round) => round + 1)
+      .to(loop)
+    const driver = await TopologyTestDriver.open(builder.build())
+
+    await expect(driver.input(loop).pipe({ key: 'a', value: 0, timestamp: 0 })).rejects.toThrow('come to rest')
+    await driver.close()
+  })
+})
+
+describe('what production leaves to the types is checked here', () => {
+  test('a callback that changes a value of a source fails', async () => {
+    const topology = described((stream) =>
+      stream
+        .peek((view) => {
+          ;(view as { path: string }).path = 'changed'
+        })
+        .mapValues((view) => view.path)
+        .to(paths),
+    )
+
+    await driven(topology, async (driver) => {
+      await expect(driver.input(views).pipe({ key: 'ada', value: home, timestamp: 1 })).rejects.toThrow(
+        /PROCESSING_FAILED.*read only/,
+      )
+    })
+  })
+
+  test('a callback that changes what another one made fails', async () => {
+    const topology = described((stream) =>
+      stream
+        .mapValues((view) => ({ seen: [view.path] }))
+        .peek(({ seen }) => void seen.push('more'))
+        .mapValues(({ seen }) => seen.join())
+        .to(paths),
+    )
+
+    await driven(topology, async (driver) => {
+      await expect(driver.input(views).pipe({ key: 'ada', value: home, timestamp: 1 })).rejects.toThrow(
+        /not extensible/,
+      )
+    })
+  })
+
+  test('an aggregator that changes its aggregate fails with the second record', async () => {
+    const topology = described((stream) =>
+      stream.groupByKey().aggregate({
+        name: 'paths',
+        value: z.array(z.string()),
+        initial: () => [],
+        add: (seen, view) => {
+          seen.push(view.path)
+          return seen
+        },
+      }),
+    )
+
+    await driven(topology, async (driver) => {
+      const input = driver.input(views)
+      await input.pipe({ key: 'ada', value: home, timestamp: 1 })
+
+      await expect(input.pipe({ key: 'ada', value: home, timestamp: 2 })).rejects.toThrow(/paths.*not extensible/)
+    })
+  })
+
+  test('what goes to a topic has to fit its schema, although types were told it does', async () => {
+    const topology = described((stream) => stream.mapValues((view) => view.status as unknown as string).to(paths))
+
+    await driven(topology, async (driver) => {
+      await expect(driver.input(views).pipe({ key: 'ada', value: home, timestamp: 1 })).rejects.toThrow(
+        /INVALID_RECORD.*paths.*expected string/,
+      )
+    })
+  })
+
+  test('null goes only to topics that declare it', async () => {
+    const topology = described((stream) => stream.mapValues(() => null as unknown as string).to(paths))
+
+    await driven(topology, async (driver) => {
+      await expect(driver.input(views).pipe({ key: 'ada', value: home, timestamp: 1 })).rejects.toThrow(
+        /INVALID_RECORD.*null value to paths.*tombstones/,
+      )
+    })
+  })
+
+  test('a codec that loses something fails where it writes', async () => {
+    const lossy: Codec<{ readonly path: string; readonly at?: Date }> = {
+      id: 'lossy',
+      write: (value, to) => json.write(value, to),
+      read: (bytes, start, end) => json.read(bytes, start, end) as { path: string },
+    }
+    const times = topic('times', { key: z.string(), value: lossy })
+    const topology = described((stream) =>
+      stream
+        .mapValues((view) => (view.status === 200 ? { path: view.path } : { path: view.path, at: new Date(0) }))
+        .to(times),
+    )
+
+    await driven(topology, async (driver) => {
+      await driver.input(views).pipe({ key: 'ada', value: home, timestamp: 1 })
+      await expect(
+        driver.input(views).pipe({ key: 'ada', value: { path: '/', status: 404 }, timestamp: 2 }),
+      ).rejects.toThrow(/PRODUCTION_FAILED.*times.*does not survive the codec lossy/)
+    })
+  })
+
+  test('a field that is undefined is as good as absent', async () => {
+    const seen = topic('seen', { key: z.string(), value: z.object({ path: z.string(), from: z.string().optional() }) })
+    const topology = described((stream) => stream.mapValues((view) => ({ path: view.path, from: undefined })).to(seen))
+
+    await driven(topology, async (driver) => {
+      await driver.input(views).pipe({ key: 'ada', value: home, timestamp: 1 })
+
+      expect(await driver.output(seen).readAll()).toHaveLength(1)
+    })
+  })
+})
+
+describe('time, stores and metrics', () => {
+  test('wall-clock time stands still until it is moved, and then fires each schedule once', async () => {
+    const topology = described((stream) =>
+      stream
+        .process<string, string>(() => {
+          const fired: number[] = []
+          return {
+            init: (context) => {
+              context.schedule({ every: '10s', by: 'wallClock' }, (time) => {
+                fired.push(time)
+                context.forward({ key: 'tick', value: fired.join(), timestamp: time })
+              })
+            },
+            process: () => {},
+          }
+        })
+        .to(paths),
+    )
+
+    await driven(topology, async (driver) => {
+      const output = driver.output(paths)
+      await driver.input(views).pipe({ key: 'ada', value: home, timestamp: 1_000_000 })
+      expect(await output.isEmpty()).toBe(true)
+
+      await driver.advanceWallClock(35_000)
+      expect((await output.readAll()).map(({ value }) => value)).toEqual(['35000'])
+
+      await driver.advanceWallClock(4_999)
+      expect(await output.isEmpty()).toBe(true)
+
+      await driver.advanceWallClock(1)
+      expect((await output.readAll()).map(({ value }) => value)).toEqual(['35000,40000'])
+      expect(driver.now).toBe(40_000)
+    })
+  })
+
+  test('a store can be read by key and as rows', async () => {
+    await driven(byPath, async (driver) => {
+      await driver.input(views).pipe({ key: 'ada', value: home, timestamp: 7 })
+      await driver.input(views).pipe({ key: 'ben', value: home, timestamp: 3 })
+      const store = driver.store<string, number>('by-path')
+
+      expect(await store.get('/')).toBe(2)
+      expect(await store.get('/other')).toBeNull()
+      expect(await store.rows()).toEqual([{ key: '/', value: 2, timestamp: 7 }])
+    })
+  })
+
+  test('what was dropped is counted by reason', async () => {
+    const topology = described((stream) =>
+      stream
+        .groupByKey()
+        .windowedBy(tumbling('1m'))
+        .count({ name: 'per-minute' })
+        .toStream()
+        .foreach(() => {}),
+    )
+
+    await driven(topology, async (driver) => {
+      await driver.input(views).pipe({ key: 'ada', value: home, timestamp: 120_000 })
+      await driver.input(views).pipe({ key: 'ada', value: home, timestamp: 1 })
+
+      expect(driver.metrics()).toMatchObject({ processed: 2, dropped: 1, droppedByReason: { 'late record': 1 } })
+    })
+  })
 })
