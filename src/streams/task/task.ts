@@ -102,8 +102,6 @@ export class Task implements NodeHost {
     record.offset = cursor.offset
     record.timestamp = timestamp
     record.cause = this.inputCount
-    this.inputCount += 1
-    this.processed += 1
     record.bytes = cursor.bytes
     record.keyStart = cursor.keyStart
     record.keyEnd = cursor.keyEnd
@@ -113,6 +111,9 @@ export class Task implements NodeHost {
     if (this.#decode(input)) source.context.forward(record.key, record.value, timestamp)
     queue.advance()
     if (this.streamTime >= this.#streamTimers.nextDue) this.#punctuateStreamTime()
+    // Only now: readings of the clock up to here belong to this record, and a replay has to set the clock before it.
+    this.inputCount += 1
+    this.processed += 1
   }
 
   /** Brings key and value of the head into the record context; false if the record was handled as invalid. */
@@ -158,10 +159,23 @@ export class Task implements NodeHost {
   /** Fires what is due by the wall clock; the commit records when and before which input. */
   punctuate(now: number): void {
     if (now < this.#wallTimers.nextDue) return
-    this.#wallTimers.fireDue(now, (punctuation) => {
-      this.#punctuations.push({ input: this.inputCount, operator: punctuation.name, now })
-      this.#fire(punctuation, now)
-    })
+    this.#wallTimers.fireDue(now, (punctuation) => this.#fireByWallClock(punctuation, now))
+  }
+
+  /**
+   * Fires a wall-clock punctuation that a commit recorded, whether it is due or not: when a task is run again, the record
+   * decides and not its timers, which began anew.
+   */
+  repeatPunctuation(operator: string, now: number): void {
+    const punctuation = this.#wallTimers.all.find((one) => one.name === operator)
+    if (punctuation === undefined) throw new RangeError(`task ${this.id} has no wall-clock punctuation ${operator}`)
+    this.setNow(now)
+    this.#fireByWallClock(punctuation, now)
+  }
+
+  #fireByWallClock(punctuation: Punctuation, now: number): void {
+    this.#punctuations.push({ input: this.inputCount, operator: punctuation.name, now })
+    this.#fire(punctuation, now)
   }
 
   get nextWallClockDue(): number {
