@@ -106,7 +106,7 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
     return entry
   }
 
-  /** A put does not ask what was there: its entry starts unresolved, and a delete then always leaves a tombstone. */
+  /** A put does not ask what was there: its entry starts unresolved, and only if a delete follows it is asked. */
   #unread(identity: Identity, key: unknown): OverlayEntry {
     const entry = new OverlayEntry(key, -1, this.#complete ? null : unresolved, -1)
     this.#add(identity, entry)

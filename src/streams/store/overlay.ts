@@ -5,7 +5,7 @@ import type { StoreSpec } from '../topology/node.ts'
 import { ByteSlabs } from './byte-slabs.ts'
 import { FlushSet } from './flush-set.ts'
 import type { OrderedStore, StorePosition } from './ordered-store.ts'
-import type { OverlayEntry } from './overlay-entry.ts'
+import { unresolved, type OverlayEntry } from './overlay-entry.ts'
 import type { RecordContext } from './record-context.ts'
 import { WriteBatch } from './write-batch.ts'
 
@@ -110,7 +110,7 @@ export abstract class Overlay {
       entry.forwarded = null
       if (this.isExpired(entry)) continue
       if (entry.value === null) {
-        if (before === null) continue
+        if (before === null || (before === unresolved && !this.#isStored(entry))) continue
         this.encodeKey(entry)
         changelog.append(entry, noValue, -1, -1)
         set.delete(entry)
@@ -128,6 +128,15 @@ export abstract class Overlay {
     this.#updates = []
     this.#touched = 0
     this.expire()
+  }
+
+  /**
+   * Whether the store holds a row that was put and deleted without being read. What the changelog says must follow from
+   * the rows alone, not from which of them stood in memory, or a replay would write another one.
+   */
+  #isStored(entry: OverlayEntry): boolean {
+    this.encodeKey(entry)
+    return this.store.get(this.spaceOf(entry), this.localKey(entry)) !== undefined
   }
 
   /** Bytes that wait to be flushed. */
