@@ -10,7 +10,7 @@ import { DiskStoreEngine } from '../../src/streams/store/disk-store.ts'
 import { MemoryStoreEngine } from '../../src/streams/store/memory-store.ts'
 import { StreamsRuntime } from '../../src/streams/streams.ts'
 import type { Topology } from '../../src/streams/topology/topology.ts'
-import { LogHarness } from './log-harness.ts'
+import { LogHarness, type HarnessOptions } from './log-harness.ts'
 
 /** One record that goes in: `[key, value, timestamp]`. */
 export type InputRecord = readonly [
@@ -49,8 +49,9 @@ export class StreamsHarness {
     topology: Topology,
     topics: { readonly [name: string]: number },
     config: Partial<StreamsConfig> = {},
+    log: HarnessOptions = {},
   ): Promise<StreamsHarness> {
-    const harness = await LogHarness.open()
+    const harness = await LogHarness.open(log)
     for (const [name, partitions] of Object.entries(topics)) await harness.topic(name, partitions)
     return new StreamsHarness(harness, topology, config)
   }

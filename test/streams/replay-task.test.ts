@@ -1,0 +1,312 @@
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { SeededRandom } from '../../src/base/seeded-random.ts'
+import { stringKey } from '../../src/codec/key-codecs.ts'
+import { topic } from '../../src/codec/topic.ts'
+import { long, string } from '../../src/codec/value-codecs.ts'
+import { windowed } from '../../src/codec/windowed-codec.ts'
+import type { RecordContext, RecordProcessor, StoreRef, StreamRecord } from '../../src/dsl/operators/process.ts'
+import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
+import { tumbling } from '../../src/dsl/windows.ts'
+import type { RecordedSection } from '../../src/log/api/commit-section.ts'
+import type { KeyValueStore } from '../../src/streams/store/key-value-store.ts'
+import type { Topology } from '../../src/streams/topology/topology.ts'
+import { StreamsHarness, type InputRecord } from '../harness/streams-harness.ts'
+import { RecordedRun, replayTask } from '../harness/task-replay.ts'
+
+/**
+ * What a commit records of a task is enough to run it again: from the inputs, the order, the clock and the punctuations
+ * it names, on stores as of the commit before, the same task writes the same bytes to the same places.
+ */
+const words = topic('words', { key: stringKey, value: string })
+const marks = topic('marks', { key: stringKey, value: string })
+const late = topic('late', { key: stringKey, value: string })
+const checked = topic('checked', { key: stringKey, value: z.object({ length: z.number() }), format: 'json' })
+const deadLetters = topic('dead-letters', { key: stringKey, value: string })
+const minute = tumbling('1m', { grace: '10s' })
+const perMinute = topic('per-minute', { key: windowed(z.string(), minute), value: long })
+const closed = topic('closed', { key: windowed(z.string(), minute), value: long })
+const perKey = topic('per-key', { key: stringKey, value: long })
+const lengths = topic('lengths', { key: z.string(), value: z.number() })
+const watched = topic('watched', { key: stringKey, value: string })
+
+const topics = {
+  words: 3,
+  marks: 3,
+  late: 3,
+  checked: 2,
+  'dead-letters': 2,
+  'per-minute': 3,
+  closed: 2,
+  'per-key': 3,
+  lengths: 2,
+  watched: 3,
+}
+
+function application(): Topology {
+  const builder = new StreamsBuilder()
+  const counted = builder.stream(words).filter((word) => word !== 'none')
+  const byWord = counted.groupBy((word) => word, { name: 'by-word', key: z.string() })
+  byWord.windowedBy(minute).count({ name: 'by-minute' }).toStream().to(perMinute)
+  byWord.windowedBy(minute).count({ name: 'final', emit: 'final' }).toStream().to(closed)
+  counted.groupByKey().count({ name: 'by-key', emit: 'update' }).toStream().to(perKey)
+  counted
+    .groupByKey()
+    .aggregate({ name: 'lengths', value: z.number(), initial: () => 0, add: (sum, word) => sum + word.length })
+    .toStream()
+    .to(lengths)
+  builder
+    .stream(checked, { onInvalid: { deadLetter: deadLetters } })
+    .mapValues(({ length }) => String(length))
+    .to(watched)
+  const last = builder.addStore({ name: 'last', key: z.string(), value: z.string() })
+  builder
+    .stream(words)
+    .selectKey((word) => word)
+    .repartition({ name: 'moved', key: stringKey })
+    .merge(builder.stream(marks))
+    .merge(builder.stream(late))
+    .process(() => new Watch(last), { name: 'watch', stores: [last] })
+    .to(watched)
+  return builder.build()
+}
+
+/** Looks at all that a commit has to record: stores, both clocks, both kinds of punctuation, headers, records without key. */
+class Watch implements RecordProcessor<string, string, string, string> {
+  readonly #last: StoreRef<KeyValueStore<string, string>>
+  #context!: RecordContext<string, string>
+  #store!: KeyValueStore<string, string>
+
+  constructor(last: StoreRef<KeyValueStore<string, string>>) {
+    this.#last = last
+  }
+
+  init(context: RecordContext<string, string>): void {
+    this.#context = context
+    this.#store = context.store(this.#last)
+    context.schedule({ every: '7s', by: 'streamTime' }, (time) => this.#report('stream', time))
+    context.schedule({ every: 13, by: 'wallClock' }, (time) => this.#report('wall', time))
+    context.schedule({ every: 37, by: 'wallClock' }, (time) => this.#store.put('tick', String(time)))
+  }
+
+  process({ key, value, timestamp, headers }: StreamRecord<string, string>): void {
+    const name = key ?? 'nobody'
+    const before = this.#store.get(name)
+    const now = value.length % 3 === 0 ? this.#context.now() : 0
+    this.#store.put(name, value)
+    // Comes and goes within one commit, or replaces what was there and goes: the changelog must not depend on what
+    // happens to stand in memory.
+    this.#store.put(`passing ${value}`, value)
+    if (timestamp % 2 === 0) this.#store.delete(`passing ${value}`)
+    if (timestamp % 5 === 0) this.#store.delete(name)
+    const marked = [...headers, { key: 'before', value: Buffer.from(before ?? '') }]
+    this.#context.forward({ key, value: `${value} ${now}`, timestamp, headers: marked })
+  }
+
+  #report(clock: string, time: number): void {
+    const rows = [...this.#store.all()].map(([key, value]) => `${key}=${value}`).join(' ')
+    this.#context.forward({ key: clock, value: `${rows} at ${this.#context.now()}`, timestamp: time })
+  }
+}
+
+/** An application with arrivals in and out of order, some at once, some one by one, and starts in between. */
+async function recordedRun(seed: number): Promise<{ readonly app: StreamsHarness; readonly run: RecordedRun }> {
+  const random = new SeededRandom(seed)
+  const topology = application()
+  const app = await StreamsHarness.open(
+    topology,
+    topics,
+    { commitIntervalMs: 15, storeCacheBytes: 4096 },
+    { commitMinIntervalMs: 9 },
+  )
+  await app.send(
+    'words',
+    Array.from({ length: 120 }, (_, index) => event(random, index * 900)),
+  )
+  await app.start()
+  let time = 100_000
+  for (let round = 0; round < 40; round++) {
+    time += random.below(9000)
+    const into = random.pick(['words', 'marks', 'late', 'late', 'checked'])
+    const records = Array.from({ length: 1 + random.below(12) }, () =>
+      event(random, time + random.below(30_000) - 15_000),
+    )
+    await app.send(
+      into,
+      into === 'checked'
+        ? records.map(
+            ([key, value, at]) => [key, random.chance(0.5) ? `{"length":${value?.length}}` : value, at] as const,
+          )
+        : records,
+    )
+    await app.harness.clock.run(random.below(random.chance(0.5) ? 3 : 30))
+    if (round % 13 === 12) await restart(app, random)
+  }
+  await app.settle()
+  return { app, run: await RecordedRun.read(app.log, topology, 'app') }
+}
+
+async function restart(app: StreamsHarness, random: SeededRandom): Promise<void> {
+  if (random.chance(0.5)) await app.crash()
+  else await app.stop()
+  await app.start()
+}
+
+function event(random: SeededRandom, timestamp: number): InputRecord {
+  const word = random.pick(['a', 'bb', 'ccc', 'dddd', 'none', 'eeeeee'])
+  const key = random.chance(0.1) ? null : `key-${random.below(9)}`
+  return [key, word, Math.max(0, timestamp), random.chance(0.2) ? [{ key: 'trace', value: Buffer.from(word) }] : []]
+}
+
+/** What of a replay is not as it was recorded. */
+async function differences(run: RecordedRun, commit: number, task: string): Promise<readonly string[]> {
+  const { outputs, changelogs, picks: _, ...recorded } = run.section(commit, task)
+  const { section, written } = await replayTask(run, commit, task)
+  const expected = await run.written({ outputs, changelogs, ...recorded })
+  const found: string[] = []
+  const compare = (what: string, now: unknown, before: unknown): void => {
+    const texts = [now, before].map((value) => JSON.stringify(value))
+    if (texts[0] !== texts[1]) found.push(`${what}: recorded ${texts[1]}, replayed ${texts[0]}`)
+  }
+  const { picks: __, ...replayed } = section
+  for (const name of Object.keys(recorded)) {
+    compare(name, replayed[name as keyof typeof replayed], recorded[name as keyof typeof recorded])
+  }
+  const byName = (records: ReadonlyMap<string, readonly string[]>): readonly unknown[] =>
+    [...records].toSorted(([a], [b]) => (a < b ? -1 : 1))
+  compare('records', byName(written), byName(expected))
+  return found
+}
+
+const seeds = [1, 2, 3, 4]
+
+describe.each(seeds)('seed %i', (seed) => {
+  test('every task of every commit runs again as it was recorded', async () => {
+    const { app, run } = await recordedRun(seed)
+
+    const found: string[] = []
+    for (const [commit, { sections }] of run.commits.entries()) {
+      for (const { task } of sections) {
+        const differing = await app.pump(differences(run, commit, task))
+        if (differing.length > 0) found.push(`commit ${commit}, task ${task}: ${differing.join('; ')}`)
+      }
+    }
+
+    expect(found.slice(0, 3), `${found.length} differ`).toEqual([])
+    // Nothing of this says anything if what is recorded never occurs.
+    const sections = run.commits.flatMap((commit) => commit.sections)
+    expect(run.commits.length).toBeGreaterThan(30)
+    expect(sections.filter(({ picks }) => picks !== undefined).length).toBeGreaterThan(0)
+    expect(sections.filter(({ punctuations }) => punctuations.length > 0).length).toBeGreaterThan(0)
+    expect(sections.filter(({ clock }) => clock.length > 1).length).toBeGreaterThan(0)
+    await app.close()
+  })
+})
+
+/** Everything that is recorded, each made a little wrong; undefined where the section has nothing of the kind. */
+const wrongs: { readonly [what: string]: (section: RecordedSection) => RecordedSection | undefined } = {
+  'the order of the inputs': ({ picks, ...rest }) => (picks === undefined ? undefined : rest),
+  'the clock': (section) =>
+    section.clock.length === 0
+      ? undefined
+      : { ...section, clock: section.clock.map(({ input, now }) => ({ input, now: now + 1 })) },
+  'a reading of the clock, one record late': (section) =>
+    section.clock.length < 2
+      ? undefined
+      : { ...section, clock: section.clock.map(({ input, now }) => ({ input: input + 1, now })) },
+  'a punctuation that fired': (section) =>
+    section.punctuations.length === 0 ? undefined : { ...section, punctuations: section.punctuations.slice(1) },
+  'the time of a punctuation': (section) =>
+    section.punctuations.length === 0
+      ? undefined
+      : { ...section, punctuations: section.punctuations.map((one) => ({ ...one, now: one.now + 1 })) },
+  'where an input begins': (section) =>
+    section.inputs.length === 0
+      ? undefined
+      : { ...section, inputs: section.inputs.map((range) => ({ ...range, start: Math.max(0, range.start - 1) })) },
+  'where an input ends': (section) =>
+    section.inputs.length === 0
+      ? undefined
+      : { ...section, inputs: section.inputs.map((range) => ({ ...range, end: range.end - 1 })) },
+  'a cause': (section) =>
+    section.causes.length === 0 ? undefined : { ...section, causes: section.causes.with(0, section.inputCount) },
+  'the digest of the outputs': (section) =>
+    section.outputDigest === '' ? undefined : { ...section, outputDigest: section.outputDigest.replace(/./, 'x') },
+  'the digest of the changelogs': (section) =>
+    section.changelogDigest === ''
+      ? undefined
+      : { ...section, changelogDigest: section.changelogDigest.replace(/./, 'x') },
+  'the stream time': (section) => ({ ...section, streamTime: section.streamTime + 1 }),
+}
+
+/** The same of what a commit takes over from the one before. */
+const wrongsBefore: { readonly [what: string]: (section: RecordedSection) => RecordedSection | undefined } = {
+  'the state of the operators': (section) => ({ ...section, operators: {} }),
+  'where a changelog ended': (section) =>
+    section.changelogs.length === 0
+      ? undefined
+      : { ...section, changelogs: section.changelogs.map((range) => ({ ...range, end: range.end - 1 })) },
+  'the stream time': (section) => ({ ...section, streamTime: section.streamTime + 10_000_000 }),
+  'the partition times': (section) => ({
+    ...section,
+    partitionTimes: section.partitionTimes.map(({ at, time }) => ({ at, time: time + 10_000_000 })),
+  }),
+}
+
+describe('a replay finds', () => {
+  test.each(Object.entries(wrongs))('%s recorded wrongly', async (_, wrong) => {
+    const { app, run } = await recordedRun(1)
+
+    expect(await app.pump(findings(run, (commit, task) => changed(run, commit, task, wrong)))).toBeGreaterThan(0)
+
+    await app.close()
+  })
+
+  test.each(Object.entries(wrongsBefore))('%s recorded wrongly in the commit before', async (_, wrong) => {
+    const { app, run } = await recordedRun(1)
+
+    const found = await app.pump(
+      findings(run, (commit, task) => {
+        for (let before = commit - 1; before >= 0; before--) {
+          if (run.commits[before]?.sections.some((section) => section.task === task) === true) {
+            return changed(run, before, task, wrong)
+          }
+        }
+        return undefined
+      }),
+    )
+
+    expect(found).toBeGreaterThan(0)
+    await app.close()
+  })
+})
+
+function changed(
+  run: RecordedRun,
+  commit: number,
+  task: string,
+  wrong: (section: RecordedSection) => RecordedSection | undefined,
+): RecordedRun | undefined {
+  const section = wrong(run.section(commit, task))
+  return section === undefined ? undefined : run.changed(commit, section)
+}
+
+/** How many replays go wrong when the record is not what it was. */
+async function findings(
+  run: RecordedRun,
+  wrongly: (commit: number, task: string) => RecordedRun | undefined,
+): Promise<number> {
+  let found = 0
+  for (const [commit, { sections }] of run.commits.entries()) {
+    for (const { task } of sections) {
+      const wrong = wrongly(commit, task)
+      if (wrong === undefined) continue
+      try {
+        if ((await differences(wrong, commit, task)).length > 0) found += 1
+      } catch {
+        found += 1
+      }
+    }
+  }
+  return found
+}
