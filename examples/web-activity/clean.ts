@@ -1,6 +1,7 @@
 /** From a line as it arrived to an event that can be counted, or the reason why not. */
+import { createHash } from 'node:crypto'
 import { parseAccessLine } from './access-log.ts'
-import { shopEvent, type ShopEvent } from './events.ts'
+import { nameLengthMax, shopEvent, type ShopEvent } from './events.ts'
 
 export type Reading =
   { readonly event: ShopEvent; readonly reason?: undefined } | { readonly event?: undefined; readonly reason: string }
@@ -23,9 +24,19 @@ export function readShopLine(line: string): Reading {
 export function readAccessLine(line: string, lineNumber: string): Reading {
   const parsed = parseAccessLine(line)
   if (!parsed) return { reason: 'not in Combined Log Format' }
-  const { at, path, status, agent, client } = parsed
+  const { at, status, agent } = parsed
   const type = status < 400 ? 'view' : 'error'
-  return { event: { id: lineNumber, at, type, visitor: client, path, region: 'unknown', agent, status } }
+  const visitor = shortened(parsed.client)
+  return {
+    event: { id: lineNumber, at, type, visitor, path: shortened(parsed.path), region: 'unknown', agent, status },
+  }
+}
+
+/** A name that can be a key: of one that is too long the beginning, and a digest that keeps it apart from others. */
+function shortened(name: string): string {
+  if (name.length <= nameLengthMax) return name
+  const digest = createHash('sha256').update(name).digest('hex').slice(0, 16)
+  return `${name.slice(0, nameLengthMax - 20).toWellFormed()}…${digest}`
 }
 
 // What programs that fetch without a reader in front of them call themselves: search engines, and readers of feeds.

@@ -19,14 +19,24 @@ export interface ShopEvent {
   readonly status?: number | undefined
 }
 
+/** Names become keys of stores, which end at some 2,000 bytes. In characters, of which each has at most 3. */
+export const nameLengthMax = 500
+
+/** The end of the year 9999: what lies beyond is no time but a mistake. */
+const timeMax = Date.UTC(10_000, 0) - 1
+
+/** JSON can say half of a surrogate pair, which no bytes of a key can. */
+const text = z.string().refine((given) => given.isWellFormed(), 'has half of a surrogate pair')
+const name = text.max(nameLengthMax)
+
 export const shopEvent: z.ZodType<ShopEvent, ShopEvent> = z.object({
-  id: z.string().min(1),
-  at: z.int().nonnegative(),
+  id: name.min(1),
+  at: z.int().nonnegative().max(timeMax),
   type: z.enum(['view', 'search', 'add-to-cart', 'order', 'error']),
-  visitor: z.string().min(1),
-  path: z.string(),
-  region: z.string(),
-  agent: z.string(),
+  visitor: name.min(1),
+  path: name,
+  region: name,
+  agent: text,
   status: z.int().optional(),
 })
 

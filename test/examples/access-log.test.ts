@@ -58,6 +58,16 @@ describe('a line of an access log', () => {
   })
 })
 
+test('names that are too long for a key are shortened and stay apart', () => {
+  const long = `/${'x'.repeat(60_000)}`
+  const pathOf = (path: string) => readAccessLine(line.replace('/a/b.png?x=1', path), '1').event?.path ?? ''
+  expect(Buffer.byteLength(pathOf(`/${'€'.repeat(5000)}`))).toBeLessThan(1900)
+  expect(pathOf(`${long}1`)).not.toBe(pathOf(`${long}2`))
+  expect(pathOf(`${long}1`)).toBe(pathOf(`${long}1`))
+  expect(pathOf(`/${'x'.repeat(478)}${'😀'.repeat(50)}`).isWellFormed()).toBe(true)
+  expect(pathOf('/short')).toBe('/short')
+})
+
 describe('a line of the shop', () => {
   const event = { id: 'e1', at: 5, type: 'view', visitor: 'v1', path: '/', region: 'asia', agent: 'x' }
 
@@ -74,6 +84,9 @@ describe('a line of the shop', () => {
     ['a time with a fraction', JSON.stringify({ ...event, at: 5.5 })],
     ['a negative time', JSON.stringify({ ...event, at: -5 })],
     ['an unknown type', JSON.stringify({ ...event, type: 'teleport' })],
+    ['a path that is too long for a key', JSON.stringify({ ...event, path: 'x'.repeat(501) })],
+    ['half of a surrogate pair', JSON.stringify({ ...event, path: '\ud800' })],
+    ['a time beyond all calendars', JSON.stringify({ ...event, at: 9e15 })],
     ['no id', JSON.stringify({ ...event, id: undefined })],
   ])('is malformed with %s, and the reason is given', (_, malformed) => {
     const reading = readShopLine(malformed)
