@@ -36,7 +36,7 @@ export class ByteWriter {
 
   i32(value: number): void {
     const at = this.reserve(4)
-    this.bytes.writeInt32BE(value, at)
+    storeInt32(this.bytes, at, value)
   }
 
   u32(value: number): void {
@@ -47,8 +47,8 @@ export class ByteWriter {
   /** A safe integer in 8 bytes, two's complement. */
   i64(value: number): void {
     const at = this.reserve(8)
-    this.bytes.writeInt32BE(Math.floor(value / 0x1_0000_0000) | 0, at)
-    this.bytes.writeUInt32BE(value >>> 0, at + 4)
+    storeInt32(this.bytes, at, Math.floor(value / 0x1_0000_0000))
+    storeInt32(this.bytes, at + 4, value)
   }
 
   f64(value: number): void {
@@ -101,6 +101,14 @@ export class ByteWriter {
     this.bytes.copy(bigger, 0, 0, this.length)
     this.bytes = bigger
   }
+}
+
+/** Four stores cost less than the checks of Buffer's own method. Only the low 32 bits of `value` are kept. */
+function storeInt32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 24
+  bytes[at + 1] = value >>> 16
+  bytes[at + 2] = value >>> 8
+  bytes[at + 3] = value
 }
 
 /** Reads what {@link ByteWriter} wrote. Reading past the end throws RangeError, never returns garbage. */
