@@ -64,7 +64,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
       this.#recent[slot] = window
     }
     const identity = this.#identity(key)
-    return window.rows.get(identity) ?? this.#lookUp(window, identity, key)
+    return window.get(identity) ?? this.#lookUp(window, identity, key)
   }
 
   override update(entry: OverlayEntry, value: unknown, timestamp: number, updateTime: number): void {
@@ -120,11 +120,11 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
       const start = this.#starts[index] as number
       if (start > to) break
       const rows: OverlayEntry[] = []
-      for (const entry of this.#windows.get(start)?.rows.values() ?? []) {
-        if (entry.value === null) continue
+      this.#windows.get(start)?.forEach((entry) => {
+        if (entry.value === null) return
         this.encodeKey(entry)
         rows.push(entry)
-      }
+      })
       if (rows.length > 1) rows.sort(compareKeys)
       for (const entry of rows) found.push(entry)
     }
@@ -178,7 +178,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   }
 
   #add(window: Window, identity: Identity, entry: OverlayEntry): void {
-    window.rows.set(identity, entry)
+    window.add(identity, entry)
     this.#bytes += entryOverheadBytes
     if (this.#byKey !== null) insertByStart(this.#byKey, identity, entry)
   }
@@ -215,7 +215,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     const key = this.spec.key.read(localKey, 0, localKey.length - 8)
     const window = this.#window(start)
     const identity = this.#identity(key)
-    if (window.rows.has(identity)) return
+    if (window.get(identity) !== undefined) return
     const value = this.spec.value.read(stored, timestampBytes, stored.length)
     this.#add(window, identity, new OverlayEntry(key, start, value, readTimestamp(stored)))
   }
@@ -223,7 +223,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   #indexByKey(): Map<Identity, OverlayEntry[]> {
     const index = new Map<Identity, OverlayEntry[]>()
     for (const window of this.#windows.values()) {
-      for (const [identity, entry] of window.rows) insertByStart(index, identity, entry)
+      window.forEach((entry, identity) => insertByStart(index, identity, entry))
     }
     return index
   }
@@ -274,9 +274,11 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   protected override evict(): void {
     while (this.#bytes > this.#cacheBytesMax && this.#firstStart < this.#starts.length) {
       const start = this.#starts[this.#firstStart] as number
-      for (const entry of this.#windows.get(start)?.rows.values() ?? []) {
-        if (entry.lastUpdate >= 0 || entry.flushSet !== null) return
-      }
+      let isClean = true
+      this.#windows.get(start)?.forEach((entry) => {
+        if (entry.lastUpdate >= 0 || entry.flushSet !== null) isClean = false
+      })
+      if (!isClean) return
       this.#forget(start)
       this.#firstStart += 1
       this.#completeFrom = Math.max(this.#completeFrom, start + 1)
@@ -290,23 +292,53 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     this.#bytes -= windowOverheadBytes
     const slot = Math.floor(start / recentSpanMs) & (recentWindows - 1)
     if (this.#recent[slot] === window) this.#recent[slot] = new Window(Number.NEGATIVE_INFINITY)
-    for (const [identity, entry] of window.rows) {
+    window.forEach((entry, identity) => {
       this.#bytes -= entryOverheadBytes + entry.valueBytes
       const rows = this.#byKey?.get(identity)
-      if (rows === undefined) continue
+      if (rows === undefined) return
       const index = rows.indexOf(entry)
       if (index >= 0) rows.splice(index, 1)
       if (rows.length === 0) this.#byKey?.delete(identity)
-    }
+    })
   }
 }
 
+/** The rows of one window. Where event time is sparse most windows have a single row, which then needs no map. */
 class Window {
   readonly start: number
-  readonly rows = new Map<Identity, OverlayEntry>()
+  #firstIdentity: Identity = ''
+  #first: OverlayEntry | null = null
+  #rows: Map<Identity, OverlayEntry> | null = null
 
   constructor(start: number) {
     this.start = start
+  }
+
+  get(identity: Identity): OverlayEntry | undefined {
+    if (this.#rows !== null) return this.#rows.get(identity)
+    return this.#first !== null && this.#firstIdentity === identity ? this.#first : undefined
+  }
+
+  add(identity: Identity, entry: OverlayEntry): void {
+    if (this.#rows !== null) {
+      this.#rows.set(identity, entry)
+      return
+    }
+    if (this.#first === null) {
+      this.#firstIdentity = identity
+      this.#first = entry
+      return
+    }
+    this.#rows = new Map([
+      [this.#firstIdentity, this.#first],
+      [identity, entry],
+    ])
+    this.#first = null
+  }
+
+  forEach(visit: (entry: OverlayEntry, identity: Identity) => void): void {
+    if (this.#first !== null) visit(this.#first, this.#firstIdentity)
+    else this.#rows?.forEach(visit)
   }
 }
 

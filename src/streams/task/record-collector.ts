@@ -1,5 +1,6 @@
 import { ByteWriter } from '../../base/bytes.ts'
 import { partitionOfKey } from '../../base/murmur2.ts'
+import { isWindowedCodec } from '../../codec/windowed-codec.ts'
 import type { Staged, StagedPartition } from '../../log/api/log.ts'
 import { noHeaders, outgoingRecord, type OutgoingRecord, type TopicPartition } from '../../log/api/record.ts'
 import { undecoded } from '../processor/demand.ts'
@@ -153,6 +154,8 @@ export class Sink implements Receiver {
   readonly #collector: RecordCollector
   readonly #targets = new Map<string, Target>()
   readonly #only: Target | null
+  /** A windowed key begins with its inner key, which the partition is computed from; this is what follows it. */
+  #windowBytes = 0
   readonly #keyCodec: string
   readonly #valueCodec: string
   readonly #out: OutgoingRecord = outgoingRecord()
@@ -171,7 +174,9 @@ export class Sink implements Receiver {
       this.#targets.set(topic, { places })
     }
     this.#only = typeof node.topic === 'string' ? (this.#targets.get(targets[0]?.topic ?? '') ?? null) : null
-    this.#keyCodec = node.key.codec.id
+    const { codec } = node.key
+    if (isWindowedCodec(codec)) this.#windowBytes = codec.windows.kind === 'session' ? 16 : 8
+    this.#keyCodec = codec.id
     this.#valueCodec = node.value.codec.id
   }
 
@@ -254,6 +259,7 @@ export class Sink implements Receiver {
     const out = this.#out
     if (out.keyStart < 0) return this.#sticky(count)
     if (partitionKey === undefined) return partitionOfKey(out.key, out.keyStart, out.keyEnd, count)
+    if (this.#windowBytes > 0) return partitionOfKey(out.key, out.keyStart, out.keyEnd - this.#windowBytes, count)
     const inner = partitionKey(key)
     this.#partitionKey.clear()
     inner.codec.write(inner.key, this.#partitionKey)
