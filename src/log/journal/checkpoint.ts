@@ -17,6 +17,8 @@ export interface CheckpointState {
   readonly partitions: readonly PartitionState[]
   readonly offsets: readonly GroupOffsetState[]
   readonly sections: readonly SectionState[]
+  /** What applications can be rewound to. Absent in checkpoints of before it was kept. */
+  readonly rewinds?: readonly RewindState[]
   /** Deletions whose entries lie below `sequence`, still to be carried out when both checkpoints know of them. */
   readonly deletions: readonly PendingDeletion[]
 }
@@ -54,6 +56,42 @@ export interface GroupOffsetState {
 export interface SectionState {
   readonly group: string
   readonly section: RecordedSection
+}
+
+/** One application's trail; `offsets` and `clocks` of its marks have an entry per place. */
+export interface RewindState {
+  readonly group: string
+  /** Of `__millrace_commits`. */
+  readonly partition: number
+  readonly places: readonly {
+    readonly topicId: string
+    readonly partition: number
+    readonly role: 'changelog' | 'input'
+    readonly windows: WindowMarks
+  }[]
+  readonly latest: RewindMark
+  readonly marks: readonly RewindMark[]
+}
+
+/** Where an application stood at one commit. */
+export interface RewindMark {
+  /** Wall-clock time of the commit, and of the one before it (-1: none). */
+  at: number
+  previousAt: number
+  /** Of its record in `__millrace_commits`. */
+  offset: Offset
+  /** Bytes kept because of rewinding, from the application's first commit to this one. */
+  bytes: number
+  /** End of a changelog, position in an input. */
+  readonly offsets: number[]
+  /** The window store's clock at a changelog's end; -1 where there is none. */
+  readonly clocks: number[]
+}
+
+/** Where a changelog ended when its window store's clock showed each of these. Ascending. */
+export interface WindowMarks {
+  readonly clocks: number[]
+  readonly offsets: number[]
 }
 
 export interface PendingDeletion {

@@ -7,7 +7,7 @@ import { GroupMemory } from './group-memory.ts'
 import { headerBytes } from './group.ts'
 import type { AppendedEntry, Journal, JournalListener } from './journal.ts'
 import type { JournalStart, JournalSync } from './journal-writer.ts'
-import { InlineBackend, ThreadBackend, type WriterBackend, type WriterReport } from './writer-backend.ts'
+import { InlineBackend, StartingBackend, type WriterBackend, type WriterReport } from './writer-backend.ts'
 
 /**
  * The journal on the sequencer's side: entries collect in the open group while the writer is busy with the one before.
@@ -57,13 +57,20 @@ export class GroupJournal implements Journal {
     this.#totals = [...(options.totals ?? [])]
     this.#firstTotal = start.lastSequence + 1 - this.#totals.length
     const report = (message: WriterReport): void => this.#reported(message)
-    this.#backend = options.thread ? new ThreadBackend(options, report) : new InlineBackend(options, report)
+    this.#backend = options.thread
+      ? new StartingBackend(options, report)
+      : new InlineBackend({ ...options, preparesAhead: true }, report)
   }
 
   get unwrittenBytes(): number {
     const open = this.#memory.isEmpty ? 0 : this.#memory.groupBytes
     const writing = this.#underWay?.kind === 'write' ? this.#underWay.group.length : 0
     return open + this.#closedBytes + writing
+  }
+
+  /** Whether the thread has taken over; until it has started the caller's writes. */
+  get writesOnThread(): boolean {
+    return this.#backend.asynchronous
   }
 
   get writtenSequence(): number {

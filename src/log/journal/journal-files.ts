@@ -106,6 +106,11 @@ export class JournalFiles {
     }
   }
 
+  /** Where another instance goes on; after `close`. */
+  get standing(): { readonly files: readonly JournalFile[]; readonly spares: readonly string[] } {
+    return { files: [...this.#files], spares: [...this.#spares] }
+  }
+
   /** Gives up what was prepared. */
   close(): void {
     if (this.#filling !== null) {

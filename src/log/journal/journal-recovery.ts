@@ -74,6 +74,7 @@ export function recoverJournal(options: RecoveryOptions): RecoveredJournal {
       position: rewritten.position,
       lastSequence: found.last,
       lastChecksum: rewritten.lastChecksum,
+      sealed: true,
     },
   }
 }

@@ -1,25 +1,30 @@
 import { receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { assert } from '../../base/assert.ts'
 import { NodeDisk } from '../../base/disk.ts'
 import { JournalWriter } from './journal-writer.ts'
-import { failure, perform, type JournalThreadSetup, type WriterCommand } from './writer-backend.ts'
+import { failure, perform, type JournalThreadSetup, type ThreadCommand, type ThreadMessage } from './writer-backend.ts'
 
 /**
- * The journal thread: takes commands, one after another, with synchronous calls to the disk. Waiting for the event loop
+ * The journal thread: says when it is there, is told where the journal goes on, then takes commands, one after another, with synchronous calls to the disk. Waiting for the event loop
  * or the thread pool would cost a commit more than its sync does. Between commands it makes the next file ready, a piece
  * at a time, then sleeps until the counter moves.
  */
 function run(setup: JournalThreadSetup): void {
   const { port, signal } = setup
+  let writer: JournalWriter | null = null
   try {
-    const writer = new JournalWriter(new NodeDisk(), setup.start, setup.sync)
+    port.postMessage({ kind: 'ready' } satisfies ThreadMessage)
     for (;;) {
       const seen = Atomics.load(signal, 0)
-      const received: { message: WriterCommand } | undefined = receiveMessageOnPort(port)
-      if (received !== undefined) {
+      const received: { message: ThreadCommand } | undefined = receiveMessageOnPort(port)
+      if (received?.message.kind === 'begin') {
+        writer = new JournalWriter(new NodeDisk(), received.message.start, setup.sync)
+      } else if (received !== undefined) {
+        assert(writer !== null, 'the journal thread is told first where to begin')
         const report = perform(writer, received.message)
         if (report !== null) port.postMessage(report)
         if (report !== null && report.kind !== 'done') return
-      } else if (!writer.prepare()) {
+      } else if (writer === null || !writer.prepare()) {
         Atomics.wait(signal, 0, seen)
       }
     }

@@ -8,7 +8,7 @@ import { JournalFiles, journalFileName, type JournalFile } from './journal-files
 /** `commit`: synced before it is acknowledged. `os`: written before it is acknowledged, synced on demand. */
 export type JournalSync = 'commit' | 'os'
 
-/** Where writing goes on: what recovery found and made. Plain data, so that it can go to a thread. */
+/** Where writing goes on: what recovery found and made, or where another writer stopped. Plain data, for a thread. */
 export interface JournalStart {
   readonly directory: string
   readonly journalId: Uint8Array
@@ -18,13 +18,15 @@ export interface JournalStart {
   /** Older than the current file, lowest number first. */
   readonly files: readonly JournalFile[]
   readonly spares: readonly string[]
-  /** The file that recovery made in this open. */
+  /** The file that recovery made in this open, or a later one. */
   readonly current: JournalFile
   /** Where the next group goes in it. */
   readonly position: number
   /** The last group, which is synced, and its checksum. */
   readonly lastSequence: number
   readonly lastChecksum: number
+  /** Whether a header after the last group says that it is synced. */
+  readonly sealed: boolean
 }
 
 /**
@@ -49,8 +51,7 @@ export class JournalWriter {
   #lastSequence: number
   #lastChecksum: number
   #durableSequence: number
-  /** Whether a header after the last group says that all is synced. */
-  #sealed = true
+  #sealed: boolean
 
   constructor(disk: Disk, start: JournalStart, sync: JournalSync) {
     this.#start = start
@@ -63,6 +64,7 @@ export class JournalWriter {
     this.#lastSequence = start.lastSequence
     this.#lastChecksum = start.lastChecksum
     this.#durableSequence = start.lastSequence
+    this.#sealed = start.sealed
   }
 
   get lastSequence(): number {
@@ -141,6 +143,27 @@ export class JournalWriter {
 
   recycleBelow(sequence: number): void {
     this.#files.recycleBelow(sequence)
+  }
+
+  /**
+   * Syncs and closes all files: from here on another writer has the journal, and goes on where this says. Nothing may be
+   * called after it.
+   *
+   * Crash here, before or after: the files hold the same groups, whoever writes the next.
+   */
+  release(): JournalStart {
+    this.sync()
+    this.#files.close()
+    this.#file.close()
+    return {
+      ...this.#start,
+      ...this.#files.standing,
+      current: { number: this.#number, bytes: this.#bytes, lastSequence: this.#lastSequence },
+      position: this.#position,
+      lastSequence: this.#lastSequence,
+      lastChecksum: this.#lastChecksum,
+      sealed: this.#sealed,
+    }
   }
 
   /** Syncs, seals, closes. */

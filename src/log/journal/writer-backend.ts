@@ -17,6 +17,12 @@ export type WriterReport =
   | { readonly kind: 'closed'; readonly lastSequence: number; readonly durableSequence: number }
   | { readonly kind: 'failed'; readonly diskFull: boolean; readonly message: string }
 
+/** What the thread is told: first where to begin, then commands. */
+export type ThreadCommand = WriterCommand | { readonly kind: 'begin'; readonly start: JournalStart }
+
+/** What the thread says: first that it is there. */
+export type ThreadMessage = WriterReport | { readonly kind: 'ready' }
+
 /** The writer, wherever it runs. */
 export interface WriterBackend {
   /** Whether reports come later, in a turn of their own; else from inside `send`. */
@@ -68,23 +74,28 @@ export class InlineBackend implements WriterBackend {
   readonly #writer: JournalWriter
   readonly #clock: Clock
   readonly #report: (report: WriterReport) => void
+  readonly #preparesAhead: boolean
   #preparing = false
   #ended = false
 
-  constructor(
-    options: { disk: Disk; clock: Clock; start: JournalStart; sync: JournalSync },
-    report: (report: WriterReport) => void,
-  ) {
+  constructor(options: InlineOptions, report: (report: WriterReport) => void) {
     this.#writer = new JournalWriter(options.disk, options.start, options.sync)
     this.#clock = options.clock
     this.#report = report
+    this.#preparesAhead = options.preparesAhead
   }
 
   send(command: WriterCommand): void {
     const report = perform(this.#writer, command)
     if (report !== null && report.kind !== 'done') this.#ended = true
-    else if (command.kind === 'write') this.#prepareSoon()
+    else if (command.kind === 'write' && this.#preparesAhead) this.#prepareSoon()
     if (report !== null) this.#report(report)
+  }
+
+  /** Gives the journal to another writer, which goes on where this says. */
+  release(): JournalStart {
+    this.#ended = true
+    return this.#writer.release()
   }
 
   end(): Promise<void> {
@@ -109,6 +120,55 @@ export class InlineBackend implements WriterBackend {
   }
 }
 
+interface InlineOptions {
+  readonly disk: Disk
+  readonly clock: Clock
+  readonly start: JournalStart
+  readonly sync: JournalSync
+  /** Whether the next file is made ready between commands. */
+  readonly preparesAhead: boolean
+}
+
+/**
+ * The writer on a thread of its own, and on the caller's until that thread has started, which takes longer than the first
+ * appends want to wait.
+ *
+ * There is one writer at any time: the inline one carries out each command before `send` returns, so none is under way
+ * when the thread says that it is there; then it lets go of the files, and only then is the thread told where to begin.
+ */
+export class StartingBackend implements WriterBackend {
+  readonly #thread: ThreadBackend
+  #inline: InlineBackend | null
+
+  constructor(options: Omit<InlineOptions, 'preparesAhead'>, report: (report: WriterReport) => void) {
+    // The thread will make files ready. Until then a file that is needed is made on the spot.
+    this.#inline = new InlineBackend({ ...options, preparesAhead: false }, report)
+    this.#thread = new ThreadBackend(options.sync, report, () => {
+      const inline = this.#inline
+      if (inline === null) return
+      this.#inline = null
+      try {
+        this.#thread.begin(inline.release())
+      } catch (error) {
+        report(failure(error))
+      }
+    })
+  }
+
+  get asynchronous(): boolean {
+    return this.#inline === null
+  }
+
+  send(command: WriterCommand): void {
+    if (this.#inline !== null) this.#inline.send(command)
+    else this.#thread.send(command)
+  }
+
+  end(): Promise<void> {
+    return this.#thread.end()
+  }
+}
+
 /**
  * The writer on a thread of its own, which sleeps on a shared counter between commands.
  *
@@ -123,22 +183,23 @@ export class ThreadBackend implements WriterBackend {
   #passage = sharedBytes(256 * 1024)
   #ended = false
 
-  constructor(options: { start: JournalStart; sync: JournalSync }, report: (report: WriterReport) => void) {
+  constructor(sync: JournalSync, report: (report: WriterReport) => void, ready: () => void) {
     const { port1, port2 } = new MessageChannel()
     this.#port = port1
-    const setup: JournalThreadSetup = { port: port2, signal: this.#signal, start: options.start, sync: options.sync }
+    const setup: JournalThreadSetup = { port: port2, signal: this.#signal, sync }
     this.#worker = new Worker(journalThreadUrl, { workerData: setup, transferList: [port2] })
     // A journal that waits for nothing does not keep the process alive; one with a command under way does.
     this.#worker.unref()
-    const deliver = (message: WriterReport): void => {
+    const deliver = (message: ThreadMessage): void => {
       if (this.#ended) return
+      if (message.kind === 'ready') return ready()
       this.#port.unref()
       report(message)
     }
     const lost = (error: Error): void => {
       // The end of a thread may overtake what it said last.
-      const last: { message: WriterReport } | undefined = receiveMessageOnPort(this.#port)
-      deliver(last?.message ?? failure(error))
+      const last: { message: ThreadMessage } | undefined = receiveMessageOnPort(this.#port)
+      deliver(last === undefined || last.message.kind === 'ready' ? failure(error) : last.message)
       this.#ended = true
     }
     this.#port.on('message', deliver)
@@ -147,10 +208,20 @@ export class ThreadBackend implements WriterBackend {
     this.#worker.on('exit', (code) => lost(new Error(`the journal thread ended with code ${code}`)))
   }
 
+  /** The journal is the thread's from here on. */
+  begin(start: JournalStart): void {
+    this.#port.postMessage({ kind: 'begin', start } satisfies ThreadCommand)
+    this.#wake()
+  }
+
   send(command: WriterCommand): void {
     if (command.kind !== 'recycle') this.#port.ref()
     if (command.kind === 'write') this.#post(command)
     else this.#port.postMessage(command)
+    this.#wake()
+  }
+
+  #wake(): void {
     Atomics.add(this.#signal, 0, 1)
     Atomics.notify(this.#signal, 0)
   }
@@ -179,7 +250,6 @@ export interface JournalThreadSetup {
   readonly port: MessageChannel['port2']
   /** Counts commands, so that the thread can sleep until there is one. */
   readonly signal: Int32Array
-  readonly start: JournalStart
   readonly sync: JournalSync
 }
 

@@ -338,11 +338,45 @@ test('bytesSince counts the journal written after a group, also across opens', a
   assert.equal(again.journal.bytesSince(4), 6 * size)
 })
 
+for (const sync of ['commit', 'os'] as const) {
+  test(`with sync: ${sync} the first groups are written before the thread has started, and it goes on where they end`, async () => {
+    const home = mkdtempSync(join(tmpdir(), 'millrace-journal-'))
+    try {
+      const options = { sync, clock: new SystemClock(), thread: true, directory: join(home, 'journal') }
+      const harness = new JournalHarness(new NodeDisk(), options)
+      let entries = 0
+      const append = async (): Promise<void> => {
+        harness.append(++entries, 700)
+        await Promise.resolve()
+      }
+
+      await append()
+      assert.equal(harness.written.length, 1, 'nobody waits for a thread to start')
+      for (let turn = 1; !harness.journal.writesOnThread; turn++) {
+        if (turn % 50 === 0) await append()
+        await harness.clock.nextTurn()
+      }
+      while (entries < 200) await append()
+      await harness.journal.close()
+
+      assert.deepEqual(
+        harness.written.flatMap((group) => group.entries),
+        Array.from({ length: entries }, (_none, at) => at + 1),
+      )
+      assert.deepEqual(replayOf(recover(new NodeDisk(), options)), harness.written)
+      assert.equal(harness.failure, null)
+    } finally {
+      rmSync(home, { recursive: true })
+    }
+  })
+}
+
 test('the writer on a thread writes what the inline writer writes, in order, and is let go by close', async () => {
   const home = mkdtempSync(join(tmpdir(), 'millrace-journal-'))
   try {
     const options = { clock: new SystemClock(), thread: true, directory: join(home, 'journal') }
     const harness = new JournalHarness(new NodeDisk(), options)
+    while (!harness.journal.writesOnThread) await harness.clock.nextTurn()
     for (let id = 1; id <= 200; id++) {
       const sequence = harness.append(id, id === 100 ? 5_000_000 : 300)
       if (id % 3 === 0) await harness.journal.syncTo(sequence)
@@ -365,6 +399,7 @@ test('a disk that fails under the thread is reported as failed', async () => {
   try {
     const options = { clock: new SystemClock(), thread: true, directory: join(home, 'journal') }
     const harness = new JournalHarness(new NodeDisk(), options)
+    while (!harness.journal.writesOnThread) await harness.clock.nextTurn()
     rmSync(join(home, 'journal'), { recursive: true })
 
     const sequence = harness.append(1, 30_000)
