@@ -35,6 +35,7 @@ export class StreamsRuntime {
   #commits: CommitMaker | null = null
   #running: Promise<void> | null = null
   #error: unknown = null
+  #rebuilding: Promise<void> = Promise.resolve()
   #startedAt = 0
   #processedBefore = 0
   #commitsBefore = 0
@@ -111,18 +112,15 @@ export class StreamsRuntime {
 
   /** Resolves when all that is on the log now is processed, through every hop, and what came of it is durable. */
   async settled(): Promise<void> {
-    const worker = this.#worker
-    if (worker === null || !this.#lifecycle.is('running')) {
-      throw new StreamsError('INVALID_PHASE', `the application is ${this.phase}, so it will not process anything more`)
+    for (;;) {
+      const worker = await this.#currentWorker('will not process anything more')
+      const places = worker.inputs.map(({ queue }) => queue.at)
+      const bounds = await this.#options.log.bounds(places, 'sequenced')
+      const ends = new Map(bounds.map((bound) => [partitionName(bound.at), bound.end]))
+      for (const { queue } of worker.inputs) queue.reachesTo(ends.get(partitionName(queue.at)) ?? 0)
+      const isDry = await new Promise<boolean>((resolve) => worker.whenDry(resolve))
+      if (isDry && (await this.#isDurable())) return
     }
-    const places = worker.inputs.map(({ queue }) => queue.at)
-    const ends = new Map(
-      (await this.#options.log.bounds(places, 'sequenced')).map((bound) => [partitionName(bound.at), bound.end]),
-    )
-    for (const { queue } of worker.inputs) queue.reachesTo(ends.get(partitionName(queue.at)) ?? 0)
-    const dry = new Promise<void>((resolve) => worker.whenDry(resolve))
-    await Promise.race([dry, this.finished()])
-    await this.#commits?.durable
   }
 
   metrics(): StreamsMetrics {
@@ -152,29 +150,45 @@ export class StreamsRuntime {
     }
   }
 
-  #readStore<T>(store: string, look: (overlays: readonly Overlay[]) => T): Promise<T> {
-    const worker = this.#worker
-    if (worker === null || !this.#lifecycle.is('running')) {
-      return Promise.reject(
-        new StreamsError(
-          'INVALID_PHASE',
-          `store ${store} can be asked while the application runs; it is ${this.phase}`,
-        ),
-      )
-    }
-    return new Promise((resolve, reject) => {
-      worker.atRest(() => {
-        const overlays = this.#tasks.flatMap((task) =>
-          task.stores.flatMap(({ overlay }) => (overlay.spec.name === store ? [overlay] : [])),
-        )
-        try {
-          const answer = look(overlays)
-          void (this.#commits?.durable ?? Promise.resolve()).then(() => resolve(answer), reject)
-        } catch (error) {
-          reject(error instanceof Error ? error : new Error(String(error)))
-        }
+  async #readStore<T>(store: string, look: (overlays: readonly Overlay[]) => T): Promise<T> {
+    for (;;) {
+      const worker = await this.#currentWorker(`so store ${store} cannot be asked`)
+      const answer = await new Promise<{ readonly value: T } | null>((resolve, reject) => {
+        worker.atRest((isAtRest) => {
+          try {
+            resolve(isAtRest ? { value: look(this.#overlaysOf(store)) } : null)
+          } catch (error) {
+            reject(error instanceof Error ? error : new Error(String(error)))
+          }
+        })
       })
-    })
+      if (answer !== null && (await this.#isDurable())) return answer.value
+    }
+  }
+
+  #overlaysOf(store: string): Overlay[] {
+    return this.#tasks.flatMap((task) =>
+      task.stores.flatMap(({ overlay }) => (overlay.spec.name === store ? [overlay] : [])),
+    )
+  }
+
+  /** Waits for the newest commit; false if it was lost and the tasks go back behind it. */
+  async #isDurable(): Promise<boolean> {
+    try {
+      await this.#commits?.durable
+      return true
+    } catch (error) {
+      if (isRebuildable(error)) return false
+      throw error
+    }
+  }
+
+  /** The worker, when the tasks are there; throws what made the application fail, if it did. */
+  async #currentWorker(otherwise: string): Promise<Worker> {
+    await this.#rebuilding
+    if (this.#lifecycle.is('failed')) throw this.#error
+    if (this.#worker !== null && this.#lifecycle.is('running')) return this.#worker
+    throw new StreamsError('INVALID_PHASE', `the application is ${this.phase}, ${otherwise}`)
   }
 
   async #run(session: Session): Promise<void> {
@@ -189,21 +203,33 @@ export class StreamsRuntime {
           if (!isRebuildable(error) || rebuilds >= rebuildsMax) throw error
           rebuilds += 1
           this.#logger.warn(`a commit was lost, the tasks go back to the last one: ${String(error)}`)
-          await this.#abandon(current)
-          current = await this.#open()
+          current = await this.#rebuild(current)
         }
       }
       await current.flushes.finish(this.#tasks, current.commits.durable)
       await this.#closeSession(current)
       if (this.#lifecycle.is('running')) this.#lifecycle.to('closing')
       this.#lifecycle.to('closed')
+      current.worker.end()
     } catch (error) {
       this.#error = error
       this.#logger.error(error instanceof Error ? error.message : String(error))
       await this.#abandon(current).catch(() => undefined)
       this.#lifecycle.to('failed')
+      current.worker.end()
       throw error
     }
+  }
+
+  /** Goes back to the last commit: tasks and stores are made again from what the log has. */
+  #rebuild(lost: Session): Promise<Session> {
+    const rebuilt = this.#abandon(lost).then(() => this.#open())
+    this.#rebuilding = rebuilt.then(
+      () => undefined,
+      () => undefined,
+    )
+    lost.worker.end()
+    return rebuilt
   }
 
   async #open(): Promise<Session> {

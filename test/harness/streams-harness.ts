@@ -2,6 +2,7 @@ import { long, string } from '../../src/codec/value-codecs.ts'
 import type { Header, TopicPartition } from '../../src/log/api/record.ts'
 import { outgoingRecord } from '../../src/log/api/record.ts'
 import { partitionOfKey } from '../../src/base/murmur2.ts'
+import type { Log } from '../../src/log/api/log.ts'
 import type { EmbeddedLog } from '../../src/log/embedded-log.ts'
 import { BatchBuilder } from '../../src/log/format/batch-builder.ts'
 import type { StreamsConfig } from '../../src/streams/config.ts'
@@ -65,10 +66,10 @@ export class StreamsHarness {
     return this.#runtime
   }
 
-  async start(topology: Topology = this.#topology): Promise<StreamsRuntime> {
+  async start(topology: Topology = this.#topology, log: Log = this.log): Promise<StreamsRuntime> {
     const runtime = new StreamsRuntime(topology, {
       applicationId: 'app',
-      log: this.log,
+      log,
       engines: { lmdb: new DiskStoreEngine(this.harness.disk), memory: new MemoryStoreEngine() },
       storeDirectory: '/stores',
       config: this.#config,

@@ -8,6 +8,8 @@ import { z } from 'zod'
 import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
 import { tumbling } from '../../src/dsl/windows.ts'
 import type { Topology } from '../../src/streams/topology/topology.ts'
+import { LogError } from '../../src/log/api/errors.ts'
+import type { Committer, Log, Staged } from '../../src/log/api/log.ts'
 import { StreamsHarness, type InputRecord, type OutputRecord } from '../harness/streams-harness.ts'
 
 // Codecs instead of schemas: nothing is checked, null keys and values come through.
@@ -141,6 +143,61 @@ test('a crash between flushes replays only what the store lacks', async () => {
   expect(last(await app.read('counts', { value: 'long' }))).toEqual(plainCounts([...all, ...rest]))
   await app.close()
 })
+
+test.each(['ABORTED', 'OUTCOME_UNKNOWN'] as const)(
+  'a commit that fails with %s is made again from the one before, with the stores as they were then',
+  async (code) => {
+    const app = await StreamsHarness.open(wordCounts(), topics, { commitBytesMax: 3000 })
+    const records = events(new SeededRandom(11), 900)
+    await app.send('in', records)
+
+    await app.start(undefined, losingCommit(app.log, 4, code))
+    await app.settle()
+
+    expect(last(await app.read('per-minute', { value: 'long', windowed: true }))).toEqual(plainWindowCounts(records))
+    expect(last(await app.read('counts', { value: 'long' }))).toEqual(plainCounts(records))
+    expect(app.restored.length).toBeGreaterThan(0)
+    await app.close()
+  },
+)
+
+/** A log whose n-th commit is lost. */
+function losingCommit(log: Log, which: number, code: 'ABORTED' | 'OUTCOME_UNKNOWN'): Log {
+  let commits = 0
+  return new Proxy(log, {
+    get(target, name) {
+      if (name !== 'openCommitter') {
+        const member: unknown = Reflect.get(target, name)
+        return typeof member === 'function' ? member.bind(target) : member
+      }
+      return async (options: { readonly id: string }): Promise<Committer> => {
+        const committer = await target.openCommitter(options)
+        return {
+          id: committer.id,
+          close: () => committer.close(),
+          begin: () => losing(committer.begin(), () => ++commits === which, code),
+        }
+      }
+    },
+  })
+}
+
+function losing(staged: Staged, isLost: () => boolean, code: 'ABORTED' | 'OUTCOME_UNKNOWN'): Staged {
+  return {
+    to: (at) => staged.to(at),
+    get bytes() {
+      return staged.bytes
+    },
+    ready: () => staged.ready(),
+    discard: () => staged.discard(),
+    commit: (progress) => {
+      if (!isLost()) return staged.commit(progress)
+      staged.discard()
+      const failure = Promise.reject(new LogError(code, 'the group that carried it was lost'))
+      return { placements: null, sequenced: failure, durable: failure.then(() => ({ placements: [] })) }
+    },
+  }
+}
 
 describe('emission', () => {
   test('commit puts out the newest value per key and commit, in order of the last update', async () => {

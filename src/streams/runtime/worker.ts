@@ -28,8 +28,9 @@ export class Worker {
   readonly #order = new PickOrder<WorkerInput>()
   readonly #inputs: readonly WorkerInput[]
   readonly #byName: ReadonlyMap<string, WorkerInput>
-  readonly #atRest: (() => void)[] = []
-  readonly #whenDry: (() => void)[] = []
+  readonly #atRest: Callback[] = []
+  readonly #whenDry: Callback[] = []
+  #ended = false
   #fetcher: Fetcher<WorkerInput> | null = null
   #stopping = false
   #failure: unknown = null
@@ -85,15 +86,31 @@ export class Worker {
     wake?.()
   }
 
-  /** Calls back when no task has anything uncommitted: within the next commit, or at once if nothing is to be committed. */
-  atRest(callback: () => void): void {
-    this.#atRest.push(callback)
-    this.wake()
+  /**
+   * Calls back when no task has anything uncommitted: within the next commit, or at once if nothing is to be committed.
+   * With false if that will not come, because the worker has ended.
+   */
+  atRest(callback: Callback): void {
+    this.#wait(this.#atRest, callback)
   }
 
-  /** Calls back when everything that is known to be on the log is processed and committed. */
-  whenDry(callback: () => void): void {
-    this.#whenDry.push(callback)
+  /** Calls back when everything that is known to be on the log is processed and committed; with false as `atRest`. */
+  whenDry(callback: Callback): void {
+    this.#wait(this.#whenDry, callback)
+  }
+
+  /** Nobody who waits is left waiting. */
+  end(): void {
+    this.#ended = true
+    for (const callback of [...this.#atRest.splice(0), ...this.#whenDry.splice(0)]) callback(false)
+  }
+
+  #wait(callbacks: Callback[], callback: Callback): void {
+    if (this.#ended) {
+      callback(false)
+      return
+    }
+    callbacks.push(callback)
     this.wake()
   }
 
@@ -112,7 +129,7 @@ export class Worker {
       if (this.#isCommitDue(isDry)) await this.#commit()
       if (this.#stopping) break
       if (isDry && this.#whenDry.length > 0 && !this.#isHungry() && !this.tasks.some((task) => task.isDirty)) {
-        for (const callback of this.#whenDry.splice(0)) callback()
+        for (const callback of this.#whenDry.splice(0)) callback(true)
       }
       if (isDry) await this.#rest()
       else await this.#breathe()
@@ -199,7 +216,7 @@ export class Worker {
     this.#lastCommit = this.#clock.monotonic()
     for (const task of this.tasks) task.commitRequested = false
     const committed = this.#commits.commit(this.tasks, (placements) => this.#placed(placements))
-    for (const callback of this.#atRest.splice(0)) callback()
+    for (const callback of this.#atRest.splice(0)) callback(true)
     if (!committed) return
     this.#order.unpark()
     this.#flushes.afterCommit(this.tasks, this.#commits.durable, (error) => this.fail(error))
@@ -264,6 +281,8 @@ export class Worker {
     if (this.#failed) throw this.#failure
   }
 }
+
+type Callback = (isThere: boolean) => void
 
 /** An input partition, its queue at hand. */
 export interface WorkerInput extends PickInput {
