@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'vitest'
+import type { DiskFaults } from '../../src/testing/memory-disk.ts'
+import { liveWithFault, type FaultOutcome } from '../torture/log-faults.ts'
+
+const seeds = [1, 2]
+const actions = 30
+
+/** Leads the life of each seed once in order, then once per place where it can fail. */
+async function failEverywhere(
+  sync: 'commit' | 'os',
+  places: (whole: FaultOutcome) => readonly DiskFaults[],
+): Promise<Record<FaultOutcome['felt'], number>> {
+  const felt = { opening: 0, use: 0, never: 0 }
+  for (const seed of seeds) {
+    const whole = await liveWithFault({ seed, sync, faults: {}, actions })
+    assert.equal(whole.felt, 'never')
+    for (const faults of places(whole)) {
+      try {
+        felt[(await liveWithFault({ seed, sync, faults, actions })).felt]++
+      } catch (error) {
+        throw new Error(`seed ${seed}, sync ${sync}, ${JSON.stringify(faults)}`, { cause: error })
+      }
+    }
+  }
+  return felt
+}
+
+/** Some sixty numbers from 1 to `count`. */
+function someUpTo(count: number): number[] {
+  const step = Math.max(1, Math.floor(count / 60))
+  return Array.from({ length: Math.floor(count / step) }, (_, index) => (index + 1) * step)
+}
+
+for (const sync of ['commit', 'os'] as const) {
+  describe(`a disk that fails under a log with sync: ${sync}`, () => {
+    test('the first failed sync stops the log, and nothing promised is lost', async () => {
+      const felt = await failEverywhere(sync, ({ counts }) =>
+        someUpTo(counts.sync + counts.syncDirectory).map((failSyncAt) => ({ failSyncAt })),
+      )
+
+      assert(felt.opening > 5 && felt.use > 20, JSON.stringify(felt))
+    })
+
+    test('the first failed write stops the log, and nothing promised is lost', async () => {
+      const felt = await failEverywhere(sync, ({ counts }) =>
+        someUpTo(counts.write).map((failWriteAt) => ({ failWriteAt })),
+      )
+
+      assert(felt.opening > 5 && felt.use > 20, JSON.stringify(felt))
+    })
+
+    test('a full disk loses nothing, and with space the log goes on', async () => {
+      const felt = await failEverywhere(sync, ({ usedBytes }) =>
+        someUpTo(usedBytes).map((capacityBytes) => ({ capacityBytes })),
+      )
+
+      assert(felt.opening > 5 && felt.use > 10, JSON.stringify(felt))
+    })
+  })
+}

@@ -1,0 +1,66 @@
+/**
+ * The web-activity job as the process that is killed: either loads the day, or counts it until everything is counted.
+ * Says `running` when records are processed, and `done` with what it did. Small files, so that ends of files are crossed.
+ */
+import { lines } from '../../examples/web-activity/events.ts'
+import { applicationId } from '../../examples/web-activity/job.ts'
+import { openLoader } from '../../examples/web-activity/loader.ts'
+import { generatedDay } from '../../examples/web-activity/sources.ts'
+import { jobTopology } from '../../examples/web-activity/topology.ts'
+import { Streams } from '../../src/application.ts'
+import type { EmbeddedLog } from '../../src/log/embedded-log.ts'
+import { openLog } from '../../src/log/open-log.ts'
+import { offsetsFirst } from './offsets-first.ts'
+
+export interface ChildOptions {
+  readonly dataDir: string
+  readonly work: 'load' | 'count'
+  readonly seed: number
+  readonly events: number
+  readonly emit: 'commit' | 'update'
+  /** The bug that the harness has to find: offsets are committed before outputs. */
+  readonly bug: boolean
+}
+
+async function main(options: ChildOptions): Promise<void> {
+  const log = await openLog({
+    dataDir: options.dataDir,
+    segmentBytes,
+    journalFileBytesMin: 256 * 1024,
+    journalFileBytesMax: 256 * 1024,
+    checkpointEveryCommits: 50,
+  })
+  if (options.work === 'load') await load(log, options)
+  else await count(log, options)
+  await log.close()
+  process.stdout.write('done\n')
+}
+
+async function load(log: EmbeddedLog, { seed, events }: ChildOptions): Promise<void> {
+  await log.admin.ensureTopics([lines])
+  const loader = await openLoader(log, { batchBytesMax: segmentBytes / 8 })
+  for await (const piece of generatedDay({ seed, events }).lines()) await loader.load(piece)
+  await loader.loadTicks()
+  await loader.close()
+}
+
+async function count(log: EmbeddedLog, { dataDir, emit, bug }: ChildOptions): Promise<void> {
+  const streams = new Streams(jobTopology({ format: 'json', emit }), {
+    applicationId,
+    dataDir,
+    log: bug ? offsetsFirst(log) : log,
+    // More commits and flushes than by default, so that more of them are cut in two; every hop keeps its records, so
+    // that they can be compared.
+    commitIntervalMs: 10,
+    storeFlushIntervalMs: 50,
+    purgeIntervalMs: 1_000_000_000,
+  })
+  await streams.start()
+  process.stdout.write('running\n')
+  await streams.settled()
+  await streams.close()
+}
+
+const segmentBytes = 64 * 1024
+
+await main(JSON.parse(process.argv[2] ?? '') as ChildOptions)

@@ -1,0 +1,199 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { applicationId } from '../../examples/web-activity/job.ts'
+import { commitsTopic, offsetsTopic } from '../../src/log/api/internal-topics.ts'
+import { partitionName, type TopicPartition } from '../../src/log/api/record.ts'
+import type { EmbeddedLog } from '../../src/log/embedded-log.ts'
+import { decodeCheckpoint } from '../../src/log/journal/checkpoint.ts'
+import { openLog } from '../../src/log/open-log.ts'
+import { LmdbStoreEngine } from '../../src/streams/store/lmdb-store.ts'
+import { windowSpaceCount } from '../../src/streams/store/window-spaces.ts'
+import type { StoreSpec } from '../../src/streams/topology/node.ts'
+import type { Topology } from '../../src/streams/topology/topology.ts'
+import { readRange } from '../harness/log-as-of.ts'
+import { RecordedRun } from '../harness/task-replay.ts'
+
+/** All that a finished job left in its directory, as text that can be compared. */
+export interface JobOutcome {
+  /** Per output partition and writing sub-topology: its records in order. */
+  readonly sequences: ReadonlyMap<string, readonly string[]>
+  /** Per output topic and key: its last value. */
+  readonly newest: ReadonlyMap<string, readonly string[]>
+  /** Per store of each task, its rows by key: as its changelog says, and as it holds them. */
+  readonly changelogs: ReadonlyMap<string, readonly string[]>
+  readonly stores: ReadonlyMap<string, readonly string[]>
+}
+
+export async function readOutcome(dataDir: string, topology: Topology): Promise<JobOutcome> {
+  const log = await openLog({ dataDir })
+  try {
+    const run = await RecordedRun.read(log, topology, applicationId)
+    const isChangelog = (name: string): boolean => name.endsWith('-changelog')
+    const names = log.admin
+      .listTopics()
+      .map(({ name }) => name)
+      .filter((name) => name !== commitsTopic && name !== offsetsTopic && name !== 'lines' && !isChangelog(name))
+    const sequences = new Map<string, string[]>()
+    const newest = new Map<string, string[]>()
+    const writers = writersOf(run)
+    for (const name of names) {
+      const last = new Map<string, string>()
+      for (const { at, start, end } of log.admin.describeTopic(name).bounds) {
+        const ranges = writers.get(partitionName(at)) ?? []
+        let writer = 0
+        for (const { offset, key, text } of await readRecords(log, { at, start, end })) {
+          while ((ranges[writer]?.end ?? end) <= offset) writer += 1
+          const by = `${partitionName(at)} by ${ranges[writer]?.by ?? 'nobody'}`
+          const sequence = sequences.get(by) ?? []
+          sequence.push(`${key} ${text}`)
+          sequences.set(by, sequence)
+          last.set(key, text)
+        }
+      }
+      newest.set(name, sorted(last))
+    }
+    return { sequences, newest, ...(await readStores(log, dataDir, topology)) }
+  } finally {
+    await log.close()
+  }
+}
+
+/** Per partition the ranges that were written, in order, and by which sub-topology. */
+function writersOf(run: RecordedRun): ReadonlyMap<string, readonly { readonly end: number; readonly by: string }[]> {
+  const writers = new Map<string, { readonly end: number; readonly by: string }[]>()
+  for (const { sections } of run.commits) {
+    for (const { task, outputs } of sections) {
+      for (const { at, end } of outputs) {
+        const name = partitionName(at)
+        writers.set(name, [...(writers.get(name) ?? []), { end, by: task.split('_')[0] ?? '' }])
+      }
+    }
+  }
+  for (const ranges of writers.values()) ranges.sort((a, b) => a.end - b.end)
+  return writers
+}
+
+async function readStores(
+  log: EmbeddedLog,
+  dataDir: string,
+  topology: Topology,
+): Promise<Pick<JobOutcome, 'changelogs' | 'stores'>> {
+  const engine = new LmdbStoreEngine(null)
+  const changelogs = new Map<string, string[]>()
+  const stores = new Map<string, string[]>()
+  const root = join(dataDir, 'stores', applicationId)
+  for (const task of readdirSync(root).toSorted()) {
+    for (const name of readdirSync(join(root, task)).toSorted()) {
+      const spec = topology.stores.find((one) => one.name === name)
+      if (spec === undefined) throw new Error(`the topology has no store ${name}`)
+      const at = { topic: `${applicationId}-${name}-changelog`, partition: Number(task.split('_')[1]) }
+      const spaces = spec.shape.kind === 'window' ? windowSpaceCount : 1
+      const store = await engine.open({ directory: join(root, task, name), spaces })
+      const isLive = liveness(spec, store.position?.storeTime ?? -1)
+      const rows = new Map<string, string>()
+      for (let space = 0; space < spaces; space++) {
+        for (const { key, value } of store.range(space, { from: new Uint8Array(0), to: null, reverse: false })) {
+          if (isLive(key, key.length)) rows.set(hex(key), hex(value))
+        }
+      }
+      await store.close()
+      stores.set(`${task} ${name}`, sorted(rows))
+      changelogs.set(`${task} ${name}`, await foldChangelog(log, at, spec, isLive))
+    }
+  }
+  return { changelogs, stores }
+}
+
+/** The rows as the store would have them: `timestamp, value` under the key without the sequence of windows. */
+async function foldChangelog(
+  log: EmbeddedLog,
+  at: TopicPartition,
+  spec: StoreSpec,
+  isLive: (key: Uint8Array, end: number) => boolean,
+): Promise<string[]> {
+  const rows = new Map<string, string>()
+  const [bounds] = await log.bounds([at], 'durable')
+  for (const chunk of await readRange(log, { at, start: bounds?.start ?? 0, end: bounds?.end ?? 0 })) {
+    const cursor = chunk.cursor()
+    while (cursor.next()) {
+      const { bytes, keyStart, valueStart, valueEnd, timestamp } = cursor
+      const keyEnd = spec.shape.kind === 'window' ? cursor.keyEnd - 4 : cursor.keyEnd
+      const key = bytes.subarray(keyStart, keyEnd)
+      if (!isLive(key, key.length)) continue
+      if (valueStart < 0) rows.delete(hex(key))
+      else rows.set(hex(key), timestamp.toString(16).padStart(16, '0') + hex(bytes.subarray(valueStart, valueEnd)))
+    }
+  }
+  return sorted(rows)
+}
+
+/** Rows of windows that have expired may be gone or not: that depends on when the store was flushed. */
+function liveness({ shape }: StoreSpec, storeTime: number): (key: Uint8Array, end: number) => boolean {
+  if (shape.kind !== 'window') return () => true
+  return (key, end) => Number(Buffer.from(key).readBigInt64BE(end - 8)) > storeTime - shape.retentionMs
+}
+
+async function readRecords(
+  log: EmbeddedLog,
+  range: { readonly at: TopicPartition; readonly start: number; readonly end: number },
+): Promise<readonly { readonly offset: number; readonly key: string; readonly text: string }[]> {
+  const records: { readonly offset: number; readonly key: string; readonly text: string }[] = []
+  for (const chunk of await readRange(log, range)) {
+    const cursor = chunk.cursor()
+    while (cursor.next()) {
+      const { offset, bytes, keyStart, keyEnd, valueStart, valueEnd, timestamp } = cursor
+      const headers = cursor.headers().map(({ key, value }) => `${key}=${value === null ? 'null' : hex(value)}`)
+      const key = keyStart < 0 ? 'null' : hex(bytes.subarray(keyStart, keyEnd))
+      const value = valueStart < 0 ? 'null' : hex(bytes.subarray(valueStart, valueEnd))
+      records.push({ offset, key, text: `${value} ${timestamp} ${headers.join(',')}` })
+    }
+  }
+  return records
+}
+
+function sorted(rows: ReadonlyMap<string, string>): string[] {
+  return [...rows].map(([key, value]) => `${key} ${value}`).toSorted()
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
+}
+
+/** What differs from the undisturbed run; under `commit` only the last value per key of the outputs is a promise. */
+export function violations(undisturbed: JobOutcome, killed: JobOutcome, emit: 'commit' | 'update'): readonly string[] {
+  return [
+    ...(emit === 'update' ? compare('sequence of', undisturbed.sequences, killed.sequences) : []),
+    ...compare('last values of', undisturbed.newest, killed.newest),
+    ...compare('changelog of', undisturbed.changelogs, killed.changelogs),
+    ...compare('store', undisturbed.stores, killed.stores),
+    ...compare('store against changelog of', killed.changelogs, killed.stores),
+  ]
+}
+
+function compare(
+  what: string,
+  expected: ReadonlyMap<string, readonly string[]>,
+  found: ReadonlyMap<string, readonly string[]>,
+): readonly string[] {
+  return [...new Set([...expected.keys(), ...found.keys()])].flatMap((name) => {
+    const [left, right] = [expected.get(name) ?? [], found.get(name) ?? []]
+    const at = Array.from({ length: Math.max(left.length, right.length) }).findIndex((_, row) => left[row] !== right[row])
+    if (at < 0) return []
+    return [`${what} ${name}: row ${at} of ${left.length} is ${left[at]}, found ${right[at]} of ${right.length}`]
+  })
+}
+
+/** How many files were begun and checkpoints taken in the life of a directory. */
+export function filesOf(dataDir: string): { readonly rolls: number; readonly checkpoints: number } {
+  let rolls = 0
+  let checkpoints = 0
+  for (const entry of readdirSync(dataDir, { recursive: true, withFileTypes: true })) {
+    if (/^\d{20}\.log$/.test(entry.name) && !entry.name.startsWith(firstSegment)) rolls += 1
+    rolls += Number(journalFileNumber(entry.name) !== null)
+    if (/^checkpoint-[01]$/.test(entry.name)) {
+      const path = join(entry.parentPath, entry.name)
+      checkpoints = Math.max(checkpoints, decodeCheckpoint(readFileSync(path), path)?.counter ?? 0)
+    }
+  }
+  return { rolls, checkpoints }
+}
