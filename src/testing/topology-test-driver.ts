@@ -39,18 +39,23 @@ import { bytesOutputFormat, TestInput, TestOutput, typedFormat } from './test-to
 export class TopologyTestDriver {
   readonly #clock: ManualClock
   readonly #log: EmbeddedLog
-  readonly #runtime: StreamsRuntime
+  readonly #makeRuntime: () => StreamsRuntime
   readonly #producer: Producer
   readonly #outputs = new Map<string | object, TestOutput<unknown, unknown>>()
+
+  #runtime: StreamsRuntime
+  /** What runtimes before a restart have counted. */
+  #before = { processed: 0, commits: 0, droppedByReason: new Map<string, number>() }
 
   private constructor(parts: {
     readonly clock: ManualClock
     readonly log: EmbeddedLog
-    readonly runtime: StreamsRuntime
+    readonly makeRuntime: () => StreamsRuntime
   }) {
     this.#clock = parts.clock
     this.#log = parts.log
-    this.#runtime = parts.runtime
+    this.#makeRuntime = parts.makeRuntime
+    this.#runtime = parts.makeRuntime()
     this.#producer = parts.log.producer()
   }
 
@@ -74,23 +79,26 @@ export class TopologyTestDriver {
       compactionIntervalMs: never,
     })
     const planned = partitions === 'declared' ? topology : withPartitions(topology, partitions)
-    await log.ensureTopics(readTopics(planned))
-    const runtime = new StreamsRuntime(checkedTopology(planned), {
-      applicationId,
-      log,
-      engines: { lmdb: new MemoryStoreEngine(), memory: new MemoryStoreEngine() },
-      storeDirectory: '/stores',
-      config: { purgeIntervalMs: Number.POSITIVE_INFINITY, ...options.config },
-      clock,
-      ...(logger === undefined ? {} : { logger }),
-    })
+    const checked = checkedTopology(planned)
+    const makeRuntime = (): StreamsRuntime =>
+      new StreamsRuntime(checked, {
+        applicationId,
+        log,
+        engines: { lmdb: new MemoryStoreEngine(), memory: new MemoryStoreEngine() },
+        storeDirectory: '/stores',
+        config: { purgeIntervalMs: Number.POSITIVE_INFINITY, ...options.config },
+        clock,
+        ...(logger === undefined ? {} : { logger }),
+      })
+    const driver = new TopologyTestDriver({ clock, log, makeRuntime })
     try {
-      await runtime.start()
+      await log.ensureTopics(readTopics(planned))
+      await driver.#runtime.start()
     } catch (error) {
       await log.close()
       throw error
     }
-    return new TopologyTestDriver({ clock, log, runtime })
+    return driver
   }
 
   /** A topic to put records into: declared, with its types; or by name, with bytes, for records that do not fit. */
@@ -142,9 +150,34 @@ export class TopologyTestDriver {
     return this.#runtime.query<K, V>(name)
   }
 
-  /** What the application did so far: records processed, dropped and why, commits. */
+  /** What the application did so far, restarts included: records processed, dropped and why, commits. */
   metrics(): StreamsMetrics {
-    return this.#runtime.metrics()
+    const metrics = this.#runtime.metrics()
+    const { processed, commits, droppedByReason } = this.#before
+    const reasons = new Map(droppedByReason)
+    for (const [reason, count] of Object.entries(metrics.droppedByReason)) {
+      reasons.set(reason, (reasons.get(reason) ?? 0) + count)
+    }
+    return {
+      ...metrics,
+      processed: processed + metrics.processed,
+      commits: commits + metrics.commits,
+      dropped: [...reasons.values()].reduce((sum, count) => sum + count, 0),
+      droppedByReason: Object.fromEntries(reasons),
+    }
+  }
+
+  /**
+   * Ends the application and starts it again on the same log, with empty stores: all that it knows then comes from its
+   * commits and changelogs. Results must not change by it, except for schedules by the wall clock, which start anew.
+   */
+  async restart(): Promise<void> {
+    this.#checkRunning()
+    await this.#runtime.close()
+    const { processed, commits, droppedByReason } = this.metrics()
+    this.#before = { processed, commits, droppedByReason: new Map(Object.entries(droppedByReason)) }
+    this.#runtime = this.#makeRuntime()
+    await this.#runtime.start()
   }
 
   /** Ends the application and frees everything. What made it fail was said by `pipe`; it is not said again. */

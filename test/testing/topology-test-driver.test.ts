@@ -389,6 +389,32 @@ describe('time, stores and metrics', () => {
     })
   })
 
+  test('a restart keeps what is in stores and forgets what is in variables', async () => {
+    const topology = described((stream) => {
+      stream.groupByKey().count({ name: 'stored' }).toStream().to(counts)
+      stream
+        .processValues<string>(() => {
+          let seen = 0
+          let forward: (value: string) => void = () => {}
+          return {
+            init: (context) => void (forward = (value) => context.forward(value)),
+            process: () => forward(String(++seen)),
+          }
+        })
+        .to(paths)
+    })
+
+    await driven(topology, async (driver) => {
+      await driver.input(views).pipe({ key: 'ada', value: home, timestamp: 1 })
+      await driver.restart()
+      await driver.input(views).pipe({ key: 'ada', value: home, timestamp: 2 })
+
+      expect((await driver.output(counts).readAll()).map(({ value }) => value)).toEqual([1, 2])
+      expect((await driver.output(paths).readAll()).map(({ value }) => value)).toEqual(['1', '1'])
+      expect(driver.metrics()).toMatchObject({ processed: 2, commits: 2 })
+    })
+  })
+
   test('what was dropped is counted by reason', async () => {
     const topology = described((stream) =>
       stream
