@@ -1,8 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
-import type { TestDriverOptions } from '../../src/testing/topology-test-driver.ts'
-import { ourCourse, recordedCourse } from '../harness/golden-runner.ts'
+import { ourCourse, recordedCourse, type Way } from '../harness/golden-runner.ts'
 import type { Scenario } from '../harness/golden-scenario.ts'
 import { goldenTopology, UnsupportedOperator } from '../harness/golden-topology.ts'
 import { deviations, notOurs } from './deviations.ts'
@@ -14,29 +13,38 @@ import { deviations, notOurs } from './deviations.ts'
 const ours = fileURLToPath(new URL('.', import.meta.url))
 const recordings = filesIn(ours).map((file) => ({ file, scenario: read(`${ours}/${file}`) }))
 
-/** Two ways of a row to its next update: it stays in memory, or it is read back from the store each time. */
-const ways: readonly { readonly name: string; readonly config: NonNullable<TestDriverOptions['config']> }[] = [
-  { name: 'rows in memory', config: {} },
+/** Ways to the same results: where a row stands before its next update, and what the application knows by itself. */
+const ways: readonly (Way & { readonly name: string })[] = [
+  { name: 'rows in memory' },
   { name: 'rows read back from the store', config: { storeFlushIntervalMs: 0, storeCacheBytes: 0 } },
+  { name: 'restarted before each record', restarts: true },
 ]
 
-for (const { name: way, config } of ways) {
-  describe(`as Kafka Streams, ${way}`, () => {
+for (const { name: description, ...way } of ways) {
+  describe(`as Kafka Streams, ${description}`, () => {
     for (const { file, scenario } of recordings) {
-      if (scenario.kind !== undefined) continue
+      if (scenario.kind !== undefined || (way.restarts === true && forgets(scenario))) continue
       const name = nameOf(file)
       const reason = deviations[name]
       if (reason === undefined) {
         test(`${name}: ${scenario.title}`, async () => {
-          expect(await ourCourse(scenario, { config })).toEqual(recordedCourse(scenario))
+          expect(await ourCourse(scenario, way)).toEqual(recordedCourse(scenario))
         })
         continue
       }
       test(`${name}: other than Kafka, because ${reason}`, async () => {
         expect(scenario.kafkaQuirk).toBeTypeOf('string')
-        expect(await ourCourse(scenario, { config })).not.toEqual(recordedCourse(scenario))
+        expect(await ourCourse(scenario, way)).not.toEqual(recordedCourse(scenario))
       })
     }
+  })
+}
+
+/** Processors that count in a variable, and schedules by the wall clock, start anew with the application. */
+function forgets({ topology }: Scenario): boolean {
+  return topology.some(({ processor }) => {
+    const { clock, cancelAfter } = (processor ?? {}) as { readonly clock?: string; readonly cancelAfter?: number }
+    return clock === 'wallClock' || cancelAfter !== undefined
   })
 }
 

@@ -33,8 +33,15 @@ export function recordedCourse(scenario: Scenario): Course {
   }
 }
 
+/** How a scenario is run. */
+export interface Way extends TestDriverOptions {
+  /** The application ends and starts again before each action. */
+  readonly restarts?: boolean
+}
+
 /** Runs a scenario in our own way. */
-export async function ourCourse(scenario: Scenario, options: TestDriverOptions = {}): Promise<Course> {
+export async function ourCourse(scenario: Scenario, way: Way = {}): Promise<Course> {
+  const { restarts = false, ...options } = way
   const { topology, topics } = goldenTopology(scenario)
   const onProcessingError = scenario.config?.['onProcessingError'] === 'continue' ? 'continue' : 'fail'
   const driver = await TopologyTestDriver.open(topology, {
@@ -44,7 +51,7 @@ export async function ourCourse(scenario: Scenario, options: TestDriverOptions =
     config: { ...options.config, onProcessingError },
   })
   try {
-    return await new Run(scenario, driver, topics).course()
+    return await new Run(scenario, driver, topics).course(restarts)
   } finally {
     await driver.close()
   }
@@ -62,13 +69,14 @@ class Run {
     this.#topics = topics
   }
 
-  async course(): Promise<Course> {
+  async course(restarts: boolean): Promise<Course> {
     const scenario = this.#scenario
     const steps: unknown[] = []
     let failed = false
     for (const step of scenario.steps) {
       if ('pipe' in step || 'advanceWallClock' in step) {
         steps.push(step)
+        if (restarts) await this.#driver.restart()
         failed = !(await this.#act(step))
       } else {
         steps.push(failed ? { error: true } : await this.#outcome())
