@@ -173,7 +173,10 @@ class TaskGraph {
     return this.#children.get(name) ?? []
   }
 
-  /** Gives every store its level: emission at commit goes from the stores near the sources to those below them. */
+  /**
+   * Gives every store its level: emission at commit goes from the stores near the sources to those below them. A store
+   * emits where it is written, by the node of its own name; the joins that only read it may stand deeper.
+   */
   #rankStores(part: SubTopology): void {
     const levels = new Map<string, number>()
     const parents = new Map(part.processors.map((node) => [node.name, node.parents]))
@@ -188,7 +191,10 @@ class TaskGraph {
       levels.set(name, level)
       return level
     }
-    for (const { overlay, nodes } of this.#task.stores) overlay.level = Math.max(0, ...nodes.map(levelOf))
+    for (const { overlay, nodes } of this.#task.stores) {
+      const { name } = overlay.spec
+      overlay.level = nodes.includes(name) ? levelOf(name) : Math.max(0, ...nodes.map(levelOf))
+    }
   }
 }
 

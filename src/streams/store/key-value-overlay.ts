@@ -37,13 +37,18 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
     return this.#hot.get(this.#identity(key)) ?? this.#lookUp(key)
   }
 
+  /** The row of a key to be overwritten, for who does not need to know what is there: the store is not asked. */
+  entryToOverwrite(key: unknown): OverlayEntry {
+    const identity = this.#identity(key)
+    return this.#hot.get(identity) ?? this.#fromCold(identity) ?? this.#unread(identity, key)
+  }
+
   get(key: unknown): unknown {
     return this.entry(key).value
   }
 
   put(key: unknown, value: unknown): void {
-    const identity = this.#identity(key)
-    const entry = this.#hot.get(identity) ?? this.#fromCold(identity) ?? this.#unread(identity, key)
+    const entry = this.entryToOverwrite(key)
     this.update(entry, value, this.#now(), this.#now())
   }
 

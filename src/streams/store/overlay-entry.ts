@@ -16,6 +16,10 @@ export class OverlayEntry {
   timestamp: number
   /** The value when the generation began, which is the one that was last forwarded. */
   forwarded: unknown = null
+  /** The timestamp of that value. */
+  forwardedTimestamp = -1
+  /** What it became in this generation has been forwarded. */
+  isForwarded = false
   /** Place of the last update among those of the generation; -1: not dirty. */
   lastUpdate = -1
   updateTime = -1

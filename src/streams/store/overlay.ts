@@ -57,6 +57,8 @@ export abstract class Overlay {
   update(entry: OverlayEntry, value: unknown, timestamp: number, updateTime: number): void {
     if (entry.lastUpdate < 0) {
       entry.forwarded = entry.value
+      entry.forwardedTimestamp = entry.timestamp
+      entry.isForwarded = false
       this.#touched += 1
     }
     const record = this.record
@@ -68,6 +70,11 @@ export abstract class Overlay {
     entry.offset = record.offset
     entry.cause = record.cause
     entry.lastUpdate = this.#updates.push(entry) - 1
+  }
+
+  /** Whether the entry holds a value that nobody downstream has been given yet: it leaves with the commit. */
+  isHeldBack(entry: OverlayEntry): boolean {
+    return this.emit !== null && entry.lastUpdate >= 0 && !entry.isForwarded
   }
 
   /** The clock as the last commit recorded it: rows that came and went before they were written moved it too. */

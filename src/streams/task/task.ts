@@ -213,6 +213,7 @@ export class Task implements NodeHost {
     record.input = entry.input
     record.offset = entry.offset
     record.timestamp = entry.updateTime
+    entry.isForwarded = true
     overlay.emit?.(entry)
   }
 
