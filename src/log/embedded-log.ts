@@ -93,7 +93,9 @@ export class EmbeddedLog implements Log {
   }
 
   async purgeBefore(at: readonly Position[]): Promise<void> {
-    await this.#broker.purgeBefore(at)
+    // Repartition topics lose by themselves what is read, but not before no rewind needs it.
+    const asked = at.filter(({ at: { topic } }) => this.#broker.topic(topic)?.config.purgedWhenRead !== true)
+    if (asked.length > 0) await this.#broker.purgeBefore(asked)
   }
 
   /**

@@ -59,11 +59,12 @@ describe('the program of the README', () => {
     expect(source(topology, 'views-by-path-repartition-source').value.validate).toBeUndefined()
   })
 
-  test('keeps windows for size and grace, and their changelog a day longer', () => {
+  test('keeps windows for size and grace, and their changelog as long by the clock of the store', () => {
     expect(topology.stores[0]?.shape).toEqual({ kind: 'window', sizeMs: 60_000, retentionMs: 70_000 })
     expect(topology.internalTopics[1]?.config).toMatchObject({
       cleanupPolicy: 'compact,delete',
-      retentionMs: 70_000 + 86_400_000,
+      windowRetentionMs: 70_000,
+      storeClock: 'store views-by-path',
     })
   })
 

@@ -216,7 +216,7 @@ class Compilation {
       name: topic,
       role: 'repartition',
       ...(partitions === undefined ? {} : { partitions }),
-      config: Object.freeze({ keyCodec: key.id, valueCodec: value.id }),
+      config: Object.freeze({ purgedWhenRead: true, keyCodec: key.id, valueCodec: value.id }),
     })
     this.#builder.addNode({
       kind: 'sink',

@@ -22,6 +22,15 @@ export interface TopicConfig {
   readonly deleteRetentionMs: number
   /** `min.cleanable.dirty.ratio`. Default 0.5. */
   readonly minCleanableDirtyRatio: number
+  /**
+   * For the changelog of a window store: how long windows are kept, by the store's clock. What has expired at every
+   * commit that the application can be rewound to is purged. Goes with `storeClock`.
+   */
+  readonly windowRetentionMs?: number
+  /** The operator whose recorded `storeTime` is that clock. */
+  readonly storeClock?: string
+  /** For repartition topics: records go once their reader has committed past them and no rewind needs them. */
+  readonly purgedWhenRead?: boolean
   /** What the topic's bytes mean, remembered with it: ids of the key codec, value codec and partitioner. */
   readonly keyCodec?: string
   readonly valueCodec?: string

@@ -7,6 +7,7 @@ import type { LogConfig } from '../config.ts'
 import type { Catalog } from './catalog.ts'
 import type { GroupOffsets } from './group-offsets.ts'
 import type { LastSections } from './last-sections.ts'
+import type { RewindTrails } from './rewind-trail.ts'
 import type { Sequencer } from './sequencer.ts'
 
 /**
@@ -95,7 +96,7 @@ export class Checkpoints {
   }
 
   #state(): CheckpointState {
-    const { sequencer, catalog, offsets, sections } = this.#parts
+    const { sequencer, catalog, offsets, sections, rewinds } = this.#parts
     const partitions = [...catalog.topics].flatMap((topic) =>
       topic.partitions.filter(({ touched }) => touched).map((partition) => partition.state()),
     )
@@ -106,6 +107,7 @@ export class Checkpoints {
       partitions,
       offsets: offsets.states(),
       sections: sections.states(),
+      rewinds: rewinds.states(),
       deletions: [...catalog.deletions],
     }
   }
@@ -129,6 +131,7 @@ export interface CheckpointsParts {
   readonly catalog: Catalog
   readonly offsets: GroupOffsets
   readonly sections: LastSections
+  readonly rewinds: RewindTrails
   readonly journal: Journal
   readonly applier: Applier
 }

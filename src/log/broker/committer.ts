@@ -12,6 +12,7 @@ import type { Catalog } from './catalog.ts'
 import { checkOffsetEntry } from './group-offsets.ts'
 import type { Groups } from './groups.ts'
 import type { CountedBatch } from './output-runs.ts'
+import { isKeptForRewind, type RewindTrails } from './rewind-trail.ts'
 import { EntryDraft, type Sequencer } from './sequencer.ts'
 import type { OffsetLog } from './offset-log.ts'
 import type { LastSections } from './last-sections.ts'
@@ -50,6 +51,7 @@ export interface CommitterParts {
   readonly groups: Groups
   readonly offsets: OffsetLog
   readonly sections: LastSections
+  readonly rewinds: RewindTrails
   readonly pipelineDepth: number
   readonly commitBytesMax: number
 }
@@ -241,7 +243,7 @@ class StagedCommit implements Staged {
 
   #recordCommit(draft: EntryDraft, progress: Progress, ranges: SectionRanges): void {
     if (progress.sections.length === 0) return
-    const { catalog, sections } = this.#parts
+    const { catalog, sections, rewinds } = this.#parts
     const recorded: RecordedSection[] = progress.sections.map((section, index) => ({
       ...section,
       outputs: ranges.outputs[index] ?? [],
@@ -272,8 +274,13 @@ class StagedCommit implements Staged {
     assert(topic !== undefined, `${commitsTopic} is made when the log is`)
     const partition = topic.partitions[partitionOfKey(key, 0, key.length, topic.partitions.length)]
     assert(partition !== undefined, `${commitsTopic} has a partition for every key`)
-    draft.batch(partition, builder.seal())
-    draft.also(() => sections.set(progress.group, recorded))
+    const { baseOffset } = draft.batch(partition, builder.seal())
+    let bytes = 0
+    for (const batch of draft.batches) if (isKeptForRewind(batch.of.topic)) bytes += batch.bytes
+    draft.also(() => {
+      sections.set(progress.group, recorded)
+      rewinds.committed(record, { partition: partition.index, offset: baseOffset, bytes })
+    })
   }
 }
 

@@ -11,7 +11,7 @@ import type { PartitionReaders } from '../storage/partition-reader.ts'
 import { partitionPath } from '../storage/segment-files.ts'
 import { TombstoneHorizon } from '../storage/tombstone-horizon.ts'
 import type { Catalog, Partition } from './catalog.ts'
-import { RewindHorizons } from './rewind-horizon.ts'
+import type { RewindTrails } from './rewind-trail.ts'
 import { EntryDraft, type Sequencer } from './sequencer.ts'
 import { offsetForTime } from './time-lookup.ts'
 import type { Topics } from './topics.ts'
@@ -19,7 +19,8 @@ import type { Topics } from './topics.ts'
 /**
  * What the log does on its own, by the clock, one thing at a time.
  *
- * - Retention: segments that are too old or too many, by time of append; and recorded commits beyond `rewindRetention`.
+ * - Retention: segments that are too old or too many, by time of append; and of what applications keep for themselves,
+ *   recorded commits, expired windows and repartitioned records that no rewind needs any more.
  * - Compaction: the dirtiest partition that is dirty enough. Changelogs only as far as no rewind needs them.
  *
  * Both only ask: a log start and a replaced segment are entries of the journal, and files go by checkpoints.
@@ -38,39 +39,47 @@ export class Housekeeping {
   }
 
   async retain(): Promise<void> {
-    const { catalog, clock, sequencer, topics } = this.#parts
+    const { catalog, clock, rewinds, sequencer, topics } = this.#parts
     if (sequencer.failure !== null) return
     const now = clock.now()
+    rewinds.advance(now)
     const moves: { partition: Partition; offset: Offset }[] = []
     for (const topic of catalog.topics) {
       if (topic.phase !== 'live') continue
       for (const partition of topic.partitions) {
         if (!partition.touched) continue
-        const offset =
-          topic.name === commitsTopic
-            ? this.#commitsStart(partition, now)
-            : segmentsDue(partition, topic.config, now).logStart
+        const offset = this.#startOf(partition, now)
         if (offset > partition.logStart) moves.push({ partition, offset })
       }
     }
     if (moves.length > 0) await topics.moveLogStarts(moves)
   }
 
-  /** Recorded commits go by their own age, and by segments where they take too much room. */
+  /** The offset below which nothing is wanted any more. */
+  #startOf(partition: Partition, now: number): Offset {
+    const { config, name } = partition.topic
+    const { rewinds } = this.#parts
+    if (name === commitsTopic) return this.#commitsStart(partition, now)
+    const due = segmentsDue(partition, config, now).logStart
+    const { windowRetentionMs, purgedWhenRead } = config
+    if (windowRetentionMs !== undefined) return Math.max(due, rewinds.expiredUpTo(partition, windowRetentionMs))
+    return purgedWhenRead === true ? Math.max(due, rewinds.readUpTo(partition)) : due
+  }
+
+  /** Recorded commits go when the application that made them, and none beside it, can be rewound to them. */
   #commitsStart(partition: Partition, now: number): Offset {
-    const { config, segments, sequencer } = this.#parts
-    const from = { segments, applied: sequencer.appliedSequence }
-    const byTime = offsetForTime(partition, now - config.rewindRetentionMs, from)
-    const limits = { cleanupPolicy: 'delete', retentionMs: -1, retentionBytes: config.rewindRetentionBytes } as const
-    return Math.max(byTime, segmentsDue(partition, limits, now).logStart)
+    const { config, rewinds, segments, sequencer } = this.#parts
+    const from = rewinds.commitsFrom(partition, now)
+    if (from !== null) return from
+    return offsetForTime(partition, now - config.rewindRetentionMs, { segments, applied: sequencer.appliedSequence })
   }
 
   async compact(): Promise<void> {
-    const { catalog, sequencer, segments } = this.#parts
+    const { catalog, clock, rewinds, sequencer } = this.#parts
     if (sequencer.failure !== null) return
     // A segment that waits to be swapped in must not be replaced once more before it is.
     const waiting = new Set(catalog.deletions.map(({ topicId, partition }) => `${topicId}/${partition}`))
-    let horizons: RewindHorizons | null = null
+    rewinds.advance(clock.now())
     let dirtiest: { partition: Partition; ratio: number; cleanUpTo: Offset } | null = null
     for (const topic of catalog.topics) {
       if (topic.phase !== 'live' || topic.config.cleanupPolicy === 'delete') continue
@@ -78,8 +87,7 @@ export class Housekeeping {
         if (partition.segments.length < 2 || waiting.has(`${topic.id}/${partition.index}`)) continue
         const applied = this.#appliedEnd(partition)
         if (!this.#isDirty(partition, applied)) continue
-        horizons ??= RewindHorizons.read(catalog, segments, sequencer.appliedSequence)
-        const cleanUpTo = Math.min(horizons.of(partition) ?? 0, applied)
+        const cleanUpTo = Math.min(rewinds.changelogEnd(partition), applied)
         if (!this.#isDirty(partition, cleanUpTo)) continue
         const ratio = this.#dirtyRatio(partition, cleanUpTo)
         if (dirtiest === null || ratio > dirtiest.ratio) dirtiest = { partition, ratio, cleanUpTo }
@@ -172,6 +180,7 @@ export interface HousekeepingParts {
   readonly sequencer: Sequencer
   readonly catalog: Catalog
   readonly topics: Topics
+  readonly rewinds: RewindTrails
   readonly segments: PartitionReaders
 }
 

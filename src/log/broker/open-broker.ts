@@ -29,6 +29,7 @@ import { Housekeeping } from './housekeeping.ts'
 import { LastSections } from './last-sections.ts'
 import { OffsetLog } from './offset-log.ts'
 import { replayInternalTopics } from './replay.ts'
+import { RewindTrails } from './rewind-trail.ts'
 import { Sequencer } from './sequencer.ts'
 import { TailRing } from './tail-ring.ts'
 import { Topics } from './topics.ts'
@@ -140,7 +141,9 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
   const sections = new LastSections()
   for (const state of checkpoint?.offsets ?? []) offsets.set(state.group, state, state.committedAt)
   for (const state of checkpoint?.sections ?? []) sections.set(state.group, [state.section])
-  replayInternalTopics(recovered.journal.groups(), { catalog, offsets, sections })
+  const rewinds = new RewindTrails(catalog, config)
+  rewinds.restore(checkpoint?.rewinds ?? [])
+  replayInternalTopics(recovered.journal.groups(), { catalog, offsets, sections, rewinds })
 
   const waiters = new FetchWaiters(clock)
   const nextGap = options.nextGap ?? ((): number => 0)
@@ -156,8 +159,8 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
   const offsetLog = new OffsetLog(catalog, offsets)
   const newTopicId = (): string => topicId(options.randomBytes)
   const topics = new Topics({ sequencer, catalog, segments, offsetLog, defaults: config, newTopicId })
-  const committers = new Committers({ ...config, sequencer, catalog, groups, offsets: offsetLog, sections })
-  const parts = { config, clock, logger, sequencer, catalog, offsets, sections, journal, applier }
+  const committers = new Committers({ ...config, sequencer, catalog, groups, offsets: offsetLog, sections, rewinds })
+  const parts = { config, clock, logger, sequencer, catalog, offsets, sections, rewinds, journal, applier }
   const checkpoints = new Checkpoints(parts, checkpoint?.sequence ?? 0)
   const housekeeping = new Housekeeping({ ...parts, disk, topics, segments })
   sequencer.onPromoted = () => checkpoints.promoted()

@@ -2,17 +2,23 @@ import { decodeCommitRecord } from '../api/commit-records.ts'
 import { commitsTopic, offsetsTopic } from '../api/internal-topics.ts'
 import { utf8Slice } from '../../base/bytes.ts'
 import { BatchCursor } from '../format/record-cursor.ts'
-import { readEntries } from '../journal/entry.ts'
+import { readEntries, type EntryPart } from '../journal/entry.ts'
 import type { WrittenGroup } from '../journal/journal.ts'
 import type { Catalog } from './catalog.ts'
 import type { GroupOffsets } from './group-offsets.ts'
 import type { LastSections } from './last-sections.ts'
 import { decodeOffsetKey, decodeOffsetValue } from './offset-records.ts'
+import { isKeptForRewind, type RewindTrails } from './rewind-trail.ts'
 
 /** Brings what a checkpoint knew of groups and tasks up to the end of the journal, from the records in its entries. */
 export function replayInternalTopics(
   groups: Iterable<WrittenGroup>,
-  into: { readonly catalog: Catalog; readonly offsets: GroupOffsets; readonly sections: LastSections },
+  into: {
+    readonly catalog: Catalog
+    readonly offsets: GroupOffsets
+    readonly sections: LastSections
+    readonly rewinds: RewindTrails
+  },
 ): void {
   const offsetsId = into.catalog.topic(offsetsTopic)?.id
   const commitsId = into.catalog.topic(commitsTopic)?.id
@@ -21,7 +27,7 @@ export function replayInternalTopics(
       for (const part of parts) {
         if (part.kind !== 'batch') continue
         if (part.topicId === offsetsId) replayOffsets(part.bytes, into.offsets)
-        else if (part.topicId === commitsId) replayCommits(part.bytes, into.sections)
+        else if (part.topicId === commitsId) replayCommits(part, keptBytes(parts, into.catalog), into)
       }
     }
   }
@@ -41,10 +47,27 @@ function replayOffsets(batch: Uint8Array, offsets: GroupOffsets): void {
   }
 }
 
-function replayCommits(batch: Uint8Array, sections: LastSections): void {
-  const cursor = new BatchCursor([batch], 0)
+function replayCommits(
+  { bytes, partition }: { readonly bytes: Uint8Array; readonly partition: number },
+  kept: number,
+  into: { readonly sections: LastSections; readonly rewinds: RewindTrails },
+): void {
+  const cursor = new BatchCursor([bytes], 0)
   while (cursor.next()) {
     const group = utf8Slice(cursor.bytes, cursor.keyStart, cursor.keyEnd)
-    sections.set(group, decodeCommitRecord(cursor.bytes.subarray(cursor.valueStart, cursor.valueEnd)).sections)
+    const record = decodeCommitRecord(cursor.bytes.subarray(cursor.valueStart, cursor.valueEnd))
+    into.sections.set(group, record.sections)
+    into.rewinds.committed(record, { partition, offset: cursor.offset, bytes: kept })
   }
+}
+
+/** What of a commit's entry is kept because of rewinding. */
+function keptBytes(parts: readonly EntryPart[], catalog: Catalog): number {
+  let bytes = 0
+  for (const part of parts) {
+    if (part.kind !== 'batch') continue
+    const topic = catalog.byId(part.topicId)
+    if (topic !== undefined && isKeptForRewind(topic)) bytes += part.bytes.length
+  }
+  return bytes
 }

@@ -6,7 +6,7 @@ import type { LogConfig } from '../config.ts'
 export function topicConfig(given: Partial<TopicConfig>, log: TopicDefaults): TopicConfig {
   const config: TopicConfig = {
     ...defaultTopicConfig,
-    segmentBytes: log.segmentBytes,
+    segmentBytes: cleansItself(given) ? Math.min(log.segmentBytes, cleanedSegmentBytes) : log.segmentBytes,
     segmentMs: log.segmentMs,
     maxMessageBytes: log.maxMessageBytes,
     ...definedOnly(given),
@@ -14,6 +14,14 @@ export function topicConfig(given: Partial<TopicConfig>, log: TopicDefaults): To
   checkTopicConfig(config)
   return config
 }
+
+/** Whether the log gives up parts of it by itself: only closed segments can go, so they had better not be large. */
+function cleansItself({ cleanupPolicy = 'delete', purgedWhenRead = false }: Partial<TopicConfig>): boolean {
+  return cleanupPolicy !== 'delete' || purgedWhenRead
+}
+
+/** Segments of changelogs and repartition topics that do not say otherwise. */
+export const cleanedSegmentBytes: number = 64 * 1024 * 1024
 
 export type TopicDefaults = Pick<LogConfig, 'segmentBytes' | 'segmentMs' | 'maxMessageBytes'>
 
@@ -26,6 +34,12 @@ export function checkTopicConfig(config: TopicConfig): void {
     if (!Number.isSafeInteger(value) || value < min || value > max)
       throw refused(name, value, `use an integer from ${min} to ${max}`)
   }
+  const { windowRetentionMs: windows, storeClock: clock, purgedWhenRead: purged } = config
+  if (windows !== undefined && (!Number.isSafeInteger(windows) || windows < 0))
+    throw refused('windowRetentionMs', windows, `use an integer from 0 to ${never}`)
+  if ((windows === undefined) !== (clock === undefined) || (clock !== undefined && typeof clock !== 'string'))
+    throw refused('storeClock', clock, 'name the operator together with windowRetentionMs')
+  if (purged !== undefined && typeof purged !== 'boolean') throw refused('purgedWhenRead', purged, 'use true or false')
   const ratio = config.minCleanableDirtyRatio
   if (!(ratio >= 0 && ratio <= 1)) throw refused('minCleanableDirtyRatio', ratio, 'use a number from 0 to 1')
 }

@@ -8,7 +8,14 @@ import type { PartitionReaders } from '../storage/partition-reader.ts'
 import type { Catalog, Partition, Topic } from './catalog.ts'
 import type { OffsetLog } from './offset-log.ts'
 import { EntryDraft, type Sequencer } from './sequencer.ts'
-import { checkPartitions, checkSameTopic, checkTopicConfig, topicConfig, type TopicDefaults } from './topic-config.ts'
+import {
+  checkPartitions,
+  checkSameTopic,
+  checkTopicConfig,
+  cleanedSegmentBytes,
+  topicConfig,
+  type TopicDefaults,
+} from './topic-config.ts'
 
 /** Makes, changes and deletes topics, and moves their log starts: each an entry of the journal like any append. */
 export class Topics {
@@ -50,7 +57,11 @@ export class Topics {
     }
     await this.#submit([
       { name: offsetsTopic, partitions: offsetsPartitions, config: offsetsConfig as Partial<TopicConfig> },
-      { name: commitsTopic, partitions: commitsPartitions },
+      {
+        name: commitsTopic,
+        partitions: commitsPartitions,
+        config: { segmentBytes: Math.min(cleanedSegmentBytes, defaults.segmentBytes) },
+      },
     ])
   }
 

@@ -9,6 +9,7 @@ import { Punctuation, Punctuations, streamTimeSchedule, wallClockSchedule } from
 import type { OverlayEntry } from '../store/overlay-entry.ts'
 import type { ChangelogWriter, Overlay } from '../store/overlay.ts'
 import type { RecordContext, RecordSource } from '../store/record-context.ts'
+import { storeOperator } from '../topology/internal-topics.ts'
 import type { SourceNode } from '../topology/node.ts'
 import type { CommitScope } from './commit-scope.ts'
 import { PickRuns } from './pick-runs.ts'
@@ -80,7 +81,7 @@ export class Task implements NodeHost {
 
   /** Initializes the processors; the stores are restored. */
   start(context: (node: string) => NodeContext): void {
-    for (const { overlay } of this.stores) overlay.resumeAt(this.restored(storeOperator(overlay), 'storeTime') ?? -1)
+    for (const { overlay } of this.stores) overlay.resumeAt(this.restored(storeOperator(overlay.spec.name), 'storeTime') ?? -1)
     for (const { node, processor } of this.#processors) {
       this.record.node = node
       processor.init?.(context(node))
@@ -303,7 +304,7 @@ export class Task implements NodeHost {
   #operatorState(): { readonly [operator: string]: OperatorState } {
     const state: { [operator: string]: { [name: string]: number } } = {}
     for (const { node, name, read } of this.#saved) (state[node] ??= {})[name] = read()
-    for (const { overlay } of this.stores) state[storeOperator(overlay)] = { storeTime: overlay.storeTime }
+    for (const { overlay } of this.stores) state[storeOperator(overlay.spec.name)] = { storeTime: overlay.storeTime }
     for (const timer of this.#streamTimers.all) (state[timer.context.node] ??= {})[timer.name] = timer.due
     return state
   }
@@ -363,11 +364,6 @@ export class Task implements NodeHost {
     if (wasRunning) for (const { processor } of this.#processors) processor.close?.()
     for (const { overlay } of this.stores) await overlay.store.close()
   }
-}
-
-/** The name under which a commit records the clock of a store. */
-function storeOperator(overlay: Overlay): string {
-  return `store ${overlay.spec.name}`
 }
 
 export interface TaskOptions {

@@ -4,9 +4,6 @@ import { checkCopartitioned } from './copartitioning.ts'
 import type { InternalTopic, StoreSpec } from './node.ts'
 import type { SubTopology, Topology } from './topology.ts'
 
-/** What a window's changelog keeps beyond the retention, as Kafka does: clocks differ. */
-const changelogSlackMs = 24 * 3_600_000
-
 /** The short name of a store's changelog. */
 export function changelogName(store: string): string {
   return `${store}-changelog`
@@ -22,12 +19,24 @@ export function internalTopicName(applicationId: string, shortName: string): str
   return `${applicationId}-${shortName}`
 }
 
+/** The name under which commits record the clock of a store. */
+export function storeOperator(store: string): string {
+  return `store ${store}`
+}
+
 /** The changelog of a store. */
 export function changelogTopic(store: StoreSpec): InternalTopic {
-  const window = store.shape.kind === 'window'
+  // Windows expire by the store's clock. By the time of their append, a job that was stopped would lose what it has.
+  const policy: Partial<TopicConfig> =
+    store.shape.kind === 'window'
+      ? {
+          cleanupPolicy: 'compact,delete',
+          windowRetentionMs: store.shape.retentionMs,
+          storeClock: storeOperator(store.name),
+        }
+      : { cleanupPolicy: 'compact' }
   const config: Partial<TopicConfig> = {
-    cleanupPolicy: window ? 'compact,delete' : 'compact',
-    ...(store.shape.kind === 'window' ? { retentionMs: store.shape.retentionMs + changelogSlackMs } : {}),
+    ...policy,
     keyCodec: store.key.id,
     valueCodec: store.value.id,
   }
