@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
-import { ourCourse, recordedCourse, type Way } from '../harness/golden-runner.ts'
+import { ourCourse, outcomeOf, recordedCourse, type Way } from '../harness/golden-runner.ts'
 import type { Scenario } from '../harness/golden-scenario.ts'
 import { goldenTopology, UnsupportedOperator } from '../harness/golden-topology.ts'
 import { deviations, notOurs } from './deviations.ts'
@@ -39,6 +39,17 @@ for (const { name: description, ...way } of ways) {
     }
   })
 }
+
+describe('as Kafka Streams in the end, when aggregates emit at commit', () => {
+  const aggregates = ['count', 'reduce', 'aggregate']
+  for (const { file, scenario } of recordings) {
+    if (scenario.kind !== undefined || deviations[nameOf(file)] !== undefined) continue
+    if (!scenario.topology.some(({ op }) => aggregates.includes(op))) continue
+    test(`${nameOf(file)}: ${scenario.title}`, async () => {
+      expect(outcomeOf(await ourCourse(scenario, { emit: 'commit' }))).toEqual(outcomeOf(recordedCourse(scenario)))
+    })
+  }
+})
 
 /** Processors that count in a variable, and schedules by the wall clock, start anew with the application. */
 function forgets({ topology }: Scenario): boolean {

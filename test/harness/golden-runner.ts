@@ -33,16 +33,37 @@ export function recordedCourse(scenario: Scenario): Course {
   }
 }
 
+/**
+ * What is left of a course when intermediate results do not count: the last value per topic, key and window (nothing is
+ * as good as a tombstone), stores and drops.
+ */
+export function outcomeOf({ steps, ...rest }: Course): unknown {
+  const last: { [row: string]: unknown } = {}
+  for (const step of steps) {
+    for (const records of Object.values(step as { readonly [topic: string]: unknown })) {
+      if (!Array.isArray(records)) continue
+      for (const { topic, key, window, value, timestamp } of records as readonly ExpectedRecord[]) {
+        const row = JSON.stringify([topic, key, window ?? null])
+        if (value === null) delete last[row]
+        else last[row] = { value, timestamp }
+      }
+    }
+  }
+  return { last, ...rest }
+}
+
 /** How a scenario is run. */
 export interface Way extends TestDriverOptions {
   /** The application ends and starts again before each action. */
   readonly restarts?: boolean
+  /** What aggregates emit. Default `update`. */
+  readonly emit?: 'update' | 'commit'
 }
 
 /** Runs a scenario in our own way. */
 export async function ourCourse(scenario: Scenario, way: Way = {}): Promise<Course> {
-  const { restarts = false, ...options } = way
-  const { topology, topics } = goldenTopology(scenario)
+  const { restarts = false, emit = 'update', ...options } = way
+  const { topology, topics } = goldenTopology(scenario, emit)
   const onProcessingError = scenario.config?.['onProcessingError'] === 'continue' ? 'continue' : 'fail'
   const driver = await TopologyTestDriver.open(topology, {
     applicationId: 'golden',

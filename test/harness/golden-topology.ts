@@ -42,8 +42,9 @@ export interface GoldenTopology {
 /** Builds the `topology` array of a scenario. Throws what building throws, or UnsupportedOperator. */
 export function goldenTopology(
   scenario: Pick<Scenario, 'topology' | 'config'> & Partial<Pick<Scenario, 'topics'>>,
+  emit: 'update' | 'commit' = 'update',
 ): GoldenTopology {
-  return new GoldenBuilder(scenario).build()
+  return new GoldenBuilder(scenario, emit).build()
 }
 
 type ValueType = ScenarioTopic['value']
@@ -63,13 +64,18 @@ type Typed = Handle & { readonly key: KeyType; readonly value: ValueType }
 
 class GoldenBuilder {
   readonly #scenario: Pick<Scenario, 'topology' | 'config'> & Partial<Pick<Scenario, 'topics'>>
+  readonly #emit: 'update' | 'commit'
   readonly #builder = new StreamsBuilder()
   readonly #handles = new Map<string, Typed>()
   readonly #topics = new Map<string, GoldenTopic>()
   #unnamed = 0
 
-  constructor(scenario: Pick<Scenario, 'topology' | 'config'> & Partial<Pick<Scenario, 'topics'>>) {
+  constructor(
+    scenario: Pick<Scenario, 'topology' | 'config'> & Partial<Pick<Scenario, 'topics'>>,
+    emit: 'update' | 'commit',
+  ) {
     this.#scenario = scenario
+    this.#emit = emit
   }
 
   build(): GoldenTopology {
@@ -267,7 +273,7 @@ class GoldenBuilder {
       const retention = operation['retentionMs'] as number | undefined
       const store = {
         ...this.#store(operation),
-        emit: from.final ? ('final' as const) : ('update' as const),
+        emit: from.final ? ('final' as const) : this.#emit,
         ...(retention === undefined ? {} : { retention }),
       }
       const { table, value } = aggregateOf(operation, from.value, {
@@ -278,7 +284,7 @@ class GoldenBuilder {
       this.#set(operation, { kind: 'table', it: table, key: from.windows, value })
       return
     }
-    const store = { ...this.#store(operation), emit: 'update' as const }
+    const store = { ...this.#store(operation), emit: this.#emit }
     const { table, value } = aggregateOf(operation, from.value, {
       count: () => from.it.count(store),
       reduce: (options) => from.it.reduce({ ...store, ...options }),
