@@ -81,7 +81,8 @@ export class Task implements NodeHost {
 
   /** Initializes the processors; the stores are restored. */
   start(context: (node: string) => NodeContext): void {
-    for (const { overlay } of this.stores) overlay.resumeAt(this.restored(storeOperator(overlay.spec.name), 'storeTime') ?? -1)
+    for (const { overlay } of this.stores)
+      overlay.resumeAt(this.restored(storeOperator(overlay.spec.name), 'storeTime') ?? -1)
     for (const { node, processor } of this.#processors) {
       this.record.node = node
       processor.init?.(context(node))
