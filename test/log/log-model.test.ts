@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { test } from 'vitest'
 import { SeededRandom } from '../../src/base/seeded-random.ts'
 import type { TopicPartition } from '../../src/log/api/record.ts'
