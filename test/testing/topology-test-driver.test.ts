@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, expectTypeOf, test } from 'vitest'
 import { z } from 'zod'
 import type { Codec } from '../../src/codec/codec.ts'
 import { topic } from '../../src/codec/topic.ts'
@@ -8,6 +8,7 @@ import type { Stream } from '../../src/dsl/stream.ts'
 import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
 import { tumbling } from '../../src/dsl/windows.ts'
 import type { Topology } from '../../src/streams/topology/topology.ts'
+import type { TestInput, TestOutput } from '../../src/testing/test-topics.ts'
 import { TopologyTestDriver, type TestDriverOptions } from '../../src/testing/topology-test-driver.ts'
 
 interface View {
@@ -141,6 +142,16 @@ describe('records', () => {
       },
       { partitions: 'declared' },
     )
+  })
+
+  test('are typed by their topics', async () => {
+    await driven(byPath, async (driver) => {
+      expectTypeOf(driver.input(views)).toEqualTypeOf<TestInput<string, { path: string; status: number }>>()
+      expectTypeOf(driver.output(counts)).toEqualTypeOf<TestOutput<string, number>>()
+      expectTypeOf(driver.output('counts')).toEqualTypeOf<TestOutput<Buffer | null, Buffer | null>>()
+      // @ts-expect-error a view has a path
+      await expect(driver.input(views).pipe({ key: 'ada', value: { status: 200 } })).rejects.toThrow('INVALID_RECORD')
+    })
   })
 
   test('that do not fit their topic are refused where they are piped', async () => {
