@@ -5,20 +5,24 @@ import type { Compression } from '../format/compression.ts'
 
 /**
  * Collects the records of one partition into the batch that goes next, with who waits for it. A sealed batch leaves with
- * its deliveries; the accumulator starts the next one in the same memory.
+ * its deliveries; the accumulator starts the next one in the same memory, or in a spare builder's if the batch has to keep
+ * its own for a while.
  */
 export class BatchAccumulator {
   readonly at: TopicPartition
   readonly #compression: Compression
-  readonly #builder = new BatchBuilder()
+  readonly #spares: BatchBuilder[]
+  #builder = new BatchBuilder()
   #deliveries: Delivery[] = []
   #bytesTaken = 0
   /** Monotonic time of the first record, for linger. */
   #since = 0
 
-  constructor(at: TopicPartition, compression: Compression) {
+  /** `spares` are builders that nobody uses, shared with others: some are taken, none is added here. */
+  constructor(at: TopicPartition, compression: Compression, spares: BatchBuilder[]) {
     this.at = at
     this.#compression = compression
+    this.#spares = spares
   }
 
   get isEmpty(): boolean {
@@ -53,14 +57,24 @@ export class BatchAccumulator {
   }
 
   /**
-   * Takes the batch and those who wait for it. With `copied` false the bytes are the accumulator's own: they hold until
-   * the next `add`, so whoever takes them must copy before it returns.
+   * Takes the batch and those who wait for it. With `kept` false the bytes are the accumulator's own: they hold until
+   * the next `add`, so whoever takes them must copy before it returns. With `kept` they hold, and the builder that they
+   * are in, if any, is the taker's to give back as a spare.
    */
-  take(options: { readonly copied: boolean }): SealedBatch {
+  take(options: { readonly kept: boolean }): SealedBatch {
+    const builder = this.#builder
     const seal = { compression: this.#compression }
-    const bytes = options.copied ? this.#builder.finish(seal) : this.#builder.seal(seal)
-    const sealed = { bytes, count: this.#builder.count, deliveries: this.#deliveries, bytesTaken: this.#bytesTaken }
-    this.#builder.reset()
+    // A builder that is mostly empty stays: where small batches wait in line, their builders must not.
+    const leaves = options.kept && this.#compression === 'none' && builder.bytes * 2 >= builder.capacity
+    const sealed: SealedBatch = {
+      bytes: options.kept && !leaves ? builder.finish(seal) : builder.seal(seal),
+      builder: leaves ? builder : null,
+      count: builder.count,
+      deliveries: this.#deliveries,
+      bytesTaken: this.#bytesTaken,
+    }
+    if (leaves) this.#builder = this.#spares.pop() ?? new BatchBuilder()
+    else builder.reset()
     this.#deliveries = []
     this.#bytesTaken = 0
     return sealed
@@ -92,6 +106,8 @@ export interface AddLimits {
 
 export interface SealedBatch {
   readonly bytes: Uint8Array
+  /** Whose memory the bytes are, where the accumulator has given it up. */
+  readonly builder: BatchBuilder | null
   readonly count: number
   /** One per record that was sent; posted records have none. */
   readonly deliveries: readonly Delivery[]

@@ -7,6 +7,7 @@ import { isInternalTopic } from '../api/internal-topics.ts'
 import { noHeaders, outgoingRecord, type Header, type OutgoingRecord } from '../api/record.ts'
 import type { TopicInfo } from '../api/topic.ts'
 import type { Broker } from '../broker/broker.ts'
+import type { BatchBuilder } from '../format/batch-builder.ts'
 import type { Compression } from '../format/compression.ts'
 import { BatchAccumulator, bytesOf, type Delivery, type SealedBatch, type SentRecord } from './batch-accumulator.ts'
 import { Partitioner } from './partitioner.ts'
@@ -39,6 +40,7 @@ export class Producer {
   readonly #keyBytes = new ByteWriter()
   readonly #valueBytes = new ByteWriter()
   readonly #scratch = outgoingRecord()
+  readonly #spareBuilders: BatchBuilder[] = []
 
   /** Bytes of records that were taken and are not answered yet. */
   #bufferedBytes = 0
@@ -209,7 +211,11 @@ export class Producer {
     const to = partition < 0 ? topic.partitioner.withoutKey(topic.info.partitions) : partition
     let accumulator = topic.accumulators[to]
     if (accumulator === undefined) {
-      accumulator = new BatchAccumulator({ topic: topic.info.name, partition: to }, this.#compression)
+      accumulator = new BatchAccumulator(
+        { topic: topic.info.name, partition: to },
+        this.#compression,
+        this.#spareBuilders,
+      )
       topic.accumulators[to] = accumulator
     }
     const { maxMessageBytes } = topic.info.config
@@ -275,7 +281,7 @@ export class Producer {
   #send(topic: ProducedTopic, accumulator: BatchAccumulator): void {
     if (accumulator.isEmpty) return
     // With room in the log the bytes are copied before `append` returns, and the builder's own memory serves.
-    const batch = accumulator.take({ copied: !this.#broker.canAppend })
+    const batch = accumulator.take({ kept: !this.#broker.canAppend })
     topic.partitioner.batchSent(accumulator.at.partition, topic.info.partitions)
     const delivered = this.#deliver(accumulator, batch).finally(() => this.#inFlight.delete(delivered))
     this.#inFlight.add(delivered)
@@ -292,9 +298,16 @@ export class Producer {
       for (const delivery of batch.deliveries) delivery.reject(error)
       if (batch.deliveries.length < batch.count) this.#unheard ??= error
     }
+    if (batch.builder !== null) this.#spare(batch.builder)
     this.#bufferedBytes -= batch.bytesTaken
     this.#admitWaiting()
     if (this.hasRoom) for (const resume of this.#roomWaiters.splice(0)) resume()
+  }
+
+  #spare(builder: BatchBuilder): void {
+    if (this.#spareBuilders.length >= spareBuildersMax) return
+    builder.reset()
+    this.#spareBuilders.push(builder)
   }
 
   #admitWaiting(): void {
@@ -397,6 +410,9 @@ interface PreparedRecord {
 interface WaitingSend extends PreparedRecord {
   readonly delivery: Delivery
 }
+
+/** What a full buffer of batches of the default size has under way. */
+const spareBuildersMax = 128
 
 /** The partition of a record without a key, chosen when it is added to a batch. */
 const anyPartition = -1

@@ -40,6 +40,11 @@ export class BatchBuilder {
     return this.#length
   }
 
+  /** Bytes of memory that it has. */
+  get capacity(): number {
+    return this.#bytes.length
+  }
+
   get maxTimestamp(): number {
     return this.#maxTimestamp
   }

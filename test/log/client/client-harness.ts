@@ -26,7 +26,7 @@ export class ClientHarness {
 
   static async open(
     topics: readonly (TopicSpec | AnyTopic)[],
-    options: { readonly nextGap?: () => number } = {},
+    options: { readonly nextGap?: () => number; readonly unappliedBytesMax?: number } = {},
   ): Promise<ClientHarness> {
     const clock = new ManualClock(1_700_000_000_000)
     const log = await openLog({ dataDir: '/data', disk: new MemoryDisk(), clock, ...options })

@@ -88,6 +88,33 @@ describe('a send', () => {
     await log.close()
   })
 
+  test('keeps its bytes while its batch waits for the log to have room, in batches large and small', async () => {
+    const log = await ClientHarness.open([{ name: 'orders', partitions: 4 }], { unappliedBytesMax: 64 * 1024 })
+    const producer = log.producer({ batchBytesMax: 20_000 })
+    const value = Buffer.alloc(1000)
+    const expected: string[][] = [[], [], [], []]
+    let roomless = 0
+    for (let turn = 0; turn < 5; turn++) {
+      for (let index = 0; index < 200; index++) {
+        // Few go to partition 3: its batches stay small.
+        const partition = index % 50 === 0 ? 3 : index % 3
+        const text = `${turn} ${index}`
+        value.fill(0).write(text)
+        expect(producer.post({ topic: 'orders', value, partition })).toBe(true)
+        expected[partition]?.push(text)
+        if (!log.broker.canAppend) roomless += 1
+      }
+      await producer.flush()
+    }
+    expect(roomless).toBeGreaterThan(100)
+    for (const [partition, texts] of expected.entries()) {
+      const consumer = log.consumer(all)
+      consumer.assign([{ topic: 'orders', partition }])
+      expect((await drain(consumer)).map((record) => textOf(record)?.replaceAll('\0', ''))).toEqual(texts)
+    }
+    await log.close()
+  })
+
   test('of compressed batches is read as it was sent', async () => {
     const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
     for (const compression of ['gzip', 'snappy', 'lz4', 'zstd'] as const) {
