@@ -250,7 +250,7 @@ export class StreamsRuntime {
         { build: this.#options.build ?? null, configuration: configurationOf(this.#config) },
         (error) => worker?.fail(error),
       )
-      const flushes = new StoreFlushes(this.#clock, {
+      const flushes = new StoreFlushes(this.#clock, log, {
         intervalMs: this.#config.storeFlushIntervalMs,
         bytesMax: this.#config.storeFlushBytesMax,
       })

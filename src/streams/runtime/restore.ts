@@ -47,6 +47,8 @@ export async function restoreStore(options: {
   }
   const from = store.position?.changelogOffset ?? bounds.start
   if (from >= bounds.end) return store
+  // What is replayed goes to the store: it must not be there when the changelog has lost it.
+  await log.sync()
   const reader = await log.openReader({ isolation: 'committed' })
   try {
     reader.assign([{ at: changelog, offset: from }])

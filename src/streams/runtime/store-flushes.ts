@@ -1,4 +1,5 @@
 import type { Clock } from '../../base/clock.ts'
+import type { Log } from '../../log/api/log.ts'
 import type { FlushSet } from '../store/flush-set.ts'
 import type { StorePosition } from '../store/ordered-store.ts'
 import type { Overlay } from '../store/overlay.ts'
@@ -6,18 +7,25 @@ import type { Task } from '../task/task.ts'
 
 /**
  * Brings committed rows to the stores: from time to time, right behind a commit, everything committed so far is sealed;
- * when that commit is durable, it is written, off this thread, one flush per store and one round at a time. So a store is
- * behind its changelog and never ahead of it, and a commit costs no store transaction.
+ * when that commit is durable and the log has synced it, it is written, off this thread, one flush per store and one
+ * round at a time. So a store is behind its changelog and never ahead of it, also after a power cut, and a commit costs no
+ * store transaction.
  */
 export class StoreFlushes {
   readonly #clock: Clock
+  readonly #log: Pick<Log, 'sync'>
   readonly #intervalMs: number
   readonly #bytesMax: number
   #last: number
   #running: Promise<void> | null = null
 
-  constructor(clock: Clock, options: { readonly intervalMs: number; readonly bytesMax: number }) {
+  constructor(
+    clock: Clock,
+    log: Pick<Log, 'sync'>,
+    options: { readonly intervalMs: number; readonly bytesMax: number },
+  ) {
     this.#clock = clock
+    this.#log = log
     this.#intervalMs = options.intervalMs
     this.#bytesMax = options.bytesMax
     this.#last = clock.monotonic()
@@ -72,6 +80,7 @@ export class StoreFlushes {
     durable: Promise<void>,
   ): Promise<void> {
     await durable
+    await this.#log.sync()
     await Promise.all(
       sealed.map(async ({ overlay, set }) => {
         set.position ??= overlay.position
