@@ -173,7 +173,7 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     min: 0,
     max: never,
     kafka: null,
-    description: 'How long an application can be rewound to a commit.',
+    description: 'How long an application can be rewound to a commit; until then what that needs is kept.',
   },
   rewindRetentionBytes: {
     default: 10 * gib,
@@ -181,7 +181,8 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     min: 0,
     max: never,
     kafka: null,
-    description: 'Bytes of recorded commits beyond which an application can no longer be rewound.',
+    description:
+      'Bytes of changelogs, repartition topics and recorded commits, for each application, beyond which it can no longer be rewound.',
   },
   pipelineDepth: {
     default: 2,

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { partitionOfKey } from '../../../src/base/murmur2.ts'
 import { commitsTopic, offsetsTopic } from '../../../src/log/api/internal-topics.ts'
 import type { TaskSection } from '../../../src/log/api/commit-section.ts'
 import { LogHarness, readAll, recordOf } from '../../harness/log-harness.ts'
@@ -165,6 +166,97 @@ test('recorded commits go when they are older than rewindRetentionMs, and the ne
   expect(log.log.broker.lastSections('app', ['0_0'])).toHaveLength(1)
   await log.close()
 })
+
+test('rewindRetentionBytes counts for each application alone', async () => {
+  const log = await LogHarness.open({
+    recentBytesMax: 0,
+    compactionIntervalMs: 1000,
+    retentionCheckIntervalMs: 1000,
+    checkpointIntervalMs: 5000,
+    rewindRetentionBytes: 20_000,
+  })
+  // Both record their commits in the same partition.
+  const [busy, quiet] = twoOfOnePartition()
+  for (const name of [busy, quiet])
+    await log.topic(`${name}-store-changelog`, 1, { segmentBytes: 1024, cleanupPolicy: 'compact' })
+  const commit = async (application: string, value: string): Promise<void> => {
+    const committer = log.log.broker.openCommitter({ id: application })
+    const staged = committer.begin()
+    const at = { topic: `${application}-store-changelog`, partition: 0 }
+    staged.to(at).append(recordOf(['k', value.padEnd(700)]), 0, 'changelog')
+    const progress = { group: application, generation: -1, offsets: [], build: null, configuration: '' }
+    await staged.commit({ ...progress, sections: [section] }).durable
+    await committer.close()
+  }
+  for (let index = 0; index < 10; index++) await commit(quiet, `${index}`)
+  for (let index = 0; index < 100; index++) await commit(busy, `${index}`)
+  await log.clock.run(60_000)
+
+  expect(await log.values(`${quiet}-store-changelog`, 0)).toHaveLength(10)
+  const left = (await log.values(`${busy}-store-changelog`, 0)).map((value) => Number(value.trim()))
+  expect(left.length).toBeLessThan(30)
+  expect(left.length).toBeGreaterThan(10)
+  expect(left.at(-1)).toBe(99)
+  await log.close()
+})
+
+test('a changelog that no recent commit mentions is compacted like any other', async () => {
+  const log = await LogHarness.open({
+    recentBytesMax: 0,
+    compactionIntervalMs: 1000,
+    retentionCheckIntervalMs: 1000,
+    checkpointIntervalMs: 5000,
+    rewindRetentionMs: hour,
+  })
+  const changelogs = ['app-quiet-changelog', 'app-busy-changelog']
+  for (const name of changelogs) await log.topic(name, 1, { segmentBytes: 1024, cleanupPolicy: 'compact' })
+  const commit = async (topic: string): Promise<void> => {
+    const staged = log.log.broker.openCommitter({ id: 'app' }).begin()
+    staged.to({ topic, partition: 0 }).append(recordOf(['k', 'v'.padEnd(700)]), 0, 'changelog')
+    const progress = { group: 'app', generation: -1, offsets: [], build: null, configuration: '' }
+    await staged.commit({ ...progress, sections: [section] }).durable
+  }
+  for (let index = 0; index < 10; index++) await commit('app-quiet-changelog')
+  for (let minute = 0; minute < 70; minute++) {
+    await commit('app-busy-changelog')
+    await log.clock.run(60_000)
+    if (minute !== 30) continue
+    expect(await log.values('app-quiet-changelog', 0)).toHaveLength(10)
+    log.crash({ powerCutSeed: 9 })
+    await log.reopen()
+  }
+
+  // The newest of the key, or what the open segment holds.
+  expect((await log.values('app-quiet-changelog', 0)).length).toBeLessThan(3)
+  await log.close()
+})
+
+test('an application that has ended does not keep the commits of those beside it', async () => {
+  const log = await LogHarness.open({ retentionCheckIntervalMs: 1000, rewindRetentionMs: hour })
+  const [ended, running] = twoOfOnePartition()
+  const commit = async (application: string): Promise<void> => {
+    const committer = log.log.broker.openCommitter({ id: application })
+    const progress = { group: application, generation: -1, offsets: [], build: null, configuration: '' }
+    await committer.begin().commit({ ...progress, sections: [section] }).durable
+    await committer.close()
+  }
+  await commit(ended)
+  for (let part = 0; part < 12; part++) {
+    await commit(running)
+    await log.clock.run(hour / 2)
+  }
+
+  const all = Array.from({ length: 16 }, (_, partition) => readAll(log.log, { topic: commitsTopic, partition }))
+  expect((await Promise.all(all)).flat().length).toBeLessThan(4)
+  await log.close()
+})
+
+/** Names of applications whose commits are recorded in the same partition. */
+function twoOfOnePartition(): readonly [string, string] {
+  const partitionOf = (name: string): number => partitionOfKey(Buffer.from(name), 0, name.length, 16)
+  const first = 'app-0'
+  for (let index = 1; ; index++) if (partitionOf(`app-${index}`) === partitionOf(first)) return [first, `app-${index}`]
+}
 
 test('a deleted topic\u2019s name is free at once, its files go after two checkpoints, and groups forget it', async () => {
   const log = await LogHarness.open({ checkpointIntervalMs: 10_000 })
