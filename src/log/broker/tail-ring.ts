@@ -1,3 +1,4 @@
+import { noBytes } from '../api/record.ts'
 import type { TailBatch } from './catalog.ts'
 
 /**
@@ -58,6 +59,9 @@ export class TailRing {
       this.#head += 1
       this.#recentBytes -= batch.bytes
       leaveTail(batch)
+      // Both lists keep what has left for a while, and a view of a few bytes holds the whole slab: the bound is only
+      // one if nothing but the ring holds memory. Who reads has views of its own.
+      batch.memory = noBytes
     }
     this.#compact()
   }

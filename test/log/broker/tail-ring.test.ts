@@ -1,0 +1,50 @@
+import { expect, test } from 'vitest'
+import { Catalog, TailBatch, type Partition } from '../../../src/log/broker/catalog.ts'
+import { TailRing } from '../../../src/log/broker/tail-ring.ts'
+import { defaultTopicConfig } from '../../../src/log/api/topic.ts'
+
+test('what has left the ring holds no memory, however long the lists that name it', () => {
+  const partition = somePartition()
+  const ring = new TailRing({ unappliedBytesMax: 1_000_000, recentBytesMax: 1000 })
+  const batches: TailBatch[] = []
+  for (let sequence = 1; sequence <= 50; sequence++) {
+    const batch = appended(partition, 400, sequence)
+    batches.push(batch)
+    ring.push(batch)
+    ring.applied(sequence)
+  }
+
+  const held = batches.filter(({ memory }) => memory.length > 0)
+  expect(held).toEqual(batches.slice(-2))
+  expect(ring.recentBytes).toBe(800)
+  // The tail is what can still be read in memory.
+  expect(partition.tail.slice(partition.tailHead)).toEqual(held)
+  expect(partition.tailStart).toBe(held[0]?.baseOffset)
+})
+
+test('what is not applied stays, whatever the bound on recent bytes', () => {
+  const partition = somePartition()
+  const ring = new TailRing({ unappliedBytesMax: 1000, recentBytesMax: 0 })
+  const batches = [1, 2, 3].map((sequence) => appended(partition, 400, sequence))
+  for (const batch of batches) ring.push(batch)
+  expect(ring.hasRoom).toBe(false)
+
+  ring.applied(1)
+
+  expect(ring.hasRoom).toBe(true)
+  expect(batches.map(({ memory }) => memory.length)).toEqual([0, 400, 400])
+})
+
+function somePartition(): Partition {
+  const info = { name: 'events', id: 'id', partitions: 1, config: defaultTopicConfig }
+  const [partition] = new Catalog().promoteCreated(info).partitions
+  if (partition === undefined) throw new Error('a topic without partitions')
+  return partition
+}
+
+function appended(partition: Partition, bytes: number, sequence: number): TailBatch {
+  const batch = partition.place({ bytes, lastOffsetDelta: 0, maxTimestamp: 0 }, { now: 0, leaderEpoch: 0, gap: 0 })
+  batch.memory = new Uint8Array(bytes)
+  batch.sequence = sequence
+  return batch
+}
