@@ -9,8 +9,11 @@ export function offsetsFirst(log: Log): Log {
   return new Proxy(log, {
     get: (target, name) => {
       if (name === 'openCommitter') {
-        return async (options: { readonly id: string }): Promise<Committer> => splitting(await target.openCommitter(options))
+        return async (options: { readonly id: string }): Promise<Committer> =>
+          splitting(await target.openCommitter(options))
       }
+      // One commit at a time leaves room for the entry that comes first.
+      if (name === 'commitHints') return { ...target.commitHints, pipelineDepth: 1 }
       const value: unknown = Reflect.get(target, name)
       return typeof value === 'function' ? value.bind(target) : value
     },

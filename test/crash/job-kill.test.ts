@@ -1,0 +1,48 @@
+import { describe, expect, test } from 'vitest'
+import { killJob, type KillTotals } from '../torture/job-kills.ts'
+
+/**
+ * The web-activity job is killed with SIGKILL at random moments and started again until it is done: what it leaves
+ * behind is what an undisturbed run leaves behind. `npm run torture:job` does the same for longer.
+ */
+const seed = 20
+const timeoutMs = 240_000
+
+describe(`a job that is killed again and again (seed ${seed})`, () => {
+  test(
+    'has every output once and in order, the same last values, and the same stores',
+    async () => {
+      const kills: readonly KillTotals[] = await Promise.all([
+        killJob({ emit: 'update', inOrder: true, seed, kills: 10, killsPerRound: 5, events: 10_000 }),
+        killJob({ emit: 'commit', inOrder: false, seed, kills: 10, killsPerRound: 5, events: 10_000 }),
+      ])
+
+      expect(kills.flatMap(({ violations }) => violations)).toEqual([])
+      const sum = (count: (totals: KillTotals) => number): number =>
+        kills.reduce((all, totals) => all + count(totals), 0)
+      expect(sum(({ kills: count }) => count)).toBeGreaterThanOrEqual(20)
+      // Otherwise it would prove nothing about what happens at the ends of files and in between checkpoints.
+      expect(sum(({ rolls }) => rolls)).toBeGreaterThanOrEqual(100)
+      expect(sum(({ checkpoints }) => checkpoints)).toBeGreaterThanOrEqual(20)
+    },
+    timeoutMs,
+  )
+
+  test(
+    'is found out when it commits offsets before outputs',
+    async () => {
+      const { violations } = await killJob({
+        emit: 'update',
+        inOrder: true,
+        seed,
+        kills: 20,
+        killsPerRound: 4,
+        events: 2000,
+        bug: true,
+      })
+
+      expect(violations).not.toEqual([])
+    },
+    timeoutMs,
+  )
+})

@@ -1,0 +1,47 @@
+/**
+ * `npm run torture:job -- [--kills N] [--seed S] [--events N]`: kills the web-activity job N times (500), in
+ * three ways to count and to arrive, and holds what it leaves behind against an undisturbed run. Exit code 1 if anything differs.
+ */
+import { parseArgs } from 'node:util'
+import { killJob, type KillTotals } from './job-kills.ts'
+
+const { values } = parseArgs({
+  options: {
+    kills: { type: 'string', default: '500' },
+    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    events: { type: 'string', default: '10000' },
+  },
+})
+const [kills, seed, events] = [Number(values.kills), Number(values.seed), Number(values.events)]
+const say = (text: string): void => void process.stderr.write(text)
+const startedAt = performance.now()
+say(`${kills} kills, seed ${seed}, ${events} events\n`)
+
+function line({ kills: done, rounds, rolls, checkpoints }: KillTotals): string {
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(0)
+  return `${done} kills, ${rounds} rounds, ${rolls} rolls, ${checkpoints} checkpoints, ${seconds} s`
+}
+
+const ways = [
+  { name: 'every update, events in order', emit: 'update', inOrder: true, share: 0.5 },
+  { name: 'every update, some events late', emit: 'update', inOrder: false, share: 0.1 },
+  { name: 'newest per commit, some events late', emit: 'commit', inOrder: false, share: 0.4 },
+] as const
+let left = kills
+for (const [index, { name, emit, inOrder, share }] of ways.entries()) {
+  const part = index === ways.length - 1 ? left : Math.min(left, Math.ceil(kills * share))
+  left -= part
+  const totals = await killJob({
+    emit,
+    inOrder,
+    seed,
+    kills: part,
+    killsPerRound: 10,
+    events,
+    progress: (now) => say(`\r${name}: ${line(now)}`),
+  })
+  say('\n')
+  process.stdout.write(`${name}, seed ${seed}: ${line(totals)}, ${totals.violations.length} violations\n`)
+  for (const violation of totals.violations) process.stdout.write(`  ${violation}\n`)
+  if (totals.violations.length > 0) process.exitCode = 1
+}
