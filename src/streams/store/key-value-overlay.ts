@@ -192,9 +192,8 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
     this.spec.key.write(entry.key, to)
   }
 
-  protected override localKey(entry: OverlayEntry): Uint8Array {
-    return (entry.slab as Uint8Array).subarray(entry.keyStart, entry.keyEnd)
-  }
+  /** None. */
+  protected override readonly changelogKeySuffix = 0
 
   protected override spaceOf(): number {
     return 0

@@ -34,6 +34,9 @@ export class OverlayEntry {
   /** The set that will bring the newest committed value to the store; null: the store has it. */
   flushSet: FlushSet | null = null
   flushIndex = -1
+  /** In a window store: the rows of its key, and the one of the window before. */
+  rows: object | null = null
+  older: OverlayEntry | null = null
   /** Bytes of the value when it was last encoded. */
   valueBytes = 0
 

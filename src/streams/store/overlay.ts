@@ -1,12 +1,14 @@
 import { assert } from '../../base/assert.ts'
 import { ByteWriter } from '../../base/bytes.ts'
 import type { Clock } from '../../base/clock.ts'
+import { StreamsError } from '../errors.ts'
 import type { StoreSpec } from '../topology/node.ts'
 import { ByteSlabs } from './byte-slabs.ts'
 import { FlushSet } from './flush-set.ts'
 import type { OrderedStore, StorePosition } from './ordered-store.ts'
 import { unresolved, type OverlayEntry } from './overlay-entry.ts'
 import type { RecordContext } from './record-context.ts'
+import { storeKeyBytesMax } from './store-error.ts'
 import { WriteBatch } from './write-batch.ts'
 
 /**
@@ -40,9 +42,13 @@ export abstract class Overlay {
   position: StorePosition | null
   #updates: OverlayEntry[] = []
   #touched = 0
+  /** About how many bytes a value takes; goes up at once and down slowly. */
+  #sampledBytes = 0
   #open: FlushSet = new FlushSet()
   #sealed: FlushSet | null = null
   readonly #keys = new ByteSlabs()
+  /** Filled for each packed row. */
+  readonly #slices = { key: { bytes: noValue, start: 0, end: 0 }, value: { bytes: noValue, start: 0, end: 0 } }
   protected readonly scratch: ByteWriter = new ByteWriter(256)
 
   constructor(spec: StoreSpec, store: OrderedStore, record: RecordContext) {
@@ -55,7 +61,10 @@ export abstract class Overlay {
 
   /** Gives an entry a new value, null to delete it. `updateTime` is the timestamp of the record that did it. */
   update(entry: OverlayEntry, value: unknown, timestamp: number, updateTime: number): void {
+    // Here and not at the flush: behind its commit a key that no store holds would stop every restart.
+    if (entry.slab === null) this.encodeKey(entry)
     if (entry.lastUpdate < 0) {
+      if (this.#touched % touchedPerSample === 0) this.#sample(value)
       entry.forwarded = entry.value
       entry.forwardedTimestamp = entry.timestamp
       entry.isForwarded = false
@@ -88,7 +97,17 @@ export abstract class Overlay {
 
   /** An estimate of what waits for the next commit. */
   get dirtyBytes(): number {
-    return this.#updates.length * 8 + this.#touched * dirtyEntryBytes
+    // A row that is emitted with the commit is there twice, in the changelog and in what goes downstream.
+    const copies = this.emit === null ? 1 : 2
+    return this.#updates.length * 8 + this.#touched * (dirtyEntryBytes + copies * this.#sampledBytes)
+  }
+
+  /** Large values must not gather beyond what one commit takes, so now and then one is measured. */
+  #sample(value: unknown): void {
+    this.scratch.clear()
+    if (value !== null) this.spec.value.write(value, this.scratch)
+    const bytes = this.scratch.length
+    this.#sampledBytes = Math.max(bytes, (this.#sampledBytes + bytes) / 2)
   }
 
   /** The dirty entries in order of their last update. */
@@ -109,6 +128,7 @@ export abstract class Overlay {
     const codec = this.spec.value
     const scratch = this.scratch
     const set = this.#open
+    const record = this.record
     for (let index = 0; index < updates.length; index++) {
       const entry = updates[index] as OverlayEntry
       if (entry.lastUpdate !== index) continue
@@ -116,6 +136,9 @@ export abstract class Overlay {
       const before = entry.forwarded
       entry.forwarded = null
       if (this.isExpired(entry)) continue
+      // A row that cannot be encoded, or that its changelog does not take, is told with the record of its last update.
+      record.input = entry.input
+      record.offset = entry.offset
       if (entry.value === null) {
         if (before === null || (before === unresolved && !this.#isStored(entry))) continue
         this.encodeKey(entry)
@@ -131,6 +154,7 @@ export abstract class Overlay {
       set.put(entry, scratch.bytes, 0, scratch.length)
       this.resized(entry, scratch.length)
     }
+    record.leave()
     set.storeTime = this.storeTime
     this.#updates = []
     this.#touched = 0
@@ -144,6 +168,11 @@ export abstract class Overlay {
   #isStored(entry: OverlayEntry): boolean {
     this.encodeKey(entry)
     return this.store.get(this.spaceOf(entry), this.localKey(entry)) !== undefined
+  }
+
+  /** The key as the store has it. */
+  protected localKey(entry: OverlayEntry): Uint8Array {
+    return (entry.slab as Uint8Array).subarray(entry.keyStart, entry.keyEnd - this.changelogKeySuffix)
   }
 
   /** Bytes that wait to be flushed. */
@@ -173,7 +202,7 @@ export abstract class Overlay {
    */
   async flush(set: FlushSet, clock: Clock): Promise<void> {
     assert(set === this.#sealed && set.position !== null, `store ${this.spec.name} flushes a set that is not due`)
-    const batch = new WriteBatch()
+    const batch = new WriteBatch(set.bytes + set.entries.length * packedEntryBytes)
     for (let index = 0; index < set.entries.length; index++) {
       this.#pack(batch, set, index)
       if (index % entriesPerTurn === entriesPerTurn - 1) await clock.nextTurn()
@@ -192,22 +221,42 @@ export abstract class Overlay {
   #pack(batch: WriteBatch, set: FlushSet, index: number): void {
     const entry = set.entries[index] as OverlayEntry
     if (this.isExpiredAt(entry, set.storeTime)) return
-    const key = this.localKey(entry)
+    const { key, value } = this.#slices
+    key.bytes = entry.slab as Uint8Array
+    key.start = entry.keyStart
+    key.end = entry.keyEnd - this.changelogKeySuffix
     const start = set.valueStarts[index] as number
-    if (start < 0) batch.delete(this.spaceOf(entry), key)
-    else batch.put(this.spaceOf(entry), key, (set.slabs[index] as Uint8Array).subarray(start, set.valueEnds[index]))
+    if (start < 0) {
+      batch.deleteSlice(this.spaceOf(entry), key)
+      return
+    }
+    value.bytes = set.slabs[index] as Uint8Array
+    value.start = start
+    value.end = set.valueEnds[index] as number
+    batch.putSlices(this.spaceOf(entry), key, value)
   }
 
-  /** Encodes the key as the changelog has it, once per entry. */
+  /** Encodes the key as the changelog has it, once per entry. Throws where no store could hold it. */
   protected encodeKey(entry: OverlayEntry): void {
     if (entry.slab !== null) return
     const scratch = this.scratch
     scratch.clear()
     this.writeKey(entry, scratch)
+    if (scratch.length > storeKeyBytesMax) this.#checkKey(scratch)
     this.#keys.add(scratch.bytes, 0, scratch.length)
     entry.slab = this.#keys.slab
     entry.keyStart = this.#keys.start
     entry.keyEnd = entry.keyStart + scratch.length
+  }
+
+  #checkKey(changelogKey: ByteWriter): void {
+    const bytes = changelogKey.length - (this.spec.shape.kind === 'keyValue' ? 0 : changelogKeyTail)
+    if (bytes <= storeKeyBytesMax) return
+    throw new StreamsError(
+      'PROCESSING_FAILED',
+      `a key of ${bytes} bytes for store ${this.spec.name}, which takes at most ${storeKeyBytesMax}: use a shorter key, such as a digest of it, or filter the record out before`,
+      { store: this.spec.name, bytes, bytesMax: storeKeyBytesMax },
+    )
   }
 
   /** Puts the value of a row that the store gave into an entry. */
@@ -218,8 +267,8 @@ export abstract class Overlay {
 
   /** Writes the key as the changelog has it. */
   protected abstract writeKey(entry: OverlayEntry, to: ByteWriter): void
-  /** The key as the store has it. */
-  protected abstract localKey(entry: OverlayEntry): Uint8Array
+  /** How many bytes of the changelog's key the store's key leaves off at the end. */
+  protected abstract readonly changelogKeySuffix: number
   protected abstract spaceOf(entry: OverlayEntry): number
   protected abstract spacesToClear(storeTime: number): readonly number[]
   protected abstract isExpired(entry: OverlayEntry): boolean
@@ -258,7 +307,13 @@ export function readInt64(bytes: Uint8Array, at: number): number {
   return high * 0x1_0000_0000 + (low >>> 0)
 }
 
+/** One in so many dirty rows is measured. */
+const touchedPerSample = 64
+/** Kafka's sequence number, which ends the changelog keys of all but key-value stores and is not in the store's. */
+const changelogKeyTail = 4
 const dirtyEntryBytes = 128
 /** Rows packed for a flush before the event loop gets its turn. */
 const entriesPerTurn = 4096
-const noValue = new Uint8Array(0)
+const noValue: Uint8Array = new Uint8Array(0)
+/** About what a packed row takes beside its value. */
+const packedEntryBytes = 56

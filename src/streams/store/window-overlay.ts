@@ -9,8 +9,11 @@ import type { RecordContext } from './record-context.ts'
 import { WindowSpaces, windowSpaceCount } from './window-spaces.ts'
 
 /**
- * A window store in memory above one on disk: per window start a map of rows.
+ * A window store in memory above one on disk: one map of keys, each with its rows from the newest window to the oldest,
+ * and per window the list of its rows.
  *
+ * - A record of a hopping window touches many windows of one key, and neighbouring records mostly the newest: one lookup
+ *   by key and a few steps along its rows, where a map per window would take a lookup each.
  * - Its clock is the highest start of a row that was put. Lookups see only rows with `start > clock - retention`; what is
  *   older leaves memory with the next commit, after it was emitted, and its space with the flush that enters its cycle.
  * - `#completeFrom`: every row with a start of at least that stands in memory, so the store is not asked. It is where the
@@ -23,13 +26,14 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   readonly #spaces: WindowSpaces
   readonly #cacheBytesMax: number
   readonly #windows = new Map<number, Window>()
+  readonly #keys = new Map<Identity, KeyRows>()
   /** Starts of the windows in memory, ascending from `#firstStart` on. */
   #starts: number[] = []
   #firstStart = 0
-  /** The windows used last, by a hash of their start: records come with few different ones at a time. */
-  readonly #recent: Window[]
-  /** Rows by key, made when a range of one key is first asked for. */
-  #byKey: Map<Identity, OverlayEntry[]> | null = null
+  /** The key asked for last and its rows: a hopping window asks for the same one many times. */
+  #lastKey: unknown = null
+  #lastRows: KeyRows | null = null
+  #lastWindow: Window | null = null
   #bytes = 0
   #completeFrom: number
 
@@ -39,8 +43,6 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     this.#identity = (key) => codec.identity(key)
     this.#spaces = new WindowSpaces(spec.shape.kind === 'window' ? spec.shape.retentionMs : 0)
     this.#cacheBytesMax = cacheBytesMax
-    const none = new Window(Number.NEGATIVE_INFINITY)
-    this.#recent = Array.from({ length: recentWindows }, () => none)
     let isEmpty = true
     for (let space = 0; space < windowSpaceCount; space++) if (store.count(space) > 0) isEmpty = false
     this.#completeFrom = isEmpty ? Number.NEGATIVE_INFINITY : this.storeTime + 1
@@ -57,14 +59,25 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
    */
   entry(key: unknown, start: number): OverlayEntry {
     if (start <= this.#horizon) return new OverlayEntry(key, start, null, -1)
-    const slot = Math.floor(start / recentSpanMs) & (recentWindows - 1)
-    let window = this.#recent[slot] as Window
-    if (window.start !== start) {
-      window = this.#window(start)
-      this.#recent[slot] = window
-    }
+    const rows = this.#rowsOf(key)
+    let entry: OverlayEntry | null = rows.newest
+    while (entry !== null && entry.start > start) entry = entry.older
+    if (entry !== null && entry.start === start) return entry
+    return this.#lookUp(rows, key, start)
+  }
+
+  #rowsOf(key: unknown): KeyRows {
+    const last = this.#lastRows
+    if (last !== null && key === this.#lastKey) return last
     const identity = this.#identity(key)
-    return window.get(identity) ?? this.#lookUp(window, identity, key)
+    let rows = this.#keys.get(identity)
+    if (rows === undefined) {
+      rows = new KeyRows(identity)
+      this.#keys.set(identity, rows)
+    }
+    this.#lastKey = key
+    this.#lastRows = rows
+    return rows
   }
 
   override update(entry: OverlayEntry, value: unknown, timestamp: number, updateTime: number): void {
@@ -86,13 +99,12 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   fetchRange(key: unknown, from: number, to: number): IterableIterator<readonly [number, unknown]> {
     const low = Math.max(from, this.#horizon + 1)
     if (low < this.#completeFrom) this.#readKey(key, low, to)
-    const identity = this.#identity(key)
-    this.#byKey ??= this.#indexByKey()
     const rows: (readonly [number, unknown])[] = []
-    for (const entry of this.#byKey.get(identity) ?? []) {
-      if (entry.start >= low && entry.start <= to && entry.value !== null) rows.push([entry.start, entry.value])
+    let entry = this.#keys.get(this.#identity(key))?.newest ?? null
+    for (; entry !== null && entry.start >= low; entry = entry.older) {
+      if (entry.start <= to && entry.value !== null) rows.push([entry.start, entry.value])
     }
-    return rows.values()
+    return rows.reverse().values()
   }
 
   fetchAll(from: number, to: number): IterableIterator<WindowRow<unknown, unknown>> {
@@ -120,11 +132,11 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
       const start = this.#starts[index] as number
       if (start > to) break
       const rows: OverlayEntry[] = []
-      this.#windows.get(start)?.forEach((entry) => {
-        if (entry.value === null) return
+      for (const entry of this.#windows.get(start)?.rows ?? []) {
+        if (entry.value === null) continue
         this.encodeKey(entry)
         rows.push(entry)
-      })
+      }
       if (rows.length > 1) rows.sort(compareKeys)
       for (const entry of rows) found.push(entry)
     }
@@ -137,14 +149,17 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   }
 
   #window(start: number): Window {
+    const last = this.#lastWindow
+    if (last !== null && last.start === start) return last
     const found = this.#windows.get(start)
-    if (found !== undefined) return found
+    if (found !== undefined) return (this.#lastWindow = found)
     const window = new Window(start)
     this.#windows.set(start, window)
     const starts = this.#starts
     if (starts.length === 0 || start > (starts[starts.length - 1] as number)) starts.push(start)
     else starts.splice(this.#placeOf(start), 0, start)
     this.#bytes += windowOverheadBytes
+    this.#lastWindow = window
     return window
   }
 
@@ -161,26 +176,23 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     return low
   }
 
-  #lookUp(window: Window, identity: Identity, key: unknown): OverlayEntry {
-    const entry = new OverlayEntry(key, window.start, null, -1)
-    if (window.start < this.#completeFrom) {
+  #lookUp(rows: KeyRows, key: unknown, start: number): OverlayEntry {
+    const entry = new OverlayEntry(key, start, null, -1)
+    if (start < this.#completeFrom) {
       this.scratch.clear()
       this.spec.key.write(key, this.scratch)
-      this.scratch.i64(window.start)
-      const stored = this.store.get(
-        this.#spaces.spaceOf(window.start),
-        this.scratch.bytes.subarray(0, this.scratch.length),
-      )
+      this.scratch.i64(start)
+      const stored = this.store.get(this.#spaces.spaceOf(start), this.scratch.bytes.subarray(0, this.scratch.length))
       if (stored !== undefined) this.load(entry, stored)
     }
-    this.#add(window, identity, entry)
+    this.#add(rows, entry)
     return entry
   }
 
-  #add(window: Window, identity: Identity, entry: OverlayEntry): void {
-    window.add(identity, entry)
+  #add(rows: KeyRows, entry: OverlayEntry): void {
+    rows.insert(entry)
+    this.#window(entry.start).rows.push(entry)
     this.#bytes += entryOverheadBytes
-    if (this.#byKey !== null) insertByStart(this.#byKey, identity, entry)
   }
 
   /** Brings the store's rows of one key into memory, below what is there. */
@@ -213,19 +225,12 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   #take(localKey: Uint8Array, stored: Uint8Array): void {
     const start = readInt64(localKey, localKey.length - 8)
     const key = this.spec.key.read(localKey, 0, localKey.length - 8)
-    const window = this.#window(start)
-    const identity = this.#identity(key)
-    if (window.get(identity) !== undefined) return
-    const value = this.spec.value.read(stored, timestampBytes, stored.length)
-    this.#add(window, identity, new OverlayEntry(key, start, value, readTimestamp(stored)))
-  }
-
-  #indexByKey(): Map<Identity, OverlayEntry[]> {
-    const index = new Map<Identity, OverlayEntry[]>()
-    for (const window of this.#windows.values()) {
-      window.forEach((entry, identity) => insertByStart(index, identity, entry))
+    const rows = this.#rowsOf(key)
+    for (let entry = rows.newest; entry !== null && entry.start >= start; entry = entry.older) {
+      if (entry.start === start) return
     }
-    return index
+    const value = this.spec.value.read(stored, timestampBytes, stored.length)
+    this.#add(rows, new OverlayEntry(key, start, value, readTimestamp(stored)))
   }
 
   protected override writeKey(entry: OverlayEntry, to: ByteWriter): void {
@@ -234,9 +239,8 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     to.i32(0)
   }
 
-  protected override localKey(entry: OverlayEntry): Uint8Array {
-    return (entry.slab as Uint8Array).subarray(entry.keyStart, entry.keyEnd - 4)
-  }
+  /** Kafka's sequence. */
+  protected override readonly changelogKeySuffix = 4
 
   protected override spaceOf(entry: OverlayEntry): number {
     return this.#spaces.spaceOf(entry.start)
@@ -274,11 +278,9 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   protected override evict(): void {
     while (this.#bytes > this.#cacheBytesMax && this.#firstStart < this.#starts.length) {
       const start = this.#starts[this.#firstStart] as number
-      let isClean = true
-      this.#windows.get(start)?.forEach((entry) => {
-        if (entry.lastUpdate >= 0 || entry.flushSet !== null) isClean = false
-      })
-      if (!isClean) return
+      for (const entry of this.#windows.get(start)?.rows ?? []) {
+        if (entry.lastUpdate >= 0 || entry.flushSet !== null) return
+      }
       this.#forget(start)
       this.#firstStart += 1
       this.#completeFrom = Math.max(this.#completeFrom, start + 1)
@@ -290,55 +292,59 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     if (window === undefined) return
     this.#windows.delete(start)
     this.#bytes -= windowOverheadBytes
-    const slot = Math.floor(start / recentSpanMs) & (recentWindows - 1)
-    if (this.#recent[slot] === window) this.#recent[slot] = new Window(Number.NEGATIVE_INFINITY)
-    window.forEach((entry, identity) => {
+    this.#lastWindow = null
+    this.#lastRows = null
+    for (const entry of window.rows) {
       this.#bytes -= entryOverheadBytes + entry.valueBytes
-      const rows = this.#byKey?.get(identity)
-      if (rows === undefined) return
-      const index = rows.indexOf(entry)
-      if (index >= 0) rows.splice(index, 1)
-      if (rows.length === 0) this.#byKey?.delete(identity)
-    })
+      const rows = entry.rows as KeyRows
+      rows.remove(entry)
+      if (rows.newest === null) this.#keys.delete(rows.identity)
+    }
   }
 }
 
-/** The rows of one window. Where event time is sparse most windows have a single row, which then needs no map. */
+/** The rows of one window, in the order in which they came. */
 class Window {
   readonly start: number
-  #firstIdentity: Identity = ''
-  #first: OverlayEntry | null = null
-  #rows: Map<Identity, OverlayEntry> | null = null
+  readonly rows: OverlayEntry[] = []
 
   constructor(start: number) {
     this.start = start
   }
+}
 
-  get(identity: Identity): OverlayEntry | undefined {
-    if (this.#rows !== null) return this.#rows.get(identity)
-    return this.#first !== null && this.#firstIdentity === identity ? this.#first : undefined
+/** The rows of one key, linked from the newest window to the oldest. */
+class KeyRows {
+  readonly identity: Identity
+  newest: OverlayEntry | null = null
+
+  constructor(identity: Identity) {
+    this.identity = identity
   }
 
-  add(identity: Identity, entry: OverlayEntry): void {
-    if (this.#rows !== null) {
-      this.#rows.set(identity, entry)
+  insert(entry: OverlayEntry): void {
+    entry.rows = this
+    const { newest } = this
+    if (newest === null || newest.start < entry.start) {
+      entry.older = newest
+      this.newest = entry
       return
     }
-    if (this.#first === null) {
-      this.#firstIdentity = identity
-      this.#first = entry
-      return
-    }
-    this.#rows = new Map([
-      [this.#firstIdentity, this.#first],
-      [identity, entry],
-    ])
-    this.#first = null
+    let newer = newest
+    while (newer.older !== null && newer.older.start > entry.start) newer = newer.older
+    entry.older = newer.older
+    newer.older = entry
   }
 
-  forEach(visit: (entry: OverlayEntry, identity: Identity) => void): void {
-    if (this.#first !== null) visit(this.#first, this.#firstIdentity)
-    else this.#rows?.forEach(visit)
+  remove(entry: OverlayEntry): void {
+    entry.rows = null
+    if (this.newest === entry) {
+      this.newest = entry.older
+      return
+    }
+    let newer = this.newest
+    while (newer !== null && newer.older !== entry) newer = newer.older
+    if (newer !== null) newer.older = entry.older
   }
 }
 
@@ -349,17 +355,6 @@ function compareKeys(left: OverlayEntry, right: OverlayEntry): number {
   )
 }
 
-function insertByStart(index: Map<Identity, OverlayEntry[]>, identity: Identity, entry: OverlayEntry): void {
-  const rows = index.get(identity)
-  if (rows === undefined) {
-    index.set(identity, [entry])
-    return
-  }
-  let place = rows.length
-  while (place > 0 && (rows[place - 1] as OverlayEntry).start > entry.start) place -= 1
-  rows.splice(place, 0, entry)
-}
-
 function keyWithStart(prefix: Uint8Array, start: number): Uint8Array {
   const key = Buffer.alloc(prefix.length + 8)
   key.set(prefix)
@@ -368,7 +363,4 @@ function keyWithStart(prefix: Uint8Array, start: number): Uint8Array {
   return key
 }
 
-const recentWindows = 64
-/** Neighbouring windows are mostly at least this far apart; closer ones share a slot and go through the map. */
-const recentSpanMs = 1000
 const windowOverheadBytes = 320

@@ -1,6 +1,6 @@
 import { copyBytes } from '../../base/bytes.ts'
 import type { StoreOperations } from './ordered-store.ts'
-import { checkStoreKey } from './store-error.ts'
+import { checkStoreKey, storeKeyBytesMax } from './store-error.ts'
 
 /*
  * Building and reading the packed operations of a store batch.
@@ -15,6 +15,13 @@ import { checkStoreKey } from './store-error.ts'
 
 const headerBytes = 10
 const firstCapacity = 16 * 1024
+
+/** `bytes[start, end)`; one object may serve for many calls, because packing copies. */
+export interface Slice {
+  bytes: Uint8Array
+  start: number
+  end: number
+}
 
 /** Packs operations. One builder makes many batches, one after another. */
 export class WriteBatch {
@@ -32,12 +39,27 @@ export class WriteBatch {
     return this.#length
   }
 
+  /** @param bytes room to make at once, where the caller knows about how much will come */
+  constructor(bytes = 0) {
+    if (bytes > 0) this.#grow(bytes)
+  }
+
   put(space: number, key: Uint8Array, value: Uint8Array): void {
-    const at = this.#header(space, key, value.length, value.length)
-    copyBytes(value, 0, value.length, this.#bytes, at)
+    this.putSlices(space, { bytes: key, start: 0, end: key.length }, { bytes: value, start: 0, end: value.length })
   }
 
   delete(space: number, key: Uint8Array): void {
+    this.deleteSlice(space, { bytes: key, start: 0, end: key.length })
+  }
+
+  /** As {@link put}, from slices: no view is made for a key or value that stands in a slab. */
+  putSlices(space: number, key: Slice, value: Slice): void {
+    const length = value.end - value.start
+    const at = this.#header(space, key, length, length)
+    copyBytes(value.bytes, value.start, value.end, this.#bytes, at)
+  }
+
+  deleteSlice(space: number, key: Slice): void {
     this.#header(space, key, -1, 0)
   }
 
@@ -51,19 +73,20 @@ export class WriteBatch {
     return operations
   }
 
-  #header(space: number, key: Uint8Array, valueLength: number, valueBytes: number): number {
-    checkStoreKey(key)
+  #header(space: number, key: Slice, valueLength: number, valueBytes: number): number {
+    const keyLength = key.end - key.start
+    if (keyLength > storeKeyBytesMax) checkStoreKey(key.bytes.subarray(key.start, key.end))
     const at = this.#length
     const keyAt = at + headerBytes
-    const end = keyAt + key.length + valueBytes
+    const end = keyAt + keyLength + valueBytes
     if (end > this.#bytes.length) this.#grow(end)
     this.#view.setUint16(at, space)
-    this.#view.setUint32(at + 2, key.length)
+    this.#view.setUint32(at + 2, keyLength)
     this.#view.setInt32(at + 6, valueLength)
-    copyBytes(key, 0, key.length, this.#bytes, keyAt)
+    copyBytes(key.bytes, key.start, key.end, this.#bytes, keyAt)
     this.#length = end
     this.#count++
-    return keyAt + key.length
+    return keyAt + keyLength
   }
 
   #grow(atLeast: number): void {
