@@ -3,7 +3,7 @@ import { partitionName } from '../../log/api/record.ts'
 import { CommitScope } from '../task/commit-scope.ts'
 import type { Task } from '../task/task.ts'
 import { emitDirtyRows } from './emission.ts'
-import { failureOf } from './failures.ts'
+import { commitFailure, failureOf } from './failures.ts'
 
 /**
  * Makes commits: one entry per worker with outputs, changelog rows, input offsets and a section per dirty task.
@@ -75,7 +75,7 @@ export class CommitMaker {
       configuration: this.#options.configuration,
     })
     this.commits += 1
-    this.#follow(sequenced, tasks, placed)
+    this.#follow(sequenced, { tasks, placed, failed: (error) => this.#failed(commitFailure(error, tasks, sections)) })
     return true
   }
 
@@ -90,7 +90,18 @@ export class CommitMaker {
     await this.durable.catch(() => undefined)
   }
 
-  #follow(sequenced: Sequenced, tasks: readonly Task[], placed: (placements: readonly Placement[]) => void): void {
+  #follow(
+    sequenced: Sequenced,
+    {
+      tasks,
+      placed,
+      failed,
+    }: {
+      readonly tasks: readonly Task[]
+      readonly placed: (placements: readonly Placement[]) => void
+      readonly failed: (error: unknown) => void
+    },
+  ): void {
     const take = (placements: readonly Placement[]): void => {
       notePositions(tasks, placements)
       placed(placements)
@@ -100,14 +111,14 @@ export class CommitMaker {
       () => void this.#unsequenced.delete(done),
       (error: unknown) => {
         this.#unsequenced.delete(done)
-        this.#failed(error)
+        failed(error)
       },
     )
     this.#unsequenced.add(done)
     this.durable = sequenced.durable.then((receipt) => {
       if (sequenced.placements === null) take(receipt.placements)
     })
-    this.durable.catch(this.#failed)
+    this.durable.catch(failed)
   }
 }
 

@@ -1,5 +1,7 @@
 import { InvariantError } from '../../base/assert.ts'
+import type { TaskSection } from '../../log/api/commit-section.ts'
 import { LogError } from '../../log/api/errors.ts'
+import { partitionName, type TopicPartition } from '../../log/api/record.ts'
 import { StreamsError } from '../errors.ts'
 import type { Task } from '../task/task.ts'
 
@@ -23,6 +25,33 @@ export function failureOf(task: Task, error: unknown): Error {
   const message = error instanceof StreamsError ? text.replace(`${code}: `, '') : `${nameOf(error)}${text}`
   return new StreamsError(code, `${node} failed ${place}: ${message}`, values, { cause: error })
 }
+
+/** Says of a commit that the log refused for its size whose records it was made of. */
+export function commitFailure(error: unknown, tasks: readonly Task[], sections: readonly TaskSection[]): unknown {
+  if (!(error instanceof LogError) || error.code !== 'COMMIT_TOO_LARGE') return error
+  const { at } = error.values
+  const writers = isPlace(at)
+    ? tasks.flatMap((task) => task.collector.writersTo(at).map((node) => `${node} in task ${task.id}`))
+    : []
+  const inputs = sections.flatMap((section) =>
+    section.inputs.map(({ at: from, start, end }) => `${partitionName(from)} offsets ${start} to ${end - 1}`),
+  )
+  const shown = inputs.slice(0, inputsShownMax).join(', ')
+  const more = inputs.length > inputsShownMax ? ` and ${inputs.length - inputsShownMax} more` : ''
+  const who = writers.length === 0 ? 'a commit' : writers.join(', ')
+  return new StreamsError(
+    'COMMIT_TOO_LARGE',
+    `${who} for ${shown === '' ? 'a punctuation' : `${shown}${more}`}: ${error.message.replace('COMMIT_TOO_LARGE: ', '')}, with a smaller overlayBytesMax or commitBytesMax, or let one record make less`,
+    { ...error.values, nodes: writers, inputs },
+    { cause: error },
+  )
+}
+
+function isPlace(at: unknown): at is TopicPartition {
+  return typeof at === 'object' && at !== null && 'topic' in at && 'partition' in at
+}
+
+const inputsShownMax = 4
 
 function nameOf(error: unknown): string {
   return error instanceof Error && error.name !== 'Error' ? `${error.name}: ` : ''

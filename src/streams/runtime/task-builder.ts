@@ -94,9 +94,15 @@ async function openStores(setting: TaskSetting, plan: TaskPlan, task: Task): Pro
         ? new WindowOverlay(spec, store, task.record, setting.cacheBytes)
         : new KeyValueOverlay(spec, store, task.record, setting.cacheBytes)
     const nodes = subTopology.processors.filter((node) => node.stores.includes(spec.name)).map((node) => node.name)
-    const changelog = changelogAt === null ? noChangelog : new ChangelogSink(task.collector, changelogAt)
-    task.stores.push({ overlay, changelog, changelogAt, nodes })
+    const changelog =
+      changelogAt === null ? noChangelog : new ChangelogSink(task.collector, changelogAt, writerOf(spec.name, nodes))
+    task.stores.push({ overlay, changelog, changelogAt, nodes, writer: writerOf(spec.name, nodes) })
   }
+}
+
+/** An aggregation has the name of its store; other stores are written by who is connected to them. */
+function writerOf(store: string, nodes: readonly string[]): string {
+  return nodes.includes(store) ? store : nodes.join(', ')
 }
 
 /** The nodes of one task, wired. */

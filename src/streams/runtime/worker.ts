@@ -165,6 +165,8 @@ export class Worker {
           throw failureOf(task, error)
         }
         this.#order.moved()
+        // After each record: the next ones may be as large, and what is staged together is committed together.
+        if (this.#commits.stagedBytes >= this.#config.commitBytesMax) return false
         if (!queue.hasHead && queue.isHungry) {
           this.#fetcher?.hurry(next)
           return true

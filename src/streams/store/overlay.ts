@@ -250,7 +250,7 @@ export abstract class Overlay {
   }
 
   #checkKey(changelogKey: ByteWriter): void {
-    const bytes = changelogKey.length - (this.spec.shape.kind === 'keyValue' ? 0 : changelogKeyTail)
+    const bytes = changelogKey.length - this.changelogKeySuffix
     if (bytes <= storeKeyBytesMax) return
     throw new StreamsError(
       'PROCESSING_FAILED',
@@ -309,8 +309,6 @@ export function readInt64(bytes: Uint8Array, at: number): number {
 
 /** One in so many dirty rows is measured. */
 const touchedPerSample = 64
-/** Kafka's sequence number, which ends the changelog keys of all but key-value stores and is not in the store's. */
-const changelogKeyTail = 4
 const dirtyEntryBytes = 128
 /** Rows packed for a flush before the event loop gets its turn. */
 const entriesPerTurn = 4096

@@ -45,10 +45,18 @@ export class RecordCollector {
   }
 
   /** A place that records go to; it is asked for its batch once per commit. */
-  place(at: TopicPartition, internal: boolean): StagedPlace {
-    const place = new StagedPlace(at, internal)
+  place(at: TopicPartition, internal: boolean, node: string): StagedPlace {
+    const place = new StagedPlace(at, internal, node)
     this.#places.push(place)
     return place
+  }
+
+  /** The nodes that have staged something for a partition, and those whose store's changelog it is. */
+  writersTo(at: TopicPartition): string[] {
+    const places = this.#places.filter(
+      ({ at: place, batch }) => batch !== null && place.topic === at.topic && place.partition === at.partition,
+    )
+    return places.map(({ node }) => node)
   }
 
   output(place: StagedPlace, record: OutgoingRecord): void {
@@ -98,11 +106,14 @@ export class RecordCollector {
 export class StagedPlace {
   readonly at: TopicPartition
   readonly internal: boolean
+  /** The node that writes there, or whose store it is. */
+  readonly node: string
   batch: StagedPartition | null = null
 
-  constructor(at: TopicPartition, internal: boolean) {
+  constructor(at: TopicPartition, internal: boolean, node: string) {
     this.at = at
     this.internal = internal
+    this.node = node
   }
 }
 
@@ -112,9 +123,9 @@ export class ChangelogSink implements ChangelogWriter {
   readonly #place: StagedPlace
   readonly #out: OutgoingRecord = outgoingRecord()
 
-  constructor(collector: RecordCollector, at: TopicPartition) {
+  constructor(collector: RecordCollector, at: TopicPartition, node: string) {
     this.#collector = collector
-    this.#place = collector.place(at, false)
+    this.#place = collector.place(at, false, node)
   }
 
   append(entry: OverlayEntry, value: Uint8Array, valueStart: number, valueEnd: number): void {
@@ -169,7 +180,7 @@ export class Sink implements Receiver {
     this.#collector = collector
     for (const { topic, real, partitions, internal } of targets) {
       const places = Array.from({ length: partitions }, (_, partition) =>
-        collector.place({ topic: real, partition }, internal),
+        collector.place({ topic: real, partition }, internal, node.name),
       )
       this.#targets.set(topic, { places })
     }

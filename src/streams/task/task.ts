@@ -253,7 +253,10 @@ export class Task implements NodeHost {
   /** Ends the generation of its stores: their rows go to the changelogs. */
   freeze(): void {
     this.record.leave()
-    for (const { overlay, changelog } of this.stores) overlay.freeze(changelog)
+    for (const { overlay, changelog, writer } of this.stores) {
+      this.record.node = writer
+      overlay.freeze(changelog)
+    }
     if (this.collector.section < 0) this.collector.section = this.#enter()
   }
 
@@ -389,6 +392,8 @@ export interface TaskStore {
   readonly changelogAt: TopicPartition | null
   /** Nodes that may use it. */
   readonly nodes: readonly string[]
+  /** The node that writes it, as errors name it. */
+  readonly writer: string
 }
 
 /** One input partition of a task and the source that reads it. */
