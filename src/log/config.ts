@@ -144,7 +144,7 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     description: 'Appended bytes that are not yet in segment files; above it appends wait.',
   },
   recentBytesMax: {
-    default: 32 * mib,
+    default: 16 * mib,
     unit: 'bytes',
     min: 0,
     max: 4 * gib,
