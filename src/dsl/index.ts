@@ -2,7 +2,9 @@ export { StreamsBuilder } from './streams-builder.ts'
 export type { OwnStoreOptions, StoreWindow } from './streams-builder.ts'
 export { Stream } from './stream.ts'
 export { Table } from './table.ts'
+export { GlobalTable } from './global-table.ts'
 export { GroupedStream } from './grouped-stream.ts'
+export { GroupedTable } from './grouped-table.ts'
 export { WindowedStream } from './windowed-stream.ts'
 export { hopping, sessions, tumbling } from './windows.ts'
 export type { Duration } from './duration.ts'
@@ -10,12 +12,20 @@ export type { GroupingOf, Keyed, KeyNeedsASchema, KeySource, PlainKey } from './
 export type {
   Aggregation,
   Consumed,
+  GlobalTableOptions,
   Grouping,
   Named,
   Produced,
   Reduction,
   Repartitioned,
   StoreOptions,
+  TableAggregation,
+  TableJoined,
+  TableOptions,
+  TableReduction,
+  TableSourceOptions,
+  TableStore,
+  ToTableOptions,
   WindowStoreOptions,
 } from './options.ts'
 export type {

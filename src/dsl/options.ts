@@ -77,3 +77,61 @@ export interface Reduction<V, K> {
   /** Schema or codec of the reduced value. Default: the codec of the source if the value is still its own, else msgpack. */
   readonly value?: Declared
 }
+
+/** `reduce` of a grouped table: `subtract` takes a value out of the reduced one again. */
+export interface TableReduction<V, K> extends Reduction<V, K> {
+  subtract(reduced: V, value: V, key: K): V
+}
+
+/** `aggregate` of a grouped table: `subtract` undoes what `add` did with a value. */
+export interface TableAggregation<VD extends Declared, A, V, K> extends Aggregation<VD, A, V, K> {
+  readonly subtract: (aggregate: A, value: V, key: K) => A
+}
+
+/** A store for the rows of a table that an operator makes. Kafka's `Materialized`. */
+export interface TableStore extends Omit<StoreOptions, 'emit'> {
+  /** Schema or codec of the values. Default: that of the source if the value is still its own, else msgpack. */
+  readonly value?: Declared
+}
+
+/** An operator or join that makes a table. */
+export interface TableOptions extends Named {
+  /** Keeps the rows in a store, so that they can be asked for. Default: not kept; computed where they are needed. */
+  readonly store?: TableStore
+}
+
+/** A topic that is read as a table. */
+export interface TableSourceOptions extends Partial<StoreOptions>, Pick<Consumed, 'onInvalid'> {
+  /**
+   * Name of the table and its store, which then can be asked. Default: `<topic>-table`, and rows are kept only if
+   * something downstream needs them.
+   */
+  readonly name?: string
+}
+
+/** A stream that becomes a table. */
+export interface ToTableOptions<KD extends Declared = Declared> extends StoreOptions {
+  /** Schema or codec of the key, where it has changed and is none that needs no declaration. */
+  readonly key?: KD
+  /** Schema or codec of the values. Default: that of the source if the value is still its own, else msgpack. */
+  readonly value?: Declared
+}
+
+/** A topic of which every task has all rows. */
+export interface GlobalTableOptions {
+  /** Name of the table and its store, by which it can be asked. Default: `<topic>-table`. */
+  readonly name?: string
+  /** A record that does not fit: `fail` (default) stops the application, `skip` drops it, counted. */
+  readonly onInvalid?: 'fail' | 'skip'
+}
+
+/** A join of a stream with a table. */
+export interface TableJoined extends Named {
+  /**
+   * Name of the join, and of its repartition topic `<application>-<name>-repartition`: needed where the stream's key has
+   * changed.
+   */
+  readonly name?: string
+  /** Codec of the stream's values on that way. Default: that of the source if the value is still its own, else msgpack. */
+  readonly value?: Declared
+}

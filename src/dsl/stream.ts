@@ -1,13 +1,12 @@
 import type { Topic } from '../codec/topic.ts'
 import { printLine } from '../base/logger.ts'
-import { keyDeclaration } from '../codec/key-choice.ts'
-import { isCodec } from '../codec/schema.ts'
-import { msgpack } from '../codec/value-codecs.ts'
 import { StreamsError } from '../streams/errors.ts'
 import type { Processor } from '../streams/processor/processor.ts'
 import { readsOf } from './callback-parameters.ts'
 import { GroupedStream } from './grouped-stream.ts'
-import type { GroupingOf, Keyed } from './key-needs-a-schema.ts'
+import { groupingPlan } from './grouping.ts'
+import { GlobalTable } from './global-table.ts'
+import type { GroupingOf, Keyed, KeySource } from './key-needs-a-schema.ts'
 import { branchNode } from './naming.ts'
 import { branchSupplier } from './operators/branch.ts'
 import { filterSupplier } from './operators/filter.ts'
@@ -22,10 +21,12 @@ import { printSupplier } from './operators/print.ts'
 import type { RecordProcessor, StoreRef, ValueProcessor } from './operators/process.ts'
 import { processSupplier, processValuesSupplier } from './operators/process.ts'
 import { selectKeySupplier } from './operators/select-key.ts'
-import type { Grouping, Named, Produced, Repartitioned } from './options.ts'
+import type { Named, Produced, Repartitioned, TableJoined, ToTableOptions } from './options.ts'
 import type { Plan } from './plan/plan.ts'
-import type { GroupingPlan, OperatorPlan, PlanId } from './plan/plan-node.ts'
-import type { NewStream } from './table.ts'
+import type { OperatorPlan, PlanId } from './plan/plan-node.ts'
+import type { GlobalJoinPlan, StreamTableJoinPlan } from './plan/table-plan.ts'
+import { emitOf, tableStorePlan } from './table-store.ts'
+import { Table, type NewStream } from './table.ts'
 
 /**
  * A stream of records, as described so far. Every method adds a node to the plan and returns a new handle; nothing
@@ -307,6 +308,89 @@ export class Stream<out K, out V> {
   }
 
   /**
+   * A table of the newest value per key; null deletes a row, records with a null key are dropped, counted. If the key has
+   * changed since the source, the stream is repartitioned first.
+   * @example payments.toTable({ name: 'last-payment' })
+   */
+  toTable<O extends ToTableOptions & { readonly key?: KeySource<K> }>(
+    options: O,
+  ): Keyed<K, O, Table<K, NonNullable<V>, Extract<V, null>>> {
+    const { key, value, emit }: ToTableOptions = options
+    const kept = tableStorePlan(options)
+    const id = this.#plan.append({
+      kind: 'table-source',
+      parent: this.#id,
+      name: kept.name,
+      emit: emitOf(kept.name, emit),
+      store: kept,
+      isKept: true,
+      grouping: groupingPlan({
+        name: kept.name,
+        ...(key === undefined ? {} : { key }),
+        ...(value === undefined ? {} : { value }),
+      }),
+    })
+    return new Table<K, NonNullable<V>, Extract<V, null>>(this.#plan, id, newStream) as Keyed<
+      K,
+      O,
+      Table<K, NonNullable<V>, Extract<V, null>>
+    >
+  }
+
+  /**
+   * Joins each record with the table's row of its key, as the row is now; without one nothing leaves. Changes of the
+   * table make no result. Keys do not change; both topics must be partitioned alike, or the key has changed and the join
+   * has a name: then the stream is repartitioned first. Null keys and values are dropped, counted.
+   * @example orders.joinTable(users, (order, user) => ({ ...order, region: user.region }))
+   */
+  joinTable<V2, R>(
+    table: Table<NoInfer<K>, V2, unknown>,
+    joiner: (value: NonNullable<V>, row: V2, key: K) => R,
+    options: TableJoined = {},
+  ): Stream<K, R> {
+    return this.#joinTable('inner', table, joiner, options)
+  }
+
+  /**
+   * As {@link joinTable}, but a record without a row is joined with null; so is one without a key.
+   * @example orders.leftJoinTable(users, (order, user) => ({ ...order, region: user?.region ?? 'unknown' }))
+   */
+  leftJoinTable<V2, R>(
+    table: Table<NoInfer<K>, V2, unknown>,
+    joiner: (value: NonNullable<V>, row: NoInfer<V2> | null, key: K) => R,
+    options: TableJoined = {},
+  ): Stream<K, R> {
+    return this.#joinTable('left', table, joiner, options)
+  }
+
+  /**
+   * Joins each record with the row of a global table whose key `selectKey` names; without one nothing leaves. Keys do not
+   * change and need not be partitioned like the table. Null values and null selected keys are dropped, counted.
+   * @example views.joinGlobalTable(pages, (view) => view.path, (view, page) => ({ ...view, title: page.title }))
+   */
+  joinGlobalTable<K2, V2, R>(
+    table: GlobalTable<K2, V2>,
+    selectKey: (value: NonNullable<V>, key: K) => NoInfer<K2> | null,
+    joiner: (value: NonNullable<V>, row: V2, key: K, rowKey: K2) => R,
+    options: Named = {},
+  ): Stream<K, R> {
+    return this.#joinGlobalTable('inner', table, selectKey, joiner, options)
+  }
+
+  /**
+   * As {@link joinGlobalTable}, but a record without a row is joined with null; so is one whose selected key is null.
+   * @example views.leftJoinGlobalTable(pages, (view) => view.path, (view, page) => ({ ...view, title: page?.title ?? '' }))
+   */
+  leftJoinGlobalTable<K2, V2, R>(
+    table: GlobalTable<K2, V2>,
+    selectKey: (value: NonNullable<V>, key: K) => NoInfer<K2> | null,
+    joiner: (value: NonNullable<V>, row: NoInfer<V2> | null, key: K, rowKey: K2 | null) => R,
+    options: Named = {},
+  ): Stream<K, R> {
+    return this.#joinGlobalTable('left', table, selectKey, joiner, options)
+  }
+
+  /**
    * Writes the stream to a topic, with the stream's timestamps and headers; typed, so not validated again. Several
    * topics need `choose`, which gives the name of one of them per record.
    * @example totals.to(totalsTopic)
@@ -335,6 +419,43 @@ export class Stream<out K, out V> {
       choose: chooseOf === undefined ? undefined : (key, value) => chooseOf(value, key),
       partitioner: partitioner as ((key: unknown, value: unknown, partitions: number) => number) | undefined,
     })
+  }
+
+  #joinTable<V2, R>(
+    type: StreamTableJoinPlan['type'],
+    table: Table<unknown, V2, unknown>,
+    joiner: (value: NonNullable<V>, row: V2, key: K) => R,
+    options: TableJoined,
+  ): Stream<K, R> {
+    const id = this.#plan.append({
+      kind: 'stream-table-join',
+      type,
+      stream: this.#id,
+      table: Table.idIn(table, this.#plan),
+      name: options.name,
+      value: groupingPlan(options.value === undefined ? {} : { value: options.value }).value,
+      joiner: joiner as StreamTableJoinPlan['joiner'],
+    })
+    return new Stream(this.#plan, id)
+  }
+
+  #joinGlobalTable<K2, V2, R>(
+    type: GlobalJoinPlan['type'],
+    table: GlobalTable<K2, V2>,
+    selectKey: (value: NonNullable<V>, key: K) => K2 | null,
+    joiner: (value: NonNullable<V>, row: V2, key: K, rowKey: K2) => R,
+    options: Named,
+  ): Stream<K, R> {
+    const id = this.#plan.append({
+      kind: 'global-join',
+      type,
+      stream: this.#id,
+      table: GlobalTable.idIn(table, this.#plan),
+      name: options.name,
+      rowKey: selectKey as GlobalJoinPlan['rowKey'],
+      joiner: joiner as GlobalJoinPlan['joiner'],
+    })
+    return new Stream(this.#plan, id)
   }
 
   /** The number of this stream's node, if it belongs to that plan. */
@@ -397,13 +518,4 @@ function checkBranches(names: readonly string[], rest: string | undefined): void
     if (/^\d+$/.test(name))
       throw new StreamsError('TOPOLOGY_INVALID', `split: a branch cannot be called ${name}; begin with a letter`)
   }
-}
-
-function groupingPlan(grouping: Grouping): GroupingPlan {
-  const { name, key, value } = grouping
-  return Object.freeze({
-    name,
-    key: key === undefined ? undefined : keyDeclaration(key, `key of ${name ?? 'a grouping'}`).codec,
-    value: value === undefined ? undefined : isCodec(value) ? value : msgpack,
-  })
 }

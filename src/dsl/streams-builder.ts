@@ -10,10 +10,14 @@ import type { Topology } from '../streams/topology/topology.ts'
 import type { Duration } from './duration.ts'
 import { durationMs } from './duration.ts'
 import type { StoreRef } from './operators/process.ts'
-import type { Consumed } from './options.ts'
+import { GlobalTable } from './global-table.ts'
+import { groupingPlan } from './grouping.ts'
+import type { Consumed, GlobalTableOptions, TableSourceOptions } from './options.ts'
 import { compile } from './plan/compile.ts'
 import { Plan } from './plan/plan.ts'
 import { Stream } from './stream.ts'
+import { emitOf, tableStorePlan } from './table-store.ts'
+import { Table } from './table.ts'
 
 /**
  * Describes a topology: streams begin here, `build()` makes it frozen data. Nothing runs, so a module that builds one
@@ -42,6 +46,53 @@ export class StreamsBuilder {
       onInvalid: policyOf(options.onInvalid),
     })
     return new Stream(this.#plan, id)
+  }
+
+  /**
+   * A topic as a table: its newest value per key. Null deletes a row, which the topic declares by `tombstones: true`;
+   * records with a null key are dropped, counted. The record that arrives last wins, whatever its timestamp.
+   * @example const users = builder.table(usersTopic, { name: 'users' })
+   */
+  table<K, V>(
+    topic: Topic<K, V, never, never>,
+    options: TableSourceOptions = {},
+  ): Table<NonNullable<K>, NonNullable<V>, Extract<V, null>> {
+    const { onInvalid, ...store } = options
+    const name = options.name ?? `${topic.name}-table`
+    const parent = this.#plan.append({
+      kind: 'source',
+      name: undefined,
+      topics: [topic],
+      onInvalid: policyOf(onInvalid),
+    })
+    const id = this.#plan.append({
+      kind: 'table-source',
+      parent,
+      name,
+      emit: emitOf(name, options.emit),
+      store: tableStorePlan({ ...store, name }),
+      isKept: options.name !== undefined,
+      grouping: groupingPlan({}),
+    })
+    return new Table(this.#plan, id, (plan, stream) => new Stream(plan, stream))
+  }
+
+  /**
+   * A topic as a table that every task has in full, in memory, for joins by any key. The application runs once it has
+   * been read; later records show from one commit to the next. They are checked as those of other sources.
+   * @example const pages = builder.globalTable(pagesTopic, { name: 'pages' })
+   */
+  globalTable<K, V>(
+    topic: Topic<K, V, never, never>,
+    options: GlobalTableOptions = {},
+  ): GlobalTable<NonNullable<K>, NonNullable<V>> {
+    const id = this.#plan.append({
+      kind: 'global-table',
+      name: options.name ?? `${topic.name}-table`,
+      topic,
+      skipsInvalid: policyOf(options.onInvalid).kind === 'skip',
+    })
+    return new GlobalTable(this.#plan, id)
   }
 
   /**

@@ -1,15 +1,22 @@
+import { StreamsError } from '../streams/errors.ts'
+import { GroupedTable } from './grouped-table.ts'
+import { groupingPlan } from './grouping.ts'
+import type { GroupingOf, Keyed } from './key-needs-a-schema.ts'
 import { toStreamSupplier } from './operators/to-stream.ts'
-import type { Named } from './options.ts'
+import type { Named, TableOptions } from './options.ts'
 import type { Plan } from './plan/plan.ts'
 import type { PlanId } from './plan/plan-node.ts'
+import type { TableJoinPlan, TableOperatorPlan } from './plan/table-plan.ts'
 import type { Stream } from './stream.ts'
+import { tableStorePlan } from './table-store.ts'
 
 /** Makes the handle of a stream. Handed down, because streams make tables and tables make streams. */
 export type NewStream = <K, V>(plan: Plan, id: PlanId) => Stream<K, V>
 
 /**
  * A table: the newest value per key, kept in a store and changed record by record. N is null where rows can be deleted
- * and never where they cannot.
+ * and never where they cannot. Operators on a table see each row's newest value; null deletes, and never reaches a
+ * callback. What they make is kept only where it is asked for by `store`, or where something after it needs the rows.
  */
 export class Table<out K, out V, out N = null> {
   readonly #plan: Plan
@@ -18,11 +25,50 @@ export class Table<out K, out V, out N = null> {
   /** Only a type; never there. */
   declare readonly '~row'?: () => [K, V, N]
 
-  /** Made by aggregations. */
+  /** Made by `StreamsBuilder.table`, `toTable` and aggregations. */
   constructor(plan: Plan, id: PlanId, newStream: NewStream) {
     this.#plan = plan
     this.#id = id
     this.#newStream = newStream
+  }
+
+  /** The number of a table's node in a plan, for the streams that join it. */
+  static idIn(table: Table<unknown, unknown, unknown>, plan: Plan): PlanId {
+    if (table.#plan === plan) return table.#id
+    throw new StreamsError(
+      'TOPOLOGY_INVALID',
+      'stream and table are of different builders; build each topology from one',
+    )
+  }
+
+  /**
+   * Keeps the rows for which `predicate` holds; a row that no longer passes is deleted downstream. Keys do not change.
+   * @example users.filter((user) => user.active)
+   */
+  filter<W extends V>(predicate: (value: V, key: K) => value is W, options?: TableOptions): Table<K, W>
+  filter(predicate: (value: V, key: K) => boolean, options?: TableOptions): Table<K, V>
+  filter(predicate: (value: V, key: K) => boolean, options: TableOptions = {}): Table<K, V> {
+    return this.#operator('filter', predicate, options)
+  }
+
+  /**
+   * Drops the rows for which `predicate` holds: they are deleted downstream. Keys do not change.
+   * @example users.filterNot((user) => user.closed)
+   */
+  filterNot(predicate: (value: V, key: K) => boolean, options: TableOptions = {}): Table<K, V> {
+    return this.#operator('filter-not', predicate, options)
+  }
+
+  /**
+   * Replaces the value of each row. Keys do not change. Null deletes the row downstream. The mapper may run again for
+   * the same row, where somebody downstream has to know what was there before: it depends on nothing but its arguments.
+   * @example users.mapValues((user) => user.region)
+   */
+  mapValues<W>(
+    mapper: (value: V, key: K) => W,
+    options: TableOptions = {},
+  ): Table<K, NonNullable<W>, N | Extract<W, null>> {
+    return this.#operator('map-values', mapper, options)
   }
 
   /**
@@ -43,5 +89,96 @@ export class Table<out K, out V, out N = null> {
       changesValue: true,
     })
     return this.#newStream(this.#plan, id)
+  }
+
+  /**
+   * Groups the rows by a new key, through a repartition topic. When a row changes, its old value leaves its old group and
+   * the new value enters the new one. Rows whose key is null are in no group. Keys other than strings, numbers, bigints,
+   * booleans and tuples of these need `{ key: schema }`.
+   * @example users.groupBy((user) => user.region).count({ name: 'users-by-region' })
+   */
+  groupBy<K2, O extends GroupingOf<K2> = {}>(
+    mapper: (value: V, key: K) => K2,
+    options?: O,
+  ): Keyed<K2, O, GroupedTable<NonNullable<K2>, V>> {
+    return new GroupedTable<NonNullable<K2>, V>(
+      this.#plan,
+      this.#id,
+      groupingPlan(options ?? {}),
+      mapper as (value: unknown, key: unknown) => unknown,
+      (plan, id) => new Table(plan, id, this.#newStream),
+    ) as Keyed<K2, O, GroupedTable<NonNullable<K2>, V>>
+  }
+
+  /**
+   * The rows that both tables have, joined; each change of either side makes a new result. Both topics must be
+   * partitioned alike. The result's timestamp is the later of the two rows'.
+   * @example orders.join(payments, (order, payment) => ({ ...order, paid: payment.amount }))
+   */
+  join<V2, N2, R>(
+    other: Table<NoInfer<K>, V2, N2>,
+    joiner: (left: V, right: V2, key: K) => R,
+    options: TableOptions = {},
+  ): Table<K, NonNullable<R>, N | N2 | Extract<R, null>> {
+    return this.#join('inner', other, joiner, options)
+  }
+
+  /**
+   * Every row of this table, joined with that of the other table or with null. Both topics must be partitioned alike.
+   * @example users.leftJoin(addresses, (user, address) => ({ ...user, city: address?.city ?? null }))
+   */
+  leftJoin<V2, N2, R>(
+    other: Table<NoInfer<K>, V2, N2>,
+    joiner: (left: V, right: NoInfer<V2> | null, key: K) => R,
+    options: TableOptions = {},
+  ): Table<K, NonNullable<R>, N | Extract<R, null>> {
+    return this.#join('left', other, joiner, options)
+  }
+
+  /**
+   * Every row of either table, joined with that of the other or with null. Both topics must be partitioned alike.
+   * @example shop.outerJoin(web, (inShop, onWeb) => (inShop ?? 0) + (onWeb ?? 0))
+   */
+  outerJoin<V2, N2, R>(
+    other: Table<NoInfer<K>, V2, N2>,
+    joiner: (left: V | null, right: NoInfer<V2> | null, key: K) => R,
+    options: TableOptions = {},
+  ): Table<K, NonNullable<R>, (N & N2) | Extract<R, null>> {
+    return this.#join('outer', other, joiner, options)
+  }
+
+  #operator<W, M>(
+    operator: TableOperatorPlan['operator'],
+    callback: (value: V, key: K) => unknown,
+    options: TableOptions,
+  ): Table<K, W, M> {
+    const id = this.#plan.append({
+      kind: 'table-operator',
+      operator,
+      parent: this.#id,
+      name: options.name,
+      // The types end where the plan begins.
+      callback: callback as TableOperatorPlan['callback'],
+      store: options.store === undefined ? undefined : tableStorePlan(options.store),
+    })
+    return new Table(this.#plan, id, this.#newStream)
+  }
+
+  #join<V2, R, M>(
+    type: TableJoinPlan['type'],
+    other: Table<K, V2, unknown>,
+    joiner: (left: V, right: V2, key: K) => unknown,
+    options: TableOptions,
+  ): Table<K, R, M> {
+    const id = this.#plan.append({
+      kind: 'table-join',
+      type,
+      left: this.#id,
+      right: Table.idIn(other, this.#plan),
+      name: options.name,
+      joiner: joiner as TableJoinPlan['joiner'],
+      store: options.store === undefined ? undefined : tableStorePlan(options.store),
+    })
+    return new Table(this.#plan, id, this.#newStream)
   }
 }

@@ -249,7 +249,10 @@ function withPartitions(topology: Topology, partitions: number): Topology {
 
 /** Topics that are read without a declared number of partitions: they have to be there before the application starts. */
 function readTopics(topology: Topology): TopicSpec[] {
-  const read = new Set(topology.subTopologies.flatMap((part) => part.sources.flatMap((source) => source.topics)))
+  const read = new Set([
+    ...topology.subTopologies.flatMap((part) => part.sources.flatMap((source) => source.topics)),
+    ...topology.globalTables.map((table) => table.topic),
+  ])
   return topology.undeclaredTopics.filter(({ name }) => read.has(name)).map((spec) => ({ ...spec, partitions: 1 }))
 }
 

@@ -1,4 +1,3 @@
-import type { Codec, KeyCodec } from '../../codec/codec.ts'
 import { taggedKey } from '../../codec/key-codecs.ts'
 import { long, msgpack } from '../../codec/value-codecs.ts'
 import { isWindowedCodec } from '../../codec/windowed-codec.ts'
@@ -12,6 +11,8 @@ import { branchNode, NodeNames } from '../naming.ts'
 import { aggregateSupplier } from '../operators/aggregate.ts'
 import { mergeSupplier } from '../operators/merge.ts'
 import { windowAggregateSupplier } from '../operators/window-aggregate.ts'
+import { TableCompilation } from './compile-tables.ts'
+import type { Flow, Through } from './flow.ts'
 import type { Plan } from './plan.ts'
 import type {
   AggregatePlan,
@@ -24,6 +25,7 @@ import type {
   SinkPlan,
   SourcePlan,
 } from './plan-node.ts'
+import { isTablePlan, type TablePlan } from './table-plan.ts'
 
 /**
  * Turns a plan into a topology. Decides what the program leaves open:
@@ -40,17 +42,6 @@ export function compile(plan: Plan): Topology {
   return new Compilation(plan).run()
 }
 
-/** What flows out of a plan node. */
-interface Flow {
-  /** The topology's node that the records come from. */
-  readonly node: string
-  /** The codec that the key came in by; null: the program made a new key. */
-  readonly key: KeyCodec<unknown> | null
-  readonly value: Codec<unknown> | null
-  /** The key may no longer belong to the partition: an aggregation has to repartition first. */
-  readonly keyChanged: boolean
-}
-
 class Compilation {
   readonly #plan: Plan
   readonly #builder = new TopologyBuilder()
@@ -61,20 +52,29 @@ class Compilation {
   /** Repartition topics by the grouping that named them. */
   readonly #shared = new Map<GroupingPlan, Flow>()
 
+  readonly #tables: TableCompilation
+
   constructor(plan: Plan) {
     this.#plan = plan
+    this.#tables = new TableCompilation({
+      nodes: plan.nodes,
+      builder: this.#builder,
+      names: this.#names,
+      flow: (id) => this.#flow(id),
+      through: (...given) => this.#through(...given),
+    })
   }
 
   run(): Topology {
     for (const store of this.#plan.stores) this.#builder.addStore(store)
     for (const [id, node] of this.#plan.nodes.entries()) {
-      const flow = this.#compile(node)
+      const flow = isTablePlan(node) ? this.#tables.compile(id, node) : this.#compile(node)
       if (flow !== null) this.#flows.set(id, flow)
     }
     return this.#builder.build()
   }
 
-  #compile(node: PlanNode): Flow | null {
+  #compile(node: Exclude<PlanNode, TablePlan>): Flow | null {
     switch (node.kind) {
       case 'source':
         return this.#source(node)
@@ -204,11 +204,11 @@ class Compilation {
   #repartition(plan: RepartitionPlan): Flow {
     const parent = this.#flow(plan.parent)
     const name = plan.grouping.name ?? this.#names.pick(undefined, 'repartition')
-    return this.#through(parent, name, plan.grouping, plan.partitions)
+    return this.#through(parent, name, plan.grouping, { partitions: plan.partitions })
   }
 
   /** Puts a topic in between: a sink that swallows null keys silently, and a source that reads it back. */
-  #through(parent: Flow, given: string, grouping: GroupingPlan, partitions: number | undefined): Flow {
+  #through(...[parent, given, grouping, { partitions, keepsNullKeys = false }]: Parameters<Through>): Flow {
     const topic = repartitionName(given)
     const key = grouping.key ?? parent.key ?? taggedKey
     const value = grouping.value ?? parent.value ?? msgpack
@@ -228,7 +228,7 @@ class Compilation {
       key: Object.freeze({ codec: key }),
       value: Object.freeze({ codec: value }),
       ...(isWindowedCodec(key) ? { partitionKey: innerKey(key.inner.codec) } : {}),
-      dropsNullKeys: true,
+      dropsNullKeys: !keepsNullKeys,
     })
     const source = this.#names.pick(`${topic}-source`, '')
     this.#builder.addNode({
@@ -247,10 +247,10 @@ class Compilation {
     const parent = this.#flow(plan.parent)
     const { grouping } = plan
     if (!parent.keyChanged) return checkSameKey(parent, grouping, plan.store.name)
-    if (grouping.name === undefined) return this.#through(parent, plan.store.name, grouping, undefined)
+    if (grouping.name === undefined) return this.#through(parent, plan.store.name, grouping, {})
     const shared = this.#shared.get(grouping)
     if (shared !== undefined) return shared
-    const flow = this.#through(parent, grouping.name, grouping, undefined)
+    const flow = this.#through(parent, grouping.name, grouping, {})
     this.#shared.set(grouping, flow)
     return flow
   }

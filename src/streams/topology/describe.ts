@@ -13,6 +13,9 @@ export function describeTopology(topology: Topology): string {
     for (const node of nodesOf(topology, part)) lines.push(...nodeLines(node, children.get(node.name) ?? []))
     lines.push('')
   }
+  for (const { name, topic } of topology.globalTables) {
+    lines.push(`   Global table: ${name} (topic: ${topic})`, '')
+  }
   return `${lines.join('\n')}\n`
 }
 
@@ -35,6 +38,16 @@ export function topologyToJson(topology: Topology): TopologyJson {
       })),
       copartitioned: part.copartitioned,
     })),
+    ...(topology.globalTables.length === 0
+      ? {}
+      : {
+          globalTables: topology.globalTables.map(({ name, topic, key, value }) => ({
+            name,
+            topic,
+            keyCodec: key.codec.id,
+            valueCodec: value.codec.id,
+          })),
+        }),
     topics: [...topology.declaredTopics, ...topology.undeclaredTopics].map((topic) => ({ ...topic })),
     internalTopics: topology.internalTopics.map((topic) => ({ ...topic })),
   }
@@ -47,6 +60,7 @@ export interface TopologyJson {
     readonly stores: readonly { readonly [field: string]: unknown }[]
     readonly copartitioned: readonly (readonly string[])[]
   }[]
+  readonly globalTables?: readonly { readonly [field: string]: unknown }[]
   readonly topics: readonly { readonly [field: string]: unknown }[]
   readonly internalTopics: readonly { readonly [field: string]: unknown }[]
 }
@@ -56,6 +70,7 @@ export interface NodeJson {
   readonly kind: TopologyNode['kind']
   readonly topics?: readonly string[]
   readonly stores?: readonly string[]
+  readonly globals?: readonly string[]
   readonly keyCodec?: string
   readonly valueCodec?: string
   readonly predecessors: readonly string[]
@@ -64,7 +79,10 @@ export interface NodeJson {
 
 function nodeJson(node: TopologyNode, successors: readonly string[]): NodeJson {
   const { name, kind } = node
-  if (kind === 'processor') return { name, kind, stores: node.stores, predecessors: node.parents, successors }
+  if (kind === 'processor') {
+    const globals = node.globals === undefined ? {} : { globals: node.globals }
+    return { name, kind, stores: node.stores, ...globals, predecessors: node.parents, successors }
+  }
   const codecs = { keyCodec: node.key.codec.id, valueCodec: node.value.codec.id }
   const predecessors = kind === 'source' ? [] : node.parents
   return { name, kind, topics: node.topics, ...codecs, predecessors, successors }

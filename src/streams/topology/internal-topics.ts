@@ -111,7 +111,10 @@ function settlePartitions(topology: Topology, partitions: Map<string, number>): 
     }
     settleCopartitioned(topology, partitions, repartition)
   }
-  const read = new Set(topology.subTopologies.flatMap((part) => part.sources.flatMap((source) => source.topics)))
+  const read = new Set([
+    ...topology.subTopologies.flatMap((part) => part.sources.flatMap((source) => source.topics)),
+    ...topology.globalTables.map((table) => table.topic),
+  ])
   const missing = [...open].find((name) => read.has(name) && !partitions.has(name))
   if (missing === undefined) return
   throw new StreamsError(

@@ -43,6 +43,8 @@ export interface ProcessorNode {
   readonly parents: readonly string[]
   /** Names of the stores that it may use. */
   readonly stores: readonly string[]
+  /** Names of the global tables that it may read. */
+  readonly globals?: readonly string[]
   /** Makes the processor of one task. */
   readonly supplier: () => Processor
   /** False where only the presence of the key or value matters: then nobody decodes it for this node's sake. */
@@ -87,6 +89,17 @@ export interface StoreSpec {
   readonly emit: EmitPolicy
   /** Fingerprint of the value's schema: a store of another one is refused. */
   readonly schema?: string
+}
+
+/** A topic of which every task has all rows, in memory. Its name is also that of its store. */
+export interface GlobalTableSpec {
+  readonly name: string
+  readonly topic: string
+  readonly key: SourceNode['key']
+  readonly value: BoundaryCodec<unknown>
+  readonly timestamp?: SourceNode['timestamp']
+  /** True: a record that does not fit is dropped, counted; else it stops the application. */
+  readonly skipsInvalid: boolean
 }
 
 export type StoreShape =

@@ -5,6 +5,7 @@ import { StreamsError } from '../errors.ts'
 import type { Processor } from '../processor/processor.ts'
 import type {
   BoundaryCodec,
+  GlobalTableSpec,
   InternalTopic,
   InvalidRecordPolicy,
   SinkNode,
@@ -35,6 +36,7 @@ export class TopologyBuilder {
   /** Topics known by name alone: where dead letters go. */
   readonly #namedTopics = new Set<string>()
   readonly #internalTopics = new Map<string, InternalTopic>()
+  readonly #globalTables = new Map<string, GlobalTableSpec>()
 
   /** Reads a topic. Bytes are decoded and checked here, once; `onInvalid` says what happens to those that do not fit. */
   addSource(options: {
@@ -64,6 +66,7 @@ export class TopologyBuilder {
     readonly name: string
     readonly parents: readonly string[]
     readonly stores?: readonly string[]
+    readonly globals?: readonly string[]
     readonly supplier: () => Processor
     readonly readsKey?: boolean
     readonly readsValue?: boolean
@@ -75,6 +78,7 @@ export class TopologyBuilder {
       name: options.name,
       parents: Object.freeze([...options.parents]),
       stores: Object.freeze([...(options.stores ?? [])]),
+      ...(options.globals === undefined ? {} : { globals: Object.freeze([...options.globals]) }),
       supplier: options.supplier,
       readsKey: options.readsKey ?? true,
       readsValue: options.readsValue ?? true,
@@ -141,6 +145,27 @@ export class TopologyBuilder {
     return this
   }
 
+  /** A topic of which every task has all rows. Name it in `globals` of the processors that read it. */
+  addGlobalTable(options: { readonly name: string; readonly topic: AnyTopic; readonly skipsInvalid?: boolean }): this {
+    const { name, topic, skipsInvalid = false } = options
+    if (this.#globalTables.has(name)) {
+      throw new StreamsError('TOPOLOGY_INVALID', `there are two global tables named ${name}; rename one`, { name })
+    }
+    this.#declare(topic)
+    this.#globalTables.set(
+      name,
+      Object.freeze({
+        name,
+        topic: topic.name,
+        key: keyBoundary(topic),
+        value: valueBoundary(topic),
+        ...(topic.timestamp === undefined ? {} : { timestamp: topic.timestamp }),
+        skipsInvalid,
+      }),
+    )
+    return this
+  }
+
   /** A topic that the application makes for itself; nodes call it by this short name. */
   addInternalTopic(topic: InternalTopic): this {
     if (this.#internalTopics.has(topic.name)) {
@@ -165,7 +190,8 @@ export class TopologyBuilder {
   build(): Topology {
     const nodes = [...this.#nodes.values()]
     const stores = [...this.#stores.values()]
-    validateTopology(nodes, stores)
+    const globalTables = [...this.#globalTables.values()]
+    validateTopology(nodes, stores, globalTables)
     const internalTopics = [
       ...this.#internalTopics.values(),
       ...stores.filter((store) => store.logged).map((store) => changelogTopic(store)),
@@ -185,6 +211,7 @@ export class TopologyBuilder {
       declaredTopics: Object.freeze(declared),
       undeclaredTopics: Object.freeze(undeclared),
       internalTopics: Object.freeze(internalTopics),
+      globalTables: Object.freeze(globalTables),
       subTopologies: subTopologiesOf(nodes, stores),
     })
   }

@@ -1,6 +1,14 @@
 import type { AnyTopic } from '../../codec/topic.ts'
 import type { TopicSpec } from '../../log/api/topic.ts'
-import type { InternalTopic, ProcessorNode, SinkNode, SourceNode, StoreSpec, TopologyNode } from './node.ts'
+import type {
+  GlobalTableSpec,
+  InternalTopic,
+  ProcessorNode,
+  SinkNode,
+  SourceNode,
+  StoreSpec,
+  TopologyNode,
+} from './node.ts'
 
 /**
  * A stream application as frozen data: nodes, stores, topics, cut into sub-topologies. Internal topics stand under their
@@ -19,6 +27,7 @@ export interface Topology {
    */
   readonly undeclaredTopics: readonly UndeclaredTopic[]
   readonly internalTopics: readonly InternalTopic[]
+  readonly globalTables: readonly GlobalTableSpec[]
   readonly subTopologies: readonly SubTopology[]
 }
 

@@ -1,7 +1,7 @@
 import { checkTopicName, topicNameLengthMax } from '../../log/api/topic.ts'
 import { isInternalTopic } from '../../log/api/internal-topics.ts'
 import { StreamsError } from '../errors.ts'
-import type { StoreSpec, TopologyNode } from './node.ts'
+import type { GlobalTableSpec, StoreSpec, TopologyNode } from './node.ts'
 
 /**
  * The rules of a legal topology, each with its message. Checked node by node where a later node cannot change the
@@ -47,7 +47,12 @@ export function validateNode(node: TopologyNode, before: ReadonlyMap<string, Top
 }
 
 /** The rules that need all nodes and stores. */
-export function validateTopology(nodes: readonly TopologyNode[], stores: readonly StoreSpec[]): void {
+export function validateTopology(
+  nodes: readonly TopologyNode[],
+  stores: readonly StoreSpec[],
+  globalTables: readonly GlobalTableSpec[],
+): void {
+  checkGlobalTables(nodes, stores, globalTables)
   if (!nodes.some((node) => node.kind === 'source')) throw invalid('the topology reads no topic: it has no source', {})
   const names = new Set(stores.map((store) => store.name))
   const used = new Set<string>()
@@ -69,6 +74,32 @@ export function validateTopology(nodes: readonly TopologyNode[], stores: readonl
     if (!used.has(store.name)) {
       throw invalid(`no processor uses the store ${store.name}; connect it or leave it out`, { store: store.name })
     }
+  }
+}
+
+function checkGlobalTables(
+  nodes: readonly TopologyNode[],
+  stores: readonly StoreSpec[],
+  globalTables: readonly GlobalTableSpec[],
+): void {
+  const names = new Set(globalTables.map((table) => table.name))
+  for (const { name, topic } of globalTables) {
+    checkName('global table', name)
+    if (stores.some((store) => store.name === name)) {
+      throw invalid(`${name} is the name of a store and of a global table; rename one`, { name })
+    }
+    // Once read by tasks and once in full, it would be seen at two times.
+    if (nodes.some((node) => node.kind === 'source' && node.topics.includes(topic))) {
+      throw invalid(`topic ${topic} is read as the global table ${name} and by a source; read it in one way`, { topic })
+    }
+  }
+  for (const node of nodes) {
+    const unknown = node.kind === 'processor' ? node.globals?.find((name) => !names.has(name)) : undefined
+    if (unknown === undefined) continue
+    throw invalid(`processor ${node.name} reads the global table ${unknown}, which is not there; add it first`, {
+      node: node.name,
+      table: unknown,
+    })
   }
 }
 

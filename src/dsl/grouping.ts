@@ -1,0 +1,15 @@
+import { keyDeclaration } from '../codec/key-choice.ts'
+import { isCodec } from '../codec/schema.ts'
+import { msgpack } from '../codec/value-codecs.ts'
+import type { Grouping } from './options.ts'
+import type { GroupingPlan } from './plan/plan-node.ts'
+
+/** The plan of a grouping or repartition: a schema of the key chooses its codec. */
+export function groupingPlan(grouping: Grouping): GroupingPlan {
+  const { name, key, value } = grouping
+  return Object.freeze({
+    name,
+    key: key === undefined ? undefined : keyDeclaration(key, `key of ${name ?? 'a grouping'}`).codec,
+    value: value === undefined ? undefined : isCodec(value) ? value : msgpack,
+  })
+}

@@ -1,0 +1,57 @@
+import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
+import type { TableReader, TableRows } from './table-rows.ts'
+import { undefinedResult } from './undefined-result.ts'
+
+export interface StreamTableJoinOptions {
+  readonly node: string
+  readonly rows: TableRows
+  readonly joiner: (value: unknown, row: unknown, key: unknown, rowKey: unknown) => unknown
+  /** Left: a record without a row is joined with null; inner: it leaves no trace. */
+  readonly isLeft: boolean
+  /** The key of the row for a record, where it is not the record's own: joins with global tables. */
+  readonly rowKey: ((value: unknown, key: unknown) => unknown) | null
+}
+
+/**
+ * Joins each record of a stream with the row of its key as the row is now; changes of the table make no result. Results
+ * carry the record's timestamp and headers.
+ *
+ * A null value is dropped and counted. A null key of the row is, too, but a left join keeps the record, joined with null.
+ */
+export function streamTableJoinSupplier(options: StreamTableJoinOptions): () => Processor {
+  return () => new StreamTableJoin(options)
+}
+
+class StreamTableJoin implements Processor {
+  readonly #options: StreamTableJoinOptions
+  #context!: ProcessorContext
+  #rows!: TableReader
+
+  constructor(options: StreamTableJoinOptions) {
+    this.#options = options
+  }
+
+  init(context: ProcessorContext): void {
+    this.#context = context
+    this.#rows = this.#options.rows.open(context, 'newest')
+  }
+
+  process(key: unknown, value: unknown, timestamp: number): void {
+    const { isLeft, rowKey, joiner, node } = this.#options
+    if (value === null) {
+      this.#context.dropped('null value')
+      return
+    }
+    const wanted = rowKey === null ? key : rowKey(value, key)
+    if (wanted === undefined) throw undefinedResult(node, 'key selector')
+    if (wanted === null && !isLeft) {
+      this.#context.dropped('null key')
+      return
+    }
+    const row = wanted === null ? null : this.#rows.get(wanted)
+    if (row === null && !isLeft) return
+    const joined = joiner(value, row, key, wanted)
+    if (joined === undefined) throw undefinedResult(node, 'joiner')
+    this.#context.forward(key, joined, timestamp)
+  }
+}

@@ -1,0 +1,142 @@
+import type { ProcessorContext } from '../../streams/processor/processor.ts'
+import type { KeyValueOverlay } from '../../streams/store/key-value-overlay.ts'
+import type { OverlayEntry } from '../../streams/store/overlay-entry.ts'
+import type { Overlay } from '../../streams/store/overlay.ts'
+import type { WindowOverlay } from '../../streams/store/window-overlay.ts'
+
+/**
+ * How the rows of a table are read, whether they stand in a store or are computed from those of other tables: Kafka's
+ * value getter.
+ *
+ * There are two views. *Newest* is what a stream joins: all that has been processed. *Forwarded* is what other tables
+ * join: what downstream has been told. With `emit: 'commit'` they differ between two commits, and only the second one
+ * makes old values right: what a join takes back is what it once gave.
+ */
+export interface TableRows {
+  /** The stores that the rows come from. */
+  readonly stores: readonly string[]
+  open(context: ProcessorContext, view: TableView): TableReader
+}
+
+export type TableView = 'newest' | 'forwarded'
+
+/** Reads rows by key. */
+export interface TableReader {
+  /** The value of a row, or null; then `timestamp` is its. */
+  get(key: unknown): unknown
+  readonly timestamp: number
+}
+
+/** Rows that stand in a key-value store. */
+export function storedRows(store: string): TableRows {
+  return {
+    stores: [store],
+    open(context, view) {
+      const overlay = context.store<KeyValueOverlay>(store)
+      return new EntryReader(overlay, (key) => overlay.entry(key), view)
+    },
+  }
+}
+
+/** Rows of windows, whose keys are `{ key, start }`. */
+export function windowedRows(store: string): TableRows {
+  return {
+    stores: [store],
+    open(context, view) {
+      const overlay = context.store<WindowOverlay>(store)
+      const entryOf = (key: unknown): OverlayEntry => {
+        const windowed = key as { readonly key: unknown; readonly start: number }
+        return overlay.entry(windowed.key, windowed.start)
+      }
+      return new EntryReader(overlay, entryOf, view)
+    },
+  }
+}
+
+class EntryReader implements TableReader {
+  timestamp = -1
+  readonly #overlay: Overlay
+  readonly #entryOf: (key: unknown) => OverlayEntry
+  readonly #view: TableView
+
+  constructor(overlay: Overlay, entryOf: (key: unknown) => OverlayEntry, view: TableView) {
+    this.#overlay = overlay
+    this.#entryOf = entryOf
+    this.#view = view
+  }
+
+  get(key: unknown): unknown {
+    const entry = this.#entryOf(key)
+    if (this.#view === 'forwarded' && this.#overlay.isHeldBack(entry)) {
+      this.timestamp = entry.forwardedTimestamp
+      return entry.forwarded
+    }
+    this.timestamp = entry.timestamp
+    return entry.value
+  }
+}
+
+/** Rows computed one by one from those of another table. `compute` gets no null. */
+export function computedRows(rows: TableRows, compute: (value: unknown, key: unknown) => unknown): TableRows {
+  return {
+    stores: rows.stores,
+    open: (context, view) => new ComputedReader(rows.open(context, view), compute),
+  }
+}
+
+class ComputedReader implements TableReader {
+  readonly #reader: TableReader
+  readonly #compute: (value: unknown, key: unknown) => unknown
+
+  constructor(reader: TableReader, compute: (value: unknown, key: unknown) => unknown) {
+    this.#reader = reader
+    this.#compute = compute
+  }
+
+  get timestamp(): number {
+    return this.#reader.timestamp
+  }
+
+  get(key: unknown): unknown {
+    const value = this.#reader.get(key)
+    return value === null ? null : this.#compute(value, key)
+  }
+}
+
+/** Rows computed from two tables: `combine` gets null for a side that has no row and says null if there is no result. */
+export function joinedRows(
+  left: TableRows,
+  right: TableRows,
+  combine: (left: unknown, right: unknown, key: unknown) => unknown,
+): TableRows {
+  return {
+    stores: [...new Set([...left.stores, ...right.stores])],
+    open: (context, view) => new JoinedReader(left.open(context, view), right.open(context, view), combine),
+  }
+}
+
+class JoinedReader implements TableReader {
+  timestamp = -1
+  readonly #left: TableReader
+  readonly #right: TableReader
+  readonly #combine: (left: unknown, right: unknown, key: unknown) => unknown
+
+  constructor(
+    left: TableReader,
+    right: TableReader,
+    combine: (left: unknown, right: unknown, key: unknown) => unknown,
+  ) {
+    this.#left = left
+    this.#right = right
+    this.#combine = combine
+  }
+
+  get(key: unknown): unknown {
+    const left = this.#left.get(key)
+    const leftTime = left === null ? -1 : this.#left.timestamp
+    const right = this.#right.get(key)
+    const rightTime = right === null ? -1 : this.#right.timestamp
+    this.timestamp = leftTime > rightTime ? leftTime : rightTime
+    return this.#combine(left, right, key)
+  }
+}

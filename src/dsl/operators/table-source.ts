@@ -1,0 +1,79 @@
+import type { Change, Processor, ProcessorContext } from '../../streams/processor/processor.ts'
+import type { KeyValueOverlay } from '../../streams/store/key-value-overlay.ts'
+import { unresolved, type OverlayEntry } from '../../streams/store/overlay-entry.ts'
+
+export interface TableSourceOptions {
+  /** Null: nothing downstream needs the rows, so they are not kept. */
+  readonly store: string | null
+  readonly emit: 'commit' | 'update'
+  /** Downstream needs to know what a row was before. */
+  readonly needsOld: boolean
+}
+
+/**
+ * Makes a table of records: each is the new value of its key, null deletes it. The record that arrives last wins,
+ * whatever its timestamp. A null key is dropped and counted. Equal values are changes, too.
+ */
+export function tableSourceSupplier(options: TableSourceOptions): () => Processor {
+  const { store } = options
+  return store === null ? () => new PassingTable() : () => new StoredTable(store, options)
+}
+
+/** Turns records into changes and keeps nothing. */
+class PassingTable implements Processor {
+  #context!: ProcessorContext
+
+  init(context: ProcessorContext): void {
+    this.#context = context
+  }
+
+  process(key: unknown, value: unknown, timestamp: number): void {
+    if (key === null) {
+      this.#context.dropped('null key')
+      return
+    }
+    const change: Change<unknown> = { newValue: value, oldValue: null }
+    this.#context.forward(key, change, timestamp)
+  }
+}
+
+class StoredTable implements Processor {
+  readonly #storeName: string
+  readonly #isImmediate: boolean
+  readonly #needsOld: boolean
+  #context!: ProcessorContext
+  #store!: KeyValueOverlay
+
+  constructor(store: string, { emit, needsOld }: TableSourceOptions) {
+    this.#storeName = store
+    this.#isImmediate = emit === 'update'
+    this.#needsOld = needsOld
+  }
+
+  init(context: ProcessorContext): void {
+    this.#context = context
+    this.#store = context.store<KeyValueOverlay>(this.#storeName)
+    if (!this.#isImmediate) this.#store.emit = (entry) => this.#emit(entry)
+  }
+
+  process(key: unknown, value: unknown, timestamp: number): void {
+    if (key === null) {
+      this.#context.dropped('null key')
+      return
+    }
+    // What stands in the store is asked for only where somebody wants to know it.
+    const entry = this.#needsOld ? this.#store.entry(key) : this.#store.entryToOverwrite(key)
+    const before = entry.value
+    this.#store.update(entry, value, timestamp, timestamp)
+    if (!this.#isImmediate) return
+    const change: Change<unknown> = { newValue: value, oldValue: this.#needsOld ? before : null }
+    this.#context.forward(key, change, timestamp)
+  }
+
+  #emit(entry: OverlayEntry): void {
+    if (entry.value === null && entry.forwarded === null) return
+    const oldValue = entry.forwarded === unresolved ? null : entry.forwarded
+    const change: Change<unknown> = { newValue: entry.value, oldValue }
+    this.#context.forward(entry.key, change, entry.timestamp)
+  }
+}

@@ -1,0 +1,302 @@
+import { assert, unreachable } from '../../base/assert.ts'
+import { changeCodec } from '../../codec/change-codec.ts'
+import type { Codec, KeyCodec } from '../../codec/codec.ts'
+import { taggedKey } from '../../codec/key-codecs.ts'
+import { long, msgpack } from '../../codec/value-codecs.ts'
+import { StreamsError } from '../../streams/errors.ts'
+import type { StoreSpec } from '../../streams/topology/node.ts'
+import type { TopologyBuilder } from '../../streams/topology/topology-builder.ts'
+import type { NodeNames } from '../naming.ts'
+import { mergeSupplier } from '../operators/merge.ts'
+import { streamTableJoinSupplier } from '../operators/stream-table-join.ts'
+import { tableAggregateSupplier, tableFolds, tableGroupBySupplier } from '../operators/table-aggregate.ts'
+import { rowFilter, rowMapper, tableOperatorSupplier, tableStoreSupplier } from '../operators/table-operator.ts'
+import { computedRows, joinedRows, storedRows, windowedRows, type TableRows } from '../operators/table-rows.ts'
+import { tableSourceSupplier } from '../operators/table-source.ts'
+import { joinOf, tableJoinSideSupplier } from '../operators/table-table-join.ts'
+import type { Flow, Through } from './flow.ts'
+import type { GroupingPlan, PlanId, PlanNode } from './plan-node.ts'
+import { tableDemand, type TableDemand } from './table-demand.ts'
+import type {
+  GlobalJoinPlan,
+  GlobalTablePlan,
+  StreamTableJoinPlan,
+  TableAggregatePlan,
+  TableJoinPlan,
+  TableOperatorPlan,
+  TablePlan,
+  TableSourcePlan,
+  TableStorePlan,
+} from './table-plan.ts'
+
+/** What the compilation of tables needs of that of the whole. */
+export interface TableHost {
+  readonly nodes: readonly PlanNode[]
+  readonly builder: TopologyBuilder
+  readonly names: NodeNames
+  flow(id: PlanId): Flow
+  through: Through
+}
+
+/**
+ * The part of compiling that is about tables. It decides which of them keep their rows ({@link tableDemand}), how rows
+ * are read that are not kept, and puts a repartition topic before a join whose stream has changed its key and before
+ * every aggregation of a table.
+ */
+export class TableCompilation {
+  readonly #host: TableHost
+  readonly #demand: TableDemand
+  readonly #rows = new Map<PlanId, TableRows>()
+  /** Groups of tables by the grouping that named them. */
+  readonly #groups = new Map<GroupingPlan, Flow>()
+
+  constructor(host: TableHost) {
+    this.#host = host
+    this.#demand = tableDemand(host.nodes)
+  }
+
+  compile(id: PlanId, node: TablePlan): Flow | null {
+    switch (node.kind) {
+      case 'table-source':
+        return this.#source(id, node)
+      case 'table-operator':
+        return this.#operator(id, node)
+      case 'table-join':
+        return this.#join(id, node)
+      case 'table-aggregate':
+        return this.#aggregate(id, node)
+      case 'stream-table-join':
+        return this.#streamJoin(node)
+      case 'global-table':
+        this.#global(node)
+        return null
+      case 'global-join':
+        return this.#globalJoin(node)
+      default:
+        return unreachable(node)
+    }
+  }
+
+  #source(id: PlanId, plan: TableSourcePlan): Flow {
+    const { builder, names } = this.#host
+    const given = this.#host.flow(plan.parent)
+    const parent = given.keyChanged ? this.#host.through(given, plan.name, plan.grouping, {}) : given
+    const key = parent.key ?? taggedKey
+    const value = plan.store.value ?? parent.value ?? msgpack
+    const needsOld = this.#demand.old.has(id)
+    const keeps = plan.isKept || needsOld || this.#demand.rows.has(id)
+    if (keeps) this.#keep(id, plan.store, key, value, plan.emit)
+    const node = names.pick(plan.name, '')
+    builder.addProcessor({
+      name: node,
+      parents: [parent.node],
+      stores: keeps ? [plan.store.name] : [],
+      supplier: tableSourceSupplier({ store: keeps ? plan.store.name : null, emit: plan.emit, needsOld }),
+    })
+    return { node, key, value, keyChanged: false }
+  }
+
+  #operator(id: PlanId, plan: TableOperatorPlan): Flow {
+    const { builder, names } = this.#host
+    const parent = this.#host.flow(plan.parent)
+    const { operator, callback, store } = plan
+    const node = names.pick(plan.name ?? store?.name, `table-${operator}`)
+    const compute =
+      operator === 'map-values'
+        ? rowMapper(node, callback)
+        : rowFilter(callback as (value: unknown, key: unknown) => boolean, operator === 'filter')
+    const value = operator === 'map-values' ? (store?.value ?? null) : parent.value
+    if (store === undefined) {
+      if (this.#demand.rows.has(id)) this.#rows.set(id, computedRows(this.#rowsOf(plan.parent), compute))
+    } else {
+      this.#keep(id, store, keyOf(parent, store), store.value ?? value ?? msgpack, 'update')
+    }
+    builder.addProcessor({
+      name: node,
+      parents: [parent.node],
+      stores: store === undefined ? [] : [store.name],
+      supplier: tableOperatorSupplier({
+        compute,
+        store: store?.name ?? null,
+        needsOld: this.#demand.old.has(id),
+        skipsNothing: operator !== 'map-values',
+      }),
+    })
+    return { ...parent, node, value }
+  }
+
+  #join(id: PlanId, plan: TableJoinPlan): Flow {
+    const { builder, names } = this.#host
+    const { type, joiner, store } = plan
+    const [left, right] = [this.#host.flow(plan.left), this.#host.flow(plan.right)]
+    const node = names.pick(plan.name ?? store?.name, `${type}-join`)
+    const combine = joinOf(node, type, joiner)
+    const [leftRows, rightRows] = [this.#rowsOf(plan.left), this.#rowsOf(plan.right)]
+    const needsOld = this.#demand.old.has(id) && store === undefined
+    const side = (isLeft: boolean): string => {
+      const other = isLeft ? rightRows : leftRows
+      const name = names.pick(`${node}-${isLeft ? 'left' : 'right'}`, '')
+      builder.addProcessor({
+        name,
+        parents: [isLeft ? left.node : right.node],
+        // Both sides name the stores of both: rows of one key meet there, so their topics are partitioned alike.
+        stores: [...new Set([...leftRows.stores, ...rightRows.stores])],
+        supplier: tableJoinSideSupplier({ other, isLeft, type, combine, needsOld }),
+      })
+      return name
+    }
+    const parents = [side(true), side(false)]
+    const key = left.key ?? right.key
+    if (store === undefined) {
+      if (this.#demand.rows.has(id)) this.#rows.set(id, joinedRows(leftRows, rightRows, combine))
+    } else {
+      this.#keep(id, store, keyOf({ ...left, key }, store), store.value ?? msgpack, 'update')
+    }
+    builder.addProcessor({
+      name: node,
+      parents,
+      stores: store === undefined ? [] : [store.name],
+      supplier: store === undefined ? mergeSupplier() : tableStoreSupplier(store.name),
+    })
+    return { node, key, value: store?.value ?? null, keyChanged: false }
+  }
+
+  #aggregate(id: PlanId, plan: TableAggregatePlan): Flow {
+    const { builder, names } = this.#host
+    const grouped = this.#grouped(plan)
+    const key = grouped.key ?? taggedKey
+    const { store, emit } = plan
+    const value = plan.aggregate === 'count' ? long : (store.value ?? this.#host.flow(plan.parent).value ?? msgpack)
+    this.#keep(id, store, key, value, emit)
+    const node = names.pick(store.name, '')
+    builder.addProcessor({
+      name: node,
+      parents: [grouped.node],
+      stores: [store.name],
+      supplier: tableAggregateSupplier({ store: store.name, emit, ...tableFolds(store.name, plan) }),
+    })
+    return { node, key, value, keyChanged: false }
+  }
+
+  #grouped(plan: TableAggregatePlan): Flow {
+    const { builder, names } = this.#host
+    const { grouping } = plan
+    const shared = grouping.name === undefined ? undefined : this.#groups.get(grouping)
+    if (shared !== undefined) return shared
+    const parent = this.#host.flow(plan.parent)
+    const key = grouping.key ?? taggedKey
+    const node = names.pick(undefined, `${grouping.name ?? plan.store.name}-group-by`)
+    builder.addProcessor({
+      name: node,
+      parents: [parent.node],
+      supplier: tableGroupBySupplier(node, plan.group, key),
+    })
+    const value = changeCodec(grouping.value ?? parent.value ?? msgpack) as Codec<unknown>
+    const flow = this.#host.through(
+      { node, key: null, value: null, keyChanged: true },
+      grouping.name ?? plan.store.name,
+      { name: grouping.name, key, value },
+      {},
+    )
+    if (grouping.name !== undefined) this.#groups.set(grouping, flow)
+    return flow
+  }
+
+  #streamJoin(plan: StreamTableJoinPlan): Flow {
+    const { builder, names } = this.#host
+    const table = this.#host.flow(plan.table)
+    const isLeft = plan.type === 'left'
+    const rows = this.#rowsOf(plan.table)
+    const stream = this.#atTable(plan, this.#host.flow(plan.stream), table, rows)
+    const node = names.pick(plan.name, isLeft ? 'left-join-table' : 'join-table')
+    builder.addProcessor({
+      name: node,
+      parents: [stream.node],
+      stores: rows.stores,
+      supplier: streamTableJoinSupplier({ node, rows, joiner: plan.joiner, isLeft, rowKey: null }),
+      changesKey: false,
+    })
+    return { ...stream, node, value: null }
+  }
+
+  /** The stream where the table's rows of its key are. A left join keeps records without a key, so they travel, too. */
+  #atTable(plan: StreamTableJoinPlan, stream: Flow, table: Flow, rows: TableRows): Flow {
+    if (!stream.keyChanged) return stream
+    const { name } = plan
+    if (name === undefined) {
+      throw new StreamsError(
+        'TOPOLOGY_INVALID',
+        `the stream that joins the table ${rows.stores.join()} has a new key, so it goes through a repartition topic; give the join a { name }, which that topic is found again by`,
+        { stores: rows.stores },
+      )
+    }
+    const key = table.key ?? stream.key ?? taggedKey
+    return this.#host.through(stream, name, { name, key, value: plan.value }, { keepsNullKeys: plan.type === 'left' })
+  }
+
+  #global(plan: GlobalTablePlan): void {
+    this.#host.builder.addGlobalTable({ name: plan.name, topic: plan.topic, skipsInvalid: plan.skipsInvalid })
+  }
+
+  #globalJoin(plan: GlobalJoinPlan): Flow {
+    const { builder, names, nodes } = this.#host
+    const table = nodes[plan.table]
+    assert(table?.kind === 'global-table', `plan node ${plan.table} is no global table`)
+    const stream = this.#host.flow(plan.stream)
+    const isLeft = plan.type === 'left'
+    const node = names.pick(plan.name, isLeft ? 'left-join-global-table' : 'join-global-table')
+    builder.addProcessor({
+      name: node,
+      parents: [stream.node],
+      globals: [table.name],
+      supplier: streamTableJoinSupplier({
+        node,
+        rows: storedRows(table.name),
+        joiner: plan.joiner,
+        isLeft,
+        rowKey: plan.rowKey,
+      }),
+      changesKey: false,
+    })
+    return { ...stream, node, value: null }
+  }
+
+  /** Rows of a table before: those of aggregations stand in the aggregation's own store. */
+  #rowsOf(id: PlanId): TableRows {
+    const known = this.#rows.get(id)
+    if (known !== undefined) return known
+    const node = this.#host.nodes[id]
+    assert(node?.kind === 'aggregate', `plan node ${id} is no table, or its rows were not asked for`)
+    const { name } = node.store
+    return node.windows === undefined ? storedRows(name) : windowedRows(name)
+  }
+
+  #keep(
+    id: PlanId,
+    store: TableStorePlan,
+    key: KeyCodec<unknown>,
+    value: Codec<unknown>,
+    emit: StoreSpec['emit'],
+  ): void {
+    this.#rows.set(id, storedRows(store.name))
+    this.#host.builder.addStore({
+      name: store.name,
+      shape: Object.freeze({ kind: 'keyValue' }),
+      engine: store.engine,
+      key,
+      value,
+      logged: store.logged,
+      emit,
+      ...(store.schema === undefined ? {} : { schema: store.schema }),
+    })
+  }
+}
+
+function keyOf(flow: Pick<Flow, 'key'>, store: TableStorePlan): KeyCodec<unknown> {
+  if (flow.key !== null) return flow.key
+  throw new StreamsError(
+    'TOPOLOGY_INVALID',
+    `store ${store.name} would keep rows of windows by key; leave out { store }: the aggregation before keeps them by time`,
+    { store: store.name },
+  )
+}

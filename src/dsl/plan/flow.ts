@@ -1,0 +1,21 @@
+import type { Codec, KeyCodec } from '../../codec/codec.ts'
+import type { GroupingPlan } from './plan-node.ts'
+
+/** What flows out of a plan node. */
+export interface Flow {
+  /** The topology's node that the records come from. */
+  readonly node: string
+  /** The codec that the key came in by; null: the program made a new key. */
+  readonly key: KeyCodec<unknown> | null
+  readonly value: Codec<unknown> | null
+  /** The key may no longer belong to the partition: an aggregation has to repartition first. */
+  readonly keyChanged: boolean
+}
+
+/** Puts a repartition topic of that name in between. */
+export type Through = (
+  parent: Flow,
+  name: string,
+  grouping: GroupingPlan,
+  options: { readonly partitions?: number | undefined; readonly keepsNullKeys?: boolean },
+) => Flow

@@ -1,0 +1,31 @@
+import { isCodec, schemaFingerprint, type Declared } from '../codec/schema.ts'
+import { storedCodec } from '../codec/stored-codec.ts'
+import { StreamsError } from '../streams/errors.ts'
+import type { TableStore } from './options.ts'
+import type { TableStorePlan } from './plan/table-plan.ts'
+
+/** The plan of a table's store, with its options checked and defaults filled in. */
+export function tableStorePlan(
+  store: Omit<TableStore, 'value'> & { readonly value?: Declared | undefined },
+): TableStorePlan {
+  const { name, engine = 'lmdb', changelog = true, value } = store
+  if (typeof name !== 'string') {
+    throw new StreamsError('CONFIG_INVALID', 'the store of a table needs { name }, by which its state is found again')
+  }
+  return Object.freeze({
+    name,
+    engine,
+    logged: changelog,
+    value: value === undefined ? undefined : isCodec(value) ? value : storedCodec(value),
+    schema: value === undefined || isCodec(value) ? undefined : schemaFingerprint(value),
+  })
+}
+
+export function emitOf(name: string, emit: string | undefined): 'commit' | 'update' {
+  if (emit === undefined || emit === 'commit') return 'commit'
+  if (emit === 'update') return 'update'
+  throw new StreamsError(
+    'CONFIG_INVALID',
+    `${name}: emit is 'commit' or 'update' for a table without windows, not ${emit}`,
+  )
+}
