@@ -19,7 +19,7 @@ import { filesOf, readOutcome, violations, type JobOutcome } from './job-outcome
 export async function killJob(options: KillOptions): Promise<KillTotals> {
   const { seed, kills, killsPerRound, progress } = options
   // Under `commit` it depends on the moments of commits which values of a key are seen, but not which one is the last.
-  const sequences = options.inOrder && options.emit === 'update'
+  const allSequences = options.inOrder && options.emit === 'update'
   const random = new SeededRandom(seed)
   const directory = mkdtempSync(join(tmpdir(), 'millrace-kill-'))
   const totals = new Totals()
@@ -43,7 +43,7 @@ export async function killJob(options: KillOptions): Promise<KillTotals> {
       totals.rolls += rolls - job.loaded.rolls
       totals.checkpoints += checkpoints - job.loaded.checkpoints
       totals.rounds += 1
-      totals.violations.push(...violations(undisturbed, await job.outcome(dataDir), sequences))
+      totals.violations.push(...violations(undisturbed, await job.outcome(dataDir), allSequences))
       rmSync(dataDir, { recursive: true })
       progress?.(totals)
     }
@@ -55,7 +55,7 @@ export async function killJob(options: KillOptions): Promise<KillTotals> {
 
 export interface KillOptions {
   readonly emit: 'commit' | 'update'
-  /** The day in the order of its events. Only then are sequences compared, see `orderedDay`. */
+  /** The day in the order of its events. Only then can all sequences be compared, see `orderedDay`. */
   readonly inOrder: boolean
   /** Of the day, and of the kills. */
   readonly seed: number
