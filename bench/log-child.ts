@@ -106,7 +106,7 @@ const topic = 'rows'
 const partitions = 4
 const sampleCount = 4096
 /** Less than the tail ring holds. */
-const tailBytes = 24 * 1024 * 1024
+const tailBytes = 12 * 1024 * 1024
 
 const run = JSON.parse(process.argv[2] ?? '{}') as LogRun
 const log = await openLog({ dataDir: run.directory, sync: run.sync })
