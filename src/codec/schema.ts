@@ -88,16 +88,16 @@ function valueAt(value: unknown, path: readonly string[]): unknown {
 }
 
 /**
- * 16 hex digits that stand for a schema: equal for equal JSON schemas, where the library can print one, and else for
- * the library's name. Kept with a store, so that another shape of aggregate is noticed.
+ * 16 hex digits that stand for a schema: equal for schemas of equal making, where the library shows it, and else for the
+ * library's name. Of a schema with versions those of each, oldest first, joined by `>`. Kept with a store, so that
+ * another shape of aggregate is noticed.
  */
 export function schemaFingerprint(schema: Schema): string {
-  return createHash('sha256').update(schemaText(schema)).digest('hex').slice(0, 16)
+  const texts = versionsOf(schema).map((version) => schemaText(version.schema))
+  return texts.map((text) => createHash('sha256').update(text).digest('hex').slice(0, 16)).join('>')
 }
 
 function schemaText(schema: Schema): string {
-  const known = versionsOf(schema)
-  if (known.length > 1) return JSON.stringify(known.map((version) => schemaText(version.schema)))
   const definition = definitionOf(schema)
   return definition === undefined ? schema['~standard'].vendor : printDefinition(definition, 0)
 }

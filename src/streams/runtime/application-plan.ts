@@ -1,8 +1,10 @@
 import type { TaskId } from '../../log/api/commit-section.ts'
+import { LogError } from '../../log/api/errors.ts'
 import type { Log } from '../../log/api/log.ts'
 import type { TopicPartition } from '../../log/api/record.ts'
+import { StreamsError } from '../errors.ts'
 import { taskId } from '../task/task-id.ts'
-import { internalTopicName, planTopics, type TopicPlan } from '../topology/internal-topics.ts'
+import { changelogName, internalTopicName, planTopics, type TopicPlan } from '../topology/internal-topics.ts'
 import type { SourceNode } from '../topology/node.ts'
 import type { SubTopology, Topology } from '../topology/topology.ts'
 
@@ -43,7 +45,7 @@ export function realTopic(applicationId: string, topic: string, internal: boolea
 export async function planApplication(applicationId: string, topology: Topology, log: Log): Promise<ApplicationPlan> {
   const named = [...topology.declaredTopics, ...topology.undeclaredTopics].map((topic) => topic.name)
   const plan = planTopics(topology, applicationId, await log.topics(named))
-  await log.ensureTopics(plan.specs)
+  await makeTopics(applicationId, topology, log, plan)
   const partitions = new Map<string, number>()
   for (const { name, partitions: count } of plan.specs) partitions.set(name, count)
   return {
@@ -52,6 +54,23 @@ export async function planApplication(applicationId: string, topology: Topology,
     partitions,
     internalTopics: internalTopics(applicationId, topology),
     upstream: upstreamOf(applicationId, topology),
+  }
+}
+
+async function makeTopics(applicationId: string, topology: Topology, log: Log, plan: TopicPlan): Promise<void> {
+  try {
+    await log.ensureTopics(plan.specs)
+  } catch (error) {
+    if (!(error instanceof LogError) || error.code !== 'TOPIC_MISMATCH') throw error
+    const { topic, has, wanted } = error.values
+    const store = topology.stores.find(({ name }) => internalTopicName(applicationId, changelogName(name)) === topic)
+    if (store === undefined) throw error
+    throw new StreamsError(
+      'STORE_MISMATCH',
+      `store ${store.name} was written with ${String(has)}, it is declared with ${String(wanted)}; go back to the former declaration, or give the store another name to begin anew`,
+      { store: store.name, has, wanted },
+      { cause: error },
+    )
   }
 }
 

@@ -7,13 +7,14 @@ import { NodeContext, type Child } from '../processor/forwarding.ts'
 import type { Processor } from '../processor/processor.ts'
 import { KeyValueOverlay } from '../store/key-value-overlay.ts'
 import type { StoreEngine } from '../store/ordered-store.ts'
+import { checkStoreIdentity, storeIdentity } from '../store/store-identity.ts'
 import type { Overlay } from '../store/overlay.ts'
 import { RecordContext } from '../store/record-context.ts'
 import { WindowOverlay } from '../store/window-overlay.ts'
 import { ChangelogSink, noChangelog, RecordCollector, Sink } from '../task/record-collector.ts'
 import { RecordQueue, type HeadContent, type HeadExtractor } from '../task/record-queue.ts'
 import { Task, type TaskInput, type TaskOptions, type TaskSource } from '../task/task.ts'
-import { changelogName, internalTopicName } from '../topology/internal-topics.ts'
+import { changelogName, internalTopicName, storeOperator } from '../topology/internal-topics.ts'
 import type { BoundaryCodec, SourceNode, TopologyNode } from '../topology/node.ts'
 import type { SubTopology } from '../topology/topology.ts'
 import { realTopic, type ApplicationPlan, type TaskPlan } from './application-plan.ts'
@@ -56,7 +57,7 @@ export async function buildTask(
   })
   task.lifecycle.to('restoring')
   try {
-    await openStores(setting, plan, task)
+    await openStores(setting, plan, { task, section: from.section })
     const graph = new TaskGraph(setting, plan.subTopology, task)
     task.inputs = plan.inputs.map(({ at, source, rank }, input) => {
       const reading = graph.source(source)
@@ -75,9 +76,14 @@ export async function buildTask(
   }
 }
 
-async function openStores(setting: TaskSetting, plan: TaskPlan, task: Task): Promise<void> {
+async function openStores(
+  setting: TaskSetting,
+  plan: TaskPlan,
+  { task, section }: { readonly task: Task; readonly section: RecordedSection | null },
+): Promise<void> {
   const { subTopology, partition } = plan
   for (const spec of subTopology.stores) {
+    checkStoreIdentity(spec, section?.operators[storeOperator(spec.name)]?.['identity'])
     const changelogAt = spec.logged
       ? { topic: internalTopicName(setting.plan.applicationId, changelogName(spec.name)), partition }
       : null
@@ -96,7 +102,8 @@ async function openStores(setting: TaskSetting, plan: TaskPlan, task: Task): Pro
     const nodes = subTopology.processors.filter((node) => node.stores.includes(spec.name)).map((node) => node.name)
     const changelog =
       changelogAt === null ? noChangelog : new ChangelogSink(task.collector, changelogAt, writerOf(spec.name, nodes))
-    task.stores.push({ overlay, changelog, changelogAt, nodes, writer: writerOf(spec.name, nodes) })
+    const writer = writerOf(spec.name, nodes)
+    task.stores.push({ overlay, changelog, changelogAt, nodes, writer, identity: storeIdentity(spec) })
   }
 }
 

@@ -306,9 +306,11 @@ export class Task implements NodeHost {
   }
 
   #operatorState(): { readonly [operator: string]: OperatorState } {
-    const state: { [operator: string]: { [name: string]: number } } = {}
+    const state: { [operator: string]: { [name: string]: number | string } } = {}
     for (const { node, name, read } of this.#saved) (state[node] ??= {})[name] = read()
-    for (const { overlay } of this.stores) state[storeOperator(overlay.spec.name)] = { storeTime: overlay.storeTime }
+    for (const { overlay, identity } of this.stores) {
+      state[storeOperator(overlay.spec.name)] = { storeTime: overlay.storeTime, identity }
+    }
     for (const timer of this.#streamTimers.all) (state[timer.context.node] ??= {})[timer.name] = timer.due
     return state
   }
@@ -392,6 +394,8 @@ export interface TaskStore {
   readonly changelogAt: TopicPartition | null
   /** Nodes that may use it. */
   readonly nodes: readonly string[]
+  /** What its bytes mean; every commit records it. */
+  readonly identity: string
   /** The node that writes it, as errors name it. */
   readonly writer: string
 }

@@ -87,7 +87,7 @@ export interface StoreSpec {
   readonly logged: boolean
   /** When downstream sees what an aggregate did to it. */
   readonly emit: EmitPolicy
-  /** Fingerprint of the value's schema: a store of another one is refused. */
+  /** Fingerprints of the versions of the value's schema: a store of another one is refused. */
   readonly schema?: string
 }
 
