@@ -4,7 +4,9 @@ import { stringKey } from '../../src/codec/key-codecs.ts'
 import { topic, type Topic } from '../../src/codec/topic.ts'
 import { long, string } from '../../src/codec/value-codecs.ts'
 import { windowed, type WindowKind, type Windows } from '../../src/codec/windowed-codec.ts'
+import type { GlobalTable } from '../../src/dsl/global-table.ts'
 import type { GroupedStream } from '../../src/dsl/grouped-stream.ts'
+import type { GroupedTable } from '../../src/dsl/grouped-table.ts'
 import type { ValueProcessor } from '../../src/dsl/operators/process.ts'
 import type { Stream } from '../../src/dsl/stream.ts'
 import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
@@ -60,6 +62,8 @@ type Handle =
       readonly final: boolean
     }
   | { readonly kind: 'table'; readonly it: Table<Key, Value> }
+  | { readonly kind: 'groupedTable'; readonly it: GroupedTable<Key, Value> }
+  | { readonly kind: 'globalTable'; readonly it: GlobalTable<Key, Value> }
 type Typed = Handle & { readonly key: KeyType; readonly value: ValueType }
 
 class GoldenBuilder {
@@ -94,6 +98,24 @@ class GoldenBuilder {
     switch (op) {
       case 'stream':
         this.#stream(operation)
+        return
+      case 'table':
+        this.#table(operation)
+        return
+      case 'globalTable':
+        this.#globalTable(operation)
+        return
+      case 'toTable':
+        this.#toTable(operation)
+        return
+      case 'streamTableJoin':
+        this.#streamTableJoin(operation)
+        return
+      case 'streamGlobalTableJoin':
+        this.#streamGlobalTableJoin(operation)
+        return
+      case 'tableTableJoin':
+        this.#tableTableJoin(operation)
         return
       case 'stateStore':
         this.#builder.addStore({ name: text(operation, 'name'), key: stringKey, value: codecOf(typeIn(operation)) })
@@ -135,6 +157,7 @@ class GoldenBuilder {
 
   #operator(operation: Operation): void {
     const from = this.#of(operation)
+    if (from.kind === 'table') return this.#tableOperator(operation, from)
     if (from.kind !== 'stream') throw new UnsupportedOperator(`${operation.op} of a ${from.kind}`)
     const { it: stream, value: type } = from
     const same = (it: Stream<Key, Value>): void => this.#set(operation, { ...from, it })
@@ -210,7 +233,7 @@ class GoldenBuilder {
 
   #split(operation: Operation): void {
     const from = this.#of(operation)
-    if (from.kind !== 'stream') throw new UnsupportedOperator('split of a table')
+    if (from.kind !== 'stream') throw new UnsupportedOperator(`split of a ${from.kind}`)
     const branches = operation['branches'] as readonly { readonly predicate: string; readonly as: string }[]
     const rest = operation['default'] as string | undefined
     const streams: { readonly [name: string]: Stream<Key, Value> } = from.it.split(
@@ -222,7 +245,7 @@ class GoldenBuilder {
 
   #to(operation: Operation): void {
     const from = this.#of(operation)
-    if (from.kind !== 'stream') throw new UnsupportedOperator('to of a table')
+    if (from.kind !== 'stream') throw new UnsupportedOperator(`to of a ${from.kind}`)
     const chooser = operation['topicFn'] as string | undefined
     if (chooser === undefined) {
       from.it.to(this.#topic(text(operation, 'topic'), from))
@@ -235,8 +258,15 @@ class GoldenBuilder {
 
   #group(operation: Operation): void {
     const from = this.#of(operation)
-    if (from.kind !== 'stream') throw new UnsupportedOperator('groupBy of a table')
     const name = operation['name'] as string | undefined
+    if (from.kind === 'table') {
+      if (operation['value'] !== undefined) throw new UnsupportedOperator('groupBy of a table with another value')
+      const key = keyTypeOf(text(operation, 'key'), from.key)
+      const it = from.it.groupBy(keyFunction(text(operation, 'key')), groupingOf({ ...from, key }, name))
+      this.#set(operation, { kind: 'groupedTable', it: it as GroupedTable<Key, Value>, key, value: from.value })
+      return
+    }
+    if (from.kind !== 'stream') throw new UnsupportedOperator(`groupBy of a ${from.kind}`)
     if (operation.op === 'groupByKey') {
       const it = from.it.groupByKey(groupingOf(from, name))
       this.#set(operation, { kind: 'grouped', it, key: from.key, value: from.value })
@@ -267,6 +297,7 @@ class GoldenBuilder {
 
   #aggregate(operation: Operation): void {
     const from = this.#of(operation)
+    if (from.kind === 'groupedTable') return this.#tableAggregate(operation, from)
     if (from.kind !== 'grouped' && from.kind !== 'windowed')
       throw new UnsupportedOperator(`${operation.op} of a ${from.kind}`)
     if (from.kind === 'windowed') {
@@ -309,6 +340,136 @@ class GoldenBuilder {
     }
     const key = keyTypeOf(fn, from.key)
     this.#set(operation, { kind: 'stream', it: it.selectKey(keyFunction(fn)), key, value: from.value })
+  }
+
+  #table(operation: Operation): void {
+    if (operation['versionedRetentionMs'] !== undefined) throw new UnsupportedOperator('versioned tables')
+    const name = text(operation, 'topic')
+    const store = operation['store'] as string | undefined
+    const it = this.#builder.table(this.#topic(name), {
+      emit: 'update',
+      onInvalid: this.#scenario.config?.['onDeserializationError'] === 'continue' ? 'skip' : 'fail',
+      ...(store === undefined ? {} : { name: store }),
+    })
+    this.#set(operation, { kind: 'table', it: it as Table<Key, Value>, key: null, value: this.#typeIn(name) })
+  }
+
+  #globalTable(operation: Operation): void {
+    const name = text(operation, 'topic')
+    const store = operation['store'] as string | undefined
+    if (name !== '') throw new UnsupportedOperator('globalTable')
+    const it = this.#builder.globalTable(this.#topic(name), store === undefined ? {} : { name: store })
+    this.#set(operation, {
+      kind: 'globalTable',
+      it: it as GlobalTable<Key, Value>,
+      key: null,
+      value: this.#typeIn(name),
+    })
+  }
+
+  #toTable(operation: Operation): void {
+    const from = this.#of(operation)
+    if (from.kind !== 'stream') throw new UnsupportedOperator(`toTable of a ${from.kind}`)
+    const { key, value } = groupingOf(from, undefined)
+    const it = from.it.toTable({ ...this.#store(operation), emit: 'update', key, value })
+    this.#set(operation, { kind: 'table', it: it as Table<Key, Value>, key: from.key, value: from.value })
+  }
+
+  #tableOperator(operation: Operation, from: Typed & { readonly kind: 'table' }): void {
+    const made = operation.op === 'mapValues' ? typeOfValue(text(operation, 'fn'), from.value) : from.value
+    const options = this.#materialized(operation, made)
+    switch (operation.op) {
+      case 'filter':
+        return this.#set(operation, { ...from, it: from.it.filter(predicate(text(operation, 'predicate')), options) })
+      case 'filterNot':
+        return this.#set(operation, {
+          ...from,
+          it: from.it.filterNot(predicate(text(operation, 'predicate')), options),
+        })
+      case 'mapValues': {
+        const it = from.it.mapValues(valueFunction(text(operation, 'fn')), options) as Table<Key, Value>
+        return this.#set(operation, { ...from, it, value: made })
+      }
+      default:
+        throw new UnsupportedOperator(`${operation.op} of a table`)
+    }
+  }
+
+  #tableTableJoin(operation: Operation): void {
+    const [left, right] = [this.#tableOf(operation, 'left'), this.#tableOf(operation, 'right')]
+    const joiner = combiner(text(operation, 'joiner'))
+    const value = typeOfCombined(text(operation, 'joiner'))
+    const options = this.#materialized(operation, value)
+    const type = text(operation, 'type')
+    const it =
+      type === 'inner'
+        ? left.it.join(right.it, joiner, options)
+        : type === 'left'
+          ? left.it.leftJoin(right.it, joiner, options)
+          : left.it.outerJoin(right.it, joiner, options)
+    this.#set(operation, { kind: 'table', it: it as Table<Key, Value>, key: left.key, value })
+  }
+
+  #streamTableJoin(operation: Operation): void {
+    const stream = this.#streamOf(operation, 'left')
+    const table = this.#tableOf(operation, 'right')
+    if (operation['graceMs'] !== undefined) throw new UnsupportedOperator('a stream-table join with grace')
+    const joiner = combiner(text(operation, 'joiner'))
+    const name = operation['name'] as string | undefined
+    const options = { value: codecOf(stream.value), ...(name === undefined ? {} : { name }) }
+    const it =
+      operation['type'] === 'left'
+        ? stream.it.leftJoinTable(table.it, joiner, options)
+        : stream.it.joinTable(table.it, joiner, options)
+    this.#set(operation, { ...stream, it, value: typeOfCombined(text(operation, 'joiner')) })
+  }
+
+  #streamGlobalTableJoin(operation: Operation): void {
+    const stream = this.#streamOf(operation, 'left')
+    const table = this.#handle(text(operation, 'right'))
+    if (table.kind !== 'globalTable') throw new UnsupportedOperator(`a global join with a ${table.kind}`)
+    const joiner = combiner(text(operation, 'joiner'))
+    const key = keyFunction(text(operation, 'key'))
+    const it =
+      operation['type'] === 'left'
+        ? stream.it.leftJoinGlobalTable(table.it, key, joiner)
+        : stream.it.joinGlobalTable(table.it, key, joiner)
+    this.#set(operation, { ...stream, it, value: typeOfCombined(text(operation, 'joiner')) })
+  }
+
+  #tableAggregate(operation: Operation, from: Typed & { readonly kind: 'groupedTable' }): void {
+    const store = { ...this.#store(operation), emit: 'update' as const }
+    const subtract = operation['subtract'] === undefined ? combiner('first') : combiner(text(operation, 'subtract'))
+    const { table, value } = aggregateOf(operation, from.value, {
+      count: () => from.it.count(store),
+      reduce: (options) => from.it.reduce({ ...store, ...options, subtract }),
+      aggregate: (options) => from.it.aggregate({ ...store, ...options, subtract }),
+    })
+    this.#set(operation, { kind: 'table', it: table, key: from.key, value })
+  }
+
+  #materialized(
+    operation: Operation,
+    value: ValueType,
+  ): { readonly store?: { readonly name: string; readonly value: Codec<Value> } } {
+    const name = operation['store'] as string | undefined
+    return name === undefined ? {} : { store: { name, value: codecOf(value) } }
+  }
+
+  #streamOf(operation: Operation, field: string): Typed & { readonly kind: 'stream' } {
+    const handle = this.#handle(text(operation, field))
+    if (handle.kind !== 'stream') throw new UnsupportedOperator(`${operation.op} of a ${handle.kind}`)
+    return handle
+  }
+
+  #tableOf(operation: Operation, field: string): Typed & { readonly kind: 'table' } {
+    const handle = this.#handle(text(operation, field))
+    if (handle.kind !== 'table') throw new UnsupportedOperator(`${operation.op} of a ${handle.kind}`)
+    return handle
+  }
+
+  #typeIn(name: string): ValueType {
+    return this.#declared(name)?.value ?? 'string'
   }
 
   #declared(name: string): ScenarioTopic | undefined {
@@ -430,6 +591,11 @@ function typeOfValue(fn: string, of: ValueType): ValueType {
   const word = fn.split(':')[0] ?? ''
   if (['length', 'parseLong', 'plus'].includes(word)) return 'long'
   return ['identity', 'toNull', 'nullIf'].includes(word) ? of : 'string'
+}
+
+/** What a joiner makes. */
+function typeOfCombined(joiner: string): ValueType {
+  return ['sum', 'minus', 'max', 'min', 'countUp', 'countDown'].includes(joiner) ? 'long' : 'string'
 }
 
 function keyTypeOf(fn: string, of: KeyType): KeyType {
