@@ -65,6 +65,14 @@ export class Checkpoints {
     })
   }
 
+  /**
+   * Deletions and swaps that a recovery may hold to be still to come: those that are, and those of the newest checkpoint.
+   * Under `os` a recovery may go back to it, so a file by a name that it waits for would be taken for what it waits for.
+   */
+  get waiting(): ReadonlySet<PendingDeletion> {
+    return new Set([...this.#carried, ...this.#parts.catalog.deletions])
+  }
+
   /** Writes a checkpoint of what is promoted now; one that is under way is waited for first. */
   async take(): Promise<void> {
     while (this.#running !== null) await this.#running

@@ -11,6 +11,7 @@ import type { PartitionReaders } from '../storage/partition-reader.ts'
 import { partitionPath } from '../storage/segment-files.ts'
 import { TombstoneHorizon } from '../storage/tombstone-horizon.ts'
 import type { Catalog, Partition } from './catalog.ts'
+import type { Checkpoints } from './checkpoints.ts'
 import type { RewindTrails } from './rewind-trail.ts'
 import { EntryDraft, type Sequencer } from './sequencer.ts'
 import { offsetForTime } from './time-lookup.ts'
@@ -75,10 +76,10 @@ export class Housekeeping {
   }
 
   async compact(): Promise<void> {
-    const { catalog, clock, rewinds, sequencer } = this.#parts
+    const { catalog, checkpoints, clock, rewinds, sequencer } = this.#parts
     if (sequencer.failure !== null) return
     // A segment that waits to be swapped in must not be replaced once more before it is.
-    const waiting = new Set(catalog.deletions.map(({ topicId, partition }) => `${topicId}/${partition}`))
+    const waiting = new Set(Array.from(checkpoints.waiting, ({ topicId, partition }) => `${topicId}/${partition}`))
     rewinds.advance(clock.now())
     let dirtiest: { partition: Partition; ratio: number; cleanUpTo: Offset } | null = null
     for (const topic of catalog.topics) {
@@ -180,6 +181,7 @@ export interface HousekeepingParts {
   readonly sequencer: Sequencer
   readonly catalog: Catalog
   readonly topics: Topics
+  readonly checkpoints: Pick<Checkpoints, 'waiting'>
   readonly rewinds: RewindTrails
   readonly segments: PartitionReaders
 }

@@ -162,7 +162,7 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
   const committers = new Committers({ ...config, sequencer, catalog, groups, offsets: offsetLog, sections, rewinds })
   const parts = { config, clock, logger, sequencer, catalog, offsets, sections, rewinds, journal, applier }
   const checkpoints = new Checkpoints(parts, checkpoint?.sequence ?? 0)
-  const housekeeping = new Housekeeping({ ...parts, disk, topics, segments })
+  const housekeeping = new Housekeeping({ ...parts, disk, topics, segments, checkpoints })
   sequencer.onPromoted = () => checkpoints.promoted()
 
   const close = async (): Promise<void> => {
