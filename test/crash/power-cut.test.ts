@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'vitest'
-import type { Lies } from '../torture/lying-disk.ts'
-import { cutPower, type PowerKind } from '../torture/power-scenarios.ts'
+import { neverSyncing } from '../torture/never-syncing.ts'
+import { cutPower, type PowerRun } from '../torture/power-scenarios.ts'
 
 const states = 20_000
 
@@ -16,7 +16,7 @@ describe('the power cut at every operation', () => {
 })
 
 describe('the same goes red', () => {
-  const controls: readonly { rule: string; kinds: readonly PowerKind[]; lies: Lies }[] = [
+  const controls: readonly ({ readonly rule: string } & Omit<PowerRun, 'states' | 'seed'>)[] = [
     {
       rule: 'when a group is acknowledged before its sync',
       kinds: ['log-commit'],
@@ -62,10 +62,25 @@ describe('the same goes red', () => {
       kinds: ['log-commit'],
       lies: { syncDirectory: (path) => /-\d+$/.test(path) },
     },
+    {
+      rule: 'when a store is flushed past what the log has synced',
+      kinds: ['app-os'],
+      between: neverSyncing,
+    },
+    {
+      rule: 'when a store takes its name before it is synced',
+      kinds: ['app-commit'],
+      lies: { sync: (path) => path.endsWith('store.snapshot.new') },
+    },
+    {
+      rule: 'when an application is told of a group before its sync',
+      kinds: ['app-commit'],
+      lies: { sync: (path) => path.endsWith('.journal') },
+    },
   ]
-  for (const { rule, kinds, lies } of controls) {
+  for (const { rule, ...control } of controls) {
     test(rule, async () => {
-      const totals = await cutPower({ states: 6000, seed: 1, kinds, lies })
+      const totals = await cutPower({ states: 6000, seed: 1, ...control })
 
       assert.equal(totals.violations.length, 1, `nothing was found in ${totals.states} states`)
     })

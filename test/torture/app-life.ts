@@ -183,7 +183,11 @@ export class AppLife {
   }
 
   /** Opens what is there, gives it the rest of its input, and closes it when all is processed. */
-  async #toTheEnd(disk: MemoryDisk, clock: ManualClock, ends: ReadonlyMap<string, number> = new Map()): Promise<Answers> {
+  async #toTheEnd(
+    disk: MemoryDisk,
+    clock: ManualClock,
+    ends: ReadonlyMap<string, number> = new Map(),
+  ): Promise<Answers> {
     const run = await this.#start(disk, clock, true, ends)
     await this.#send(run, Infinity)
     await this.#pump(run, run.application.settled())
@@ -242,10 +246,10 @@ export class AppLife {
 
   /** Lets time pass until the promise settles. */
   async #pump<T>(run: { readonly clock: ManualClock }, promise: Promise<T>): Promise<T> {
-    let settled = false
-    const settle = (): void => void (settled = true)
+    const state = { settled: false }
+    const settle = (): void => void (state.settled = true)
     promise.then(settle, settle)
-    for (let turn = 0; !settled; turn++) {
+    for (let turn = 0; !state.settled; turn++) {
       assert(turn < turnsMax, `${turnsMax} ms have passed and it has not settled`)
       await run.clock.run(1)
     }

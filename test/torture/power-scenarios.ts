@@ -1,3 +1,5 @@
+import type { Log } from '../../src/log/api/log.ts'
+import { AppLife } from './app-life.ts'
 import { LogLife } from './log-life.ts'
 import type { Lies } from './lying-disk.ts'
 import { PowerTotals } from './power-totals.ts'
@@ -8,15 +10,31 @@ export interface PowerRun {
   /** Of the first life; each further one adds 1. */
   readonly seed: number
   readonly lies?: Lies
+  /** Puts something between the applications and their log. */
+  readonly between?: (log: Log) => Log
   /** Which lives are led. Default: all. */
   readonly kinds?: readonly PowerKind[]
   /** Hears of the totals after each life. */
   readonly onLife?: (totals: PowerTotals) => void
 }
 
-export type PowerKind = 'log-commit' | 'log-os'
+export type PowerKind = 'log-commit' | 'log-os' | 'app-commit' | 'app-commit-update' | 'app-os' | 'app-os-update'
 
-export const powerKinds: readonly PowerKind[] = ['log-commit', 'log-os']
+/** Logs make most of the states: they are cheap, and everything stands on them. */
+export const powerKinds: readonly PowerKind[] = [
+  'log-commit',
+  'log-os',
+  'app-commit',
+  'log-commit',
+  'log-os',
+  'app-commit-update',
+  'log-commit',
+  'log-os',
+  'app-os',
+  'log-commit',
+  'log-os',
+  'app-os-update',
+]
 
 /** Leads one life after the other until there were enough states, or one of them was wrong. */
 export async function cutPower(run: PowerRun): Promise<PowerTotals> {
@@ -38,6 +56,12 @@ export async function cutPower(run: PowerRun): Promise<PowerTotals> {
 
 async function lead(kind: PowerKind, seed: number, run: PowerRun, totals: PowerTotals): Promise<void> {
   const lies = run.lies === undefined ? {} : { lies: run.lies }
-  const sync = kind === 'log-os' ? 'os' : 'commit'
-  await new LogLife({ seed, sync, actions: 60, patterns: 1, ...lies }, totals).run()
+  const sync = kind.includes('-os') ? 'os' : 'commit'
+  if (kind === 'log-commit' || kind === 'log-os') {
+    await new LogLife({ seed, sync, actions: 60, patterns: 1, ...lies }, totals).run()
+    return
+  }
+  const emit = kind.endsWith('-update') ? 'update' : 'commit'
+  const between = run.between === undefined ? {} : { between: run.between }
+  await new AppLife({ seed, sync, emit, ...lies, ...between }, totals).run()
 }
