@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { Catalog, TailBatch, type Partition } from '../../../src/log/broker/catalog.ts'
+import { Catalog, type Partition, type TailBatch } from '../../../src/log/broker/catalog.ts'
 import { TailRing } from '../../../src/log/broker/tail-ring.ts'
 import { defaultTopicConfig } from '../../../src/log/api/topic.ts'
 
