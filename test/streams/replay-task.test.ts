@@ -21,6 +21,8 @@ import { RecordedRun, replayTask } from '../harness/task-replay.ts'
 const words = topic('words', { key: stringKey, value: string })
 const marks = topic('marks', { key: stringKey, value: string })
 const late = topic('late', { key: stringKey, value: string })
+const profiles = topic('profiles', { key: z.string(), value: z.string(), tombstones: true, format: 'string' })
+const visits = topic('visits', { key: z.string(), value: z.string(), format: 'string' })
 const checked = topic('checked', { key: stringKey, value: z.object({ length: z.number() }), format: 'json' })
 const deadLetters = topic('dead-letters', { key: stringKey, value: string })
 const minute = tumbling('1m', { grace: '10s' })
@@ -28,12 +30,18 @@ const perMinute = topic('per-minute', { key: windowed(z.string(), minute), value
 const closed = topic('closed', { key: windowed(z.string(), minute), value: long })
 const perKey = topic('per-key', { key: stringKey, value: long })
 const lengths = topic('lengths', { key: z.string(), value: z.number() })
+const named = topic('named', { key: z.string(), value: z.string() })
+const sizes = topic('sizes', { key: z.number(), value: z.number() })
 const watched = topic('watched', { key: stringKey, value: string })
 
 const topics = {
   words: 3,
   marks: 3,
   late: 3,
+  profiles: 3,
+  visits: 3,
+  named: 2,
+  sizes: 2,
   checked: 2,
   'dead-letters': 2,
   'per-minute': 3,
@@ -59,6 +67,16 @@ function application(): Topology {
     .stream(checked, { onInvalid: { deadLetter: deadLetters } })
     .mapValues(({ length }) => String(length))
     .to(watched)
+  const table = builder.table(profiles, { name: 'profiles' })
+  builder
+    .stream(visits)
+    .joinTable(table, (visit, profile) => `${visit} by ${profile}`)
+    .to(named)
+  table
+    .groupBy((profile) => profile.length, { name: 'by-length' })
+    .count({ name: 'sizes' })
+    .toStream()
+    .to(sizes)
   const last = builder.addStore({ name: 'last', key: z.string(), value: z.string() })
   builder
     .stream(words)
@@ -125,25 +143,29 @@ async function recordedRun(seed: number): Promise<{ readonly app: StreamsHarness
   )
   await app.start()
   let time = 100_000
-  for (let round = 0; round < 40; round++) {
+  for (let round = 0; round < 60; round++) {
     time += random.below(9000)
-    const into = random.pick(['words', 'marks', 'late', 'late', 'checked'])
+    const into = random.pick(['words', 'marks', 'late', 'late', 'checked', 'profiles', 'visits', 'visits'])
     const records = Array.from({ length: 1 + random.below(12) }, () =>
       event(random, time + random.below(30_000) - 15_000),
     )
     await app.send(
       into,
-      into === 'checked'
-        ? records.map(
-            ([key, value, at]) => [key, random.chance(0.5) ? `{"length":${value?.length}}` : value, at] as const,
-          )
-        : records,
+      records.map((record) => fitting(into, record, random)),
     )
     await app.harness.clock.run(random.below(random.chance(0.5) ? 3 : 30))
     if (round % 13 === 12) await restart(app, random)
   }
   await app.settle()
   return { app, run: await RecordedRun.read(app.log, topology, 'app') }
+}
+
+/** The record as the topic takes it. */
+function fitting(into: string, [key, value, at, headers = []]: InputRecord, random: SeededRandom): InputRecord {
+  if (into === 'checked') return [key, random.chance(0.5) ? `{"length":${value?.length}}` : value, at]
+  if (into === 'visits') return [key ?? 'nobody', value, at, headers]
+  if (into === 'profiles') return [key ?? 'nobody', random.chance(0.2) ? null : value, at, headers]
+  return [key, value, at, headers]
 }
 
 async function restart(app: StreamsHarness, random: SeededRandom): Promise<void> {
