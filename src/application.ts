@@ -1,10 +1,12 @@
 import { SystemClock, type Clock } from './base/clock.ts'
+import { NodeDisk } from './base/disk.ts'
 import { silentLogger, type Logger } from './base/logger.ts'
 import type { Log } from './log/api/log.ts'
 import { openLog, type OpenLogOptions } from './log/open-log.ts'
 import type { StreamsConfig } from './streams/config.ts'
 import { StreamsError } from './streams/errors.ts'
 import { StreamsRuntime, type StreamsMetrics } from './streams/streams.ts'
+import { buildNumber } from './streams/runtime/build-registry.ts'
 import type { RestoreProgress } from './streams/runtime/restore.ts'
 import type { StoreQuery } from './streams/runtime/store-query.ts'
 import type { StreamsPhase } from './streams/streams-lifecycle.ts'
@@ -12,6 +14,7 @@ import { LmdbStoreEngine } from './streams/store/lmdb-store.ts'
 import { MemoryStoreEngine } from './streams/store/memory-store.ts'
 import type { StoreEngine } from './streams/store/ordered-store.ts'
 import { StoreFlusher } from './streams/store/store-flusher.ts'
+import { topologyFingerprint } from './streams/topology/fingerprint.ts'
 import type { Topology } from './streams/topology/topology.ts'
 
 /** What `new Streams` takes. Everything but the application's name and a place for the data has a default. */
@@ -28,7 +31,11 @@ export interface StreamsOptions extends Partial<StreamsConfig> {
   readonly storeEngine?: StoreEngine
   readonly clock?: Clock
   readonly logger?: Logger
-  /** Number of the build that runs, or null (default): not known. */
+  /**
+   * Number of the build that runs, recorded with every commit; null: not known. Default: builds are told apart by the
+   * files that the started module imports, the lockfile, the version of Node and the topology, and numbered in
+   * `dataDir/builds`; unknown where that is not clear from the files.
+   */
   readonly build?: number | null
   /** Hears of each stretch of a store that was restored. */
   readonly onRestore?: (progress: RestoreProgress) => void
@@ -113,6 +120,21 @@ export class Streams {
     return this.#running().query<K, V>(store)
   }
 
+  /** Not asked of the machine where tests and simulation stand in its place. */
+  #buildNumber(): number | null {
+    const { applicationId, dataDir, logger = silentLogger, logOptions, storeEngine } = this.#options
+    if (logOptions?.disk !== undefined || storeEngine !== undefined) return null
+    return buildNumber({
+      disk: new NodeDisk(),
+      directory: `${dataDir}/builds`,
+      applicationId,
+      entry: process.argv[1],
+      topology: topologyFingerprint(this.#topology),
+      node: process.version,
+      logger,
+    })
+  }
+
   #running(): StreamsRuntime {
     if (this.#runtime !== null) return this.#runtime
     throw new StreamsError('INVALID_PHASE', 'the application was not started; call start() or run() first')
@@ -133,7 +155,7 @@ export class Streams {
         config: this.#options,
         clock: this.#clock,
         logger,
-        build: this.#options.build ?? null,
+        build: this.#options.build === undefined ? this.#buildNumber() : this.#options.build,
         ...(this.#options.onRestore === undefined ? {} : { onRestore: this.#options.onRestore }),
       })
       await this.#runtime.start()

@@ -1,0 +1,153 @@
+import { hash } from 'node:crypto'
+import { findPackageJSON, isBuiltin } from 'node:module'
+import { dirname, relative, resolve } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import type { Disk } from '../../base/disk.ts'
+
+/**
+ * Which files a program is made of: its entry and whatever that imports, outside `node_modules`, and the lockfile that
+ * stands for what is inside. Found by reading, not by running: imports and re-exports, `import()`, `require()` and
+ * `new URL(..., import.meta.url)` with a literal.
+ *
+ * What the text leaves open (an import of a variable, an alias, a linked package, no lockfile, too many files) gives null:
+ * an unknown build is honest, a wrong one is not. A literal in a comment only adds a file. Not in it: what a program
+ * reads at run time, and its environment.
+ */
+export function buildClosure(disk: Disk, entry: string): BuildClosure | null {
+  try {
+    return new ClosureReader(disk, resolve(entry)).read()
+  } catch (error) {
+    if (error instanceof UnclearBuild) return null
+    throw error
+  }
+}
+
+/** Every file's digest by its path from the entry's directory, sorted by path. */
+export interface BuildClosure {
+  readonly files: readonly (readonly [path: string, digest: string])[]
+}
+
+class UnclearBuild extends Error {}
+
+class ClosureReader {
+  readonly #disk: Disk
+  readonly #entry: string
+  readonly #root: string
+  readonly #digests = new Map<string, string>()
+  readonly #packages = new Set<string>()
+  readonly #open: string[] = []
+  #bytes = 0
+
+  constructor(disk: Disk, entry: string) {
+    this.#disk = disk
+    this.#entry = entry
+    this.#root = dirname(entry)
+  }
+
+  read(): BuildClosure {
+    this.#open.push(this.#entry)
+    for (let path = this.#open.pop(); path !== undefined; path = this.#open.pop()) this.#take(path)
+    this.#takeLockfile()
+    const files = [...this.#digests].map(([path, digest]) => [relative(this.#root, path), digest] as const)
+    return { files: files.sort(([left], [right]) => (left < right ? -1 : 1)) }
+  }
+
+  #take(path: string): void {
+    if (this.#digests.has(path)) return
+    if (path.includes('/node_modules/')) throw new UnclearBuild()
+    const bytes = this.#bytesOf(path)
+    this.#digests.set(path, bytes === null ? 'missing' : hash('sha256', bytes))
+    if (bytes === null || !/\.[cm]?[jt]sx?$/.test(path)) return
+    const text = new TextDecoder().decode(bytes)
+    for (const match of text.matchAll(importPattern)) {
+      const [, , from, , call, , url] = match
+      const specifier = from ?? call ?? url
+      if (specifier !== undefined) this.#follow(path, specifier, url !== undefined)
+      // What is no literal can be anything, unless it stands in a comment.
+      else if (!/^\s*(\/\/|\/?\*)/.test(text.slice(text.lastIndexOf('\n', match.index) + 1))) throw new UnclearBuild()
+    }
+  }
+
+  #follow(from: string, specifier: string, isUrl: boolean): void {
+    if (specifier.startsWith('.') || specifier.startsWith('/')) this.#takeFirst(resolve(dirname(from), specifier))
+    else if (specifier.startsWith('file:')) this.#takeFirst(fileURLToPath(specifier))
+    else if (isUrl) this.#takeFirst(resolve(dirname(from), specifier))
+    else if (!isBuiltin(specifier)) this.#takePackage(from, specifier)
+  }
+
+  #takeFirst(path: string): void {
+    const found = this.#isFile(path) ? path : candidatesOf(path).find((candidate) => this.#isFile(candidate))
+    // What is not there was not loaded; should it come to be, it is another build.
+    const taken = found ?? path
+    if (!this.#digests.has(taken)) this.#open.push(taken)
+  }
+
+  #isFile(path: string): boolean {
+    return this.#digests.has(path) || (this.#disk.exists(path) && /\.\w+$/.test(path))
+  }
+
+  /** A package in `node_modules` is the lockfile's. This one, when it runs from its own repository, is read as files. */
+  #takePackage(from: string, specifier: string): void {
+    if (!/^(@[\w.-]+\/)?[\w.-]+(\/|$)/.test(specifier)) throw new UnclearBuild()
+    const name = specifier
+      .split('/')
+      .slice(0, specifier.startsWith('@') ? 2 : 1)
+      .join('/')
+    if (this.#packages.has(name)) return
+    let manifest
+    try {
+      manifest = findPackageJSON(specifier, pathToFileURL(from))
+    } catch {
+      throw new UnclearBuild()
+    }
+    if (manifest === undefined) throw new UnclearBuild()
+    this.#packages.add(name)
+    if (manifest.includes('/node_modules/')) return
+    if (dirname(manifest) !== ownRoot) throw new UnclearBuild()
+    this.#takeFirst(ownEntry)
+  }
+
+  #takeLockfile(): void {
+    for (let directory = this.#root; ; directory = dirname(directory)) {
+      const found = lockfiles.map((name) => `${directory}/${name}`).find((path) => this.#disk.exists(path))
+      if (found !== undefined) {
+        this.#digests.set(found, hash('sha256', this.#bytesOf(found) ?? ''))
+        return
+      }
+      if (directory === dirname(directory)) break
+    }
+    if (this.#packages.size > 0) throw new UnclearBuild()
+  }
+
+  #bytesOf(path: string): Uint8Array | null {
+    if (!this.#disk.exists(path)) return null
+    const file = this.#disk.open(path, 'read')
+    try {
+      const bytes = new Uint8Array(file.size())
+      this.#bytes += bytes.length
+      if (this.#bytes > bytesMax || this.#digests.size >= filesMax) throw new UnclearBuild()
+      return bytes.subarray(0, file.read(bytes, 0))
+    } finally {
+      file.close()
+    }
+  }
+}
+
+/** TypeScript writes `./x.js` for `./x.ts`, and some loaders leave the ending out. */
+function candidatesOf(path: string): string[] {
+  const plain = path.replace(/[?#].*$/, '')
+  const typed = plain.replace(/\.([cm]?)js(x?)$/, '.$1ts$2')
+  const bare = ['.ts', '.tsx', '.mts', '.js', '.mjs', '.cjs', '.json', '/index.ts', '/index.js']
+  return [...new Set([plain, typed, ...bare.map((ending) => `${plain}${ending}`)])]
+}
+
+const importPattern =
+  /(?<![\w$.#])(?:from|import)\s*(['"])([^'"\n]+)\1|(?<![\w$.#])(?:import|require)\s*\(\s*(?:(['"`])([^'"`$\n]+)\3\s*[),])?|new URL\(\s*(['"`])([^'"`$\n]+)\5\s*,\s*import\.meta\.url/g
+
+const lockfiles = ['package-lock.json', 'npm-shrinkwrap.json', 'pnpm-lock.yaml', 'yarn.lock', 'bun.lock']
+const filesMax = 2000
+const bytesMax = 32 * 1024 * 1024
+
+const ownFile = fileURLToPath(import.meta.url)
+const ownRoot = resolve(dirname(ownFile), '../../..')
+const ownEntry = resolve(dirname(ownFile), `../../index${ownFile.slice(ownFile.lastIndexOf('.'))}`)

@@ -1,0 +1,144 @@
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { SeededRandom } from '../../../src/base/seeded-random.ts'
+import { silentLogger } from '../../../src/base/logger.ts'
+import { buildClosure } from '../../../src/streams/runtime/build-closure.ts'
+import { buildNumber } from '../../../src/streams/runtime/build-registry.ts'
+import { MemoryDisk } from '../../../src/testing/memory-disk.ts'
+
+// Packages are looked for on the machine, so the program pretends to stand in this repository.
+const root = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '')
+const app = `${root}/app`
+
+function diskWith(files: { readonly [path: string]: string }): MemoryDisk {
+  const disk = new MemoryDisk()
+  for (const [path, text] of Object.entries(files)) write(disk, path, text)
+  return disk
+}
+
+function write(disk: MemoryDisk, path: string, text: string): void {
+  disk.makeDirectory(path.slice(0, path.lastIndexOf('/')))
+  const file = disk.open(path, 'create')
+  file.truncate(0)
+  file.write(Buffer.from(text), 0)
+  file.close()
+}
+
+function pathsOf(disk: MemoryDisk, entry = `${app}/main.ts`): readonly string[] | null {
+  return buildClosure(disk, entry)?.files.map(([path]) => path) ?? null
+}
+
+describe('the closure of a program', () => {
+  test('follows imports, re-exports, types, dynamic imports, requires and urls with a literal, each file once', () => {
+    const disk = diskWith({
+      [`${app}/main.ts`]: `import { a } from './a.ts'\nimport './side.js'\nexport * from "./re.ts"\nimport fs from 'node:fs'\nimport type { T } from './types.ts'\n`,
+      [`${app}/a.ts`]: `import {\n  b,\n} from '../lib/b.ts'\nconst c = await import('./c.mjs')\n`,
+      [`${app}/side.ts`]: `new Worker(new URL('./worker.ts', import.meta.url))`,
+      [`${app}/re.ts`]: `export { d } from './d'\n`,
+      [`${app}/types.ts`]: `import './main.ts'`,
+      [`${app}/c.mjs`]: `require('./data.json')`,
+      [`${app}/data.json`]: `{"import": "from './nothing.ts'"}`,
+      [`${app}/worker.ts`]: '',
+      [`${app}/d.ts`]: '',
+      [`${root}/lib/b.ts`]: '',
+    })
+    expect(pathsOf(disk)).toEqual(
+      [
+        '../lib/b.ts',
+        'a.ts',
+        'c.mjs',
+        'd.ts',
+        'data.json',
+        'main.ts',
+        're.ts',
+        'side.ts',
+        'types.ts',
+        'worker.ts',
+      ].sort(),
+    )
+  })
+
+  test('has the lockfile in place of packages', () => {
+    const disk = diskWith({ [`${app}/main.ts`]: `import { z } from 'zod'`, [`${root}/package-lock.json`]: '{}' })
+    expect(pathsOf(disk)).toEqual(['../package-lock.json', 'main.ts'])
+  })
+
+  test.each([
+    ['an import of a variable', `await import(name)`],
+    ['a require of a variable', `require(name)`],
+    ['a template with a hole', 'await import(`./${name}.ts`)'],
+    ['an alias', `import '@/a.ts'`],
+    ['a private import', `import '#a'`],
+    ['a package that is nowhere', `import 'no-such-package-anywhere'`],
+    ['a package without a lockfile', `import 'zod'`],
+    ['another protocol', `import 'https://example.org/a.js'`],
+  ])('is unknown with %s', (_, text) => {
+    expect(pathsOf(diskWith({ [`${app}/main.ts`]: text }))).toBeNull()
+  })
+
+  test('takes no offence at comments', () => {
+    const text = `/** Calls import(name). */\n// and require(name)\n  * import(x)\n`
+    expect(pathsOf(diskWith({ [`${app}/main.ts`]: text }))).toEqual(['main.ts'])
+  })
+
+  test('is unknown where the entry itself is a package, or the program is endless', () => {
+    expect(pathsOf(diskWith({ '/x/node_modules/vitest/cli.js': '' }), '/x/node_modules/vitest/cli.js')).toBeNull()
+    const many = Object.fromEntries(
+      Array.from({ length: 2100 }, (_, index) => [`${app}/f${index}.ts`, `import './f${index + 1}.ts'`]),
+    )
+    expect(pathsOf(diskWith(many), `${app}/f0.ts`)).toBeNull()
+  })
+})
+
+describe('the numbers of builds', () => {
+  const numberOf = (disk: MemoryDisk, change: { topology?: string; node?: string } = {}): number | null =>
+    buildNumber({
+      disk,
+      directory: '/data/builds',
+      applicationId: 'app',
+      entry: `${app}/main.ts`,
+      topology: 'aaaa',
+      node: 'v24',
+      logger: silentLogger,
+      ...change,
+    })
+  const program = (): MemoryDisk =>
+    diskWith({ [`${app}/main.ts`]: `import './a.ts'`, [`${app}/a.ts`]: '1', [`${root}/package-lock.json`]: '{}' })
+
+  test('begin at 1, stay for the same build, and are found again when an older one returns', () => {
+    const disk = program()
+    expect([numberOf(disk), numberOf(disk)]).toEqual([1, 1])
+    write(disk, `${app}/a.ts`, '2')
+    expect(numberOf(disk)).toBe(2)
+    write(disk, `${app}/a.ts`, '1')
+    expect(numberOf(disk)).toBe(1)
+  })
+
+  test('differ by file, lockfile, version of Node and topology', () => {
+    const disk = program()
+    const first = numberOf(disk)
+    const others = [numberOf(disk, { topology: 'bbbb' }), numberOf(disk, { node: 'v26' })]
+    write(disk, `${root}/package-lock.json`, '{"a":1}')
+    expect(new Set([first, ...others, numberOf(disk)]).size).toBe(4)
+  })
+
+  test('survive a power cut right after they were given', () => {
+    const disk = program()
+    disk.makeDirectory('/data')
+    disk.syncDirectory('/')
+    numberOf(disk)
+    for (let seed = 1; seed <= 20; seed++) {
+      const after = disk.cut(new SeededRandom(seed))
+      for (const [path, text] of Object.entries({ [`${app}/main.ts`]: `import './a.ts'`, [`${app}/a.ts`]: '2' }))
+        write(after, path, text)
+      expect(numberOf(after), `seed ${seed}`).toBe(2)
+    }
+  })
+
+  test('are unknown, and the file untouched, when the list cannot be read', () => {
+    const disk = program()
+    write(disk, '/data/builds/app.json', '{"builds":[{"number":1')
+    expect(numberOf(disk)).toBeNull()
+    expect(disk.list('/data/builds')).toEqual(['app.json'])
+  })
+})
