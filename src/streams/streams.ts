@@ -9,6 +9,7 @@ import { StreamsError } from './errors.ts'
 import { planApplication, type ApplicationPlan } from './runtime/application-plan.ts'
 import { CommitMaker } from './runtime/committer.ts'
 import { Fetcher } from './runtime/fetcher.ts'
+import { GlobalTables } from './runtime/global-tables.ts'
 import { InvalidRecords } from './runtime/invalid-record.ts'
 import type { RestoreProgress } from './runtime/restore.ts'
 import { StoreFlushes } from './runtime/store-flushes.ts'
@@ -31,6 +32,7 @@ export class StreamsRuntime {
   readonly #lifecycle = new Lifecycle<StreamsPhase>('streams', streamsTransitions, 'created')
   readonly #drops = new Map<string, number>()
   #tasks: Task[] = []
+  #globals: GlobalTables | null = null
   #worker: Worker | null = null
   #commits: CommitMaker | null = null
   #running: Promise<void> | null = null
@@ -97,8 +99,9 @@ export class StreamsRuntime {
 
   /** A read-only view of a store; its answers are durable. */
   query<K, V>(store: string): StoreQuery<K, V> {
-    if (!this.#topology.stores.some((spec) => spec.name === store)) {
-      const names = this.#topology.stores.map((spec) => spec.name).join(', ')
+    const all = [...this.#topology.stores, ...this.#topology.globalTables].map((spec) => spec.name)
+    if (!all.includes(store)) {
+      const names = all.join(', ')
       throw new StreamsError(
         'STORE_UNKNOWN',
         `there is no store ${store}; there are: ${names === '' ? 'none' : names}`,
@@ -114,8 +117,10 @@ export class StreamsRuntime {
   async settled(): Promise<void> {
     for (;;) {
       const worker = await this.#currentWorker('will not process anything more')
+      const globals = this.#globals
       const places = worker.inputs.map(({ queue }) => queue.at)
-      const bounds = await this.#options.log.bounds(places, 'sequenced')
+      const bounds = await this.#options.log.bounds([...places, ...(globals?.places ?? [])], 'sequenced')
+      for (const { at, end } of bounds) globals?.reachesTo({ at, offset: end })
       const ends = new Map(bounds.map((bound) => [partitionName(bound.at), bound.end]))
       for (const { queue } of worker.inputs) queue.reachesTo(ends.get(partitionName(queue.at)) ?? 0)
       const isDry = await new Promise<boolean>((resolve) => worker.whenDry(resolve))
@@ -167,6 +172,8 @@ export class StreamsRuntime {
   }
 
   #overlaysOf(store: string): Overlay[] {
+    const global = this.#globals?.overlay(store) ?? null
+    if (global !== null) return [global]
     return this.#tasks.flatMap((task) =>
       task.stores.flatMap(({ overlay }) => (overlay.spec.name === store ? [overlay] : [])),
     )
@@ -241,7 +248,16 @@ export class StreamsRuntime {
     try {
       const committer = await log.openCommitter({ id: applicationId })
       opened.committer = committer
-      const tasks = await this.#buildTasks(plan)
+      const globals = await GlobalTables.open(this.#topology.globalTables, {
+        log,
+        clock: this.#clock,
+        engine: this.#options.engines.memory,
+        partitions: plan.partitions,
+        cacheBytes: this.#config.storeCacheBytes / Math.max(1, this.#topology.globalTables.length),
+        onDropped: (_table, reason) => this.#countDrop(reason),
+      })
+      this.#globals = globals
+      const tasks = await this.#buildTasks(plan, globals)
       let worker: Worker | null = null
       const commits = new CommitMaker(
         log,
@@ -254,7 +270,7 @@ export class StreamsRuntime {
         intervalMs: this.#config.storeFlushIntervalMs,
         bytesMax: this.#config.storeFlushBytesMax,
       })
-      worker = new Worker({ log, clock: this.#clock, config: this.#config, tasks, commits, flushes })
+      worker = new Worker({ log, clock: this.#clock, config: this.#config, tasks, commits, flushes, globals })
       const reader = await log.openReader({ isolation: 'sequenced' })
       const bounds = await log.bounds(
         worker.inputs.map(({ queue }) => queue.at),
@@ -263,19 +279,23 @@ export class StreamsRuntime {
       const ends = new Map(bounds.map((bound) => [partitionName(bound.at), bound.end]))
       for (const { queue } of worker.inputs) queue.reachesTo(ends.get(partitionName(queue.at)) ?? 0)
       const made = worker
+      globals?.follow(
+        () => made.wake(),
+        (error) => made.fail(error),
+      )
       const fetcher = new Fetcher(reader, worker.inputs, this.#config, () => made.wake())
       this.#worker = worker
       this.#commits = commits
       return { membership, committer, worker, commits, flushes, fetcher }
     } catch (error) {
-      await Promise.allSettled(this.#tasks.map((task) => task.close()))
+      await Promise.allSettled([...this.#tasks.map((task) => task.close()), this.#closeGlobals()])
       await opened.committer?.close()
       await membership.leave()
       throw error
     }
   }
 
-  async #buildTasks(plan: ApplicationPlan): Promise<Task[]> {
+  async #buildTasks(plan: ApplicationPlan, globals: GlobalTables | null): Promise<Task[]> {
     const { log, applicationId } = this.#options
     const at = plan.tasks.flatMap((task) => task.inputs.map((input) => input.at))
     const positions = new Map<string, number>()
@@ -292,6 +312,7 @@ export class StreamsRuntime {
       plan,
       engines: this.#options.engines,
       storeDirectory: this.#options.storeDirectory,
+      globals,
       cacheBytes: this.#config.storeCacheBytes / Math.max(1, stores),
       now: this.#clock.now(),
       onRestore: (progress) => this.#options.onRestore?.(progress),
@@ -327,8 +348,15 @@ export class StreamsRuntime {
   async #closeSession({ fetcher, committer, membership }: Session): Promise<void> {
     await fetcher.close()
     for (const task of this.#tasks) await task.close()
+    await this.#closeGlobals()
     await committer.close()
     await membership.leave()
+  }
+
+  async #closeGlobals(): Promise<void> {
+    const globals = this.#globals
+    this.#globals = null
+    await globals?.close()
   }
 
   /** Frees a session that failed: what it had not committed never was. */
@@ -338,7 +366,11 @@ export class StreamsRuntime {
     await session.flushes.settle()
     this.#processedBefore += this.#tasks.reduce((sum, task) => sum + task.processed, 0)
     this.#commitsBefore += session.commits.commits
-    await Promise.allSettled([session.fetcher.close(), ...this.#tasks.map((task) => task.close())])
+    await Promise.allSettled([
+      session.fetcher.close(),
+      ...this.#tasks.map((task) => task.close()),
+      this.#closeGlobals(),
+    ])
     this.#tasks = []
     this.#commits = null
     await Promise.allSettled([session.committer.close(), session.membership.leave()])

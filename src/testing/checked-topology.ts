@@ -5,7 +5,14 @@ import type { Codec } from '../codec/codec.ts'
 import type { AnyTopic } from '../codec/topic.ts'
 import { StreamsError } from '../streams/errors.ts'
 import type { Cancellable, Header, Processor, ProcessorContext, RecordOrigin } from '../streams/processor/processor.ts'
-import type { BoundaryCodec, ProcessorNode, SinkNode, SourceNode, StoreSpec } from '../streams/topology/node.ts'
+import type {
+  BoundaryCodec,
+  GlobalTableSpec,
+  ProcessorNode,
+  SinkNode,
+  SourceNode,
+  StoreSpec,
+} from '../streams/topology/node.ts'
 import type { SubTopology, Topology } from '../streams/topology/topology.ts'
 import { deepFreeze } from './freeze.ts'
 
@@ -30,7 +37,12 @@ export function checkedTopology(topology: Topology): Topology {
     sinks: sub.sinks.map((sink) => checkedSink(sink, topics)),
     stores: sub.stores.map(storeOf),
   })
-  return { ...topology, stores: topology.stores.map(storeOf), subTopologies: topology.subTopologies.map(part) }
+  return {
+    ...topology,
+    stores: topology.stores.map(storeOf),
+    globalTables: topology.globalTables.map(checkedGlobalTable),
+    subTopologies: topology.subTopologies.map(part),
+  }
 }
 
 function checkedSource(node: SourceNode): SourceNode {
@@ -38,6 +50,14 @@ function checkedSource(node: SourceNode): SourceNode {
     ...node,
     key: { ...frozenWhenRead(node.key), codec: frozenReads(node.key.codec) },
     value: { ...frozenWhenRead(node.value), codec: frozenReads(node.value.codec) },
+  }
+}
+
+function checkedGlobalTable(spec: GlobalTableSpec): GlobalTableSpec {
+  return {
+    ...spec,
+    key: { ...frozenWhenRead(spec.key), codec: frozenReads(spec.key.codec) },
+    value: { ...frozenWhenRead(spec.value), codec: frozenReads(spec.value.codec) },
   }
 }
 

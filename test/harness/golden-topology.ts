@@ -357,7 +357,6 @@ class GoldenBuilder {
   #globalTable(operation: Operation): void {
     const name = text(operation, 'topic')
     const store = operation['store'] as string | undefined
-    if (name !== '') throw new UnsupportedOperator('globalTable')
     const it = this.#builder.globalTable(this.#topic(name), store === undefined ? {} : { name: store })
     this.#set(operation, {
       kind: 'globalTable',

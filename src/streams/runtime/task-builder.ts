@@ -18,6 +18,7 @@ import { changelogName, internalTopicName, storeOperator } from '../topology/int
 import type { BoundaryCodec, SourceNode, TopologyNode } from '../topology/node.ts'
 import type { SubTopology } from '../topology/topology.ts'
 import { realTopic, type ApplicationPlan, type TaskPlan } from './application-plan.ts'
+import type { GlobalTables } from './global-tables.ts'
 import { restoreStore, type RestoreProgress } from './restore.ts'
 
 /** What tasks are made with, the same for all of an application. */
@@ -26,6 +27,8 @@ export interface TaskSetting {
   readonly plan: ApplicationPlan
   readonly engines: { readonly lmdb: StoreEngine; readonly memory: StoreEngine }
   readonly storeDirectory: string
+  /** Absent: the application has none. */
+  readonly globals?: GlobalTables | null
   /** Memory for clean rows, for each store. */
   readonly cacheBytes: number
   readonly now: number
@@ -57,6 +60,7 @@ export async function buildTask(
   })
   task.lifecycle.to('restoring')
   try {
+    task.globals = setting.globals?.forTask(plan.subTopology.processors) ?? null
     await openStores(setting, plan, { task, section: from.section })
     const graph = new TaskGraph(setting, plan.subTopology, task)
     task.inputs = plan.inputs.map(({ at, source, rank }, input) => {

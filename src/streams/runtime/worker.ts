@@ -6,6 +6,7 @@ import type { Task, TaskInput } from '../task/task.ts'
 import type { CommitMaker } from './committer.ts'
 import { failureOf } from './failures.ts'
 import type { Fetcher } from './fetcher.ts'
+import type { GlobalTables } from './global-tables.ts'
 import { PickOrder, type PickInput } from './pick-order.ts'
 import type { StoreFlushes } from './store-flushes.ts'
 
@@ -25,6 +26,7 @@ export class Worker {
   readonly #config: StreamsConfig
   readonly #commits: CommitMaker
   readonly #flushes: StoreFlushes
+  readonly #globals: GlobalTables | null
   readonly #order = new PickOrder<WorkerInput>()
   readonly #inputs: readonly WorkerInput[]
   readonly #byName: ReadonlyMap<string, WorkerInput>
@@ -48,6 +50,7 @@ export class Worker {
     readonly tasks: readonly Task[]
     readonly commits: CommitMaker
     readonly flushes: StoreFlushes
+    readonly globals?: GlobalTables | null
   }) {
     this.tasks = options.tasks
     this.#log = options.log
@@ -55,6 +58,7 @@ export class Worker {
     this.#config = options.config
     this.#commits = options.commits
     this.#flushes = options.flushes
+    this.#globals = options.globals ?? null
     this.#inputs = inputsOf(options.tasks)
     this.#byName = new Map(this.#inputs.map((input) => [partitionName(input.queue.at), input]))
     this.#lastCommit = this.#lastTurn = this.#lastPurge = options.clock.monotonic()
@@ -128,7 +132,14 @@ export class Worker {
       this.#punctuate()
       if (this.#isCommitDue(isDry)) await this.#commit()
       if (this.#stopping) break
-      if (isDry && this.#whenDry.length > 0 && !this.#isHungry() && !this.tasks.some((task) => task.isDirty)) {
+      this.#advanceGlobals()
+      if (
+        isDry &&
+        this.#whenDry.length > 0 &&
+        this.#globals?.isCaughtUp !== false &&
+        !this.#isHungry() &&
+        !this.tasks.some((task) => task.isDirty)
+      ) {
         for (const callback of this.#whenDry.splice(0)) callback(true)
       }
       if (isDry) await this.#rest()
@@ -224,6 +235,11 @@ export class Worker {
     this.#flushes.afterCommit(this.tasks, this.#commits.durable, (error) => this.fail(error))
     this.#purge()
     await this.#commits.begin(this.tasks)
+  }
+
+  /** Global tables move on where no task has anything uncommitted, so that a commit was made with one state of them. */
+  #advanceGlobals(): void {
+    if (this.#globals?.hasArrived === true && !this.tasks.some((task) => task.isDirty)) this.#globals.advance()
   }
 
   /** What the application wrote for itself is known to be there: its reader has to have it before anything is picked. */

@@ -37,6 +37,8 @@ export class Task implements NodeHost {
   processed = 0
   commitRequested = false
   readonly stores: TaskStore[] = []
+  /** Set when the task is wired, if the application has any. */
+  globals: TaskGlobals | null = null
   /** Set when the task is wired. */
   inputs: readonly TaskInput[] = []
   /** Tasks whose outputs this one may have to wait for; empty where it has but one input. */
@@ -281,7 +283,7 @@ export class Task implements NodeHost {
       ...(picks === null
         ? {}
         : { picks: picks.map(({ input, count }) => ({ input: place.get(input) ?? input, count })) }),
-      globals: [],
+      globals: this.globals?.positions() ?? [],
     }
     this.inputCount = 0
     this.#clock = []
@@ -318,6 +320,8 @@ export class Task implements NodeHost {
   store(node: string, name: string): unknown {
     const found = this.stores.find((one) => one.overlay.spec.name === name)
     if (found !== undefined && found.nodes.includes(node)) return found.overlay
+    const global = this.globals?.store(node, name) ?? null
+    if (global !== null) return global
     const connected = this.stores.filter((one) => one.nodes.includes(node)).map((one) => one.overlay.spec.name)
     throw new RangeError(
       `store ${name} is not connected to ${node}; connected are: ${connected.length === 0 ? 'none' : connected.join(', ')}`,
@@ -398,6 +402,14 @@ export interface TaskStore {
   readonly identity: string
   /** The node that writes it, as errors name it. */
   readonly writer: string
+}
+
+/** The global tables as the nodes of a task see them. */
+export interface TaskGlobals {
+  /** Null: there is none of that name that the node may read. */
+  store(node: string, name: string): unknown
+  /** Where those stand that the task reads. */
+  positions(): TaskSection['globals']
 }
 
 /** One input partition of a task and the source that reads it. */
