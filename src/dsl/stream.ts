@@ -248,15 +248,16 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * Groups by the key as it is. If it has changed since the source, the aggregation that follows repartitions. Keys
+   * Groups by the key as it is. If it has changed since the source, the aggregation that follows repartitions. Null keys
+   * drop out. Keys
    * other than strings, numbers, bigints, booleans and tuples of these need `{ key: schema }`.
    * @example payments.groupByKey().count({ name: 'payments' })
    */
-  groupByKey<O extends GroupingOf<K> = {}>(options?: O): Keyed<K, O, GroupedStream<K, V>> {
-    return new GroupedStream<K, V>(this.#plan, this.#id, groupingPlan(options ?? {}), newStream) as Keyed<
+  groupByKey<O extends GroupingOf<K> = {}>(options?: O): Keyed<K, O, GroupedStream<NonNullable<K>, V>> {
+    return new GroupedStream<NonNullable<K>, V>(this.#plan, this.#id, groupingPlan(options ?? {}), newStream) as Keyed<
       K,
       O,
-      GroupedStream<K, V>
+      GroupedStream<NonNullable<K>, V>
     >
   }
 
@@ -268,7 +269,7 @@ export class Stream<out K, out V> {
   groupBy<K2, O extends GroupingOf<K2> = {}>(
     mapper: (value: V, key: K) => K2,
     options?: O,
-  ): Keyed<K2, O, GroupedStream<K2, V>> {
+  ): Keyed<K2, O, GroupedStream<NonNullable<K2>, V>> {
     const selected = this.#append(
       'group-by',
       {},
@@ -279,10 +280,10 @@ export class Stream<out K, out V> {
         changesValue: false,
       },
     )
-    return new GroupedStream<K2, V>(this.#plan, selected, groupingPlan(options ?? {}), newStream) as Keyed<
+    return new GroupedStream<NonNullable<K2>, V>(this.#plan, selected, groupingPlan(options ?? {}), newStream) as Keyed<
       K2,
       O,
-      GroupedStream<K2, V>
+      GroupedStream<NonNullable<K2>, V>
     >
   }
 
@@ -293,7 +294,7 @@ export class Stream<out K, out V> {
    */
   repartition<O extends GroupingOf<K> & Pick<Repartitioned, 'partitions'> = {}>(
     options?: O,
-  ): Keyed<K, O, Stream<K, V>> {
+  ): Keyed<K, O, Stream<NonNullable<K>, V>> {
     const partitions = options?.partitions
     if (partitions !== undefined && !(Number.isInteger(partitions) && partitions >= 1)) {
       throw new StreamsError('CONFIG_INVALID', `repartition: partitions is a whole number from 1 on, not ${partitions}`)
@@ -304,7 +305,7 @@ export class Stream<out K, out V> {
       grouping: groupingPlan(options ?? {}),
       partitions,
     })
-    return new Stream<K, V>(this.#plan, id) as Keyed<K, O, Stream<K, V>>
+    return new Stream<NonNullable<K>, V>(this.#plan, id) as Keyed<K, O, Stream<NonNullable<K>, V>>
   }
 
   /**

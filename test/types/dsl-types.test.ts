@@ -68,6 +68,23 @@ describe('types flow from the topics to the end of the chain', () => {
     })
   })
 
+  test('keys that may be null group without a declaration, and what comes out has keys', () => {
+    never(() => {
+      const maybe = (view: { path: string }): string | null => (view.path === '' ? null : view.path)
+      const counts = views.groupBy(maybe).count({ name: 'c' })
+      expectTypeOf(counts.toStream()).toEqualTypeOf<Stream<string, number>>()
+      const rekeyed = views.selectKey(maybe)
+      expectTypeOf(rekeyed).toEqualTypeOf<Stream<string | null, View>>()
+      expectTypeOf(rekeyed.groupByKey().count({ name: 'd' }).toStream()).toEqualTypeOf<Stream<string, number>>()
+      expectTypeOf(rekeyed.repartition({ name: 'e' })).toEqualTypeOf<Stream<string, View>>()
+      views.groupBy(maybe, { key: z.string() }).count({ name: 'f' })
+      // @ts-expect-error undefined is no key
+      views.groupBy((view): string | undefined => view.path).count({ name: 'g' })
+      // @ts-expect-error an object needs a schema, whether it may be null or not
+      views.groupBy((view): { path: string } | null => ({ path: view.path })).count({ name: 'h' })
+    })
+  })
+
   test('an aggregate has the type of its schema; sessions can be deleted and need a merger', () => {
     never(() => {
       const visits = views
