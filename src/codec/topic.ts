@@ -15,6 +15,8 @@ export interface Topic<out K, out V, in KIn = K, in VIn = V> {
   readonly key: KeyDeclaration
   readonly value: ValueDeclaration
   readonly timestamp?: TimestampExtractor
+  /** The extractor takes the value alone, so that nobody decodes keys for its sake. */
+  readonly timestampOfValue?: boolean
   readonly partitions?: number
   readonly config: TopicSettings
   /** Only types; never there. */
@@ -108,7 +110,9 @@ export function topic<KD extends Declared, VD extends Declared, T extends boolea
     name,
     key: Object.freeze(options.trusted === true ? { codec: key.codec, allowsNull: key.allowsNull } : key),
     value: Object.freeze(valueDeclaration(name, options)),
-    ...(timestamp === undefined ? {} : { timestamp: ofValuesOnly(timestamp) }),
+    ...(timestamp === undefined
+      ? {}
+      : { timestamp: ofValuesOnly(timestamp), timestampOfValue: takesValueOnly(timestamp) }),
     ...(partitions === undefined ? {} : { partitions }),
     config: Object.freeze({ ...options.config }),
   })
@@ -119,6 +123,12 @@ export const partitionsMax = 10_000
 function ofValuesOnly(extract: TimestampExtractor): TimestampExtractor {
   return (value, key, recordTime, partitionTime) =>
     value === null ? recordTime : extract(value, key, recordTime, partitionTime)
+}
+
+/** `(value) => ...` and `({ at }) => ...` cannot see the key; of anything else that is not sure. */
+function takesValueOnly(extract: TimestampExtractor): boolean {
+  const text = Function.prototype.toString.call(extract)
+  return extract.length === 1 && /^(\(\s*[\w$]+\s*\)|[\w$]+|\(\s*\{[\w$\s,:]*\}\s*\))\s*=>/.test(text)
 }
 
 function valueDeclaration(

@@ -21,7 +21,8 @@ export function demandOf(source: SourceNode, children: (name: string) => readonl
 }
 
 function readsKey(source: SourceNode, children: (name: string) => readonly TopologyNode[]): boolean {
-  if (source.key.validate !== undefined || source.timestamp !== undefined) return true
+  if (source.key.validate !== undefined) return true
+  if (source.timestamp !== undefined && source.timestampOfValue !== true) return true
   return reaches(source.name, children, (node) => {
     if (node.kind === 'sink') return sinkReadsKey(node, source)
     return node.kind === 'processor' && node.readsKey

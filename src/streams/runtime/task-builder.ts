@@ -2,7 +2,7 @@ import type { RecordedSection } from '../../log/api/commit-section.ts'
 import type { Log } from '../../log/api/log.ts'
 import { partitionName, type RecordCursor } from '../../log/api/record.ts'
 import { StreamsError } from '../errors.ts'
-import { demandOf, type Demand } from '../processor/demand.ts'
+import { demandOf, undecoded, type Demand } from '../processor/demand.ts'
 import { NodeContext, type Child } from '../processor/forwarding.ts'
 import type { Processor } from '../processor/processor.ts'
 import { KeyValueOverlay } from '../store/key-value-overlay.ts'
@@ -231,12 +231,13 @@ function nullOf(boundary: BoundaryCodec<unknown>, part: string): () => null {
 }
 
 /** Where the time comes out of the record, its head is decoded before it is picked; else null. */
-function headExtractor({ node, readKey, readValue, nullKey, nullValue }: TaskSource): HeadExtractor | null {
+function headExtractor({ node, demand, readKey, readValue, nullKey, nullValue }: TaskSource): HeadExtractor | null {
   const { timestamp } = node
   if (timestamp === undefined) return null
   return (cursor: RecordCursor, partitionTime: number): HeadContent => {
     try {
-      const key = cursor.keyStart < 0 ? nullKey() : readKey(cursor.bytes, cursor.keyStart, cursor.keyEnd)
+      const key =
+        cursor.keyStart < 0 ? nullKey() : demand.key ? readKey(cursor.bytes, cursor.keyStart, cursor.keyEnd) : undecoded
       const value = cursor.valueStart < 0 ? nullValue() : readValue(cursor.bytes, cursor.valueStart, cursor.valueEnd)
       const time = timestamp(value, key, cursor.timestamp, partitionTime)
       if (!Number.isSafeInteger(time)) throw new RangeError(`the extracted timestamp is ${String(time)}`)

@@ -21,6 +21,8 @@ export interface SourceNode {
    * time seen in the partition, -1 at first. A negative result drops the record, counted.
    */
   readonly timestamp?: (value: unknown, key: unknown, recordTime: number, partitionTime: number) => number
+  /** The extractor takes the value alone. */
+  readonly timestampOfValue?: boolean
   readonly onInvalid: InvalidRecordPolicy
 }
 

@@ -55,7 +55,9 @@ export class TopologyBuilder {
       internal: false,
       key: keyBoundary(topic),
       value: valueBoundary(topic),
-      ...(topic.timestamp === undefined ? {} : { timestamp: topic.timestamp }),
+      ...(topic.timestamp === undefined
+        ? {}
+        : { timestamp: topic.timestamp, timestampOfValue: topic.timestampOfValue === true }),
       onInvalid,
     }
     return this.addNode(source)
