@@ -3,6 +3,7 @@ import { long, msgpack } from '../../codec/value-codecs.ts'
 import { isWindowedCodec } from '../../codec/windowed-codec.ts'
 import { assert, unreachable } from '../../base/assert.ts'
 import { StreamsError } from '../../streams/errors.ts'
+import { checkCopartitionedAsDeclared } from '../../streams/topology/copartitioning.ts'
 import { repartitionName } from '../../streams/topology/internal-topics.ts'
 import type { StoreShape } from '../../streams/topology/node.ts'
 import { innerKey, TopologyBuilder } from '../../streams/topology/topology-builder.ts'
@@ -71,7 +72,9 @@ class Compilation {
       const flow = isTablePlan(node) ? this.#tables.compile(id, node) : this.#compile(node)
       if (flow !== null) this.#flows.set(id, flow)
     }
-    return this.#builder.build()
+    const topology = this.#builder.build()
+    checkCopartitionedAsDeclared(topology)
+    return topology
   }
 
   #compile(node: Exclude<PlanNode, TablePlan>): Flow | null {
