@@ -28,6 +28,8 @@ export class GlobalTables {
   }
   #arrived: Chunk[] = []
   #arrivedBytes = 0
+  /** While the tables are opened, `open` polls. */
+  #following = false
   #polling = false
   #closed = false
   #done: Promise<void> = Promise.resolve()
@@ -93,6 +95,7 @@ export class GlobalTables {
   follow(arrived: () => void, failed: (error: unknown) => void): void {
     this.#listeners.arrived = arrived
     this.#listeners.failed = failed
+    this.#following = true
     this.#poll()
   }
 
@@ -169,7 +172,7 @@ export class GlobalTables {
 
   /** One poll at a time, and none while more waits than the next advance should have to take in. */
   #poll(): void {
-    if (this.#polling || this.#closed || this.#arrivedBytes >= arrivedBytesMax) return
+    if (!this.#following || this.#polling || this.#closed || this.#arrivedBytes >= arrivedBytesMax) return
     this.#polling = true
     this.#done = this.#reader.poll({ bytesMax: pollBytesMax, waitMs: pollWaitMs }).then(
       (chunks) => {
