@@ -6,12 +6,14 @@ import type { OutgoingRecord, TopicPartition } from '../../src/log/api/record.ts
 import { partitionName } from '../../src/log/api/record.ts'
 import { planApplication } from '../../src/streams/runtime/application-plan.ts'
 import { emitDirtyRows } from '../../src/streams/runtime/emission.ts'
+import { GlobalTables } from '../../src/streams/runtime/global-tables.ts'
 import { InvalidRecords } from '../../src/streams/runtime/invalid-record.ts'
 import { buildTask } from '../../src/streams/runtime/task-builder.ts'
 import { MemoryStoreEngine } from '../../src/streams/store/memory-store.ts'
 import { CommitScope } from '../../src/streams/task/commit-scope.ts'
 import type { Task, TaskInput } from '../../src/streams/task/task.ts'
 import type { Topology } from '../../src/streams/topology/topology.ts'
+import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { LogAsOf, readRange } from './log-as-of.ts'
 
 /**
@@ -26,9 +28,19 @@ export async function replayTask(recorded: RecordedRun, commit: number, task: st
   const taskPlan = plan.tasks.find((one) => one.id === task)
   if (taskPlan === undefined) throw new Error(`the topology has no task ${task}`)
   const invalid = new InvalidRecords(plan.partitions)
+  const positions = section.globals.map(({ at, next }): [string, number] => [partitionName(at), next])
+  const past = new LogAsOf(log, new Map([...recorded.changelogEndsBefore(commit), ...positions]))
+  const globals = await GlobalTables.open(topology.globalTables, {
+    log: past,
+    clock: new ManualClock(),
+    engine: new MemoryStoreEngine(),
+    partitions: plan.partitions,
+    cacheBytes: 1024 * 1024,
+    onDropped: () => undefined,
+  })
   const replayed = await buildTask(
     {
-      log: new LogAsOf(log, recorded.changelogEndsBefore(commit)),
+      log: past,
       plan,
       engines: { lmdb: new MemoryStoreEngine(), memory: new MemoryStoreEngine() },
       storeDirectory: '/replay',
@@ -38,6 +50,7 @@ export async function replayTask(recorded: RecordedRun, commit: number, task: st
       onProcessingError: null,
       onInvalid: (at, source, error) => invalid.handle(at, source, error),
       onDropped: () => undefined,
+      globals,
     },
     taskPlan,
     {
@@ -54,6 +67,7 @@ export async function replayTask(recorded: RecordedRun, commit: number, task: st
   run(replayed, section)
   const result = replayed.section()
   await replayed.close()
+  await globals?.close()
   return { section: result, written: written.byPartition }
 }
 

@@ -30,6 +30,7 @@ const perMinute = topic('per-minute', { key: windowed(z.string(), minute), value
 const closed = topic('closed', { key: windowed(z.string(), minute), value: long })
 const perKey = topic('per-key', { key: stringKey, value: long })
 const lengths = topic('lengths', { key: z.string(), value: z.number() })
+const rooms = topic('rooms', { key: z.string(), value: z.string(), format: 'string' })
 const named = topic('named', { key: z.string(), value: z.string() })
 const sizes = topic('sizes', { key: z.number(), value: z.number() })
 const watched = topic('watched', { key: stringKey, value: string })
@@ -40,6 +41,7 @@ const topics = {
   late: 3,
   profiles: 3,
   visits: 3,
+  rooms: 2,
   named: 2,
   sizes: 2,
   checked: 2,
@@ -71,6 +73,11 @@ function application(): Topology {
   builder
     .stream(visits)
     .joinTable(table, (visit, profile) => `${visit} by ${profile}`)
+    .leftJoinGlobalTable(
+      builder.globalTable(rooms, { name: 'rooms' }),
+      (_, visitor) => visitor,
+      (visit, room) => `${visit} in ${room ?? 'the open'}`,
+    )
     .to(named)
   table
     .groupBy((profile) => profile.length, { name: 'by-length' })
@@ -148,7 +155,7 @@ async function recordedRun(seed: number): Promise<{ readonly app: StreamsHarness
   let time = 100_000
   for (let round = 0; round < 60; round++) {
     time += random.below(9000)
-    const into = random.pick(['words', 'marks', 'late', 'late', 'checked', 'profiles', 'visits', 'visits'])
+    const into = random.pick(['words', 'marks', 'late', 'late', 'checked', 'profiles', 'visits', 'visits', 'rooms'])
     const records = Array.from({ length: 1 + random.below(12) }, () =>
       event(random, time + random.below(30_000) - 15_000),
     )
@@ -166,7 +173,7 @@ async function recordedRun(seed: number): Promise<{ readonly app: StreamsHarness
 /** The record as the topic takes it. */
 function fitting(into: string, [key, value, at, headers = []]: InputRecord, random: SeededRandom): InputRecord {
   if (into === 'checked') return [key, random.chance(0.5) ? `{"length":${value?.length}}` : value, at]
-  if (into === 'visits') return [key ?? 'nobody', value, at, headers]
+  if (into === 'visits' || into === 'rooms') return [key ?? 'nobody', value, at, headers]
   if (into === 'profiles') return [key ?? 'nobody', random.chance(0.2) ? null : value, at, headers]
   return [key, value, at, headers]
 }
@@ -262,6 +269,10 @@ const wrongs: { readonly [what: string]: (section: RecordedSection) => RecordedS
     section.inputs.length === 0
       ? undefined
       : { ...section, inputs: section.inputs.map((range) => ({ ...range, end: range.end - 1 })) },
+  'where a global table stood': (section) =>
+    section.globals.length === 0
+      ? undefined
+      : { ...section, globals: section.globals.map(({ at, next }) => ({ at, next: Math.min(next, 1) })) },
   'a cause': (section) =>
     section.causes.length === 0 ? undefined : { ...section, causes: section.causes.with(0, section.inputCount) },
   'the digest of the outputs': (section) =>
