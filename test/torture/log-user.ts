@@ -227,6 +227,7 @@ export class LogUser {
       withPartition(history.last, at, { ...partition, start: offset }),
       log.purgeBefore([{ at, offset }]),
       () => {
+        if (log.broker.topic(at.topic) === undefined) return false
         const [bounds] = log.broker.bounds([at], 'durable')
         return bounds !== undefined && bounds.start >= offset
       },
