@@ -1,0 +1,231 @@
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { SeededRandom } from '../../src/base/seeded-random.ts'
+import { topic } from '../../src/codec/topic.ts'
+import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
+import { TopologyTestDriver } from '../../src/testing/topology-test-driver.ts'
+import { StreamsHarness, type InputRecord } from '../harness/streams-harness.ts'
+
+const text = { value: z.string(), format: 'string', tombstones: true } as const
+const lefts = topic('left', { key: z.string(), ...text })
+const rights = topic('right', { key: z.string(), ...text })
+const out = topic('out', { key: z.string(), ...text })
+
+describe('rows are kept where somebody needs them', () => {
+  test('a table that is only passed on has no store; one that is joined has one named after its topic', () => {
+    const passed = new StreamsBuilder()
+    passed.table(lefts).toStream().to(out)
+    expect(passed.build().stores).toEqual([])
+
+    const joined = new StreamsBuilder()
+    joined
+      .stream(rights)
+      .joinTable(joined.table(lefts), (right, left) => right + left)
+      .to(out)
+    expect(joined.build().stores.map((store) => store.name)).toEqual(['left-table'])
+  })
+
+  test('a filtered and mapped table is computed from the rows of its source', () => {
+    const builder = new StreamsBuilder()
+    const left = builder
+      .table(lefts)
+      .filter((value) => value !== '')
+      .mapValues((value) => value.length)
+    builder
+      .stream(rights)
+      .joinTable(left, (right, length) => `${right}${length}`)
+      .to(out)
+    expect(builder.build().stores.map((store) => store.name)).toEqual(['left-table'])
+  })
+
+  test('a store that is asked for holds what the operator makes', async () => {
+    const builder = new StreamsBuilder()
+    builder.table(lefts).mapValues((value) => value.length, { store: { name: 'lengths', value: z.number() } })
+    const driver = await TopologyTestDriver.open(builder.build())
+    await driver.input(lefts).pipe({ key: 'a', value: 'four', timestamp: 1 })
+    await driver.input(lefts).pipe({ key: 'b', value: 'x', timestamp: 2 })
+    await driver.input(lefts).pipe({ key: 'b', value: null, timestamp: 3 })
+
+    expect(await driver.store('lengths').all()).toEqual([['a', 4]])
+    await driver.close()
+  })
+})
+
+test('a mapper or joiner that returns undefined is an error that names it', async () => {
+  const builder = new StreamsBuilder()
+  builder
+    .table(lefts)
+    .mapValues(() => undefined as unknown as string, { name: 'forgets' })
+    .toStream()
+    .to(out)
+  const driver = await TopologyTestDriver.open(builder.build())
+  await expect(driver.input(lefts).pipe({ key: 'a', value: 'a', timestamp: 1 })).rejects.toThrow(
+    /mapper of forgets returned undefined/,
+  )
+  await driver.close()
+})
+
+describe('what cannot be joined is refused when the topology is built', () => {
+  const four = topic('four', { key: z.string(), ...text, partitions: 4 })
+  const three = topic('three', { key: z.string(), ...text, partitions: 3 })
+  const numbered = topic('numbered', { key: z.number(), ...text })
+
+  test('topics of different partition counts, naming both and the remedy', () => {
+    const builder = new StreamsBuilder()
+    builder.stream(four).joinTable(builder.table(three), (left) => left)
+    expect(() => builder.build()).toThrow(
+      /three has 3 partitions and four has 4.*repartition\(\)|four has 4 partitions and three has 3.*repartition\(\)/,
+    )
+  })
+
+  test('keys of different codecs', () => {
+    const builder = new StreamsBuilder()
+    const table = builder.table(numbered) as unknown as ReturnType<typeof builder.table<string, string | null>>
+    builder.table(lefts).join(table, (left) => left)
+    expect(() => builder.build()).toThrow(/numbered.*"tagged".*"string"|left.*"string".*"tagged"/)
+  })
+
+  test('a topic that the program partitions in its own way', () => {
+    const builder = new StreamsBuilder()
+    builder.stream(rights).to(four, { partitioner: () => 0 })
+    builder.stream(four).joinTable(builder.table(lefts), (left) => left)
+    expect(() => builder.build()).toThrow(/four is written with a partitioner of its own/)
+  })
+
+  test('a stream with a new key and a join without a name', () => {
+    const builder = new StreamsBuilder()
+    builder
+      .stream(rights)
+      .selectKey((value) => value ?? '')
+      .joinTable(builder.table(lefts), (left) => left)
+    expect(() => builder.build()).toThrow(/give the join a \{ name \}/)
+  })
+
+  test('a topic as a stream and as a global table', () => {
+    const builder = new StreamsBuilder()
+    builder.stream(lefts).joinGlobalTable(
+      builder.globalTable(lefts),
+      (_, key) => key,
+      (left) => left,
+    )
+    expect(() => builder.build()).toThrow(/topic left is read as the global table left-table and by a source/)
+  })
+
+  test('tables of another builder', () => {
+    const other = new StreamsBuilder().table(lefts)
+    expect(() => new StreamsBuilder().stream(rights).joinTable(other, (right) => right)).toThrow(/different builders/)
+  })
+})
+
+test('a repartition before a join takes the key codec and the partitions of the table', () => {
+  const builder = new StreamsBuilder()
+  const numbered = topic('numbered', { key: z.number(), ...text, partitions: 5 })
+  builder
+    .stream(rights)
+    .selectKey((value) => value?.length ?? 0)
+    .joinTable(builder.table(numbered), (right, row) => right + row, { name: 'by-length' })
+  const topology = builder.build()
+  const repartition = topology.internalTopics.find((each) => each.name === 'by-length-repartition')
+
+  expect(repartition?.config.keyCodec).toBe('tagged')
+  expect(topology.subTopologies.flatMap((part) => part.copartitioned)).toContainEqual([
+    'numbered',
+    'by-length-repartition',
+  ])
+})
+
+describe("with emit 'commit' a row leaves once per commit", () => {
+  test('and a table that stands deeper down as the partner of a join still leaves before what depends on it', async () => {
+    const builder = new StreamsBuilder()
+    const users = builder.table(lefts, { name: 'users' })
+    users
+      .toStream()
+      .groupByKey()
+      .count({ name: 'changes' })
+      .toStream()
+      .joinTable(users, (changes, user) => `${user} ${changes}`)
+      .to(out)
+    const harness = await StreamsHarness.open(builder.build(), { left: 1, out: 1 })
+    await harness.send('left', [
+      ['a', 'x', 1],
+      ['a', 'y', 2],
+      ['b', 'z', 3],
+    ])
+    await harness.start()
+    await harness.settle()
+
+    expect((await harness.read('out')).map(({ key, value }) => [key, value])).toEqual([
+      ['a', 'y 1'],
+      ['b', 'z 1'],
+    ])
+    await harness.close()
+  })
+
+  const seed = Number(process.env['TABLES_SEED'] ?? 20_261_121)
+  for (const type of ['inner', 'left', 'outer'] as const) {
+    test(`${type} join: what it takes back is what it gave, over commits, flushes and restarts (seed ${seed})`, async () => {
+      const random = new SeededRandom(seed + type.length)
+      const builder = new StreamsBuilder()
+      const left = builder.table(lefts, { name: 'lefts' }).filter((value) => value !== 'hidden')
+      const right = builder.table(rights, { name: 'rights' })
+      const joiner = (l: string | null, r: string | null): string => `${l ?? '-'}${r ?? '-'}`
+      const joined =
+        type === 'inner'
+          ? left.join(right, joiner)
+          : type === 'left'
+            ? left.leftJoin(right, joiner)
+            : left.outerJoin(right, joiner)
+      joined.groupBy((value) => value).count({ name: 'counts' })
+      const harness = await StreamsHarness.open(
+        builder.build(),
+        { left: 1, right: 1 },
+        { storeFlushIntervalMs: 20, storeCacheBytes: random.below(2) * 1_000_000 },
+      )
+      const rows = { left: new Map<string, string>(), right: new Map<string, string>() }
+      await harness.start()
+      for (let round = 0, time = 0; round < 12; round++) {
+        for (const side of ['left', 'right'] as const) {
+          const records: InputRecord[] = Array.from({ length: random.below(12) }, () => {
+            const key = 'abcde'[random.below(5)] ?? ''
+            const value = [null, 'x', 'y', 'hidden'][random.below(4)] ?? null
+            if (value === null) rows[side].delete(key)
+            else rows[side].set(key, value)
+            return [key, value, time++]
+          })
+          await harness.send(side, records)
+        }
+        await harness.settle()
+        if (random.below(3) === 0) {
+          await harness.stop()
+          await harness.start()
+        } else if (random.below(4) === 0) {
+          await harness.crash()
+          await harness.start()
+        }
+        const counts = (await harness.runtime.query<string, number>('counts').all()).filter(([, count]) => count !== 0)
+
+        expect(new Map(counts), `round ${round}`).toEqual(groupsOf(type, rows.left, rows.right, joiner))
+      }
+      await harness.close()
+    })
+  }
+})
+
+function groupsOf(
+  type: 'inner' | 'left' | 'outer',
+  left: ReadonlyMap<string, string>,
+  right: ReadonlyMap<string, string>,
+  joiner: (left: string | null, right: string | null) => string,
+): Map<string, number> {
+  const groups = new Map<string, number>()
+  for (const key of new Set([...left.keys(), ...right.keys()])) {
+    const given = left.get(key)
+    const l = given === undefined || given === 'hidden' ? null : given
+    const r = right.get(key) ?? null
+    if (l === null && (type !== 'outer' || r === null)) continue
+    if (r === null && type === 'inner') continue
+    const group = joiner(l, r)
+    groups.set(group, (groups.get(group) ?? 0) + 1)
+  }
+  return groups
+}
