@@ -12,14 +12,15 @@ if (!Number.isSafeInteger(states) || states < 1 || !Number.isSafeInteger(seed)) 
   process.exit(2)
 }
 
+const violationsMax = 20
 const started = performance.now()
 const seconds = (): string => ((performance.now() - started) / 1000).toFixed(0)
 let said = 0
 const violations: string[] = []
 let next = seed
 const sum = { states: 0, inside: 0, operations: 0, lives: 0 }
-// A violation ends its run; the next one goes on behind it.
-while (sum.states < states) {
+// A violation ends its run; the next one goes on behind it, until it is clear that all is wrong.
+while (sum.states < states && violations.length < violationsMax) {
   const totals = await cutPower({
     states: states - sum.states,
     seed: next,
