@@ -1,13 +1,13 @@
 import { SystemClock, type Clock } from '../base/clock.ts'
 import { Lifecycle } from '../base/lifecycle.ts'
 import { silentLogger, type Logger } from '../base/logger.ts'
-import { LogError } from '../log/api/errors.ts'
 import type { Committer, Log, Membership } from '../log/api/log.ts'
 import { partitionName } from '../log/api/record.ts'
 import { defaultStreamsConfig, type StreamsConfig } from './config.ts'
 import { StreamsError } from './errors.ts'
 import { planApplication, type ApplicationPlan } from './runtime/application-plan.ts'
 import { CommitMaker } from './runtime/committer.ts'
+import { applicationFailure, isCommitLost } from './runtime/failures.ts'
 import { Fetcher } from './runtime/fetcher.ts'
 import { GlobalTables } from './runtime/global-tables.ts'
 import { InvalidRecords } from './runtime/invalid-record.ts'
@@ -76,7 +76,8 @@ export class StreamsRuntime {
       this.#running = this.#run(session)
       // Its failure is given to whoever waits by `finished` or `close`; unheard it must not end the process.
       this.#running.catch(() => undefined)
-    } catch (error) {
+    } catch (cause) {
+      const error = applicationFailure(this.#options.applicationId, cause)
       this.#error = error
       this.#lifecycle.to('failed')
       throw error
@@ -185,7 +186,7 @@ export class StreamsRuntime {
       await this.#commits?.durable
       return true
     } catch (error) {
-      if (isRebuildable(error)) return false
+      if (isCommitLost(error)) return false
       throw error
     }
   }
@@ -207,9 +208,9 @@ export class StreamsRuntime {
           await current.worker.run(current.fetcher)
           break
         } catch (error) {
-          if (!isRebuildable(error) || rebuilds >= rebuildsMax) throw error
+          if (!isCommitLost(error) || rebuilds >= rebuildsMax) throw error
           rebuilds += 1
-          this.#logger.warn(`a commit was lost, the tasks go back to the last one: ${String(error)}`)
+          this.#logger.warn(`COMMIT_ABORTED: a commit was lost, the tasks go back to the last one: ${String(error)}`)
           current = await this.#rebuild(current)
         }
       }
@@ -218,7 +219,8 @@ export class StreamsRuntime {
       if (this.#lifecycle.is('running')) this.#lifecycle.to('closing')
       this.#lifecycle.to('closed')
       current.worker.end()
-    } catch (error) {
+    } catch (cause) {
+      const error = applicationFailure(this.#options.applicationId, cause)
       this.#error = error
       this.#logger.error(error instanceof Error ? error.message : String(error))
       await this.#abandon(current).catch(() => undefined)
@@ -316,6 +318,7 @@ export class StreamsRuntime {
       cacheBytes: this.#config.storeCacheBytes / Math.max(1, stores),
       now: this.#clock.now(),
       onRestore: (progress) => this.#options.onRestore?.(progress),
+      onStoreAhead: (error) => this.#logger.warn(error.message),
       onProcessingError:
         this.#config.onProcessingError === 'fail' ? null : (error, node) => this.#continueAfter(error, node),
       onInvalid: (task, source, error) => invalid.handle(task, source, error),
@@ -412,11 +415,6 @@ export interface StreamsMetrics {
   readonly commits: number
   readonly dropped: number
   readonly droppedByReason: { readonly [reason: string]: number }
-}
-
-/** A commit that was lost is made again from the one before. */
-function isRebuildable(error: unknown): boolean {
-  return error instanceof LogError && (error.code === 'ABORTED' || error.code === 'OUTCOME_UNKNOWN')
 }
 
 /** Options that can change answers. */

@@ -212,6 +212,13 @@ class AdaptedRecordContext extends AdaptedContext implements RecordContext<unkno
   forward(record: ForwardedRecord<unknown, unknown>): void {
     const { key, value, timestamp, headers } = record
     if (key === undefined || value === undefined) throw undefinedResult(this.node, 'forwarded record')
+    if (!Number.isSafeInteger(timestamp) || timestamp < 0) {
+      throw new StreamsError(
+        'INVALID_TIMESTAMP',
+        `${this.node} forwards a record with timestamp ${String(timestamp)}; use whole milliseconds since 1970, such as the timestamp of the record in process`,
+        { timestamp },
+      )
+    }
     const context = this.context
     if (headers === undefined || headers === context.headers) {
       context.forward(key, value, timestamp)

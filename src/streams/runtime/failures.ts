@@ -2,20 +2,21 @@ import { InvariantError } from '../../base/assert.ts'
 import type { TaskSection } from '../../log/api/commit-section.ts'
 import { LogError } from '../../log/api/errors.ts'
 import { partitionName, type TopicPartition } from '../../log/api/record.ts'
+import { StoreError } from '../store/store-error.ts'
 import { StreamsError } from '../errors.ts'
 import type { Task } from '../task/task.ts'
 
 /** Says of a failure in a task which node it was, and at which record. What names itself already stays as it is. */
-export function failureOf(task: Task, error: unknown): Error {
+export function failureOf(task: Task, error: unknown, otherwise = 'in a punctuation'): Error {
   if (error instanceof InvariantError) return error
   if (error instanceof StreamsError && 'node' in error.values) return error
   const { node, input, offset } = task.record
-  const place = input === null ? 'in a punctuation' : `at ${input.topic}-${input.partition} offset ${offset}`
+  const place = input === null ? otherwise : `at ${input.topic}-${input.partition} offset ${offset}`
   const values = { node, task: task.id, topic: input?.topic, partition: input?.partition, offset }
   const text = error instanceof Error ? error.message : String(error)
   if (error instanceof LogError) {
     return new StreamsError(
-      error.code === 'COMMIT_TOO_LARGE' ? 'COMMIT_TOO_LARGE' : 'PRODUCTION_FAILED',
+      error.code === 'COMMIT_TOO_LARGE' || error.code === 'INVALID_TIMESTAMP' ? error.code : 'PRODUCTION_FAILED',
       `${node} ${place}: ${text}`,
       values,
       { cause: error },
@@ -45,6 +46,42 @@ export function commitFailure(error: unknown, tasks: readonly Task[], sections: 
     { ...error.values, nodes: writers, inputs },
     { cause: error },
   )
+}
+
+/** What stops an application without being of one node: in the words of streams, with what to do. */
+export function applicationFailure(applicationId: string, error: unknown): unknown {
+  const text = error instanceof Error ? error.message : String(error)
+  const values = { applicationId }
+  if (error instanceof LogError && error.code === 'FENCED') {
+    return new StreamsError(
+      'FENCED',
+      `another instance of ${applicationId} has taken over, and this one has stopped without committing anything more: run one at a time, or give each an applicationId of its own (${text})`,
+      values,
+      { cause: error },
+    )
+  }
+  if (isCommitLost(error)) {
+    return new StreamsError(
+      'COMMIT_ABORTED',
+      `commits of ${applicationId} are lost again and again, the last one so: ${text}; the state is that of the commit before: correct the cause and start again`,
+      values,
+      { cause: error },
+    )
+  }
+  if (error instanceof StoreError) {
+    return new StreamsError(
+      error.code === 'STORE_MISMATCH' ? 'STORE_MISMATCH' : 'STORE_FAILED',
+      `a store of ${applicationId}: ${text}; what is committed is in the changelogs: with its directory removed the store is restored from there`,
+      values,
+      { cause: error },
+    )
+  }
+  return error
+}
+
+/** A commit that was lost is made again from the one before. */
+export function isCommitLost(error: unknown): boolean {
+  return error instanceof LogError && (error.code === 'ABORTED' || error.code === 'OUTCOME_UNKNOWN')
 }
 
 function isPlace(at: unknown): at is TopicPartition {

@@ -24,9 +24,19 @@ export class InvalidRecords {
     const topic = record.input?.topic ?? ''
     const partition = record.input?.partition ?? -1
     const cause = error instanceof Error ? error.message : String(error)
+    const code = error instanceof Error && 'code' in error ? error.code : ''
+    if (code === 'ASYNC_SCHEMA') {
+      // It is the program that is wrong: with another policy every record would go.
+      throw new StreamsError(
+        'ASYNC_SCHEMA',
+        cause.replace('ASYNC_SCHEMA: ', ''),
+        { node: source.name, topic },
+        { cause: error },
+      )
+    }
     if (source.onInvalid.kind === 'fail') {
       throw new StreamsError(
-        'INVALID_RECORD',
+        code === 'INVALID_TIMESTAMP' ? code : 'INVALID_RECORD',
         `record at ${topic}-${partition} offset ${record.offset}: ${cause}; correct the producer, or give the source another policy for invalid records`,
         { topic, partition, offset: record.offset, node: source.name },
         { cause: error },

@@ -1,6 +1,7 @@
 import { ByteWriter } from '../../base/bytes.ts'
 import type { Log, Reader } from '../../log/api/log.ts'
 import type { RecordCursor, TopicPartition } from '../../log/api/record.ts'
+import { StreamsError } from '../errors.ts'
 import type { OrderedStore, StoreEngine, StorePosition } from '../store/ordered-store.ts'
 import { readInt64 } from '../store/overlay.ts'
 import { WindowSpaces, windowSpaceCount } from '../store/window-spaces.ts'
@@ -32,6 +33,8 @@ export async function restoreStore(options: {
   /** Null: the store has no changelog and is as it was left. */
   readonly changelog: TopicPartition | null
   readonly onProgress: (progress: RestoreProgress) => void
+  /** Hears why a store is rebuilt. */
+  readonly onAhead: (error: StreamsError) => void
 }): Promise<OrderedStore> {
   const { log, engine, directory, spec, changelog } = options
   const spaces = spec.shape.kind === 'window' ? windowSpaceCount : 1
@@ -41,6 +44,13 @@ export async function restoreStore(options: {
   if (bounds === undefined) return opened
   let store = opened
   if (store.position !== null && !(await isPrefix(log, changelog, store.position, bounds))) {
+    options.onAhead(
+      new StreamsError(
+        'STORE_AHEAD',
+        `store ${spec.name} in ${directory} is at offset ${store.position.changelogOffset} of epoch ${store.position.leaderEpoch}, which ${changelog.topic}-${changelog.partition} (offsets ${bounds.start} to ${bounds.end}) does not have; it is restored from the start`,
+        { store: spec.name, ...changelog, position: store.position },
+      ),
+    )
     await store.close()
     await engine.destroy(directory)
     store = await engine.open({ directory, spaces })

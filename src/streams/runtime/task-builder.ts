@@ -17,6 +17,7 @@ import { Task, type TaskInput, type TaskOptions, type TaskSource } from '../task
 import { changelogName, internalTopicName, storeOperator } from '../topology/internal-topics.ts'
 import type { BoundaryCodec, SourceNode, TopologyNode } from '../topology/node.ts'
 import type { SubTopology } from '../topology/topology.ts'
+import { failureOf } from './failures.ts'
 import { realTopic, type ApplicationPlan, type TaskPlan } from './application-plan.ts'
 import type { GlobalTables } from './global-tables.ts'
 import { restoreStore, type RestoreProgress } from './restore.ts'
@@ -33,6 +34,8 @@ export interface TaskSetting {
   readonly cacheBytes: number
   readonly now: number
   readonly onRestore: (progress: RestoreProgress) => void
+  /** A store does not belong to its changelog any more and is rebuilt from it. */
+  readonly onStoreAhead?: (error: StreamsError) => void
   readonly onProcessingError: TaskOptions['onProcessingError']
   readonly onInvalid: TaskOptions['onInvalid']
   readonly onDropped: TaskOptions['onDropped']
@@ -72,7 +75,11 @@ export async function buildTask(
         times.find((one) => one.at.topic === at.topic && one.at.partition === at.partition)?.time ?? -1
       return { queue, source: reading, internal: setting.plan.internalTopics.has(at.topic) } satisfies TaskInput
     })
-    task.start((node) => graph.context(node))
+    try {
+      task.start((node) => graph.context(node))
+    } catch (error) {
+      throw failureOf(task, error, 'in init()')
+    }
     return task
   } catch (error) {
     await task.close()
@@ -98,6 +105,7 @@ async function openStores(
       spec,
       changelog: changelogAt,
       onProgress: setting.onRestore,
+      onAhead: (error) => setting.onStoreAhead?.(error),
     })
     const overlay: Overlay =
       spec.shape.kind === 'window'
@@ -240,7 +248,13 @@ function headExtractor({ node, demand, readKey, readValue, nullKey, nullValue }:
         cursor.keyStart < 0 ? nullKey() : demand.key ? readKey(cursor.bytes, cursor.keyStart, cursor.keyEnd) : undecoded
       const value = cursor.valueStart < 0 ? nullValue() : readValue(cursor.bytes, cursor.valueStart, cursor.valueEnd)
       const time = timestamp(value, key, cursor.timestamp, partitionTime)
-      if (!Number.isSafeInteger(time)) throw new RangeError(`the extracted timestamp is ${String(time)}`)
+      if (!Number.isSafeInteger(time)) {
+        throw new StreamsError(
+          'INVALID_TIMESTAMP',
+          `the extractor of ${node.name} made timestamp ${String(time)} of it, which is no whole number of milliseconds`,
+          { timestamp: time },
+        )
+      }
       return { key, value, timestamp: time, error: null }
     } catch (error) {
       return { key: null, value: null, timestamp: cursor.timestamp, error }

@@ -11,6 +11,7 @@ import type { ChangelogWriter, Overlay } from '../store/overlay.ts'
 import type { RecordContext, RecordSource } from '../store/record-context.ts'
 import { storeOperator } from '../topology/internal-topics.ts'
 import type { SourceNode } from '../topology/node.ts'
+import { StreamsError } from '../errors.ts'
 import type { CommitScope } from './commit-scope.ts'
 import { PickRuns } from './pick-runs.ts'
 import type { RecordCollector } from './record-collector.ts'
@@ -323,8 +324,10 @@ export class Task implements NodeHost {
     const global = this.globals?.store(node, name) ?? null
     if (global !== null) return global
     const connected = this.stores.filter((one) => one.nodes.includes(node)).map((one) => one.overlay.spec.name)
-    throw new RangeError(
-      `store ${name} is not connected to ${node}; connected are: ${connected.length === 0 ? 'none' : connected.join(', ')}`,
+    throw new StreamsError(
+      'STORE_UNKNOWN',
+      `store ${name} is not connected to ${node}, which names in its stores: ${connected.length === 0 ? 'none' : connected.join(', ')}; add it there, or correct the name`,
+      { store: name, node, connected },
     )
   }
 

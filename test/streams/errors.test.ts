@@ -1,0 +1,218 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+import type { Logger } from '../../src/base/logger.ts'
+import { silentLogger } from '../../src/base/logger.ts'
+import { stringKey } from '../../src/codec/key-codecs.ts'
+import type { Schema } from '../../src/codec/schema.ts'
+import { topic } from '../../src/codec/topic.ts'
+import { string } from '../../src/codec/value-codecs.ts'
+import type { RecordContext } from '../../src/dsl/operators/process.ts'
+import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
+import { LogError } from '../../src/log/api/errors.ts'
+import type { Log } from '../../src/log/api/log.ts'
+import { streamsErrorCodes } from '../../src/streams/errors.ts'
+import { DiskStoreEngine } from '../../src/streams/store/disk-store.ts'
+import { MemoryStoreEngine } from '../../src/streams/store/memory-store.ts'
+import type { StoreEngine } from '../../src/streams/store/ordered-store.ts'
+import { StoreError } from '../../src/streams/store/store-error.ts'
+import { StreamsRuntime } from '../../src/streams/streams.ts'
+import type { Topology } from '../../src/streams/topology/topology.ts'
+import { StreamsHarness } from '../harness/streams-harness.ts'
+
+const input = topic('in', { key: stringKey, value: string })
+const output = topic('out', { key: stringKey, value: string })
+
+function built(define: (builder: StreamsBuilder) => void): Topology {
+  const builder = new StreamsBuilder()
+  define(builder)
+  return builder.build()
+}
+
+const counting = built((builder) => void builder.stream(input).groupByKey().count({ name: 'by-key' }))
+
+test('each code is thrown somewhere, and told by a test', () => {
+  const root = fileURLToPath(new URL('../..', import.meta.url))
+  const texts = (folder: string): string =>
+    readdirSync(`${root}/${folder}`, { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts') && !/streams.errors\.ts$/.test(name))
+      .map((name) => readFileSync(`${root}/${folder}/${name}`, 'utf8'))
+      .join('\n')
+  const [source, tests] = [texts('src'), texts('test')]
+  const codes = Object.keys(streamsErrorCodes)
+  expect(codes.filter((code) => !source.includes(`'${code}'`))).toEqual([])
+  expect(codes.filter((code) => !new RegExp(`\\b${code}\\b`).test(tests))).toEqual([])
+})
+
+/** Runs a topology over one record until it fails, or fails to start. */
+async function failureOf(topology: Topology): Promise<unknown> {
+  const app = await StreamsHarness.open(topology, { in: 1, out: 1 })
+  await app.send('in', [['k', 'v', 5]])
+  const failed = app.start().then(() => app.pump(app.runtime.finished()))
+  const error: unknown = await failed.catch((reason: unknown) => reason)
+  expect(await app.log.committedOffsets('app', [{ topic: 'in', partition: 0 }])).toEqual([])
+  return error
+}
+
+test('STORE_UNKNOWN names node, store and what is connected', async () => {
+  const topology = built((builder) => {
+    builder.addStore({ name: 'a', key: stringKey, value: string })
+    builder.addStore({ name: 'b', key: stringKey, value: string })
+    const init = (context: RecordContext<string, string>): void => void context.store('b')
+    builder.stream(input).process(() => ({ init, process: () => {} }), { name: 'asks', stores: ['a'] })
+    builder.stream(input).process(() => ({ process: () => {} }), { name: 'has', stores: ['b'] })
+  })
+  expect(String(await failureOf(topology))).toMatch(
+    /STORE_UNKNOWN: store b is not connected to asks, which names in its stores: a; add it/,
+  )
+})
+
+test('ASYNC_SCHEMA stops whatever the policy for invalid records is', async () => {
+  const schema: Schema<string, string> = {
+    '~standard': { version: 1, vendor: 'late', validate: (value) => Promise.resolve({ value: String(value) }) },
+  }
+  const late = topic('in', { key: stringKey, value: schema, format: 'string' })
+  const topology = built((builder) => builder.stream(late, { onInvalid: 'skip' }).to(output))
+  expect(String(await failureOf(topology))).toMatch(/ASYNC_SCHEMA: .*answers with a Promise: remove/)
+})
+
+test('INVALID_TIMESTAMP names where the time came from, be it the extractor or a processor', async () => {
+  const timed = topic('in', { key: stringKey, value: string, timestamp: (value) => Number(value) })
+  expect(String(await failureOf(built((builder) => builder.stream(timed).to(output))))).toMatch(
+    /INVALID_TIMESTAMP: record at in-0 offset 0: .*the extractor of .* made timestamp NaN/,
+  )
+  for (const timestamp of [Number.NaN, -1, 1.5]) {
+    const topology = built((builder) => {
+      builder
+        .stream(input)
+        .process<string, string>(
+          () => {
+            let context: RecordContext<string, string> | null = null
+            return {
+              init: (given) => void (context = given),
+              process: ({ key, value }) => context?.forward({ key, value, timestamp }),
+            }
+          },
+          { name: 'stamps' },
+        )
+        .to(output)
+    })
+    expect(String(await failureOf(topology))).toMatch(
+      /INVALID_TIMESTAMP: stamps failed at in-0 offset 0: stamps forwards a record with timestamp (NaN|-1|1\.5); use/,
+    )
+  }
+})
+
+test('FENCED says that another instance has taken over', async () => {
+  const app = await StreamsHarness.open(counting, { in: 1 })
+  await app.start()
+  await app.log.openCommitter({ id: 'app' })
+  await app.send('in', [['k', 'v', 1]])
+  await expect(app.pump(app.runtime.finished())).rejects.toThrow(
+    /^FENCED: another instance of app has taken over.*applicationId of its own/,
+  )
+  expect(await app.log.committedOffsets('app', [{ topic: 'in', partition: 0 }])).toEqual([])
+})
+
+interface Given {
+  readonly app: StreamsHarness
+  readonly engine?: StoreEngine
+  readonly log?: Log
+  readonly logger?: Logger
+}
+
+async function started({ app, engine, log = app.log, logger = silentLogger }: Given): Promise<StreamsRuntime> {
+  const runtime = new StreamsRuntime(counting, {
+    applicationId: 'app',
+    log,
+    engines: { lmdb: engine ?? new DiskStoreEngine(app.harness.disk), memory: new MemoryStoreEngine() },
+    storeDirectory: '/stores',
+    clock: app.harness.clock,
+    logger,
+  })
+  await app.pump(runtime.start())
+  return runtime
+}
+
+test('STORE_FAILED keeps the cause and says where the rows still are', async () => {
+  const app = await StreamsHarness.open(counting, { in: 1 })
+  const real: StoreEngine = new MemoryStoreEngine()
+  const engine: StoreEngine = {
+    destroy: (directory) => real.destroy(directory),
+    open: async (options) => {
+      const store = await real.open(options)
+      store.flush = () => Promise.reject(new StoreError('STORE_FLUSH_FAILED', 'no space left'))
+      return store
+    },
+  }
+  const runtime = await started({ app, engine })
+  await app.send('in', [['k', 'v', 1]])
+  await app.pump(runtime.settled())
+  await expect(app.pump(runtime.close())).rejects.toThrow(
+    /^STORE_FAILED: a store of app: .*no space left; what is committed is in the changelogs/,
+  )
+})
+
+test('COMMIT_ABORTED comes when commits are lost again and again', async () => {
+  const app = await StreamsHarness.open(counting, { in: 1 })
+  await app.send('in', [['k', 'v', 1]])
+  const log: Log = new Proxy(app.log, {
+    get(target, name): unknown {
+      const member: unknown = Reflect.get(target, name)
+      if (name !== 'openCommitter') return typeof member === 'function' ? member.bind(target) : member
+      return async (options: { readonly id: string }) => {
+        const committer = await target.openCommitter(options)
+        const begin = (): unknown => {
+          const staged = committer.begin()
+          const commit = (): unknown => {
+            staged.discard()
+            const lost = Promise.reject(new LogError('ABORTED', 'the disk is gone'))
+            lost.catch(() => undefined)
+            return { placements: null, sequenced: lost, durable: lost }
+          }
+          return {
+            to: (at: { topic: string; partition: number }) => staged.to(at),
+            bytes: 0,
+            ready: () => staged.ready(),
+            discard: () => staged.discard(),
+            commit,
+          }
+        }
+        return { id: committer.id, close: () => committer.close(), begin }
+      }
+    },
+  })
+  const warnings: string[] = []
+  const logger: Logger = { ...silentLogger, warn: (text: string) => void warnings.push(text) }
+  const runtime = await started({ app, log, logger })
+  await expect(app.pump(runtime.finished())).rejects.toThrow(
+    /^COMMIT_ABORTED: commits of app are lost.*the disk is gone/,
+  )
+  expect(warnings.length).toBeGreaterThan(0)
+  expect(warnings.every((text) => text.startsWith('COMMIT_ABORTED: '))).toBe(true)
+})
+
+test('STORE_AHEAD is told and the store restored, when its changelog does not have what it holds', async () => {
+  const app = await StreamsHarness.open(counting, { in: 1 })
+  await app.send('in', [['k', 'v', 1]])
+  const real = new DiskStoreEngine(app.harness.disk)
+  const first = await started({ app, engine: real })
+  await app.pump(first.settled())
+  await app.pump(first.close())
+  // Another directory's store: it claims a place that this changelog never had.
+  const directory = '/stores/0_0/by-key'
+  const store = await real.open({ directory, spaces: 1 })
+  await store.flush({
+    clear: [],
+    operations: { bytes: new Uint8Array(0), count: 0 },
+    position: { leaderEpoch: store.position?.leaderEpoch ?? 0, changelogOffset: 99, storeTime: -1 },
+  })
+  await store.close()
+
+  const warnings: string[] = []
+  const logger: Logger = { ...silentLogger, warn: (text: string) => void warnings.push(text) }
+  const second = await started({ app, engine: real, logger })
+  expect(warnings).toEqual([expect.stringMatching(/^STORE_AHEAD: store by-key .*offset 99.*app-by-key-changelog-0/)])
+  expect(await app.pump(second.query<string, number>('by-key').get('k'))).toBe(1)
+  await app.pump(second.close())
+})
