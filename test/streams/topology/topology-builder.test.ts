@@ -224,3 +224,49 @@ test('equal programs have equal fingerprints, other shapes other ones', () => {
   expect(topologyFingerprint(meeting(2, 2))).toBe(topologyFingerprint(meeting(2, 2)))
   expect(topologyFingerprint(meeting(2, 2))).not.toBe(topologyFingerprint(meeting(3, 3)))
 })
+
+describe('global tables', () => {
+  const topicOf = (name: string) => topic(name, { key: z.string(), value: z.number(), tombstones: true })
+  const reading = (table: string): TopologyBuilder =>
+    new TopologyBuilder()
+      .addSource({ name: 'views', topic: numbers('views', 2) })
+      .addGlobalTable({ name: 'pages', topic: topicOf('pages-topic') })
+      .addProcessor({ name: 'enrich', parents: ['views'], globals: [table], supplier })
+
+  test('belong to no part, need not be partitioned like what reads them, and are part of the description', () => {
+    const topology = reading('pages').build()
+
+    expect(topology.subTopologies.map((part) => part.sources.map((source) => source.name))).toEqual([['views']])
+    expect(topology.subTopologies[0]?.copartitioned).toEqual([])
+    expect(describeTopology(topology)).toContain('Global table: pages (topic: pages-topic)')
+    expect(topologyToJson(topology).globalTables).toEqual([
+      { name: 'pages', topic: 'pages-topic', keyCodec: 'string', valueCodec: 'msgpack' },
+    ])
+  })
+
+  test('are read by name only where they are there', () => {
+    expect(() => reading('users').build()).toThrow(/enrich reads the global table users, which is not there/)
+  })
+
+  test('share no name with another one or with a store, and no topic with a source', () => {
+    expect(() => reading('pages').addGlobalTable({ name: 'pages', topic: topicOf('other') })).toThrow(
+      /two global tables/,
+    )
+    const named = reading('pages')
+      .addStore(store('pages'))
+      .addProcessor({ name: 'user', parents: ['views'], stores: ['pages'], supplier })
+    expect(() => named.build()).toThrow(/pages is the name of a store and of a global table/)
+    const twice = reading('pages').addSource({ name: 'again', topic: topicOf('views-2') })
+    expect(() => twice.addGlobalTable({ name: 'g', topic: topicOf('views-2') }).build()).toThrow(
+      /topic views-2 is read as the global table g and by a source/,
+    )
+  })
+
+  test('must be on the log before the application starts', () => {
+    expect(() => planTopics(reading('pages').build(), 'app', [])).toThrow(
+      /topic pages-topic is read but does not exist/,
+    )
+    const plan = planTopics(reading('pages').build(), 'app', [existing('pages-topic', 7)])
+    expect(plan.partitions.get('pages-topic')).toBe(7)
+  })
+})
