@@ -1,4 +1,3 @@
-import type { OverlayEntry } from '../store/overlay-entry.ts'
 import type { Task, TaskStore } from '../task/task.ts'
 import { failureOf } from './failures.ts'
 
@@ -19,33 +18,33 @@ export function emitDirtyRows(tasks: readonly Task[]): void {
     for (const task of tasks) {
       for (const store of task.stores) {
         if (store.overlay.emit === null || store.overlay.level !== level || !store.overlay.isDirty) continue
-        const entries = sortedByTime(store.overlay.dirtyEntries())
-        const time = entries[0]?.updateTime ?? Number.POSITIVE_INFINITY
-        runs.push({ task, store, entries, next: 0, time })
+        const { times } = store.overlay.updates
+        const places = sortedByTime(store.overlay.lastUpdates(), times)
+        runs.push({ task, store, places, times, next: 0, time: times[places[0] as number] as number })
       }
     }
     merge(runs)
   }
 }
 
-/** Dirty rows of one store in order of time, and where the merge stands among them. */
+/** Dirty rows of one store in order of time, as places in its updates, and where the merge stands among them. */
 interface Run {
   readonly task: Task
   readonly store: TaskStore
-  readonly entries: readonly OverlayEntry[]
+  readonly places: Uint32Array
+  readonly times: Float64Array
   next: number
-  /** Time of the entry at `next`; infinite at the end. */
+  /** Time of the update at `next`; infinite at the end. */
   time: number
 }
 
 /** Records are picked in order of time, so mostly it is sorted already; those of one time stay in order of update. */
-function sortedByTime(entries: OverlayEntry[]): OverlayEntry[] {
-  for (let index = 1; index < entries.length; index++) {
-    if ((entries[index - 1] as OverlayEntry).updateTime > (entries[index] as OverlayEntry).updateTime) {
-      return entries.sort((left, right) => left.updateTime - right.updateTime)
-    }
+function sortedByTime(places: Uint32Array, times: Float64Array): Uint32Array {
+  for (let index = 1; index < places.length; index++) {
+    if ((times[places[index - 1] as number] as number) <= (times[places[index] as number] as number)) continue
+    return places.sort((left, right) => (times[left] as number) - (times[right] as number) || left - right)
   }
-  return entries
+  return places
 }
 
 function merge(runs: readonly Run[]): void {
@@ -58,12 +57,12 @@ function merge(runs: readonly Run[]): void {
       time = run.time
     }
     if (first === null) return
-    const { task, store, entries } = first
-    const entry = entries[first.next] as OverlayEntry
+    const { task, store, places, times } = first
+    const place = places[first.next] as number
     first.next += 1
-    first.time = entries[first.next]?.updateTime ?? Number.POSITIVE_INFINITY
+    first.time = first.next < places.length ? (times[places[first.next] as number] as number) : Number.POSITIVE_INFINITY
     try {
-      task.emit(store.overlay, entry)
+      task.emit(store.overlay, place)
     } catch (error) {
       throw failureOf(task, error)
     }

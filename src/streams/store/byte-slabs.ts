@@ -23,4 +23,9 @@ export class ByteSlabs {
     this.start = this.#used
     this.#used += length
   }
+  /** Lets go of the slab that is being filled. */
+  clear(): void {
+    this.slab = new Uint8Array(0)
+    this.#used = 0
+  }
 }

@@ -8,17 +8,19 @@ import type { StorePosition } from './ordered-store.ts'
  * written only when the last commit in it is durable: the store must never be ahead of its changelog.
  */
 export class FlushSet {
-  readonly entries: OverlayEntry[] = []
+  entries: OverlayEntry[] = []
   /** Per entry the slab of its value and where it stands there; `valueStarts` -1: deleted. */
-  readonly slabs: Uint8Array[] = []
-  readonly valueStarts: number[] = []
-  readonly valueEnds: number[] = []
+  slabs: Uint8Array[] = []
+  valueStarts: number[] = []
+  valueEnds: number[] = []
   /** Bytes of values in it, replaced ones included. */
   bytes = 0
   /** Where it brings the store to; null until the placement of its last commit is known. */
   position: StorePosition | null = null
   /** The store's clock after its last commit. */
   storeTime = -1
+  /** The store holds all of it. Entries may still point here: told once for all instead of to each. */
+  isFinished = false
   readonly #values = new ByteSlabs()
 
   put(entry: OverlayEntry, bytes: Uint8Array, start: number, end: number): void {
@@ -29,6 +31,16 @@ export class FlushSet {
 
   delete(entry: OverlayEntry): void {
     this.#set(entry, noValue, -1, -1)
+  }
+
+  /** The store has it: lets go of everything. */
+  finish(): void {
+    this.isFinished = true
+    this.entries = []
+    this.slabs = []
+    this.valueStarts = []
+    this.valueEnds = []
+    this.#values.clear()
   }
 
   #set(entry: OverlayEntry, slab: Uint8Array, start: number, end: number): void {

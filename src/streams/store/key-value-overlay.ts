@@ -230,7 +230,7 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
     this.#hot = new Map()
     this.#hotBytes = 0
     for (const [identity, entry] of going) {
-      if (entry.lastUpdate >= 0 || entry.flushSet !== null) this.#add(identity, entry)
+      if (entry.lastUpdate >= 0 || entry.isUnflushed) this.#add(identity, entry)
       else this.#complete = false
     }
   }

@@ -1,5 +1,3 @@
-import type { Header, TopicPartition } from '../../log/api/record.ts'
-import { noHeaders } from '../../log/api/record.ts'
 import type { FlushSet } from './flush-set.ts'
 
 /**
@@ -22,16 +20,11 @@ export class OverlayEntry {
   isForwarded = false
   /** Place of the last update among those of the generation; -1: not dirty. */
   lastUpdate = -1
-  updateTime = -1
-  headers: readonly Header[] = noHeaders
-  input: TopicPartition | null = null
-  offset = -1
-  cause = -1
   /** The key as the changelog has it, encoded once: `slab[keyStart, keyEnd)`. */
   slab: Uint8Array | null = null
   keyStart = 0
   keyEnd = 0
-  /** The set that will bring the newest committed value to the store; null: the store has it. */
+  /** The set that brings the newest committed value to the store; null or finished: the store has it. */
   flushSet: FlushSet | null = null
   flushIndex = -1
   /** In a window store: the rows of its key, and the one of the window before. */
@@ -39,6 +32,11 @@ export class OverlayEntry {
   older: OverlayEntry | null = null
   /** Bytes of the value when it was last encoded. */
   valueBytes = 0
+
+  /** Whether the store lacks the newest committed value. */
+  get isUnflushed(): boolean {
+    return this.flushSet !== null && !this.flushSet.isFinished
+  }
 
   constructor(key: unknown, start: number, value: unknown, timestamp: number) {
     this.key = key
@@ -52,4 +50,4 @@ export class OverlayEntry {
 export const unresolved: unique symbol = Symbol('unresolved')
 
 /** What an entry takes besides its key and value; an estimate to bound memory by. */
-export const entryOverheadBytes = 240
+export const entryOverheadBytes = 200

@@ -9,6 +9,7 @@ import type { OrderedStore, StorePosition } from './ordered-store.ts'
 import { unresolved, type OverlayEntry } from './overlay-entry.ts'
 import type { RecordContext } from './record-context.ts'
 import { storeKeyBytesMax } from './store-error.ts'
+import { UpdateLog } from './update-log.ts'
 import { WriteBatch } from './write-batch.ts'
 
 /**
@@ -40,7 +41,7 @@ export abstract class Overlay {
   storeTime: number
   /** Where the changelog ends for the newest commit whose placement is known. */
   position: StorePosition | null
-  #updates: OverlayEntry[] = []
+  readonly #updates = new UpdateLog()
   #touched = 0
   /** About how many bytes a value takes; goes up at once and down slowly. */
   #sampledBytes = 0
@@ -70,15 +71,9 @@ export abstract class Overlay {
       entry.isForwarded = false
       this.#touched += 1
     }
-    const record = this.record
     entry.value = value
     entry.timestamp = timestamp
-    entry.updateTime = updateTime
-    entry.headers = record.headers
-    entry.input = record.input
-    entry.offset = record.offset
-    entry.cause = record.cause
-    entry.lastUpdate = this.#updates.push(entry) - 1
+    entry.lastUpdate = this.#updates.add(entry, this.record, updateTime)
   }
 
   /** Whether the entry holds a value that nobody downstream has been given yet: it leaves with the commit. */
@@ -92,14 +87,14 @@ export abstract class Overlay {
   }
 
   get isDirty(): boolean {
-    return this.#updates.length > 0
+    return this.#updates.count > 0
   }
 
   /** An estimate of what waits for the next commit. */
   get dirtyBytes(): number {
     // A row that is emitted with the commit is there twice, in the changelog and in what goes downstream.
     const copies = this.emit === null ? 1 : 2
-    return this.#updates.length * 8 + this.#touched * (dirtyEntryBytes + copies * this.#sampledBytes)
+    return this.#updates.count * updateBytes + this.#touched * (dirtyEntryBytes + copies * this.#sampledBytes)
   }
 
   /** Large values must not gather beyond what one commit takes, so now and then one is measured. */
@@ -110,16 +105,14 @@ export abstract class Overlay {
     this.#sampledBytes = Math.max(bytes, (this.#sampledBytes + bytes) / 2)
   }
 
-  /** The dirty entries in order of their last update. */
-  dirtyEntries(): OverlayEntry[] {
-    const updates = this.#updates
-    if (updates.length === this.#touched) return updates.slice()
-    const entries: OverlayEntry[] = []
-    for (let index = 0; index < updates.length; index++) {
-      const entry = updates[index] as OverlayEntry
-      if (entry.lastUpdate === index) entries.push(entry)
-    }
-    return entries
+  /** The updates that are the last of their rows, by place in {@link updates}, in order. */
+  lastUpdates(): Uint32Array {
+    return this.#updates.lastPlaces(this.#touched)
+  }
+
+  /** What the generation did so far. */
+  get updates(): UpdateLog {
+    return this.#updates
   }
 
   /** Ends the generation: its rows go to the changelog and into the open flush set. */
@@ -129,20 +122,22 @@ export abstract class Overlay {
     const scratch = this.scratch
     const set = this.#open
     const record = this.record
-    for (let index = 0; index < updates.length; index++) {
-      const entry = updates[index] as OverlayEntry
-      if (entry.lastUpdate !== index) continue
+    const row = { value: noValue, start: timestampBytes, end: 0 }
+    for (let place = 0; place < updates.count; place++) {
+      const entry = updates.entries[place] as OverlayEntry
+      if (entry.lastUpdate !== place) continue
       entry.lastUpdate = -1
       const before = entry.forwarded
       entry.forwarded = null
       if (this.isExpired(entry)) continue
       // A row that cannot be encoded, or that its changelog does not take, is told with the record of its last update.
-      record.input = entry.input
-      record.offset = entry.offset
+      updates.resume(place, record)
+      const cause = updates.causes[place] as number
       if (entry.value === null) {
         if (before === null || (before === unresolved && !this.#isStored(entry))) continue
         this.encodeKey(entry)
-        changelog.append(entry, noValue, -1, -1)
+        // A delete leaves at the time of the record that did it.
+        changelog.append(entry, { value: noValue, start: -1, end: -1 }, record.timestamp, cause)
         set.delete(entry)
         continue
       }
@@ -150,13 +145,15 @@ export abstract class Overlay {
       scratch.clear()
       scratch.i64(entry.timestamp)
       codec.write(entry.value, scratch)
-      changelog.append(entry, scratch.bytes, timestampBytes, scratch.length)
+      row.value = scratch.bytes
+      row.end = scratch.length
+      changelog.append(entry, row, entry.timestamp, cause)
       set.put(entry, scratch.bytes, 0, scratch.length)
       this.resized(entry, scratch.length)
     }
     record.leave()
     set.storeTime = this.storeTime
-    this.#updates = []
+    updates.clear()
     this.#touched = 0
     this.expire()
   }
@@ -212,7 +209,7 @@ export abstract class Overlay {
       operations: batch.take(),
       position: { ...set.position, storeTime: set.storeTime },
     })
-    for (const entry of set.entries) if (entry.flushSet === set) entry.flushSet = null
+    set.finish()
     this.#sealed = null
     this.evict()
   }
@@ -282,8 +279,13 @@ export abstract class Overlay {
 }
 
 export interface ChangelogWriter {
-  /** One row, under its key in the entry's slab; `valueStart` -1 deletes it. Copies. */
-  append(entry: OverlayEntry, value: Uint8Array, valueStart: number, valueEnd: number): void
+  /** One row, under its key in the entry's slab; a value that starts at -1 deletes it. Copies. */
+  append(
+    entry: OverlayEntry,
+    row: { readonly value: Uint8Array; readonly start: number; readonly end: number },
+    timestamp: number,
+    cause: number,
+  ): void
 }
 
 /** Locally a value stands behind its timestamp. */
@@ -310,6 +312,8 @@ export function readInt64(bytes: Uint8Array, at: number): number {
 /** One in so many dirty rows is measured. */
 const touchedPerSample = 64
 const dirtyEntryBytes = 128
+/** What an update takes in the columns of its generation. */
+const updateBytes = 40
 /** Rows packed for a flush before the event loop gets its turn. */
 const entriesPerTurn = 4096
 const noValue: Uint8Array = new Uint8Array(0)

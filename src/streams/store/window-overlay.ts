@@ -279,7 +279,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     while (this.#bytes > this.#cacheBytesMax && this.#firstStart < this.#starts.length) {
       const start = this.#starts[this.#firstStart] as number
       for (const entry of this.#windows.get(start)?.rows ?? []) {
-        if (entry.lastUpdate >= 0 || entry.flushSet !== null) return
+        if (entry.lastUpdate >= 0 || entry.isUnflushed) return
       }
       this.#forget(start)
       this.#firstStart += 1

@@ -128,17 +128,21 @@ export class ChangelogSink implements ChangelogWriter {
     this.#place = collector.place(at, false, node)
   }
 
-  append(entry: OverlayEntry, value: Uint8Array, valueStart: number, valueEnd: number): void {
+  append(
+    entry: OverlayEntry,
+    row: { readonly value: Uint8Array; readonly start: number; readonly end: number },
+    timestamp: number,
+    cause: number,
+  ): void {
     const out = this.#out
     if (entry.slab !== null) out.key = entry.slab
     out.keyStart = entry.keyStart
     out.keyEnd = entry.keyEnd
-    out.value = value
-    out.valueStart = valueStart
-    out.valueEnd = valueEnd
-    // A delete leaves at the time of the record that did it.
-    out.timestamp = Math.max(0, valueStart < 0 ? entry.updateTime : entry.timestamp)
-    this.#collector.changelog(this.#place, out, entry.cause)
+    out.value = row.value
+    out.valueStart = row.start
+    out.valueEnd = row.end
+    out.timestamp = Math.max(0, timestamp)
+    this.#collector.changelog(this.#place, out, cause)
   }
 }
 

@@ -210,14 +210,12 @@ export class Task implements NodeHost {
     return this.#now
   }
 
-  /** Forwards what became of an entry, as if its last update were in process; what follows has no input of its own. */
-  emit(overlay: Overlay, entry: OverlayEntry): void {
+  /** Forwards what became of a row, as if its last update were in process; what follows has no input of its own. */
+  emit(overlay: Overlay, place: number): void {
     const record = this.record
     record.leave()
-    record.headers = entry.headers
-    record.input = entry.input
-    record.offset = entry.offset
-    record.timestamp = entry.updateTime
+    overlay.updates.resume(place, record)
+    const entry = overlay.updates.entries[place] as OverlayEntry
     entry.isForwarded = true
     overlay.emit?.(entry)
   }

@@ -60,11 +60,11 @@ class StoreLife<O extends Overlay> {
 
   commit(): void {
     this.overlay.freeze({
-      append: (entry: OverlayEntry, value, start, end) => {
+      append: (entry: OverlayEntry, { value, start, end }, timestamp) => {
         this.changelog.push({
           key: Buffer.from((entry.slab as Uint8Array).slice(entry.keyStart, entry.keyEnd)),
           value: start < 0 ? null : Buffer.from(value.slice(start, end)),
-          timestamp: entry.timestamp,
+          timestamp,
         })
       },
     })

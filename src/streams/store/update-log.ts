@@ -1,0 +1,77 @@
+import { noHeaders, type Header, type TopicPartition } from '../../log/api/record.ts'
+import type { OverlayEntry } from './overlay-entry.ts'
+import type { RecordContext } from './record-context.ts'
+
+const firstCapacity = 256
+
+/**
+ * The updates of one generation, in order: which entry each changed, and the record that did it. Columns, not fields of
+ * the entry: an update writes to the end of each, where a field would touch memory all over the heap, and the merge at
+ * the commit reads the times in a row.
+ *
+ * An update counts while its entry points at it; an older one of the same entry is passed over.
+ */
+export class UpdateLog {
+  count = 0
+  times: Float64Array = new Float64Array(firstCapacity)
+  causes: Int32Array = new Int32Array(firstCapacity)
+  readonly entries: OverlayEntry[] = []
+  #offsets: Float64Array = new Float64Array(firstCapacity)
+  readonly #inputs: (TopicPartition | null)[] = []
+  /** Few records have headers. */
+  readonly #headers = new Map<number, readonly Header[]>()
+
+  /** Notes an update and returns its place. `time` is the timestamp of the record that did it. */
+  add(entry: OverlayEntry, record: RecordContext, time: number): number {
+    const place = this.count
+    if (place === this.times.length) this.#grow()
+    this.count = place + 1
+    this.entries[place] = entry
+    this.times[place] = time
+    this.causes[place] = record.cause
+    this.#offsets[place] = record.offset
+    this.#inputs[place] = record.input
+    if (record.headers.length > 0) this.#headers.set(place, record.headers)
+    return place
+  }
+
+  isLast(place: number): boolean {
+    return (this.entries[place] as OverlayEntry).lastUpdate === place
+  }
+
+  /** Where each changed entry was updated last, ascending; there are `touched` of them. */
+  lastPlaces(touched: number): Uint32Array {
+    const places = new Uint32Array(touched)
+    let found = 0
+    for (let place = 0; place < this.count; place++) if (this.isLast(place)) places[found++] = place
+    return places
+  }
+
+  /** Brings the context back to the record that did the update. */
+  resume(place: number, record: RecordContext): void {
+    record.headers = this.#headers.size === 0 ? noHeaders : (this.#headers.get(place) ?? noHeaders)
+    record.input = this.#inputs[place] ?? null
+    record.offset = this.#offsets[place] as number
+    record.timestamp = this.times[place] as number
+  }
+
+  clear(): void {
+    this.count = 0
+    this.entries.length = 0
+    this.#inputs.length = 0
+    this.#headers.clear()
+  }
+
+  #grow(): void {
+    const size = this.times.length * 2
+    const times = new Float64Array(size)
+    const causes = new Int32Array(size)
+    const offsets = new Float64Array(size)
+    times.set(this.times)
+    causes.set(this.causes)
+    offsets.set(this.#offsets)
+    this.times = times
+    this.causes = causes
+    this.#offsets = offsets
+  }
+}
