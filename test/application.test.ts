@@ -37,6 +37,21 @@ test.each(['SIGINT', 'SIGTERM'] as const)(
   },
 )
 
+test('an exception in user code ends run() with exit code 1 and names node, record and cause, at every start', async () => {
+  const program = fileURLToPath(new URL('harness/run-into-failure.ts', import.meta.url))
+  for (let start = 0; start < 2; start++) {
+    const child = spawn(process.execPath, [program, directory], { stdio: ['ignore', 'pipe', 'pipe'] })
+    let errors = ''
+    child.stderr.on('data', (bytes: Buffer) => void (errors += bytes.toString()))
+
+    const code = await new Promise((resolve) => void child.on('close', (exit, by) => resolve(by ?? exit)))
+
+    expect(code).toBe(1)
+    const message = 'PROCESSING_FAILED: check-word failed at words-0 offset 1: RangeError: no such word'
+    expect(errors.split(message)).toHaveLength(2)
+  }
+})
+
 test('an application id that cannot be part of a topic name is refused', () => {
   const builder = new StreamsBuilder()
   builder.stream(topic('words', { key: stringKey, value: string })).foreach(() => {})
