@@ -7,7 +7,7 @@ import { defaultStreamsConfig, type StreamsConfig } from './config.ts'
 import { StreamsError } from './errors.ts'
 import { planApplication, type ApplicationPlan } from './runtime/application-plan.ts'
 import { CommitMaker } from './runtime/committer.ts'
-import { applicationFailure, isCommitLost } from './runtime/failures.ts'
+import { applicationFailure, isCommitLost, isOfTheRecord } from './runtime/failures.ts'
 import { Fetcher } from './runtime/fetcher.ts'
 import { GlobalTables } from './runtime/global-tables.ts'
 import { InvalidRecords } from './runtime/invalid-record.ts'
@@ -338,7 +338,7 @@ export class StreamsRuntime {
   }
 
   #continueAfter(error: unknown, node: string): void {
-    if (error instanceof StreamsError && error.code === 'INVALID_RECORD') throw error
+    if (!isOfTheRecord(error)) throw error
     this.#countDrop('processing error')
     this.#logger.warn(`${node} dropped a record: ${error instanceof Error ? error.message : String(error)}`)
   }

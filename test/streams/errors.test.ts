@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import { InvariantError } from '../../src/base/assert.ts'
 import type { Logger } from '../../src/base/logger.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import { stringKey } from '../../src/codec/key-codecs.ts'
@@ -151,6 +152,30 @@ test('STORE_FAILED keeps the cause and says where the rows still are', async () 
   await expect(app.pump(runtime.close())).rejects.toThrow(
     /^STORE_FAILED: a store of app: .*no space left; what is committed is in the changelogs/,
   )
+})
+
+test.each([
+  ['a store that is broken', () => new StoreError('STORE_CORRUPT', 'rot'), true],
+  ['an invariant that is hurt', () => new InvariantError('impossible'), true],
+  ['the log', () => new LogError('WRITE_FAILED', 'the disk is gone'), true],
+  ['the record', () => new RangeError('no such word'), false],
+  ['the size of the record', () => new LogError('MESSAGE_TOO_LARGE', 'too large'), false],
+])('with errors that continue, what is the fault of %s stops all the same, or not', async (_, errorOf, stops) => {
+  const topology = built((builder) => {
+    builder
+      .stream(input)
+      .peek(() => {
+        throw errorOf()
+      })
+      .to(output)
+  })
+  const app = await StreamsHarness.open(topology, { in: 1, out: 1 }, { onProcessingError: 'continue' })
+  await app.send('in', [['k', 'v', 1]])
+  await app.start()
+  const settled = app.settle()
+  if (stops) await expect(settled).rejects.toThrow()
+  else await settled
+  expect(app.runtime.metrics().dropped).toBe(stops ? 0 : 1)
 })
 
 test('COMMIT_ABORTED comes when commits are lost again and again', async () => {

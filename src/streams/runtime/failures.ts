@@ -3,7 +3,7 @@ import type { TaskSection } from '../../log/api/commit-section.ts'
 import { LogError } from '../../log/api/errors.ts'
 import { partitionName, type TopicPartition } from '../../log/api/record.ts'
 import { StoreError } from '../store/store-error.ts'
-import { StreamsError } from '../errors.ts'
+import { StreamsError, type StreamsErrorCode } from '../errors.ts'
 import type { Task } from '../task/task.ts'
 
 /** Says of a failure in a task which node it was, and at which record. What names itself already stays as it is. */
@@ -78,6 +78,16 @@ export function applicationFailure(applicationId: string, error: unknown): unkno
   }
   return error
 }
+
+/** Whether leaving out the record helps. What is wrong with the program, a store or the log is wrong for the next one too. */
+export function isOfTheRecord(error: unknown): boolean {
+  if (error instanceof InvariantError) return false
+  if (error instanceof StoreError) return error.code === 'STORE_KEY_TOO_LARGE'
+  if (error instanceof LogError) return error.code === 'MESSAGE_TOO_LARGE' || error.code === 'INVALID_TIMESTAMP'
+  return !(error instanceof StreamsError) || !neverDropped.includes(error.code)
+}
+
+const neverDropped: readonly StreamsErrorCode[] = ['INVALID_RECORD', 'ASYNC_SCHEMA', 'STORE_UNKNOWN', 'STORE_FAILED']
 
 /** A commit that was lost is made again from the one before. */
 export function isCommitLost(error: unknown): boolean {
