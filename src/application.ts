@@ -3,7 +3,7 @@ import { NodeDisk } from './base/disk.ts'
 import { silentLogger, type Logger } from './base/logger.ts'
 import type { Log } from './log/api/log.ts'
 import { openLog, type OpenLogOptions } from './log/open-log.ts'
-import type { StreamsConfig } from './streams/config.ts'
+import { streamsConfig, type StreamsConfig } from './streams/config.ts'
 import { StreamsError } from './streams/errors.ts'
 import { StreamsRuntime, type StreamsMetrics } from './streams/streams.ts'
 import { buildNumber } from './streams/runtime/build-registry.ts'
@@ -62,6 +62,8 @@ export class Streams {
         `applicationId ${JSON.stringify(options.applicationId)}: use characters of a-z, A-Z, 0-9, '.', '_' and '-', it becomes part of topic names`,
       )
     }
+    // Here too, so that it is told before anything is opened.
+    streamsConfig(options)
     this.#topology = topology
     this.#options = options
     this.#clock = options.clock ?? new SystemClock()

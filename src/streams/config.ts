@@ -1,3 +1,5 @@
+import { StreamsError } from './errors.ts'
+
 /** Every option of the runtime: its default, its unit, and Kafka's name where there is one. */
 export interface StreamsConfig {
   /** `commit.interval.ms`: a commit is due after that, also while there is more to do. Default 100 ms. */
@@ -33,4 +35,30 @@ export const defaultStreamsConfig: StreamsConfig = {
   bufferedBytesMax: 1024 * 1024,
   purgeIntervalMs: 30_000,
   onProcessingError: 'fail',
+}
+
+/** The options over their defaults. Throws CONFIG_INVALID naming option, value and what it can be. */
+export function streamsConfig(given: Partial<StreamsConfig>): StreamsConfig {
+  const config = { ...defaultStreamsConfig }
+  for (const name of Object.keys(defaultStreamsConfig) as (keyof StreamsConfig)[]) {
+    const value = given[name]
+    if (value === undefined) continue
+    const fits =
+      name === 'onProcessingError'
+        ? value === 'fail' || value === 'continue'
+        : Number.isSafeInteger(value) && Number(value) >= 0
+    if (!fits) {
+      const remedy = name === 'onProcessingError' ? "'fail' or 'continue'" : 'a whole number from 0 on'
+      throw new StreamsError(
+        'CONFIG_INVALID',
+        `${name} is ${typeof value === 'string' ? JSON.stringify(value) : String(value)}; use ${remedy}`,
+        {
+          option: name,
+          value,
+        },
+      )
+    }
+    Object.assign(config, { [name]: value })
+  }
+  return config
 }

@@ -3,7 +3,7 @@ import { Lifecycle } from '../base/lifecycle.ts'
 import { silentLogger, type Logger } from '../base/logger.ts'
 import type { Committer, Log, Membership } from '../log/api/log.ts'
 import { partitionName } from '../log/api/record.ts'
-import { defaultStreamsConfig, type StreamsConfig } from './config.ts'
+import { streamsConfig, type StreamsConfig } from './config.ts'
 import { StreamsError } from './errors.ts'
 import { planApplication, type ApplicationPlan } from './runtime/application-plan.ts'
 import { CommitMaker } from './runtime/committer.ts'
@@ -45,7 +45,7 @@ export class StreamsRuntime {
   constructor(topology: Topology, options: StreamsRuntimeOptions) {
     this.#topology = topology
     this.#options = options
-    this.#config = { ...defaultStreamsConfig, ...options.config }
+    this.#config = streamsConfig(options.config ?? {})
     this.#clock = options.clock ?? new SystemClock()
     this.#logger = options.logger ?? silentLogger
   }

@@ -1,0 +1,21 @@
+import { expect, test } from 'vitest'
+import { defaultStreamsConfig, streamsConfig } from '../../src/streams/config.ts'
+
+test('what is not given, or given as undefined, has its default', () => {
+  expect(streamsConfig({})).toEqual(defaultStreamsConfig)
+  expect(streamsConfig({ commitIntervalMs: undefined } as object)).toEqual(defaultStreamsConfig)
+  expect(streamsConfig({ commitIntervalMs: 7, onProcessingError: 'continue' })).toEqual({
+    ...defaultStreamsConfig,
+    commitIntervalMs: 7,
+    onProcessingError: 'continue',
+  })
+})
+
+test.each([
+  [{ commitIntervalMs: -1 }, /CONFIG_INVALID: commitIntervalMs is -1; use a whole number from 0 on/],
+  [{ pollBytesMax: Number.NaN }, /CONFIG_INVALID: pollBytesMax is NaN/],
+  [{ storeCacheBytes: '64' }, /CONFIG_INVALID: storeCacheBytes is "64"/],
+  [{ onProcessingError: 'ignore' }, /CONFIG_INVALID: onProcessingError is "ignore"; use 'fail' or 'continue'/],
+])('%o is refused, naming option, value and what it can be', (config, message) => {
+  expect(() => streamsConfig(config as object)).toThrow(message)
+})
