@@ -46,9 +46,9 @@ export function streamsConfig(given: Partial<StreamsConfig>): StreamsConfig {
     const fits =
       name === 'onProcessingError'
         ? value === 'fail' || value === 'continue'
-        : Number.isSafeInteger(value) && Number(value) >= 0
+        : (Number.isSafeInteger(value) && Number(value) >= 0) || value === Number.POSITIVE_INFINITY
     if (!fits) {
-      const remedy = name === 'onProcessingError' ? "'fail' or 'continue'" : 'a whole number from 0 on'
+      const remedy = name === 'onProcessingError' ? "'fail' or 'continue'" : 'a whole number from 0 on, or Infinity'
       throw new StreamsError(
         'CONFIG_INVALID',
         `${name} is ${typeof value === 'string' ? JSON.stringify(value) : String(value)}; use ${remedy}`,

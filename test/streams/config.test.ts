@@ -4,6 +4,7 @@ import { defaultStreamsConfig, streamsConfig } from '../../src/streams/config.ts
 test('what is not given, or given as undefined, has its default', () => {
   expect(streamsConfig({})).toEqual(defaultStreamsConfig)
   expect(streamsConfig({ commitIntervalMs: undefined } as object)).toEqual(defaultStreamsConfig)
+  expect(streamsConfig({ purgeIntervalMs: Number.POSITIVE_INFINITY }).purgeIntervalMs).toBe(Number.POSITIVE_INFINITY)
   expect(streamsConfig({ commitIntervalMs: 7, onProcessingError: 'continue' })).toEqual({
     ...defaultStreamsConfig,
     commitIntervalMs: 7,
