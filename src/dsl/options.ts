@@ -101,7 +101,13 @@ export interface TableOptions extends Named {
 }
 
 /** A topic that is read as a table. */
-export interface TableSourceOptions extends Partial<StoreOptions>, Pick<Consumed, 'onInvalid'> {
+export interface TableSourceOptions extends Partial<Omit<StoreOptions, 'changelog'>>, Pick<Consumed, 'onInvalid'> {
+  /**
+   * True (default): the store has a changelog, `<application>-<store>-changelog`. `source`: the topic itself is it, so
+   * nothing is written twice; for topics that keep every record. False: the rows are lost with their directory. Kafka's
+   * `reuse.ktable.source.topics`.
+   */
+  readonly changelog?: boolean | 'source'
   /**
    * Name of the table and its store, which then can be asked. Default: `<topic>-table`, and rows are kept only if
    * something downstream needs them.

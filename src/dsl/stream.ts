@@ -324,6 +324,7 @@ export class Stream<out K, out V> {
       name: kept.name,
       emit: emitOf(kept.name, emit),
       store: kept,
+      sourceTopic: null,
       isKept: true,
       grouping: groupingPlan({
         name: kept.name,

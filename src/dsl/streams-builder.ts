@@ -2,7 +2,7 @@ import { keyDeclaration } from '../codec/key-choice.ts'
 import type { Declared, OutputOf, Writable } from '../codec/schema.ts'
 import { isCodec, schemaFingerprint } from '../codec/schema.ts'
 import { storedCodec } from '../codec/stored-codec.ts'
-import type { Topic } from '../codec/topic.ts'
+import type { AnyTopic, Topic } from '../codec/topic.ts'
 import { StreamsError } from '../streams/errors.ts'
 import type { KeyValueStore, WindowStore } from '../streams/store/key-value-store.ts'
 import type { InvalidRecordPolicy, StoreShape } from '../streams/topology/node.ts'
@@ -70,7 +70,8 @@ export class StreamsBuilder {
       parent,
       name,
       emit: emitOf(name, options.emit),
-      store: tableStorePlan({ ...store, name }),
+      store: tableStorePlan({ ...store, name, changelog: options.changelog !== false }),
+      sourceTopic: options.changelog === 'source' ? sourceChangelog(topic, onInvalid) : null,
       isKept: options.name !== undefined,
       grouping: groupingPlan({}),
     })
@@ -170,4 +171,25 @@ function policyOf(onInvalid: Consumed['onInvalid']): InvalidRecordPolicy {
 
 function isList<T>(topics: T | readonly T[]): topics is readonly T[] {
   return Array.isArray(topics)
+}
+
+/** The topic, if it can be the changelog of a table: then it must give every row again, as it was. */
+function sourceChangelog(topic: AnyTopic, onInvalid: Consumed['onInvalid']): AnyTopic {
+  const { cleanupPolicy = 'delete', retentionMs = -1, retentionBytes = -1 } = topic.config
+  const reason =
+    cleanupPolicy !== 'delete'
+      ? 'compaction takes away rows that the application has not yet seen replaced'
+      : retentionMs !== -1 || retentionBytes !== -1
+        ? 'its retention takes away rows that are still there'
+        : topic.timestamp !== undefined
+          ? 'its times come out of its records, and rows are restored with the time that a record carries'
+          : onInvalid !== undefined && onInvalid !== 'fail'
+            ? 'records that were passed over would become rows'
+            : null
+  if (reason === null) return topic
+  throw new StreamsError(
+    'CONFIG_INVALID',
+    `topic ${topic.name} cannot be the changelog of its table: ${reason}; leave out changelog: 'source'`,
+    { topic: topic.name },
+  )
 }

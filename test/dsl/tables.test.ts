@@ -167,7 +167,7 @@ describe("with emit 'commit' a row leaves once per commit", () => {
       const random = new SeededRandom(seed + type.length)
       const builder = new StreamsBuilder()
       const left = builder.table(lefts, { name: 'lefts' }).filter((value) => value !== 'hidden')
-      const right = builder.table(rights, { name: 'rights' })
+      const right = builder.table(rights, { name: 'rights', changelog: 'source' })
       const joiner = (l: string | null, r: string | null): string => `${l ?? '-'}${r ?? '-'}`
       const joined =
         type === 'inner'
@@ -209,6 +209,109 @@ describe("with emit 'commit' a row leaves once per commit", () => {
       await harness.close()
     })
   }
+})
+
+describe("a table with changelog: 'source'", () => {
+  const enrichment = (): StreamsBuilder => {
+    const builder = new StreamsBuilder()
+    builder
+      .stream(rights)
+      .joinTable(builder.table(lefts, { name: 'lefts', changelog: 'source', emit: 'update' }), (r, l) => `${r} ${l}`)
+      .to(out)
+    return builder
+  }
+
+  test('writes nothing twice and has its rows again after a restart without stores', async () => {
+    const topology = enrichment().build()
+    expect(topology.internalTopics).toEqual([])
+    const harness = await StreamsHarness.open(topology, { left: 1, right: 1, out: 1 }, { storeFlushIntervalMs: 1e9 })
+    await harness.send('left', [
+      ['a', 'x', 1],
+      ['b', 'y', 2],
+      ['b', null, 3],
+    ])
+    await harness.start()
+    await harness.settle()
+    await harness.crash()
+    await harness.start()
+    await harness.send('right', [
+      ['a', '1', 4],
+      ['b', '2', 5],
+    ])
+    await harness.settle()
+
+    expect((await harness.read('out')).map(({ value }) => value)).toEqual(['1 x'])
+    expect(harness.restored.at(-1)).toMatchObject({ at: { topic: 'left', partition: 0 }, end: 3 })
+    await harness.close()
+  })
+
+  test('is restored up to what was committed, not to what the topic has', async () => {
+    const builder = new StreamsBuilder()
+    builder
+      .table(lefts, { name: 'lefts', changelog: 'source', emit: 'update' })
+      .groupBy((value) => value)
+      .count({ name: 'counts' })
+    const harness = await StreamsHarness.open(builder.build(), { left: 1 }, { storeFlushIntervalMs: 1e9 })
+    await harness.send('left', [['a', 'x', 1]])
+    await harness.start()
+    await harness.settle()
+    await harness.crash()
+    // In one batch with what follows it comes from the log at once, before anything of it is processed.
+    await harness.send('left', [
+      ['a', 'y', 2],
+      ['a', 'z', 3],
+    ])
+    await harness.start()
+    await harness.settle()
+
+    const counts = await harness.pump(harness.runtime.query<string, number>('counts').all())
+    expect(new Map(counts)).toEqual(
+      new Map([
+        ['x', 0],
+        ['y', 0],
+        ['z', 1],
+      ]),
+    )
+    await harness.close()
+  })
+
+  test('fills in what the schema of the topic fills in, also in rows that the topic gave back', async () => {
+    const users = topic('users', {
+      key: z.string(),
+      value: z.object({ region: z.string().default('eu') }),
+      format: 'json',
+    })
+    const builder = new StreamsBuilder()
+    builder
+      .stream(rights)
+      .joinTable(builder.table(users, { name: 'users', changelog: 'source' }), (_, user) => user.region)
+      .to(out)
+    const harness = await StreamsHarness.open(builder.build(), { users: 1, right: 1, out: 1 })
+    await harness.send('users', [['a', '{}', 1]])
+    await harness.start()
+    await harness.settle()
+    await harness.crash()
+    await harness.start()
+    await harness.send('right', [['a', '1', 4]])
+    await harness.settle()
+
+    expect((await harness.read('out')).map(({ value }) => value)).toEqual(['eu'])
+    await harness.close()
+  })
+
+  test('is refused where the topic cannot give every row again as it was', () => {
+    const source = { changelog: 'source' } as const
+    const declare = (config: object): ReturnType<typeof topic<z.ZodString, z.ZodString>> =>
+      topic('t', { key: z.string(), value: z.string(), ...config })
+    for (const [config, reason] of [
+      [{ config: { cleanupPolicy: 'compact' } }, /compaction takes away rows/],
+      [{ config: { retentionMs: 1000 } }, /retention takes away rows/],
+      [{ timestamp: () => 1 }, /times come out of its records/],
+    ] as const) {
+      expect(() => new StreamsBuilder().table(declare(config), source)).toThrow(reason)
+    }
+    expect(() => new StreamsBuilder().table(declare({}), { ...source, onInvalid: 'skip' })).toThrow(/passed over/)
+  })
 })
 
 function groupsOf(

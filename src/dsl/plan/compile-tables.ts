@@ -1,6 +1,7 @@
 import { assert, unreachable } from '../../base/assert.ts'
 import { changeCodec } from '../../codec/change-codec.ts'
 import type { Codec, KeyCodec } from '../../codec/codec.ts'
+import type { AnyTopic } from '../../codec/topic.ts'
 import { taggedKey } from '../../codec/key-codecs.ts'
 import { long, msgpack } from '../../codec/value-codecs.ts'
 import { StreamsError } from '../../streams/errors.ts'
@@ -85,7 +86,7 @@ export class TableCompilation {
     const value = plan.store.value ?? parent.value ?? msgpack
     const needsOld = this.#demand.old.has(id)
     const keeps = plan.isKept || needsOld || this.#demand.rows.has(id)
-    if (keeps) this.#keep(id, plan.store, key, value, plan.emit)
+    if (keeps) this.#keep(id, plan.store, key, value, plan.emit, plan.sourceTopic)
     const node = names.pick(plan.name, '')
     builder.addProcessor({
       name: node,
@@ -277,6 +278,7 @@ export class TableCompilation {
     key: KeyCodec<unknown>,
     value: Codec<unknown>,
     emit: StoreSpec['emit'],
+    sourceTopic: AnyTopic | null = null,
   ): void {
     this.#rows.set(id, storedRows(store.name))
     this.#host.builder.addStore({
@@ -284,8 +286,9 @@ export class TableCompilation {
       shape: Object.freeze({ kind: 'keyValue' }),
       engine: store.engine,
       key,
-      value,
+      value: sourceTopic === null ? value : validated(value, sourceTopic),
       logged: store.logged,
+      ...(sourceTopic === null ? {} : { sourceTopic: sourceTopic.name }),
       emit,
       ...(store.schema === undefined ? {} : { schema: store.schema }),
     })
@@ -299,4 +302,15 @@ function keyOf(flow: Pick<Flow, 'key'>, store: TableStorePlan): KeyCodec<unknown
     `store ${store.name} would keep rows of windows by key; leave out { store }: the aggregation before keeps them by time`,
     { store: store.name },
   )
+}
+
+/** Rows that come from the topic's own bytes get what its schema fills in when they are read. */
+function validated(codec: Codec<unknown>, { value }: AnyTopic): Codec<unknown> {
+  const { validate } = value
+  if (validate === undefined) return codec
+  return Object.freeze({
+    id: codec.id,
+    write: (given, to) => codec.write(given, to),
+    read: (bytes, start, end) => validate(codec.read(bytes, start, end)),
+  } satisfies Codec<unknown>)
 }

@@ -30,6 +30,8 @@ export interface TableSourcePlan {
   readonly name: string
   readonly emit: 'commit' | 'update'
   readonly store: TableStorePlan
+  /** The topic is its own changelog; null: the store has one. */
+  readonly sourceTopic: AnyTopic | null
   /** False: the rows are kept only if something downstream needs them. */
   readonly isKept: boolean
   /** How the key gets to its partition if it has changed. */

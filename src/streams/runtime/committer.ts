@@ -64,6 +64,7 @@ export class CommitMaker {
     for (const task of tasks) if (task.isDirty) freeze(task)
     const sections = scope.tasks.map((task) => task.section())
     const offsets = scope.tasks.flatMap((task) => task.offsets())
+    for (const task of scope.tasks) noteSourcePositions(task)
     const { staged } = scope
     this.#scope = null
     const sequenced = staged.commit({
@@ -130,12 +131,23 @@ function freeze(task: Task): void {
   }
 }
 
+/** A store whose changelog is its source stands where the task has read the source to. */
+function noteSourcePositions({ stores, inputs }: Task): void {
+  for (const { overlay, changelogAt } of stores) {
+    if (overlay.spec.sourceTopic === undefined) continue
+    const input = inputs.find(({ queue }) => queue.at.topic === changelogAt?.topic)
+    if (input === undefined) continue
+    const { leaderEpoch, position } = input.queue
+    overlay.position = { leaderEpoch, changelogOffset: position, storeTime: overlay.storeTime }
+  }
+}
+
 /** Every store learns where its changelog ends with this commit. */
 function notePositions(tasks: readonly Task[], placements: readonly Placement[]): void {
   const byName = new Map(placements.map((placement) => [partitionName(placement.at), placement]))
   for (const task of tasks) {
     for (const { overlay, changelogAt } of task.stores) {
-      if (changelogAt === null) continue
+      if (changelogAt === null || overlay.spec.sourceTopic !== undefined) continue
       const placement = byName.get(partitionName(changelogAt))
       if (placement === undefined) continue
       overlay.position = {

@@ -32,6 +32,8 @@ export async function restoreStore(options: {
   readonly spec: StoreSpec
   /** Null: the store has no changelog and is as it was left. */
   readonly changelog: TopicPartition | null
+  /** Where the rows end, if that is not the end of the changelog. */
+  readonly end?: number
   readonly onProgress: (progress: RestoreProgress) => void
   /** Hears why a store is rebuilt. */
   readonly onAhead: (error: StreamsError) => void
@@ -56,13 +58,14 @@ export async function restoreStore(options: {
     store = await engine.open({ directory, spaces })
   }
   const from = store.position?.changelogOffset ?? bounds.start
-  if (from >= bounds.end) return store
+  const end = Math.min(bounds.end, options.end ?? bounds.end)
+  if (from >= end) return store
   // What is replayed goes to the store: it must not be there when the changelog has lost it.
   await log.sync()
   const reader = await log.openReader({ isolation: 'committed' })
   try {
     reader.assign([{ at: changelog, offset: from }])
-    await replay(reader, store, { ...options, changelog, from, end: bounds.end })
+    await replay(reader, store, { ...options, changelog, from, end })
   } finally {
     await reader.close()
   }
@@ -103,10 +106,11 @@ async function replay(
     for (const chunk of await reader.poll({ bytesMax: pollBytesMax, waitMs: pollWaitMs })) {
       const cursor = chunk.cursor()
       while (cursor.next()) {
+        if (cursor.offset >= end) break
         rows.add(cursor)
         records += 1
       }
-      offset = chunk.nextOffset
+      offset = Math.min(chunk.nextOffset, end)
       leaderEpoch = chunk.leaderEpoch
     }
     if (rows.batch.byteLength < flushBytes && offset < end) continue

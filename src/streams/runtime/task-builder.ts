@@ -64,7 +64,7 @@ export async function buildTask(
   task.lifecycle.to('restoring')
   try {
     task.globals = setting.globals?.forTask(plan.subTopology.processors) ?? null
-    await openStores(setting, plan, { task, section: from.section })
+    await openStores(setting, plan, { task, ...from })
     const graph = new TaskGraph(setting, plan.subTopology, task)
     task.inputs = plan.inputs.map(({ at, source, rank }, input) => {
       const reading = graph.source(source)
@@ -90,13 +90,19 @@ export async function buildTask(
 async function openStores(
   setting: TaskSetting,
   plan: TaskPlan,
-  { task, section }: { readonly task: Task; readonly section: RecordedSection | null },
+  from: {
+    readonly task: Task
+    readonly section: RecordedSection | null
+    readonly positions: ReadonlyMap<string, number>
+  },
 ): Promise<void> {
   const { subTopology, partition } = plan
+  const { task, section, positions } = from
   for (const spec of subTopology.stores) {
     checkStoreIdentity(spec, section?.operators[storeOperator(spec.name)]?.['identity'])
+    const { sourceTopic } = spec
     const changelogAt = spec.logged
-      ? { topic: internalTopicName(setting.plan.applicationId, changelogName(spec.name)), partition }
+      ? { topic: sourceTopic ?? internalTopicName(setting.plan.applicationId, changelogName(spec.name)), partition }
       : null
     const store = await restoreStore({
       log: setting.log,
@@ -104,6 +110,10 @@ async function openStores(
       directory: `${setting.storeDirectory}/${plan.id}/${spec.name}`,
       spec,
       changelog: changelogAt,
+      // What the task has not processed is no row yet.
+      ...(sourceTopic === undefined
+        ? {}
+        : { end: positions.get(partitionName({ topic: sourceTopic, partition })) ?? 0 }),
       onProgress: setting.onRestore,
       onAhead: (error) => setting.onStoreAhead?.(error),
     })
@@ -113,7 +123,9 @@ async function openStores(
         : new KeyValueOverlay(spec, store, task.record, setting.cacheBytes)
     const nodes = subTopology.processors.filter((node) => node.stores.includes(spec.name)).map((node) => node.name)
     const changelog =
-      changelogAt === null ? noChangelog : new ChangelogSink(task.collector, changelogAt, writerOf(spec.name, nodes))
+      changelogAt === null || sourceTopic !== undefined
+        ? noChangelog
+        : new ChangelogSink(task.collector, changelogAt, writerOf(spec.name, nodes))
     const writer = writerOf(spec.name, nodes)
     task.stores.push({ overlay, changelog, changelogAt, nodes, writer, identity: storeIdentity(spec) })
   }

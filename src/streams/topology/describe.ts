@@ -31,6 +31,7 @@ export function topologyToJson(topology: Topology): TopologyJson {
         ...store.shape,
         engine: store.engine,
         logged: store.logged,
+        ...(store.sourceTopic === undefined ? {} : { sourceTopic: store.sourceTopic }),
         emit: store.emit,
         keyCodec: store.key.id,
         valueCodec: store.value.id,

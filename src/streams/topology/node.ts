@@ -87,6 +87,8 @@ export interface StoreSpec {
   readonly value: Codec<unknown>
   /** False: no changelog; the store is lost with its directory. */
   readonly logged: boolean
+  /** The source topic whose records are the rows, so that it is the changelog: read up to what its task has committed. */
+  readonly sourceTopic?: string
   /** When downstream sees what an aggregate did to it. */
   readonly emit: EmitPolicy
   /** Fingerprints of the versions of the value's schema: a store of another one is refused. */

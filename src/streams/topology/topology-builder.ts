@@ -196,7 +196,9 @@ export class TopologyBuilder {
     validateTopology(nodes, stores, globalTables)
     const internalTopics = [
       ...this.#internalTopics.values(),
-      ...stores.filter((store) => store.logged).map((store) => changelogTopic(store)),
+      ...stores
+        .filter((store) => store.logged && store.sourceTopic === undefined)
+        .map((store) => changelogTopic(store)),
     ]
     const declared: TopicSpec[] = []
     const undeclared: UndeclaredTopic[] = []
