@@ -1,5 +1,6 @@
 // The public API, name by name; a test snapshots it. No code here.
 export { Streams, type StreamsOptions } from './application.ts'
+export { consoleLogger, type Logger, silentLogger } from './base/logger.ts'
 export {
   type AnyTopic,
   bytes,

@@ -16,7 +16,7 @@ import { StreamsHarness, type InputRecord } from '../harness/streams-harness.ts'
 
 const hour = 3_600_000
 const day = 24 * hour
-const words = [...'abcdefghijk']
+const words = 'abcdefghijk'.split('')
 
 const input = topic('in', { key: stringKey, value: string })
 const hourly = tumbling('1h')
@@ -93,7 +93,12 @@ class Life {
   async stores(): Promise<unknown> {
     const { runtime } = this.app
     const rows = await this.app.pump(runtime.query<string, number>('by-hour').rows())
-    return { keys: (await this.app.pump(runtime.query<string, number>('by-key').all())).toSorted(), rows }
+    return {
+      keys: (await this.app.pump(runtime.query<string, number>('by-key').all())).toSorted((left, right) =>
+        left[0].localeCompare(right[0]),
+      ),
+      rows,
+    }
   }
 
   async loseStores(): Promise<void> {

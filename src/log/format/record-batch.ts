@@ -99,16 +99,8 @@ export function isControl(bytes: Uint8Array, at: number): boolean {
   return ((bytes[at + 22] as number) & controlBit) !== 0
 }
 
-export function hasDeleteHorizon(bytes: Uint8Array, at: number): boolean {
-  return ((bytes[at + 22] as number) & deleteHorizonBit) !== 0
-}
-
 export function lastOffsetDeltaOf(bytes: Uint8Array, at: number): number {
   return i32(bytes, at + 23)
-}
-
-export function lastOffsetOf(bytes: Uint8Array, at: number): Offset {
-  return i64(bytes, at) + i32(bytes, at + 23)
 }
 
 /** The offset after the batch's last one, which is where the next batch may start. */

@@ -97,9 +97,6 @@ export class WriteBatch {
   }
 }
 
-/** Batches without operations: one that only clears, or only moves the position. */
-export const noOperations: StoreOperations = { bytes: new Uint8Array(0), count: 0 }
-
 /** Walks packed operations in sorted order. The fields tell of the current one; nothing is allocated per step. */
 export class OperationCursor {
   readonly bytes: Uint8Array

@@ -356,7 +356,7 @@ for (const sync of ['commit', 'os'] as const) {
         if (turn % 50 === 0) await append()
         await harness.clock.nextTurn()
       }
-      while (entries < 200) await append()
+      for (let more = 200 - entries; more > 0; more--) await append()
       await harness.journal.close()
 
       assert.deepEqual(

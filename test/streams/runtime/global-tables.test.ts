@@ -32,7 +32,9 @@ const titles: readonly InputRecord[] = [
 ]
 
 async function resultsOf(harness: StreamsHarness): Promise<readonly unknown[]> {
-  return (await harness.read('out')).map(({ value }) => value).toSorted()
+  return (await harness.read('out'))
+    .map(({ value }) => String(value))
+    .toSorted((left, right) => left.localeCompare(right))
 }
 
 test('every task joins the rows of all partitions, by any key', async () => {
