@@ -1,3 +1,5 @@
+import { CodedError } from '../base/coded-error.ts'
+
 /**
  * Every way in which a stream application refuses or fails, and what the runtime does about it. `docs/errors.md` lists
  * them; a test holds the two together.
@@ -59,22 +61,8 @@ export type StreamsErrorCode =
   | 'INVALID_PHASE'
 
 /** An expected failure of a stream application: what happened, to what, and what to do. */
-export class StreamsError extends Error {
+export class StreamsError extends CodedError<StreamsErrorCode> {
   override readonly name = 'StreamsError'
-  readonly code: StreamsErrorCode
-  /** The values involved, for programs; the message has them in words. */
-  readonly values: Readonly<{ [name: string]: unknown }>
-
-  constructor(
-    code: StreamsErrorCode,
-    message: string,
-    values: Readonly<{ [name: string]: unknown }> = {},
-    options?: ErrorOptions,
-  ) {
-    super(`${code}: ${message}`, options)
-    this.code = code
-    this.values = values
-  }
 
   get action(): StreamsErrorKind['action'] {
     return streamsErrorCodes[this.code].action

@@ -1,3 +1,5 @@
+import { CodedError } from '../../base/coded-error.ts'
+
 /**
  * Every way in which the log refuses or fails. `retriable`: the same call may succeed later. `fatal`: the log takes no
  * further writes until it is opened again. `docs/errors.md` lists them; a test holds the two together.
@@ -90,22 +92,8 @@ export type LogErrorCode =
   | 'READ_FAILED'
 
 /** An expected failure of the log: what happened, to what, and what to do. */
-export class LogError extends Error {
+export class LogError extends CodedError<LogErrorCode> {
   override readonly name = 'LogError'
-  readonly code: LogErrorCode
-  /** The values involved, for programs; the message has them in words. */
-  readonly values: Readonly<{ [name: string]: unknown }>
-
-  constructor(
-    code: LogErrorCode,
-    message: string,
-    values: Readonly<{ [name: string]: unknown }> = {},
-    options?: ErrorOptions,
-  ) {
-    super(`${code}: ${message}`, options)
-    this.code = code
-    this.values = values
-  }
 
   get retriable(): boolean {
     return logErrorCodes[this.code].retriable
