@@ -114,7 +114,7 @@ function parse(args: readonly string[]): Values {
   } catch (error) {
     // Node explains at length; its first sentence names the option.
     const message = error instanceof Error ? error.message : String(error)
-    throw new JobError(`${message.split(/[.\n]( |$)/)[0]}; --help lists what there is`)
+    throw new JobError(`${message.split(/\. |\.?(\n|$)/)[0]}; --help lists what there is`)
   }
 }
 

@@ -44,6 +44,8 @@ describe('the command line of the web-activity job', () => {
     ['a number that is none', '--events many', '--events many'],
     ['no events', '--events 0', '--events 0'],
     ['a negative seed', '--seed=-1', '--seed -1'],
+    ['a negative number that looks like an option', '--events -5', '--events'],
+    ['a name that looks like an option', '--data-dir -x', '--data-dir'],
     ['a fraction', '--events 1.5', '--events 1.5'],
     ['too many events', '--events 10000001', '10000000'],
     ['a value for a switch', '--json=yes', '--json'],
