@@ -2,17 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import {
-  number,
-  openLog,
-  Streams,
-  StreamsBuilder,
-  string,
-  stringKey,
-  topic,
-  tumbling,
-  windowed,
-} from '../dist/index.js'
+import { number, openLog, Streams, StreamsBuilder, string, stringKey, topic, tumbling, windowed } from 'millrace'
 
 const imported = performance.now()
 const directory = mkdtempSync(join(tmpdir(), 'millrace-startup-'))

@@ -4,6 +4,7 @@ import { assert } from '../../base/assert.ts'
 import { compareBytes } from '../../base/bytes.ts'
 import { NodeDisk } from '../../base/disk.ts'
 import type { KeyRange, StoreBatch, StoreItem, StorePosition } from './ordered-store.ts'
+import { hasLmdbStore, lmdbDataFile, removeLmdbFiles } from './lmdb-directory.ts'
 import { findLmdbDamage } from './lmdb-file.ts'
 import { checkStoreKey, StoreError, storeKeyBytesMax } from './store-error.ts'
 import { OperationCursor } from './write-batch.ts'
@@ -31,24 +32,13 @@ export class LmdbEnvironment {
   #position: StorePosition | null
 
   constructor(directory: string, spaces: number) {
-    if (!LmdbEnvironment.exists(directory)) createDirectory(directory, spaces)
+    if (!hasLmdbStore(directory)) createDirectory(directory, spaces)
     const { root, meta, databases } = openEnvironment(directory, spaces)
     this.#root = root
     this.#meta = meta
     this.#spaces = databases
     this.#emptyKeys = databases.map((_, space) => emptyKey(space))
     this.#position = this.#readPosition()
-  }
-
-  /** Whether a store has ever been made there. */
-  static exists(directory: string): boolean {
-    return disk.exists(join(directory, dataFile))
-  }
-
-  /** Removes the directory. Nobody may have it open. */
-  static destroy(directory: string): void {
-    removeStoreFiles(`${directory}.new`)
-    removeStoreFiles(directory)
   }
 
   get position(): StorePosition | null {
@@ -138,7 +128,6 @@ type LmdbRoot = RootDatabase<Uint8Array, Uint8Array>
 type LmdbDatabase = Database<Uint8Array, Uint8Array>
 
 const disk = new NodeDisk()
-const dataFile = 'data.mdb'
 const formatVersion = 1
 const formatKey: Uint8Array = Buffer.from('format')
 const positionKey: Uint8Array = Buffer.from('position')
@@ -151,7 +140,7 @@ function openEnvironment(
   directory: string,
   spaces: number,
 ): { root: LmdbRoot; meta: LmdbDatabase; databases: LmdbDatabase[] } {
-  const damage = findLmdbDamage(disk, join(directory, dataFile))
+  const damage = findLmdbDamage(disk, join(directory, lmdbDataFile))
   if (damage !== null) {
     throw new StoreError(
       'STORE_CORRUPT',
@@ -199,7 +188,7 @@ function openSpaces(root: LmdbRoot, spaces: number): LmdbDatabase[] {
 function createDirectory(directory: string, spaces: number): void {
   const fresh = `${directory}.new`
   // Crash before the rename: the next try finds the half-made one here and starts over.
-  removeStoreFiles(fresh)
+  removeLmdbFiles(fresh)
   let stable = dirname(directory)
   while (!disk.exists(stable)) stable = dirname(stable)
   disk.makeDirectory(fresh)
@@ -215,21 +204,13 @@ function createDirectory(directory: string, spaces: number): void {
   void root.close()
   disk.syncDirectory(fresh)
   // A removal that was interrupted leaves the directory without its data.
-  removeStoreFiles(directory)
+  removeLmdbFiles(directory)
   disk.rename(fresh, directory)
   // Crash before the last of these: the store may be gone after a power cut. Nothing was promised of it yet.
   for (let parent = dirname(directory); ; parent = dirname(parent)) {
     disk.syncDirectory(parent)
     if (parent === stable) return
   }
-}
-
-function removeStoreFiles(directory: string): void {
-  if (!disk.exists(directory)) return
-  // The data first: a directory without it is no store any more, whatever else is left.
-  for (const name of disk.list(directory)) disk.unlink(join(directory, name))
-  disk.removeDirectory(directory)
-  disk.syncDirectory(dirname(directory))
 }
 
 function rangeOptions(range: KeyRange): object {

@@ -1,5 +1,6 @@
 import { assert } from '../../base/assert.ts'
-import { LmdbEnvironment } from './lmdb-environment.ts'
+import { destroyLmdbStore, hasLmdbStore } from './lmdb-directory.ts'
+import type { LmdbEnvironment } from './lmdb-environment.ts'
 import type { KeyRange, OrderedStore, StoreBatch, StoreEngine, StoreItem, StorePosition } from './ordered-store.ts'
 import type { StoreFlusher } from './store-flusher.ts'
 
@@ -11,15 +12,21 @@ export class LmdbStoreEngine implements StoreEngine {
     this.#flusher = flusher
   }
 
-  // oxlint-disable-next-line require-await -- what opening throws must be a rejection
-  async open(options: { readonly directory: string; readonly spaces: number }): Promise<OrderedStore> {
-    return new LmdbStore(options.directory, options.spaces, this.#flusher)
+  async open({ directory, spaces }: { readonly directory: string; readonly spaces: number }): Promise<OrderedStore> {
+    const environment = hasLmdbStore(directory) ? await openEnvironment(directory, spaces) : null
+    return new LmdbStore(directory, spaces, this.#flusher, environment)
   }
 
   // oxlint-disable-next-line require-await
   async destroy(directory: string): Promise<void> {
-    LmdbEnvironment.destroy(directory)
+    destroyLmdbStore(directory)
   }
+}
+
+/** Loads LMDB with the first store that has anything in it. */
+async function openEnvironment(directory: string, spaces: number): Promise<LmdbEnvironment> {
+  const { LmdbEnvironment } = await import('./lmdb-environment.ts')
+  return new LmdbEnvironment(directory, spaces)
 }
 
 /**
@@ -36,11 +43,11 @@ class LmdbStore implements OrderedStore {
   #flushing = false
   #open = true
 
-  constructor(directory: string, spaces: number, flusher: StoreFlusher | null) {
+  constructor(directory: string, spaces: number, flusher: StoreFlusher | null, environment: LmdbEnvironment | null) {
     this.#directory = directory
     this.#spaces = spaces
     this.#flusher = flusher
-    this.#environment = LmdbEnvironment.exists(directory) ? new LmdbEnvironment(directory, spaces) : null
+    this.#environment = environment
   }
 
   get position(): StorePosition | null {
@@ -68,11 +75,11 @@ class LmdbStore implements OrderedStore {
     this.#flushing = true
     try {
       if (this.#flusher === null) {
-        this.#environment ??= new LmdbEnvironment(this.#directory, this.#spaces)
+        this.#environment ??= await openEnvironment(this.#directory, this.#spaces)
         this.#environment.apply(batch)
       } else {
         await this.#flusher.flush(this.#directory, this.#spaces, batch)
-        if (this.#environment === null) this.#environment = new LmdbEnvironment(this.#directory, this.#spaces)
+        if (this.#environment === null) this.#environment = await openEnvironment(this.#directory, this.#spaces)
         else this.#environment.refresh()
       }
     } finally {
