@@ -195,15 +195,13 @@ class StagedCommit implements Staged {
 
     const draft = new EntryDraft(sequencer.placeContext())
     const placements: Placement[] = []
-    const ranges = new SectionRanges(progress.sections.length)
-    for (const batches of this.#stage.used) {
-      if (batches.count === 0) continue
-      const placed = batches.placeIn(draft)
-      ranges.add(batches, placed)
-      placements.push(placementOf(batches.at, placed))
+    try {
+      this.#place(draft, placements, progress)
+    } catch (error) {
+      // Or the next batch of these partitions would leave a hole, in offsets and in the file.
+      draft.giveBack()
+      throw error
     }
-    this.#recordCommit(draft, progress, ranges)
-    this.#parts.offsets.commit(draft, this.#stage.offsets, progress.group, progress.offsets)
     // An empty commit has nothing to wait for.
     if (draft.parts.length === 0)
       return { placements, sequenced: Promise.resolve(), durable: Promise.resolve({ placements }) }
@@ -214,6 +212,18 @@ class StagedCommit implements Staged {
     // Whoever only waits for `sequenced` must not be stopped by a rejection that nobody handles.
     durable.catch(() => {})
     return { placements, sequenced: Promise.resolve(), durable }
+  }
+
+  #place(draft: EntryDraft, placements: Placement[], progress: Progress): void {
+    const ranges = new SectionRanges(progress.sections.length)
+    for (const batches of this.#stage.used) {
+      if (batches.count === 0) continue
+      const placed = batches.placeIn(draft)
+      ranges.add(batches, placed)
+      placements.push(placementOf(batches.at, placed))
+    }
+    this.#recordCommit(draft, progress, ranges)
+    this.#parts.offsets.commit(draft, this.#stage.offsets, progress.group, progress.offsets)
   }
 
   #check(progress: Progress): void {

@@ -153,3 +153,20 @@ test('after a failed read polling again gives what was to be read', async () => 
   expect((await reader.poll({ bytesMax: 1e6, waitMs: 0 }))[0]?.nextOffset).toBe(1)
   await harness.close()
 })
+
+test('a commit that fails while it takes its places leaves no hole behind', async () => {
+  const harness = await LogHarness.open()
+  await harness.topic('events', 1)
+  await harness.append('events', 0, ['first'])
+  const staged = harness.log.broker.openCommitter({ id: 'app' }).begin()
+  // A record of a section that the commit does not have: told when its place is taken already.
+  staged.to(at).append(recordOf('refused'), 7, 'output')
+  expect(() => staged.commit(progress)).toThrow('section 7')
+  expect(harness.log.broker.bounds([at], 'sequenced')[0]?.end).toBe(1)
+
+  await harness.append('events', 0, ['second'])
+  harness.crash()
+  await harness.reopen()
+  expect(await harness.values('events', 0)).toEqual(['first', 'second'])
+  await harness.close()
+})
