@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -10,7 +10,7 @@ import { Anchors, type AnchorLine } from './kafka.ts'
 import { latencyRow } from './latency.ts'
 import { logRows } from './log-rows.ts'
 import { type BenchOptions, parseOptions, usage, UsageError } from './options.ts'
-import { machine, type Row, spreadOf, table } from './report.ts'
+import { machine, type Row, spreadOf, table, writeInto } from './report.ts'
 import { startupRow } from './startup.ts'
 import { workloads } from './stream-workloads.ts'
 
@@ -227,11 +227,16 @@ async function main(): Promise<void> {
   } finally {
     if (options.directory === null) rmSync(directory, { recursive: true, force: true })
   }
-  if (!options.json) {
-    const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim()
-    console.log(
-      `${machine()}; ${options.runs} runs each, median (min-max); input ${source}; commit ${commit}\n\n${table(rows)}`,
-    )
+  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim()
+  const conditions = `${machine()}; ${options.runs} runs each, median (min-max); input ${source}; commit ${commit}`
+  if (!options.json) console.log(`${conditions}\n\n${table(rows)}`)
+  if (options.doc !== null) {
+    const command = `npm run bench -- ${process.argv
+      .slice(2)
+      .filter((argument) => !argument.includes('/'))
+      .join(' ')}`
+    const before = existsSync(options.doc) ? readFileSync(options.doc, 'utf8') : '# Performance\n'
+    writeFileSync(options.doc, writeInto(before, rows, `\`${command}\` on ${conditions}.`))
   }
   if (options.out !== null)
     writeFileSync(options.out, `${JSON.stringify({ machine: machine(), source, rows }, null, 2)}\n`)

@@ -13,6 +13,7 @@ export interface BenchOptions {
   readonly anchors: string
   readonly directory: string | null
   readonly out: string | null
+  readonly doc: string | null
 }
 
 export const usage: string = `usage: npm run bench -- [ROW,ROW...] [options]
@@ -26,6 +27,7 @@ export const usage: string = `usage: npm run bench -- [ROW,ROW...] [options]
   --data FILE       default ../shared/data/gharchive-10h.jsonl.br; absent: events of the same shape from a seed
   --directory DIR   where the logs go, default a temporary directory; decides which disk is measured
   --out FILE        writes the rows as JSON there as well
+  --doc FILE        writes the table into that document, as docs/performance.md has it
   --json            an object per row on standard output instead of the table`
 
 const allRows: readonly string[] = [
@@ -71,6 +73,7 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
     anchors: values.anchors,
     directory: values.directory ?? null,
     out: values.out ?? null,
+    doc: values.doc ?? null,
   }
 }
 
@@ -94,6 +97,7 @@ const definition = {
     data: { type: 'string', default: '../shared/data/gharchive-10h.jsonl.br' },
     directory: { type: 'string' },
     out: { type: 'string' },
+    doc: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
 } as const
