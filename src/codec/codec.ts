@@ -20,4 +20,9 @@ export type Identity = string | number | bigint | boolean
 export interface KeyCodec<K> extends Codec<K> {
   /** The key's identity in memory, equal exactly when the bytes are equal. */
   identity(key: K): Identity
+  /**
+   * Throws where `read` would. Present where bytes that `read` takes are those that `write` makes of what it gives: then
+   * a key can be told from others by its bytes, as they came, and need not be decoded for that.
+   */
+  check?(bytes: Uint8Array, start: number, end: number): void
 }

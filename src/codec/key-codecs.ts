@@ -2,7 +2,7 @@ import { copyBytes, latin1Slice } from '../base/bytes.ts'
 import type { ByteWriter } from '../base/bytes.ts'
 import { CodecError, shown } from './codec-error.ts'
 import type { Identity, KeyCodec } from './codec.ts'
-import { checkWellFormed, readUtf8, writeUtf8 } from './utf8.ts'
+import { checkUtf8, checkWellFormed, readUtf8, writeUtf8 } from './utf8.ts'
 
 export { taggedKey } from './tagged-key.ts'
 
@@ -18,6 +18,7 @@ export const stringKey: KeyCodec<string> = Object.freeze({
     checkWellFormed(key)
     return key
   },
+  check: checkUtf8,
 })
 
 /** Bytes as they are. Reading copies. */
@@ -37,6 +38,7 @@ export const bytesKey: KeyCodec<Uint8Array> = Object.freeze({
   identity(key: Uint8Array): Identity {
     return latin1Slice(key, 0, key.length)
   },
+  check(): void {},
 })
 
 /** Safe integers in 8 bytes, big-endian: what Kafka's LongSerializer writes. Not ordered over negatives. */

@@ -40,6 +40,15 @@ export function readUtf8(bytes: Uint8Array, start: number, end: number): string 
   return text
 }
 
+/** Throws where `readUtf8` would. */
+export function checkUtf8(bytes: Uint8Array, start: number, end: number): void {
+  for (let index = start; index < end; index++) {
+    if ((bytes[index] as number) < 0x80) continue
+    readUtf8(bytes, start, end)
+    return
+  }
+}
+
 export function checkWellFormed(text: string): void {
   if (text.isWellFormed()) return
   throw new CodecError('INVALID_RECORD', `the string ${shown(text)} has half of a surrogate pair and no UTF-8`, {

@@ -58,7 +58,7 @@ function timeCodec<K, Kind extends WindowKind>(
   windows: Windows<Kind>,
 ): WindowedKeyCodec<K, Kind> {
   return Object.freeze({
-    id: `time-windowed(${windows.sizeMs}):${inner.codec.id}`,
+    id: timeWindowedId(windows.sizeMs, inner.codec.id),
     inner,
     windows,
     write(key: Windowed<K, Kind>, to: ByteWriter): void {
@@ -80,6 +80,11 @@ function timeCodec<K, Kind extends WindowKind>(
       return identityOf(inner, key)
     },
   })
+}
+
+/** Id of the keys of time windows of that size. */
+export function timeWindowedId(sizeMs: number, innerId: string): string {
+  return `time-windowed(${sizeMs}):${innerId}`
 }
 
 function sessionCodec<K, Kind extends WindowKind>(

@@ -1,5 +1,6 @@
 import type { Change, Processor, ProcessorContext } from '../../streams/processor/processor.ts'
 import type { OverlayEntry } from '../../streams/store/overlay-entry.ts'
+import { undecoded } from '../../streams/store/record-context.ts'
 import type { WindowOverlay } from '../../streams/store/window-overlay.ts'
 import { foldOf, type AggregateOptions, type Fold } from './aggregate-fold.ts'
 
@@ -91,7 +92,13 @@ class WindowAggregate implements Processor {
 
   #emit(entry: OverlayEntry): void {
     if (entry.value === null && entry.forwarded === null) return
-    this.#forward(entry, { newValue: entry.value, oldValue: entry.forwarded })
+    const change: Change<unknown> = { newValue: entry.value, oldValue: entry.forwarded }
+    if (!this.#store.emitsKeyBytes) {
+      this.#forward(entry, change)
+      return
+    }
+    this.#store.presentKey(entry)
+    this.#context.forward(undecoded, change, entry.timestamp)
   }
 
   #emitClosed(closeTime: number): void {
@@ -107,7 +114,8 @@ class WindowAggregate implements Processor {
   }
 
   #forward(entry: OverlayEntry, change: Change<unknown>): void {
-    const { key, start } = entry
+    const key = this.#store.keyOf(entry)
+    const { start } = entry
     this.#context.forward({ key, start, end: start + this.#sizeMs, kind: 'time' }, change, entry.timestamp)
   }
 }

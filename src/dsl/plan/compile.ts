@@ -284,6 +284,8 @@ class Compilation {
       emit: store.emit,
     }
     const name = this.#names.pick(store.name, '')
+    // What a count forwards it has from its store; only with every update it passes on the key that came.
+    const takesBytes = plan.aggregate === 'count' && windows !== undefined && store.emit !== 'update'
     this.#builder.addProcessor({
       name,
       parents: [grouped.node],
@@ -299,6 +301,7 @@ class Compilation {
             }),
       readsKey: true,
       readsValue: plan.aggregate !== 'count',
+      ...(takesBytes ? { keyBytesOf: key.id } : {}),
       // Results leave at a commit, too, when no record of the source is there to take bytes from.
       changesKey: true,
       changesValue: true,

@@ -76,10 +76,10 @@ function rowsOf(overlay: Overlay): StoreRow<unknown, unknown>[] {
   if (!(overlay instanceof WindowOverlay)) return []
   const { shape } = overlay.spec
   const sizeMs = shape.kind === 'window' ? shape.sizeMs : 0
-  return overlay.rows().map(({ key, value, timestamp, start }) => ({
-    key,
-    value,
-    timestamp,
-    window: { start, end: start + sizeMs },
+  return overlay.rows().map((entry) => ({
+    key: overlay.keyOf(entry),
+    value: entry.value,
+    timestamp: entry.timestamp,
+    window: { start: entry.start, end: entry.start + sizeMs },
   }))
 }

@@ -1,21 +1,22 @@
+import { timeWindowedId } from '../../codec/windowed-codec.ts'
 import type { RecordedSection } from '../../log/api/commit-section.ts'
 import type { Log } from '../../log/api/log.ts'
 import { partitionName, type RecordCursor } from '../../log/api/record.ts'
 import { StreamsError } from '../errors.ts'
-import { demandOf, undecoded, type Demand } from '../processor/demand.ts'
+import { demandOf, readsKeysOf, takesKeyBytes, type Demand } from '../processor/demand.ts'
 import { NodeContext, type Child } from '../processor/forwarding.ts'
 import type { Processor } from '../processor/processor.ts'
 import { KeyValueOverlay } from '../store/key-value-overlay.ts'
 import type { StoreEngine } from '../store/ordered-store.ts'
 import { checkStoreIdentity, storeIdentity } from '../store/store-identity.ts'
 import type { Overlay } from '../store/overlay.ts'
-import { RecordContext } from '../store/record-context.ts'
+import { RecordContext, undecoded } from '../store/record-context.ts'
 import { WindowOverlay } from '../store/window-overlay.ts'
 import { ChangelogSink, noChangelog, RecordCollector, Sink } from '../task/record-collector.ts'
 import { RecordQueue, type HeadContent, type HeadExtractor } from '../task/record-queue.ts'
 import { Task, type TaskInput, type TaskOptions, type TaskSource } from '../task/task.ts'
 import { changelogName, internalTopicName, storeOperator } from '../topology/internal-topics.ts'
-import type { BoundaryCodec, SourceNode, TopologyNode } from '../topology/node.ts'
+import type { BoundaryCodec, SourceNode, StoreSpec, TopologyNode } from '../topology/node.ts'
 import type { SubTopology } from '../topology/topology.ts'
 import { failureOf } from './failures.ts'
 import { realTopic, type ApplicationPlan, type TaskPlan } from './application-plan.ts'
@@ -199,10 +200,20 @@ class TaskGraph {
         keyCodec: node.key.validate === undefined ? node.key.codec.id : '',
         valueCodec: node.value.validate === undefined ? node.value.codec.id : '',
       },
-      readKey: readerOf(node.key),
+      readKey: demand.key ? readerOf(node.key) : this.#passerOf(node),
       readValue: readerOf(node.value),
       nullKey: nullOf(node.key, 'key'),
       nullValue: nullOf(node.value, 'value'),
+    }
+  }
+
+  /** What is done with keys that nobody reads. */
+  #passerOf(node: SourceNode): Reader {
+    const { codec } = node.key
+    if (!takesKeyBytes(node, (name) => this.#childrenOf(name))) return () => undecoded
+    return (bytes, start, end) => {
+      codec.check?.(bytes, start, end)
+      return undecoded
     }
   }
 
@@ -231,14 +242,20 @@ class TaskGraph {
     for (const { overlay, nodes } of this.#task.stores) {
       const { name } = overlay.spec
       overlay.level = nodes.includes(name) ? levelOf(name) : Math.max(0, ...nodes.map(levelOf))
+      overlay.emitsKeyBytes =
+        nodes.includes(name) && !readsKeysOf(name, emittedKeyId(overlay.spec), (node) => this.#childrenOf(node))
     }
   }
 }
 
-function readerOf({
-  codec,
-  validate,
-}: BoundaryCodec<unknown>): (bytes: Uint8Array, start: number, end: number) => unknown {
+/** Id of the codec in which a store has the keys that it emits. */
+function emittedKeyId({ shape, key }: StoreSpec): string {
+  return shape.kind === 'window' ? timeWindowedId(shape.sizeMs, key.id) : key.id
+}
+
+type Reader = (bytes: Uint8Array, start: number, end: number) => unknown
+
+function readerOf({ codec, validate }: BoundaryCodec<unknown>): Reader {
   if (validate === undefined) return (bytes, start, end) => codec.read(bytes, start, end)
   return (bytes, start, end) => validate(codec.read(bytes, start, end))
 }
@@ -251,13 +268,12 @@ function nullOf(boundary: BoundaryCodec<unknown>, part: string): () => null {
 }
 
 /** Where the time comes out of the record, its head is decoded before it is picked; else null. */
-function headExtractor({ node, demand, readKey, readValue, nullKey, nullValue }: TaskSource): HeadExtractor | null {
+function headExtractor({ node, readKey, readValue, nullKey, nullValue }: TaskSource): HeadExtractor | null {
   const { timestamp } = node
   if (timestamp === undefined) return null
   return (cursor: RecordCursor, partitionTime: number): HeadContent => {
     try {
-      const key =
-        cursor.keyStart < 0 ? nullKey() : demand.key ? readKey(cursor.bytes, cursor.keyStart, cursor.keyEnd) : undecoded
+      const key = cursor.keyStart < 0 ? nullKey() : readKey(cursor.bytes, cursor.keyStart, cursor.keyEnd)
       const value = cursor.valueStart < 0 ? nullValue() : readValue(cursor.bytes, cursor.valueStart, cursor.valueEnd)
       const time = timestamp(value, key, cursor.timestamp, partitionTime)
       if (!Number.isSafeInteger(time)) {

@@ -14,15 +14,20 @@ export class ByteSlabs {
 
   /** Copies `bytes[start, end)` in; `slab` and `start` then say where to. */
   add(bytes: Uint8Array, start: number, end: number): void {
-    const length = end - start
+    this.reserve(end - start)
+    copyBytes(bytes, start, end, this.slab, this.start)
+  }
+
+  /** Makes room for a string of that length, which the caller writes to `slab` from `start` on. */
+  reserve(length: number): void {
     if (this.#used + length > this.slab.length) {
       this.slab = new Uint8Array(Math.max(slabBytes, length))
       this.#used = 0
     }
-    copyBytes(bytes, start, end, this.slab, this.#used)
     this.start = this.#used
     this.#used += length
   }
+
   /** Lets go of the slab that is being filled. */
   clear(): void {
     this.slab = new Uint8Array(0)

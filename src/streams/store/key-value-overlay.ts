@@ -195,6 +195,8 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
   /** None. */
   protected override readonly changelogKeySuffix = 0
 
+  protected override readonly rowKeySuffix = 0
+
   protected override spaceOf(): number {
     return 0
   }

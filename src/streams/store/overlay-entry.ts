@@ -6,6 +6,7 @@ import type { FlushSet } from './flush-set.ts'
  * leave memory.
  */
 export class OverlayEntry {
+  /** `undecoded` where nobody gave it as more than bytes; `Overlay.keyOf` reads it then. */
   readonly key: unknown
   /** Start of the window; -1 in a key-value store. */
   readonly start: number

@@ -7,7 +7,7 @@ import { ByteSlabs } from './byte-slabs.ts'
 import { FlushSet } from './flush-set.ts'
 import type { OrderedStore, StorePosition } from './ordered-store.ts'
 import { unresolved, type OverlayEntry } from './overlay-entry.ts'
-import type { RecordContext } from './record-context.ts'
+import { undecoded, type RecordContext } from './record-context.ts'
 import { storeKeyBytesMax } from './store-error.ts'
 import { UpdateLog } from './update-log.ts'
 import { WriteBatch } from './write-batch.ts'
@@ -37,6 +37,11 @@ export abstract class Overlay {
   emit: ((entry: OverlayEntry) => void) | null = null
   /** How many emitting stores stand between the sources and this one: emission goes by this order. */
   level = 0
+  /**
+   * Nobody behind `emit` reads keys: those who emit may leave the key to {@link presentKey} and forward `undecoded`. Set
+   * when the task is wired.
+   */
+  emitsKeyBytes = false
   /** Newest row time that the store was given, -1 at first. Windows expire by it. */
   storeTime: number
   /** Where the changelog ends for the newest commit whose placement is known. */
@@ -47,7 +52,15 @@ export abstract class Overlay {
   #sampledBytes = 0
   #open: FlushSet = new FlushSet()
   #sealed: FlushSet | null = null
-  readonly #keys = new ByteSlabs()
+  /** Where a key stands that was brought to bytes by {@link locate}, until the next one is. */
+  protected keyBytes: Uint8Array = noValue
+  protected keyFrom = 0
+  protected keyTo = 0
+  /** What `locate` encodes to. */
+  readonly #located = new ByteWriter(64)
+  /** Id of the keys' codec if keys are told from others by bytes as they came, else one that no source has. */
+  readonly #keyCodec: string
+  protected readonly keySlabs: ByteSlabs = new ByteSlabs()
   /** Filled for each packed row. */
   readonly #slices = { key: { bytes: noValue, start: 0, end: 0 }, value: { bytes: noValue, start: 0, end: 0 } }
   protected readonly scratch: ByteWriter = new ByteWriter(256)
@@ -56,6 +69,7 @@ export abstract class Overlay {
     this.spec = spec
     this.store = store
     this.record = record
+    this.#keyCodec = spec.key.check === undefined ? noCodec : spec.key.id
     this.position = store.position
     this.storeTime = store.position?.storeTime ?? -1
   }
@@ -65,6 +79,7 @@ export abstract class Overlay {
     // Here and not at the flush: behind its commit a key that no store holds would stop every restart.
     if (entry.slab === null) this.encodeKey(entry)
     if (entry.lastUpdate < 0) {
+      if (entry.keyEnd - entry.keyStart > storeKeyBytesMax) this.#checkKey(entry)
       if (this.#touched % touchedPerSample === 0) this.#sample(value)
       entry.forwarded = entry.value
       entry.forwardedTimestamp = entry.timestamp
@@ -79,6 +94,14 @@ export abstract class Overlay {
   /** Whether the entry holds a value that nobody downstream has been given yet: it leaves with the commit. */
   isHeldBack(entry: OverlayEntry): boolean {
     return this.emit !== null && entry.lastUpdate >= 0 && !entry.isForwarded
+  }
+
+  /** Puts the key's bytes, as the store has them, where the sinks find those of the record in process. */
+  presentKey(entry: OverlayEntry): void {
+    const record = this.record
+    record.bytes = entry.slab as Uint8Array
+    record.keyStart = entry.keyStart
+    record.keyEnd = entry.keyEnd - this.changelogKeySuffix
   }
 
   /** The clock as the last commit recorded it: rows that came and went before they were written moved it too. */
@@ -233,21 +256,50 @@ export abstract class Overlay {
     batch.putSlices(this.spaceOf(entry), key, value)
   }
 
-  /** Encodes the key as the changelog has it, once per entry. Throws where no store could hold it. */
+  /** Encodes the key as the changelog has it, once per entry. */
   protected encodeKey(entry: OverlayEntry): void {
     if (entry.slab !== null) return
     const scratch = this.scratch
     scratch.clear()
     this.writeKey(entry, scratch)
-    if (scratch.length > storeKeyBytesMax) this.#checkKey(scratch)
-    this.#keys.add(scratch.bytes, 0, scratch.length)
-    entry.slab = this.#keys.slab
-    entry.keyStart = this.#keys.start
+    this.keySlabs.add(scratch.bytes, 0, scratch.length)
+    entry.slab = this.keySlabs.slab
+    entry.keyStart = this.keySlabs.start
     entry.keyEnd = entry.keyStart + scratch.length
   }
 
-  #checkKey(changelogKey: ByteWriter): void {
-    const bytes = changelogKey.length - this.changelogKeySuffix
+  /**
+   * Brings a key to `keyBytes[keyFrom, keyTo)`. That of the record in process stands there already, if the source's codec
+   * is the store's.
+   */
+  protected locate(key: unknown): void {
+    const record = this.record
+    const { source } = record
+    if (
+      key === undecoded ||
+      (source !== null && key === record.key && source.keyCodec === this.#keyCodec && record.keyStart >= 0)
+    ) {
+      this.keyBytes = record.bytes
+      this.keyFrom = record.keyStart
+      this.keyTo = record.keyEnd
+      return
+    }
+    const to = this.#located
+    to.clear()
+    this.spec.key.write(key, to)
+    this.keyBytes = to.bytes
+    this.keyFrom = 0
+    this.keyTo = to.length
+  }
+
+  /** The key of a row, read from its bytes where nobody decoded it. */
+  keyOf(entry: OverlayEntry): unknown {
+    if (entry.key !== undecoded) return entry.key
+    return this.spec.key.read(entry.slab as Uint8Array, entry.keyStart, entry.keyEnd - this.rowKeySuffix)
+  }
+
+  #checkKey(entry: OverlayEntry): void {
+    const bytes = entry.keyEnd - entry.keyStart - this.changelogKeySuffix
     if (bytes <= storeKeyBytesMax) return
     throw new StreamsError(
       'PROCESSING_FAILED',
@@ -266,6 +318,8 @@ export abstract class Overlay {
   protected abstract writeKey(entry: OverlayEntry, to: ByteWriter): void
   /** How many bytes of the changelog's key the store's key leaves off at the end. */
   protected abstract readonly changelogKeySuffix: number
+  /** How many bytes of the changelog's key stand behind the key that the row was asked for by. */
+  protected abstract readonly rowKeySuffix: number
   protected abstract spaceOf(entry: OverlayEntry): number
   protected abstract spacesToClear(storeTime: number): readonly number[]
   protected abstract isExpired(entry: OverlayEntry): boolean
@@ -309,6 +363,7 @@ export function readInt64(bytes: Uint8Array, at: number): number {
   return high * 0x1_0000_0000 + (low >>> 0)
 }
 
+const noCodec = ''
 /** One in so many dirty rows is measured. */
 const touchedPerSample = 64
 const dirtyEntryBytes = 128

@@ -42,6 +42,9 @@ export class RecordContext {
   }
 }
 
+/** Stands for a key or value that is there and that nobody decoded. Never null, so null stays null. */
+export const undecoded: unique symbol = Symbol('undecoded')
+
 /** How the bytes of the record in process are encoded; `keyCodec` and `valueCodec` are ids, '' where bytes must not pass. */
 export interface RecordSource {
   readonly keyCodec: string

@@ -1,15 +1,16 @@
-import { compareBytes, type ByteWriter } from '../../base/bytes.ts'
-import type { Identity } from '../../codec/codec.ts'
+import { compareBytes, copyBytes, type ByteWriter } from '../../base/bytes.ts'
+import { murmur2 } from '../../base/murmur2.ts'
 import type { StoreSpec } from '../topology/node.ts'
+import { isKeyOf, KeyTable, type KeyedItem } from './key-table.ts'
 import type { WindowRow, WindowStore } from './key-value-store.ts'
 import type { OrderedStore } from './ordered-store.ts'
 import { entryOverheadBytes, OverlayEntry } from './overlay-entry.ts'
 import { Overlay, readInt64, readTimestamp, timestampBytes } from './overlay.ts'
-import type { RecordContext } from './record-context.ts'
+import { undecoded, type RecordContext } from './record-context.ts'
 import { WindowSpaces, windowSpaceCount } from './window-spaces.ts'
 
 /**
- * A window store in memory above one on disk: one map of keys, each with its rows from the newest window to the oldest,
+ * A window store in memory above one on disk: one table of keys, each with its rows from the newest window to the oldest,
  * and per window the list of its rows.
  *
  * - A record of a hopping window touches many windows of one key, and neighbouring records mostly the newest: one lookup
@@ -22,16 +23,14 @@ import { WindowSpaces, windowSpaceCount } from './window-spaces.ts'
  * Layouts: `changelog  key | i64 start | i32 0 (Kafka's sequence)`, `store  key | i64 start`.
  */
 export class WindowOverlay extends Overlay implements WindowStore<unknown, unknown> {
-  readonly #identity: (key: unknown) => Identity
   readonly #spaces: WindowSpaces
   readonly #cacheBytesMax: number
   readonly #windows = new Map<number, Window>()
-  readonly #keys = new Map<Identity, KeyRows>()
+  readonly #keys = new KeyTable<KeyRows>()
   /** Starts of the windows in memory, ascending from `#firstStart` on. */
   #starts: number[] = []
   #firstStart = 0
-  /** The key asked for last and its rows: a hopping window asks for the same one many times. */
-  #lastKey: unknown = null
+  /** The rows of the key asked for last: a hopping window asks for the same one many times. */
   #lastRows: KeyRows | null = null
   #lastWindow: Window | null = null
   #bytes = 0
@@ -39,8 +38,6 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
 
   constructor(spec: StoreSpec, store: OrderedStore, record: RecordContext, cacheBytesMax: number) {
     super(spec, store, record)
-    const codec = spec.key
-    this.#identity = (key) => codec.identity(key)
     this.#spaces = new WindowSpaces(spec.shape.kind === 'window' ? spec.shape.retentionMs : 0)
     this.#cacheBytesMax = cacheBytesMax
     let isEmpty = true
@@ -58,25 +55,23 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
    * store still hold of it.
    */
   entry(key: unknown, start: number): OverlayEntry {
-    if (start <= this.#horizon) return new OverlayEntry(key, start, null, -1)
-    const rows = this.#rowsOf(key)
-    let entry: OverlayEntry | null = rows.newest
-    while (entry !== null && entry.start > start) entry = entry.older
-    if (entry !== null && entry.start === start) return entry
+    this.locate(key)
+    if (start <= this.#horizon) return this.#makeEntry(key, start, null, -1)
+    const rows = this.#rowsOfLocated()
+    if (rows !== null) {
+      const entry = rows.at(start)
+      if (entry !== null) return entry
+    }
     return this.#lookUp(rows, key, start)
   }
 
-  #rowsOf(key: unknown): KeyRows {
+  /** The rows of the key that was located, or null. */
+  #rowsOfLocated(): KeyRows | null {
+    const { keyBytes, keyFrom, keyTo } = this
     const last = this.#lastRows
-    if (last !== null && key === this.#lastKey) return last
-    const identity = this.#identity(key)
-    let rows = this.#keys.get(identity)
-    if (rows === undefined) {
-      rows = new KeyRows(identity)
-      this.#keys.set(identity, rows)
-    }
-    this.#lastKey = key
-    this.#lastRows = rows
+    if (last !== null && isKeyOf(last, keyBytes, keyFrom, keyTo)) return last
+    const rows = this.#keys.get(keyBytes, keyFrom, keyTo, murmur2(keyBytes, keyFrom, keyTo))
+    if (rows !== null) this.#lastRows = rows
     return rows
   }
 
@@ -100,7 +95,8 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     const low = Math.max(from, this.#horizon + 1)
     if (low < this.#completeFrom) this.#readKey(key, low, to)
     const rows: (readonly [number, unknown])[] = []
-    let entry = this.#keys.get(this.#identity(key))?.newest ?? null
+    this.locate(key)
+    let entry = this.#rowsOfLocated()?.newest ?? null
     for (; entry !== null && entry.start >= low; entry = entry.older) {
       if (entry.start <= to && entry.value !== null) rows.push([entry.start, entry.value])
     }
@@ -110,7 +106,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   fetchAll(from: number, to: number): IterableIterator<WindowRow<unknown, unknown>> {
     const rows: WindowRow<unknown, unknown>[] = []
     for (const entry of this.rowsByStart(Math.max(from, this.#horizon + 1), to)) {
-      rows.push({ key: entry.key, start: entry.start, value: entry.value })
+      rows.push({ key: this.keyOf(entry), start: entry.start, value: entry.value })
     }
     return rows.values()
   }
@@ -134,7 +130,6 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
       const rows: OverlayEntry[] = []
       for (const entry of this.#windows.get(start)?.rows ?? []) {
         if (entry.value === null) continue
-        this.encodeKey(entry)
         rows.push(entry)
       }
       if (rows.length > 1) rows.sort(compareKeys)
@@ -176,21 +171,44 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     return low
   }
 
-  #lookUp(rows: KeyRows, key: unknown, start: number): OverlayEntry {
-    const entry = new OverlayEntry(key, start, null, -1)
+  #lookUp(rows: KeyRows | null, key: unknown, start: number): OverlayEntry {
+    const entry = this.#makeEntry(key, start, null, -1)
     if (start < this.#completeFrom) {
-      this.scratch.clear()
-      this.spec.key.write(key, this.scratch)
-      this.scratch.i64(start)
-      const stored = this.store.get(this.#spaces.spaceOf(start), this.scratch.bytes.subarray(0, this.scratch.length))
+      const stored = this.store.get(this.#spaces.spaceOf(start), this.localKey(entry))
       if (stored !== undefined) this.load(entry, stored)
     }
     this.#add(rows, entry)
     return entry
   }
 
-  #add(rows: KeyRows, entry: OverlayEntry): void {
-    rows.insert(entry)
+  /** An entry for the key that was located, its bytes in place; it belongs to nothing yet. */
+  #makeEntry(key: unknown, start: number, value: unknown, timestamp: number): OverlayEntry {
+    const entry = new OverlayEntry(key, start, value, timestamp)
+    const { keyFrom, keyTo, keySlabs } = this
+    const length = keyTo - keyFrom
+    keySlabs.reserve(length + rowKeyBytes)
+    const slab = keySlabs.slab
+    const at = keySlabs.start
+    copyBytes(this.keyBytes, keyFrom, keyTo, slab, at)
+    // What follows, the sequence, is 0 as slabs are.
+    writeInt64(slab, at + length, start)
+    entry.slab = slab
+    entry.keyStart = at
+    entry.keyEnd = at + length + rowKeyBytes
+    return entry
+  }
+
+  /** Puts an entry among those of its key; null: it is the first. */
+  #add(found: KeyRows | null, entry: OverlayEntry): void {
+    let rows = found
+    if (rows === null) {
+      const slab = entry.slab as Uint8Array
+      rows = new KeyRows(murmur2(slab, entry.keyStart, entry.keyEnd - rowKeyBytes), entry)
+      this.#keys.add(rows)
+      this.#lastRows = rows
+    } else {
+      rows.insert(entry)
+    }
     this.#window(entry.start).rows.push(entry)
     this.#bytes += entryOverheadBytes
   }
@@ -224,23 +242,25 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
 
   #take(localKey: Uint8Array, stored: Uint8Array): void {
     const start = readInt64(localKey, localKey.length - 8)
-    const key = this.spec.key.read(localKey, 0, localKey.length - 8)
-    const rows = this.#rowsOf(key)
-    for (let entry = rows.newest; entry !== null && entry.start >= start; entry = entry.older) {
-      if (entry.start === start) return
-    }
+    this.keyBytes = localKey
+    this.keyFrom = 0
+    this.keyTo = localKey.length - 8
+    const rows = this.#rowsOfLocated()
+    if (rows !== null && rows.at(start) !== null) return
     const value = this.spec.value.read(stored, timestampBytes, stored.length)
-    this.#add(rows, new OverlayEntry(key, start, value, readTimestamp(stored)))
+    this.#add(rows, this.#makeEntry(undecoded, start, value, readTimestamp(stored)))
   }
 
   protected override writeKey(entry: OverlayEntry, to: ByteWriter): void {
-    this.spec.key.write(entry.key, to)
-    to.i64(entry.start)
+    // Every entry has its bytes from the start.
+    to.raw(this.localKey(entry))
     to.i32(0)
   }
 
   /** Kafka's sequence. */
   protected override readonly changelogKeySuffix = 4
+
+  protected override readonly rowKeySuffix: number = rowKeyBytes
 
   protected override spaceOf(entry: OverlayEntry): number {
     return this.#spaces.spaceOf(entry.start)
@@ -298,7 +318,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
       this.#bytes -= entryOverheadBytes + entry.valueBytes
       const rows = entry.rows as KeyRows
       rows.remove(entry)
-      if (rows.newest === null) this.#keys.delete(rows.identity)
+      if (rows.newest === null) this.#keys.delete(rows)
     }
   }
 }
@@ -314,12 +334,35 @@ class Window {
 }
 
 /** The rows of one key, linked from the newest window to the oldest. */
-class KeyRows {
-  readonly identity: Identity
-  newest: OverlayEntry | null = null
+class KeyRows implements KeyedItem {
+  readonly keyHash: number
+  readonly keyLength: number
+  /** Those of its newest row: pointing to an older one would keep its slab when it is gone. */
+  keySlab: Uint8Array
+  keyStart: number
+  newest: OverlayEntry | null
 
-  constructor(identity: Identity) {
-    this.identity = identity
+  constructor(keyHash: number, first: OverlayEntry) {
+    this.keyHash = keyHash
+    this.keyLength = first.keyEnd - first.keyStart - rowKeyBytes
+    this.keySlab = first.slab as Uint8Array
+    this.keyStart = first.keyStart
+    this.newest = first
+    first.rows = this
+  }
+
+  /** The row of the window of that start, or null. */
+  at(start: number): OverlayEntry | null {
+    let entry = this.newest
+    while (entry !== null && entry.start > start) entry = entry.older
+    return entry !== null && entry.start === start ? entry : null
+  }
+
+  #turnTo(newest: OverlayEntry | null): void {
+    this.newest = newest
+    if (newest === null) return
+    this.keySlab = newest.slab as Uint8Array
+    this.keyStart = newest.keyStart
   }
 
   insert(entry: OverlayEntry): void {
@@ -327,7 +370,7 @@ class KeyRows {
     const { newest } = this
     if (newest === null || newest.start < entry.start) {
       entry.older = newest
-      this.newest = entry
+      this.#turnTo(entry)
       return
     }
     let newer = newest
@@ -339,7 +382,7 @@ class KeyRows {
   remove(entry: OverlayEntry): void {
     entry.rows = null
     if (this.newest === entry) {
-      this.newest = entry.older
+      this.#turnTo(entry.older)
       return
     }
     let newer = this.newest
@@ -363,4 +406,18 @@ function keyWithStart(prefix: Uint8Array, start: number): Uint8Array {
   return key
 }
 
+function writeInt64(bytes: Uint8Array, at: number, value: number): void {
+  const high = Math.floor(value / 0x1_0000_0000)
+  bytes[at] = high >>> 24
+  bytes[at + 1] = high >>> 16
+  bytes[at + 2] = high >>> 8
+  bytes[at + 3] = high
+  bytes[at + 4] = value >>> 24
+  bytes[at + 5] = value >>> 16
+  bytes[at + 6] = value >>> 8
+  bytes[at + 7] = value
+}
+
+/** What stands behind the key in a changelog: start and sequence. */
+const rowKeyBytes = 12
 const windowOverheadBytes = 320

@@ -2,13 +2,13 @@ import { Lifecycle } from '../../base/lifecycle.ts'
 import type { OperatorState, RecordedSection, TaskId, TaskSection } from '../../log/api/commit-section.ts'
 import type { OffsetEntry } from '../../log/api/log.ts'
 import { noHeaders, type TopicPartition } from '../../log/api/record.ts'
-import { undecoded, type Demand } from '../processor/demand.ts'
+import type { Demand } from '../processor/demand.ts'
 import type { NodeContext, NodeHost } from '../processor/forwarding.ts'
 import type { Cancellable, Processor } from '../processor/processor.ts'
 import { Punctuation, Punctuations, streamTimeSchedule, wallClockSchedule } from '../processor/punctuation.ts'
 import type { OverlayEntry } from '../store/overlay-entry.ts'
 import type { ChangelogWriter, Overlay } from '../store/overlay.ts'
-import type { RecordContext, RecordSource } from '../store/record-context.ts'
+import { undecoded, type RecordContext, type RecordSource } from '../store/record-context.ts'
 import { storeOperator } from '../topology/internal-topics.ts'
 import type { SourceNode } from '../topology/node.ts'
 import { StreamsError } from '../errors.ts'
@@ -114,6 +114,8 @@ export class Task implements NodeHost {
     record.valueEnd = cursor.valueEnd
     record.source = source.passes
     if (this.#decode(input)) source.context.forward(record.key, record.value, timestamp)
+    // Whoever asks a store from now on does not mean this record, whose bytes may go.
+    record.source = null
     queue.advance()
     if (this.streamTime >= this.#streamTimers.nextDue) this.#punctuateStreamTime()
     // Only now: readings of the clock up to here belong to this record, and a replay has to set the clock before it.
@@ -137,12 +139,7 @@ export class Task implements NodeHost {
       return true
     }
     try {
-      record.key =
-        record.keyStart < 0
-          ? source.nullKey()
-          : source.demand.key
-            ? source.readKey(record.bytes, record.keyStart, record.keyEnd)
-            : undecoded
+      record.key = record.keyStart < 0 ? source.nullKey() : source.readKey(record.bytes, record.keyStart, record.keyEnd)
       record.value =
         record.valueStart < 0
           ? source.nullValue()
@@ -426,6 +423,7 @@ export interface TaskSource {
   readonly context: NodeContext
   readonly demand: Demand
   readonly passes: RecordSource
+  /** Gives `undecoded` where nobody asks for more. */
   readonly readKey: (bytes: Uint8Array, start: number, end: number) => unknown
   readonly readValue: (bytes: Uint8Array, start: number, end: number) => unknown
   /** Null, or what its refusal throws. */

@@ -52,6 +52,8 @@ export interface ProcessorNode {
   /** False where only the presence of the key or value matters: then nobody decodes it for this node's sake. */
   readonly readsKey: boolean
   readonly readsValue: boolean
+  /** Id of a codec whose bytes will do where it reads keys: it only tells them apart. */
+  readonly keyBytesOf?: string
   /** True where what it forwards does not come from its input: children do not read the source's bytes through it. */
   readonly changesKey: boolean
   readonly changesValue: boolean

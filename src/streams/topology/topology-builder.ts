@@ -72,6 +72,7 @@ export class TopologyBuilder {
     readonly supplier: () => Processor
     readonly readsKey?: boolean
     readonly readsValue?: boolean
+    readonly keyBytesOf?: string
     readonly changesKey?: boolean
     readonly changesValue?: boolean
   }): this {
@@ -84,6 +85,7 @@ export class TopologyBuilder {
       supplier: options.supplier,
       readsKey: options.readsKey ?? true,
       readsValue: options.readsValue ?? true,
+      ...(options.keyBytesOf === undefined ? {} : { keyBytesOf: options.keyBytesOf }),
       changesKey: options.changesKey ?? true,
       changesValue: options.changesValue ?? true,
     })

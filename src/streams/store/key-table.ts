@@ -1,0 +1,112 @@
+/**
+ * A hash table of things that are found by the bytes of their key: open addressing, linear probing. What a record brings
+ * as bytes is looked up as bytes, where a Map would need a string of its own for every record to ask with.
+ *
+ * - Each item says itself where its key's bytes stand; the table keeps their hashes side by side, so that a search
+ *   mostly looks at one cache line before it touches an item, and compares bytes only where all of a hash agrees.
+ * - A place is empty where its item is null. At most half of the places are taken, so every search ends.
+ * - Deletion moves what follows back instead of leaving a mark: no history makes searches slower.
+ * - An item's bytes may move while it is in the table, as long as they stay equal.
+ *
+ * Deliberately absent: an order. Whoever lists the items sorts them.
+ */
+export class KeyTable<T extends KeyedItem> {
+  size = 0
+  #hashes: Int32Array = new Int32Array(firstCapacity)
+  #items: (T | null)[] = emptyItems(firstCapacity)
+  /** Places are taken from the top bits of the mixed hash: what a partition's keys have in common is in the low ones. */
+  #shift = 32 - Math.log2(firstCapacity)
+
+  /** The item of the key `bytes[start, end)`, whose hash is `hash`. */
+  get(bytes: Uint8Array, start: number, end: number, hash: number): T | null {
+    const hashes = this.#hashes
+    const items = this.#items
+    const last = hashes.length - 1
+    for (let place = placeOf(hash, this.#shift); ; place = (place + 1) & last) {
+      const item = items[place] as T | null
+      if (item === null) return null
+      if (hashes[place] === hash && isKeyOf(item, bytes, start, end)) return item
+    }
+  }
+
+  /** Puts in an item whose key is not there yet. */
+  add(item: T): void {
+    if ((this.size + 1) * 2 > this.#items.length) this.#grow()
+    this.#place(item, item.keyHash)
+    this.size += 1
+  }
+
+  /** Takes out an item that is there. */
+  delete(item: T): void {
+    const hashes = this.#hashes
+    const items = this.#items
+    const last = hashes.length - 1
+    let hole = placeOf(item.keyHash, this.#shift)
+    while (items[hole] !== item) {
+      if (items[hole] === null) throw new RangeError('the item is not in the table')
+      hole = (hole + 1) & last
+    }
+    this.size -= 1
+    for (let place = (hole + 1) & last; items[place] !== null; place = (place + 1) & last) {
+      const home = placeOf(hashes[place] as number, this.#shift)
+      // It may move back only as far as its own home: seen from there, the hole must lie before it.
+      if (((place - home) & last) < ((place - hole) & last)) continue
+      items[hole] = items[place] as T
+      hashes[hole] = hashes[place] as number
+      hole = place
+    }
+    items[hole] = null
+  }
+
+  *values(): IterableIterator<T> {
+    for (const item of this.#items) if (item !== null) yield item
+  }
+
+  #place(item: T, hash: number): void {
+    const items = this.#items
+    const last = items.length - 1
+    let place = placeOf(hash, this.#shift)
+    while (items[place] !== null) place = (place + 1) & last
+    items[place] = item
+    this.#hashes[place] = hash
+  }
+
+  #grow(): void {
+    const hashes = this.#hashes
+    const items = this.#items
+    this.#hashes = new Int32Array(hashes.length * 2)
+    this.#items = emptyItems(hashes.length * 2)
+    this.#shift -= 1
+    for (let place = 0; place < items.length; place++) {
+      const item = items[place] as T | null
+      if (item !== null) this.#place(item, hashes[place] as number)
+    }
+  }
+}
+
+/** Something with a key in bytes: `slab[keyStart, keyStart + keyLength)`. */
+export interface KeyedItem {
+  readonly keyHash: number
+  readonly keySlab: Uint8Array
+  readonly keyStart: number
+  readonly keyLength: number
+}
+
+export function isKeyOf(item: KeyedItem, bytes: Uint8Array, start: number, end: number): boolean {
+  const length = end - start
+  if (item.keyLength !== length) return false
+  const slab = item.keySlab
+  const at = item.keyStart
+  for (let index = 0; index < length; index++) if (slab[at + index] !== bytes[start + index]) return false
+  return true
+}
+
+function placeOf(hash: number, shift: number): number {
+  return Math.imul(hash, 0x9e37_79b1) >>> shift
+}
+
+function emptyItems<T>(count: number): (T | null)[] {
+  return Array.from<T | null>({ length: count }).fill(null)
+}
+
+const firstCapacity = 64
