@@ -1,6 +1,7 @@
 import { describe, expect, expectTypeOf, test } from 'vitest'
 import { z } from 'zod'
 import type { Codec } from '../../src/codec/codec.ts'
+import { stringKey } from '../../src/codec/key-codecs.ts'
 import { topic } from '../../src/codec/topic.ts'
 import { json } from '../../src/codec/value-codecs.ts'
 import { windowed } from '../../src/codec/windowed-codec.ts'
@@ -214,6 +215,26 @@ describe('failures', () => {
 
       expect((await driver.output('dead').read())?.value?.toString()).toBe('no msgpack of a view')
       expect(driver.metrics().droppedByReason).toEqual({ 'invalid record': 1 })
+    })
+  })
+
+  test('of foreign bytes as keys go there, too, where keys are only counted', async () => {
+    const builder = new StreamsBuilder()
+    builder
+      .stream(topic('words', { key: stringKey, value: json }), { onInvalid: 'skip' })
+      .groupByKey()
+      .count({ name: 'counts' })
+      .toStream()
+      .to(topic('counted', { key: stringKey, value: json }))
+
+    await driven(builder.build(), async (driver) => {
+      const input = driver.input('words')
+      await input.pipe({ key: 'schön', value: '1', timestamp: 1 })
+      await input.pipe({ key: Buffer.from([0x61, 0xff]), value: '1', timestamp: 2 })
+
+      expect(driver.metrics().droppedByReason).toEqual({ 'invalid record': 1 })
+      const found = await driver.output(topic('counted', { key: stringKey, value: json })).readAll()
+      expect(found.map(({ key, value }) => [key, value])).toEqual([['schön', 1]])
     })
   })
 

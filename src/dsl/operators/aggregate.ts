@@ -1,6 +1,7 @@
 import type { Change, Processor, ProcessorContext } from '../../streams/processor/processor.ts'
 import type { KeyValueOverlay } from '../../streams/store/key-value-overlay.ts'
 import type { OverlayEntry } from '../../streams/store/overlay-entry.ts'
+import { undecoded } from '../../streams/store/record-context.ts'
 import { foldOf, type AggregateOptions, type Fold } from './aggregate-fold.ts'
 
 /**
@@ -54,6 +55,11 @@ class Aggregate implements Processor {
   #emit(entry: OverlayEntry): void {
     if (entry.value === null && entry.forwarded === null) return
     const change: Change<unknown> = { newValue: entry.value, oldValue: entry.forwarded }
-    this.#context.forward(entry.key, change, entry.timestamp)
+    if (this.#store.emitsKeyBytes) {
+      this.#store.presentKey(entry)
+      this.#context.forward(undecoded, change, entry.timestamp)
+      return
+    }
+    this.#context.forward(this.#store.keyOf(entry), change, entry.timestamp)
   }
 }

@@ -158,6 +158,6 @@ class TableAggregate implements Processor<unknown, Change<unknown>> {
   #emit(entry: OverlayEntry): void {
     if (entry.value === null && entry.forwarded === null) return
     const change: Change<unknown> = { newValue: entry.value, oldValue: entry.forwarded }
-    this.#context.forward(entry.key, change, entry.timestamp)
+    this.#context.forward(this.#store.keyOf(entry), change, entry.timestamp)
   }
 }

@@ -74,6 +74,6 @@ class StoredTable implements Processor {
     if (entry.value === null && entry.forwarded === null) return
     const oldValue = entry.forwarded === unresolved ? null : entry.forwarded
     const change: Change<unknown> = { newValue: entry.value, oldValue }
-    this.#context.forward(entry.key, change, entry.timestamp)
+    this.#context.forward(this.#store.keyOf(entry), change, entry.timestamp)
   }
 }

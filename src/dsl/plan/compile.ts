@@ -284,8 +284,9 @@ class Compilation {
       emit: store.emit,
     }
     const name = this.#names.pick(store.name, '')
-    // What a count forwards it has from its store; only with every update it passes on the key that came.
-    const takesBytes = plan.aggregate === 'count' && windows !== undefined && store.emit !== 'update'
+    // At a commit, or when a window closes, keys come from the store; with every update it is the one that came.
+    const emitsOwnKeys = store.emit === 'commit' || (store.emit === 'final' && windows !== undefined)
+    const takesBytes = plan.aggregate === 'count' && emitsOwnKeys
     this.#builder.addProcessor({
       name,
       parents: [grouped.node],

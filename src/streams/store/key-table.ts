@@ -84,19 +84,19 @@ export class KeyTable<T extends KeyedItem> {
   }
 }
 
-/** Something with a key in bytes: `slab[keyStart, keyStart + keyLength)`. */
+/** Something with a key in bytes: `slab[keyStart, keyEnd)`. */
 export interface KeyedItem {
   readonly keyHash: number
-  readonly keySlab: Uint8Array
+  readonly slab: Uint8Array
   readonly keyStart: number
-  readonly keyLength: number
+  readonly keyEnd: number
 }
 
 export function isKeyOf(item: KeyedItem, bytes: Uint8Array, start: number, end: number): boolean {
   const length = end - start
-  if (item.keyLength !== length) return false
-  const slab = item.keySlab
   const at = item.keyStart
+  if (item.keyEnd - at !== length) return false
+  const { slab } = item
   for (let index = 0; index < length; index++) if (slab[at + index] !== bytes[start + index]) return false
   return true
 }

@@ -1,7 +1,7 @@
-import type { ByteWriter } from '../../base/bytes.ts'
 import { compareBytes } from '../../base/bytes.ts'
-import type { Identity } from '../../codec/codec.ts'
+import { murmur2 } from '../../base/murmur2.ts'
 import type { StoreSpec } from '../topology/node.ts'
+import { KeyTable } from './key-table.ts'
 import type { KeyValueStore } from './key-value-store.ts'
 import type { OrderedStore, StoreItem } from './ordered-store.ts'
 import { entryOverheadBytes, OverlayEntry, unresolved } from './overlay-entry.ts'
@@ -11,36 +11,41 @@ import type { RecordContext } from './record-context.ts'
 /**
  * A key-value store in memory above one on disk.
  *
- * The map has two halves, hot and cold. A key found in the cold half moves to the hot one; when the hot half reaches its
+ * The table of keys has two halves, hot and cold. A key found in the cold half moves to the hot one; when the hot half reaches its
  * bound it becomes the cold one and what was cold goes, except what is dirty or unflushed. So hot keys stay without a
  * list to keep in order. While nothing was ever evicted from a store that began empty, memory holds every row and the
  * store is not asked at all.
  */
 export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, unknown> {
-  readonly #identity: (key: unknown) => Identity
   readonly #cacheBytesMax: number
-  #hot = new Map<Identity, OverlayEntry>()
-  #cold = new Map<Identity, OverlayEntry>()
+  #hot = new KeyTable<OverlayEntry>()
+  #cold = new KeyTable<OverlayEntry>()
   #hotBytes = 0
   #complete: boolean
 
   constructor(spec: StoreSpec, store: OrderedStore, record: RecordContext, cacheBytesMax: number) {
     super(spec, store, record)
-    const codec = spec.key
-    this.#identity = (key) => codec.identity(key)
     this.#cacheBytesMax = cacheBytesMax / 2
     this.#complete = store.count(0) === 0
   }
 
   /** The row of a key, made if there is none; its value is what was last written, or null. */
   entry(key: unknown): OverlayEntry {
-    return this.#hot.get(this.#identity(key)) ?? this.#lookUp(key)
+    const hash = this.#locate(key)
+    return this.#hot.get(this.keyBytes, this.keyFrom, this.keyTo, hash) ?? this.#lookUp(key, hash)
   }
 
   /** The row of a key to be overwritten, for who does not need to know what is there: the store is not asked. */
   entryToOverwrite(key: unknown): OverlayEntry {
-    const identity = this.#identity(key)
-    return this.#hot.get(identity) ?? this.#fromCold(identity) ?? this.#unread(identity, key)
+    const hash = this.#locate(key)
+    const hot = this.#hot.get(this.keyBytes, this.keyFrom, this.keyTo, hash)
+    return hot ?? this.#fromCold(hash) ?? this.#unread(key, hash)
+  }
+
+  /** Brings a key to bytes and returns their hash. */
+  #locate(key: unknown): number {
+    this.locate(key)
+    return murmur2(this.keyBytes, this.keyFrom, this.keyTo)
   }
 
   get(key: unknown): unknown {
@@ -96,39 +101,50 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
     return this.record.timestamp
   }
 
-  #lookUp(key: unknown): OverlayEntry {
-    const identity = this.#identity(key)
-    const cold = this.#fromCold(identity)
+  #lookUp(key: unknown, hash: number): OverlayEntry {
+    const cold = this.#fromCold(hash)
     if (cold !== null) return cold
-    const entry = new OverlayEntry(key, -1, null, -1)
+    const entry = this.#makeEntry(key, hash, null)
     if (!this.#complete) {
-      this.scratch.clear()
-      this.spec.key.write(key, this.scratch)
-      const stored = this.store.get(0, this.scratch.bytes.subarray(0, this.scratch.length))
+      const stored = this.store.get(0, this.localKey(entry))
       if (stored !== undefined) this.load(entry, stored)
     }
-    this.#add(identity, entry)
+    this.#add(entry)
     return entry
   }
 
   /** A put does not ask what was there: its entry starts unresolved, and only if a delete follows it is asked. */
-  #unread(identity: Identity, key: unknown): OverlayEntry {
-    const entry = new OverlayEntry(key, -1, this.#complete ? null : unresolved, -1)
-    this.#add(identity, entry)
+  #unread(key: unknown, hash: number): OverlayEntry {
+    const entry = this.#makeEntry(key, hash, this.#complete ? null : unresolved)
+    // Nobody may meet an unresolved row that no put ever followed.
+    this.checkKey(entry)
+    this.#add(entry)
     return entry
   }
 
-  #fromCold(identity: Identity): OverlayEntry | null {
+  /** An entry for the key that was located, its bytes in place. */
+  #makeEntry(key: unknown, hash: number, value: unknown): OverlayEntry {
+    const entry = new OverlayEntry(key, -1, value, -1)
+    const { keySlabs } = this
+    keySlabs.add(this.keyBytes, this.keyFrom, this.keyTo)
+    entry.slab = keySlabs.slab
+    entry.keyStart = keySlabs.start
+    entry.keyEnd = keySlabs.start + this.keyTo - this.keyFrom
+    entry.keyHash = hash
+    return entry
+  }
+
+  #fromCold(hash: number): OverlayEntry | null {
     if (this.#cold.size === 0) return null
-    const entry = this.#cold.get(identity)
-    if (entry === undefined) return null
-    this.#cold.delete(identity)
-    this.#add(identity, entry)
+    const entry = this.#cold.get(this.keyBytes, this.keyFrom, this.keyTo, hash)
+    if (entry === null) return null
+    this.#cold.delete(entry)
+    this.#add(entry)
     return entry
   }
 
-  #add(identity: Identity, entry: OverlayEntry): void {
-    this.#hot.set(identity, entry)
+  #add(entry: OverlayEntry): void {
+    this.#hot.add(entry)
     this.#hotBytes += entryOverheadBytes + entry.valueBytes
   }
 
@@ -137,10 +153,9 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
     const rows: MemoryRow[] = []
     for (const half of [this.#hot, this.#cold]) {
       for (const entry of half.values()) {
-        this.encodeKey(entry)
         const key = this.localKey(entry)
         if (compareBytes(key, from) < 0 || (to !== null && compareBytes(key, to) > 0)) continue
-        rows.push({ bytes: key, key: entry.key, value: entry.value, timestamp: entry.timestamp })
+        rows.push({ bytes: key, key: this.keyOf(entry), value: entry.value, timestamp: entry.timestamp })
       }
     }
     rows.sort((left, right) => compareBytes(left.bytes, right.bytes))
@@ -188,10 +203,6 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
     return this.scratch.toBytes()
   }
 
-  protected override writeKey(entry: OverlayEntry, to: ByteWriter): void {
-    this.spec.key.write(entry.key, to)
-  }
-
   /** None. */
   protected override readonly changelogKeySuffix = 0
 
@@ -229,10 +240,10 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
   #turn(): void {
     const going = this.#cold
     this.#cold = this.#hot
-    this.#hot = new Map()
+    this.#hot = new KeyTable()
     this.#hotBytes = 0
-    for (const [identity, entry] of going) {
-      if (entry.lastUpdate >= 0 || entry.isUnflushed) this.#add(identity, entry)
+    for (const entry of going.values()) {
+      if (entry.lastUpdate >= 0 || entry.isUnflushed) this.#add(entry)
       else this.#complete = false
     }
   }

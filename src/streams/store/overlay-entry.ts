@@ -21,10 +21,12 @@ export class OverlayEntry {
   isForwarded = false
   /** Place of the last update among those of the generation; -1: not dirty. */
   lastUpdate = -1
-  /** The key as the changelog has it, encoded once: `slab[keyStart, keyEnd)`. */
-  slab: Uint8Array | null = null
+  /** The key as the changelog has it, in place from the start: `slab[keyStart, keyEnd)`. */
+  slab: Uint8Array = noSlab
   keyStart = 0
   keyEnd = 0
+  /** In a key-value store: the hash of its key. */
+  keyHash = 0
   /** The set that brings the newest committed value to the store; null or finished: the store has it. */
   flushSet: FlushSet | null = null
   flushIndex = -1
@@ -46,6 +48,8 @@ export class OverlayEntry {
     this.timestamp = timestamp
   }
 }
+
+const noSlab = new Uint8Array(0)
 
 /** Marks a `forwarded` that nobody has looked up, because a put does not need to know. */
 export const unresolved: unique symbol = Symbol('unresolved')

@@ -76,10 +76,9 @@ export abstract class Overlay {
 
   /** Gives an entry a new value, null to delete it. `updateTime` is the timestamp of the record that did it. */
   update(entry: OverlayEntry, value: unknown, timestamp: number, updateTime: number): void {
-    // Here and not at the flush: behind its commit a key that no store holds would stop every restart.
-    if (entry.slab === null) this.encodeKey(entry)
     if (entry.lastUpdate < 0) {
-      if (entry.keyEnd - entry.keyStart > storeKeyBytesMax) this.#checkKey(entry)
+      // Here and not at the flush: behind its commit a key that no store holds would stop every restart.
+      this.checkKey(entry)
       if (this.#touched % touchedPerSample === 0) this.#sample(value)
       entry.forwarded = entry.value
       entry.forwardedTimestamp = entry.timestamp
@@ -99,7 +98,7 @@ export abstract class Overlay {
   /** Puts the key's bytes, as the store has them, where the sinks find those of the record in process. */
   presentKey(entry: OverlayEntry): void {
     const record = this.record
-    record.bytes = entry.slab as Uint8Array
+    record.bytes = entry.slab
     record.keyStart = entry.keyStart
     record.keyEnd = entry.keyEnd - this.changelogKeySuffix
   }
@@ -158,13 +157,11 @@ export abstract class Overlay {
       const cause = updates.causes[place] as number
       if (entry.value === null) {
         if (before === null || (before === unresolved && !this.#isStored(entry))) continue
-        this.encodeKey(entry)
         // A delete leaves at the time of the record that did it.
         changelog.append(entry, { value: noValue, start: -1, end: -1 }, record.timestamp, cause)
         set.delete(entry)
         continue
       }
-      this.encodeKey(entry)
       scratch.clear()
       scratch.i64(entry.timestamp)
       codec.write(entry.value, scratch)
@@ -186,13 +183,12 @@ export abstract class Overlay {
    * the rows alone, not from which of them stood in memory, or a replay would write another one.
    */
   #isStored(entry: OverlayEntry): boolean {
-    this.encodeKey(entry)
     return this.store.get(this.spaceOf(entry), this.localKey(entry)) !== undefined
   }
 
   /** The key as the store has it. */
   protected localKey(entry: OverlayEntry): Uint8Array {
-    return (entry.slab as Uint8Array).subarray(entry.keyStart, entry.keyEnd - this.changelogKeySuffix)
+    return entry.slab.subarray(entry.keyStart, entry.keyEnd - this.changelogKeySuffix)
   }
 
   /** Bytes that wait to be flushed. */
@@ -242,7 +238,7 @@ export abstract class Overlay {
     const entry = set.entries[index] as OverlayEntry
     if (this.isExpiredAt(entry, set.storeTime)) return
     const { key, value } = this.#slices
-    key.bytes = entry.slab as Uint8Array
+    key.bytes = entry.slab
     key.start = entry.keyStart
     key.end = entry.keyEnd - this.changelogKeySuffix
     const start = set.valueStarts[index] as number
@@ -254,18 +250,6 @@ export abstract class Overlay {
     value.start = start
     value.end = set.valueEnds[index] as number
     batch.putSlices(this.spaceOf(entry), key, value)
-  }
-
-  /** Encodes the key as the changelog has it, once per entry. */
-  protected encodeKey(entry: OverlayEntry): void {
-    if (entry.slab !== null) return
-    const scratch = this.scratch
-    scratch.clear()
-    this.writeKey(entry, scratch)
-    this.keySlabs.add(scratch.bytes, 0, scratch.length)
-    entry.slab = this.keySlabs.slab
-    entry.keyStart = this.keySlabs.start
-    entry.keyEnd = entry.keyStart + scratch.length
   }
 
   /**
@@ -295,10 +279,11 @@ export abstract class Overlay {
   /** The key of a row, read from its bytes where nobody decoded it. */
   keyOf(entry: OverlayEntry): unknown {
     if (entry.key !== undecoded) return entry.key
-    return this.spec.key.read(entry.slab as Uint8Array, entry.keyStart, entry.keyEnd - this.rowKeySuffix)
+    return this.spec.key.read(entry.slab, entry.keyStart, entry.keyEnd - this.rowKeySuffix)
   }
 
-  #checkKey(entry: OverlayEntry): void {
+  /** Throws where no store could hold the key. */
+  protected checkKey(entry: OverlayEntry): void {
     const bytes = entry.keyEnd - entry.keyStart - this.changelogKeySuffix
     if (bytes <= storeKeyBytesMax) return
     throw new StreamsError(
@@ -314,8 +299,6 @@ export abstract class Overlay {
     entry.value = this.spec.value.read(stored, timestampBytes, stored.length)
   }
 
-  /** Writes the key as the changelog has it. */
-  protected abstract writeKey(entry: OverlayEntry, to: ByteWriter): void
   /** How many bytes of the changelog's key the store's key leaves off at the end. */
   protected abstract readonly changelogKeySuffix: number
   /** How many bytes of the changelog's key stand behind the key that the row was asked for by. */

@@ -1,4 +1,4 @@
-import { compareBytes, copyBytes, type ByteWriter } from '../../base/bytes.ts'
+import { compareBytes, copyBytes } from '../../base/bytes.ts'
 import { murmur2 } from '../../base/murmur2.ts'
 import type { StoreSpec } from '../topology/node.ts'
 import { isKeyOf, KeyTable, type KeyedItem } from './key-table.ts'
@@ -202,8 +202,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   #add(found: KeyRows | null, entry: OverlayEntry): void {
     let rows = found
     if (rows === null) {
-      const slab = entry.slab as Uint8Array
-      rows = new KeyRows(murmur2(slab, entry.keyStart, entry.keyEnd - rowKeyBytes), entry)
+      rows = new KeyRows(murmur2(entry.slab, entry.keyStart, entry.keyEnd - rowKeyBytes), entry)
       this.#keys.add(rows)
       this.#lastRows = rows
     } else {
@@ -249,12 +248,6 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     if (rows !== null && rows.at(start) !== null) return
     const value = this.spec.value.read(stored, timestampBytes, stored.length)
     this.#add(rows, this.#makeEntry(undecoded, start, value, readTimestamp(stored)))
-  }
-
-  protected override writeKey(entry: OverlayEntry, to: ByteWriter): void {
-    // Every entry has its bytes from the start.
-    to.raw(this.localKey(entry))
-    to.i32(0)
   }
 
   /** Kafka's sequence. */
@@ -336,17 +329,17 @@ class Window {
 /** The rows of one key, linked from the newest window to the oldest. */
 class KeyRows implements KeyedItem {
   readonly keyHash: number
-  readonly keyLength: number
   /** Those of its newest row: pointing to an older one would keep its slab when it is gone. */
-  keySlab: Uint8Array
+  slab: Uint8Array
   keyStart: number
+  keyEnd: number
   newest: OverlayEntry | null
 
   constructor(keyHash: number, first: OverlayEntry) {
     this.keyHash = keyHash
-    this.keyLength = first.keyEnd - first.keyStart - rowKeyBytes
-    this.keySlab = first.slab as Uint8Array
+    this.slab = first.slab
     this.keyStart = first.keyStart
+    this.keyEnd = first.keyEnd - rowKeyBytes
     this.newest = first
     first.rows = this
   }
@@ -361,8 +354,9 @@ class KeyRows implements KeyedItem {
   #turnTo(newest: OverlayEntry | null): void {
     this.newest = newest
     if (newest === null) return
-    this.keySlab = newest.slab as Uint8Array
+    this.slab = newest.slab
     this.keyStart = newest.keyStart
+    this.keyEnd = newest.keyEnd - rowKeyBytes
   }
 
   insert(entry: OverlayEntry): void {
@@ -392,10 +386,7 @@ class KeyRows implements KeyedItem {
 }
 
 function compareKeys(left: OverlayEntry, right: OverlayEntry): number {
-  return compareBytes(
-    (left.slab as Uint8Array).subarray(left.keyStart, left.keyEnd),
-    (right.slab as Uint8Array).subarray(right.keyStart, right.keyEnd),
-  )
+  return compareBytes(left.slab.subarray(left.keyStart, left.keyEnd), right.slab.subarray(right.keyStart, right.keyEnd))
 }
 
 function keyWithStart(prefix: Uint8Array, start: number): Uint8Array {

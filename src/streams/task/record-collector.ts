@@ -134,7 +134,7 @@ export class ChangelogSink implements ChangelogWriter {
     cause: number,
   ): void {
     const out = this.#out
-    if (entry.slab !== null) out.key = entry.slab
+    out.key = entry.slab
     out.keyStart = entry.keyStart
     out.keyEnd = entry.keyEnd
     out.value = row.value

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import { stringKey } from '../../../src/codec/key-codecs.ts'
+import { longKey, stringKey } from '../../../src/codec/key-codecs.ts'
+import type { KeyCodec } from '../../../src/codec/codec.ts'
 import { topic } from '../../../src/codec/topic.ts'
 import { string } from '../../../src/codec/value-codecs.ts'
 import { StreamsBuilder } from '../../../src/dsl/streams-builder.ts'
-import { demandOf, type Demand } from '../../../src/streams/processor/demand.ts'
+import { tumbling } from '../../../src/dsl/windows.ts'
+import { demandOf, takesKeyBytes, type Demand } from '../../../src/streams/processor/demand.ts'
 import type { TopologyNode } from '../../../src/streams/topology/node.ts'
 
 type Extract = (value: string, key: string, recordTime: number, partitionTime: number) => number
@@ -17,12 +19,17 @@ function demand(timestamp: Extract | null, reads: 'nothing' | 'value' | 'key' = 
   if (reads === 'nothing') words.to(out)
   else if (reads === 'value') words.filter((value) => value !== '').to(out)
   else words.filter((_value, key) => key !== '').to(out)
+  return demandIn(builder).demand
+}
+
+/** What is asked of the only source. */
+function demandIn(builder: StreamsBuilder): { readonly demand: Demand; readonly takesBytes: boolean } {
   const { nodes } = builder.build()
   const childrenOf = (name: string): readonly TopologyNode[] =>
     nodes.filter((node) => node.kind !== 'source' && node.parents.includes(name))
   const source = nodes.find((node) => node.kind === 'source')
   if (source?.kind !== 'source') throw new Error('there is no source')
-  return demandOf(source, childrenOf)
+  return { demand: demandOf(source, childrenOf), takesBytes: takesKeyBytes(source, childrenOf) }
 }
 
 describe('what is decoded', () => {
@@ -48,5 +55,26 @@ describe('what is decoded', () => {
         return Number(arguments[1])
       }),
     ).toEqual(both)
+  })
+})
+
+describe('a count by key', () => {
+  function counted(key: KeyCodec<string> | KeyCodec<number>, emit: 'commit' | 'update'): ReturnType<typeof demandIn> {
+    const builder = new StreamsBuilder()
+    builder
+      .stream(topic('in', { key: key as KeyCodec<string>, value: string }))
+      .groupByKey()
+      .windowedBy(tumbling('1m'))
+      .count({ name: 'counts', emit })
+    return demandIn(builder)
+  }
+
+  test('takes the bytes of keys where a codec can check them', () => {
+    expect(counted(stringKey, 'commit')).toEqual({ demand: { key: false, value: false }, takesBytes: true })
+    expect(counted(longKey, 'commit').demand.key).toBe(true)
+  })
+
+  test('reads the keys that it passes on with every update', () => {
+    expect(counted(stringKey, 'update').demand.key).toBe(true)
   })
 })

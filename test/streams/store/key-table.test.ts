@@ -5,13 +5,13 @@ import { KeyTable, type KeyedItem } from '../../../src/streams/store/key-table.t
 
 class Item implements KeyedItem {
   readonly keyHash: number
-  readonly keySlab: Uint8Array
+  readonly slab: Uint8Array
   readonly keyStart = 0
-  readonly keyLength: number
+  readonly keyEnd: number
 
   constructor(bytes: Uint8Array, hash: number) {
-    this.keySlab = bytes
-    this.keyLength = bytes.length
+    this.slab = bytes
+    this.keyEnd = bytes.length
     this.keyHash = hash
   }
 }
@@ -40,7 +40,7 @@ function runAgainstMap(
     expect(table.size).toBe(map.size)
   }
   expect(new Set(table.values())).toEqual(new Set(map.values()))
-  for (const item of map.values()) expect(table.get(item.keySlab, 0, item.keyLength, item.keyHash)).toBe(item)
+  for (const item of map.values()) expect(table.get(item.slab, 0, item.keyEnd, item.keyHash)).toBe(item)
 }
 
 const operations = fc.array(fc.record({ key: fc.uint8Array({ maxLength: 2, max: 20 }), isDelete: fc.boolean() }), {
@@ -63,7 +63,7 @@ describe('a table of keys in bytes', () => {
       return new Item(key, murmur2(key))
     })
     for (const item of items) table.add(item)
-    for (const item of items) expect(table.get(item.keySlab, 0, item.keyLength, item.keyHash)).toBe(item)
+    for (const item of items) expect(table.get(item.slab, 0, item.keyEnd, item.keyHash)).toBe(item)
     for (const item of items) table.delete(item)
     expect(table.size).toBe(0)
     expect([...table.values()]).toEqual([])
