@@ -43,16 +43,27 @@ export class StoreFlushes {
     await this.#start(tasks, durable)
   }
 
+  /**
+   * Waits while a flush is under way and enough for the next one has gathered behind it: stores that are slower than the
+   * worker hold it up, and not more than twice `storeFlushBytesMax` waits in memory.
+   */
+  async room(tasks: readonly Task[]): Promise<void> {
+    if (this.#running !== null && this.#unflushedBytes(tasks) >= this.#bytesMax) await this.settle()
+  }
+
   /** Waits for what is under way, whatever becomes of it. */
   async settle(): Promise<void> {
     await this.#running?.catch(() => undefined)
   }
 
   #isDue(tasks: readonly Task[]): boolean {
-    if (this.#clock.monotonic() - this.#last >= this.#intervalMs) return true
+    return this.#clock.monotonic() - this.#last >= this.#intervalMs || this.#unflushedBytes(tasks) >= this.#bytesMax
+  }
+
+  #unflushedBytes(tasks: readonly Task[]): number {
     let bytes = 0
     for (const task of tasks) for (const { overlay } of task.stores) bytes += overlay.unflushedBytes
-    return bytes >= this.#bytesMax
+    return bytes
   }
 
   #start(tasks: readonly Task[], durable: Promise<void>): Promise<void> {

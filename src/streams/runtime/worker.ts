@@ -234,6 +234,7 @@ export class Worker {
     this.#order.unpark()
     this.#flushes.afterCommit(this.tasks, this.#commits.durable, (error) => this.fail(error))
     this.#purge()
+    await this.#flushes.room(this.tasks)
     await this.#commits.begin(this.tasks)
   }
 
