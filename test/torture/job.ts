@@ -14,6 +14,8 @@ const { values } = parseArgs({
 })
 const [kills, seed, events] = [Number(values.kills), Number(values.seed), Number(values.events)]
 const say = (text: string): void => void process.stderr.write(text)
+// One line that changes, on a terminal; elsewhere a line each.
+const progress = (text: string): void => say(process.stderr.isTTY ? `\r${text.padEnd(100)}` : `${text}\n`)
 const startedAt = performance.now()
 say(`${kills} kills, seed ${seed}, ${events} events\n`)
 
@@ -38,9 +40,9 @@ for (const [index, { name, emit, inOrder, share }] of ways.entries()) {
     kills: part,
     killsPerRound: 10,
     events,
-    progress: (now) => say(`\r${name}: ${line(now)}`),
+    progress: (now) => progress(`${name}: ${line(now)}`),
   })
-  say('\n')
+  if (process.stderr.isTTY) say('\n')
   process.stdout.write(`${name}, seed ${seed}: ${line(totals)}, ${totals.violations.length} violations\n`)
   for (const violation of totals.violations) process.stdout.write(`  ${violation}\n`)
   if (totals.violations.length > 0) process.exitCode = 1
