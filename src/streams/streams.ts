@@ -303,7 +303,15 @@ export class StreamsRuntime {
     const positions = new Map<string, number>()
     for (const { at: place, start } of await log.bounds(at, 'committed')) positions.set(partitionName(place), start)
     for (const { at: place, offset } of await log.committedOffsets(applicationId, at)) {
-      positions.set(partitionName(place), Math.max(offset, positions.get(partitionName(place)) ?? 0))
+      const name = partitionName(place)
+      const start = positions.get(name) ?? 0
+      if (offset >= start) positions.set(name, offset)
+      else {
+        this.#logger.warn(
+          `${name}: ${applicationId} was to go on at offset ${offset}, but the log starts at ${start}: ` +
+            'what lay between was removed unread, and it goes on there',
+        )
+      }
     }
     const ids = plan.tasks.map((task) => task.id)
     const sections = new Map((await log.lastSections(applicationId, ids)).map((section) => [section.task, section]))
