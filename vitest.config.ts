@@ -11,6 +11,7 @@ const config: ViteUserConfig = defineConfig({
       { find: /^millrace\/testing$/, replacement: source('testing/index.ts') },
     ],
   },
-  test: { include: ['test/**/*.test.ts'], pool: 'forks', testTimeout: 60_000, hookTimeout: 60_000 },
+  // One worker more than cores: tests that kill processes or sync files leave theirs idle a third of the time.
+  test: { include: ['test/**/*.test.ts'], pool: 'forks', maxWorkers: 3, testTimeout: 60_000, hookTimeout: 60_000 },
 })
 export default config
