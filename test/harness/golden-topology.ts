@@ -263,7 +263,7 @@ class GoldenBuilder {
       if (operation['value'] !== undefined) throw new UnsupportedOperator('groupBy of a table with another value')
       const key = keyTypeOf(text(operation, 'key'), from.key)
       const it = from.it.groupBy(keyFunction(text(operation, 'key')), groupingOf({ ...from, key }, name))
-      this.#set(operation, { kind: 'groupedTable', it: it as GroupedTable<Key, Value>, key, value: from.value })
+      this.#set(operation, { kind: 'groupedTable', it: it, key, value: from.value })
       return
     }
     if (from.kind !== 'stream') throw new UnsupportedOperator(`groupBy of a ${from.kind}`)
@@ -351,7 +351,7 @@ class GoldenBuilder {
       onInvalid: this.#scenario.config?.['onDeserializationError'] === 'continue' ? 'skip' : 'fail',
       ...(store === undefined ? {} : { name: store }),
     })
-    this.#set(operation, { kind: 'table', it: it as Table<Key, Value>, key: null, value: this.#typeIn(name) })
+    this.#set(operation, { kind: 'table', it: it, key: null, value: this.#typeIn(name) })
   }
 
   #globalTable(operation: Operation): void {
@@ -360,7 +360,7 @@ class GoldenBuilder {
     const it = this.#builder.globalTable(this.#topic(name), store === undefined ? {} : { name: store })
     this.#set(operation, {
       kind: 'globalTable',
-      it: it as GlobalTable<Key, Value>,
+      it: it,
       key: null,
       value: this.#typeIn(name),
     })
@@ -371,7 +371,7 @@ class GoldenBuilder {
     if (from.kind !== 'stream') throw new UnsupportedOperator(`toTable of a ${from.kind}`)
     const { key, value } = groupingOf(from, undefined)
     const it = from.it.toTable({ ...this.#store(operation), emit: 'update', key, value })
-    this.#set(operation, { kind: 'table', it: it as Table<Key, Value>, key: from.key, value: from.value })
+    this.#set(operation, { kind: 'table', it: it, key: from.key, value: from.value })
   }
 
   #tableOperator(operation: Operation, from: Typed & { readonly kind: 'table' }): void {
@@ -406,7 +406,7 @@ class GoldenBuilder {
         : type === 'left'
           ? left.it.leftJoin(right.it, joiner, options)
           : left.it.outerJoin(right.it, joiner, options)
-    this.#set(operation, { kind: 'table', it: it as Table<Key, Value>, key: left.key, value })
+    this.#set(operation, { kind: 'table', it: it, key: left.key, value })
   }
 
   #streamTableJoin(operation: Operation): void {
