@@ -38,7 +38,17 @@ export function tableDemand(nodes: readonly PlanNode[]): TableDemand {
           if (node.type !== 'inner' || (old.has(id) && node.store === undefined)) old.add(side)
         }
         break
-      default:
+      // Nodes that ask nothing of a table.
+      case 'source':
+      case 'table-source':
+      case 'global-table':
+      case 'global-join':
+      case 'operator':
+      case 'branch':
+      case 'aggregate':
+      case 'repartition':
+      case 'sink':
+        break
     }
   }
   return { old, rows }
