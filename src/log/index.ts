@@ -12,6 +12,7 @@ export {
 export { type BytesRecord, Producer, type ProducerOptions, type TypedRecord } from './client/producer.ts'
 export type { BytesIn, BytesOut } from './client/record-format.ts'
 export { LogError, type LogErrorCode, logErrorCodes } from './api/errors.ts'
+export type { GroupMetadata } from './api/group-metadata.ts'
 export type {
   Bounds,
   Chunk,
