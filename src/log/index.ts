@@ -1,5 +1,6 @@
 export { type OpenLogOptions, openLog } from './open-log.ts'
 export { EmbeddedLog } from './embedded-log.ts'
+export type { PartitionSize } from './broker/broker.ts'
 export type { LogOptions, SyncMode } from './config.ts'
 export { Admin, type TopicDescription } from './client/admin.ts'
 export {

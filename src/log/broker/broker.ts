@@ -140,6 +140,27 @@ export class Broker {
     return live.map(({ info }) => info).sort((left, right) => (left.name < right.name ? -1 : 1))
   }
 
+  /** What every partition takes on the disk, by topic and partition. */
+  logDirs(): readonly PartitionSize[] {
+    const live = [...this.#parts.catalog.topics].filter(({ phase }) => phase === 'live')
+    const sizes = live.flatMap(({ partitions }) =>
+      partitions.map(({ at, logStart: start, end, segments }) => ({
+        at,
+        start,
+        end,
+        segments: segments.length,
+        bytes: segments.reduce((sum, segment) => sum + segment.bytes, 0),
+      })),
+    )
+    return sizes.sort((left, right) =>
+      left.at.topic === right.at.topic
+        ? left.at.partition - right.at.partition
+        : left.at.topic < right.at.topic
+          ? -1
+          : 1,
+    )
+  }
+
   /** TOPIC_EXISTS, INVALID_TOPIC or INVALID_CONFIG; all of them or none. */
   createTopics(specs: readonly TopicSpec[]): Promise<readonly TopicInfo[]> {
     return this.#parts.topics.create(specs)
@@ -217,6 +238,17 @@ export interface BrokerParts {
   readonly offsetLog: OffsetLog
   readonly sections: LastSections
   readonly close: () => Promise<void>
+}
+
+/** What a partition takes on the disk. */
+export interface PartitionSize {
+  readonly at: TopicPartition
+  readonly start: Offset
+  readonly end: Offset
+  /** How many segments it has. */
+  readonly segments: number
+  /** Of its record batches; the indexes are not counted. */
+  readonly bytes: number
 }
 
 export interface AppendedBatch {

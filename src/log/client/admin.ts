@@ -4,7 +4,7 @@ import { isInternalTopic } from '../api/internal-topics.ts'
 import type { Bounds, Isolation, OffsetEntry, Position } from '../api/log.ts'
 import type { TopicPartition } from '../api/record.ts'
 import type { TopicConfig, TopicInfo, TopicSpec } from '../api/topic.ts'
-import type { Broker } from '../broker/broker.ts'
+import type { Broker, PartitionSize } from '../broker/broker.ts'
 
 /** Creates, describes and deletes topics, and answers where their records are. */
 export class Admin {
@@ -48,6 +48,11 @@ export class Admin {
     const info = this.#known(name)
     const at = Array.from({ length: info.partitions }, (_, partition): TopicPartition => ({ topic: name, partition }))
     return { ...info, bounds: this.#broker.bounds(at, isolation) }
+  }
+
+  /** What every partition takes on the disk, the log's own included. Kafka: `DescribeLogDirs`. */
+  describeLogDirs(): readonly PartitionSize[] {
+    return this.#broker.logDirs()
   }
 
   async alterTopicConfig(name: string, changes: Partial<TopicConfig>): Promise<TopicInfo> {

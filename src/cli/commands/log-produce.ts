@@ -1,0 +1,132 @@
+import { Option } from 'commander'
+import { z } from 'zod'
+import type { EmbeddedLog } from '../../log/embedded-log.ts'
+import { withLog } from '../open-directory.ts'
+import type { AddCommand } from '../program.ts'
+import { keyText, valueText, type StoredText } from '../stored-text.ts'
+import { counted } from '../text-table.ts'
+import { UsageError, type Terminal } from '../terminal.ts'
+import { integer, withDirectory, type DirectoryOptions } from './command-options.ts'
+
+interface ProduceOptions extends DirectoryOptions {
+  readonly keySeparator?: string
+  readonly partition?: number
+  readonly create?: number
+  readonly compression: (typeof compressions)[number]
+}
+
+const compressions = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const
+
+/** `millrace log produce TOPIC`: one record per line of standard input. */
+export const logProduce: AddCommand = (parent, terminal) => {
+  const command = parent
+    .command('produce <topic>')
+    .description('write a record per line of standard input')
+    .option('-s, --key-separator <text>', 'what stands between key and value in a line; without it there is no key')
+    .option('-p, --partition <number>', 'write to this partition', integer(0))
+    .option('-c, --create <partitions>', 'make the topic if there is none', integer(1))
+    .addOption(new Option('--compression <codec>', 'of the batches').choices(compressions).default('none'))
+    .addHelpText(
+      'after',
+      '\nWith --json a line is {"key", "value", "headers": [[name, text]], "timestamp", "partition"}; all but value may be left out.',
+    )
+  withDirectory(command).action(async (topic: string, options: ProduceOptions) => {
+    await withLog(options.dataDir, (log) => produce(log, topic, options, terminal))
+  })
+}
+
+const jsonLine = z.strictObject({
+  key: z.unknown().optional(),
+  value: z.unknown(),
+  headers: z.array(z.tuple([z.string(), z.string().nullable()])).optional(),
+  timestamp: z.int().min(0).optional(),
+  partition: z.int().min(0).optional(),
+})
+
+async function produce(log: EmbeddedLog, topic: string, options: ProduceOptions, terminal: Terminal): Promise<void> {
+  const { admin } = log
+  const exists = admin.listTopics().some(({ name }) => name === topic)
+  if (!exists && options.create !== undefined) await admin.createTopics([{ name: topic, partitions: options.create }])
+  const { config } = admin.describeTopic(topic)
+  const key = keyText(config.keyCodec)
+  const value = valueText(config.valueCodec)
+  const producer = log.producer({ compression: options.compression })
+  let count = 0
+  try {
+    for await (const line of terminal.input()) {
+      if (terminal.stop.aborted) break
+      const record = recordOf(line, count + 1, options, key, value)
+      while (!producer.post({ topic, ...partitionOf(options), ...record })) await producer.ready()
+      count++
+      if (count % 10_000 === 0) terminal.progress(`${count.toLocaleString('en-US')} records`)
+    }
+  } catch (error) {
+    // What was taken before the bad line stays: it is on its way, and the line's number says where to go on.
+    await producer.flush()
+    if (!(error instanceof UsageError)) throw error
+    throw new UsageError(
+      `${error.message}; ${counted(count, 'line')} before it ${count === 1 ? 'is' : 'are'} written`,
+      { cause: error },
+    )
+  } finally {
+    await producer.close()
+  }
+  const answer = { topic, records: count }
+  await terminal.out(options.json ? JSON.stringify(answer) : `${counted(count, 'record')} written to ${topic}`)
+}
+
+function partitionOf({ partition }: ProduceOptions): { readonly partition?: number } {
+  return partition === undefined ? {} : { partition }
+}
+
+interface ProducedRecord {
+  readonly key: Uint8Array | null
+  readonly value: Uint8Array | null
+  readonly headers?: readonly { readonly key: string; readonly value: Uint8Array | null }[]
+  readonly timestamp?: number
+  readonly partition?: number
+}
+
+function recordOf(
+  line: string,
+  number: number,
+  options: ProduceOptions,
+  key: StoredText,
+  value: StoredText,
+): ProducedRecord {
+  try {
+    return options.json ? fromJson(line, key, value) : fromText(line, options.keySeparator, key, value)
+  } catch (error) {
+    if (error instanceof UsageError) throw new UsageError(`line ${number}: ${error.message}`, { cause: error })
+    throw error
+  }
+}
+
+function fromText(line: string, separator: string | undefined, key: StoredText, value: StoredText): ProducedRecord {
+  if (separator === undefined) return { key: null, value: value.fromText(line) }
+  const at = line.indexOf(separator)
+  if (at < 0) throw new UsageError(`no ${JSON.stringify(separator)} between key and value`)
+  return { key: key.fromText(line.slice(0, at)), value: value.fromText(line.slice(at + separator.length)) }
+}
+
+function fromJson(line: string, key: StoredText, value: StoredText): ProducedRecord {
+  let read: unknown
+  try {
+    read = JSON.parse(line)
+  } catch (cause) {
+    throw new UsageError(`no JSON: ${JSON.stringify(line.slice(0, 60))}`, { cause })
+  }
+  const checked = jsonLine.safeParse(read)
+  if (!checked.success)
+    throw new UsageError(checked.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '))
+  const { key: k, value: v, headers, timestamp, partition } = checked.data
+  return {
+    key: k === undefined || k === null ? null : key.fromPlain(k),
+    value: v === undefined || v === null ? null : value.fromPlain(v),
+    ...(headers === undefined
+      ? {}
+      : { headers: headers.map(([name, text]) => ({ key: name, value: text === null ? null : Buffer.from(text) })) }),
+    ...(timestamp === undefined ? {} : { timestamp }),
+    ...(partition === undefined ? {} : { partition }),
+  }
+}

@@ -1,0 +1,8 @@
+#!/usr/bin/env node
+/** The `millrace` command: see {@link runCli}. */
+import { createInterface } from 'node:readline'
+import { runCli } from './program.ts'
+import { processTerminal } from './process-terminal.ts'
+
+const terminal = processTerminal(process, () => createInterface({ input: process.stdin, crlfDelay: Infinity }))
+process.exitCode = await runCli(process.argv.slice(2), terminal)

@@ -1,0 +1,23 @@
+import { NodeDisk } from '../base/disk.ts'
+import { silentLogger } from '../base/logger.ts'
+import type { EmbeddedLog } from '../log/embedded-log.ts'
+import { openLog } from '../log/open-log.ts'
+import { UsageError } from './terminal.ts'
+
+/** Runs a command on the log of an existing directory, and closes it whatever happens. */
+export async function withLog<T>(dataDir: string, use: (log: EmbeddedLog) => Promise<T>): Promise<T> {
+  checkDirectory(dataDir)
+  // One process works here for a moment: threads would take longer to start than they save.
+  const log = await openLog({ dataDir, threads: false, logger: silentLogger })
+  try {
+    return await use(log)
+  } finally {
+    await log.close()
+  }
+}
+
+/** A mistyped directory must not become a new and empty log. */
+export function checkDirectory(dataDir: string): void {
+  if (new NodeDisk().exists(`${dataDir}/millrace.json`)) return
+  throw new UsageError(`${dataDir} is no data directory of millrace: name it with --data-dir`)
+}

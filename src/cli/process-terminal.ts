@@ -1,0 +1,44 @@
+import type { Terminal } from './terminal.ts'
+
+/** The terminal of this process. Whoever reads the output may have seen enough: `millrace log consume t | head` ends well. */
+export function processTerminal(process: NodeJS.Process, lines: () => AsyncIterable<string>): Terminal {
+  const { stdout, stderr } = process
+  const stop = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
+  stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    // Nobody reads any more; the command ends at its next line and closes what it has open.
+    stop.abort()
+  })
+  let open = false
+  const clear = (): void => {
+    if (open) stderr.write('\r\u001b[K')
+    open = false
+  }
+  return {
+    async out(text) {
+      clear()
+      if (stop.signal.aborted || stdout.write(`${text}\n`)) return
+      await new Promise<void>((resolve) => {
+        const goOn = (): void => {
+          stdout.off('drain', goOn)
+          stop.signal.removeEventListener('abort', goOn)
+          resolve()
+        }
+        stdout.once('drain', goOn)
+        stop.signal.addEventListener('abort', goOn, { once: true })
+      })
+    },
+    err(text) {
+      clear()
+      stderr.write(text.endsWith('\n') ? text : `${text}\n`)
+    },
+    progress(text) {
+      if (!stderr.isTTY) return
+      stderr.write(`\r\u001b[K${text.slice(0, (stderr.columns ?? 80) - 1)}`)
+      open = true
+    },
+    input: lines,
+    stop: stop.signal,
+  }
+}

@@ -1,0 +1,49 @@
+import { Command, CommanderError } from 'commander'
+import { LogError } from '../log/api/errors.ts'
+import { logConsume } from './commands/log-consume.ts'
+import { logDescribe } from './commands/log-describe.ts'
+import { logProduce } from './commands/log-produce.ts'
+import { logTopics } from './commands/log-topics.ts'
+import { UsageError, type Terminal } from './terminal.ts'
+
+/**
+ * The `millrace` command: looks into a data directory that no process has open.
+ *
+ * Answers go to standard output, all else to standard error. Exit codes: 0 done; 1 what was looked for is wrong (`verify`
+ * has found damage) or a fault; 2 what the user can put right. It never makes a data directory, `log adopt` aside.
+ */
+export async function runCli(args: readonly string[], terminal: Terminal): Promise<number> {
+  let exitCode = 0
+  const program = new Command('millrace')
+    .description('Looks into the data directory of a log that no process has open.')
+    .showHelpAfterError('(millrace --help lists the commands)')
+  // Before the commands are added: they inherit it.
+  program.exitOverride().configureOutput({
+    writeOut: (text) => void terminal.out(text.replace(/\n$/, '')),
+    writeErr: (text) => terminal.err(text),
+  })
+  const log = program.command('log').description('topics and their records')
+  for (const add of [logTopics, logDescribe, logConsume, logProduce]) {
+    add(log, terminal, (code) => (exitCode = code))
+  }
+  try {
+    await program.parseAsync([...args], { from: 'user' })
+    return exitCode
+  } catch (error) {
+    return failed(error, terminal)
+  }
+}
+
+/** Adds one command. `exit` sets an exit code other than 0 for a command that has done its work. */
+export type AddCommand = (parent: Command, terminal: Terminal, exit: (code: number) => void) => void
+
+function failed(error: unknown, terminal: Terminal): number {
+  // Help and version end like this as well, with 0; commander has printed what there is to say.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+  if (error instanceof UsageError || error instanceof LogError) {
+    terminal.err(`millrace: ${error.message}`)
+    return 2
+  }
+  terminal.err(`millrace: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+  return 1
+}

@@ -1,0 +1,165 @@
+import { topic } from 'millrace'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { CliHarness } from './cli-harness.ts'
+
+let cli: CliHarness
+beforeEach(async () => {
+  cli = new CliHarness()
+  await cli.fill(async () => {})
+})
+afterEach(() => cli.close())
+
+const views = topic('views', { key: z.string(), value: z.object({ path: z.string() }), partitions: 2 })
+
+async function fillViews(): Promise<void> {
+  await cli.fill(async (log) => {
+    await log.admin.ensureTopics([views])
+    const producer = log.producer()
+    for (const [key, path] of [
+      ['ann', '/'],
+      ['bob', '/shop'],
+      ['ann', '/cart'],
+    ] as const) {
+      await producer.send({ topic: views, key, value: { path }, timestamp: 1_000 })
+    }
+    await producer.close()
+  })
+}
+
+describe('log topics', () => {
+  test('lists the topics of the user, and those of the log when asked', async () => {
+    await fillViews()
+    expect(await cli.json('log topics')).toMatchObject([{ topic: 'views', partitions: 2, offsets: 3, internal: false }])
+    const names = ((await cli.json('log topics --internal')) as { topic: string }[]).map(({ topic }) => topic)
+    expect(names).toContain('views')
+    expect(names.length).toBeGreaterThan(1)
+    expect((await cli.run('log topics')).out).toMatch(
+      /^TOPIC +PARTITIONS +CLEANUP +OFFSETS +BYTES\nviews +2 +delete +3 +\d+$/,
+    )
+  })
+})
+
+describe('log describe', () => {
+  test('says which settings were set and where the partitions stand', async () => {
+    await fillViews()
+    const [described] = await cli.json('log describe views')
+    expect(described).toMatchObject({ topic: 'views', config: { keyCodec: 'string', valueCodec: 'msgpack' } })
+    const { partitions } = described as { partitions: { start: number; end: number; bytes: number }[] }
+    expect(partitions).toHaveLength(2)
+    expect(partitions.reduce((sum, { start, end }) => sum + end - start, 0)).toBe(3)
+    expect((await cli.run('log describe views')).out).toContain('keyCodec')
+  })
+
+  test('refuses a topic that there is not', async () => {
+    const { code, err } = await cli.run('log describe vews')
+    expect(code).toBe(2)
+    expect(err).toContain('UNKNOWN_TOPIC: topic "vews" does not exist')
+  })
+})
+
+describe('log consume', () => {
+  test('prints values as the codec of the topic reads them, in the order of each partition', async () => {
+    await fillViews()
+    const { out } = await cli.run('log consume views')
+    expect(out.split('\n').sort()).toEqual(['{"path":"/"}', '{"path":"/cart"}', '{"path":"/shop"}'])
+    const records = (await cli.json('log consume views')) as { key: string; value: { path: string }; offset: number }[]
+    expect(records.filter(({ key }) => key === 'ann').map(({ value }) => value.path)).toEqual(['/', '/cart'])
+    expect((await cli.run('log consume views --keys')).out).toContain('1970-01-01T00:00:01.000Z  views-')
+  })
+
+  test('begins at an offset, at a time, and ends after so many', async () => {
+    await cli.run('log produce plain --create 1', ['a', 'b', 'c'])
+    expect((await cli.run('log consume plain --partition 0 --from 1')).out).toBe('b\nc')
+    expect((await cli.run('log consume plain --max 2')).out).toBe('a\nb')
+    expect((await cli.run('log consume plain --from 2200-01-01T00:00Z')).out).toBe('')
+    expect(await cli.run('log consume plain --from 1')).toMatchObject({ code: 2 })
+    expect(await cli.run('log consume plain --from yesterday')).toMatchObject({ code: 2 })
+    expect((await cli.run('log consume plain --partition 7')).err).toContain('UNKNOWN_PARTITION')
+    expect((await cli.run('log consume plain --partition 0 --from 9')).err).toContain(
+      'plain-0 has offsets 0 to 3, not 9',
+    )
+  })
+
+  test('shows bytes that are no text in base64, and nothing that moves the cursor', async () => {
+    await cli.fill(async (log) => {
+      await log.admin.createTopics([{ name: 'raw', partitions: 1 }])
+      const producer = log.producer()
+      await producer.send({ topic: 'raw', value: Buffer.from([0xff, 0xfe]) })
+      await producer.send({ topic: 'raw', value: '\u001b[2Jgone' })
+      await producer.send({ topic: 'raw', key: 'k', value: null })
+      await producer.close()
+    })
+    expect((await cli.run('log consume raw')).out).toBe('base64://4=\n?[2Jgone\nnull')
+    expect(await cli.json('log consume raw')).toMatchObject([
+      { value: { base64: '//4=' } },
+      { value: '\u001b[2Jgone' },
+      { key: 'k', value: null },
+    ])
+  })
+})
+
+describe('log produce', () => {
+  test('writes a record per line, as the codecs of the topic want it', async () => {
+    await fillViews()
+    const { out } = await cli.run('log produce views --key-separator :', ['cid:{"path":"/x"}'])
+    expect(out).toBe('1 record written to views')
+    expect(await cli.json('log consume views')).toContainEqual(
+      expect.objectContaining({ key: 'cid', value: { path: '/x' } }),
+    )
+  })
+
+  test('takes what consume gives as JSON, so that a topic can be copied', async () => {
+    await fillViews()
+    const lines = (await cli.run('log consume views --json')).out.split('\n')
+    const copied = lines.map((line) => {
+      const { key, value, timestamp, headers } = JSON.parse(line) as { [field: string]: unknown }
+      return JSON.stringify({ key, value, timestamp, headers: headers ?? [] })
+    })
+    await cli.fill(async (log) => void (await log.admin.ensureTopics([{ ...views, name: 'copy' }])))
+    await cli.json('log produce copy', copied)
+    expect((await cli.run('log consume copy')).out).toBe((await cli.run('log consume views')).out)
+  })
+
+  test('stops at the first bad line, names it, and says what is written', async () => {
+    await fillViews()
+    const { code, err } = await cli.run('log produce views --key-separator :', ['cid:{"path":"/x"}', 'cid:{nonsense'])
+    expect(code).toBe(2)
+    expect(err).toMatch(/^millrace: line 2: .*; 1 line before it is written$/)
+    expect(await cli.json('log consume views')).toHaveLength(4)
+    expect((await cli.run('log produce views --key-separator :', ['nokey'])).err).toContain('line 1: no ":" between')
+    expect((await cli.run('log produce views --json', ['{"valu":1}'])).err).toContain('valu')
+  })
+
+  test('makes a topic only when told to', async () => {
+    expect((await cli.run('log produce fresh', ['x'])).err).toContain('UNKNOWN_TOPIC')
+    expect(await cli.json('log produce fresh --create 3', ['{"value":"x"}'])).toEqual([{ topic: 'fresh', records: 1 }])
+  })
+})
+
+describe('the command', () => {
+  test('makes no data directory of a mistyped one', async () => {
+    cli.close()
+    const { code, err } = await cli.run('log topics')
+    expect(code).toBe(2)
+    expect(err).toContain('is no data directory of millrace: name it with --data-dir')
+  })
+
+  test('refuses what it does not know with a line of its own and exit code 2', async () => {
+    expect(await cli.run('log nonsense')).toMatchObject({ code: 2 })
+    expect(await cli.run('log topics --nonsense')).toMatchObject({ code: 2 })
+    expect((await cli.run('log consume views --max 0')).err).toContain('integer of 1 or more')
+  })
+
+  test('refuses a directory that somebody has open', async () => {
+    await cli.fill(async () => {
+      expect((await cli.run('log topics')).err).toContain('DIRECTORY_IN_USE')
+    })
+  })
+
+  test('prints its help', async () => {
+    const { code, out } = await cli.run('--help')
+    expect(code).toBe(0)
+    expect(out).toContain('millrace')
+  })
+})
