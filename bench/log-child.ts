@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { openLog } from '../src/log/open-log.ts'
 import type { EmbeddedLog } from '../src/log/embedded-log.ts'
+import { peakMib } from './peak.ts'
 
 /**
  * One run of a log row, in a process of its own: `append` posts records through the producer and waits until the last is
@@ -94,12 +94,6 @@ async function measured(act: () => Promise<void>): Promise<Measured> {
 function print(records: number, { seconds, cpuSeconds }: Measured, more: object = {}): void {
   const rates = { records, seconds, recordsPerSecond: records / seconds, cpuSecondsApp: cpuSeconds }
   console.log(JSON.stringify({ ...rates, ...more, peakRssApp: peakMib() }))
-}
-
-/** The kernel's high-water mark of the process, in MiB. */
-function peakMib(): number {
-  const kib = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]
-  return Math.round((kib === undefined ? process.resourceUsage().maxRSS : Number(kib)) / 1024)
 }
 
 const topic = 'rows'

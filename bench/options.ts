@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { logBenchRows } from './log/log-bench.ts'
 
 /** What to run, on what, how often. `npm run bench -- w1,n0 --records 500000 --runs 3 --json`. */
 export interface BenchOptions {
@@ -18,6 +19,7 @@ export interface BenchOptions {
 
 export const usage: string = `usage: npm run bench -- [ROW,ROW...] [options]
   rows       append tail n0 n0-zod filter w1 w1-zod w1-sparse w1h kt kt-zod latency startup restart restore (default: all)
+             log: the log alone, as its clients see it (${logBenchRows.join(' ')})
   --records N       input records, default 2128840 (8 copies of the data set)
   --runs N          runs of each row, default 3; the median is the one to quote
   --speed N         event time runs this many times faster, default 1000 (as the anchors' fair case)
@@ -52,9 +54,12 @@ export class UsageError extends Error {}
 
 export function parseOptions(argv: readonly string[]): BenchOptions {
   const { values, positionals } = parse(argv)
-  const rows = positionals.flatMap((list) => list.split(',')).filter((name) => name !== '')
+  const rows = positionals
+    .flatMap((list) => list.split(','))
+    .flatMap((name) => (name === 'log' ? logBenchRows : name === '' ? [] : [name]))
   for (const row of rows) {
-    if (!allRows.includes(row)) throw new UsageError(`no row is called '${row}'; there are ${allRows.join(', ')}`)
+    if (allRows.includes(row) || logBenchRows.includes(row)) continue
+    throw new UsageError(`no row is called '${row}'; there are ${[...allRows, 'log', ...logBenchRows].join(', ')}`)
   }
   if (values.sync !== 'commit' && values.sync !== 'os')
     throw new UsageError(`--sync is commit or os, not '${values.sync}'`)

@@ -39,7 +39,7 @@ export function machine(): string {
 
 /** The columns that a row may have, with how wide and how to print them. */
 const columns: readonly { readonly title: string; readonly width: number; readonly cell: (row: Row) => string }[] = [
-  { title: 'row', width: 12, cell: (row) => row.workload },
+  { title: 'row', width: 24, cell: (row) => row.workload },
   { title: 'system', width: 14, cell: (row) => row.system },
   { title: 'sync', width: 7, cell: (row) => row.sync },
   { title: 'records/s (min-max)', width: 31, cell: (row) => spreadCell(row.recordsPerSecond) },
