@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { logErrorCodes, streamsErrorCodes } from 'millrace'
+import { defaultTopicConfig } from '../src/log/api/topic.ts'
 import { logNumbers } from '../src/log/config.ts'
 import { defaultStreamsConfig } from '../src/streams/config.ts'
 
@@ -40,5 +41,16 @@ describe('docs/config.md', () => {
     ]
 
     expect(rows).toEqual(expect.arrayContaining(expected))
+  })
+
+  test('lists every option of a topic with its default', () => {
+    const [section = ''] = read('docs/config.md').split('## A topic')[1]?.split('\n## ') ?? []
+    const rows = new Map(
+      [...section.matchAll(/^\| `(\w+)`\s*\| ([^|]+) \|/gm)].map(([, name, value]) => [name, value?.trim()]),
+    )
+    const ofTheLog = new Set<string>(['segmentBytes', 'segmentMs', 'maxMessageBytes'])
+    for (const [name, value] of Object.entries(defaultTopicConfig)) {
+      expect([name, rows.get(name)]).toEqual([name, ofTheLog.has(name) ? 'of the log' : String(value)])
+    }
   })
 })

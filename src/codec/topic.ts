@@ -58,6 +58,12 @@ export interface TopicSettings {
   readonly maxMessageBytes?: number
   /** `delete.retention.ms`. Default 24 h. */
   readonly deleteRetentionMs?: number
+  /** `min.cleanable.dirty.ratio`. Default 0.5. */
+  readonly minCleanableDirtyRatio?: number
+  /** `min.compaction.lag.ms`, from the time of the append. Default 0. */
+  readonly minCompactionLagMs?: number
+  /** `max.compaction.lag.ms`, from the time of the append. Default: without bound. */
+  readonly maxCompactionLagMs?: number
 }
 
 export interface TopicOptions<KD extends Declared, VD extends Declared, T extends boolean> {

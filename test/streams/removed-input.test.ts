@@ -16,7 +16,7 @@ test('input that was removed before it was read is told, with the offsets, and r
   await app.settle()
   await app.stop()
   await app.send('in', [record('c', 3), record('d', 4), record('e', 5)])
-  await app.log.admin.purgeBefore([{ at: { topic: 'in', partition: 0 }, offset: 4 }])
+  await app.log.admin.deleteRecords([{ at: { topic: 'in', partition: 0 }, offset: 4 }])
 
   // When
   const warnings: string[] = []

@@ -13,6 +13,11 @@ export const logErrorCodes: { readonly [Code in LogErrorCode]: LogErrorKind } = 
   INVALID_CONFIG: { retriable: false, fatal: false, description: 'An option has a value outside its bounds.' },
   INVALID_RECORD: { retriable: false, fatal: false, description: 'The record or batch breaks a rule of its topic.' },
   INVALID_TIMESTAMP: { retriable: false, fatal: false, description: 'The timestamp is negative or no integer.' },
+  POLICY_VIOLATION: {
+    retriable: false,
+    fatal: false,
+    description: 'The topic is only compacted: records go by their keys.',
+  },
   MESSAGE_TOO_LARGE: { retriable: false, fatal: false, description: 'The record exceeds maxMessageBytes.' },
   COMMIT_TOO_LARGE: { retriable: false, fatal: false, description: 'One commit exceeds 64 MiB.' },
   UNSUPPORTED_COMPRESSION: { retriable: false, fatal: false, description: 'The codec of the batch is not known.' },
@@ -68,6 +73,7 @@ export type LogErrorCode =
   | 'INVALID_CONFIG'
   | 'INVALID_RECORD'
   | 'INVALID_TIMESTAMP'
+  | 'POLICY_VIOLATION'
   | 'MESSAGE_TOO_LARGE'
   | 'COMMIT_TOO_LARGE'
   | 'UNSUPPORTED_COMPRESSION'

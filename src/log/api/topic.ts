@@ -12,8 +12,15 @@ export interface TopicConfig {
   readonly retentionBytes: number
   /** `segment.bytes`. Default 1 GiB; at least 1 KiB. */
   readonly segmentBytes: number
-  /** `segment.ms`. Default 7 days. */
+  /** `segment.ms`, counted from the segment's first append. Default 7 days. */
   readonly segmentMs: number
+  /**
+   * `segment.jitter.ms`: segments close up to this much earlier than `segmentMs` says, each partition by a time of its own,
+   * so that many do not roll at once. Default 0; less than `segmentMs`.
+   */
+  readonly segmentJitterMs: number
+  /** `segment.index.bytes`: a segment closes when one of its indexes would outgrow this. Default 10 MiB. */
+  readonly segmentIndexBytes: number
   /** `index.interval.bytes`. Default 4096. */
   readonly indexIntervalBytes: number
   /** `max.message.bytes`: the largest batch. Default 1,048,588. */
@@ -22,6 +29,13 @@ export interface TopicConfig {
   readonly deleteRetentionMs: number
   /** `min.cleanable.dirty.ratio`. Default 0.5. */
   readonly minCleanableDirtyRatio: number
+  /** `min.compaction.lag.ms`: how long after its append a record is safe from compaction. Default 0. */
+  readonly minCompactionLagMs: number
+  /**
+   * `max.compaction.lag.ms`: how long after its append a record may wait for compaction, whatever the dirty ratio. Also
+   * closes segments that old, at the next append. Default: without bound.
+   */
+  readonly maxCompactionLagMs: number
   /**
    * For the changelog of a window store: how long windows are kept, by the store's clock. What has expired at every
    * commit that the application can be rewound to is purged. Goes with `storeClock`.
@@ -43,10 +57,14 @@ export const defaultTopicConfig: TopicConfig = {
   retentionBytes: -1,
   segmentBytes: 1024 * 1024 * 1024,
   segmentMs: 7 * 24 * 3_600_000,
+  segmentJitterMs: 0,
+  segmentIndexBytes: 10 * 1024 * 1024,
   indexIntervalBytes: 4096,
   maxMessageBytes: 1_048_588,
   deleteRetentionMs: 24 * 3_600_000,
   minCleanableDirtyRatio: 0.5,
+  minCompactionLagMs: 0,
+  maxCompactionLagMs: Number.MAX_SAFE_INTEGER,
 }
 
 /** A topic to be made. */

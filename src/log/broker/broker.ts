@@ -128,6 +128,12 @@ export class Broker {
     return this.#parts.topics.purgeBefore(at)
   }
 
+  /** Deletes records below the offsets (-1: all there are) and resolves with the log starts. */
+  async deleteRecords(at: readonly Position[]): Promise<readonly Position[]> {
+    for (const { at: place } of at) checkOwn(place)
+    return await this.#parts.topics.deleteRecords(at)
+  }
+
   /** The topic, or undefined. Cheap: ask per send if you like. */
   topic(name: string): TopicInfo | undefined {
     const topic = this.#parts.catalog.topic(name)
@@ -178,6 +184,11 @@ export class Broker {
 
   alterTopicConfig(name: string, changes: Partial<TopicConfig>): Promise<TopicInfo> {
     return this.#parts.topics.alterConfig(name, changes)
+  }
+
+  /** More partitions for a topic; INVALID_CONFIG unless they are more than it has. */
+  addPartitions(name: string, partitions: number): Promise<TopicInfo> {
+    return this.#parts.topics.addPartitions(name, partitions)
   }
 
   /** GROUP_IN_USE while another member is in. */

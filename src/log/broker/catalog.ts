@@ -1,7 +1,9 @@
 import { assert } from '../../base/assert.ts'
+import { crc32c } from '../../base/crc32c.ts'
 import { LogError } from '../api/errors.ts'
 import { noBytes, partitionName, type Offset, type TopicPartition } from '../api/record.ts'
 import type { TopicConfig, TopicInfo } from '../api/topic.ts'
+import { batchHeaderBytes } from '../format/record-batch.ts'
 import type { PartitionState, PendingDeletion, SegmentState } from '../journal/checkpoint.ts'
 import { PartitionSegments, type PlacedBatch, type SegmentReplacement } from '../storage/partition-segments.ts'
 
@@ -72,7 +74,7 @@ export class Catalog {
 export class Topic {
   readonly id: string
   readonly name: string
-  readonly partitions: readonly Partition[]
+  readonly #partitions: Partition[]
   phase: 'live' | 'deleting' | 'deleted' = 'live'
   #info: TopicInfo
 
@@ -80,7 +82,11 @@ export class Topic {
     this.id = info.id
     this.name = info.name
     this.#info = info
-    this.partitions = Array.from({ length: info.partitions }, (_, index) => new Partition(this, index))
+    this.#partitions = Array.from({ length: info.partitions }, (_, index) => new Partition(this, index))
+  }
+
+  get partitions(): readonly Partition[] {
+    return this.#partitions
   }
 
   get info(): TopicInfo {
@@ -93,6 +99,12 @@ export class Topic {
 
   promoteConfig(config: TopicConfig): void {
     this.#info = { ...this.#info, config }
+  }
+
+  /** More partitions, never fewer. Those that are there stay as they are. */
+  promotePartitions(count: number): void {
+    for (let index = this.#partitions.length; index < count; index++) this.#partitions.push(new Partition(this, index))
+    this.#info = { ...this.#info, partitions: this.#partitions.length }
   }
 }
 
@@ -142,6 +154,9 @@ export class Partition {
   #activeBase: Offset = -1
   #activeBytes = 0
   #activeSince = 0
+  /** Entries that the offset index of the active segment has or may have, and the bytes since the last of them. */
+  #indexEntries = 0
+  #bytesSinceEntry = 0
   /** Below this offset everything is in the segment files; from here on it is in `tail` (ascending, from `tailHead`). */
   tailStart: Offset = 0
   tail: TailBatch[] = []
@@ -182,7 +197,7 @@ export class Partition {
 
   /**
    * The place of the next batch; pending state moves on as if it were there. A segment is closed when the batch would
-   * make it too large, when its first append is too old, or when an index could not hold the offset.
+   * make it too large, when its first append is too old, or when an index is full or could not hold the offset.
    */
   place(batch: BatchShape, context: PlaceContext): TailBatch {
     const { config } = this.topic
@@ -192,13 +207,21 @@ export class Partition {
       this.#activeBase < 0 ||
       (this.#activeBytes > 0 &&
         (this.#activeBytes + batch.bytes > config.segmentBytes ||
-          context.now - this.#activeSince > config.segmentMs ||
+          context.now - this.#activeSince > rollMs(this, this.#activeBase) ||
+          this.#indexEntries >= indexEntriesMax(config) ||
           lastOffset - this.#activeBase > offsetDeltaMax))
     if (rolls) {
       this.#activeBase = baseOffset
       this.#activeBytes = 0
       this.#activeSince = context.now
+      this.#indexEntries = 0
+      this.#bytesSinceEntry = 0
     }
+    if (this.#bytesSinceEntry > config.indexIntervalBytes) {
+      this.#indexEntries += 1
+      this.#bytesSinceEntry = 0
+    }
+    this.#bytesSinceEntry += batch.bytes
     const placed = new TailBatch(this, {
       baseOffset,
       nextOffset: lastOffset + 1,
@@ -222,6 +245,8 @@ export class Partition {
       activeBase: this.#activeBase,
       activeBytes: this.#activeBytes,
       activeSince: this.#activeSince,
+      indexEntries: this.#indexEntries,
+      bytesSinceEntry: this.#bytesSinceEntry,
     }
   }
 
@@ -230,6 +255,8 @@ export class Partition {
     this.#activeBase = mark.activeBase
     this.#activeBytes = mark.activeBytes
     this.#activeSince = mark.activeSince
+    this.#indexEntries = mark.indexEntries
+    this.#bytesSinceEntry = mark.bytesSinceEntry
   }
 
   promoteBatch(batch: PlacedBatch): void {
@@ -301,6 +328,11 @@ export class Partition {
     this.#activeBase = last?.base ?? -1
     this.#activeBytes = last?.bytes ?? 0
     this.#activeSince = last?.firstAppendAt ?? 0
+    // How many entries there are, the index would say; at most this many, the bytes say.
+    this.#indexEntries = Math.floor(
+      this.#activeBytes / Math.max(this.topic.config.indexIntervalBytes, batchHeaderBytes),
+    )
+    this.#bytesSinceEntry = 0
   }
 
   state(): PartitionState {
@@ -319,6 +351,8 @@ export interface PendingMark {
   readonly activeBase: Offset
   readonly activeBytes: number
   readonly activeSince: number
+  readonly indexEntries: number
+  readonly bytesSinceEntry: number
 }
 
 /** What placing needs to know of a batch. */
@@ -338,3 +372,17 @@ export interface PlaceContext {
 
 /** Kafka's indexes hold offsets as 32-bit distances from the segment's base. */
 const offsetDeltaMax = 2 ** 31 - 1
+
+/** Entries of 8 bytes in the offset index, of 12 in the time index, which also keeps room for its closing one. */
+function indexEntriesMax({ segmentIndexBytes }: TopicConfig): number {
+  return Math.min(Math.floor(segmentIndexBytes / 8), Math.floor(segmentIndexBytes / 12) - 1)
+}
+
+/** The age at which a segment is closed: each has its own part of the jitter, the same whenever it is asked. */
+function rollMs({ name, topic: { config } }: Partition, base: Offset): number {
+  const { segmentMs, segmentJitterMs, cleanupPolicy, maxCompactionLagMs } = config
+  // What is in the active segment is never compacted: it must not be active for longer than a record may wait.
+  const bound = cleanupPolicy === 'delete' ? segmentMs : Math.min(segmentMs, maxCompactionLagMs)
+  if (segmentJitterMs === 0) return bound
+  return bound - (crc32c(Buffer.from(`${name}/${base}`)) % Math.min(segmentJitterMs, bound))
+}

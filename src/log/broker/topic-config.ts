@@ -40,6 +40,11 @@ export function checkTopicConfig(config: TopicConfig): void {
   if ((windows === undefined) !== (clock === undefined) || (clock !== undefined && typeof clock !== 'string'))
     throw refused('storeClock', clock, 'name the operator together with windowRetentionMs')
   if (purged !== undefined && typeof purged !== 'boolean') throw refused('purgedWhenRead', purged, 'use true or false')
+  const { segmentMs, segmentJitterMs, minCompactionLagMs, maxCompactionLagMs } = config
+  if (segmentJitterMs >= segmentMs)
+    throw refused('segmentJitterMs', segmentJitterMs, `use less than segmentMs, ${segmentMs}`)
+  if (maxCompactionLagMs < minCompactionLagMs)
+    throw refused('maxCompactionLagMs', maxCompactionLagMs, `use at least minCompactionLagMs, ${minCompactionLagMs}`)
   const ratio = config.minCleanableDirtyRatio
   if (!(ratio >= 0 && ratio <= 1)) throw refused('minCleanableDirtyRatio', ratio, 'use a number from 0 to 1')
 }
@@ -51,9 +56,13 @@ const integerBounds = {
   retentionBytes: [-1, never],
   segmentBytes: [1024, 2 ** 31 - 1],
   segmentMs: [1, never],
+  segmentJitterMs: [0, never],
+  segmentIndexBytes: [64, 2 ** 31 - 1],
   indexIntervalBytes: [0, 2 ** 31 - 1],
   maxMessageBytes: [128, 32 * 1024 * 1024],
   deleteRetentionMs: [0, never],
+  minCompactionLagMs: [0, never],
+  maxCompactionLagMs: [1, never],
 } as const
 
 export const partitionsMax = 10_000

@@ -22,6 +22,10 @@ export class Topics {
   readonly #parts: TopicsParts
   /** Names that an entry on its way will create. */
   readonly #creating = new Map<string, Promise<readonly TopicInfo[]>>()
+  /** Settings that an entry on its way will give a topic. */
+  readonly #altering = new Map<string, TopicConfig>()
+  /** How many partitions a topic will have by an entry on its way. */
+  readonly #adding = new Map<string, number>()
 
   constructor(parts: TopicsParts) {
     this.#parts = parts
@@ -132,14 +136,61 @@ export class Topics {
     const { sequencer } = this.#parts
     const topic = this.#known(name)
     checkNotInternal(topic)
-    const config: TopicConfig = { ...topic.config, ...changes }
+    // What is on its way counts: of two changes at once neither is lost.
+    const config: TopicConfig = { ...(this.#altering.get(topic.id) ?? topic.config), ...changes }
     checkTopicConfig(config)
     const draft = new EntryDraft(sequencer.placeContext())
     draft.add({ kind: 'topicConfig', topicId: topic.id, config }, () => topic.promoteConfig(config))
     const written = draft.outcome()
     sequencer.submit(draft)
-    await written
+    this.#altering.set(topic.id, config)
+    try {
+      await written
+    } finally {
+      if (this.#altering.get(topic.id) === config) this.#altering.delete(topic.id)
+    }
     return topic.info
+  }
+
+  /**
+   * Gives a topic more partitions. Records stay where they are, but the partition of a key is its hash modulo their number:
+   * new records of a key may go elsewhere than its old ones.
+   */
+  async addPartitions(name: string, count: number): Promise<TopicInfo> {
+    const { sequencer } = this.#parts
+    const topic = this.#known(name)
+    checkNotInternal(topic)
+    const has = Math.max(topic.info.partitions, this.#adding.get(topic.id) ?? 0)
+    checkPartitions({ name, partitions: count })
+    if (count <= has) throw notMore(name, has, count)
+    const draft = new EntryDraft(sequencer.placeContext())
+    draft.add({ kind: 'partitionsAdded', topicId: topic.id, partitions: count }, () => topic.promotePartitions(count))
+    const written = draft.outcome()
+    sequencer.submit(draft)
+    this.#adding.set(topic.id, count)
+    try {
+      await written
+    } finally {
+      if (this.#adding.get(topic.id) === count) this.#adding.delete(topic.id)
+    }
+    return topic.info
+  }
+
+  /**
+   * Deletes the records below the given offsets, -1 for all that there are; resolves with the log starts. Kafka's
+   * `DeleteRecords`: POLICY_VIOLATION for a topic that is compacted and nothing else, OFFSET_OUT_OF_RANGE beyond the end.
+   */
+  async deleteRecords(at: readonly Position[]): Promise<readonly Position[]> {
+    const { catalog } = this.#parts
+    const moves = at.map(({ at: place, offset }) => {
+      const partition = catalog.partition(place)
+      if (partition.topic.config.cleanupPolicy === 'compact') throw compactedOnly(partition)
+      const target = offset === -1 ? partition.end : offset
+      if (!Number.isSafeInteger(target) || target < 0 || target > partition.end) throw beyondEnd(partition, offset)
+      return { partition, offset: target }
+    })
+    await this.moveLogStarts(moves)
+    return moves.map(({ partition }) => ({ at: partition.at, offset: partition.logStart }))
   }
 
   /** Moves log starts up; positions at or below the present start ask for nothing. */
@@ -199,10 +250,26 @@ function checkNotInternal(topic: Topic): void {
   throw new LogError('INVALID_TOPIC', `${topic.name} belongs to the log and stays as it is`, { topic: topic.name })
 }
 
+function notMore(name: string, has: number, count: number): LogError {
+  return new LogError(
+    'INVALID_CONFIG',
+    `topic ${name} has ${has} partitions and cannot have ${count}: their number only grows; make another topic and copy the records`,
+    { topic: name, has, partitions: count },
+  )
+}
+
+function compactedOnly(partition: Partition): LogError {
+  return new LogError(
+    'POLICY_VIOLATION',
+    `${partition.name} is compacted, and every key's newest record stays: write tombstones, or set cleanupPolicy to 'compact,delete'`,
+    { at: partition.at },
+  )
+}
+
 function beyondEnd(partition: Partition, offset: number): LogError {
   return new LogError(
     'OFFSET_OUT_OF_RANGE',
-    `${partition.name} ends at ${partition.end}: its log start cannot move to ${offset}`,
+    `${partition.name} has offsets ${partition.logStart} to ${partition.end}: its log start cannot move to ${offset}`,
     { at: partition.at, offset, end: partition.end },
   )
 }

@@ -55,6 +55,26 @@ export class Admin {
     return this.#broker.logDirs()
   }
 
+  /**
+   * Gives a topic more partitions, `partitions` in all. Kafka: `createPartitions`.
+   *
+   * A record's key chooses its partition by its hash modulo their number. So from here on records of a key may go to
+   * another partition than those before: order per key holds among the old and among the new, not between them, tables
+   * and joins on the topic would find a key's rows in the wrong task, and a topology that reads the topic refuses it with
+   * TOPIC_MISMATCH until it is declared so. Where keys matter, make a new topic and copy. Rejects with INVALID_CONFIG unless
+   * the number is greater than it is, UNKNOWN_TOPIC, or INVALID_TOPIC for the log's own.
+   * @example await log.admin.createPartitions('clicks', 8)
+   */
+  async createPartitions(name: string, partitions: number): Promise<TopicInfo> {
+    refuseInternal(name, 'change')
+    return await this.#broker.addPartitions(name, partitions)
+  }
+
+  /**
+   * Changes settings of a topic; those that are not named stay. They count at once, without opening anything again: sizes
+   * and ages of segments at the next append, retention and compaction at their next turn. Kafka: `incrementalAlterConfigs`.
+   * INVALID_CONFIG names what is out of bounds, and nothing has changed.
+   */
   async alterTopicConfig(name: string, changes: Partial<TopicConfig>): Promise<TopicInfo> {
     refuseInternal(name, 'change')
     return await this.#broker.alterTopicConfig(name, changes)
@@ -87,10 +107,15 @@ export class Admin {
     return bounds.map(({ at, start, end }) => ({ at, offset: which === 'earliest' ? start : end }))
   }
 
-  /** Deletes the records below these offsets. Kafka: `DeleteRecords`. */
-  async purgeBefore(at: readonly Position[]): Promise<void> {
-    for (const { at: place } of at) refuseInternal(place.topic, 'purge')
-    await this.#broker.purgeBefore(at)
+  /**
+   * Deletes the records below these offsets, -1 for all that there are, and resolves with the first offsets that can be
+   * read: durable, and never moved back. Who reads below gets OFFSET_OUT_OF_RANGE. Files go when no segment needs them.
+   * Rejects with OFFSET_OUT_OF_RANGE beyond the end, POLICY_VIOLATION for a topic that is only compacted. Kafka:
+   * `deleteRecords`.
+   */
+  async deleteRecords(at: readonly Position[]): Promise<readonly Position[]> {
+    for (const { at: place } of at) refuseInternal(place.topic, 'delete records of')
+    return await this.#broker.deleteRecords(at)
   }
 
   /** Groups that have offsets or a member. */
@@ -125,7 +150,7 @@ function specOf(topic: TopicSpec | AnyTopic): TopicSpec {
   }
 }
 
-function refuseInternal(name: string, what: 'create' | 'delete' | 'change' | 'purge'): void {
+function refuseInternal(name: string, what: 'create' | 'delete' | 'change' | 'delete records of'): void {
   if (!isInternalTopic(name)) return
   throw new LogError('INVALID_TOPIC', `${what} topic ${name}: it is the log's own`, { topic: name })
 }

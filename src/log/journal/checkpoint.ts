@@ -3,7 +3,7 @@ import { crc32c } from '../../base/crc32c.ts'
 import { LogError } from '../api/errors.ts'
 import type { RecordedSection } from '../api/commit-section.ts'
 import type { Offset, TopicPartition } from '../api/record.ts'
-import type { TopicInfo } from '../api/topic.ts'
+import { defaultTopicConfig, type TopicInfo } from '../api/topic.ts'
 
 /**
  * All that is known to be in the files when every group up to `sequence` is applied and synced: recovery starts from it
@@ -151,8 +151,8 @@ export function decodeCheckpoint(bytes: Buffer, path: string): NumberedCheckpoin
     )
   }
   if (version !== checkpointVersion) return null
-  return {
-    counter: Number(bytes.readBigInt64BE(20)),
-    state: packr.unpack(bytes.subarray(checkpointHeaderBytes)) as CheckpointState,
-  }
+  const state = packr.unpack(bytes.subarray(checkpointHeaderBytes)) as CheckpointState
+  // Options that were added later default.
+  const topics = state.topics.map((topic) => ({ ...topic, config: { ...defaultTopicConfig, ...topic.config } }))
+  return { counter: Number(bytes.readBigInt64BE(20)), state: { ...state, topics } }
 }

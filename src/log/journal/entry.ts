@@ -16,6 +16,7 @@ export type EntryPart =
   | LogStartPart
   | SegmentsReplacedPart
   | IncarnationPart
+  | PartitionsAddedPart
 
 /** A record batch at its place: applying it is a positioned write. */
 export interface BatchPart {
@@ -77,6 +78,13 @@ export interface IncarnationPart {
   readonly number: number
 }
 
+/** The topic has this many partitions from here on: more than before. */
+export interface PartitionsAddedPart {
+  readonly kind: 'partitionsAdded'
+  readonly topicId: string
+  readonly partitions: number
+}
+
 /*
  * Layout, big-endian. An entry and each of its parts start at a multiple of 8 bytes; what fills up to it is zero.
  *
@@ -95,7 +103,7 @@ export interface IncarnationPart {
  *           +32       topic id, T bytes of ASCII, filled up to a multiple of 8
  *                     the batch, N bytes, filled up to a multiple of 8
  *
- *   others  +0   u8   kind 2 to 7
+ *   others  +0   u8   kind 2 to 8
  *           +1   u24  0
  *           +4   u32  length N of the fields
  *           +8        the fields in the order of their interface, N bytes, filled up to a multiple of 8
@@ -110,6 +118,7 @@ const kindTopicConfig = 4
 const kindLogStart = 5
 const kindSegmentsReplaced = 6
 const kindIncarnation = 7
+const kindPartitionsAdded = 8
 
 const entryHeaderBytes = 8
 const batchHeaderBytes = 32
@@ -227,6 +236,8 @@ function kindOf(part: ControlPart): number {
       return kindSegmentsReplaced
     case 'incarnation':
       return kindIncarnation
+    case 'partitionsAdded':
+      return kindPartitionsAdded
     default:
       return unreachable(part)
   }
@@ -265,6 +276,10 @@ function encodeFields(part: ControlPart): Uint8Array {
     case 'incarnation':
       out.i64(part.number)
       break
+    case 'partitionsAdded':
+      out.string(part.topicId)
+      out.i32(part.partitions)
+      break
     default:
       unreachable(part)
   }
@@ -298,6 +313,8 @@ function decodeFields(kind: number, from: ByteReader): ControlPart {
       }
     case kindIncarnation:
       return { kind: 'incarnation', number: from.i64() }
+    case kindPartitionsAdded:
+      return { kind: 'partitionsAdded', topicId: from.string(), partitions: from.i32() }
     default:
       throw new LogError(
         'NEWER_FORMAT',

@@ -72,6 +72,11 @@ export class SegmentApplier {
         if (topic !== undefined) topic.info = { ...topic.info, config: part.config }
         return
       }
+      case 'partitionsAdded': {
+        const topic = this.#topics.get(part.topicId)
+        if (topic !== undefined) topic.info = { ...topic.info, partitions: part.partitions }
+        return
+      }
       case 'topicDeleted':
         return this.#deleteTopic(part)
       case 'segmentsReplaced':

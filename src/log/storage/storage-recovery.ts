@@ -97,6 +97,11 @@ class ReplayLedger {
         if (topic !== undefined) this.topics.set(part.topicId, { ...topic, config: part.config })
         return
       }
+      case 'partitionsAdded': {
+        const topic = this.topics.get(part.topicId)
+        if (topic !== undefined) this.topics.set(part.topicId, { ...topic, partitions: part.partitions })
+        return
+      }
       case 'topicDeleted':
         return this.#deleteTopic(part.topicId)
       case 'logStart': {

@@ -55,7 +55,7 @@ test('offsets are earliest, latest or by time', async () => {
   for (const timestamp of [10, 20, 30]) {
     await producer.send({ topic: 'orders', partition: 0, value: 'x', timestamp })
   }
-  await log.admin.purgeBefore([{ at: at(0), offset: 1 }])
+  await log.admin.deleteRecords([{ at: at(0), offset: 1 }])
   const offsets = (which: Parameters<typeof log.admin.offsets>[1]): number[] =>
     log.admin.offsets([at(0), at(1)], which).map(({ offset }) => offset)
   expect(offsets('earliest')).toEqual([1, 0])
@@ -80,7 +80,7 @@ test('the topics of the log itself cannot be made, changed, purged or deleted', 
     () => log.admin.ensureTopics([{ name: offsetsTopic, partitions: 1 }]),
     () => log.admin.deleteTopic(offsetsTopic),
     () => log.admin.alterTopicConfig(offsetsTopic, { retentionMs: 1 }),
-    () => log.admin.purgeBefore([{ at: { topic: offsetsTopic, partition: 0 }, offset: 0 }]),
+    () => log.admin.deleteRecords([{ at: { topic: offsetsTopic, partition: 0 }, offset: 0 }]),
   ]
   for (const act of refused) expect(await codeOf(act)).toBe('INVALID_TOPIC')
   await log.close()

@@ -66,7 +66,7 @@ describe('a consumer starts', () => {
       consumer.assign([at])
       consumer.seek(at, 1)
     }
-    await log.admin.purgeBefore([{ at, offset: 3 }])
+    await log.admin.deleteRecords([{ at, offset: 3 }])
     expect((await drain(earliest)).map(textOf)).toEqual(['d', 'e'])
     expect((await drain(latest)).map(textOf)).toEqual([])
     expect(latest.position(at)).toBe(5)
