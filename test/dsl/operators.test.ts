@@ -146,6 +146,34 @@ describe('processors of the user', () => {
     expect(piped(processValuesSupplier('p', supplier), [['a', 1]])).toEqual([['a', [1], 0]])
     expect(() => context?.forward(1)).toThrow(/p forwards a value outside process/)
   })
+
+  test('a processor of values gives a record another time and other headers, and refuses a time that is none', () => {
+    const header = { key: 'h', value: new Uint8Array([1]) }
+    const supplier = (): ValueProcessor<unknown, unknown, unknown> => {
+      let context: ValueContext<unknown> | undefined
+      return {
+        init: (given) => void (context = given),
+        process: (record) => {
+          context?.forward(record.value, { timestamp: 7 })
+          context?.forward(record.value, { headers: [header] })
+          context?.forward(record.value)
+        },
+      }
+    }
+    expect(piped(processValuesSupplier('p', supplier), [['a', 1]])).toEqual([
+      ['a', 1, 7],
+      ['a', 1, 0, [header]],
+      ['a', 1, 0],
+    ])
+    const wrong = (): ValueProcessor<unknown, unknown, unknown> => {
+      let context: ValueContext<unknown> | undefined
+      return {
+        init: (given) => void (context = given),
+        process: (record) => context?.forward(record.value, { timestamp: -1 }),
+      }
+    }
+    expect(() => piped(processValuesSupplier('p', wrong), [['a', 1]])).toThrow(/p forwards a record with timestamp -1/)
+  })
 })
 
 test('a callback reads what it names; in doubt everything', () => {

@@ -65,8 +65,11 @@ export interface RecordContext<in K, in V> extends ProcessingContext {
 }
 
 export interface ValueContext<in V> extends ProcessingContext {
-  /** Hands a value on, under the key, timestamp and headers of the record in process. Not in a schedule's callback. */
-  forward(value: V): void
+  /**
+   * Hands a value on under the key of the record in process, with its timestamp and headers where no others are given.
+   * Not in a schedule's callback. Kafka's `FixedKeyRecord`.
+   */
+  forward(value: V, options?: { readonly timestamp?: number; readonly headers?: readonly Header[] }): void
 }
 
 /** A record on its way on; headers left out are those of the record in process. */
@@ -206,12 +209,8 @@ class AdaptedContext implements ProcessingContext {
   requestCommit(): void {
     this.context.requestCommit()
   }
-}
 
-class AdaptedRecordContext extends AdaptedContext implements RecordContext<unknown, unknown> {
-  forward(record: ForwardedRecord<unknown, unknown>): void {
-    const { key, value, timestamp, headers } = record
-    if (key === undefined || value === undefined) throw undefinedResult(this.node, 'forwarded record')
+  protected hand(key: unknown, value: unknown, timestamp: number, headers: readonly Header[] | undefined): void {
     if (!Number.isSafeInteger(timestamp) || timestamp < 0) {
       throw new StreamsError(
         'INVALID_TIMESTAMP',
@@ -235,10 +234,18 @@ class AdaptedRecordContext extends AdaptedContext implements RecordContext<unkno
   }
 }
 
+class AdaptedRecordContext extends AdaptedContext implements RecordContext<unknown, unknown> {
+  forward(record: ForwardedRecord<unknown, unknown>): void {
+    const { key, value, timestamp, headers } = record
+    if (key === undefined || value === undefined) throw undefinedResult(this.node, 'forwarded record')
+    this.hand(key, value, timestamp, headers)
+  }
+}
+
 class AdaptedValueContext extends AdaptedContext implements ValueContext<unknown> {
   current: StreamRecord<unknown, unknown> | null = null
 
-  forward(value: unknown): void {
+  forward(value: unknown, options?: { readonly timestamp?: number; readonly headers?: readonly Header[] }): void {
     if (value === undefined) throw undefinedResult(this.node, 'forwarded value')
     const record = this.current
     if (record === null) {
@@ -248,6 +255,7 @@ class AdaptedValueContext extends AdaptedContext implements ValueContext<unknown
         { node: this.node },
       )
     }
-    this.context.forward(record.key, value, record.timestamp)
+    if (options === undefined) this.context.forward(record.key, value, record.timestamp)
+    else this.hand(record.key, value, options.timestamp ?? record.timestamp, options.headers)
   }
 }
