@@ -73,6 +73,7 @@ export {
   StreamsBuilder,
   Table,
   type TableAggregation,
+  type StreamJoined,
   type TableJoined,
   type TableOptions,
   type TableReduction,

@@ -16,6 +16,21 @@ export function durationMs(duration: Duration, what: string): number {
   )
 }
 
+/** As {@link durationMs}, where a length may point backwards: `-5000`, `'-5s'`. */
+export function signedDurationMs(duration: Duration, what: string): number {
+  const ms = typeof duration === 'number' ? duration : signedParse(duration)
+  if (Number.isSafeInteger(ms)) return ms === 0 ? 0 : ms
+  throw new StreamsError(
+    'CONFIG_INVALID',
+    `${what} is ${JSON.stringify(duration)}; give whole milliseconds, or a text such as '500ms', '30s', '5m', '1h', '-5s'`,
+    { duration },
+  )
+}
+
+function signedParse(text: string): number {
+  return text.startsWith('-') ? -parse(text.slice(1)) : parse(text)
+}
+
 function parse(text: string): number {
   if (!/^(\d+(ms|s|m|h|d))+$/.test(text)) return Number.NaN
   let ms = 0

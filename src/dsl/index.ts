@@ -20,6 +20,7 @@ export type {
   Repartitioned,
   StoreOptions,
   TableAggregation,
+  StreamJoined,
   TableJoined,
   TableOptions,
   TableReduction,

@@ -141,3 +141,36 @@ export interface TableJoined extends Named {
   /** Codec of the stream's values on that way. Default: that of the source if the value is still its own, else msgpack. */
   readonly value?: Declared
 }
+
+/**
+ * A join of two streams: which records are near enough in time, how long late ones are waited for, and where the records
+ * of both sides are kept meanwhile. Kafka's `JoinWindows` and `StreamJoined`.
+ */
+export interface StreamJoined {
+  /**
+   * Name of the join, of its stores (`<name>-this-join-store` and so on) and of its repartition topics
+   * (`<application>-<name>-left-repartition`). State is found again by it.
+   */
+  readonly name: string
+  /** The other record is at most so much older or newer; stands for `before` and `after` of the same length. */
+  readonly within?: Duration
+  /** How much older than this stream's record the other one may be. Default 0 where `after` is given. May be negative. */
+  readonly before?: Duration
+  /** How much newer than this stream's record the other one may be. Default 0 where `before` is given. May be negative. */
+  readonly after?: Duration
+  /**
+   * How long, in stream time, a window stays open after its end for records that are late: rows are kept for before +
+   * after + grace, and results without a partner leave only then. Default 0.
+   */
+  readonly grace?: Duration
+  /** Schema or codec of the key, where it has changed on both sides and is none that needs no declaration. */
+  readonly key?: Declared
+  /** Codec of this stream's values in store and repartition topic. Default: that of the source if the value is still its own, else msgpack. */
+  readonly value?: Declared
+  /** The same for the other stream's values. */
+  readonly otherValue?: Declared
+  /** Where rows are kept: on disk by LMDB (default) or in memory. */
+  readonly engine?: 'lmdb' | 'memory'
+  /** False: no changelogs; the rows are lost with their directory. Default true. */
+  readonly changelog?: boolean
+}

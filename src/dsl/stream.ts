@@ -21,7 +21,9 @@ import { printSupplier } from './operators/print.ts'
 import type { RecordProcessor, StoreRef, ValueProcessor } from './operators/process.ts'
 import { processSupplier, processValuesSupplier } from './operators/process.ts'
 import { selectKeySupplier } from './operators/select-key.ts'
-import type { Named, Produced, Repartitioned, TableJoined, ToTableOptions } from './options.ts'
+import { joinWindow } from './join-window.ts'
+import type { Named, Produced, Repartitioned, StreamJoined, TableJoined, ToTableOptions } from './options.ts'
+import type { StreamJoinPlan } from './plan/join-plan.ts'
 import type { Plan } from './plan/plan.ts'
 import type { OperatorPlan, PlanId } from './plan/plan-node.ts'
 import type { GlobalJoinPlan, StreamTableJoinPlan } from './plan/table-plan.ts'
@@ -340,6 +342,21 @@ export class Stream<out K, out V> {
   }
 
   /**
+   * Joins records of two streams that have the same key and lie near in time: the other record's time is in
+   * `[time - before, time + after]`. Every such pair makes one result, as soon as its second record comes, with the later
+   * timestamp; a stream may be joined with itself. Keys do not change; both topics must be partitioned alike, and a stream
+   * whose key has changed is repartitioned first. Null keys and values are dropped, counted.
+   * @example views.join(orders, (view, order) => ({ path: view.path, total: order.total }), { name: 'bought', after: '1h' })
+   */
+  join<V2, R>(
+    other: Stream<NoInfer<K>, V2>,
+    joiner: (value: NonNullable<V>, other: NonNullable<V2>, key: NonNullable<K>) => R,
+    options: StreamJoined,
+  ): Stream<K, R> {
+    return this.#joinStream(other, joiner, options)
+  }
+
+  /**
    * Joins each record with the table's row of its key, as the row is now; without one nothing leaves. Changes of the
    * table make no result. Keys do not change; both topics must be partitioned alike, or the key has changed and the join
    * has a name: then the stream is repartitioned first. Null keys and values are dropped, counted.
@@ -421,6 +438,31 @@ export class Stream<out K, out V> {
       choose: chooseOf === undefined ? undefined : (key, value) => chooseOf(value, key),
       partitioner: partitioner as ((key: unknown, value: unknown, partitions: number) => number) | undefined,
     })
+  }
+
+  #joinStream<V2, R>(
+    other: Stream<unknown, V2>,
+    joiner: (value: NonNullable<V>, other: NonNullable<V2>, key: NonNullable<K>) => R,
+    options: StreamJoined,
+  ): Stream<K, R> {
+    const { name, engine = 'lmdb', changelog = true, key, value, otherValue } = options
+    if (typeof name !== 'string') {
+      throw new StreamsError('CONFIG_INVALID', 'a join of streams needs { name }, by which its state is found again')
+    }
+    const id = this.#plan.append({
+      kind: 'stream-join',
+      left: this.#id,
+      right: other.#in(this.#plan),
+      name,
+      window: joinWindow(options),
+      joiner: joiner as StreamJoinPlan['joiner'],
+      engine,
+      logged: changelog,
+      key: groupingPlan({ name, ...(key === undefined ? {} : { key }) }).key,
+      leftValue: groupingPlan(value === undefined ? {} : { value }).value,
+      rightValue: groupingPlan(otherValue === undefined ? {} : { value: otherValue }).value,
+    })
+    return new Stream(this.#plan, id)
   }
 
   #joinTable<V2, R>(

@@ -51,7 +51,10 @@ describe('topologies are cut as Kafka Streams cuts them', () => {
       const groups = topology.subTopologies.flatMap((part) =>
         part.copartitioned.map((group) => group.map(fullName).toSorted().join()),
       )
-      for (const group of recorded.shape?.copartitionGroups ?? []) expect(groups).toContain(group.toSorted().join())
+      for (const group of recorded.shape?.copartitionGroups ?? []) {
+        // A stream joined with itself is partitioned like itself.
+        if (group.length > 1) expect(groups).toContain(group.toSorted().join())
+      }
     })
   }
 })

@@ -114,6 +114,9 @@ class GoldenBuilder {
       case 'streamGlobalTableJoin':
         this.#streamGlobalTableJoin(operation)
         return
+      case 'streamStreamJoin':
+        this.#streamStreamJoin(operation)
+        return
       case 'tableTableJoin':
         this.#tableTableJoin(operation)
         return
@@ -407,6 +410,30 @@ class GoldenBuilder {
           ? left.it.leftJoin(right.it, joiner, options)
           : left.it.outerJoin(right.it, joiner, options)
     this.#set(operation, { kind: 'table', it: it, key: left.key, value })
+  }
+
+  #streamStreamJoin(operation: Operation): void {
+    const [left, right] = [this.#streamOf(operation, 'left'), this.#streamOf(operation, 'right')]
+    const window = operation['window'] as {
+      readonly beforeMs: number
+      readonly afterMs: number
+      readonly graceMs: number
+      readonly legacy?: boolean
+    }
+    if (window.legacy === true) throw new UnsupportedOperator('join windows of before 3.0')
+    const joiner = combiner(text(operation, 'joiner'))
+    const type = text(operation, 'type')
+    const options = {
+      name: ((operation['store'] ?? operation['name']) as string | undefined) ?? `unnamed-${this.#unnamed++}`,
+      before: window.beforeMs,
+      after: window.afterMs,
+      grace: window.graceMs,
+      ...groupingOf(left, undefined),
+      otherValue: codecOf(right.value),
+    }
+    if (type !== 'inner') throw new UnsupportedOperator(`${type} joins of streams`)
+    const it = left.it.join(right.it, joiner, options)
+    this.#set(operation, { ...left, it, value: typeOfCombined(text(operation, 'joiner')) })
   }
 
   #streamTableJoin(operation: Operation): void {

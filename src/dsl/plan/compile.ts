@@ -12,7 +12,8 @@ import { branchNode, NodeNames } from '../naming.ts'
 import { aggregateSupplier } from '../operators/aggregate.ts'
 import { mergeSupplier } from '../operators/merge.ts'
 import { windowAggregateSupplier } from '../operators/window-aggregate.ts'
-import { TableCompilation } from './compile-tables.ts'
+import { compileStreamJoin } from './compile-joins.ts'
+import { TableCompilation, type TableHost } from './compile-tables.ts'
 import type { Flow, Through } from './flow.ts'
 import type { Plan } from './plan.ts'
 import type {
@@ -53,17 +54,20 @@ class Compilation {
   /** Repartition topics by the grouping that named them. */
   readonly #shared = new Map<GroupingPlan, Flow>()
 
+  /** What the compilation of tables and joins needs of this one. */
+  readonly #host: TableHost
   readonly #tables: TableCompilation
 
   constructor(plan: Plan) {
     this.#plan = plan
-    this.#tables = new TableCompilation({
+    this.#host = {
       nodes: plan.nodes,
       builder: this.#builder,
       names: this.#names,
       flow: (id) => this.#flow(id),
       through: (...given) => this.#through(...given),
-    })
+    }
+    this.#tables = new TableCompilation(this.#host)
   }
 
   run(): Topology {
@@ -89,6 +93,8 @@ class Compilation {
         return this.#repartition(node)
       case 'aggregate':
         return this.#aggregate(node)
+      case 'stream-join':
+        return compileStreamJoin(this.#host, node)
       case 'sink':
         this.#sink(node)
         return null

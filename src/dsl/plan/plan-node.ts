@@ -3,13 +3,15 @@ import type { AnyTopic } from '../../codec/topic.ts'
 import type { Windows } from '../../codec/windowed-codec.ts'
 import type { Processor } from '../../streams/processor/processor.ts'
 import type { EmitPolicy, InvalidRecordPolicy, StoreSpec } from '../../streams/topology/node.ts'
+import type { StreamJoinPlan } from './join-plan.ts'
 import type { TablePlan } from './table-plan.ts'
 
 /**
  * What a program of the DSL says, before anything is decided: frozen nodes in the order of the calls, connected by
  * number. Which codecs and repartition topics it takes is decided by `compile`.
  */
-export type PlanNode = SourcePlan | OperatorPlan | BranchPlan | RepartitionPlan | AggregatePlan | SinkPlan | TablePlan
+export type PlanNode =
+  SourcePlan | OperatorPlan | BranchPlan | RepartitionPlan | AggregatePlan | SinkPlan | StreamJoinPlan | TablePlan
 
 /** The number of a plan node: its place in the plan. */
 export type PlanId = number

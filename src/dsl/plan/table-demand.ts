@@ -47,6 +47,7 @@ export function tableDemand(nodes: readonly PlanNode[]): TableDemand {
       case 'branch':
       case 'aggregate':
       case 'repartition':
+      case 'stream-join':
       case 'sink':
         break
     }

@@ -6,7 +6,7 @@ import type { OrderedStore, StoreEngine, StorePosition } from '../store/ordered-
 import { readInt64 } from '../store/overlay.ts'
 import { WindowSpaces, windowSpaceCount } from '../store/window-spaces.ts'
 import { WriteBatch } from '../store/write-batch.ts'
-import type { StoreSpec } from '../topology/node.ts'
+import type { StoreShape, StoreSpec } from '../topology/node.ts'
 
 /** How far a store is; given to the application as it goes. */
 export interface RestoreProgress {
@@ -39,7 +39,7 @@ export async function restoreStore(options: {
   readonly onAhead: (error: StreamsError) => void
 }): Promise<OrderedStore> {
   const { log, engine, directory, spec, changelog } = options
-  const spaces = spec.shape.kind === 'window' ? windowSpaceCount : 1
+  const spaces = spec.shape.kind === 'keyValue' ? 1 : windowSpaceCount
   const opened = await engine.open({ directory, spaces })
   if (changelog === null) return opened
   const [bounds] = await log.bounds([changelog], 'committed')
@@ -95,7 +95,7 @@ async function replay(
   },
 ): Promise<void> {
   const { spec, changelog, end } = options
-  const rows = spec.shape.kind === 'window' ? new WindowRows(spec.shape.retentionMs) : new KeyValueRows()
+  const rows = rowsOf(spec.shape)
   rows.storeTime = store.position?.storeTime ?? -1
   let flushedTime = rows.storeTime
   let offset = options.from
@@ -128,6 +128,11 @@ async function replay(
   await flushing
 }
 
+function rowsOf(shape: StoreShape): KeyValueRows | WindowRows {
+  if (shape.kind === 'window') return new WindowRows(shape.retentionMs, sequenceBytes)
+  return shape.kind === 'join' ? new WindowRows(shape.retentionMs, 0) : new KeyValueRows()
+}
+
 class KeyValueRows {
   readonly batch = new WriteBatch()
   readonly spaces: WindowSpaces | null = null
@@ -148,17 +153,20 @@ class WindowRows {
   storeTime = -1
   readonly #value = new ByteWriter(1024)
 
-  constructor(retentionMs: number) {
+  readonly #leftOff: number
+
+  constructor(retentionMs: number, leftOff: number) {
     this.spaces = new WindowSpaces(retentionMs)
+    this.#leftOff = leftOff
   }
 
-  /** Changelog keys end in start and a sequence of four bytes, local keys in the start. */
+  /** Changelog keys end in start (or time) and a sequence of four bytes; local keys of windows leave the latter off. */
   add(cursor: RecordCursor): void {
     if (cursor.keyEnd - cursor.keyStart < 12) return
     const start = readInt64(cursor.bytes, cursor.keyEnd - 12)
     if (start > this.storeTime) this.storeTime = start
     if (start <= this.storeTime - this.spaces.retentionMs) return
-    const key = cursor.bytes.subarray(cursor.keyStart, cursor.keyEnd - 4)
+    const key = cursor.bytes.subarray(cursor.keyStart, cursor.keyEnd - this.#leftOff)
     const space = this.spaces.spaceOf(start)
     if (cursor.valueStart < 0) this.batch.delete(space, key)
     else this.batch.put(space, key, stored(cursor, this.#value))
@@ -173,6 +181,7 @@ function stored(cursor: RecordCursor, into: ByteWriter): Uint8Array {
   return into.bytes.subarray(0, into.length)
 }
 
+const sequenceBytes = 4
 const pollBytesMax = 1024 * 1024
 const pollWaitMs = 100
 const flushBytes = 8 * 1024 * 1024

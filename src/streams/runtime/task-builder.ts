@@ -6,6 +6,7 @@ import { StreamsError } from '../errors.ts'
 import { demandOf, readsKeysOf, takesKeyBytes, type Demand } from '../processor/demand.ts'
 import { NodeContext, type Child } from '../processor/forwarding.ts'
 import type { Processor } from '../processor/processor.ts'
+import { JoinOverlay } from '../store/join-overlay.ts'
 import { KeyValueOverlay } from '../store/key-value-overlay.ts'
 import type { StoreEngine } from '../store/ordered-store.ts'
 import { checkStoreIdentity, storeIdentity } from '../store/store-identity.ts'
@@ -118,10 +119,7 @@ async function openStores(
       onProgress: setting.onRestore,
       onAhead: (error) => setting.onStoreAhead?.(error),
     })
-    const overlay: Overlay =
-      spec.shape.kind === 'window'
-        ? new WindowOverlay(spec, store, task.record, setting.cacheBytes)
-        : new KeyValueOverlay(spec, store, task.record, setting.cacheBytes)
+    const overlay = openOverlay(spec, store, task.record, setting.cacheBytes)
     const nodes = subTopology.processors.filter((node) => node.stores.includes(spec.name)).map((node) => node.name)
     const changelog =
       changelogAt === null || sourceTopic !== undefined
@@ -129,6 +127,17 @@ async function openStores(
         : new ChangelogSink(task.collector, changelogAt, writerOf(spec.name, nodes))
     const writer = writerOf(spec.name, nodes)
     task.stores.push({ overlay, changelog, changelogAt, nodes, writer, identity: storeIdentity(spec) })
+  }
+}
+
+function openOverlay(...given: ConstructorParameters<typeof KeyValueOverlay>): Overlay {
+  switch (given[0].shape.kind) {
+    case 'keyValue':
+      return new KeyValueOverlay(...given)
+    case 'window':
+      return new WindowOverlay(...given)
+    case 'join':
+      return new JoinOverlay(...given)
   }
 }
 

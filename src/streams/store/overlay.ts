@@ -346,6 +346,18 @@ export function readInt64(bytes: Uint8Array, at: number): number {
   return high * 0x1_0000_0000 + (low >>> 0)
 }
 
+export function writeInt64(bytes: Uint8Array, at: number, value: number): void {
+  const high = Math.floor(value / 0x1_0000_0000)
+  bytes[at] = high >>> 24
+  bytes[at + 1] = high >>> 16
+  bytes[at + 2] = high >>> 8
+  bytes[at + 3] = high
+  bytes[at + 4] = value >>> 24
+  bytes[at + 5] = value >>> 16
+  bytes[at + 6] = value >>> 8
+  bytes[at + 7] = value
+}
+
 const noCodec = ''
 /** One in so many dirty rows is measured. */
 const touchedPerSample = 64

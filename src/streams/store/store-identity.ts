@@ -1,5 +1,5 @@
 import { StreamsError } from '../errors.ts'
-import type { StoreSpec } from '../topology/node.ts'
+import type { StoreShape, StoreSpec } from '../topology/node.ts'
 
 /**
  * What the bytes of a store mean, as one line: `shape | key codec | value codec | schema versions`. Every commit records it
@@ -9,8 +9,14 @@ import type { StoreSpec } from '../topology/node.ts'
  * recorded must be what is declared now, or its beginning.
  */
 export function storeIdentity(spec: StoreSpec): string {
-  const shape = spec.shape.kind === 'window' ? `window ${spec.shape.sizeMs} ms` : 'key-value'
-  return [shape, spec.key.id, spec.value.id, spec.schema ?? ''].join(separator)
+  return [shapeName(spec.shape), spec.key.id, spec.value.id, spec.schema ?? ''].join(separator)
+}
+
+function shapeName(shape: StoreShape): string {
+  if (shape.kind === 'window') return `window ${shape.sizeMs} ms`
+  // Where a row stands in the store follows from the retention.
+  if (shape.kind === 'join') return `join, rows kept ${shape.retentionMs} ms`
+  return 'key-value'
 }
 
 /** Throws STORE_MISMATCH unless a store declared like this can read what the recorded one has written. */

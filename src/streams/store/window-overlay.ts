@@ -5,7 +5,7 @@ import { isKeyOf, KeyTable, type KeyedItem } from './key-table.ts'
 import type { WindowRow, WindowStore } from './key-value-store.ts'
 import type { OrderedStore } from './ordered-store.ts'
 import { entryOverheadBytes, OverlayEntry } from './overlay-entry.ts'
-import { Overlay, readInt64, readTimestamp, timestampBytes } from './overlay.ts'
+import { Overlay, readInt64, readTimestamp, timestampBytes, writeInt64 } from './overlay.ts'
 import { undecoded, type RecordContext } from './record-context.ts'
 import { WindowSpaces, windowSpaceCount } from './window-spaces.ts'
 
@@ -395,18 +395,6 @@ function keyWithStart(prefix: Uint8Array, start: number): Uint8Array {
   key.writeInt32BE(Math.floor(start / 0x1_0000_0000), prefix.length)
   key.writeUInt32BE(start % 0x1_0000_0000, prefix.length + 4)
   return key
-}
-
-function writeInt64(bytes: Uint8Array, at: number, value: number): void {
-  const high = Math.floor(value / 0x1_0000_0000)
-  bytes[at] = high >>> 24
-  bytes[at + 1] = high >>> 16
-  bytes[at + 2] = high >>> 8
-  bytes[at + 3] = high
-  bytes[at + 4] = value >>> 24
-  bytes[at + 5] = value >>> 16
-  bytes[at + 6] = value >>> 8
-  bytes[at + 7] = value
 }
 
 /** What stands behind the key in a changelog: start and sequence. */

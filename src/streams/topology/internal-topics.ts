@@ -28,7 +28,7 @@ export function storeOperator(store: string): string {
 export function changelogTopic(store: StoreSpec): InternalTopic {
   // Windows expire by the store's clock. By the time of their append, a job that was stopped would lose what it has.
   const policy: Partial<TopicConfig> =
-    store.shape.kind === 'window'
+    store.shape.kind === 'window' || store.shape.kind === 'join'
       ? {
           cleanupPolicy: 'compact,delete',
           windowRetentionMs: store.shape.retentionMs,

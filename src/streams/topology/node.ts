@@ -109,7 +109,10 @@ export interface GlobalTableSpec {
 }
 
 export type StoreShape =
-  { readonly kind: 'keyValue' } | { readonly kind: 'window'; readonly sizeMs: number; readonly retentionMs: number }
+  | { readonly kind: 'keyValue' }
+  | { readonly kind: 'window'; readonly sizeMs: number; readonly retentionMs: number }
+  /** The rows of one side of a stream-stream join. */
+  | { readonly kind: 'join'; readonly retentionMs: number }
 
 export type EmitPolicy = 'commit' | 'update' | 'final'
 

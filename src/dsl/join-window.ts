@@ -1,0 +1,52 @@
+import { StreamsError } from '../streams/errors.ts'
+import { durationMs, signedDurationMs } from './duration.ts'
+import type { StreamJoined } from './options.ts'
+
+/** Which records of two streams are near enough: the right one's time lies in `[left - beforeMs, left + afterMs]`. */
+export interface JoinWindow {
+  readonly beforeMs: number
+  readonly afterMs: number
+  readonly graceMs: number
+}
+
+/** The window of a join as its options say; CONFIG_INVALID where they leave it open or contradict themselves. */
+export function joinWindow(options: StreamJoined): JoinWindow {
+  const { name, within, before, after, grace = 0 } = options
+  if (within === undefined && before === undefined && after === undefined) {
+    throw invalid(`join ${name} does not say how far apart records may be; give { within }, or { before, after }`, {})
+  }
+  if (within !== undefined && (before !== undefined || after !== undefined)) {
+    throw invalid(`join ${name}: give either within, which stands for both, or before and after`, {})
+  }
+  const beforeMs =
+    within === undefined
+      ? signedDurationMs(before ?? 0, `before of join ${name}`)
+      : durationMs(within, `within of join ${name}`)
+  const afterMs = within === undefined ? signedDurationMs(after ?? 0, `after of join ${name}`) : beforeMs
+  const graceMs = durationMs(grace, `the grace of join ${name}`)
+  if (!Number.isSafeInteger(beforeMs + afterMs + graceMs)) {
+    throw invalid(
+      `join ${name}: before ${beforeMs} ms, after ${afterMs} ms and grace ${graceMs} ms together exceed what a timestamp can hold; shorten them`,
+      { beforeMs, afterMs, graceMs },
+    )
+  }
+  if (beforeMs + afterMs < 0) {
+    throw invalid(
+      `join ${name}: before ${beforeMs} ms and after ${afterMs} ms make a window that ends before it begins; their sum must be at least 0`,
+      { beforeMs, afterMs },
+    )
+  }
+  return Object.freeze({ beforeMs, afterMs, graceMs })
+}
+
+/**
+ * How long each side keeps its rows: as long as a record that is not too late can meet them. At least a millisecond: rows
+ * are kept while they are younger than that, and with nothing at all equal times would never meet.
+ */
+export function joinRetentionMs({ beforeMs, afterMs, graceMs }: JoinWindow): number {
+  return Math.max(1, beforeMs + afterMs + graceMs)
+}
+
+function invalid(message: string, values: Readonly<{ [name: string]: unknown }>): StreamsError {
+  return new StreamsError('CONFIG_INVALID', message, values)
+}

@@ -1,0 +1,351 @@
+import { compareBytes, copyBytes } from '../../base/bytes.ts'
+import { murmur2 } from '../../base/murmur2.ts'
+import type { StoreSpec } from '../topology/node.ts'
+import { KeyFilter } from './key-filter.ts'
+import { isKeyOf, KeyTable, type KeyedItem } from './key-table.ts'
+import type { OrderedStore } from './ordered-store.ts'
+import { entryOverheadBytes, OverlayEntry } from './overlay-entry.ts'
+import { Overlay, readInt64, writeInt64 } from './overlay.ts'
+import type { RecordContext } from './record-context.ts'
+import { WindowSpaces, windowSpaceCount } from './window-spaces.ts'
+
+/**
+ * The rows of one side of a stream-stream join: every record that came, under its key, its time and a sequence, so that
+ * several of one key and time stand beside each other. Rows are put, looked up by key and time, and expire; none is ever
+ * changed or deleted. In memory there is one table of keys, each with its rows in order of time and sequence, and per
+ * stretch of time the list of its rows.
+ *
+ * - Its clock is the highest time of a row that was put. Lookups see only rows with `time > clock - retention`; what is
+ *   older leaves memory with the next commit, stretch by stretch, and the store with the flush that enters its cycle.
+ *   What came and went between two commits leaves no trace: sparse times cost no more than dense ones.
+ * - `#completeFrom`: every row of at least that time stands in memory. Below it the store is asked, but only for keys of
+ *   which its filter says that they may be there: a key without partners costs no lookup in the store.
+ * - The sequence goes on after a restart: begun anew it would write over rows of the same key and time. Whoever puts
+ *   saves it with the commit.
+ *
+ * Layout, of the changelog as of the store: `key | i64 time | u32 sequence`, as Kafka has it.
+ */
+export class JoinOverlay extends Overlay {
+  /** Number of the row that was put last. */
+  sequence = 0
+  readonly #spaces: WindowSpaces
+  readonly #cacheBytesMax: number
+  readonly #stretchMs: number
+  readonly #keys = new KeyTable<KeyRows>()
+  /** Rows in memory by the stretch of time that they lie in. */
+  readonly #stretches = new Map<number, OverlayEntry[]>()
+  #lastStretch: OverlayEntry[] = []
+  #lastStretchNumber = -1
+  /** Keys of rows that stand in the store and not in memory, by space. */
+  readonly #filters: readonly KeyFilter[]
+  /** The store was not empty when it was opened, and nobody has read its keys into the filters yet. */
+  #hasUnreadKeys: boolean
+  #bytes = 0
+  #completeFrom: number
+
+  constructor(spec: StoreSpec, store: OrderedStore, record: RecordContext, cacheBytesMax: number) {
+    super(spec, store, record)
+    const retentionMs = spec.shape.kind === 'join' ? spec.shape.retentionMs : 0
+    this.#spaces = new WindowSpaces(retentionMs)
+    this.#stretchMs = Math.max(1, Math.ceil(retentionMs / stretchesPerRetention))
+    this.#cacheBytesMax = cacheBytesMax
+    this.#filters = Array.from({ length: windowSpaceCount }, () => new KeyFilter())
+    this.#hasUnreadKeys = false
+    for (let space = 0; space < windowSpaceCount; space++) if (store.count(space) > 0) this.#hasUnreadKeys = true
+    this.#completeFrom = this.#hasUnreadKeys ? this.storeTime + 1 : Number.NEGATIVE_INFINITY
+  }
+
+  /** Rows of at most this time have expired. */
+  get #horizon(): number {
+    return this.storeTime - this.#spaces.retentionMs
+  }
+
+  /** Adds a row. One that has expired already is not kept. */
+  put(key: unknown, value: unknown, time: number): void {
+    if (time > this.storeTime) this.storeTime = time
+    if (time <= this.#horizon) return
+    this.sequence = (this.sequence + 1) & sequenceMax
+    this.locate(key)
+    const entry = this.#makeEntry(key, time, this.sequence)
+    // First: it refuses keys that no store could hold.
+    this.update(entry, value, time, time)
+    const { keyBytes, keyFrom, keyTo } = this
+    const hash = murmur2(keyBytes, keyFrom, keyTo)
+    const rows = this.#keys.get(keyBytes, keyFrom, keyTo, hash)
+    if (rows === null) this.#keys.add(new KeyRows(hash, entry))
+    else rows.insert(entry)
+    this.#stretch(time).push(entry)
+    this.#bytes += entryOverheadBytes
+  }
+
+  /** The rows of a key with `from <= time <= to`, in order of time, those of one time in the order in which they came. */
+  lookUp(key: unknown, from: number, to: number): readonly OverlayEntry[] {
+    const low = Math.max(from, this.#horizon + 1)
+    if (low > to) return none
+    this.locate(key)
+    const { keyBytes, keyFrom, keyTo } = this
+    const hash = murmur2(keyBytes, keyFrom, keyTo)
+    const rows = this.#keys.get(keyBytes, keyFrom, keyTo, hash)
+    if (low < this.#completeFrom && this.#mayBeStored(hash)) return this.#withStored(rows, hash, low, to)
+    return rows === null ? none : rows.between(low, to)
+  }
+
+  /** How many rows stand in memory. */
+  get cachedCount(): number {
+    let count = 0
+    for (const rows of this.#stretches.values()) count += rows.length
+    return count
+  }
+
+  #mayBeStored(hash: number): boolean {
+    if (this.#hasUnreadKeys) this.#readKeys()
+    for (const filter of this.#filters) if (filter.mayHave(hash)) return true
+    return false
+  }
+
+  /** Once after a restart: a pass over the keys is less than what it takes to restore them. */
+  #readKeys(): void {
+    this.#hasUnreadKeys = false
+    for (const [space, filter] of this.#filters.entries()) {
+      if (this.store.count(space) === 0) continue
+      for (const { key } of this.store.range(space, { from: new Uint8Array(0), to: null, reverse: false })) {
+        if (readInt64(key, key.length - rowKeyBytes) > this.#horizon) {
+          filter.add(murmur2(key, 0, key.length - rowKeyBytes))
+        }
+      }
+    }
+  }
+
+  /** As {@link lookUp}, for the key that was located, with the rows that only the store has. */
+  #withStored(rows: KeyRows | null, hash: number, from: number, to: number): readonly OverlayEntry[] {
+    const found = rows === null ? [] : rows.between(from, to).slice()
+    const inMemory = found.length
+    const prefix = this.keyBytes.slice(this.keyFrom, this.keyTo)
+    const low = keyWithTime(prefix, Math.max(0, from))
+    const high = keyWithTime(prefix, Math.min(to, this.#completeFrom - 1) + 1)
+    for (const [space, filter] of this.#filters.entries()) {
+      if (!filter.mayHave(hash)) continue
+      for (const { key, value } of this.store.range(space, { from: low, to: high, reverse: false })) {
+        const keyEnd = key.length - rowKeyBytes
+        // A longer key may sort between two times of this one.
+        if (keyEnd !== prefix.length || compareBytes(key.subarray(0, keyEnd), prefix) !== 0) continue
+        const entry = new OverlayEntry(null, readInt64(key, keyEnd), null, -1)
+        entry.slab = key.slice()
+        entry.keyEnd = key.length
+        if (has(found, inMemory, entry)) continue
+        this.load(entry, value)
+        found.push(entry)
+      }
+    }
+    return found.length === inMemory ? found : found.sort(byTimeAndSequence)
+  }
+
+  #makeEntry(key: unknown, time: number, sequence: number): OverlayEntry {
+    const entry = new OverlayEntry(key, time, null, -1)
+    const { keyFrom, keyTo, keySlabs } = this
+    const length = keyTo - keyFrom
+    keySlabs.reserve(length + rowKeyBytes)
+    const { slab, start: at } = keySlabs
+    copyBytes(this.keyBytes, keyFrom, keyTo, slab, at)
+    writeInt64(slab, at + length, time)
+    const sequenceAt = at + length + 8
+    slab[sequenceAt] = sequence >>> 24
+    slab[sequenceAt + 1] = sequence >>> 16
+    slab[sequenceAt + 2] = sequence >>> 8
+    slab[sequenceAt + 3] = sequence
+    entry.slab = slab
+    entry.keyStart = at
+    entry.keyEnd = sequenceAt + 4
+    return entry
+  }
+
+  /** The rows of the stretch that a time lies in. */
+  #stretch(time: number): OverlayEntry[] {
+    const number = Math.floor(time / this.#stretchMs)
+    if (number === this.#lastStretchNumber) return this.#lastStretch
+    let rows = this.#stretches.get(number)
+    if (rows === undefined) {
+      rows = []
+      this.#stretches.set(number, rows)
+    }
+    this.#lastStretch = rows
+    this.#lastStretchNumber = number
+    return rows
+  }
+
+  protected override readonly changelogKeySuffix = 0
+
+  protected override readonly rowKeySuffix: number = rowKeyBytes
+
+  protected override spaceOf(entry: OverlayEntry): number {
+    return this.#spaces.spaceOf(entry.start)
+  }
+
+  /** What the filters say of such a space is of rows that have expired. */
+  protected override spacesToClear(storeTime: number): readonly number[] {
+    const cleared = this.#spaces.cleared(this.store.position?.storeTime ?? -1, storeTime)
+    for (const space of cleared) this.#filters[space]?.clear()
+    return cleared
+  }
+
+  protected override isExpired(entry: OverlayEntry): boolean {
+    return entry.start <= this.#horizon
+  }
+
+  protected override isExpiredAt(entry: OverlayEntry, storeTime: number): boolean {
+    return entry.start <= storeTime - this.#spaces.retentionMs
+  }
+
+  protected override resized(entry: OverlayEntry, valueBytes: number): void {
+    this.#bytes += valueBytes - entry.valueBytes
+    entry.valueBytes = valueBytes
+  }
+
+  protected override expire(): void {
+    const horizon = this.#horizon
+    for (const [number, rows] of this.#stretches) {
+      if ((number + 1) * this.#stretchMs - 1 <= horizon) this.#forget(number, rows)
+    }
+  }
+
+  protected override evict(): void {
+    while (this.#bytes > this.#cacheBytesMax) {
+      const oldest = Math.min(...this.#stretches.keys())
+      const rows = this.#stretches.get(oldest)
+      if (rows === undefined) return
+      for (const row of rows) if (row.lastUpdate >= 0 || row.isUnflushed) return
+      for (const row of rows) {
+        this.#filters[this.#spaces.spaceOf(row.start)]?.add(murmur2(row.slab, row.keyStart, row.keyEnd - rowKeyBytes))
+      }
+      this.#forget(oldest, rows)
+      this.#completeFrom = Math.max(this.#completeFrom, (oldest + 1) * this.#stretchMs)
+    }
+  }
+
+  #forget(number: number, rows: readonly OverlayEntry[]): void {
+    this.#stretches.delete(number)
+    this.#lastStretchNumber = -1
+    for (const row of rows) {
+      this.#bytes -= entryOverheadBytes + row.valueBytes
+      const ofKey = row.rows as KeyRows
+      ofKey.remove(row)
+      if (ofKey.isEmpty) this.#keys.delete(ofKey)
+    }
+  }
+}
+
+/** The rows of one key in memory, in order of time and sequence. */
+class KeyRows implements KeyedItem {
+  readonly keyHash: number
+  /** Those of the newest row: pointing to an older one would keep its slab when it is gone. */
+  slab: Uint8Array
+  keyStart: number
+  keyEnd: number
+  #rows: OverlayEntry[]
+  /** What stands before it has been removed. */
+  #first = 0
+
+  constructor(keyHash: number, row: OverlayEntry) {
+    this.keyHash = keyHash
+    this.slab = row.slab
+    this.keyStart = row.keyStart
+    this.keyEnd = row.keyEnd - rowKeyBytes
+    this.#rows = [row]
+    row.rows = this
+  }
+
+  get isEmpty(): boolean {
+    return this.#first === this.#rows.length
+  }
+
+  between(from: number, to: number): readonly OverlayEntry[] {
+    const rows = this.#rows
+    const start = this.#placeOf(from)
+    if (start === rows.length) return none
+    const end = (rows[rows.length - 1] as OverlayEntry).start <= to ? rows.length : this.#placeOf(to + 1)
+    return start === end ? none : rows.slice(start, end)
+  }
+
+  /** Behind all of its time: the newest has the highest sequence. */
+  insert(row: OverlayEntry): void {
+    row.rows = this
+    const rows = this.#rows
+    const last = rows[rows.length - 1] as OverlayEntry
+    if (row.start >= last.start) {
+      rows.push(row)
+      this.slab = row.slab
+      this.keyStart = row.keyStart
+      this.keyEnd = row.keyEnd - rowKeyBytes
+      return
+    }
+    rows.splice(this.#placeOf(row.start + 1), 0, row)
+  }
+
+  remove(row: OverlayEntry): void {
+    row.rows = null
+    const rows = this.#rows
+    let place = this.#first
+    if (rows[place] !== row) {
+      place = this.#placeOf(row.start)
+      while (rows[place] !== row) place += 1
+      rows.splice(place, 1)
+      return
+    }
+    this.#first += 1
+    if (this.#first < removedMin || this.#first * 2 < rows.length) return
+    this.#rows = rows.slice(this.#first)
+    this.#first = 0
+  }
+
+  /** The place of the first row of at least that time. */
+  #placeOf(time: number): number {
+    const rows = this.#rows
+    let low = this.#first
+    let high = rows.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((rows[middle] as OverlayEntry).start < time) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+}
+
+/** Whether one of the first `count` rows is the same, which memory then has besides the store. */
+function has(rows: readonly OverlayEntry[], count: number, row: OverlayEntry): boolean {
+  for (let index = 0; index < count; index++) {
+    const other = rows[index] as OverlayEntry
+    if (other.start === row.start && isKeyOf(other, row.slab, row.keyStart, row.keyEnd)) return true
+  }
+  return false
+}
+
+function byTimeAndSequence(left: OverlayEntry, right: OverlayEntry): number {
+  return left.start - right.start || sequenceOf(left) - sequenceOf(right)
+}
+
+function sequenceOf({ slab, keyEnd }: OverlayEntry): number {
+  return (
+    (((slab[keyEnd - 4] as number) << 24) |
+      ((slab[keyEnd - 3] as number) << 16) |
+      ((slab[keyEnd - 2] as number) << 8) |
+      (slab[keyEnd - 1] as number)) >>>
+    0
+  )
+}
+
+function keyWithTime(prefix: Uint8Array, time: number): Uint8Array {
+  const key = new Uint8Array(prefix.length + 8)
+  key.set(prefix)
+  writeInt64(key, prefix.length, time)
+  return key
+}
+
+const none: readonly OverlayEntry[] = []
+/** What stands behind the key: time and sequence. */
+const rowKeyBytes = 12
+/** Kafka's. */
+const sequenceMax = 0x7fff_ffff
+/** Rows leave memory by such a part of the retention at once. */
+const stretchesPerRetention = 8
+const removedMin = 16

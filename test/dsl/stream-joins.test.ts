@@ -1,0 +1,82 @@
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { stringKey } from '../../src/codec/key-codecs.ts'
+import { topic } from '../../src/codec/topic.ts'
+import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
+import type { StreamJoined } from '../../src/dsl/options.ts'
+
+const left = topic('left', { key: stringKey, value: z.string() })
+const right = topic('right', { key: stringKey, value: z.string() })
+
+function joined(options: Omit<StreamJoined, 'name'>): () => void {
+  return () => {
+    const builder = new StreamsBuilder()
+    builder.stream(left).join(builder.stream(right), (a, b) => a + b, { name: 'pairs', ...options })
+  }
+}
+
+test('a join says how far apart its records may be', () => {
+  expect(joined({})).toThrow(/CONFIG_INVALID.*pairs.*within.*before, after/)
+  expect(joined({ within: '1m', after: '1m' })).toThrow(/CONFIG_INVALID.*either within/)
+  expect(joined({ within: '1m' })).not.toThrow()
+  expect(joined({ after: '1m' })).not.toThrow()
+  expect(joined({ before: '-5s', after: '20s' })).not.toThrow()
+})
+
+test('a window that ends before it begins is refused at the call', () => {
+  expect(joined({ before: '-20s', after: 10_000 })).toThrow(/CONFIG_INVALID.*-20000 ms and after 10000 ms.*at least 0/)
+  expect(joined({ before: -20, after: 20 })).not.toThrow()
+})
+
+test('a negative grace, a negative within and lengths that overflow are refused at the call', () => {
+  expect(joined({ within: '1m', grace: -1 })).toThrow(/CONFIG_INVALID.*grace of join pairs is -1/)
+  expect(joined({ within: -1 })).toThrow(/CONFIG_INVALID.*within of join pairs is -1/)
+  expect(joined({ within: 1, grace: Number.MAX_SAFE_INTEGER })).toThrow(
+    /CONFIG_INVALID.*exceed what a timestamp can hold/,
+  )
+  expect(joined({ before: '1 minute' })).toThrow(/CONFIG_INVALID.*before of join pairs is "1 minute"/)
+})
+
+test('topics that are partitioned otherwise are not joined', () => {
+  const build = (a: Parameters<StreamsBuilder['stream']>[0], b: Parameters<StreamsBuilder['stream']>[0]) => () => {
+    const builder = new StreamsBuilder()
+    builder
+      .stream(a)
+      .join(builder.stream(b), () => 1, { name: 'pairs', within: '1m' })
+      .foreach(() => {})
+    builder.build()
+  }
+  const four = topic('four', { key: stringKey, value: z.string(), partitions: 4 })
+  const two = topic('two', { key: stringKey, value: z.string(), partitions: 2 })
+  const tagged = topic('tagged', { key: z.tuple([z.string()]), value: z.string(), partitions: 4 })
+
+  expect(build(four, two)).toThrow(/NOT_COPARTITIONED.*four has 4 partitions and two has 2.*repartition\(\)/)
+  expect(build(four, tagged)).toThrow(/NOT_COPARTITIONED.*keys of four.*tagged.*repartition\(\)/)
+})
+
+test('a side that is written with a partitioner of its own is not joined', () => {
+  const builder = new StreamsBuilder()
+  const own = topic('own', { key: stringKey, value: z.string(), partitions: 4 })
+  const plain = topic('plain', { key: stringKey, value: z.string(), partitions: 4 })
+  builder.stream(left).to(own, { partitioner: () => 0 })
+  builder
+    .stream(own)
+    .join(builder.stream(plain), (a, b) => a + b, { name: 'pairs', within: '1m' })
+    .foreach(() => {})
+
+  expect(() => builder.build()).toThrow(/NOT_COPARTITIONED.*own.*partitioner.*own.*plain/)
+})
+
+test('a side whose key has changed takes the codec of the other side', () => {
+  const builder = new StreamsBuilder()
+  builder
+    .stream(left)
+    .selectKey((value) => value)
+    .join(builder.stream(right), (a, b) => a + b, { name: 'pairs', within: '1m' })
+    .foreach(() => {})
+  const topology = builder.build()
+
+  expect(topology.internalTopics.find(({ name }) => name === 'pairs-left-repartition')?.config.keyCodec).toBe(
+    stringKey.id,
+  )
+})
