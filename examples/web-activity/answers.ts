@@ -11,7 +11,7 @@ import {
   viewsPerPage,
   viewsPerRegion,
 } from './events.ts'
-import { newestValues } from './read-topic.ts'
+import { newestValues } from '../shared/read-topic.ts'
 import type { Answers, Requests, Totals } from './report.ts'
 import type { LineSource } from './sources.ts'
 import { isTick } from './ticks.ts'

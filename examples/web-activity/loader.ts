@@ -10,7 +10,7 @@
  */
 import { type EmbeddedLog, type Header, partitionOfKey, type Producer, type ProducerOptions } from 'millrace/log'
 import { lines, partitions } from './events.ts'
-import { lastRecords } from './read-topic.ts'
+import { lastRecords } from '../shared/read-topic.ts'
 import type { SourceLine } from './sources.ts'
 import { ticks } from './ticks.ts'
 

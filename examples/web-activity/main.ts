@@ -8,13 +8,13 @@
 import { setTimeout } from 'node:timers/promises'
 import { StreamsError } from 'millrace'
 import { LogError } from 'millrace/log'
-import { JobError } from './job-error.ts'
+import { JobError } from '../shared/job-error.ts'
 import { runJob } from './job.ts'
-import { openLines } from './lines.ts'
+import { openLines } from '../shared/lines.ts'
 import { help, type Options, readOptions } from './options.ts'
 import { jsonLines, tables } from './report.ts'
 import { accessLog, generatedDay, type LineSource, liveTraffic } from './sources.ts'
-import { StatusLine } from './status-line.ts'
+import { StatusLine } from '../shared/status-line.ts'
 
 async function main(args: readonly string[]): Promise<void> {
   const options = readOptions(args)

@@ -1,6 +1,6 @@
 /** The command line: what may be said, what it means, and one clear line for what may not. */
 import { parseArgs } from 'node:util'
-import { JobError } from './job-error.ts'
+import { JobError } from '../shared/job-error.ts'
 
 export interface Options {
   /** An access log to read instead of making traffic up; `-` is standard input. */

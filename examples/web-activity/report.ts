@@ -1,5 +1,5 @@
 /** The answers as the user reads them: tables on a terminal, or one JSON object per line. */
-import { formatMinute, formatNumber, formatTable, type Table } from './tables.ts'
+import { formatMinute, formatNumber, formatTable, type Table } from '../shared/tables.ts'
 
 /** How often each thing happened to the lines that arrived. */
 export interface Totals {

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { brotliCompressSync, gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { JobError } from '../../examples/web-activity/job-error.ts'
-import { lineLengthMax, openLines } from '../../examples/web-activity/lines.ts'
+import { JobError } from '../../examples/shared/job-error.ts'
+import { lineLengthMax, openLines } from '../../examples/shared/lines.ts'
 
 let directory = ''
 beforeAll(async () => void (directory = await mkdtemp(join(tmpdir(), 'millrace-lines-'))))

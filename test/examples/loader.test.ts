@@ -3,7 +3,7 @@ import { MemoryDisk, SeededRandom } from 'millrace/testing'
 import { describe, expect, test } from 'vitest'
 import { lines } from '../../examples/web-activity/events.ts'
 import { loadedUpTo, openLoader } from '../../examples/web-activity/loader.ts'
-import { records } from '../../examples/web-activity/read-topic.ts'
+import { records } from '../../examples/shared/read-topic.ts'
 import type { SourceLine } from '../../examples/web-activity/sources.ts'
 import { ticks } from '../../examples/web-activity/ticks.ts'
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { JobError } from '../../examples/web-activity/job-error.ts'
+import { JobError } from '../../examples/shared/job-error.ts'
 import { help, readOptions } from '../../examples/web-activity/options.ts'
 
 describe('the command line of the web-activity job', () => {

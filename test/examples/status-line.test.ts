@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { StatusLine } from '../../examples/web-activity/status-line.ts'
-import { formatTable } from '../../examples/web-activity/tables.ts'
+import { StatusLine } from '../../examples/shared/status-line.ts'
+import { formatTable } from '../../examples/shared/tables.ts'
 
 const status = { phase: 'counting', records: 0, lag: 10, streamTime: Date.UTC(2025, 0, 2, 3, 4, 5), commits: 1 }
 
