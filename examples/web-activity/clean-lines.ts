@@ -3,9 +3,9 @@
  * minutes of its first copy is a duplicate. What is forwarded has the time of the event, not that of its arrival.
  */
 import type { KeyValueStore, RecordContext, RecordProcessor, StoreRef, StreamRecord } from 'millrace'
+import { loadedUpTo } from '../shared/line-loader.ts'
 import { isBot, type Reading, readAccessLine, readShopLine } from './clean.ts'
 import type { DeadLetter, ShopEvent } from './events.ts'
-import { loadedUpTo } from './loader.ts'
 import type { LineSource } from './sources.ts'
 
 export type Outcome =

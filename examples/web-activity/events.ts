@@ -119,11 +119,3 @@ export const requestsPerMinute: Counts<number> = topic('requests-per-minute', {
   value: z.number(),
   partitions,
 })
-
-/** What the data directory was filled from, so that nothing else is mixed into it. */
-export const sourceOfLines: Topic<string, string> = topic('source-of-lines', {
-  key: z.string(),
-  value: z.string(),
-  format: 'string',
-  partitions: 1,
-})

@@ -1,145 +1,17 @@
-/**
- * Loads the lines of a source into the log, each exactly once, however often it is killed.
- *
- * Every record carries the position of its line in a header. The records of a partition were appended in the order of
- * their positions, and a crash keeps a prefix of them: so the last record of a partition says what is there, and a line
- * is left out when the partition that it belongs to has come past it. Nothing else is remembered anywhere.
- *
- * Time ticks follow the last line. They carry its position too, and in a second header their own number; so a log that
- * has grown since is read on from where it had ended.
- */
-import { type EmbeddedLog, type Header, partitionOfKey, type Producer, type ProducerOptions } from 'millrace/log'
-import { lines, partitions } from './events.ts'
-import { lastRecords } from '../shared/read-topic.ts'
-import type { SourceLine } from './sources.ts'
+/** Loads the job's lines, and after the last of them the ticks that close the windows of all. */
+import type { EmbeddedLog, ProducerOptions } from 'millrace/log'
+import { type LineLoader, openLineLoader, type Tick } from '../shared/line-loader.ts'
+import { lines } from './events.ts'
 import { ticks } from './ticks.ts'
 
-export const positionHeader = 'position'
-export const tickHeader = 'tick'
-
-/** How far a partition is loaded: the headers of its last record. */
-export interface Loaded {
-  /** -1: the partition is empty. */
-  readonly position: number
-  /** -1: the last record is a line. */
-  readonly tick: number
-}
-
-export const nothingLoaded: Loaded = { position: -1, tick: -1 }
-
-export function loadedUpTo(headers: readonly Header[]): Loaded {
-  return { position: numberIn(headers, positionHeader), tick: numberIn(headers, tickHeader) }
-}
-
-function numberIn(headers: readonly Header[], name: string): number {
-  const value = headers.find(({ key }) => key === name)?.value
-  return value ? Number(new TextDecoder().decode(value)) : -1
-}
-
 /** A loader that goes on where the one before it ended. The topic must exist. */
-export async function openLoader(log: EmbeddedLog, options: ProducerOptions = {}): Promise<Loader> {
-  const last = await lastRecords(log, lines)
-  return new Loader(
-    log.producer(options),
-    last.map((record) => (record ? loadedUpTo(record.headers) : nothingLoaded)),
-  )
-}
-
-export class Loader {
-  readonly #producer: Producer
-  readonly #loaded: readonly Loaded[]
-  /** Up to here every partition is loaded. */
-  readonly #loadedInAll: number
-  #appended = 0
-  #skipped = 0
-  #position = -1
-  #timestamp = 0
-
-  /** `loaded`: by partition, how far it was loaded before. */
-  constructor(producer: Producer, loaded: readonly Loaded[]) {
-    this.#producer = producer
-    this.#loaded = loaded
-    this.#loadedInAll = Math.min(...loaded.map(({ position }) => position))
-  }
-
-  /** Lines appended by this loader. */
-  get appended(): number {
-    return this.#appended
-  }
-
-  /** Lines that were there before. */
-  get skipped(): number {
-    return this.#skipped
-  }
-
-  /** When the last line arrived. */
-  get timestamp(): number {
-    return this.#timestamp
-  }
-
-  /** Appends what is missing of a piece of the source. Resolves when the log has room for more. */
-  async load(piece: readonly SourceLine[]): Promise<void> {
-    for (const { position, key, line, timestamp } of piece) {
-      this.#position = position
-      this.#timestamp = timestamp
-      if (position <= this.#loadedInAll) {
-        this.#skipped++
-        continue
-      }
-      const partition = partitionOf(key)
-      if (position <= (this.#loaded[partition] ?? nothingLoaded).position) {
-        this.#skipped++
-        continue
-      }
-      await this.#append(partition, key, line, timestamp, [header(positionHeader, position)])
-      this.#appended++
-    }
-  }
-
-  /** Resolves when all that was loaded is safe. */
-  flush(): Promise<void> {
-    return this.#producer.flush()
-  }
-
-  /** Appends the ticks that close the windows of all lines, once. */
-  async loadTicks(): Promise<void> {
-    if (this.#position < 0) return
-    // The ticks come after all lines, in every partition: they move time on.
-    await this.flush()
-    for (const [number, tick] of ticks(tickTime(this.#timestamp)).entries()) {
-      const partition = partitionOf(tick.visitor)
-      const loaded = this.#loaded[partition] ?? nothingLoaded
-      if (loaded.position >= this.#position && loaded.tick >= number) continue
-      const headers = [header(positionHeader, this.#position), header(tickHeader, number)]
-      await this.#append(partition, tick.visitor, JSON.stringify(tick), tick.at, headers)
-    }
-    await this.flush()
-  }
-
-  /** Ends when all that was loaded is safe. */
-  async close(): Promise<void> {
-    await this.#producer.close()
-  }
-
-  async #append(partition: number, key: string, value: string, timestamp: number, headers: Header[]): Promise<void> {
-    const record = { topic: lines, partition, key, value, timestamp, headers }
-    while (!this.#producer.post(record)) await this.#producer.ready()
-  }
+export function openLoader(log: EmbeddedLog, producer: ProducerOptions = {}): Promise<LineLoader> {
+  return openLineLoader(log, { topic: lines, ticksAfter, producer })
 }
 
 /** An hour after the last hour with lines has ended: by then every window of theirs is closed. */
-function tickTime(lastArrival: number): number {
+function ticksAfter(lastArrival: number): readonly Tick[] {
   const hourMs = 3_600_000
-  return (Math.floor(lastArrival / hourMs) + 2) * hourMs
-}
-
-const encoder = new TextEncoder()
-
-function partitionOf(key: string): number {
-  const bytes = encoder.encode(key)
-  return partitionOfKey(bytes, 0, bytes.length, partitions)
-}
-
-function header(key: string, value: number): Header {
-  return { key, value: encoder.encode(String(value)) }
+  const timestamp = (Math.floor(lastArrival / hourMs) + 2) * hourMs
+  return ticks(timestamp).map((tick) => ({ key: tick.visitor, line: JSON.stringify(tick), timestamp }))
 }

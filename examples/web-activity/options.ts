@@ -1,8 +1,9 @@
 /** The command line: what may be said, what it means, and one clear line for what may not. */
-import { parseArgs } from 'node:util'
+import { integer, parseArguments, storageArguments, storageHelp, storageOptions } from '../shared/arguments.ts'
+import type { StorageOptions } from '../shared/arguments.ts'
 import { JobError } from '../shared/job-error.ts'
 
-export interface Options {
+export interface Options extends StorageOptions {
   /** An access log to read instead of making traffic up; `-` is standard input. */
   readonly input: string | undefined
   readonly live: boolean
@@ -10,11 +11,6 @@ export interface Options {
   readonly seed: number
   readonly events: number
   readonly json: boolean
-  /** For tests that kill the job: small files, so that many ends of files are crossed. */
-  readonly segmentBytes: number | undefined
-  readonly journalFileBytes: number | undefined
-  readonly checkpointEvery: number | undefined
-  readonly commitIntervalMs: number | undefined
   readonly emit: 'commit' | 'update'
 }
 
@@ -36,15 +32,21 @@ export const help: string = `A day of a shop's traffic, counted while it arrives
 
 For tests that kill the job in the middle:
   --emit update           send every update on, not the newest per commit
-  --segment-bytes N       size at which a topic's file is full
-  --journal-file-bytes N  size of a journal file
-  --checkpoint-every N    commits between checkpoints of the log
-  --commit-interval-ms N  time between commits while there is more to do
-`
+${storageHelp}`
 
 /** What the arguments ask for; null asks for help. Throws a {@link JobError} that names the wrong one. */
 export function readOptions(args: readonly string[]): Options | null {
-  const values = parse(args)
+  const values = parseArguments(args, {
+    input: { type: 'string' },
+    live: { type: 'boolean' },
+    'data-dir': { type: 'string' },
+    seed: { type: 'string' },
+    events: { type: 'string' },
+    json: { type: 'boolean' },
+    help: { type: 'boolean', short: 'h' },
+    emit: { type: 'string' },
+    ...storageArguments,
+  })
   if (values.help) return null
   const { input, live = false, emit = 'commit' } = values
   if (input === '') throw new JobError('--input needs the name of a file')
@@ -62,11 +64,8 @@ export function readOptions(args: readonly string[]): Options | null {
     seed: integer('seed', values.seed, 0, 2 ** 32 - 1) ?? 1,
     events: integer('events', values.events, 1, 10_000_000) ?? 300_000,
     json: values.json ?? false,
-    segmentBytes: integer('segment-bytes', values['segment-bytes'], 1024, 2 ** 30),
-    journalFileBytes: integer('journal-file-bytes', values['journal-file-bytes'], 64 * 1024, 2 ** 30),
-    checkpointEvery: integer('checkpoint-every', values['checkpoint-every'], 1, 1_000_000),
-    commitIntervalMs: integer('commit-interval-ms', values['commit-interval-ms'], 1, 3_600_000),
     emit,
+    ...storageOptions(values),
   }
 }
 
@@ -74,53 +73,4 @@ export function readOptions(args: readonly string[]): Options | null {
 function defaultDirectory(input: string | undefined, live: boolean): string {
   if (input !== undefined) return 'data/web-activity-log'
   return live ? 'data/web-activity-live' : 'data/web-activity'
-}
-
-interface Values {
-  readonly input?: string
-  readonly live?: boolean
-  readonly 'data-dir'?: string
-  readonly seed?: string
-  readonly events?: string
-  readonly json?: boolean
-  readonly help?: boolean
-  readonly emit?: string
-  readonly 'segment-bytes'?: string
-  readonly 'journal-file-bytes'?: string
-  readonly 'checkpoint-every'?: string
-  readonly 'commit-interval-ms'?: string
-}
-
-function parse(args: readonly string[]): Values {
-  try {
-    const { values } = parseArgs({
-      args: [...args],
-      options: {
-        input: { type: 'string' },
-        live: { type: 'boolean' },
-        'data-dir': { type: 'string' },
-        seed: { type: 'string' },
-        events: { type: 'string' },
-        json: { type: 'boolean' },
-        help: { type: 'boolean', short: 'h' },
-        emit: { type: 'string' },
-        'segment-bytes': { type: 'string' },
-        'journal-file-bytes': { type: 'string' },
-        'checkpoint-every': { type: 'string' },
-        'commit-interval-ms': { type: 'string' },
-      },
-    })
-    return values
-  } catch (error) {
-    // Node explains at length; its first sentence names the option.
-    const message = error instanceof Error ? error.message : String(error)
-    throw new JobError(`${message.split(/\. |\.?(\n|$)/)[0]}; --help lists what there is`)
-  }
-}
-
-function integer(name: string, text: string | undefined, low: number, high: number): number | undefined {
-  if (text === undefined) return undefined
-  const value = /^\d+$/.test(text) ? Number(text) : NaN
-  if (value >= low && value <= high) return value
-  throw new JobError(`--${name} ${text}: use a whole number from ${low} to ${high}`)
 }

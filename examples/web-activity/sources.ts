@@ -1,18 +1,8 @@
 /** Where lines come from: made up, made up at the pace of the clock, or read from an access log. */
 import { createHash } from 'node:crypto'
+import type { SourceLine } from '../shared/line-loader.ts'
 import { parseAccessLine } from './access-log.ts'
 import { dayMs, shopDay, traffic } from './traffic.ts'
-
-/** A line on its way into the log. */
-export interface SourceLine {
-  /** Its place in the source; grows from line to line. Line numbers of an access log start at 1. */
-  readonly position: number
-  /** Decides the partition. */
-  readonly key: string
-  readonly line: string
-  /** When it arrived. */
-  readonly timestamp: number
-}
 
 export interface LineSource {
   /** `combined`: lines of an access log; `json`: events of the shop. */

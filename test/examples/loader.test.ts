@@ -2,9 +2,9 @@ import { type EmbeddedLog, openLog } from 'millrace/log'
 import { MemoryDisk, SeededRandom } from 'millrace/testing'
 import { describe, expect, test } from 'vitest'
 import { lines } from '../../examples/web-activity/events.ts'
-import { loadedUpTo, openLoader } from '../../examples/web-activity/loader.ts'
+import { openLoader } from '../../examples/web-activity/loader.ts'
+import { loadedUpTo, type SourceLine } from '../../examples/shared/line-loader.ts'
 import { records } from '../../examples/shared/read-topic.ts'
-import type { SourceLine } from '../../examples/web-activity/sources.ts'
 import { ticks } from '../../examples/web-activity/ticks.ts'
 
 function sourceLines(count: number): readonly SourceLine[] {

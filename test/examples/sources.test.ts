@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { accessLog, generatedDay, liveTraffic, type SourceLine } from '../../examples/web-activity/sources.ts'
+import type { SourceLine } from '../../examples/shared/line-loader.ts'
+import { accessLog, generatedDay, liveTraffic } from '../../examples/web-activity/sources.ts'
 import { isTick, ticks } from '../../examples/web-activity/ticks.ts'
 
 async function* pieces(...texts: readonly (readonly string[])[]): AsyncGenerator<readonly string[]> {

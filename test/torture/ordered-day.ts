@@ -1,4 +1,5 @@
-import { generatedDay, type SourceLine } from '../../examples/web-activity/sources.ts'
+import type { SourceLine } from '../../examples/shared/line-loader.ts'
+import { generatedDay } from '../../examples/web-activity/sources.ts'
 import { ticks } from '../../examples/web-activity/ticks.ts'
 
 /**
