@@ -39,6 +39,12 @@ export interface LogNumbers {
   readonly compactionIntervalMs: number
   readonly rewindRetentionMs: number
   readonly rewindRetentionBytes: number
+  readonly offsetsRetentionMs: number
+  readonly offsetsRetentionCheckIntervalMs: number
+  readonly groupInitialRebalanceDelayMs: number
+  readonly groupSessionTimeoutMsMin: number
+  readonly groupSessionTimeoutMsMax: number
+  readonly groupMembersMax: number
   readonly pipelineDepth: number
   readonly commitMinIntervalMs: number
 }
@@ -183,6 +189,54 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     kafka: null,
     description:
       'Bytes of changelogs, repartition topics and recorded commits, for each application, beyond which it can no longer be rewound.',
+  },
+  offsetsRetentionMs: {
+    default: 7 * day,
+    unit: 'ms',
+    min: 1,
+    max: never,
+    kafka: 'offsets.retention.minutes',
+    description: 'How long the offsets of a consumer group are kept after its last member has left.',
+  },
+  offsetsRetentionCheckIntervalMs: {
+    default: 600_000,
+    unit: 'ms',
+    min: 1,
+    max: timerMax,
+    kafka: 'offsets.retention.check.interval.ms',
+    description: 'How often expired offsets are looked for.',
+  },
+  groupInitialRebalanceDelayMs: {
+    default: 0,
+    unit: 'ms',
+    min: 0,
+    max: 300_000,
+    kafka: 'group.initial.rebalance.delay.ms',
+    description: 'How long the first member of an empty group waits for others before it gets its partitions.',
+  },
+  groupSessionTimeoutMsMin: {
+    default: 6000,
+    unit: 'ms',
+    min: 1,
+    max: timerMax,
+    kafka: 'group.min.session.timeout.ms',
+    description: 'Shortest session timeout that a member may ask for.',
+  },
+  groupSessionTimeoutMsMax: {
+    default: 1_800_000,
+    unit: 'ms',
+    min: 1,
+    max: timerMax,
+    kafka: 'group.max.session.timeout.ms',
+    description: 'Longest session timeout that a member may ask for.',
+  },
+  groupMembersMax: {
+    default: 2 ** 31 - 1,
+    unit: 'count',
+    min: 1,
+    max: 2 ** 31 - 1,
+    kafka: 'group.max.size',
+    description: 'Members that one consumer group may have; beyond it GROUP_MAX_SIZE_REACHED.',
   },
   pipelineDepth: {
     default: 2,

@@ -40,6 +40,46 @@ export const logErrorCodes: { readonly [Code in LogErrorCode]: LogErrorKind } = 
   },
   OUTCOME_UNKNOWN: { retriable: false, fatal: false, description: 'The commit may or may not have happened.' },
   GROUP_IN_USE: { retriable: true, fatal: false, description: 'The group has a member already.' },
+  INVALID_GROUP_ID: { retriable: false, fatal: false, description: "The group's name is empty or too long." },
+  UNKNOWN_MEMBER_ID: { retriable: false, fatal: false, description: 'The group does not know the member (any more).' },
+  ILLEGAL_GENERATION: {
+    retriable: false,
+    fatal: false,
+    description: 'The group is at another generation than the member.',
+  },
+  FENCED_INSTANCE_ID: {
+    retriable: false,
+    fatal: false,
+    description: 'Another member has joined under the same group instance id.',
+  },
+  MEMBER_ID_REQUIRED: {
+    retriable: true,
+    fatal: false,
+    description: 'The group gave the member an id, which it has to join with.',
+  },
+  REBALANCE_IN_PROGRESS: {
+    retriable: true,
+    fatal: false,
+    description: 'The group is about to share out its partitions anew.',
+  },
+  INCONSISTENT_GROUP_PROTOCOL: {
+    retriable: false,
+    fatal: false,
+    description: 'The member has no assignor in common with the rest of the group.',
+  },
+  INVALID_SESSION_TIMEOUT: {
+    retriable: false,
+    fatal: false,
+    description: "The session timeout lies outside the log's bounds.",
+  },
+  GROUP_MAX_SIZE_REACHED: {
+    retriable: false,
+    fatal: false,
+    description: 'The group has as many members as it may have.',
+  },
+  NON_EMPTY_GROUP: { retriable: false, fatal: false, description: 'The group has members.' },
+  GROUP_ID_NOT_FOUND: { retriable: false, fatal: false, description: 'There is no such group.' },
+  GROUP_SUBSCRIBED_TO_TOPIC: { retriable: false, fatal: false, description: 'Members of the group read the topic.' },
   CLOSED: { retriable: false, fatal: false, description: 'The log or client is closed.' },
   TIMEOUT: { retriable: true, fatal: false, description: 'The time allowed has passed.' },
   DIRECTORY_IN_USE: { retriable: true, fatal: false, description: 'Another process has the data directory open.' },
@@ -84,6 +124,18 @@ export type LogErrorCode =
   | 'ABORTED'
   | 'OUTCOME_UNKNOWN'
   | 'GROUP_IN_USE'
+  | 'INVALID_GROUP_ID'
+  | 'UNKNOWN_MEMBER_ID'
+  | 'ILLEGAL_GENERATION'
+  | 'FENCED_INSTANCE_ID'
+  | 'MEMBER_ID_REQUIRED'
+  | 'REBALANCE_IN_PROGRESS'
+  | 'INCONSISTENT_GROUP_PROTOCOL'
+  | 'INVALID_SESSION_TIMEOUT'
+  | 'GROUP_MAX_SIZE_REACHED'
+  | 'NON_EMPTY_GROUP'
+  | 'GROUP_ID_NOT_FOUND'
+  | 'GROUP_SUBSCRIBED_TO_TOPIC'
   | 'CLOSED'
   | 'TIMEOUT'
   | 'DIRECTORY_IN_USE'

@@ -18,10 +18,13 @@ import type { RecordedSection, TaskId } from '../api/commit-section.ts'
 import { BatchBuilder } from '../format/batch-builder.ts'
 import { checkBatch, isControl, isTransactional, recordCountOf } from '../format/record-batch.ts'
 import { BatchCursor } from '../format/record-cursor.ts'
+import { checkGroupName } from '../group/group-coordinator.ts'
+import type { MemberName } from '../group/group-requests.ts'
 import type { PartitionReaders } from '../storage/partition-reader.ts'
 import type { Catalog, Partition } from './catalog.ts'
 import type { Committers } from './committer.ts'
 import { checkOffsetEntry, type GroupOffsets } from './group-offsets.ts'
+import type { GroupAdmin } from './group-admin.ts'
 import type { Groups } from './groups.ts'
 import type { LastSections } from './last-sections.ts'
 import type { OffsetLog } from './offset-log.ts'
@@ -191,17 +194,36 @@ export class Broker {
     return this.#parts.topics.addPartitions(name, partitions)
   }
 
-  /** GROUP_IN_USE while another member is in. */
-  joinGroup(options: GroupOptions): Membership {
-    const { groups, sequencer } = this.#parts
-    return groups.join(options, sequencer.incarnation)
+  /** Kafka's group protocol: join, sync, heartbeat, leave. */
+  get groups(): Groups {
+    return this.#parts.groups
   }
 
-  /** FENCED unless `generation` is the group's, or -1 while the group has no member. Resolves when written. */
-  async commitOffsets(group: string, generation: number, offsets: readonly OffsetEntry[]): Promise<void> {
+  /** Lists, describes and deletes groups. */
+  get groupAdmin(): GroupAdmin {
+    return this.#parts.groupAdmin
+  }
+
+  /** An application joins as the one member of its group: GROUP_IN_USE while another member is in. */
+  joinGroup(options: GroupOptions): Membership {
+    const { groups, sequencer } = this.#parts
+    return groups.joinAlone(options, sequencer.incarnation)
+  }
+
+  /**
+   * Commits offsets in a member's name, or (generation -1, no member) for a group that has none. Resolves when written.
+   * Rejects as {@link Groups.checkCommit} does, or with UNKNOWN_TOPIC, UNKNOWN_PARTITION, INVALID_RECORD.
+   */
+  async commitOffsets(
+    group: string,
+    generation: number,
+    offsets: readonly OffsetEntry[],
+    member: MemberName = nobody,
+  ): Promise<void> {
     const { sequencer, groups, catalog, offsetLog } = this.#parts
     sequencer.checkWritable()
-    groups.checkGeneration(group, generation)
+    checkGroupName(group)
+    groups.checkCommit({ group, generation, ...member })
     for (const entry of offsets) {
       catalog.partition(entry.at)
       checkOffsetEntry(group, entry)
@@ -216,11 +238,6 @@ export class Broker {
 
   committedOffsets(group: string, at: readonly TopicPartition[]): readonly OffsetEntry[] {
     return this.#parts.offsets.get(group, at)
-  }
-
-  /** Groups that have offsets or a member. */
-  listGroups(): readonly string[] {
-    return [...new Set([...this.#parts.offsets.groups, ...this.#parts.groups.names])].sort()
   }
 
   lastSections(group: string, tasks: readonly TaskId[]): readonly RecordedSection[] {
@@ -244,6 +261,7 @@ export interface BrokerParts {
   readonly segments: PartitionReaders
   readonly topics: Topics
   readonly groups: Groups
+  readonly groupAdmin: GroupAdmin
   readonly committers: Committers
   readonly offsets: GroupOffsets
   readonly offsetLog: OffsetLog
@@ -268,6 +286,8 @@ export interface AppendedBatch {
   readonly lastOffset: Offset
   readonly leaderEpoch: number
 }
+
+const nobody: MemberName = { memberId: '', groupInstanceId: null }
 
 function checkOwn(at: TopicPartition): void {
   if (!isInternalTopic(at.topic)) return

@@ -6,6 +6,7 @@ import type { Applier } from '../storage/applier.ts'
 import type { LogConfig } from '../config.ts'
 import type { Catalog } from './catalog.ts'
 import type { GroupOffsets } from './group-offsets.ts'
+import type { GroupRecords } from './group-records.ts'
 import type { LastSections } from './last-sections.ts'
 import type { RewindTrails } from './rewind-trail.ts'
 import type { Sequencer } from './sequencer.ts'
@@ -104,7 +105,7 @@ export class Checkpoints {
   }
 
   #state(): CheckpointState {
-    const { sequencer, catalog, offsets, sections, rewinds } = this.#parts
+    const { sequencer, catalog, offsets, groupRecords, sections, rewinds } = this.#parts
     const partitions = [...catalog.topics].flatMap((topic) =>
       topic.partitions.filter(({ touched }) => touched).map((partition) => partition.state()),
     )
@@ -114,6 +115,7 @@ export class Checkpoints {
       topics: [...catalog.topics].map(({ info }) => info),
       partitions,
       offsets: offsets.states(),
+      groups: groupRecords.states(),
       sections: sections.states(),
       rewinds: rewinds.states(),
       deletions: [...catalog.deletions],
@@ -138,6 +140,7 @@ export interface CheckpointsParts {
   readonly sequencer: Sequencer
   readonly catalog: Catalog
   readonly offsets: GroupOffsets
+  readonly groupRecords: GroupRecords
   readonly sections: LastSections
   readonly rewinds: RewindTrails
   readonly journal: Journal

@@ -45,6 +45,15 @@ export class GroupOffsets {
     return found
   }
 
+  statesOf(group: string): readonly GroupOffsetState[] {
+    return [...(this.#groups.get(group)?.values() ?? [])]
+  }
+
+  /** All that the group has committed. */
+  of(group: string): readonly OffsetEntry[] {
+    return this.statesOf(group)
+  }
+
   get groups(): readonly string[] {
     return [...this.#groups.keys()]
   }

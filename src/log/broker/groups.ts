@@ -1,27 +1,45 @@
 import { LogError } from '../api/errors.ts'
+import type { GroupMetadata } from '../api/group-metadata.ts'
 import type { GroupOptions, Membership } from '../api/log.ts'
 import type { TopicPartition } from '../api/record.ts'
+import type { GroupCoordinator } from '../group/group-coordinator.ts'
+import type {
+  GroupAnswer,
+  JoinAnswer,
+  JoinRequest,
+  MemberName,
+  SyncAnswer,
+  SyncRequest,
+} from '../group/group-requests.ts'
 import type { Catalog } from './catalog.ts'
 
 /**
- * Which groups have a member. Here a group has at most one, and it gets all partitions: rebalancing is Kafka's answer to
- * several. Membership lives in memory, because members live in this process and end with it.
+ * Who is in which group. A group is either an application's or its consumers':
  *
- * A generation is never given out twice, not even across restarts: it carries the incarnation of the log in its upper
- * bits. What was prepared under an older one is FENCED.
+ * - *An application* (Streams, through the seam) is the one member of its group and has all partitions: it shares its work
+ *   out itself. A second member is GROUP_IN_USE. Its generation carries the incarnation of the log in its upper bits, so
+ *   that none is given out twice; what was prepared under an older one is FENCED.
+ * - *Consumers*, of this process or over the wire, share their partitions by Kafka's protocol: `group/`.
  */
 export class Groups {
   readonly #catalog: Catalog
-  readonly #members = new Map<string, number>()
+  readonly #coordinator: GroupCoordinator
+  readonly #applications = new Map<string, Membership>()
   #joins = 0
 
-  constructor(catalog: Catalog) {
+  constructor(catalog: Catalog, coordinator: GroupCoordinator) {
     this.#catalog = catalog
+    this.#coordinator = coordinator
   }
 
-  join(options: GroupOptions, incarnation: number): Membership {
+  get coordinator(): GroupCoordinator {
+    return this.#coordinator
+  }
+
+  /** An application joins as the one member of its group. */
+  joinAlone(options: GroupOptions, incarnation: number): Membership {
     const { group, topics } = options
-    if (this.#members.has(group))
+    if (this.#applications.has(group) || this.#coordinator.hasMembers(group))
       throw new LogError('GROUP_IN_USE', `group ${group} has a member already; close it first`, { group })
     const assigned: TopicPartition[] = []
     for (const name of topics) {
@@ -34,28 +52,73 @@ export class Groups {
     }
     this.#joins += 1
     const generation = incarnation * joinsPerIncarnation + (this.#joins % joinsPerIncarnation)
-    this.#members.set(group, generation)
-    return {
+    const membership: Membership = {
       group,
       generation,
       assigned,
       leave: () => {
         // A membership that was left may not take a later one with it.
-        if (this.#members.get(group) === generation) this.#members.delete(group)
+        if (this.#applications.get(group) === membership) this.#applications.delete(group)
         return Promise.resolve()
       },
     }
+    this.#applications.set(group, membership)
+    return membership
   }
 
-  get names(): Iterable<string> {
-    return this.#members.keys()
+  /** The application that is in this group. */
+  application(group: string): Membership | undefined {
+    return this.#applications.get(group)
   }
 
-  /** Throws FENCED unless the generation is the member's, or -1 where there is none (Kafka's simple consumers). */
+  join(request: JoinRequest): GroupAnswer<JoinAnswer> {
+    const { group } = request
+    if (this.#applications.has(group))
+      throw new LogError('GROUP_IN_USE', `group ${group} belongs to an application that is running`, { group })
+    return this.#coordinator.join(request)
+  }
+
+  sync(request: SyncRequest): GroupAnswer<SyncAnswer> {
+    return this.#coordinator.sync(request)
+  }
+
+  heartbeat(from: GroupMetadata): void {
+    this.#coordinator.heartbeat(from)
+  }
+
+  leave(group: string, member: MemberName): void {
+    this.#coordinator.leave(group, member)
+  }
+
+  hasMembers(group: string): boolean {
+    return this.#applications.has(group) || this.#coordinator.hasMembers(group)
+  }
+
+  get names(): readonly string[] {
+    return [...this.#applications.keys(), ...this.#coordinator.names]
+  }
+
+  /**
+   * Throws unless offsets may be committed in this name: FENCED where an application has the group, else as Kafka's
+   * members expect it (UNKNOWN_MEMBER_ID, ILLEGAL_GENERATION, FENCED_INSTANCE_ID, REBALANCE_IN_PROGRESS).
+   */
+  checkCommit(from: GroupMetadata): void {
+    if (this.#applications.has(from.group)) this.checkGeneration(from.group, from.generation)
+    else this.#coordinator.checkCommit(from)
+  }
+
+  /** The same for offsets that a transaction carries: they may come while a rebalance completes. */
+  checkTransactionalCommit(from: GroupMetadata): void {
+    if (this.#applications.has(from.group)) this.checkGeneration(from.group, from.generation)
+    else this.#coordinator.checkTransactionalCommit(from)
+  }
+
+  /** Throws FENCED unless the generation is the application's, or -1 where the group has no member at all. */
   checkGeneration(group: string, generation: number): void {
-    const current = this.#members.get(group) ?? -1
-    if (generation === current) return
-    const state = current < 0 ? 'has no member' : `is at generation ${current}`
+    const current = this.#applications.get(group)?.generation ?? -1
+    const consumers = this.#coordinator.hasMembers(group)
+    if (generation === current && !consumers) return
+    const state = consumers ? 'has consumers' : current < 0 ? 'has no member' : `is at generation ${current}`
     throw new LogError(
       'FENCED',
       `group ${group} ${state}, the commit comes from generation ${generation}; join again and start from the committed offsets`,

@@ -23,13 +23,15 @@ import type { Topics } from './topics.ts'
  * - Retention: segments that are too old or too many, by time of append; and of what applications keep for themselves,
  *   recorded commits, expired windows and repartitioned records that no rewind needs any more.
  * - Compaction: the dirtiest partition that is dirty enough. Changelogs only as far as no rewind needs them.
+ * - Offsets of groups without members, when they are old enough.
  *
- * Both only ask: a log start and a replaced segment are entries of the journal, and files go by checkpoints.
+ * They only ask: a log start and a replaced segment are entries of the journal, and files go by checkpoints.
  */
 export class Housekeeping {
   readonly #parts: HousekeepingParts
   readonly #retention: Routine
   readonly #compaction: Routine
+  readonly #expiry: Routine
   readonly #progress = new WeakMap<Partition, CompactionProgress>()
 
   constructor(parts: HousekeepingParts) {
@@ -37,6 +39,8 @@ export class Housekeeping {
     const { config } = parts
     this.#retention = new Routine(parts, 'retention', config.retentionCheckIntervalMs, () => this.retain())
     this.#compaction = new Routine(parts, 'compaction', config.compactionIntervalMs, () => this.compact())
+    const { offsetsRetentionCheckIntervalMs } = config
+    this.#expiry = new Routine(parts, 'offset expiry', offsetsRetentionCheckIntervalMs, parts.expireOffsets)
   }
 
   async retain(): Promise<void> {
@@ -169,7 +173,7 @@ export class Housekeeping {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#retention.close(), this.#compaction.close()])
+    await Promise.all([this.#retention.close(), this.#compaction.close(), this.#expiry.close()])
   }
 }
 
@@ -184,6 +188,8 @@ export interface HousekeepingParts {
   readonly checkpoints: Pick<Checkpoints, 'waiting'>
   readonly rewinds: RewindTrails
   readonly segments: PartitionReaders
+  /** Forgets the offsets of groups that nobody came back to. */
+  readonly expireOffsets: () => Promise<void>
 }
 
 interface CompactionProgress {

@@ -23,6 +23,11 @@ export class LastSections {
     return tasks.flatMap((task) => known?.get(task) ?? [])
   }
 
+  /** Whether the group is an application that has ever committed. */
+  has(group: string): boolean {
+    return this.#groups.has(group)
+  }
+
   states(): readonly SectionState[] {
     return [...this.#groups].flatMap(([group, tasks]) => [...tasks.values()].map((section) => ({ group, section })))
   }

@@ -6,25 +6,29 @@ import { outgoingRecord, type TopicPartition } from '../api/record.ts'
 import type { BatchBuilder } from '../format/batch-builder.ts'
 import type { Catalog, Partition } from './catalog.ts'
 import type { GroupOffsets } from './group-offsets.ts'
+import { encodeGroupKey } from '../group/group-record.ts'
 import { encodeOffsetKey, encodeOffsetValue, offsetsPartition } from './offset-records.ts'
+import type { GroupRecords } from './group-records.ts'
 import type { EntryDraft } from './sequencer.ts'
 
 /**
- * Writes committed offsets: as records in `__consumer_offsets`, in the same entry as whatever they belong to, and into
- * {@link GroupOffsets} when that entry is true.
+ * Writes committed offsets and groups: as records in `__consumer_offsets`, in the same entry as whatever they belong to,
+ * and into {@link GroupOffsets} and {@link GroupRecords} when that entry is true.
  */
 export class OffsetLog {
   readonly #catalog: Catalog
   readonly #offsets: GroupOffsets
+  readonly #groups: GroupRecords
   readonly #key = new ByteWriter()
   readonly #value = new ByteWriter()
   readonly #record = outgoingRecord()
   /** On their way: not yet in {@link GroupOffsets}. */
   readonly #pending = new Set<PendingOffset>()
 
-  constructor(catalog: Catalog, offsets: GroupOffsets) {
+  constructor(catalog: Catalog, offsets: GroupOffsets, groups: GroupRecords) {
     this.#catalog = catalog
     this.#offsets = offsets
+    this.#groups = groups
   }
 
   /** The builder's memory is in use until the draft was submitted. */
@@ -60,6 +64,26 @@ export class OffsetLog {
     draft.batch(this.#partitionOf(group), builder.seal())
     draft.also(() => {
       for (const place of at) this.#offsets.delete(group, place)
+    })
+  }
+
+  /** The group's own record; null deletes it. */
+  group(draft: EntryDraft, builder: BatchBuilder, group: string, value: Uint8Array | null): void {
+    const record = this.#record
+    this.#key.clear()
+    encodeGroupKey(this.#key, group)
+    record.key = this.#key.bytes
+    record.keyStart = 0
+    record.keyEnd = this.#key.length
+    record.value = value ?? this.#value.bytes
+    record.valueStart = value === null ? -1 : 0
+    record.valueEnd = value === null ? -1 : value.length
+    record.timestamp = draft.context.now
+    builder.append(record)
+    draft.batch(this.#partitionOf(group), builder.seal())
+    draft.also(() => {
+      if (value === null) this.#groups.delete(group)
+      else this.#groups.set(group, value)
     })
   }
 

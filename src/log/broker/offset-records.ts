@@ -1,11 +1,12 @@
-import { ByteReader, type ByteWriter, utf8Slice } from '../../base/bytes.ts'
+import { ByteReader, type ByteWriter } from '../../base/bytes.ts'
 import { LogError } from '../api/errors.ts'
 import type { OffsetEntry } from '../api/log.ts'
 import type { TopicPartition } from '../api/record.ts'
+import { readString, writeString } from '../format/kafka-string.ts'
 
 /**
- * Records of `__consumer_offsets` in Kafka's layouts, so that Kafka's tools read the directory. Group metadata records
- * are left alone: in this log a group's membership lives in memory.
+ * Committed offsets as records of `__consumer_offsets`, in Kafka's layouts, so that Kafka's tools read the directory.
+ * The records of groups beside them are in `group/group-record.ts`.
  *
  * ```
  * key    i16 version 1 | string group | string topic | i32 partition
@@ -15,8 +16,8 @@ import type { TopicPartition } from '../api/record.ts'
  */
 export function encodeOffsetKey(into: ByteWriter, group: string, at: TopicPartition): void {
   into.i16(keyVersion)
-  shortString(into, group)
-  shortString(into, at.topic)
+  writeString(into, group)
+  writeString(into, at.topic)
   into.i32(at.partition)
 }
 
@@ -24,7 +25,7 @@ export function encodeOffsetValue(into: ByteWriter, entry: OffsetEntry, committe
   into.i16(valueVersion)
   into.i64(entry.offset)
   into.i32(entry.leaderEpoch)
-  shortString(into, entry.metadata)
+  writeString(into, entry.metadata)
   into.i64(committedAt)
 }
 
@@ -33,7 +34,7 @@ export function decodeOffsetKey(bytes: Uint8Array): { readonly group: string; re
   const from = new ByteReader(bytes)
   const version = from.i16()
   if (version !== 0 && version !== keyVersion) return null
-  return { group: readShortString(from), at: { topic: readShortString(from), partition: from.i32() } }
+  return { group: readString(from), at: { topic: readString(from), partition: from.i32() } }
 }
 
 export function decodeOffsetValue(bytes: Uint8Array): Omit<OffsetEntry, 'at'> & { readonly committedAt: number } {
@@ -43,7 +44,7 @@ export function decodeOffsetValue(bytes: Uint8Array): Omit<OffsetEntry, 'at'> & 
     throw new LogError('NEWER_FORMAT', `an offset record has version ${version}, this build reads up to 3`, { version })
   const offset = from.i64()
   const leaderEpoch = version === valueVersion ? from.i32() : -1
-  return { offset, leaderEpoch, metadata: readShortString(from), committedAt: from.i64() }
+  return { offset, leaderEpoch, metadata: readString(from), committedAt: from.i64() }
 }
 
 /** Kafka's `Utils.abs(group.hashCode()) % partitions`, where abs of the smallest integer is 0. */
@@ -55,16 +56,3 @@ export function offsetsPartition(group: string, partitions: number): number {
 
 const keyVersion = 1
 const valueVersion = 3
-
-function shortString(into: ByteWriter, text: string): void {
-  const size = Buffer.byteLength(text)
-  into.i16(size)
-  const at = into.reserve(size)
-  into.bytes.write(text, at, size, 'utf8')
-}
-
-function readShortString(from: ByteReader): string {
-  const size = from.i16()
-  const bytes = from.raw(size)
-  return utf8Slice(bytes, 0, bytes.length)
-}

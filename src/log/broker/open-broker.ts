@@ -5,6 +5,8 @@ import type { Logger } from '../../base/logger.ts'
 import { LogError } from '../api/errors.ts'
 import { offsetsTopic } from '../api/internal-topics.ts'
 import type { LogConfig } from '../config.ts'
+import { BatchBuilder } from '../format/batch-builder.ts'
+import { GroupCoordinator } from '../group/group-coordinator.ts'
 import { CheckpointFile } from '../journal/checkpoint-file.ts'
 import type { CheckpointState } from '../journal/checkpoint.ts'
 import { GroupJournal } from '../journal/group-journal.ts'
@@ -24,13 +26,15 @@ import { Checkpoints } from './checkpoints.ts'
 import { Committers } from './committer.ts'
 import { FetchWaiters } from './fetch-waiters.ts'
 import { GroupOffsets } from './group-offsets.ts'
+import { GroupAdmin } from './group-admin.ts'
+import { GroupRecords } from './group-records.ts'
 import { Groups } from './groups.ts'
 import { Housekeeping } from './housekeeping.ts'
 import { LastSections } from './last-sections.ts'
 import { OffsetLog } from './offset-log.ts'
 import { replayInternalTopics } from './replay.ts'
 import { RewindTrails } from './rewind-trail.ts'
-import { Sequencer } from './sequencer.ts'
+import { EntryDraft, Sequencer } from './sequencer.ts'
 import { TailRing } from './tail-ring.ts'
 import { Topics } from './topics.ts'
 
@@ -138,12 +142,14 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
   for (const state of storage.partitions) catalog.byId(state.topicId)?.partitions[state.partition]?.restore(state)
   catalog.deletions.push(...storage.deletions)
   const offsets = new GroupOffsets()
+  const groupRecords = new GroupRecords()
   const sections = new LastSections()
   for (const state of checkpoint?.offsets ?? []) offsets.set(state.group, state, state.committedAt)
+  for (const { group, record } of checkpoint?.groups ?? []) groupRecords.set(group, record)
   for (const state of checkpoint?.sections ?? []) sections.set(state.group, [state.section])
   const rewinds = new RewindTrails(catalog, config)
   rewinds.restore(checkpoint?.rewinds ?? [])
-  replayInternalTopics(recovered.journal.groups(), { catalog, offsets, sections, rewinds })
+  replayInternalTopics(recovered.journal.groups(), { catalog, offsets, groups: groupRecords, sections, rewinds })
 
   const waiters = new FetchWaiters(clock)
   const nextGap = options.nextGap ?? ((): number => 0)
@@ -155,17 +161,41 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
     sequence: recovered.journal.lastSequence,
   })
 
-  const groups = new Groups(catalog)
-  const offsetLog = new OffsetLog(catalog, offsets)
+  const offsetLog = new OffsetLog(catalog, offsets, groupRecords)
+  const coordinator = openCoordinator(options, sequencer, offsetLog)
+  for (const { group, record } of groupRecords.states()) coordinator.restore(group, record)
+  const groups = new Groups(catalog, coordinator)
+  const { offsetsRetentionMs } = config
+  const groupAdmin = new GroupAdmin({ sequencer, catalog, groups, offsets, offsetLog, sections, offsetsRetentionMs })
   const newTopicId = (): string => topicId(options.randomBytes)
   const topics = new Topics({ sequencer, catalog, segments, offsetLog, defaults: config, newTopicId })
   const committers = new Committers({ ...config, sequencer, catalog, groups, offsets: offsetLog, sections, rewinds })
-  const parts = { config, clock, logger, sequencer, catalog, offsets, sections, rewinds, journal, applier }
+  const parts = {
+    config,
+    clock,
+    logger,
+    sequencer,
+    catalog,
+    offsets,
+    groupRecords,
+    sections,
+    rewinds,
+    journal,
+    applier,
+  }
   const checkpoints = new Checkpoints(parts, checkpoint?.sequence ?? 0)
-  const housekeeping = new Housekeeping({ ...parts, disk, topics, segments, checkpoints })
+  const housekeeping = new Housekeeping({
+    ...parts,
+    disk,
+    topics,
+    segments,
+    checkpoints,
+    expireOffsets: () => groupAdmin.expire(),
+  })
   sequencer.onPromoted = () => checkpoints.promoted()
 
   const close = async (): Promise<void> => {
+    coordinator.close()
     await housekeeping.close()
     const failed = sequencer.failure !== null
     sequencer.stop()
@@ -185,7 +215,38 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
     await close().catch(() => {})
     throw error
   }
-  return new Broker({ sequencer, catalog, segments, topics, groups, committers, offsets, offsetLog, sections, close })
+  return new Broker({
+    sequencer,
+    catalog,
+    segments,
+    topics,
+    groups,
+    groupAdmin,
+    committers,
+    offsets,
+    offsetLog,
+    sections,
+    close,
+  })
+}
+
+function openCoordinator(options: OpenBrokerOptions, sequencer: Sequencer, offsetLog: OffsetLog): GroupCoordinator {
+  const { config, clock, randomBytes } = options
+  return new GroupCoordinator({
+    clock,
+    newId: () => uuid(randomBytes(16)),
+    write: async (group, record) => {
+      const draft = new EntryDraft(sequencer.placeContext())
+      offsetLog.group(draft, new BatchBuilder(), group, record)
+      const written = draft.outcome()
+      sequencer.submit(draft)
+      await written
+    },
+    initialRebalanceDelayMs: config.groupInitialRebalanceDelayMs,
+    membersMax: config.groupMembersMax,
+    sessionTimeoutMsMin: config.groupSessionTimeoutMsMin,
+    sessionTimeoutMsMax: config.groupSessionTimeoutMsMax,
+  })
 }
 
 function startWriters(
@@ -237,6 +298,12 @@ function topicId(randomBytes: (count: number) => Uint8Array): string {
     const id = Buffer.from(randomBytes(16)).toString('base64url')
     if (!id.startsWith('-')) return id
   }
+}
+
+/** As Kafka has it in member ids. */
+function uuid(bytes: Uint8Array): string {
+  const hex = Buffer.from(bytes).toString('hex')
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
 }
 
 /** Linux names each boot; where there is no such name, every open counts as one. */

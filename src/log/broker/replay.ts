@@ -2,10 +2,12 @@ import { decodeCommitRecord } from '../api/commit-records.ts'
 import { commitsTopic, offsetsTopic } from '../api/internal-topics.ts'
 import { utf8Slice } from '../../base/bytes.ts'
 import { BatchCursor } from '../format/record-cursor.ts'
+import { decodeGroupKey } from '../group/group-record.ts'
 import { readEntries, type EntryPart } from '../journal/entry.ts'
 import type { WrittenGroup } from '../journal/journal.ts'
 import type { Catalog } from './catalog.ts'
 import type { GroupOffsets } from './group-offsets.ts'
+import type { GroupRecords } from './group-records.ts'
 import type { LastSections } from './last-sections.ts'
 import { decodeOffsetKey, decodeOffsetValue } from './offset-records.ts'
 import { isKeptForRewind, type RewindTrails } from './rewind-trail.ts'
@@ -16,6 +18,7 @@ export function replayInternalTopics(
   into: {
     readonly catalog: Catalog
     readonly offsets: GroupOffsets
+    readonly groups: GroupRecords
     readonly sections: LastSections
     readonly rewinds: RewindTrails
   },
@@ -26,18 +29,28 @@ export function replayInternalTopics(
     for (const parts of readEntries(memory)) {
       for (const part of parts) {
         if (part.kind !== 'batch') continue
-        if (part.topicId === offsetsId) replayOffsets(part.bytes, into.offsets)
+        if (part.topicId === offsetsId) replayOffsets(part.bytes, into)
         else if (part.topicId === commitsId) replayCommits(part, keptBytes(parts, into.catalog), into)
       }
     }
   }
 }
 
-function replayOffsets(batch: Uint8Array, offsets: GroupOffsets): void {
+function replayOffsets(
+  batch: Uint8Array,
+  { offsets, groups }: { readonly offsets: GroupOffsets; readonly groups: GroupRecords },
+): void {
   const cursor = new BatchCursor([batch], 0)
   while (cursor.next()) {
-    const key = decodeOffsetKey(cursor.bytes.subarray(cursor.keyStart, cursor.keyEnd))
-    if (key === null) continue
+    const keyBytes = cursor.bytes.subarray(cursor.keyStart, cursor.keyEnd)
+    const key = decodeOffsetKey(keyBytes)
+    if (key === null) {
+      const group = decodeGroupKey(keyBytes)
+      if (group === null) continue
+      if (cursor.valueStart < 0) groups.delete(group)
+      else groups.set(group, Uint8Array.from(cursor.bytes.subarray(cursor.valueStart, cursor.valueEnd)))
+      continue
+    }
     if (cursor.valueStart < 0) {
       offsets.delete(key.group, key.at)
       continue

@@ -5,6 +5,7 @@ import type { Bounds, Isolation, OffsetEntry, Position } from '../api/log.ts'
 import type { TopicPartition } from '../api/record.ts'
 import type { TopicConfig, TopicInfo, TopicSpec } from '../api/topic.ts'
 import type { Broker, PartitionSize } from '../broker/broker.ts'
+import type { GroupListing } from '../broker/group-admin.ts'
 
 /** Creates, describes and deletes topics, and answers where their records are. */
 export class Admin {
@@ -119,8 +120,8 @@ export class Admin {
   }
 
   /** Groups that have offsets or a member. */
-  listGroups(): readonly string[] {
-    return this.#broker.listGroups()
+  listGroups(): readonly GroupListing[] {
+    return this.#broker.groupAdmin.list()
   }
 
   committedOffsets(group: string, at: readonly TopicPartition[]): readonly OffsetEntry[] {

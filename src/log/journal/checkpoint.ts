@@ -16,6 +16,8 @@ export interface CheckpointState {
   readonly topics: readonly TopicInfo[]
   readonly partitions: readonly PartitionState[]
   readonly offsets: readonly GroupOffsetState[]
+  /** Groups that have or had members, as their newest records. Absent in checkpoints of before it was kept. */
+  readonly groups?: readonly { readonly group: string; readonly record: Uint8Array }[]
   readonly sections: readonly SectionState[]
   /** What applications can be rewound to. Absent in checkpoints of before it was kept. */
   readonly rewinds?: readonly RewindState[]

@@ -1,0 +1,267 @@
+import { LogError } from '../api/errors.ts'
+import type { OffsetEntry } from '../api/log.ts'
+import { partitionName, type TopicPartition } from '../api/record.ts'
+import { BatchBuilder } from '../format/batch-builder.ts'
+import { consumerProtocolType, decodeAssignment, decodeSubscription } from '../group/consumer-protocol.ts'
+import type { GroupMember } from '../group/group-member.ts'
+import type { GroupPhase } from '../group/group-lifecycle.ts'
+import type { Catalog } from './catalog.ts'
+import type { GroupOffsets } from './group-offsets.ts'
+import type { Groups } from './groups.ts'
+import type { LastSections } from './last-sections.ts'
+import type { OffsetLog } from './offset-log.ts'
+import { EntryDraft, type Sequencer } from './sequencer.ts'
+
+/**
+ * What is done to groups from outside: list, describe, delete, forget offsets, and expire what nobody came back for.
+ *
+ * Offsets of a group without members expire `offsetsRetentionMs` after its last member left, or after their commit where
+ * it never had any; those of topics that no member of a living consumer group reads, after their commit. An application's
+ * offsets never expire: its stores stand on them.
+ */
+export class GroupAdmin {
+  readonly #parts: GroupAdminParts
+
+  constructor(parts: GroupAdminParts) {
+    this.#parts = parts
+  }
+
+  list(): readonly GroupListing[] {
+    const { groups, offsets } = this.#parts
+    const names = [...new Set([...offsets.groups, ...groups.names])].sort()
+    return names.map((name) => this.#listing(name))
+  }
+
+  #listing(name: string): GroupListing {
+    const { groups, sections } = this.#parts
+    const group = groups.coordinator.get(name)
+    const application = groups.application(name)
+    if (application !== undefined || (sections.has(name) && (group === undefined || group.members.length === 0)))
+      return {
+        group: name,
+        kind: 'application',
+        phase: application === undefined ? 'empty' : 'stable',
+        generation: application?.generation ?? -1,
+        protocolType: null,
+        protocol: null,
+        members: application === undefined ? 0 : 1,
+      }
+    return {
+      group: name,
+      kind: group === undefined ? 'offsets' : 'consumers',
+      phase: group?.phase ?? 'empty',
+      generation: group?.generation ?? -1,
+      protocolType: group?.protocolType ?? null,
+      protocol: group?.protocol ?? null,
+      members: group?.members.length ?? 0,
+    }
+  }
+
+  /** GROUP_ID_NOT_FOUND where there is no such group. */
+  describe(name: string): GroupDescription {
+    this.#checkKnown(name)
+    const { groups, offsets, catalog } = this.#parts
+    const group = groups.coordinator.get(name)
+    const application = groups.application(name)
+    const members = (group?.members ?? []).map((member) =>
+      describeMember(member, group?.protocol ?? null, group?.protocolType ?? null),
+    )
+    const owners = new Map<string, string>()
+    for (const { memberId, assigned } of members) for (const at of assigned) owners.set(partitionName(at), memberId)
+    const places = new Map<string, TopicPartition>()
+    for (const { at } of offsets.of(name)) places.set(partitionName(at), at)
+    for (const { assigned } of [...members, ...(application === undefined ? [] : [application])])
+      for (const at of assigned) places.set(partitionName(at), at)
+    const committed = new Map(offsets.of(name).map((entry) => [partitionName(entry.at), entry]))
+    const partitions = [...places].map(([key, at]): GroupPartition => {
+      const entry = committed.get(key)
+      const end = catalog.topic(at.topic)?.partitions[at.partition]?.end ?? 0
+      const offset = entry?.offset ?? null
+      return {
+        at,
+        offset,
+        metadata: entry?.metadata ?? '',
+        end,
+        lag: offset === null ? null : Math.max(0, end - offset),
+        memberId: owners.get(key) ?? null,
+      }
+    })
+    partitions.sort(byPlace)
+    return {
+      ...this.#listing(name),
+      leader: group?.leader ?? null,
+      memberList: members,
+      partitions,
+    }
+  }
+
+  /** NON_EMPTY_GROUP while it has members; GROUP_ID_NOT_FOUND. */
+  async delete(name: string): Promise<void> {
+    this.#checkKnown(name)
+    this.checkEmpty(name)
+    await this.#forget(
+      name,
+      this.#parts.offsets.of(name).map(({ at }) => at),
+      true,
+    )
+  }
+
+  /** GROUP_SUBSCRIBED_TO_TOPIC where a member reads the topic; GROUP_ID_NOT_FOUND. Places without an offset are passed over. */
+  async deleteOffsets(name: string, at: readonly TopicPartition[]): Promise<void> {
+    this.#checkKnown(name)
+    const { groups, offsets } = this.#parts
+    const group = groups.coordinator.get(name)
+    for (const { topic } of at) {
+      const subscribed = group?.subscribed
+      const read =
+        groups.application(name) !== undefined ||
+        (group !== undefined && group.members.length > 0 && (subscribed?.has(topic) ?? true))
+      if (read)
+        throw new LogError('GROUP_SUBSCRIBED_TO_TOPIC', `members of group ${name} read ${topic}: close them first`, {
+          group: name,
+          topic,
+        })
+    }
+    await this.#forget(
+      name,
+      offsets.get(name, at).map((entry) => entry.at),
+      false,
+    )
+  }
+
+  /** NON_EMPTY_GROUP while it has members. */
+  checkEmpty(name: string): void {
+    if (!this.#parts.groups.hasMembers(name)) return
+    const { members, kind } = this.#listing(name)
+    throw new LogError('NON_EMPTY_GROUP', `group ${name} has ${members} members (${kind}): close them first`, {
+      group: name,
+      members,
+    })
+  }
+
+  /** Forgets what has been kept long enough. One entry per group, so that a crash forgets it whole or not. */
+  async expire(): Promise<void> {
+    const { groups, offsets, sections, sequencer } = this.#parts
+    for (const name of new Set([...offsets.groups, ...groups.coordinator.names])) {
+      if (sequencer.failure !== null) return
+      if (groups.application(name) !== undefined || sections.has(name)) continue
+      const due = this.#expired(name)
+      const group = groups.coordinator.get(name)
+      const over = group?.phase === 'empty' && due.length === offsets.of(name).length
+      if (due.length > 0 || over) await this.#forget(name, due, over)
+    }
+  }
+
+  #expired(name: string): readonly TopicPartition[] {
+    const { groups, offsets, offsetsRetentionMs, sequencer } = this.#parts
+    const before = sequencer.clock.now() - offsetsRetentionMs
+    const group = groups.coordinator.get(name)
+    const entries = offsets.statesOf(name)
+    if (group === undefined) return entries.filter(({ committedAt }) => committedAt <= before).map(({ at }) => at)
+    if (group.phase === 'empty') return group.phaseSince <= before ? entries.map(({ at }) => at) : []
+    const { subscribed } = group
+    if (group.phase !== 'stable' || subscribed === null) return []
+    return entries
+      .filter(({ at, committedAt }) => committedAt <= before && !subscribed.has(at.topic))
+      .map(({ at }) => at)
+  }
+
+  async #forget(name: string, at: readonly TopicPartition[], groupToo: boolean): Promise<void> {
+    const { sequencer, offsetLog, groups } = this.#parts
+    sequencer.checkWritable()
+    const isGroup = groupToo && groups.coordinator.get(name) !== undefined
+    if (at.length === 0 && !isGroup) return
+    const draft = new EntryDraft(sequencer.placeContext())
+    offsetLog.delete(draft, new BatchBuilder(), name, at)
+    if (isGroup) {
+      offsetLog.group(draft, new BatchBuilder(), name, null)
+      // Crash here: it comes back whole, offsets and all, and is deleted once more.
+      groups.coordinator.remove(name)
+    }
+    const written = draft.outcome()
+    sequencer.submit(draft)
+    await written
+  }
+
+  #checkKnown(name: string): void {
+    const { groups, offsets } = this.#parts
+    if (offsets.of(name).length > 0 || groups.names.includes(name)) return
+    throw new LogError('GROUP_ID_NOT_FOUND', `there is no group ${JSON.stringify(name)}`, { group: name })
+  }
+}
+
+export interface GroupAdminParts {
+  readonly sequencer: Sequencer
+  readonly catalog: Catalog
+  readonly groups: Groups
+  readonly offsets: GroupOffsets
+  readonly offsetLog: OffsetLog
+  readonly sections: LastSections
+  readonly offsetsRetentionMs: number
+}
+
+export interface GroupListing {
+  readonly group: string
+  /** `application`: Streams has it. `consumers`: it has or had members. `offsets`: somebody committed, nobody ever joined. */
+  readonly kind: 'application' | 'consumers' | 'offsets'
+  readonly phase: GroupPhase
+  /** -1 where there never was a member. */
+  readonly generation: number
+  /** `consumer` for Kafka's consumers; null for groups that never had members. */
+  readonly protocolType: string | null
+  /** The assignor that is in force. */
+  readonly protocol: string | null
+  readonly members: number
+}
+
+export interface GroupDescription extends GroupListing {
+  /** The member that makes the assignments. */
+  readonly leader: string | null
+  readonly memberList: readonly MemberDescription[]
+  /** Every partition that a member has or for which an offset is committed, in order. */
+  readonly partitions: readonly GroupPartition[]
+}
+
+export interface MemberDescription {
+  readonly memberId: string
+  readonly groupInstanceId: string | null
+  readonly clientId: string
+  readonly clientHost: string
+  /** Null where the group does not speak the consumer protocol. */
+  readonly topics: readonly string[] | null
+  readonly assigned: readonly TopicPartition[]
+  readonly sessionTimeoutMs: number
+}
+
+export interface GroupPartition {
+  readonly at: TopicPartition
+  /** The committed offset; null without one. */
+  readonly offset: OffsetEntry['offset'] | null
+  readonly metadata: string
+  readonly end: number
+  /** How far the committed offset is behind the end: at most that many records, fewer where offsets have gaps. */
+  readonly lag: number | null
+  readonly memberId: string | null
+}
+
+function describeMember(member: GroupMember, protocol: string | null, protocolType: string | null): MemberDescription {
+  const { memberId, groupInstanceId, clientId, clientHost, sessionTimeoutMs } = member
+  const named = { memberId, groupInstanceId, clientId, clientHost, sessionTimeoutMs }
+  if (protocolType !== consumerProtocolType) return { ...named, topics: null, assigned: [] }
+  try {
+    const metadata = protocol === null ? member.protocols[0]?.metadata : member.metadataOf(protocol)
+    return {
+      ...named,
+      topics: decodeSubscription(metadata ?? new Uint8Array(0)).topics,
+      assigned: decodeAssignment(member.assignment).partitions,
+    }
+  } catch {
+    // Its own kind of bytes under Kafka's name: shown as a member, no more.
+    return { ...named, topics: null, assigned: [] }
+  }
+}
+
+function byPlace(left: GroupPartition, right: GroupPartition): number {
+  if (left.at.topic !== right.at.topic) return left.at.topic < right.at.topic ? -1 : 1
+  return left.at.partition - right.at.partition
+}

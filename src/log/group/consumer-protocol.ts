@@ -1,0 +1,108 @@
+import { ByteReader, ByteWriter } from '../../base/bytes.ts'
+import type { TopicPartition } from '../api/record.ts'
+import {
+  readNullableBytes,
+  readNullableString,
+  readString,
+  writeNullableBytes,
+  writeNullableString,
+  writeString,
+} from '../format/kafka-string.ts'
+
+/**
+ * What members of protocol type `consumer` tell each other through the group, in Kafka's layouts (`ConsumerProtocol...`),
+ * so that clients of other languages can sit in one group with ours. The group hands the bytes on unread; only to expire
+ * offsets and to describe a group does it look into them.
+ *
+ * ```
+ * subscription  i16 version 3 | [string topic] | bytes userData | [owned] | i32 generation | string rack
+ * assignment    i16 version 3 | [owned] | bytes userData
+ * owned         string topic | [i32 partition]
+ * [x]           i32 count | x ...            user data and rack are nullable
+ * ```
+ *
+ * Version 0 ends after the user data, 1 after the owned partitions, 2 after the generation. A newer one begins with the
+ * same fields: Kafka only ever adds some behind them.
+ */
+export interface Subscription {
+  readonly topics: readonly string[]
+  readonly userData: Uint8Array | null
+  readonly owned: readonly TopicPartition[]
+  /** In which generation the owned partitions were assigned; -1 where the member does not say. */
+  readonly generation: number
+}
+
+export interface Assignment {
+  readonly partitions: readonly TopicPartition[]
+  readonly userData: Uint8Array | null
+}
+
+export const consumerProtocolType = 'consumer'
+const version = 3
+
+export function encodeSubscription(subscription: Subscription): Uint8Array {
+  const into = new ByteWriter()
+  into.i16(version)
+  into.i32(subscription.topics.length)
+  for (const topic of subscription.topics) writeString(into, topic)
+  writeNullableBytes(into, subscription.userData)
+  writePartitions(into, subscription.owned)
+  into.i32(subscription.generation)
+  writeNullableString(into, null)
+  return into.toBytes()
+}
+
+/** Throws RangeError for bytes that are no subscription. */
+export function decodeSubscription(bytes: Uint8Array): Subscription {
+  const from = new ByteReader(bytes)
+  const written = from.i16()
+  const topics: string[] = []
+  for (let left = count(from); left > 0; left--) topics.push(readString(from))
+  const userData = readNullableBytes(from)
+  const owned = written >= 1 ? readPartitions(from) : []
+  const generation = written >= 2 ? from.i32() : -1
+  if (written >= 3) readNullableString(from)
+  return { topics, userData, owned, generation }
+}
+
+export function encodeAssignment(assignment: Assignment): Uint8Array {
+  const into = new ByteWriter()
+  into.i16(version)
+  writePartitions(into, assignment.partitions)
+  writeNullableBytes(into, assignment.userData)
+  return into.toBytes()
+}
+
+/** No bytes at all are an assignment of nothing: what a member gets that the leader left out. */
+export function decodeAssignment(bytes: Uint8Array): Assignment {
+  if (bytes.length === 0) return { partitions: [], userData: null }
+  const from = new ByteReader(bytes)
+  from.i16()
+  return { partitions: readPartitions(from), userData: readNullableBytes(from) }
+}
+
+function writePartitions(into: ByteWriter, partitions: readonly TopicPartition[]): void {
+  const byTopic = Map.groupBy(partitions, ({ topic }) => topic)
+  into.i32(byTopic.size)
+  for (const [topic, places] of byTopic) {
+    writeString(into, topic)
+    into.i32(places.length)
+    for (const { partition } of places) into.i32(partition)
+  }
+}
+
+function readPartitions(from: ByteReader): TopicPartition[] {
+  const partitions: TopicPartition[] = []
+  for (let topics = count(from); topics > 0; topics--) {
+    const topic = readString(from)
+    for (let left = count(from); left > 0; left--) partitions.push({ topic, partition: from.i32() })
+  }
+  return partitions
+}
+
+/** Others wrote it: a count that the bytes cannot hold is refused before anything is made of it. */
+function count(from: ByteReader): number {
+  const value = from.i32()
+  if (value < 0 || value * 2 > from.remaining) throw new RangeError(`a list of ${value} in ${from.remaining} bytes`)
+  return value
+}
