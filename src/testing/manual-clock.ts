@@ -71,6 +71,11 @@ export class ManualClock implements Clock {
     await this.nextTurn()
   }
 
+  /** Time goes by while nothing runs, as in a long computation: what falls due fires afterwards, late. */
+  stall(durationMs: number): void {
+    this.#moveTo(this.#monotonic + durationMs)
+  }
+
   /** Sets the wall clock, in either direction; monotonic time and timers do not notice. */
   jumpTo(now: number): void {
     this.#now = now

@@ -58,7 +58,7 @@ export function decodeSubscription(bytes: Uint8Array): Subscription {
   const written = from.i16()
   const topics: string[] = []
   for (let left = count(from); left > 0; left--) topics.push(readString(from))
-  const userData = readNullableBytes(from)
+  const userData = readUserData(from)
   const owned = written >= 1 ? readPartitions(from) : []
   const generation = written >= 2 ? from.i32() : -1
   if (written >= 3) readNullableString(from)
@@ -78,7 +78,7 @@ export function decodeAssignment(bytes: Uint8Array): Assignment {
   if (bytes.length === 0) return { partitions: [], userData: null }
   const from = new ByteReader(bytes)
   from.i16()
-  return { partitions: readPartitions(from), userData: readNullableBytes(from) }
+  return { partitions: readPartitions(from), userData: readUserData(from) }
 }
 
 function writePartitions(into: ByteWriter, partitions: readonly TopicPartition[]): void {
@@ -98,6 +98,12 @@ function readPartitions(from: ByteReader): TopicPartition[] {
     for (let left = count(from); left > 0; left--) partitions.push({ topic, partition: from.i32() })
   }
   return partitions
+}
+
+/** A copy: what it came in is somebody's buffer. */
+function readUserData(from: ByteReader): Uint8Array | null {
+  const bytes = readNullableBytes(from)
+  return bytes === null ? null : Uint8Array.from(bytes)
 }
 
 /** Others wrote it: a count that the bytes cannot hold is refused before anything is made of it. */

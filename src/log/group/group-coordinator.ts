@@ -32,10 +32,12 @@ export class GroupCoordinator {
     const known = this.#groups.get(request.group)
     if (known === undefined && request.memberId !== '') throw unknownMember(request.group, request.memberId)
     const group = known ?? new Group(request.group, this.#parts)
-    const answer = group.join(request)
-    // A group that refused its first member never was.
-    this.#groups.set(request.group, group)
-    return answer
+    try {
+      return group.join(request)
+    } finally {
+      // A group that refused its first member never was.
+      if (known === undefined && group.isWanted) this.#groups.set(request.group, group)
+    }
   }
 
   #checkSessionTimeout({ group, sessionTimeoutMs }: JoinRequest): void {

@@ -98,6 +98,11 @@ export class Group {
     return [...this.#members.values()]
   }
 
+  /** Whether anybody is in it, or has been given an id to join with. */
+  get isWanted(): boolean {
+    return this.#members.size > 0 || this.#pendingIds.size > 0
+  }
+
   /** Topics that a member reads; null where the group does not speak Kafka's consumer protocol. */
   get subscribed(): ReadonlySet<string> | null {
     if (this.#protocolType !== consumerProtocolType) return null
@@ -588,9 +593,11 @@ export class Group {
   }
 
   #look(lateMs: number): void {
-    // While the event loop stood still nobody could be heard: that time counts against nobody.
+    // While the event loop stood still nobody could be heard: who is alive gets the time to say so.
     if (lateMs > 0) {
-      for (const member of this.#members.values()) member.deadline += lateMs
+      const now = this.#monotonic()
+      for (const member of this.#members.values())
+        member.deadline = Math.max(member.deadline, now + member.sessionTimeoutMs / 2)
       for (const [memberId, deadline] of this.#pendingIds) this.#pendingIds.set(memberId, deadline + lateMs)
       this.#roundEnds += lateMs
       return this.#arm()
