@@ -13,8 +13,9 @@ import {
   encodeGroupRecord,
 } from '../../../src/log/group/group-record.ts'
 
-const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
-const bytes = (...parts: string[]): Uint8Array => Buffer.from(parts.join(''), 'hex')
+const hex = (encoded: Uint8Array): string => Buffer.from(encoded).toString('hex')
+/** Hexadecimal digits; the spaces between fields are for the reader. */
+const bytes = (digits: string): Uint8Array => Buffer.from(digits.replaceAll(' ', ''), 'hex')
 
 test('a subscription has the bytes that Kafka gives it', () => {
   const subscription = {
@@ -28,39 +29,34 @@ test('a subscription has the bytes that Kafka gives it', () => {
   }
   const encoded = encodeSubscription(subscription)
   expect(hex(encoded)).toBe(
-    '0003' + // version
-      '00000002' + '00026162' + '000163' + // topics
-      '00000001' + '09' + // user data
-      '00000001' + '00026162' + '00000002' + '00000001' + '00000003' + // owned
-      '00000007' + // generation
-      'ffff', // no rack
-  ) // prettier-ignore
+    hex(bytes('0003 00000002 00026162 000163 00000001 09 00000001 00026162 00000002 00000001 00000003 00000007 ffff')),
+  )
   expect(decodeSubscription(encoded)).toEqual(subscription)
 })
 
 test('subscriptions of older clients are read, what they did not say is none', () => {
-  expect(decodeSubscription(bytes('0000', '00000001', '000163', 'ffffffff'))).toEqual({
+  expect(decodeSubscription(bytes('0000 00000001 000163 ffffffff'))).toEqual({
     topics: ['c'],
     userData: null,
     owned: [],
     generation: -1,
   })
-  const owned = bytes('0001', '00000001', '000163', 'ffffffff', '00000001', '000163', '00000001', '00000004')
+  const owned = bytes('0001 00000001 000163 ffffffff 00000001 000163 00000001 00000004')
   expect(decodeSubscription(owned).owned).toEqual([{ topic: 'c', partition: 4 }])
-  const newer = bytes('0009', '00000000', 'ffffffff', '00000000', '00000002', 'ffff', 'abcdef')
+  const newer = bytes('0009 00000000 ffffffff 00000000 00000002 ffff abcdef')
   expect(decodeSubscription(newer).generation).toBe(2)
 })
 
 test('an assignment has the bytes that Kafka gives it, and no bytes are none', () => {
   const assignment = { partitions: [{ topic: 'c', partition: 4 }], userData: null }
   const encoded = encodeAssignment(assignment)
-  expect(hex(encoded)).toBe('0003' + '00000001' + '000163' + '00000001' + '00000004' + 'ffffffff')
+  expect(hex(encoded)).toBe(hex(bytes('0003 00000001 000163 00000001 00000004 ffffffff')))
   expect(decodeAssignment(encoded)).toEqual(assignment)
   expect(decodeAssignment(new Uint8Array(0)).partitions).toEqual([])
 })
 
 test('bytes that claim more than they hold are refused before anything is made of the claim', () => {
-  for (const bad of ['0003' + '7fffffff', '0003' + 'ffffffff', '0003' + '00000001' + '7fff', '00'])
+  for (const bad of ['0003 7fffffff', '0003 ffffffff', '0003 00000001 7fff', '00'])
     expect(() => decodeSubscription(bytes(bad)), bad).toThrow(RangeError)
 })
 
@@ -86,19 +82,21 @@ test('a group’s record has the bytes that Kafka gives it', () => {
   }
   const encoded = encodeGroupRecord(record)
   expect(hex(encoded)).toBe(
-    '0003' + '0008636f6e73756d6572' + '00000003' + '000572616e6765' + '00016d' + '0000000000000005' +
-      '00000001' + '00016d' + 'ffff' + '000163' + '00022f68' + '00000002' + '00000001' +
-      '00000001' + '01' + '00000002' + '0203',
-  ) // prettier-ignore
+    hex(
+      bytes(
+        '0003 0008636f6e73756d6572 00000003 000572616e6765 00016d 0000000000000005 00000001 00016d ffff 000163 00022f68 00000002 00000001 00000001 01 00000002 0203',
+      ),
+    ),
+  )
   expect(decodeGroupRecord(encoded)).toEqual(record)
   const key = new ByteWriter()
   encodeGroupKey(key, 'g')
-  expect(hex(key.toBytes())).toBe('0002' + '000167')
-  expect([decodeGroupKey(key.toBytes()), decodeGroupKey(bytes('0001', '000167'))]).toEqual(['g', null])
+  expect(hex(key.toBytes())).toBe(hex(bytes('0002 000167')))
+  expect([decodeGroupKey(key.toBytes()), decodeGroupKey(bytes('0001 000167'))]).toEqual(['g', null])
 })
 
 test('a group’s record of the first version is read', () => {
-  const first = bytes('0000', '0001', '63', '00000003', 'ffff', 'ffff', '00000001', '00016d', '000163', '00022f68', '00000009', '00000000', '00000000') // prettier-ignore
+  const first = bytes('0000 0001 63 00000003 ffff ffff 00000001 00016d 000163 00022f68 00000009 00000000 00000000')
   expect(decodeGroupRecord(first)).toMatchObject({
     phaseSince: -1,
     protocol: null,
