@@ -32,6 +32,46 @@ export const logErrorCodes: { readonly [Code in LogErrorCode]: LogErrorKind } = 
     fatal: false,
     description: 'No committed offset, and autoOffsetReset is none.',
   },
+  OUT_OF_ORDER_SEQUENCE: {
+    retriable: false,
+    fatal: false,
+    description: 'A batch of the producer is missing before this one.',
+  },
+  INVALID_PRODUCER_EPOCH: {
+    retriable: false,
+    fatal: false,
+    description: 'A newer epoch of the producer has written: this one was replaced or its transaction ended.',
+  },
+  INVALID_PRODUCER_ID_MAPPING: {
+    retriable: false,
+    fatal: false,
+    description: 'The producer id does not belong to the transactional id, or the id has expired.',
+  },
+  PRODUCER_FENCED: {
+    retriable: false,
+    fatal: false,
+    description: 'A newer producer of the transactional id has taken over, or its transaction timed out.',
+  },
+  INVALID_TXN_STATE: {
+    retriable: false,
+    fatal: false,
+    description: 'The transaction is not in a state that allows this.',
+  },
+  INVALID_TRANSACTION_TIMEOUT: {
+    retriable: false,
+    fatal: false,
+    description: 'The transaction timeout lies outside its bounds.',
+  },
+  TRANSACTION_COORDINATOR_FENCED: {
+    retriable: false,
+    fatal: false,
+    description: 'A marker comes from an older coordinator than one before it.',
+  },
+  TRANSACTIONAL_ID_NOT_FOUND: {
+    retriable: false,
+    fatal: false,
+    description: 'No producer with that transactional id is known.',
+  },
   FENCED: { retriable: false, fatal: false, description: 'A newer committer or member of the same id has taken over.' },
   ABORTED: {
     retriable: true,
@@ -120,6 +160,14 @@ export type LogErrorCode =
   | 'CORRUPT_BATCH'
   | 'OFFSET_OUT_OF_RANGE'
   | 'NO_OFFSET'
+  | 'OUT_OF_ORDER_SEQUENCE'
+  | 'INVALID_PRODUCER_EPOCH'
+  | 'INVALID_PRODUCER_ID_MAPPING'
+  | 'PRODUCER_FENCED'
+  | 'INVALID_TXN_STATE'
+  | 'INVALID_TRANSACTION_TIMEOUT'
+  | 'TRANSACTION_COORDINATOR_FENCED'
+  | 'TRANSACTIONAL_ID_NOT_FOUND'
   | 'FENCED'
   | 'ABORTED'
   | 'OUTCOME_UNKNOWN'

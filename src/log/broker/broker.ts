@@ -1,3 +1,4 @@
+import { assert } from '../../base/assert.ts'
 import { LogError } from '../api/errors.ts'
 import { isInternalTopic } from '../api/internal-topics.ts'
 import type {
@@ -16,10 +17,12 @@ import { partitionName, type Offset, type TopicPartition } from '../api/record.t
 import type { TopicConfig, TopicInfo, TopicSpec } from '../api/topic.ts'
 import type { RecordedSection, TaskId } from '../api/commit-section.ts'
 import { BatchBuilder } from '../format/batch-builder.ts'
-import { checkBatch, isControl, isTransactional, recordCountOf } from '../format/record-batch.ts'
+import { checkBatch, isControl, lastOffsetDeltaOf, recordCountOf } from '../format/record-batch.ts'
 import { BatchCursor } from '../format/record-cursor.ts'
 import { checkGroupName } from '../group/group-coordinator.ts'
 import type { MemberName } from '../group/group-requests.ts'
+import type { RememberedBatch } from '../journal/checkpoint.ts'
+import { producedBatch, type ProducedRecords } from '../storage/produced-batch.ts'
 import type { PartitionReaders } from '../storage/partition-reader.ts'
 import type { Catalog, Partition } from './catalog.ts'
 import type { Committers } from './committer.ts'
@@ -72,11 +75,27 @@ export class Broker {
     sequencer.checkWritable()
     const partition = catalog.partition(at)
     checkAppended(partition, batch)
+    const produced = producedBatch(batch, 0)
+    if (produced?.kind === 'records') {
+      const duplicate = checkProduced(partition, produced)
+      if (duplicate !== null) return this.#appendedBefore(partition, duplicate)
+    }
     const draft = new EntryDraft(sequencer.placeContext())
     const { baseOffset, nextOffset, leaderEpoch } = draft.batch(partition, batch)
     const written = draft.outcome()
     sequencer.submit(draft)
     return written.then(() => ({ baseOffset, lastOffset: nextOffset - 1, leaderEpoch }))
+  }
+
+  /** The batch came before: the answer is the same, and not earlier than that of the first. */
+  async #appendedBefore(partition: Partition, { lastOffset, offsetDelta }: RememberedBatch): Promise<AppendedBatch> {
+    const baseOffset = lastOffset - offsetDelta
+    if (baseOffset >= partition.end) {
+      const first = partition.tail[partition.tailIndex(baseOffset)]
+      assert(first?.baseOffset === baseOffset, `the batch at ${baseOffset} of ${partition.name} is on its way`)
+      await this.#parts.sequencer.follow(first.sequence)
+    }
+    return { baseOffset, lastOffset, leaderEpoch: partition.epochAt(baseOffset) }
   }
 
   /** Whether the bound on what is not yet in the segment files leaves room. */
@@ -306,11 +325,27 @@ function checkAppended(partition: Partition, batch: Uint8Array): void {
     )
   if (checkBatch(batch, 0, batch.length) !== batch.length)
     throw new LogError('INVALID_RECORD', `more than one batch at once for ${partition.name}`, { at: partition.at })
-  if (recordCountOf(batch, 0) === 0 || isControl(batch, 0) || isTransactional(batch, 0))
-    throw new LogError('INVALID_RECORD', `an empty, control or transactional batch for ${partition.name}`, {
-      at: partition.at,
-    })
+  const count = recordCountOf(batch, 0)
+  if (count === 0 || isControl(batch, 0))
+    throw new LogError('INVALID_RECORD', `an empty or control batch for ${partition.name}`, { at: partition.at })
+  if (count !== lastOffsetDeltaOf(batch, 0) + 1)
+    throw new LogError(
+      'INVALID_RECORD',
+      `a batch of ${count} records for ${partition.name} asks for ${lastOffsetDeltaOf(batch, 0) + 1} offsets`,
+      { at: partition.at, count },
+    )
   if (cleanupPolicy !== 'delete') checkKeys(partition, batch)
+}
+
+/** Whether the batch came before. Throws if its producer may not write it now. */
+function checkProduced(partition: Partition, batch: ProducedRecords): RememberedBatch | null {
+  if (batch.firstSequence < 0 || batch.producerEpoch < 0)
+    throw new LogError(
+      'INVALID_RECORD',
+      `a batch of producer ${batch.producerId} for ${partition.name} has epoch ${batch.producerEpoch} and sequence ${batch.firstSequence}: number it from 0`,
+      { at: partition.at, producerId: batch.producerId },
+    )
+  return partition.checkProduced(batch)
 }
 
 /** Compaction keeps the newest record of a key, so there must be one. */

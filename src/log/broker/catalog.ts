@@ -4,8 +4,10 @@ import { LogError } from '../api/errors.ts'
 import { noBytes, partitionName, type Offset, type TopicPartition } from '../api/record.ts'
 import type { TopicConfig, TopicInfo } from '../api/topic.ts'
 import { batchHeaderBytes } from '../format/record-batch.ts'
-import type { PartitionState, PendingDeletion, SegmentState } from '../journal/checkpoint.ts'
+import type { PartitionState, PendingDeletion, RememberedBatch, SegmentState } from '../journal/checkpoint.ts'
 import { PartitionSegments, type PlacedBatch, type SegmentReplacement } from '../storage/partition-segments.ts'
+import type { ProducedBatch, ProducedRecords } from '../storage/produced-batch.ts'
+import { ProducerStates } from '../storage/producer-state.ts'
 
 /**
  * Which topics there are and where each partition stands, twice: *promoted* is what a durable group has made true and
@@ -119,6 +121,7 @@ export class TailBatch implements PlacedBatch {
   readonly bytes: number
   readonly maxTimestamp: number
   readonly appendedAt: number
+  readonly produced: ProducedBatch | null
   /** The batch in the group's memory, and the group; set when the journal has taken the entry. */
   memory: Uint8Array = noBytes
   sequence = 0
@@ -133,6 +136,7 @@ export class TailBatch implements PlacedBatch {
     this.bytes = place.bytes
     this.maxTimestamp = place.maxTimestamp
     this.appendedAt = place.appendedAt
+    this.produced = place.produced
   }
 
   promote(): void {
@@ -162,6 +166,8 @@ export class Partition {
   tail: TailBatch[] = []
   tailHead = 0
   #promoted: PartitionSegments
+  /** Pending: what the next batch of a producer is held against. Null until a producer with an id writes. */
+  #pendingProducers: ProducerStates | null = null
   #replacing: { readonly sequence: number; readonly old: readonly SegmentState[]; readonly newBase: Offset } | null =
     null
 
@@ -185,6 +191,46 @@ export class Partition {
 
   get deleted(): boolean {
     return this.topic.phase === 'deleted'
+  }
+
+  /** Promoted: what is known of its producers, or null if it had none. */
+  get producers(): ProducerStates | null {
+    return this.#promoted.producers
+  }
+
+  /** The same with all that is on its way. */
+  get pendingProducers(): ProducerStates | null {
+    return this.#pendingProducers
+  }
+
+  /** Up to here every transaction is decided: Kafka's last stable offset. */
+  get stableEnd(): Offset {
+    return this.#promoted.stableEnd
+  }
+
+  /** Up to here every transaction is decided, given all that is on its way. */
+  get pendingStableEnd(): Offset {
+    const unstable = this.#pendingProducers?.firstUnstableOffset ?? -1
+    return unstable < 0 ? this.pendingEnd : unstable
+  }
+
+  /** Null if the batch is new; what is remembered of it if it came before. Throws what {@link ProducerStates} throws. */
+  checkProduced(batch: ProducedRecords): RememberedBatch | null {
+    this.#pendingProducers ??= new ProducerStates()
+    return this.#pendingProducers.check(batch, this.name)
+  }
+
+  /** A batch of a producer was sequenced at its place. */
+  noteProduced(batch: ProducedBatch, placed: PlacedBatch): void {
+    this.#pendingProducers ??= new ProducerStates()
+    this.#pendingProducers.note(batch, placed.baseOffset, placed.appendedAt)
+  }
+
+  /** Forgets producers that were not used since `before`; does nothing while anything is on its way. */
+  expireProducers(before: number): number {
+    if (this.pendingEnd !== this.end) return 0
+    this.#pendingProducers?.expire(before)
+    return this.producers?.expire(before) ?? 0
   }
 
   get segments(): readonly SegmentState[] {
@@ -231,6 +277,7 @@ export class Partition {
       bytes: batch.bytes,
       maxTimestamp: batch.maxTimestamp,
       appendedAt: context.now,
+      produced: batch.produced,
     })
     this.#activeBytes += batch.bytes
     this.pendingEnd = lastOffset + 1
@@ -265,6 +312,7 @@ export class Partition {
 
   /** Moves the log start up; returns the bases of the segments that are no longer part of the log. */
   promoteLogStart(offset: Offset): readonly Offset[] {
+    this.#pendingProducers?.aborted.forgetBelow(offset)
     return this.#promoted.logStartMoved(offset)
   }
 
@@ -297,6 +345,11 @@ export class Partition {
     return this.epochs.find((entry) => entry.epoch > leaderEpoch)?.start ?? this.end
   }
 
+  /** The leader epoch that wrote at this offset. */
+  epochAt(offset: Offset): number {
+    return this.epochs.findLast(({ start }) => start <= offset)?.epoch ?? -1
+  }
+
   /** Index in the tail of the batch that holds `offset` or else the first after it; the tail's length without one. */
   tailIndex(offset: Offset): number {
     let low = this.tailHead
@@ -325,6 +378,8 @@ export class Partition {
     const last = this.segments.at(-1)
     this.pendingEnd = this.end
     this.pendingLogStart = this.logStart
+    const { producers } = this.#promoted
+    this.#pendingProducers = producers === null ? null : new ProducerStates(producers.states(), producers.aborted.list)
     this.#activeBase = last?.base ?? -1
     this.#activeBytes = last?.bytes ?? 0
     this.#activeSince = last?.firstAppendAt ?? 0
@@ -360,6 +415,7 @@ export interface BatchShape {
   readonly bytes: number
   readonly lastOffsetDelta: number
   readonly maxTimestamp: number
+  readonly produced: ProducedBatch | null
 }
 
 export interface PlaceContext {

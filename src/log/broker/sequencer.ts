@@ -5,6 +5,7 @@ import type { EntryPart } from '../journal/entry.ts'
 import type { AppendedEntry, Journal, JournalListener, WrittenGroup } from '../journal/journal.ts'
 import type { Applier } from '../storage/applier.ts'
 import { lastOffsetDeltaOf, maxTimestampOf, stampBatch } from '../format/record-batch.ts'
+import { producedBatch } from '../storage/produced-batch.ts'
 import type { Catalog, Partition, PendingMark, PlaceContext, TailBatch } from './catalog.ts'
 import type { FetchWaiters } from './fetch-waiters.ts'
 import type { TailRing } from './tail-ring.ts'
@@ -135,12 +136,26 @@ export class Sequencer implements JournalListener {
       batch.memory = appended.batches[index] as Uint8Array
       batch.sequence = sequence
       this.#ring.push(batch)
+      if (batch.produced !== null) batch.of.noteProduced(batch.produced, batch)
     }
     const last = this.#pending.at(-1)
     if (last !== undefined && last.sequence === sequence) last.drafts.push(draft)
     else this.#pending.push({ sequence, drafts: [draft] })
     for (const batch of draft.batches) this.waiters.wakeSequenced(batch.of)
     return sequence
+  }
+
+  /**
+   * Resolves when the group of this sequence is written, with all that it carries promoted; rejects if it never will be.
+   * For whoever asks for something again that is still on its way.
+   */
+  follow(sequence: number): Promise<void> {
+    if (sequence <= this.#promotedSequence) return Promise.resolve()
+    const group = this.#pending.find((pending) => pending.sequence === sequence)
+    if (group === undefined) return Promise.reject(this.#failure ?? new LogError('CLOSED', 'the log is closed'))
+    const follower = new EntryDraft(this.placeContext())
+    group.drafts.push(follower)
+    return follower.outcome()
   }
 
   #append(journal: Journal, draft: EntryDraft): AppendedEntry {
@@ -267,6 +282,7 @@ export class EntryDraft {
       bytes: bytes.length,
       lastOffsetDelta: lastOffsetDeltaOf(bytes, 0),
       maxTimestamp: maxTimestampOf(bytes, 0),
+      produced: producedBatch(bytes, 0),
     }
     this.#marks.push(partition.mark())
     const placed = partition.place(shape, this.context)

@@ -34,6 +34,43 @@ export interface PartitionState {
   readonly segments: readonly SegmentState[]
   /** Leader epochs and where each starts in this partition, ascending. */
   readonly epochs: readonly { readonly epoch: number; readonly start: Offset }[]
+  /** Absent where no producer with an id has written. */
+  readonly producers?: readonly ProducerState[]
+  /** Aborted transactions whose markers lie at or above the log start, in the markers' order. Absent: none. */
+  readonly aborted?: readonly AbortedTransactionState[]
+}
+
+/** What a partition knows of a producer. */
+export interface ProducerState {
+  readonly producerId: number
+  readonly producerEpoch: number
+  /** Of the last marker; -1 before the first. */
+  readonly coordinatorEpoch: number
+  /** Wall-clock time of its last batch or marker here. */
+  readonly usedAt: number
+  /** Timestamp of the last marker; -1 before the first. */
+  readonly markedAt: number
+  /** First offset of its open transaction, or -1. */
+  readonly transactionStart: Offset
+  /** The last batches of this epoch, oldest first. */
+  readonly batches: readonly RememberedBatch[]
+}
+
+/** A batch that is known again when it comes twice. */
+export interface RememberedBatch {
+  readonly firstSequence: number
+  readonly lastSequence: number
+  readonly lastOffset: Offset
+  /** From its first to its last offset. */
+  readonly offsetDelta: number
+  readonly timestamp: number
+}
+
+export interface AbortedTransactionState {
+  readonly producerId: number
+  readonly firstOffset: Offset
+  readonly lastOffset: Offset
+  readonly lastStableOffset: Offset
 }
 
 export interface SegmentState {

@@ -1,6 +1,8 @@
 import { assert } from '../../base/assert.ts'
 import type { Offset } from '../api/record.ts'
 import type { PartitionState, SegmentState } from '../journal/checkpoint.ts'
+import type { ProducedBatch } from './produced-batch.ts'
+import { ProducerStates } from './producer-state.ts'
 
 /** A batch as it changes what is known of its partition. */
 export interface PlacedBatch {
@@ -14,6 +16,8 @@ export interface PlacedBatch {
   readonly bytes: number
   /** Wall-clock time of the append. */
   readonly appendedAt: number
+  /** Whose batch it is, or null. */
+  readonly produced: ProducedBatch | null
 }
 
 /** New segments in the place of old ones, with the state of the new one. */
@@ -33,6 +37,8 @@ export class PartitionSegments {
   #end: Offset
   #segments: SegmentState[]
   #epochs: { readonly epoch: number; readonly start: Offset }[]
+  /** Null until a producer with an id writes: most partitions know of none. */
+  #producers: ProducerStates | null
 
   constructor(state: PartitionState) {
     this.topicId = state.topicId
@@ -41,6 +47,8 @@ export class PartitionSegments {
     this.#end = state.end
     this.#segments = [...state.segments]
     this.#epochs = [...state.epochs]
+    const { producers = [], aborted = [] } = state
+    this.#producers = producers.length + aborted.length === 0 ? null : new ProducerStates(producers, aborted)
   }
 
   static empty(topicId: string, partition: number): PartitionSegments {
@@ -62,6 +70,16 @@ export class PartitionSegments {
 
   get epochs(): PartitionState['epochs'] {
     return this.#epochs
+  }
+
+  get producers(): ProducerStates | null {
+    return this.#producers
+  }
+
+  /** Up to here every transaction is decided: Kafka's last stable offset. */
+  get stableEnd(): Offset {
+    const unstable = this.#producers?.firstUnstableOffset ?? -1
+    return unstable < 0 ? this.#end : unstable
   }
 
   appended(batch: PlacedBatch): void {
@@ -91,6 +109,9 @@ export class PartitionSegments {
     if (epoch === undefined || epoch.epoch < batch.leaderEpoch) {
       this.#epochs.push({ epoch: batch.leaderEpoch, start: batch.baseOffset })
     }
+    if (batch.produced === null) return
+    this.#producers ??= new ProducerStates()
+    this.#producers.note(batch.produced, batch.baseOffset, batch.appendedAt)
   }
 
   /** Moves the log start and drops segments that lie wholly below it; returns their bases, to be unlinked later. */
@@ -104,6 +125,7 @@ export class PartitionSegments {
       if (first !== undefined) dropped.push(first.base)
     }
     while (this.#epochs.length > 1 && (this.#epochs[1]?.start ?? Infinity) <= offset) this.#epochs.shift()
+    this.#producers?.aborted.forgetBelow(offset)
     return dropped
   }
 
@@ -125,6 +147,9 @@ export class PartitionSegments {
       end: this.#end,
       segments: [...this.#segments],
       epochs: [...this.#epochs],
+      ...(this.#producers === null
+        ? {}
+        : { producers: this.#producers.states(), aborted: [...this.#producers.aborted.list] }),
     }
   }
 }

@@ -9,6 +9,7 @@ import { corrupt } from './batch-frame.ts'
 import { segmentChecksum } from './batch-scanner.ts'
 import { moveToLostAndFound, topicIdOf } from './partition-directory.ts'
 import { PartitionSegments } from './partition-segments.ts'
+import { producedBatch } from './produced-batch.ts'
 import { SegmentApplier } from './segment-applier.ts'
 import {
   deletedPartitionPath,
@@ -148,6 +149,7 @@ class ReplayLedger {
       filePosition: part.filePosition,
       bytes: part.bytes.length,
       appendedAt: this.#now,
+      produced: producedBatch(part.bytes, 0),
     })
   }
 

@@ -43,7 +43,10 @@ function somePartition(): Partition {
 }
 
 function appended(partition: Partition, bytes: number, sequence: number): TailBatch {
-  const batch = partition.place({ bytes, lastOffsetDelta: 0, maxTimestamp: 0 }, { now: 0, leaderEpoch: 0, gap: 0 })
+  const batch = partition.place(
+    { bytes, lastOffsetDelta: 0, maxTimestamp: 0, produced: null },
+    { now: 0, leaderEpoch: 0, gap: 0 },
+  )
   batch.memory = new Uint8Array(bytes)
   batch.sequence = sequence
   return batch

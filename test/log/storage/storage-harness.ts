@@ -10,6 +10,7 @@ import { measureEntry, writeEntry, type EntryPart } from '../../../src/log/journ
 import type { WrittenGroup } from '../../../src/log/journal/journal.ts'
 import { InlineApplier } from '../../../src/log/storage/inline-applier.ts'
 import { PartitionReaders } from '../../../src/log/storage/partition-reader.ts'
+import { producedBatch } from '../../../src/log/storage/produced-batch.ts'
 import { PartitionSegments } from '../../../src/log/storage/partition-segments.ts'
 
 export const directory = '/data'
@@ -130,6 +131,7 @@ export class StorageHarness {
       filePosition,
       bytes: batch.length,
       appendedAt: this.sequence,
+      produced: producedBatch(batch, 0),
     })
     this.commit([{ kind: 'batch', topicId, partition: 0, leaderEpoch, segmentBase, filePosition, bytes: batch }])
     return base

@@ -1,0 +1,75 @@
+import type { Offset } from '../api/record.ts'
+import type { AbortedTransaction } from './produced-batch.ts'
+
+/**
+ * The aborted transactions of a partition, by their markers' offsets: what readers of committed records leave out. Kept in
+ * memory and in checkpoints, four numbers each, until the log start has passed them; the `.txnindex` files beside the
+ * segments say the same to Kafka's tools.
+ */
+export class AbortedTransactions {
+  #list: AbortedTransaction[]
+  /** Per producer, first and last offset of each in turn, ascending. */
+  readonly #ranges = new Map<number, Offset[]>()
+
+  constructor(list: readonly AbortedTransaction[] = []) {
+    this.#list = [...list]
+    for (const aborted of list) this.#addRange(aborted)
+  }
+
+  get list(): readonly AbortedTransaction[] {
+    return this.#list
+  }
+
+  add(aborted: AbortedTransaction): void {
+    this.#list.push(aborted)
+    this.#addRange(aborted)
+  }
+
+  #addRange({ producerId, firstOffset, lastOffset }: AbortedTransaction): void {
+    const ranges = this.#ranges.get(producerId)
+    if (ranges === undefined) this.#ranges.set(producerId, [firstOffset, lastOffset])
+    else ranges.push(firstOffset, lastOffset)
+  }
+
+  /** Whether the producer's transactional batch at this offset was aborted. */
+  has(producerId: number, offset: Offset): boolean {
+    const ranges = this.#ranges.get(producerId)
+    if (ranges === undefined) return false
+    // The last range that starts at or before the offset.
+    let low = 0
+    let high = ranges.length / 2
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((ranges[middle * 2] as Offset) <= offset) low = middle + 1
+      else high = middle
+    }
+    return low > 0 && offset <= (ranges[low * 2 - 1] as Offset)
+  }
+
+  /** Those that touch `[from, end)`, by marker: what Kafka's fetch sends along. */
+  between(from: Offset, end: Offset): readonly AbortedTransaction[] {
+    let low = 0
+    let high = this.#list.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.#list[middle] as AbortedTransaction).lastOffset < from) low = middle + 1
+      else high = middle
+    }
+    const found: AbortedTransaction[] = []
+    for (let index = low; index < this.#list.length; index++) {
+      const aborted = this.#list[index] as AbortedTransaction
+      if (aborted.firstOffset < end) found.push(aborted)
+      // Everything below this was decided when the marker was written: what comes later cannot reach down here.
+      if (aborted.lastStableOffset >= end) break
+    }
+    return found
+  }
+
+  /** Nobody reads below the log start any more. */
+  forgetBelow(logStart: Offset): void {
+    if ((this.#list[0]?.lastOffset ?? logStart) >= logStart) return
+    this.#list = this.#list.filter(({ lastOffset }) => lastOffset >= logStart)
+    this.#ranges.clear()
+    for (const aborted of this.#list) this.#addRange(aborted)
+  }
+}

@@ -1,0 +1,224 @@
+import { LogError } from '../api/errors.ts'
+import type { Offset } from '../api/record.ts'
+import type { ProducerState, RememberedBatch } from '../journal/checkpoint.ts'
+import { AbortedTransactions } from './aborted-transactions.ts'
+import type { AbortedTransaction, ProducedBatch, ProducedMarker, ProducedRecords } from './produced-batch.ts'
+
+/**
+ * What one partition knows of its producers: how far each has counted, its last five batches, and since where it has a
+ * transaction open. So a batch that comes twice is written once, one that misses its predecessor is refused, and one of a
+ * producer that was replaced is refused too. The order of the checks is that of Kafka's `ProducerAppendInfo`.
+ *
+ * - `check` refuses or recognises and changes nothing; `note` believes what it is told, so that recovery, which replays
+ *   what was accepted once, cannot refuse.
+ * - A batch is noted when it has its place, in the order of offsets. The state follows from the batches alone: whoever
+ *   notes the same ones from the same start has the same state. That is how a crash loses nothing: a checkpoint carries
+ *   the state at its sequence, the batches behind it stand in the journal.
+ * - An epoch never falls. A new one forgets the batches of the old one and counts from 0.
+ * - A producer with an open transaction is never forgotten.
+ *
+ * It deliberately knows no clock, no files and no coordinator: whether a transaction may go on is asked elsewhere.
+ */
+export class ProducerStates {
+  readonly aborted: AbortedTransactions
+  readonly #producers = new Map<number, Producer>()
+  /** Producers with an open transaction, and its first offset; in the order of these offsets, for they only grow. */
+  readonly #open = new Map<number, Offset>()
+
+  constructor(states: readonly ProducerState[] = [], aborted: readonly AbortedTransaction[] = []) {
+    this.aborted = new AbortedTransactions(aborted)
+    for (const state of states) this.#producers.set(state.producerId, { ...state, batches: [...state.batches] })
+    const open = states.filter(({ transactionStart }) => transactionStart >= 0)
+    open.sort((left, right) => left.transactionStart - right.transactionStart)
+    for (const { producerId, transactionStart } of open) this.#open.set(producerId, transactionStart)
+  }
+
+  get count(): number {
+    return this.#producers.size
+  }
+
+  /** First offset of the oldest open transaction, or -1. */
+  get firstUnstableOffset(): Offset {
+    for (const offset of this.#open.values()) return offset
+    return -1
+  }
+
+  /** Since where the producer has a transaction open here, or -1. */
+  transactionStart(producerId: number): Offset {
+    return this.#open.get(producerId) ?? -1
+  }
+
+  /**
+   * Null when the batch is new and may be appended; the remembered batch if it is one of the last five again. Throws
+   * INVALID_PRODUCER_EPOCH, OUT_OF_ORDER_SEQUENCE or INVALID_TXN_STATE.
+   */
+  check(batch: ProducedRecords, partition: string): RememberedBatch | null {
+    const producer = this.#producers.get(batch.producerId)
+    if (producer === undefined) return this.#checkUnknown(batch, partition)
+    if (batch.producerEpoch === producer.producerEpoch) {
+      const duplicate = duplicateOf(producer, batch)
+      if (duplicate !== null) return duplicate
+    }
+    this.checkEpoch(batch, partition)
+    if (batch.firstSequence >= 0) checkSequence(producer, batch, partition)
+    if (!batch.transactional && producer.transactionStart >= 0)
+      throw new LogError(
+        'INVALID_TXN_STATE',
+        `producer ${batch.producerId} has a transaction open in ${partition} and sent a batch outside of it: end the transaction first`,
+        { producerId: batch.producerId, partition },
+      )
+    return null
+  }
+
+  /** INVALID_PRODUCER_EPOCH if a newer one has written here: the producer was replaced. */
+  checkEpoch(batch: ProducedBatch, partition: string): void {
+    const current = this.#producers.get(batch.producerId)?.producerEpoch ?? -1
+    if (batch.producerEpoch >= current) return
+    throw new LogError(
+      'INVALID_PRODUCER_EPOCH',
+      `producer ${batch.producerId} wrote to ${partition} with epoch ${batch.producerEpoch}, epoch ${current} has written since: another producer has taken its place, close this one`,
+      { producerId: batch.producerId, producerEpoch: batch.producerEpoch, current, partition },
+    )
+  }
+
+  /**
+   * A marker is taken only if its epoch is above that of the transaction's batches: then none of these can come behind
+   * it. Throws INVALID_PRODUCER_EPOCH, or TRANSACTION_COORDINATOR_FENCED for one of an older coordinator.
+   */
+  checkMarker(marker: ProducedMarker, partition: string): void {
+    const producer = this.#producers.get(marker.producerId)
+    if (producer === undefined) return
+    if (marker.coordinatorEpoch < producer.coordinatorEpoch)
+      throw new LogError(
+        'TRANSACTION_COORDINATOR_FENCED',
+        `a marker of coordinator epoch ${marker.coordinatorEpoch} for ${partition}, epoch ${producer.coordinatorEpoch} has written there`,
+        { partition, coordinatorEpoch: marker.coordinatorEpoch },
+      )
+    const { producerEpoch, transactionStart } = producer
+    if (marker.producerEpoch > producerEpoch || (marker.producerEpoch === producerEpoch && transactionStart < 0)) return
+    throw new LogError(
+      'INVALID_PRODUCER_EPOCH',
+      `a marker of epoch ${marker.producerEpoch} for producer ${marker.producerId} in ${partition}, which is at epoch ${producerEpoch}: a marker must be newer than what it ends`,
+      { producerId: marker.producerId, producerEpoch: marker.producerEpoch, current: producerEpoch, partition },
+    )
+  }
+
+  #checkUnknown(batch: ProducedRecords, partition: string): null {
+    // Of a plain producer everything may have expired: whatever it counts is where it goes on. A transaction starts anew.
+    if (!batch.transactional || batch.firstSequence <= 0) return null
+    throw outOfOrder(batch, { partition, expected: 0 })
+  }
+
+  /** The batch stands at `baseOffset`; `usedAt` is the wall clock then. Returns what its marker aborted, or null. */
+  note(batch: ProducedBatch, baseOffset: Offset, usedAt: number): AbortedTransaction | null {
+    let producer = this.#producers.get(batch.producerId)
+    if (producer === undefined) {
+      producer = newProducer(batch)
+      this.#producers.set(batch.producerId, producer)
+    }
+    producer.usedAt = usedAt
+    if (batch.producerEpoch !== producer.producerEpoch) {
+      producer.producerEpoch = batch.producerEpoch
+      producer.batches = []
+    }
+    return batch.kind === 'records'
+      ? this.#noteRecords(producer, batch, baseOffset)
+      : this.#noteMarker(producer, batch, baseOffset)
+  }
+
+  #noteRecords(producer: Producer, batch: ProducedRecords, baseOffset: Offset): null {
+    if (batch.firstSequence >= 0) {
+      if (producer.batches.length === batchesRemembered) producer.batches.shift()
+      producer.batches.push({
+        firstSequence: batch.firstSequence,
+        lastSequence: batch.lastSequence,
+        lastOffset: baseOffset + batch.lastOffsetDelta,
+        offsetDelta: batch.lastOffsetDelta,
+        timestamp: batch.maxTimestamp,
+      })
+    }
+    if (batch.transactional && producer.transactionStart < 0) {
+      producer.transactionStart = baseOffset
+      this.#open.set(producer.producerId, baseOffset)
+    }
+    return null
+  }
+
+  #noteMarker(producer: Producer, marker: ProducedMarker, offset: Offset): AbortedTransaction | null {
+    const firstOffset = producer.transactionStart
+    producer.coordinatorEpoch = marker.coordinatorEpoch
+    producer.markedAt = marker.maxTimestamp
+    producer.transactionStart = -1
+    this.#open.delete(producer.producerId)
+    // Without records of the transaction here there is nothing to leave out.
+    if (marker.outcome === 'commit' || firstOffset < 0) return null
+    const unstable = this.firstUnstableOffset
+    const lastStableOffset = unstable < 0 ? offset + 1 : unstable
+    const aborted = { producerId: producer.producerId, firstOffset, lastOffset: offset, lastStableOffset }
+    this.aborted.add(aborted)
+    return aborted
+  }
+
+  /** Forgets producers without an open transaction that were not used since `before`. Returns how many. */
+  expire(before: number): number {
+    const count = this.#producers.size
+    for (const { producerId, usedAt, transactionStart } of this.#producers.values())
+      if (usedAt < before && transactionStart < 0) this.#producers.delete(producerId)
+    return count - this.#producers.size
+  }
+
+  /** As a checkpoint keeps them. */
+  states(): readonly ProducerState[] {
+    return Array.from(this.#producers.values(), (producer) => ({ ...producer, batches: [...producer.batches] }))
+  }
+}
+
+/** As many as Kafka remembers, and as many as a producer may have on their way. */
+export const batchesRemembered = 5
+
+interface Producer extends ProducerState {
+  producerEpoch: number
+  coordinatorEpoch: number
+  usedAt: number
+  markedAt: number
+  transactionStart: Offset
+  batches: RememberedBatch[]
+}
+
+function newProducer({ producerId, producerEpoch }: ProducedBatch): Producer {
+  return {
+    producerId,
+    producerEpoch,
+    coordinatorEpoch: -1,
+    usedAt: 0,
+    markedAt: -1,
+    transactionStart: -1,
+    batches: [],
+  }
+}
+
+function duplicateOf({ batches }: Producer, batch: ProducedRecords): RememberedBatch | null {
+  if (batch.firstSequence < 0) return null
+  for (const remembered of batches)
+    if (remembered.firstSequence === batch.firstSequence && remembered.lastSequence === batch.lastSequence)
+      return remembered
+  return null
+}
+
+function checkSequence(producer: Producer, batch: ProducedRecords, partition: string): void {
+  // A new epoch counts from 0, and so does one of which only a marker is known.
+  const last = batch.producerEpoch === producer.producerEpoch ? producer.batches.at(-1) : undefined
+  const expected = last === undefined ? 0 : last.lastSequence === 0x7fff_ffff ? 0 : last.lastSequence + 1
+  if (batch.firstSequence !== expected) throw outOfOrder(batch, { partition, expected })
+}
+
+function outOfOrder(
+  { producerId, producerEpoch, firstSequence }: ProducedRecords,
+  at: { readonly partition: string; readonly expected: number },
+): LogError {
+  return new LogError(
+    'OUT_OF_ORDER_SEQUENCE',
+    `producer ${producerId} sent sequence ${firstSequence} to ${at.partition}, the next is ${at.expected}: a batch before it is missing, send that one first`,
+    { producerId, producerEpoch, sequence: firstSequence, ...at },
+  )
+}
