@@ -84,7 +84,7 @@ test.each([
   [{ baseSequence: -1 }, 'no sequence'],
   [{ producerEpoch: -1 }, 'no epoch'],
   [{ lastOffsetDelta: 4 }, 'more offsets than records'],
-])('a batch with %o is INVALID_RECORD: %s', async (options) => {
+])('a batch with %o is INVALID_RECORD: %s', async (options: SealOptions, _what: string) => {
   const harness = await LogHarness.open()
   await harness.topic('events')
   await expect(harness.log.broker.append(at, numbered(['a'], 0, options))).rejects.toMatchObject({
