@@ -353,7 +353,32 @@ export class Stream<out K, out V> {
     joiner: (value: NonNullable<V>, other: NonNullable<V2>, key: NonNullable<K>) => R,
     options: StreamJoined,
   ): Stream<K, R> {
-    return this.#joinStream(other, joiner, options)
+    return this.#joinStream('inner', other, joiner, options)
+  }
+
+  /**
+   * As {@link join}, and a record of this stream that finds no partner is joined with null, once stream time has passed
+   * the end of its window and grace; one without a key at once. Such results have the record's own timestamp.
+   * @example views.leftJoin(orders, (view, order) => ({ path: view.path, bought: order !== null }), { name: 'bought', after: '1h' })
+   */
+  leftJoin<V2, R>(
+    other: Stream<NoInfer<K>, V2>,
+    joiner: (value: NonNullable<V>, other: NonNullable<NoInfer<V2>> | null, key: K) => R,
+    options: StreamJoined,
+  ): Stream<K, R> {
+    return this.#joinStream('left', other, joiner, options)
+  }
+
+  /**
+   * As {@link leftJoin}, for the records of both streams: one of the two values may be null, never both.
+   * @example sent.outerJoin(received, (out, back) => ({ out, back }), { name: 'answers', after: '30s', grace: '5s' })
+   */
+  outerJoin<V2, R>(
+    other: Stream<NoInfer<K>, V2>,
+    joiner: (value: NonNullable<V> | null, other: NonNullable<NoInfer<V2>> | null, key: K) => R,
+    options: StreamJoined,
+  ): Stream<K, R> {
+    return this.#joinStream('outer', other, joiner, options)
   }
 
   /**
@@ -441,6 +466,7 @@ export class Stream<out K, out V> {
   }
 
   #joinStream<V2, R>(
+    type: StreamJoinPlan['type'],
     other: Stream<unknown, V2>,
     joiner: (value: NonNullable<V>, other: NonNullable<V2>, key: NonNullable<K>) => R,
     options: StreamJoined,
@@ -451,6 +477,7 @@ export class Stream<out K, out V> {
     }
     const id = this.#plan.append({
       kind: 'stream-join',
+      type,
       left: this.#id,
       right: other.#in(this.#plan),
       name,

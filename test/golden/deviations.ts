@@ -16,11 +16,20 @@ export const deviations: { readonly [scenario: string]: string } = {
     'as above, for the first result of a window: without an old value a filter has nothing to take back',
   'windows/emit-on-close/throttled-by-wall-clock':
     'Kafka emits closed windows at most once a second of wall-clock time, so a faster machine gives other outputs; we emit when a record closes them',
+  'join/stream-stream/zero-difference-without-grace':
+    'Kafka keeps rows for before + after + grace, which is nothing here, so equal times do not meet; we keep them at least a millisecond, so that they do',
+  'join/stream-stream/outer-late-unmatched-leaves-at-once':
+    'Kafka lets a late record without a partner go at once, before its grace has passed, and joins it all the same when its partner comes; we wait for the grace',
+  'random/joins/left-symmetric-bounded-seed-3652446250': 'as above: late records wait for the grace',
+  'random/joins/outer-symmetric-unbounded-seed-682486831': 'as above: late records wait for the grace',
 }
 
 /** Recordings of what does not exist here, each with its reason; they do not stand here. */
 export const notOurs: { readonly [scenario: string]: string } = {
   'task/pick-order/waits-while-lag-is-unknown':
     'the ends of all inputs are asked before the first record is taken, so a lag is never unknown',
+  'join/stream-stream/left-legacy-windows':
+    'the deprecated JoinWindows.of, whose unmatched results come before their windows close, is not offered',
+  'join/stream-stream/outer-legacy-windows': 'as above',
   'topologies/generated-names': 'stores and groupings are named by the user, internal topics carry no numbers',
 }

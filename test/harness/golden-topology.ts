@@ -431,8 +431,12 @@ class GoldenBuilder {
       ...groupingOf(left, undefined),
       otherValue: codecOf(right.value),
     }
-    if (type !== 'inner') throw new UnsupportedOperator(`${type} joins of streams`)
-    const it = left.it.join(right.it, joiner, options)
+    const it =
+      type === 'inner'
+        ? left.it.join(right.it, joiner, options)
+        : type === 'left'
+          ? left.it.leftJoin(right.it, joiner, options)
+          : left.it.outerJoin(right.it, joiner, options)
     this.#set(operation, { ...left, it, value: typeOfCombined(text(operation, 'joiner')) })
   }
 

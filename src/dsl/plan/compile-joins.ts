@@ -1,4 +1,6 @@
+import type { Codec } from '../../codec/codec.ts'
 import { taggedKey } from '../../codec/key-codecs.ts'
+import { unmatchedCodec } from '../../codec/unmatched-codec.ts'
 import { msgpack } from '../../codec/value-codecs.ts'
 import type { StoreShape } from '../../streams/topology/node.ts'
 import { joinRetentionMs } from '../join-window.ts'
@@ -18,29 +20,30 @@ export function compileStreamJoin(
   plan: StreamJoinPlan,
 ): Flow {
   const { builder, names } = host
-  const { name, window, joiner } = plan
+  const { name, type, window, joiner } = plan
   const [givenLeft, givenRight] = [host.flow(plan.left), host.flow(plan.right)]
   const key = keyCodecOf(plan, givenLeft, givenRight)
   const throughTopic = (given: Flow, side: 'left' | 'right'): Flow => {
     if (!given.keyChanged) return given
     const value = side === 'left' ? plan.leftValue : plan.rightValue
-    return host.through(given, `${name}-${side}`, { name, key, value }, {})
+    // A record without a key may leave alone, so it has to come that far.
+    return host.through(given, `${name}-${side}`, { name, key, value }, { keepsNullKeys: type !== 'inner' })
   }
   const left = throughTopic(givenLeft, 'left')
   const right = plan.left === plan.right ? left : throughTopic(givenRight, 'right')
-  const stores = { left: `${name}-this-join-store`, right: `${name}-other-join-store` }
+  const stores = storeNames(plan)
   const shape: StoreShape = Object.freeze({ kind: 'join', retentionMs: joinRetentionMs(window) })
-  for (const side of ['left', 'right'] as const) {
-    const [flow, value] = side === 'left' ? [left, plan.leftValue] : [right, plan.rightValue]
-    builder.addStore({
-      name: stores[side],
-      shape,
-      engine: plan.engine,
-      key: flow.key ?? key,
-      value: value ?? flow.value ?? msgpack,
-      logged: plan.logged,
-      emit: 'update',
-    })
+  const values = {
+    left: plan.leftValue ?? left.value ?? msgpack,
+    right: plan.rightValue ?? right.value ?? msgpack,
+  }
+  const { engine, logged } = plan
+  const store = { engine, logged, emit: 'update' } as const
+  builder.addStore({ ...store, name: stores.left, shape, key: left.key ?? key, value: values.left })
+  builder.addStore({ ...store, name: stores.right, shape, key: right.key ?? key, value: values.right })
+  if (type !== 'inner') {
+    const value = unmatchedCodec(values.left, values.right) as Codec<unknown>
+    builder.addStore({ ...store, name: stores.unmatched, shape: unmatchedShape, key: left.key ?? key, value })
   }
   const node = names.pick(name, '')
   const parents = (['left', 'right'] as const).map((side) => {
@@ -49,7 +52,7 @@ export function compileStreamJoin(
     builder.addProcessor({
       name: own,
       parents: [isLeft ? left.node : right.node],
-      stores: [stores.left, stores.right],
+      stores: type === 'inner' ? [stores.left, stores.right] : [stores.left, stores.right, stores.unmatched],
       supplier: streamJoinSideSupplier({
         join: node,
         isLeft,
@@ -58,8 +61,18 @@ export function compileStreamJoin(
         beforeMs: isLeft ? window.beforeMs : window.afterMs,
         afterMs: isLeft ? window.afterMs : window.beforeMs,
         joiner,
+        unmatched:
+          type === 'inner'
+            ? null
+            : {
+                store: stores.unmatched,
+                ofOwn: isLeft || type === 'outer',
+                ofOther: !isLeft || type === 'outer',
+                graceMs: window.graceMs,
+              },
       }),
-      changesKey: false,
+      // What waited leaves under its own key.
+      changesKey: type !== 'inner',
     })
     return own
   })
@@ -74,6 +87,21 @@ export function compileStreamJoin(
   })
   return { node, key: left.key, value: null, keyChanged: false }
 }
+
+/** Kafka's names, behind that of the join. */
+function storeNames({ name, type }: StreamJoinPlan): {
+  readonly left: string
+  readonly right: string
+  readonly unmatched: string
+} {
+  return {
+    left: `${name}${type === 'outer' ? '-outer' : ''}-this-join-store`,
+    right: `${name}${type === 'inner' ? '' : '-outer'}-other-join-store`,
+    unmatched: `${name}-${type}-shared-join-store`,
+  }
+}
+
+const unmatchedShape: StoreShape = Object.freeze({ kind: 'unmatched' })
 
 /** A side whose key has changed takes the codec of the other; where both have, it is the declared one or the built-in. */
 function keyCodecOf(plan: StreamJoinPlan, left: Flow, right: Flow): NonNullable<Flow['key']> {

@@ -6,6 +6,8 @@ import type { PlanId } from './plan-node.ts'
 /** Pairs of records of two streams that have a key in common and lie near in time. */
 export interface StreamJoinPlan {
   readonly kind: 'stream-join'
+  /** Left: records of the left stream also leave without a partner; outer: those of both. */
+  readonly type: 'inner' | 'left' | 'outer'
   readonly left: PlanId
   readonly right: PlanId
   readonly name: string

@@ -4,6 +4,7 @@ import type { RecordCursor, TopicPartition } from '../../log/api/record.ts'
 import { StreamsError } from '../errors.ts'
 import type { OrderedStore, StoreEngine, StorePosition } from '../store/ordered-store.ts'
 import { readInt64 } from '../store/overlay.ts'
+import { unmatchedSpace, unmatchedSpaceCount } from '../store/unmatched-overlay.ts'
 import { WindowSpaces, windowSpaceCount } from '../store/window-spaces.ts'
 import { WriteBatch } from '../store/write-batch.ts'
 import type { StoreShape, StoreSpec } from '../topology/node.ts'
@@ -39,7 +40,7 @@ export async function restoreStore(options: {
   readonly onAhead: (error: StreamsError) => void
 }): Promise<OrderedStore> {
   const { log, engine, directory, spec, changelog } = options
-  const spaces = spec.shape.kind === 'keyValue' ? 1 : windowSpaceCount
+  const spaces = spaceCount(spec.shape)
   const opened = await engine.open({ directory, spaces })
   if (changelog === null) return opened
   const [bounds] = await log.bounds([changelog], 'committed')
@@ -128,9 +129,22 @@ async function replay(
   await flushing
 }
 
+function spaceCount(shape: StoreShape): number {
+  if (shape.kind === 'keyValue') return 1
+  return shape.kind === 'unmatched' ? unmatchedSpaceCount : windowSpaceCount
+}
+
 function rowsOf(shape: StoreShape): KeyValueRows | WindowRows {
-  if (shape.kind === 'window') return new WindowRows(shape.retentionMs, sequenceBytes)
-  return shape.kind === 'join' ? new WindowRows(shape.retentionMs, 0) : new KeyValueRows()
+  switch (shape.kind) {
+    case 'keyValue':
+      return new KeyValueRows(() => 0)
+    case 'unmatched':
+      return new KeyValueRows(unmatchedSpace)
+    case 'window':
+      return new WindowRows(shape.retentionMs, sequenceBytes)
+    case 'join':
+      return new WindowRows(shape.retentionMs, 0)
+  }
 }
 
 class KeyValueRows {
@@ -138,12 +152,18 @@ class KeyValueRows {
   readonly spaces: WindowSpaces | null = null
   storeTime = -1
   readonly #value = new ByteWriter(1024)
+  readonly #spaceOf: (bytes: Uint8Array, keyStart: number) => number
+
+  constructor(spaceOf: (bytes: Uint8Array, keyStart: number) => number) {
+    this.#spaceOf = spaceOf
+  }
 
   add(cursor: RecordCursor): void {
     if (cursor.keyStart < 0) return
     const key = cursor.bytes.subarray(cursor.keyStart, cursor.keyEnd)
-    if (cursor.valueStart < 0) this.batch.delete(0, key)
-    else this.batch.put(0, key, stored(cursor, this.#value))
+    const space = this.#spaceOf(cursor.bytes, cursor.keyStart)
+    if (cursor.valueStart < 0) this.batch.delete(space, key)
+    else this.batch.put(space, key, stored(cursor, this.#value))
   }
 }
 

@@ -12,6 +12,7 @@ import type { StoreEngine } from '../store/ordered-store.ts'
 import { checkStoreIdentity, storeIdentity } from '../store/store-identity.ts'
 import type { Overlay } from '../store/overlay.ts'
 import { RecordContext, undecoded } from '../store/record-context.ts'
+import { UnmatchedOverlay } from '../store/unmatched-overlay.ts'
 import { WindowOverlay } from '../store/window-overlay.ts'
 import { ChangelogSink, noChangelog, RecordCollector, Sink } from '../task/record-collector.ts'
 import { RecordQueue, type HeadContent, type HeadExtractor } from '../task/record-queue.ts'
@@ -138,6 +139,8 @@ function openOverlay(...given: ConstructorParameters<typeof KeyValueOverlay>): O
       return new WindowOverlay(...given)
     case 'join':
       return new JoinOverlay(...given)
+    case 'unmatched':
+      return new UnmatchedOverlay(...given)
   }
 }
 

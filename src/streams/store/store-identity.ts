@@ -16,7 +16,7 @@ function shapeName(shape: StoreShape): string {
   if (shape.kind === 'window') return `window ${shape.sizeMs} ms`
   // Where a row stands in the store follows from the retention.
   if (shape.kind === 'join') return `join, rows kept ${shape.retentionMs} ms`
-  return 'key-value'
+  return shape.kind === 'unmatched' ? 'unmatched' : 'key-value'
 }
 
 /** Throws STORE_MISMATCH unless a store declared like this can read what the recorded one has written. */

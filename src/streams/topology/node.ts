@@ -113,6 +113,8 @@ export type StoreShape =
   | { readonly kind: 'window'; readonly sizeMs: number; readonly retentionMs: number }
   /** The rows of one side of a stream-stream join. */
   | { readonly kind: 'join'; readonly retentionMs: number }
+  /** The records of a left or outer join that have found no partner yet. */
+  | { readonly kind: 'unmatched' }
 
 export type EmitPolicy = 'commit' | 'update' | 'final'
 
