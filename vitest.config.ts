@@ -9,6 +9,7 @@ const config: ViteUserConfig = defineConfig({
       { find: /^millrace$/, replacement: source('index.ts') },
       { find: /^millrace\/log$/, replacement: source('log/index.ts') },
       { find: /^millrace\/testing$/, replacement: source('testing/index.ts') },
+      { find: /^millrace\/rxjs$/, replacement: source('rxjs/index.ts') },
     ],
   },
   // One worker more than cores: tests that kill processes or sync files leave theirs idle a third of the time.

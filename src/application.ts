@@ -1,5 +1,6 @@
 import { SystemClock, type Clock } from './base/clock.ts'
 import { NodeDisk } from './base/disk.ts'
+import { Lifecycle } from './base/lifecycle.ts'
 import { silentLogger, type Logger } from './base/logger.ts'
 import type { Log } from './log/api/log.ts'
 import { openLog, type OpenLogOptions } from './log/open-log.ts'
@@ -9,7 +10,7 @@ import { StreamsRuntime, type StreamsMetrics } from './streams/streams.ts'
 import { buildNumber } from './streams/runtime/build-registry.ts'
 import type { RestoreProgress } from './streams/runtime/restore.ts'
 import type { StoreQuery } from './streams/runtime/store-query.ts'
-import type { StreamsPhase } from './streams/streams-lifecycle.ts'
+import { streamsTransitions, type StreamsPhase } from './streams/streams-lifecycle.ts'
 import { LmdbStoreEngine } from './streams/store/lmdb-store.ts'
 import { MemoryStoreEngine } from './streams/store/memory-store.ts'
 import type { StoreEngine } from './streams/store/ordered-store.ts'
@@ -52,6 +53,9 @@ export class Streams {
   #runtime: StreamsRuntime | null = null
   #opened: (Log & { close(): Promise<void> }) | null = null
   #flusher: StoreFlusher | null = null
+  readonly #lifecycle = new Lifecycle<StreamsPhase>('streams', streamsTransitions, 'created')
+  /** What made the start fail before there was a runtime. */
+  #startFailure: { readonly error: unknown } | null = null
   #starting: Promise<void> | null = null
   #ending: Promise<void> | null = null
 
@@ -70,7 +74,22 @@ export class Streams {
   }
 
   get phase(): StreamsPhase {
-    return this.#runtime?.phase ?? 'created'
+    return this.#lifecycle.phase
+  }
+
+  /**
+   * Calls `listener` on each change of the phase; returns what ends that. What it throws is logged and changes nothing.
+   * @example app.onPhase((phase) => console.log(phase))
+   */
+  onPhase(listener: (phase: StreamsPhase, before: StreamsPhase) => void): () => void {
+    return this.#lifecycle.onChange((phase, before) => {
+      try {
+        listener(phase, before)
+      } catch (error) {
+        const { logger = silentLogger } = this.#options
+        logger.error(`a listener to phases failed at ${phase}: ${String(error)}`)
+      }
+    })
   }
 
   /** Opens the log, restores the stores, begins to process. Resolves when the application runs. */
@@ -95,6 +114,7 @@ export class Streams {
 
   /** Resolves when the application has ended, rejects with what made it fail. */
   async finished(): Promise<void> {
+    if (this.#startFailure !== null) throw this.#startFailure.error
     await this.#runtime?.finished()
   }
 
@@ -105,6 +125,7 @@ export class Streams {
       await this.#runtime?.close()
     } finally {
       await this.#end()
+      if (this.#lifecycle.is('created')) this.#lifecycle.to('closed')
     }
   }
 
@@ -143,6 +164,10 @@ export class Streams {
   }
 
   async #start(): Promise<void> {
+    if (!this.#lifecycle.is('created')) {
+      throw new StreamsError('INVALID_PHASE', `the application is ${this.phase}; make a new one to start again`)
+    }
+    this.#lifecycle.to('starting')
     const { applicationId, dataDir, logger = silentLogger, log, logOptions, storeEngine } = this.#options
     try {
       this.#opened = log === undefined ? await openLog({ ...logOptions, dataDir, clock: this.#clock, logger }) : null
@@ -160,11 +185,22 @@ export class Streams {
         build: this.#options.build === undefined ? this.#buildNumber() : this.#options.build,
         ...(this.#options.onRestore === undefined ? {} : { onRestore: this.#options.onRestore }),
       })
+      this.#runtime.onPhase((phase) => this.#follow(phase))
       await this.#runtime.start()
     } catch (error) {
+      // The runtime says itself when it fails.
+      if (this.#runtime === null) {
+        this.#startFailure = { error }
+        this.#lifecycle.to('failed')
+      }
       await this.#end()
       throw error
     }
+  }
+
+  /** Opening the log is part of the start: the runtime begins to start later than its application. */
+  #follow(phase: StreamsPhase): void {
+    if (!this.#lifecycle.is(phase)) this.#lifecycle.to(phase)
   }
 
   /** Closes the flush thread and the log that was opened here, once. */

@@ -38,6 +38,7 @@ const allowed: { readonly [folder: string]: readonly string[] } = {
   dsl: ['base', 'codec', 'log/api/topic.ts', 'streams'],
   testing: ['base', 'codec', 'log', 'streams', 'dsl', 'application.ts'],
   cli: ['base', 'codec', 'log'],
+  rxjs: ['base', 'codec', 'log', 'streams', 'application.ts'],
   'application.ts': ['base', 'codec', 'log', 'streams'],
   'index.ts': ['base', 'codec', 'log', 'streams', 'dsl', 'application.ts'],
 }
@@ -60,6 +61,7 @@ const doors: readonly { readonly module: RegExp; readonly files: readonly string
     reason: 'a thread has an owner',
   },
   { module: /^lmdb$/, files: ['streams/store/'], reason: 'LMDB stands behind OrderedStore' },
+  { module: /^rxjs(\/|$)/, files: ['rxjs/'], reason: 'the engine never loads rxjs' },
   { module: /^node:sqlite$/, files: ['log/storage/directory-lock.ts'], reason: 'only the directory lock uses it' },
 ]
 
@@ -105,7 +107,7 @@ test('imports point one way: each layer imports only what the table allows', () 
   expect(violations).toEqual([])
 })
 
-test('files, threads, LMDB and SQLite are each reached through one door', () => {
+test('files, threads, LMDB, SQLite and rxjs are each reached through one door', () => {
   const violations: string[] = []
   for (const file of sourceFiles()) {
     for (const specifier of imports(file)) {

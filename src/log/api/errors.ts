@@ -122,6 +122,7 @@ export const logErrorCodes: { readonly [Code in LogErrorCode]: LogErrorKind } = 
   GROUP_SUBSCRIBED_TO_TOPIC: { retriable: false, fatal: false, description: 'Members of the group read the topic.' },
   CLOSED: { retriable: false, fatal: false, description: 'The log or client is closed.' },
   TIMEOUT: { retriable: true, fatal: false, description: 'The time allowed has passed.' },
+  BUFFER_EXHAUSTED: { retriable: true, fatal: false, description: 'More records wait than the buffer may hold.' },
   DIRECTORY_IN_USE: { retriable: true, fatal: false, description: 'Another process has the data directory open.' },
   FOREIGN_DIRECTORY: { retriable: false, fatal: false, description: 'The directory was not written by millrace.' },
   NEWER_FORMAT: { retriable: false, fatal: false, description: 'A newer version of millrace wrote the directory.' },
@@ -186,6 +187,7 @@ export type LogErrorCode =
   | 'GROUP_SUBSCRIBED_TO_TOPIC'
   | 'CLOSED'
   | 'TIMEOUT'
+  | 'BUFFER_EXHAUSTED'
   | 'DIRECTORY_IN_USE'
   | 'FOREIGN_DIRECTORY'
   | 'NEWER_FORMAT'

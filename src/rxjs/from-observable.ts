@@ -1,0 +1,277 @@
+import { type Observable, Subject, takeUntil } from 'rxjs'
+import { Lifecycle, type Transitions } from '../base/lifecycle.ts'
+import type { Topic } from '../codec/topic.ts'
+import { LogError } from '../log/api/errors.ts'
+import { clientNumbers, type ClientNumber } from '../log/client/client-options.ts'
+import type { Producer, ProducerOptions, TypedRecord } from '../log/client/producer.ts'
+import type { EmbeddedLog } from '../log/embedded-log.ts'
+import { WaitingRecords } from './waiting-records.ts'
+
+/*
+ * From an observable into a topic. An observable pushes and cannot be told to wait; a log takes what its disk can. What
+ * lies between is bounded twice, by the bytes of the producer and by the number of records that wait for it, and what
+ * happens beyond that is the user's to say.
+ *
+ * - Records are appended in the order in which they were pushed, less those that were dropped.
+ * - Everything that was received and not dropped before the end, an error or an unsubscribe is durable when the feed
+ *   finishes. A record that the topic refuses ends the feed; what was received after it is not appended.
+ * - One flush is under way at a time; what is pushed meanwhile shares the next one.
+ *
+ * It does not retry: a log that fails to write stays failed.
+ */
+
+/** What an observable may push: a record for the topic, without its name. */
+export type FedRecord<KIn, VIn> = Omit<TypedRecord<KIn, VIn>, 'topic'>
+
+/**
+ * What happens to a record that is pushed while the producer is full and `bufferRecordsMax` records wait already.
+ *
+ * - `error`: nothing is lost in silence: the feed unsubscribes, appends what waits, and fails with BUFFER_EXHAUSTED.
+ * - `drop-newest`: the record itself is dropped. What is appended is a stretch without holes, then a hole while the log
+ *   is busy: for samples of which old ones are as good as new ones.
+ * - `drop-oldest`: the record that has waited longest is dropped instead: for values that the next one outdates. With
+ *   `bufferRecordsMax: 1` only the latest waits.
+ */
+export type OverflowPolicy = 'error' | 'drop-newest' | 'drop-oldest'
+
+export interface FromObservableOptions {
+  /** No default: only the user can know what may be lost. */
+  readonly onOverflow: OverflowPolicy
+  /** Records that may wait for room in the producer. Default 10,000, at most 2^24. */
+  readonly bufferRecordsMax?: number
+  /** Ends the feed as {@link ObservableFeed.unsubscribe} does. */
+  readonly signal?: AbortSignal
+  /** Of the feed's own producer: `bufferBytesMax` is what may be under way before records wait. */
+  readonly producer?: Pick<ProducerOptions, 'batchBytesMax' | 'bufferBytesMax' | 'compression'>
+}
+
+export interface FeedCounts {
+  /** Pushed by the observable. */
+  readonly received: number
+  /** Appended and acknowledged by the log. */
+  readonly durable: number
+  /** Lost to the overflow policy. */
+  readonly dropped: number
+}
+
+/** An observable on its way into a topic. */
+export interface ObservableFeed extends FeedCounts {
+  /** Records that wait for room in the producer. */
+  readonly waiting: number
+  /** Stops receiving; what was received is still appended. The feed then finishes as if the observable had completed. */
+  unsubscribe(): void
+  /**
+   * Resolves when the observable has completed and all that was not dropped is durable. Rejects with the observable's
+   * error (what came before it is durable), with BUFFER_EXHAUSTED, with what the topic refused a record for, or with
+   * what the log failed with.
+   */
+  finished(): Promise<FeedCounts>
+}
+
+const feedNumbers: { readonly bufferRecordsMax: ClientNumber } = {
+  bufferRecordsMax: { default: 10_000, unit: 'count', min: 1, max: 2 ** 24, kafka: null },
+}
+
+const policies: readonly OverflowPolicy[] = ['error', 'drop-newest', 'drop-oldest']
+
+/**
+ * Subscribes to an observable and appends what it pushes to a topic, which must exist. Keys decide the partition as with
+ * any producer. Throws INVALID_CONFIG for an option that is missing or outside its bounds.
+ * @example
+ * const clicks = fromEvent(page, 'click').pipe(map(({ path, visitor }) => ({ key: visitor, value: { path } })))
+ * const feed = fromObservable(clicks, log, pageViews, { onOverflow: 'drop-oldest', bufferRecordsMax: 1000 })
+ * ...
+ * feed.unsubscribe()
+ * const { durable, dropped } = await feed.finished()
+ */
+export function fromObservable<KIn, VIn>(
+  source: Observable<FedRecord<NoInfer<KIn>, NoInfer<VIn>>>,
+  log: Pick<EmbeddedLog, 'producer'>,
+  topic: Topic<unknown, unknown, KIn, VIn>,
+  options: FromObservableOptions,
+): ObservableFeed {
+  const { bufferRecordsMax } = clientNumbers('feed', feedNumbers, options)
+  if (!policies.includes(options.onOverflow)) {
+    throw new LogError(
+      'INVALID_CONFIG',
+      `onOverflow of the feed into ${topic.name} is ${options.onOverflow}: say what may be lost when records come faster than the log takes them, ${policies.join(', ')}`,
+      { topic: topic.name, onOverflow: options.onOverflow },
+    )
+  }
+  const { batchBytesMax, bufferBytesMax, compression } = options.producer ?? {}
+  const producer = log.producer({
+    ...(batchBytesMax === undefined ? {} : { batchBytesMax }),
+    ...(bufferBytesMax === undefined ? {} : { bufferBytesMax }),
+    ...(compression === undefined ? {} : { compression }),
+  })
+  const feed = new Feed(producer, topic, { onOverflow: options.onOverflow, bufferRecordsMax })
+  feed.subscribe(source, options.signal)
+  return feed
+}
+
+type FeedPhase = 'receiving' | 'draining' | 'ended'
+
+const feedTransitions: Transitions<FeedPhase> = { receiving: ['draining'], draining: ['ended'], ended: [] }
+
+class Feed<KIn, VIn> implements ObservableFeed {
+  readonly #producer: Producer
+  readonly #topic: Topic<unknown, unknown, KIn, VIn>
+  readonly #onOverflow: OverflowPolicy
+  readonly #bufferRecordsMax: number
+  readonly #waiting: WaitingRecords<FedRecord<KIn, VIn>>
+  readonly #lifecycle = new Lifecycle<FeedPhase>('the feed', feedTransitions, 'receiving')
+  readonly #stop = new Subject<void>()
+  readonly #end = Promise.withResolvers<FeedCounts>()
+  #received = 0
+  #posted = 0
+  #durable = 0
+  #dropped = 0
+  /** The first thing that went wrong, which the feed finishes with. */
+  #failure: { readonly error: unknown } | null = null
+  #isAppending = false
+  #forgetSignal: (() => void) | null = null
+
+  constructor(
+    producer: Producer,
+    topic: Topic<unknown, unknown, KIn, VIn>,
+    options: { readonly onOverflow: OverflowPolicy; readonly bufferRecordsMax: number },
+  ) {
+    this.#producer = producer
+    this.#topic = topic
+    this.#onOverflow = options.onOverflow
+    this.#bufferRecordsMax = options.bufferRecordsMax
+    this.#waiting = new WaitingRecords(options.bufferRecordsMax)
+    // Given to whoever waits by `finished`; unheard it must not end the process.
+    this.#end.promise.catch(() => undefined)
+  }
+
+  get received(): number {
+    return this.#received
+  }
+
+  get durable(): number {
+    return this.#durable
+  }
+
+  get dropped(): number {
+    return this.#dropped
+  }
+
+  get waiting(): number {
+    return this.#waiting.count
+  }
+
+  subscribe(source: Observable<FedRecord<KIn, VIn>>, signal: AbortSignal | undefined): void {
+    if (signal?.aborted === true) return this.#sourceEnds()
+    const stop = (): void => this.unsubscribe()
+    signal?.addEventListener('abort', stop, { once: true })
+    this.#forgetSignal = () => signal?.removeEventListener('abort', stop)
+    // `takeUntil` and not the subscription: a source may push everything before `subscribe` returns.
+    source.pipe(takeUntil(this.#stop)).subscribe({
+      next: (record) => this.#receive(record),
+      error: (error: unknown) => {
+        this.#failure ??= { error }
+        this.#sourceEnds()
+      },
+      complete: () => this.#sourceEnds(),
+    })
+  }
+
+  unsubscribe(): void {
+    this.#stop.next()
+  }
+
+  finished(): Promise<FeedCounts> {
+    return this.#end.promise
+  }
+
+  #receive(record: FedRecord<KIn, VIn>): void {
+    this.#received += 1
+    if (this.#waiting.count === 0 && this.#post(record)) return this.#append()
+    // Refused by the topic: the feed ends.
+    if (this.#failure !== null) return
+    if (this.#waiting.isFull && !this.#makeRoom()) return
+    this.#waiting.push(record)
+    this.#append()
+  }
+
+  /** Whether there is room for the record now. */
+  #makeRoom(): boolean {
+    if (this.#onOverflow === 'error') {
+      this.#fail(
+        new LogError(
+          'BUFFER_EXHAUSTED',
+          `${this.#bufferRecordsMax} records wait to be appended to ${this.#topic.name} and the observable pushes another: raise bufferRecordsMax, push less, or choose in onOverflow what may be dropped`,
+          { topic: this.#topic.name, bufferRecordsMax: this.#bufferRecordsMax },
+        ),
+      )
+      return false
+    }
+    this.#dropped += 1
+    if (this.#onOverflow === 'drop-newest') return false
+    this.#waiting.shift()
+    return true
+  }
+
+  /** False if the producer is full, or if the topic refuses the record. */
+  #post(record: FedRecord<KIn, VIn>): boolean {
+    try {
+      if (!this.#producer.post({ ...record, topic: this.#topic })) return false
+      this.#posted += 1
+      return true
+    } catch (error) {
+      this.#waiting.clear()
+      this.#fail(error)
+      return false
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error }
+    this.#stop.next()
+  }
+
+  #sourceEnds(): void {
+    this.#forgetSignal?.()
+    if (this.#lifecycle.is('receiving')) this.#lifecycle.to('draining')
+    this.#append()
+  }
+
+  /** Sees to it that everything is appended, and that the feed ends when it has to. */
+  #append(): void {
+    if (this.#isAppending) return
+    this.#isAppending = true
+    void this.#appendAll()
+  }
+
+  async #appendAll(): Promise<void> {
+    // All that is pushed in one go shares a flush.
+    await Promise.resolve()
+    try {
+      while (this.#waiting.count > 0 || this.#posted > this.#durable) {
+        for (let next = this.#waiting.peek(); next !== undefined && this.#post(next); next = this.#waiting.peek()) {
+          this.#waiting.shift()
+        }
+        const posted = this.#posted
+        await this.#producer.flush()
+        this.#durable = posted
+      }
+    } catch (error) {
+      this.#waiting.clear()
+      this.#fail(error)
+    }
+    this.#isAppending = false
+    if (this.#lifecycle.is('draining')) await this.#finish()
+  }
+
+  async #finish(): Promise<void> {
+    this.#lifecycle.to('ended')
+    try {
+      await this.#producer.close()
+    } catch (error) {
+      this.#failure ??= { error }
+    }
+    if (this.#failure !== null) this.#end.reject(this.#failure.error)
+    else this.#end.resolve({ received: this.#received, durable: this.#durable, dropped: this.#dropped })
+  }
+}

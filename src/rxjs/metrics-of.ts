@@ -1,0 +1,60 @@
+import { EMPTY, Observable, of, switchMap } from 'rxjs'
+import type { Streams } from '../application.ts'
+import { type Clock, SystemClock, type Timer } from '../base/clock.ts'
+import { StreamsError } from '../streams/errors.ts'
+import type { StreamsMetrics } from '../streams/streams.ts'
+import { type ObservedStreams, phasesOf } from './phases-of.ts'
+
+/** What is asked of an application to observe its metrics. */
+export type MeasuredStreams = ObservedStreams & Pick<Streams, 'metrics'>
+
+export interface MetricsOfOptions {
+  /** Time between two samples; the next one is timed when the observer has returned. Default 1000 ms. */
+  readonly everyMs?: number
+  /** Default: the system's time. */
+  readonly clock?: Clock
+}
+
+/**
+ * The metrics of an application, sampled while it runs: at once, every `everyMs`, and a last time when it has closed.
+ * Completes behind that; errors with what made the application fail. Every subscription has its own timer, and none is
+ * set while the application does not run. Throws CONFIG_INVALID for an interval that is no whole number from 1.
+ * @example metricsOf(app, { everyMs: 5000 }).subscribe(({ lag, recordsPerSecond }) => show(lag, recordsPerSecond))
+ */
+export function metricsOf(streams: MeasuredStreams, options: MetricsOfOptions = {}): Observable<StreamsMetrics> {
+  const { everyMs = 1000, clock = new SystemClock() } = options
+  if (!Number.isSafeInteger(everyMs) || everyMs < 1 || everyMs > intervalMsMax) {
+    throw new StreamsError('CONFIG_INVALID', `everyMs is ${everyMs}: use whole milliseconds from 1 to ${intervalMsMax}`)
+  }
+  return new Observable((subscriber) => {
+    let hasRun = false
+    const samples = phasesOf(streams).pipe(
+      switchMap((phase) => {
+        if (phase === 'running') {
+          hasRun = true
+          return sampled(() => streams.metrics(), { everyMs, clock })
+        }
+        return phase === 'closed' && hasRun ? of(streams.metrics()) : EMPTY
+      }),
+    )
+    return samples.subscribe(subscriber)
+  })
+}
+
+/** The largest delay of a timer. */
+const intervalMsMax = 2 ** 31 - 1
+
+function sampled<T>(
+  read: () => T,
+  { everyMs, clock }: { readonly everyMs: number; readonly clock: Clock },
+): Observable<T> {
+  return new Observable((subscriber) => {
+    let timer: Timer | null = null
+    const sample = (): void => {
+      subscriber.next(read())
+      if (!subscriber.closed) timer = clock.setTimer(everyMs, sample)
+    }
+    sample()
+    return () => timer?.cancel()
+  })
+}

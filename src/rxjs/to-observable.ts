@@ -1,0 +1,245 @@
+import { Observable, type Subscriber } from 'rxjs'
+import type { Topic } from '../codec/topic.ts'
+import { LogError } from '../log/api/errors.ts'
+import type { Isolation } from '../log/api/log.ts'
+import { partitionName, type Offset, type TopicPartition } from '../log/api/record.ts'
+import type { Consumer, ConsumerRecord } from '../log/client/consumer.ts'
+import type { EmbeddedLog } from '../log/embedded-log.ts'
+
+/*
+ * From a topic to an observable. Each subscription has a consumer of its own, which reads only when everything that it
+ * read before has been pushed: while an observer is busy, nothing is fetched and at most `pollRecordsMax` records are
+ * held.
+ *
+ * An observer that begins something asynchronous and returns has no way to say that it is busy: operators such as
+ * `concatMap` keep what comes meanwhile. For such work iterate over a consumer.
+ */
+
+/** Where a subscription starts to read: at the first record there is, behind the last, at an offset, or at a time. */
+export type ReadFrom = 'earliest' | 'latest' | { readonly offset: Offset } | { readonly timestamp: number }
+
+export interface ToObservableOptions {
+  /** Default `latest`, as Kafka has it: what is appended from now on. With a group only where nothing is committed. */
+  readonly from?: ReadFrom
+  /** Default all. Not with a group, which has all. */
+  readonly partitions?: readonly number[]
+  /**
+   * Reads as the member of this group: goes on at its committed offsets, and commits what observers were given, every
+   * `autoCommitIntervalMs` and at the end. Kafka: `group.id`.
+   */
+  readonly group?: string
+  /** Default 5000 ms. Kafka: `auto.commit.interval.ms`. */
+  readonly autoCommitIntervalMs?: number
+  /** `end`: completes when all that was there on subscribing has been pushed. Default `never`: when the log closes. */
+  readonly until?: 'end' | 'never'
+  /** `error` (default): a record that cannot be read as declared is the observable's error. A function hears of it, and reading goes on behind it. */
+  readonly onInvalid?: 'error' | ((error: LogError) => void)
+  /** Records that are read at a time, and so held at most. Default 500. Kafka: `max.poll.records`. */
+  readonly pollRecordsMax?: number
+  /** Bytes fetched at a time. Default 1 MiB. Kafka: `fetch.max.bytes`. */
+  readonly fetchBytesMax?: number
+  /** Default `committed`. Kafka: `isolation.level`. */
+  readonly isolation?: Isolation
+}
+
+/**
+ * The records of a topic as a cold observable: every subscription reads on its own, from where `from` says. Records of a
+ * partition come in the order of their offsets. Unsubscribing stops the reading and closes the consumer; with a group
+ * what was not pushed comes again next time. Completes as `until` says, or when the log closes. Errors are those of a
+ * {@link Consumer}.
+ * @example
+ * toObservable(log, pageViews, { from: 'earliest', until: 'end' })
+ *   .pipe(filter(({ value }) => value.status >= 500), take(10))
+ *   .subscribe(({ timestamp, value }) => show(timestamp, value.path))
+ */
+export function toObservable<K, V>(
+  log: Pick<EmbeddedLog, 'consumer' | 'admin'>,
+  topic: Topic<K, V, never, never>,
+  options: ToObservableOptions = {},
+): Observable<ConsumerRecord<K, V>> {
+  checkOptions(options)
+  return new Observable((subscriber) => {
+    let reading: Reading<K, V>
+    try {
+      reading = new Reading(log, topic, options, subscriber)
+    } catch (error) {
+      subscriber.error(error)
+      return undefined
+    }
+    void reading.run()
+    return () => reading.wakeup()
+  })
+}
+
+function checkOptions({ from, group, partitions, until, onInvalid }: ToObservableOptions): void {
+  if (group !== undefined && (typeof from === 'object' || partitions !== undefined)) {
+    throw new LogError(
+      'INVALID_CONFIG',
+      `group ${group} decides by its committed offsets what is read: leave partitions out, and from at earliest or latest`,
+      { group },
+    )
+  }
+  if (typeof from === 'string' && from !== 'earliest' && from !== 'latest')
+    throw new LogError('INVALID_CONFIG', `from is ${String(from)}: use earliest, latest, an offset or a timestamp`)
+  if (until !== undefined && until !== 'end' && until !== 'never')
+    throw new LogError('INVALID_CONFIG', `until is ${String(until)}: use end or never`)
+  if (onInvalid !== undefined && onInvalid !== 'error' && typeof onInvalid !== 'function')
+    throw new LogError('INVALID_CONFIG', `onInvalid is ${String(onInvalid)}: use error or a function`)
+}
+
+class Reading<K, V> {
+  readonly #consumer: Consumer<K, V>
+  readonly #subscriber: Subscriber<ConsumerRecord<K, V>>
+  readonly #onInvalid: 'error' | ((error: LogError) => void)
+  /** Where each partition is read to; none without an end. */
+  readonly #ends: ReadonlyMap<string, { readonly at: TopicPartition; readonly end: Offset }> | null
+  /** Partitions whose position was put back to what was not pushed. */
+  readonly #putBack = new Set<string>()
+
+  constructor(
+    log: Pick<EmbeddedLog, 'consumer' | 'admin'>,
+    topic: Topic<K, V, never, never>,
+    options: ToObservableOptions,
+    subscriber: Subscriber<ConsumerRecord<K, V>>,
+  ) {
+    const { from = 'latest', group, autoCommitIntervalMs, pollRecordsMax, fetchBytesMax, isolation } = options
+    this.#subscriber = subscriber
+    this.#onInvalid = options.onInvalid ?? 'error'
+    this.#consumer = log.consumer({
+      topics: [topic],
+      autoOffsetReset: from === 'latest' ? 'latest' : 'earliest',
+      ...(group === undefined ? {} : { group }),
+      ...(autoCommitIntervalMs === undefined ? {} : { autoCommitIntervalMs }),
+      ...(pollRecordsMax === undefined ? {} : { pollRecordsMax }),
+      ...(fetchBytesMax === undefined ? {} : { fetchBytesMax }),
+      ...(isolation === undefined ? {} : { isolation }),
+    })
+    try {
+      this.#ends = this.#start(log, topic, { ...options, from })
+    } catch (error) {
+      void this.#consumer.close()
+      throw error
+    }
+  }
+
+  #start(
+    { admin }: Pick<EmbeddedLog, 'admin'>,
+    { name }: Topic<K, V, never, never>,
+    options: ToObservableOptions & { readonly from: ReadFrom },
+  ): ReadonlyMap<string, { readonly at: TopicPartition; readonly end: Offset }> | null {
+    const { from, group, until } = options
+    const consumer = this.#consumer
+    if (group === undefined) {
+      const all = admin.describeTopic(name).bounds.map(({ at }) => at)
+      consumer.assign(options.partitions?.map((partition) => ({ topic: name, partition })) ?? all)
+    } else consumer.subscribe([name])
+    const ends = new Map<string, { readonly at: TopicPartition; readonly end: Offset }>()
+    for (const at of consumer.assignment) {
+      let start = consumer.position(at)
+      // By the consumer's own isolation.
+      consumer.seek(at, 'end')
+      const end = consumer.position(at)
+      if (typeof from === 'object') {
+        consumer.seek(at, 'beginning')
+        if ('offset' in from) start = checkedOffset(at, from.offset, { start: consumer.position(at), end })
+        else {
+          consumer.seek(at, from)
+          start = consumer.position(at)
+        }
+      }
+      consumer.seek(at, start)
+      ends.set(partitionName(at), { at, end })
+    }
+    return until === 'end' ? ends : null
+  }
+
+  /** Ends a wait for records: the observer has unsubscribed. */
+  wakeup(): void {
+    this.#consumer.wakeup()
+  }
+
+  async run(): Promise<void> {
+    let failure: { readonly error: unknown } | null = null
+    try {
+      while (!this.#subscriber.closed && !this.#isAtEnd()) this.#push(await this.#poll())
+    } catch (error) {
+      if (!isClosed(error)) failure = { error }
+    }
+    try {
+      // Before the observer hears of the end: a group's offsets are then committed.
+      await this.#consumer.close()
+    } catch (error) {
+      if (!isClosed(error)) failure ??= { error }
+    }
+    // Harmless where the observer has unsubscribed.
+    if (failure === null) this.#subscriber.complete()
+    else this.#subscriber.error(failure.error)
+  }
+
+  async #poll(): Promise<readonly ConsumerRecord<K, V>[]> {
+    try {
+      return await this.#consumer.poll({ waitMs: pollWaitMs })
+    } catch (error) {
+      if (this.#onInvalid === 'error' || !(error instanceof LogError) || error.code !== 'INVALID_RECORD') throw error
+      this.#skip(error)
+      this.#onInvalid(error)
+      return []
+    }
+  }
+
+  #skip(error: LogError): void {
+    const { topic, partition, offset } = error.values
+    if (typeof topic !== 'string' || typeof partition !== 'number' || typeof offset !== 'number') throw error
+    this.#consumer.seek({ topic, partition }, offset + 1)
+  }
+
+  #push(records: readonly ConsumerRecord<K, V>[]): void {
+    this.#putBack.clear()
+    for (const record of records) {
+      if (this.#subscriber.closed || this.#isBeyondEnd(record)) this.#putBackAt(record)
+      else this.#subscriber.next(record)
+    }
+  }
+
+  /** The consumer's position is behind all that it gave out, and would be committed: it goes back to what was not pushed. */
+  #putBackAt({ topic, partition, offset }: ConsumerRecord<K, V>): void {
+    const at = { topic, partition }
+    const name = partitionName(at)
+    if (this.#putBack.has(name)) return
+    this.#putBack.add(name)
+    this.#consumer.seek(at, offset)
+    this.#consumer.pause([at])
+  }
+
+  #isBeyondEnd({ topic, partition, offset }: ConsumerRecord<K, V>): boolean {
+    if (this.#ends === null) return false
+    const end = this.#ends.get(partitionName({ topic, partition }))?.end ?? 0
+    return offset >= end
+  }
+
+  #isAtEnd(): boolean {
+    if (this.#ends === null) return false
+    for (const { at, end } of this.#ends.values()) if (this.#consumer.position(at) < end) return false
+    return true
+  }
+}
+
+function checkedOffset(
+  at: TopicPartition,
+  offset: Offset,
+  { start, end }: { readonly start: Offset; readonly end: Offset },
+): Offset {
+  if (Number.isSafeInteger(offset) && offset >= start && offset <= end) return offset
+  throw new LogError(
+    'OFFSET_OUT_OF_RANGE',
+    `${partitionName(at)} has the offsets ${start} to ${end}, not ${offset}: use one of them; partitions chooses where it counts`,
+    { ...at, offset, start, end },
+  )
+}
+
+/** How long a poll waits at a time; unsubscribing wakes it. */
+const pollWaitMs = 60_000
+
+function isClosed(error: unknown): boolean {
+  return error instanceof LogError && error.code === 'CLOSED'
+}

@@ -1,0 +1,57 @@
+import { assert } from '../base/assert.ts'
+
+/** A queue with a place for so many, first in, first out. What to do when it is full is its owner's decision. */
+export class WaitingRecords<T> {
+  readonly #countMax: number
+  readonly #places: (T | undefined)[] = []
+  #first = 0
+  #count = 0
+
+  constructor(countMax: number) {
+    this.#countMax = countMax
+  }
+
+  get count(): number {
+    return this.#count
+  }
+
+  get isFull(): boolean {
+    return this.#count === this.#countMax
+  }
+
+  push(record: T): void {
+    assert(!this.isFull, `more than ${this.#countMax} records wait`)
+    // Places are taken in a circle; the array grows only as far as there ever were records at once.
+    if (this.#count === this.#places.length) this.#grow()
+    this.#places[(this.#first + this.#count) % this.#places.length] = record
+    this.#count += 1
+  }
+
+  /** The one that has waited longest. */
+  peek(): T | undefined {
+    return this.#places[this.#first]
+  }
+
+  shift(): void {
+    assert(this.#count > 0, 'no record waits')
+    this.#places[this.#first] = undefined
+    this.#first = (this.#first + 1) % this.#places.length
+    this.#count -= 1
+  }
+
+  clear(): void {
+    this.#places.length = 0
+    this.#first = 0
+    this.#count = 0
+  }
+
+  #grow(): void {
+    const inOrder = [...this.#places.slice(this.#first), ...this.#places.slice(0, this.#first)]
+    const length = Math.min(this.#countMax, Math.max(placesMin, 2 * inOrder.length))
+    this.#places.length = length
+    for (let place = 0; place < length; place++) this.#places[place] = inOrder[place]
+    this.#first = 0
+  }
+}
+
+const placesMin = 16
