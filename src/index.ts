@@ -65,6 +65,7 @@ export {
   type Reduction,
   type Repartitioned,
   sessions,
+  sliding,
   type StoreOptions,
   type StoreRef,
   type StoreWindow,

@@ -10,15 +10,15 @@ export type WindowKind = 'time' | 'session'
 /** A window in time as declared: what it takes to read a windowed key back. */
 export interface Windows<out Kind extends WindowKind> {
   readonly kind: Kind
-  /** Length of a time window in ms; of a session, its inactivity gap. */
+  /** Length of a time window in ms; of a session, its inactivity gap; of a sliding window, the time difference. */
   readonly sizeMs: number
-  /** From the start of a time window to that of the next; 0 for sessions. */
+  /** From the start of a time window to that of the next; 0 for sliding windows and sessions. */
   readonly advanceMs: number
   /** How long after its end, in stream time, a window still takes records. */
   readonly graceMs: number
 }
 
-/** A key and the window it was counted in. Time windows end exclusive, sessions inclusive. */
+/** A key and the window it was counted in. Time windows end exclusive, sliding windows and sessions inclusive. */
 export interface Windowed<out K, out Kind extends WindowKind = WindowKind> {
   readonly key: K
   readonly start: number
@@ -87,12 +87,17 @@ export function timeWindowedId(sizeMs: number, innerId: string): string {
   return `time-windowed(${sizeMs}):${innerId}`
 }
 
+/** Id of the keys of sessions. */
+export function sessionWindowedId(innerId: string): string {
+  return `session-windowed:${innerId}`
+}
+
 function sessionCodec<K, Kind extends WindowKind>(
   inner: KeyDeclaration,
   windows: Windows<Kind>,
 ): WindowedKeyCodec<K, Kind> {
   return Object.freeze({
-    id: `session-windowed:${inner.codec.id}`,
+    id: sessionWindowedId(inner.codec.id),
     inner,
     windows,
     write(key: Windowed<K, Kind>, to: ByteWriter): void {

@@ -2,11 +2,12 @@ import type { Codec } from '../codec/codec.ts'
 import type { Declared } from '../codec/schema.ts'
 import { isCodec, schemaFingerprint } from '../codec/schema.ts'
 import { storedCodec } from '../codec/stored-codec.ts'
-import type { Windows } from '../codec/windowed-codec.ts'
+import type { WindowKind, Windows } from '../codec/windowed-codec.ts'
 import { StreamsError } from '../streams/errors.ts'
 import type { EmitPolicy } from '../streams/topology/node.ts'
 import type { Duration } from './duration.ts'
 import { durationMs } from './duration.ts'
+import { isSliding } from './windows.ts'
 import type { AggregatePlan, GroupingPlan, PlanId } from './plan/plan-node.ts'
 
 /** The plan node of a count, reduce or aggregate, with its options checked and defaults filled in. */
@@ -25,9 +26,10 @@ export function aggregatePlan(of: {
     readonly initial?: () => unknown
     // Callbacks of any types: what flows is decided by the nodes before.
     readonly add?: (aggregate: never, value: never, key: never) => unknown
+    readonly merge?: ((left: never, right: never, key: never) => unknown) | undefined
     readonly value?: Declared | undefined
   }
-  readonly windows: Windows<'time'> | undefined
+  readonly windows: Windows<WindowKind> | undefined
 }): AggregatePlan {
   const { store, how, windows } = of
   if (typeof store.name !== 'string') {
@@ -48,6 +50,7 @@ export function aggregatePlan(of: {
     aggregate: how.aggregate,
     initial: how.initial,
     add: how.add as AggregatePlan['add'],
+    merge: how.merge as AggregatePlan['merge'],
     store: Object.freeze({
       name: store.name,
       engine: store.engine ?? 'lmdb',
@@ -59,7 +62,10 @@ export function aggregatePlan(of: {
     windows:
       windows === undefined
         ? undefined
-        : Object.freeze({ ...windows, retentionMs: retentionOf(store.name, windows, store.retention) }),
+        : Object.freeze({
+            ...windows,
+            retentionMs: retentionOf(store.name, windows, { retention: store.retention, emit }),
+          }),
   }
 }
 
@@ -68,14 +74,25 @@ function valueCodec(declared: Declared | undefined): Codec<unknown> | undefined 
   return isCodec(declared) ? declared : storedCodec(declared)
 }
 
-function retentionOf(store: string, windows: Windows<'time'>, retention: Duration | undefined): number {
-  const least = windows.sizeMs + windows.graceMs
-  if (retention === undefined) return least
-  const retentionMs = durationMs(retention, `the retention of ${store}`)
-  if (retentionMs >= least) return retentionMs
-  throw new StreamsError(
-    'CONFIG_INVALID',
-    `${store}: a retention of ${retentionMs} ms would forget windows that still take records; size and grace together are ${least} ms`,
-    { store, retentionMs, least },
-  )
+/**
+ * How long rows are kept. Windows and sessions are needed as long as they take records; a sliding window also while
+ * another one may begin in it. A session closes one millisecond after it has expired, so under `final` it stays that much
+ * longer, and nobody but the emission sees it.
+ */
+function retentionOf(
+  store: string,
+  windows: Windows<WindowKind>,
+  { retention, emit }: { readonly retention: Duration | undefined; readonly emit: EmitPolicy },
+): number {
+  const least = (isSliding(windows) ? 2 * windows.sizeMs : windows.sizeMs) + windows.graceMs
+  const retentionMs = retention === undefined ? least : durationMs(retention, `the retention of ${store}`)
+  if (retentionMs < least) {
+    const length = isSliding(windows) ? 'twice the size' : windows.kind === 'session' ? 'gap' : 'size'
+    throw new StreamsError(
+      'CONFIG_INVALID',
+      `${store}: a retention of ${retentionMs} ms would forget ${windows.kind === 'session' ? 'sessions' : 'windows'} that still take records; ${length} and grace together are ${least} ms`,
+      { store, retentionMs, least },
+    )
+  }
+  return windows.kind === 'session' && emit === 'final' ? retentionMs + 1 : retentionMs
 }

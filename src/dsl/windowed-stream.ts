@@ -22,7 +22,7 @@ export class WindowedStream<out K, out V, Kind extends WindowKind> {
   readonly #plan: Plan
   readonly #parent: PlanId
   readonly #grouping: GroupingPlan
-  readonly #windows: Windows<'time'>
+  readonly #windows: Windows<Kind>
   readonly #newStream: NewStream
 
   /** Made by `windowedBy`. */
@@ -31,7 +31,7 @@ export class WindowedStream<out K, out V, Kind extends WindowKind> {
     this.#parent = parent
     this.#grouping = grouping
     this.#newStream = newStream
-    this.#windows = timeWindows(windows)
+    this.#windows = windows
   }
 
   /**
@@ -55,7 +55,8 @@ export class WindowedStream<out K, out V, Kind extends WindowKind> {
   }
 
   /**
-   * Folds the values of each key and window into an aggregate of another type.
+   * Folds the values of each key and window into an aggregate of another type. With sessions also say by `merge` how two
+   * aggregates become one.
    * @example grouped.windowedBy(tumbling('1h')).aggregate({
    *   name: 'paths', value: z.array(z.string()), initial: () => [], add: (paths, view) => [...paths, view.path],
    * })
@@ -64,7 +65,15 @@ export class WindowedStream<out K, out V, Kind extends WindowKind> {
     options: WindowStoreOptions & Aggregation<VD, OutputOf<VD>, V, K> & Merge<Kind, OutputOf<VD>, K>,
   ): Table<Windowed<K, Kind>, OutputOf<VD>, Deleted<Kind>> {
     const { initial, add, value } = options
-    return this.#append(options, { aggregate: 'aggregate', initial, add, value })
+    const { merge } = options as { readonly merge?: (left: OutputOf<VD>, right: OutputOf<VD>, key: K) => OutputOf<VD> }
+    if (this.#windows.kind === 'session' && typeof merge !== 'function') {
+      throw new StreamsError(
+        'CONFIG_INVALID',
+        `${options.name}: a record can join two sessions, so aggregate needs { merge }, which makes one aggregate of two`,
+        { store: options.name },
+      )
+    }
+    return this.#append(options, { aggregate: 'aggregate', initial, add, merge, value })
   }
 
   #append<A>(
@@ -80,16 +89,4 @@ export class WindowedStream<out K, out V, Kind extends WindowKind> {
     })
     return new Table(this.#plan, this.#plan.append(node), this.#newStream)
   }
-}
-
-function timeWindows(windows: Windows<WindowKind>): Windows<'time'> {
-  if (isTime(windows)) return windows
-  throw new StreamsError(
-    'TOPOLOGY_INVALID',
-    'windowedBy(sessions(...)): session windows describe keys of session topics, aggregating by them is not supported; use tumbling or hopping',
-  )
-}
-
-function isTime(windows: Windows<WindowKind>): windows is Windows<'time'> {
-  return windows.kind === 'time'
 }

@@ -1,4 +1,4 @@
-import type { Windows } from '../codec/windowed-codec.ts'
+import type { WindowKind, Windows } from '../codec/windowed-codec.ts'
 import { StreamsError } from '../streams/errors.ts'
 import type { Duration } from './duration.ts'
 import { durationMs } from './duration.ts'
@@ -26,14 +26,34 @@ export function hopping(
 }
 
 /**
- * Sessions of a key: records at most `gap` apart belong together. They describe the keys of session results here;
- * aggregating by sessions is refused until the engine has session stores.
+ * Windows of one length that lie where the records are: `[time - size, time]` for every record, both ends included, and
+ * those that begin right behind one. Two records lie in a window together if they are at most `size` apart. Kafka's
+ * `SlidingWindows`, whose time difference is `size`.
+ * @example sliding('10s', { grace: '1s' })
+ */
+export function sliding(size: Duration, options: { readonly grace?: Duration } = {}): Windows<'time'> {
+  const sizeMs = durationMs(size, 'the size of a sliding window')
+  const graceMs = durationMs(options.grace ?? 0, 'the grace of a sliding window')
+  if (sizeMs === 0) throw invalid('the size of a sliding window must be more than 0 ms', { sizeMs })
+  checkSum('twice the size', 2 * sizeMs, graceMs)
+  return Object.freeze({ kind: 'time', sizeMs, advanceMs: 0, graceMs })
+}
+
+/** Whether windows were made by {@link sliding}. */
+export function isSliding({ kind, advanceMs }: Windows<WindowKind>): boolean {
+  return kind === 'time' && advanceMs === 0
+}
+
+/**
+ * Sessions of a key: records at most `gap` apart belong together, the gap included. `grace` says how long after its end
+ * plus the gap, in stream time, a session still takes records; default 0.
+ * @example sessions('30m', { grace: '10s' })
  */
 export function sessions(gap: Duration, options: { readonly grace?: Duration } = {}): Windows<'session'> {
   const sizeMs = durationMs(gap, 'the gap of a session')
   const graceMs = durationMs(options.grace ?? 0, 'the grace of a session')
   if (sizeMs === 0) throw invalid('the gap of a session must be more than 0 ms', { sizeMs })
-  checkSum(sizeMs, graceMs)
+  checkSum('gap', sizeMs, graceMs)
   return Object.freeze({ kind: 'session', sizeMs, advanceMs: 0, graceMs })
 }
 
@@ -46,13 +66,14 @@ function timeWindows(sizeMs: number, advanceMs: number, grace: Duration | undefi
       { sizeMs, advanceMs },
     )
   }
-  checkSum(sizeMs, graceMs)
+  checkSum('size', sizeMs, graceMs)
   return Object.freeze({ kind: 'time', sizeMs, advanceMs, graceMs })
 }
 
-function checkSum(sizeMs: number, graceMs: number): void {
-  if (Number.isSafeInteger(sizeMs + graceMs)) return
-  throw invalid(`size ${sizeMs} ms and grace ${graceMs} ms together exceed what a timestamp can hold`, {
+function checkSum(what: string, sizeMs: number, graceMs: number): void {
+  // A session that waits for its end to be told stays one more.
+  if (Number.isSafeInteger(sizeMs + graceMs + 1)) return
+  throw invalid(`${what} ${sizeMs} ms and grace ${graceMs} ms together exceed what a timestamp can hold`, {
     sizeMs,
     graceMs,
   })

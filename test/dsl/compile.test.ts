@@ -7,7 +7,7 @@ import { windowed } from '../../src/codec/windowed-codec.ts'
 import type { GroupedStream } from '../../src/dsl/grouped-stream.ts'
 import type { Stream } from '../../src/dsl/stream.ts'
 import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
-import { sessions, tumbling } from '../../src/dsl/windows.ts'
+import { sessions, sliding, tumbling } from '../../src/dsl/windows.ts'
 import type { ProcessorNode, SinkNode, SourceNode, TopologyNode } from '../../src/streams/topology/node.ts'
 import type { Topology } from '../../src/streams/topology/topology.ts'
 
@@ -202,7 +202,20 @@ describe('what is wrong is refused when the topology is built', () => {
     ).toThrow(/CONFIG_INVALID.*120000 ms/)
     // @ts-expect-error Type '"final"' is not assignable
     expect(() => grouped().count({ name: 'a', emit: 'final' })).toThrow(/CONFIG_INVALID.*window/)
-    expect(() => grouped().windowedBy(sessions('1m'))).toThrow(/TOPOLOGY_INVALID.*session/)
+    expect(() =>
+      grouped()
+        .windowedBy(sessions('1m', { grace: '10s' }))
+        .count({ name: 'a', retention: '1m' }),
+    ).toThrow(/CONFIG_INVALID.*60000 ms would forget sessions.*gap and grace together are 70000 ms/)
+    expect(() => grouped().windowedBy(sliding('1m')).count({ name: 'a', retention: '1m' })).toThrow(
+      /CONFIG_INVALID.*60000 ms would forget windows.*twice the size and grace together are 120000 ms/,
+    )
+    expect(() =>
+      grouped()
+        .windowedBy(sessions('1m'))
+        // @ts-expect-error sessions need merge
+        .aggregate({ name: 'a', value: z.number(), initial: () => 0, add: (sum) => sum + 1 }),
+    ).toThrow(/CONFIG_INVALID.*a: .*merge/)
   })
 
   test('two stores of one name, a processor without its store, a store without a processor', () => {

@@ -12,7 +12,7 @@ import type { Stream } from '../../src/dsl/stream.ts'
 import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
 import type { Table } from '../../src/dsl/table.ts'
 import type { WindowedStream } from '../../src/dsl/windowed-stream.ts'
-import { hopping, tumbling } from '../../src/dsl/windows.ts'
+import { hopping, sessions, sliding, tumbling } from '../../src/dsl/windows.ts'
 import type { Topology } from '../../src/streams/topology/topology.ts'
 import {
   combiner,
@@ -57,8 +57,8 @@ type Handle =
   | { readonly kind: 'grouped'; readonly it: GroupedStream<Key, Value> }
   | {
       readonly kind: 'windowed'
-      readonly it: WindowedStream<Key, Value, 'time'>
-      readonly windows: Windows<'time'>
+      readonly it: WindowedStream<Key, Value, WindowKind>
+      readonly windows: Windows<WindowKind>
       readonly final: boolean
     }
   | { readonly kind: 'table'; readonly it: Table<Key, Value> }
@@ -283,17 +283,7 @@ class GoldenBuilder {
   #windows(operation: Operation): void {
     const from = this.#of(operation)
     if (from.kind !== 'grouped') throw new UnsupportedOperator(`windowedBy of a ${from.kind}`)
-    const window = operation['window'] as {
-      readonly type: string
-      readonly sizeMs: number
-      readonly advanceMs?: number
-      readonly graceMs: number
-    }
-    if (window.type !== 'tumbling' && window.type !== 'hopping') throw new UnsupportedOperator(`${window.type} windows`)
-    const windows =
-      window.type === 'tumbling'
-        ? tumbling(window.sizeMs, { grace: window.graceMs })
-        : hopping(window.sizeMs, { advance: window.advanceMs ?? 0, grace: window.graceMs })
+    const windows = windowsMade(operation['window'] as WindowOperand)
     const final = operation['emit'] === 'onWindowClose'
     this.#set(operation, { ...from, kind: 'windowed', it: from.it.windowedBy(windows), windows, final })
   }
@@ -551,9 +541,34 @@ function declareTopic(name: string, windows: KeyType, value: ValueType, extracto
   return topic(name, { ...options, key: windowed(stringKey, windows) }) as unknown as GoldenTopic
 }
 
+interface WindowOperand {
+  readonly type: string
+  readonly sizeMs?: number
+  readonly advanceMs?: number
+  readonly differenceMs?: number
+  readonly gapMs?: number
+  readonly graceMs: number
+}
+
+function windowsMade(window: WindowOperand): Windows<WindowKind> {
+  const { type, sizeMs = 0, advanceMs = 0, differenceMs = 0, gapMs = 0, graceMs: grace } = window
+  switch (type) {
+    case 'tumbling':
+      return tumbling(sizeMs, { grace })
+    case 'hopping':
+      return hopping(sizeMs, { advance: advanceMs, grace })
+    case 'sliding':
+      return sliding(differenceMs, { grace })
+    case 'session':
+      return sessions(gapMs, { grace })
+    default:
+      throw new UnsupportedOperator(`${type} windows`)
+  }
+}
+
 function windowsOf({ key, windowSizeMs }: ScenarioTopic): KeyType {
   if (key === 'string') return null
-  if (key === 'sessionWindowed') throw new UnsupportedOperator('session windows')
+  if (key === 'sessionWindowed') return { kind: 'session', sizeMs: 0, advanceMs: 0, graceMs: 0 }
   return { kind: 'time', sizeMs: windowSizeMs ?? 0, advanceMs: windowSizeMs ?? 0, graceMs: 0 }
 }
 
@@ -579,6 +594,7 @@ function aggregateOf(
     aggregate(options: {
       readonly initial: () => Value
       readonly add: Combining
+      readonly merge: Combining
       readonly value: Codec<Value>
     }): Table<unknown, Value, unknown>
   },
@@ -590,7 +606,14 @@ function aggregateOf(
   }
   const initial = operation['initial'] as Value
   const value = typeof initial === 'number' ? 'long' : 'string'
-  const table = make.aggregate({ initial: () => initial, add, value: codecOf(value) }) as Table<Key, Value>
+  const merger = operation['merge'] as string | undefined
+  const table = make.aggregate({
+    initial: () => initial,
+    add,
+    // Only sessions have one.
+    merge: merger === undefined ? add : combiner(merger),
+    value: codecOf(value),
+  }) as Table<Key, Value>
   return { table, value }
 }
 

@@ -26,6 +26,40 @@ export function foldOf({ kind, initial, add, store }: AggregateOptions): Fold {
   }
 }
 
+/** What an aggregation of sessions does: it also makes one aggregate of two. */
+export interface MergingOptions extends AggregateOptions {
+  readonly merge?: (left: unknown, right: unknown, key: unknown) => unknown
+}
+
+/** A session's aggregate begins with the initial one and takes in other sessions, then a value. */
+export interface MergingFold {
+  readonly initial: () => unknown
+  readonly merge: (left: unknown, right: unknown, key: unknown) => unknown
+  readonly add: Fold
+}
+
+export function mergingFoldOf(options: MergingOptions): MergingFold {
+  const { kind, initial, add, merge, store } = options
+  if (kind === 'count') {
+    return {
+      initial: () => 0,
+      merge: (left, right) => (left as number) + (right as number),
+      add: (count) => (count as number) + 1,
+    }
+  }
+  if (kind === 'reduce') {
+    const fold = foldOf(options)
+    return { initial: () => null, merge: fold, add: fold }
+  }
+  if (initial === undefined || add === undefined) throw new TypeError(`${store}: aggregate needs initial and add`)
+  if (merge === undefined) throw new TypeError(`${store}: an aggregate of sessions needs merge`)
+  return {
+    initial: () => checked(initial(), store, 'initializer'),
+    merge: (left, right, key) => checked(merge(left, right, key), store, 'merger'),
+    add: (aggregate, value, key) => checked(add(aggregate, value, key), store, 'aggregator'),
+  }
+}
+
 function checked(result: unknown, store: string, callback: string): unknown {
   if (result === undefined) throw undefinedResult(store, callback)
   return result

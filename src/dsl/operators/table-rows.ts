@@ -2,6 +2,7 @@ import type { ProcessorContext } from '../../streams/processor/processor.ts'
 import type { KeyValueOverlay } from '../../streams/store/key-value-overlay.ts'
 import type { OverlayEntry } from '../../streams/store/overlay-entry.ts'
 import type { Overlay } from '../../streams/store/overlay.ts'
+import type { SessionOverlay } from '../../streams/store/session-overlay.ts'
 import type { WindowOverlay } from '../../streams/store/window-overlay.ts'
 
 /**
@@ -47,6 +48,21 @@ export function windowedRows(store: string): TableRows {
       const entryOf = (key: unknown): OverlayEntry => {
         const windowed = key as { readonly key: unknown; readonly start: number }
         return overlay.entry(windowed.key, windowed.start)
+      }
+      return new EntryReader(overlay, entryOf, view)
+    },
+  }
+}
+
+/** Rows of sessions, whose keys are `{ key, start, end }`. */
+export function sessionRows(store: string): TableRows {
+  return {
+    stores: [store],
+    open(context, view) {
+      const overlay = context.store<SessionOverlay>(store)
+      const entryOf = (key: unknown): OverlayEntry => {
+        const session = key as { readonly key: unknown; readonly start: number; readonly end: number }
+        return overlay.entry(session.key, session.start, session.end)
       }
       return new EntryReader(overlay, entryOf, view)
     },

@@ -12,7 +12,14 @@ import { mergeSupplier } from '../operators/merge.ts'
 import { streamTableJoinSupplier } from '../operators/stream-table-join.ts'
 import { tableAggregateSupplier, tableFolds, tableGroupBySupplier } from '../operators/table-aggregate.ts'
 import { rowFilter, rowMapper, tableOperatorSupplier, tableStoreSupplier } from '../operators/table-operator.ts'
-import { computedRows, joinedRows, storedRows, windowedRows, type TableRows } from '../operators/table-rows.ts'
+import {
+  computedRows,
+  joinedRows,
+  sessionRows,
+  storedRows,
+  windowedRows,
+  type TableRows,
+} from '../operators/table-rows.ts'
 import { tableSourceSupplier } from '../operators/table-source.ts'
 import { joinOf, tableJoinSideSupplier } from '../operators/table-table-join.ts'
 import type { Flow, Through } from './flow.ts'
@@ -269,7 +276,8 @@ export class TableCompilation {
     const node = this.#host.nodes[id]
     assert(node?.kind === 'aggregate', `plan node ${id} is no table, or its rows were not asked for`)
     const { name } = node.store
-    return node.windows === undefined ? storedRows(name) : windowedRows(name)
+    if (node.windows === undefined) return storedRows(name)
+    return node.windows.kind === 'session' ? sessionRows(name) : windowedRows(name)
   }
 
   #keep(

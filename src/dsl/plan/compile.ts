@@ -3,6 +3,7 @@ import { long, msgpack } from '../../codec/value-codecs.ts'
 import { isWindowedCodec } from '../../codec/windowed-codec.ts'
 import { assert, unreachable } from '../../base/assert.ts'
 import { StreamsError } from '../../streams/errors.ts'
+import type { Processor } from '../../streams/processor/processor.ts'
 import { checkCopartitionedAsDeclared } from '../../streams/topology/copartitioning.ts'
 import { repartitionName } from '../../streams/topology/internal-topics.ts'
 import type { StoreShape } from '../../streams/topology/node.ts'
@@ -11,7 +12,10 @@ import type { Topology } from '../../streams/topology/topology.ts'
 import { branchNode, NodeNames } from '../naming.ts'
 import { aggregateSupplier } from '../operators/aggregate.ts'
 import { mergeSupplier } from '../operators/merge.ts'
+import { sessionAggregateSupplier } from '../operators/session-aggregate.ts'
+import { slidingAggregateSupplier } from '../operators/sliding-aggregate.ts'
 import { windowAggregateSupplier } from '../operators/window-aggregate.ts'
+import { isSliding } from '../windows.ts'
 import { compileStreamJoin } from './compile-joins.ts'
 import { TableCompilation, type TableHost } from './compile-tables.ts'
 import type { Flow, Through } from './flow.ts'
@@ -268,13 +272,9 @@ class Compilation {
     const grouped = this.#grouped(plan)
     const { store, windows } = plan
     const key = grouped.key ?? taggedKey
-    const shape: StoreShape =
-      windows === undefined
-        ? { kind: 'keyValue' }
-        : { kind: 'window', sizeMs: windows.sizeMs, retentionMs: windows.retentionMs }
     this.#builder.addStore({
       name: store.name,
-      shape: Object.freeze(shape),
+      shape: Object.freeze(shapeOf(windows)),
       engine: store.engine,
       key,
       value: plan.aggregate === 'count' ? long : (store.value ?? grouped.value ?? msgpack),
@@ -282,13 +282,6 @@ class Compilation {
       emit: store.emit,
       ...(store.schema === undefined ? {} : { schema: store.schema }),
     })
-    const options = {
-      store: store.name,
-      kind: plan.aggregate,
-      ...(plan.initial === undefined ? {} : { initial: plan.initial }),
-      ...(plan.add === undefined ? {} : { add: plan.add }),
-      emit: store.emit,
-    }
     const name = this.#names.pick(store.name, '')
     // At a commit, or when a window closes, keys come from the store; with every update it is the one that came.
     const emitsOwnKeys = store.emit === 'commit' || (store.emit === 'final' && windows !== undefined)
@@ -297,15 +290,7 @@ class Compilation {
       name,
       parents: [grouped.node],
       stores: [store.name],
-      supplier:
-        windows === undefined
-          ? aggregateSupplier(options)
-          : windowAggregateSupplier({
-              ...options,
-              sizeMs: windows.sizeMs,
-              advanceMs: windows.advanceMs,
-              graceMs: windows.graceMs,
-            }),
+      supplier: supplierOf(plan),
       readsKey: true,
       readsValue: plan.aggregate !== 'count',
       ...(takesBytes ? { keyBytesOf: key.id } : {}),
@@ -327,6 +312,29 @@ class Compilation {
       ...(plan.partitioner === undefined ? {} : { partitioner: plan.partitioner }),
     })
   }
+}
+
+function shapeOf(windows: AggregatePlan['windows']): StoreShape {
+  if (windows === undefined) return { kind: 'keyValue' }
+  const { kind, sizeMs, retentionMs } = windows
+  return kind === 'session' ? { kind, retentionMs } : { kind: 'window', sizeMs, retentionMs }
+}
+
+function supplierOf({ aggregate, initial, add, merge, store, windows }: AggregatePlan): () => Processor {
+  const options = {
+    store: store.name,
+    kind: aggregate,
+    ...(initial === undefined ? {} : { initial }),
+    ...(add === undefined ? {} : { add }),
+    emit: store.emit,
+  }
+  if (windows === undefined) return aggregateSupplier(options)
+  const { sizeMs, advanceMs, graceMs } = windows
+  if (windows.kind === 'session') {
+    return sessionAggregateSupplier({ ...options, ...(merge === undefined ? {} : { merge }), gapMs: sizeMs, graceMs })
+  }
+  if (isSliding(windows)) return slidingAggregateSupplier({ ...options, sizeMs, graceMs })
+  return windowAggregateSupplier({ ...options, sizeMs, advanceMs, graceMs })
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Codec, KeyCodec } from '../../codec/codec.ts'
 import type { AnyTopic } from '../../codec/topic.ts'
-import type { Windows } from '../../codec/windowed-codec.ts'
+import type { WindowKind, Windows } from '../../codec/windowed-codec.ts'
 import type { Processor } from '../../streams/processor/processor.ts'
 import type { EmitPolicy, InvalidRecordPolicy, StoreSpec } from '../../streams/topology/node.ts'
 import type { StreamJoinPlan } from './join-plan.ts'
@@ -67,6 +67,8 @@ export interface AggregatePlan {
   readonly aggregate: 'count' | 'reduce' | 'aggregate'
   readonly initial: (() => unknown) | undefined
   readonly add: ((aggregate: unknown, value: unknown, key: unknown) => unknown) | undefined
+  /** With sessions: makes one aggregate of two. */
+  readonly merge: ((left: unknown, right: unknown, key: unknown) => unknown) | undefined
   readonly store: {
     readonly name: string
     readonly engine: StoreSpec['engine']
@@ -77,7 +79,7 @@ export interface AggregatePlan {
     readonly schema: string | undefined
   }
   /** Absent: one aggregate per key. */
-  readonly windows: (Windows<'time'> & { readonly retentionMs: number }) | undefined
+  readonly windows: (Windows<WindowKind> & { readonly retentionMs: number }) | undefined
 }
 
 export interface SinkPlan {

@@ -1,11 +1,13 @@
+import { unreachable } from '../../base/assert.ts'
 import { ByteWriter } from '../../base/bytes.ts'
 import type { Log, Reader } from '../../log/api/log.ts'
 import type { RecordCursor, TopicPartition } from '../../log/api/record.ts'
 import { StreamsError } from '../errors.ts'
 import type { OrderedStore, StoreEngine, StorePosition } from '../store/ordered-store.ts'
 import { readInt64 } from '../store/overlay.ts'
+import { sessionTimesBytes } from '../store/session-overlay.ts'
 import { unmatchedSpace, unmatchedSpaceCount } from '../store/unmatched-overlay.ts'
-import { WindowSpaces, windowSpaceCount } from '../store/window-spaces.ts'
+import { sessionSpaceCount, WindowSpaces, windowSpaceCount } from '../store/window-spaces.ts'
 import { WriteBatch } from '../store/write-batch.ts'
 import type { StoreShape, StoreSpec } from '../topology/node.ts'
 
@@ -131,10 +133,11 @@ async function replay(
 
 function spaceCount(shape: StoreShape): number {
   if (shape.kind === 'keyValue') return 1
+  if (shape.kind === 'session') return sessionSpaceCount
   return shape.kind === 'unmatched' ? unmatchedSpaceCount : windowSpaceCount
 }
 
-function rowsOf(shape: StoreShape): KeyValueRows | WindowRows {
+function rowsOf(shape: StoreShape): KeyValueRows | WindowRows | SessionRows {
   switch (shape.kind) {
     case 'keyValue':
       return new KeyValueRows(() => 0)
@@ -144,6 +147,10 @@ function rowsOf(shape: StoreShape): KeyValueRows | WindowRows {
       return new WindowRows(shape.retentionMs, sequenceBytes)
     case 'join':
       return new WindowRows(shape.retentionMs, 0)
+    case 'session':
+      return new SessionRows(shape.retentionMs)
+    default:
+      return unreachable(shape)
   }
 }
 
@@ -188,6 +195,29 @@ class WindowRows {
     if (start <= this.storeTime - this.spaces.retentionMs) return
     const key = cursor.bytes.subarray(cursor.keyStart, cursor.keyEnd - this.#leftOff)
     const space = this.spaces.spaceOf(start)
+    if (cursor.valueStart < 0) this.batch.delete(space, key)
+    else this.batch.put(space, key, stored(cursor, this.#value))
+  }
+}
+
+class SessionRows {
+  readonly batch = new WriteBatch()
+  readonly spaces: WindowSpaces
+  storeTime = -1
+  readonly #value = new ByteWriter(1024)
+
+  constructor(retentionMs: number) {
+    this.spaces = new WindowSpaces(retentionMs, sessionSpaceCount)
+  }
+
+  /** Keys end in end and start, in the changelog as in the store. */
+  add(cursor: RecordCursor): void {
+    if (cursor.keyEnd - cursor.keyStart < sessionTimesBytes) return
+    const end = readInt64(cursor.bytes, cursor.keyEnd - sessionTimesBytes)
+    if (end > this.storeTime) this.storeTime = end
+    if (end <= this.storeTime - this.spaces.retentionMs) return
+    const key = cursor.bytes.subarray(cursor.keyStart, cursor.keyEnd)
+    const space = this.spaces.spaceOf(end)
     if (cursor.valueStart < 0) this.batch.delete(space, key)
     else this.batch.put(space, key, stored(cursor, this.#value))
   }

@@ -1,5 +1,6 @@
 import { KeyValueOverlay } from '../store/key-value-overlay.ts'
-import type { WindowRow } from '../store/key-value-store.ts'
+import type { SessionRow, WindowRow } from '../store/key-value-store.ts'
+import { SessionOverlay } from '../store/session-overlay.ts'
 import { WindowOverlay } from '../store/window-overlay.ts'
 import type { Overlay } from '../store/overlay.ts'
 
@@ -54,7 +55,16 @@ export class StoreQuery<K, V> {
     )
   }
 
-  /** All rows of a store of either kind with their timestamps and windows, per task in the order of the store. */
+  /** The sessions of a key in a session store, by end, then by start. */
+  fetchSessions(key: K): Promise<readonly SessionRow<K, V>[]> {
+    return this.#read((overlays) =>
+      overlays.flatMap((overlay) =>
+        overlay instanceof SessionOverlay ? ([...overlay.fetch(key)] as SessionRow<K, V>[]) : [],
+      ),
+    )
+  }
+
+  /** All rows of a store of any kind with their timestamps and windows, per task in the order of the store. */
   rows(): Promise<readonly StoreRow<K, V>[]> {
     return this.#read((overlays) => overlays.flatMap((overlay) => rowsOf(overlay) as StoreRow<K, V>[]))
   }
@@ -65,13 +75,21 @@ export interface StoreRow<out K, out V> {
   readonly key: K
   readonly value: V
   readonly timestamp: number
-  /** In a window store: its window, the end exclusive. */
+  /** In a window store: its window, the end exclusive; inclusive for sliding windows, and for the sessions of a session store. */
   readonly window?: { readonly start: number; readonly end: number }
 }
 
 function rowsOf(overlay: Overlay): StoreRow<unknown, unknown>[] {
   if (overlay instanceof KeyValueOverlay) {
     return [...overlay.rows()].map(({ key, value, timestamp }) => ({ key, value, timestamp }))
+  }
+  if (overlay instanceof SessionOverlay) {
+    return overlay.rows().map((entry) => ({
+      key: overlay.keyOf(entry),
+      value: entry.value,
+      timestamp: entry.timestamp,
+      window: { start: entry.start, end: entry.timestamp },
+    }))
   }
   if (!(overlay instanceof WindowOverlay)) return []
   const { shape } = overlay.spec

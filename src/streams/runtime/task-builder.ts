@@ -1,4 +1,5 @@
-import { timeWindowedId } from '../../codec/windowed-codec.ts'
+import { unreachable } from '../../base/assert.ts'
+import { sessionWindowedId, timeWindowedId } from '../../codec/windowed-codec.ts'
 import type { RecordedSection } from '../../log/api/commit-section.ts'
 import type { Log } from '../../log/api/log.ts'
 import { partitionName, type RecordCursor } from '../../log/api/record.ts'
@@ -13,6 +14,7 @@ import { checkStoreIdentity, storeIdentity } from '../store/store-identity.ts'
 import type { Overlay } from '../store/overlay.ts'
 import { RecordContext, undecoded } from '../store/record-context.ts'
 import { UnmatchedOverlay } from '../store/unmatched-overlay.ts'
+import { SessionOverlay } from '../store/session-overlay.ts'
 import { WindowOverlay } from '../store/window-overlay.ts'
 import { ChangelogSink, noChangelog, RecordCollector, Sink } from '../task/record-collector.ts'
 import { RecordQueue, type HeadContent, type HeadExtractor } from '../task/record-queue.ts'
@@ -132,7 +134,8 @@ async function openStores(
 }
 
 function openOverlay(...given: ConstructorParameters<typeof KeyValueOverlay>): Overlay {
-  switch (given[0].shape.kind) {
+  const { shape } = given[0]
+  switch (shape.kind) {
     case 'keyValue':
       return new KeyValueOverlay(...given)
     case 'window':
@@ -141,6 +144,10 @@ function openOverlay(...given: ConstructorParameters<typeof KeyValueOverlay>): O
       return new JoinOverlay(...given)
     case 'unmatched':
       return new UnmatchedOverlay(...given)
+    case 'session':
+      return new SessionOverlay(...given)
+    default:
+      return unreachable(shape)
   }
 }
 
@@ -262,6 +269,7 @@ class TaskGraph {
 
 /** Id of the codec in which a store has the keys that it emits. */
 function emittedKeyId({ shape, key }: StoreSpec): string {
+  if (shape.kind === 'session') return sessionWindowedId(key.id)
   return shape.kind === 'window' ? timeWindowedId(shape.sizeMs, key.id) : key.id
 }
 

@@ -35,3 +35,25 @@ export interface WindowRow<K, V> {
   readonly start: number
   readonly value: V
 }
+
+/** A session store as a processor sees it: rows by key, start and end. They expire by the store's own clock, the highest end. */
+export interface SessionStore<K, V> {
+  /** Null deletes. A session that ended longer ago than the retention is not kept. */
+  put(key: K, value: V | null, start: number, end: number): void
+  /** The value of exactly that session, or null. */
+  fetchSession(key: K, start: number, end: number): V | null
+  /** Sessions of a key with `end >= earliestEnd` and `start <= latestStart`, by end, then by start. */
+  findSessions(key: K, earliestEnd: number, latestStart: number): IterableIterator<SessionRow<K, V>>
+  /** All sessions of a key, by end, then by start. */
+  fetch(key: K): IterableIterator<SessionRow<K, V>>
+  /** Sessions of all keys, by end, then by start, then by the keys' bytes. */
+  all(): IterableIterator<SessionRow<K, V>>
+}
+
+export interface SessionRow<K, V> {
+  readonly key: K
+  readonly start: number
+  /** Inclusive: the time of the session's last record. */
+  readonly end: number
+  readonly value: V
+}

@@ -8,10 +8,11 @@ import type { FlushSet } from './flush-set.ts'
 export class OverlayEntry {
   /** `undecoded` where nobody gave it as more than bytes; `Overlay.keyOf` reads it then. */
   readonly key: unknown
-  /** Start of the window; -1 in a key-value store. */
-  readonly start: number
+  /** Start of the window or session; -1 in a key-value store. */
+  start: number
   /** The newest value; null: there is none. */
   value: unknown
+  /** In a session store: its end. */
   timestamp: number
   /** The value when the generation began, which is the one that was last forwarded. */
   forwarded: unknown = null
@@ -30,7 +31,7 @@ export class OverlayEntry {
   /** The set that brings the newest committed value to the store; null or finished: the store has it. */
   flushSet: FlushSet | null = null
   flushIndex = -1
-  /** In a window store: the rows of its key, and the one of the window before. */
+  /** In a window or session store: the rows of its key, and the one before; null when it is no longer among them. */
   rows: object | null = null
   older: OverlayEntry | null = null
   /** Bytes of the value when it was last encoded. */

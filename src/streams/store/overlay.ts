@@ -228,10 +228,14 @@ export abstract class Overlay {
       operations: batch.take(),
       position: { ...set.position, storeTime: set.storeTime },
     })
+    this.flushed(set)
     set.finish()
     this.#sealed = null
     this.evict()
   }
+
+  /** The store holds the set from now on; it is not finished yet. */
+  protected flushed(_set: FlushSet): void {}
 
   /** Expired rows stay out: nobody can read them, and their space may be cleared in this very flush. */
   #pack(batch: WriteBatch, set: FlushSet, index: number): void {

@@ -16,6 +16,7 @@ function shapeName(shape: StoreShape): string {
   if (shape.kind === 'window') return `window ${shape.sizeMs} ms`
   // Where a row stands in the store follows from the retention.
   if (shape.kind === 'join') return `join, rows kept ${shape.retentionMs} ms`
+  if (shape.kind === 'session') return `session, rows kept ${shape.retentionMs} ms`
   return shape.kind === 'unmatched' ? 'unmatched' : 'key-value'
 }
 

@@ -103,6 +103,18 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     return rows.reverse().values()
   }
 
+  /** Fills `found` with the rows of a key with `from <= start <= to`, the newest window first. */
+  find(key: unknown, from: number, to: number, found: OverlayEntry[]): void {
+    const low = Math.max(from, this.#horizon + 1)
+    if (low < this.#completeFrom) this.#readKey(key, low, to)
+    this.locate(key)
+    found.length = 0
+    let entry = this.#rowsOfLocated()?.newest ?? null
+    for (; entry !== null && entry.start >= low; entry = entry.older) {
+      if (entry.start <= to && entry.value !== null) found.push(entry)
+    }
+  }
+
   fetchAll(from: number, to: number): IterableIterator<WindowRow<unknown, unknown>> {
     const rows: WindowRow<unknown, unknown>[] = []
     for (const entry of this.rowsByStart(Math.max(from, this.#horizon + 1), to)) {

@@ -1,8 +1,9 @@
 /**
- * Which named database of a window store holds which time: a fixed ring of spaces, each a stretch of window starts.
+ * Which named database of a window or session store holds which time: a fixed ring of spaces, each a stretch of the times
+ * that the rows expire by (window starts, session ends).
  *
  * ```
- * cycle   = floor(start / spanMs)           space = cycle mod spaceCount
+ * cycle   = floor(time / spanMs)            space = cycle mod spaceCount
  * retention  <= (spaceCount - 1) * spanMs   so the live cycles always stand in different spaces
  * ```
  * From a store's clock alone follows which cycle each space holds, so nothing has to be remembered: when the clock goes
@@ -10,16 +11,18 @@
  */
 export class WindowSpaces {
   readonly retentionMs: number
+  readonly #count: number
   readonly #spanMs: number
 
-  constructor(retentionMs: number) {
+  constructor(retentionMs: number, count: number = windowSpaceCount) {
     this.retentionMs = retentionMs
-    this.#spanMs = Math.max(1, Math.ceil(retentionMs / (windowSpaceCount - 1)))
+    this.#count = count
+    this.#spanMs = Math.max(1, Math.ceil(retentionMs / (count - 1)))
   }
 
-  spaceOf(start: number): number {
-    const space = Math.floor(start / this.#spanMs) % windowSpaceCount
-    return space < 0 ? space + windowSpaceCount : space
+  spaceOf(time: number): number {
+    const space = Math.floor(time / this.#spanMs) % this.#count
+    return space < 0 ? space + this.#count : space
   }
 
   /** Spaces to clear when the store's clock goes from one time (-1: fresh) to a later one. */
@@ -28,11 +31,14 @@ export class WindowSpaces {
     const first = Math.floor(from / this.#spanMs) + 1
     const last = Math.floor(to / this.#spanMs)
     const spaces: number[] = []
-    for (let cycle = Math.max(first, last - windowSpaceCount + 1); cycle <= last; cycle++) {
-      spaces.push(cycle % windowSpaceCount)
+    for (let cycle = Math.max(first, last - this.#count + 1); cycle <= last; cycle++) {
+      spaces.push(cycle % this.#count)
     }
     return spaces
   }
 }
 
 export const windowSpaceCount = 6
+
+/** Sessions of a key are searched over all of the ring, so it is as short as a ring can be. */
+export const sessionSpaceCount = 2

@@ -26,9 +26,9 @@ export function storeOperator(store: string): string {
 
 /** The changelog of a store. */
 export function changelogTopic(store: StoreSpec): InternalTopic {
-  // Windows expire by the store's clock. By the time of their append, a job that was stopped would lose what it has.
+  // Windows and sessions expire by the store's clock. By the time of their append, a job that was stopped would lose what it has.
   const policy: Partial<TopicConfig> =
-    store.shape.kind === 'window' || store.shape.kind === 'join'
+    store.shape.kind !== 'keyValue' && store.shape.kind !== 'unmatched'
       ? {
           cleanupPolicy: 'compact,delete',
           windowRetentionMs: store.shape.retentionMs,

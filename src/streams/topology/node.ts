@@ -115,6 +115,8 @@ export type StoreShape =
   | { readonly kind: 'join'; readonly retentionMs: number }
   /** The records of a left or outer join that have found no partner yet. */
   | { readonly kind: 'unmatched' }
+  /** Sessions by key, end and start. */
+  | { readonly kind: 'session'; readonly retentionMs: number }
 
 export type EmitPolicy = 'commit' | 'update' | 'final'
 

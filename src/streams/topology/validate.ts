@@ -104,8 +104,15 @@ function checkGlobalTables(
 }
 
 function checkShape(store: StoreSpec): void {
-  if (store.shape.kind !== 'window') return
-  const { sizeMs, retentionMs } = store.shape
+  const { shape } = store
+  if (shape.kind === 'session' && !(Number.isSafeInteger(shape.retentionMs) && shape.retentionMs > 0)) {
+    throw invalid(
+      `store ${store.name}: its retention of ${shape.retentionMs} ms must be a whole number of milliseconds, more than 0`,
+      { store: store.name, retentionMs: shape.retentionMs },
+    )
+  }
+  if (shape.kind !== 'window') return
+  const { sizeMs, retentionMs } = shape
   if (Number.isSafeInteger(sizeMs) && sizeMs > 0 && Number.isSafeInteger(retentionMs) && retentionMs >= sizeMs) return
   throw invalid(
     `store ${store.name}: its retention of ${retentionMs} ms must be a whole number and at least the window's ${sizeMs} ms`,

@@ -1,0 +1,155 @@
+import type { Change, Processor, ProcessorContext } from '../../streams/processor/processor.ts'
+import type { OverlayEntry } from '../../streams/store/overlay-entry.ts'
+import { undecoded } from '../../streams/store/record-context.ts'
+import type { SessionOverlay } from '../../streams/store/session-overlay.ts'
+import { mergingFoldOf, type MergingFold, type MergingOptions } from './aggregate-fold.ts'
+
+export interface SessionAggregateOptions extends MergingOptions {
+  readonly gapMs: number
+  readonly graceMs: number
+}
+
+/**
+ * Keeps one aggregate per key and session `[start, end]`: records at most `gapMs` apart, the gap included. A record merges
+ * the sessions that it reaches into one: each of them is taken back by a tombstone, earliest end first, then the new one
+ * is forwarded. All carry the end of their session for a timestamp.
+ *
+ * - Time is the operator's own: the highest timestamp of the records it sees, the current one included; it comes back
+ *   from the last commit after a restart.
+ * - What is late is decided after merging: a record is dropped, counted, if the merged session ends before
+ *   `time - grace - gap`, so one that reaches a living session never is.
+ * - The aggregate begins with the initial one, takes in the merged sessions from the earliest end on, then the record, as
+ *   in Kafka. All of it is computed before anything is changed: a callback that throws leaves the sessions as they were.
+ * - Results carry no headers: other than those of time windows Kafka's do not.
+ * - Only a null key drops a record; a null value reaches the aggregator, as in Kafka.
+ * - `final` leaves in order of end, then start, then of the keys' bytes; no session is lost to a jump of time.
+ */
+export function sessionAggregateSupplier(options: SessionAggregateOptions): () => Processor {
+  return () => new SessionAggregate(options)
+}
+
+class SessionAggregate implements Processor {
+  readonly #storeName: string
+  readonly #fold: MergingFold
+  readonly #emission: MergingOptions['emit']
+  readonly #gapMs: number
+  readonly #graceMs: number
+  #context!: ProcessorContext
+  #store!: SessionOverlay
+  #time = -1
+  /** Sessions that end before this have been emitted under `final`. */
+  #emittedTo = -1
+  readonly #merged: OverlayEntry[] = []
+
+  constructor(options: SessionAggregateOptions) {
+    this.#storeName = options.store
+    this.#fold = mergingFoldOf(options)
+    this.#emission = options.emit
+    this.#gapMs = options.gapMs
+    this.#graceMs = options.graceMs
+  }
+
+  init(context: ProcessorContext): void {
+    this.#context = context
+    this.#store = context.store<SessionOverlay>(this.#storeName)
+    this.#time = context.restored('streamTime') ?? -1
+    context.saveAtCommit('streamTime', () => this.#time)
+    if (this.#emission === 'final') {
+      this.#emittedTo = context.restored('lastEmitWindowCloseTime') ?? -1
+      context.saveAtCommit('lastEmitWindowCloseTime', () => this.#emittedTo)
+    }
+    if (this.#emission === 'commit') this.#store.emit = (entry) => this.#emit(entry)
+  }
+
+  process(key: unknown, value: unknown, timestamp: number): void {
+    if (key === null) {
+      this.#context.dropped('null key')
+      return
+    }
+    if (timestamp > this.#time) this.#time = timestamp
+    const closeTime = this.#time - this.#graceMs - this.#gapMs
+    this.#add(key, value, timestamp, closeTime)
+    if (this.#emission === 'final' && closeTime > this.#emittedTo) this.#emitClosed(closeTime)
+  }
+
+  #add(key: unknown, value: unknown, timestamp: number, closeTime: number): void {
+    const store = this.#store
+    const fold = this.#fold
+    const merged = this.#merged
+    store.find(key, timestamp - this.#gapMs, timestamp + this.#gapMs, merged)
+    let start = timestamp
+    let end = timestamp
+    for (const session of merged) {
+      if (session.start < start) start = session.start
+      if (session.timestamp > end) end = session.timestamp
+    }
+    if (end < closeTime) {
+      this.#context.dropped('late record')
+      return
+    }
+    let aggregate = fold.initial()
+    // A tombstone must not be told behind what it makes room for, even if the record that did it was earlier in time.
+    let updateTime = timestamp
+    for (const session of merged) {
+      aggregate = fold.merge(aggregate, session.value, key)
+      if (session.lastUpdate < 0) continue
+      const time = store.updates.times[session.lastUpdate] as number
+      if (time > updateTime) updateTime = time
+    }
+    const after = fold.add(aggregate, value, key)
+    const first = merged[0]
+    if (start === end && first !== undefined) {
+      this.#renew(key, first, after, updateTime)
+      return
+    }
+    if (this.#emission === 'update') {
+      for (const session of merged) {
+        const oldValue = session.value
+        store.remove(session, updateTime)
+        this.#forward(key, session.start, session.timestamp, { newValue: null, oldValue })
+      }
+      merged.length = 0
+    }
+    const entry = store.replace(key, merged, start, end, updateTime)
+    if (after !== null) store.update(entry, after, end, updateTime)
+    else if (entry.value !== null) store.remove(entry, updateTime)
+    if (this.#emission === 'update') this.#forward(key, start, end, { newValue: after, oldValue: null })
+  }
+
+  /** Another record at the time of a session of one instant: its times stay, so nothing is taken back. */
+  #renew(key: unknown, entry: OverlayEntry, after: unknown, updateTime: number): void {
+    const oldValue = entry.value
+    const { start, timestamp: end } = entry
+    if (after === null) this.#store.remove(entry, updateTime)
+    else this.#store.update(entry, after, end, updateTime)
+    if (this.#emission === 'update') this.#forward(key, start, end, { newValue: after, oldValue })
+  }
+
+  #emit(entry: OverlayEntry): void {
+    if (entry.value === null && entry.forwarded === null) return
+    const change: Change<unknown> = { newValue: entry.value, oldValue: entry.forwarded }
+    if (!this.#store.emitsKeyBytes) {
+      this.#forward(this.#store.keyOf(entry), entry.start, entry.timestamp, change)
+      return
+    }
+    this.#store.presentKey(entry)
+    this.#context.headers = noHeaders
+    this.#context.forward(undecoded, change, entry.timestamp)
+  }
+
+  #emitClosed(closeTime: number): void {
+    const from = Math.max(0, this.#emittedTo)
+    this.#emittedTo = closeTime
+    for (const entry of this.#store.closed(from, closeTime - 1)) {
+      const change: Change<unknown> = { newValue: entry.value, oldValue: null }
+      this.#forward(this.#store.keyOf(entry), entry.start, entry.timestamp, change)
+    }
+  }
+
+  #forward(key: unknown, start: number, end: number, change: Change<unknown>): void {
+    this.#context.headers = noHeaders
+    this.#context.forward({ key, start, end, kind: 'session' }, change, end)
+  }
+}
+
+const noHeaders: ProcessorContext['headers'] = []

@@ -1,0 +1,230 @@
+import type { Change, Processor, ProcessorContext } from '../../streams/processor/processor.ts'
+import type { OverlayEntry } from '../../streams/store/overlay-entry.ts'
+import { undecoded } from '../../streams/store/record-context.ts'
+import type { WindowOverlay } from '../../streams/store/window-overlay.ts'
+import { foldOf, type AggregateOptions, type Fold } from './aggregate-fold.ts'
+
+export interface SlidingAggregateOptions extends AggregateOptions {
+  readonly sizeMs: number
+  readonly graceMs: number
+}
+
+/**
+ * Keeps one aggregate per key and sliding window `[start, start + size]`, both ends included, and forwards its changes.
+ * There is a window for every set of records that can lie together: the *left* window of a record ends at it, its *right*
+ * window begins one millisecond behind it. The algorithm is Kafka's (KStreamSlidingWindowAggregate), so that results come
+ * in its order:
+ *
+ * ```
+ *   size 4        a   b       c            windows of a: left ..a, right (a+1)..(a+5), which holds b
+ *   time    ..3   5   7   9   11           of b: left 3..7, which holds a and b; right 8..12, which holds c
+ * ```
+ *
+ * - A record is added to every window there is that it lies in. Then the right window of the record before it is made, if
+ *   this is the first record in it; its own left window, from the aggregate of the last window that ends before it; and
+ *   its own right window, if later records came first, from the aggregate of the last window that it shares with them.
+ * - A row's timestamp is the highest of the records in its window, which tells whether a window reaches behind a record.
+ * - Windows do not begin before 0: records earlier than the size share the first one, `[0, size]`.
+ * - A record is dropped if even its left window's successor is closed, `time + size < streamTime - grace`; a window takes
+ *   records as long as its end is at least `streamTime - grace`. Null keys and null values are dropped, as in Kafka.
+ */
+export function slidingAggregateSupplier(options: SlidingAggregateOptions): () => Processor {
+  return () => new SlidingAggregate(options)
+}
+
+class SlidingAggregate implements Processor {
+  readonly #storeName: string
+  readonly #fold: Fold
+  readonly #emission: AggregateOptions['emit']
+  readonly #sizeMs: number
+  readonly #graceMs: number
+  #context!: ProcessorContext
+  #store!: WindowOverlay
+  #time = -1
+  #closeTime = 0
+  /** Windows that end before this have been emitted under `final`. */
+  #emittedTo = -1
+  readonly #near: OverlayEntry[] = []
+  /** The last window that reaches behind the record, as it was before it: what its right window begins with. */
+  #rightAggregate: unknown = null
+  #rightTime = -1
+
+  constructor(options: SlidingAggregateOptions) {
+    this.#storeName = options.store
+    this.#fold = foldOf(options)
+    this.#emission = options.emit
+    this.#sizeMs = options.sizeMs
+    this.#graceMs = options.graceMs
+  }
+
+  init(context: ProcessorContext): void {
+    this.#context = context
+    this.#store = context.store<WindowOverlay>(this.#storeName)
+    this.#time = context.restored('streamTime') ?? -1
+    context.saveAtCommit('streamTime', () => this.#time)
+    if (this.#emission === 'final') {
+      this.#emittedTo = context.restored('lastEmitWindowCloseTime') ?? -1
+      context.saveAtCommit('lastEmitWindowCloseTime', () => this.#emittedTo)
+    }
+    if (this.#emission === 'commit') this.#store.emit = (entry) => this.#emit(entry)
+  }
+
+  process(key: unknown, value: unknown, timestamp: number): void {
+    if (key === null || value === null) {
+      this.#context.dropped(key === null ? 'null key' : 'null value')
+      return
+    }
+    if (timestamp > this.#time) this.#time = timestamp
+    const closeTime = this.#time - this.#graceMs
+    this.#closeTime = closeTime
+    if (timestamp + this.#sizeMs < closeTime) {
+      this.#context.dropped('late record')
+      return
+    }
+    this.#rightAggregate = null
+    this.#rightTime = -1
+    if (timestamp < this.#sizeMs) this.#addEarly(key, value, timestamp)
+    else this.#add(key, value, timestamp)
+    if (this.#emission === 'final' && closeTime > this.#emittedTo) this.#emitClosed(closeTime)
+  }
+
+  #add(key: unknown, value: unknown, timestamp: number): void {
+    const size = this.#sizeMs
+    const near = this.#near
+    this.#store.find(key, Math.max(0, timestamp - 2 * size), timestamp + 1, near)
+    let hasLeft = false
+    let hasRight = false
+    /** The aggregate of the last window that ends before the record. */
+    let leftAggregate: unknown = null
+    let previous = -1
+    for (const entry of near) {
+      const end = entry.start + size
+      if (entry.start === timestamp + 1) {
+        hasRight = true
+      } else if (end > timestamp) {
+        this.#noteRight(entry)
+        this.#update(key, value, timestamp, entry)
+      } else if (end === timestamp) {
+        hasLeft = true
+        const last = entry.timestamp
+        this.#update(key, value, timestamp, entry)
+        // Another record of this time has made all there is to make.
+        if (last >= timestamp) return
+        previous = last
+      } else {
+        leftAggregate = entry.value
+        previous = entry.timestamp
+        break
+      }
+    }
+    if (previous >= 0) this.#makePreviousRight(key, value, timestamp, previous)
+    if (!hasLeft) {
+      const reachesBack = previous >= timestamp - size && previous >= 0
+      this.#make(key, value, timestamp, timestamp - size, reachesBack ? leftAggregate : null)
+    }
+    if (!hasRight) this.#makeRight(key, timestamp)
+  }
+
+  /** Records earlier than the size all lie in the first window; only their right windows differ. */
+  #addEarly(key: unknown, value: unknown, timestamp: number): void {
+    const near = this.#near
+    this.#store.find(key, 0, timestamp + 1, near)
+    let first: OverlayEntry | null = null
+    let hasRight = false
+    let previous = -1
+    // Kafka looks at these in ascending start.
+    for (let index = near.length - 1; index >= 0; index--) {
+      const entry = near[index] as OverlayEntry
+      if (entry.start === 0) {
+        first = entry
+        if (entry.timestamp < timestamp) previous = entry.timestamp
+      } else if (entry.start <= timestamp) {
+        this.#rightTime = -1
+        this.#noteRight(entry)
+        this.#update(key, value, timestamp, entry)
+      } else {
+        hasRight = true
+      }
+    }
+    if (this.#rightTime < 0 && first !== null && first.timestamp > timestamp) this.#noteRight(first)
+    if (!hasRight) this.#makeRight(key, timestamp)
+    if (first === null) {
+      this.#make(key, value, timestamp, 0, null)
+      return
+    }
+    if (previous >= 0) this.#makePreviousRight(key, value, timestamp, previous)
+    this.#update(key, value, timestamp, first)
+  }
+
+  /** Keeps the first one noted, as it is now. */
+  #noteRight(entry: OverlayEntry): void {
+    if (this.#rightTime >= 0) return
+    this.#rightAggregate = entry.value
+    this.#rightTime = entry.timestamp
+  }
+
+  /** The right window of the record before, if this is the first record in it. */
+  #makePreviousRight(key: unknown, value: unknown, timestamp: number, previous: number): void {
+    const start = previous + 1
+    if (start + this.#sizeMs < timestamp) return
+    for (const entry of this.#near) if (entry.start === start) return
+    this.#make(key, value, timestamp, start, null)
+  }
+
+  /** The record's own right window, if there are later records: it does not hold the record itself. */
+  #makeRight(key: unknown, timestamp: number): void {
+    if (this.#rightTime <= timestamp) return
+    const entry = this.#store.entry(key, timestamp + 1)
+    this.#store.update(entry, this.#rightAggregate, this.#rightTime, timestamp)
+    if (this.#emission === 'update') this.#forward(entry, key, { newValue: entry.value, oldValue: null })
+  }
+
+  /** A window that is made by the record: it begins with what records before have left there. */
+  #make(key: unknown, value: unknown, timestamp: number, start: number, aggregate: unknown): void {
+    if (this.#isClosed(start)) return
+    const after = this.#fold(aggregate, value, key)
+    const entry = this.#store.entry(key, start)
+    this.#store.update(entry, after, timestamp, timestamp)
+    if (this.#emission === 'update') this.#forward(entry, key, { newValue: after, oldValue: null })
+  }
+
+  #update(key: unknown, value: unknown, timestamp: number, entry: OverlayEntry): void {
+    if (this.#isClosed(entry.start)) return
+    const before = entry.value
+    const after = this.#fold(before, value, key)
+    this.#store.update(entry, after, Math.max(timestamp, entry.timestamp), timestamp)
+    if (this.#emission === 'update') this.#forward(entry, key, { newValue: after, oldValue: before })
+  }
+
+  #isClosed(start: number): boolean {
+    if (start + this.#sizeMs >= this.#closeTime) return false
+    this.#context.dropped('late record')
+    return true
+  }
+
+  #emit(entry: OverlayEntry): void {
+    if (entry.value === null && entry.forwarded === null) return
+    const change: Change<unknown> = { newValue: entry.value, oldValue: entry.forwarded }
+    if (!this.#store.emitsKeyBytes) {
+      this.#forward(entry, this.#store.keyOf(entry), change)
+      return
+    }
+    this.#store.presentKey(entry)
+    this.#context.forward(undecoded, change, entry.timestamp)
+  }
+
+  #emitClosed(closeTime: number): void {
+    const first = Math.max(0, this.#emittedTo - this.#sizeMs)
+    const last = closeTime - 1 - this.#sizeMs
+    this.#emittedTo = closeTime
+    if (first > last) return
+    for (const entry of this.#store.rowsByStart(first, last)) {
+      this.#forward(entry, this.#store.keyOf(entry), { newValue: entry.value, oldValue: null })
+    }
+  }
+
+  #forward(entry: OverlayEntry, key: unknown, change: Change<unknown>): void {
+    const { start } = entry
+    this.#context.forward({ key, start, end: start + this.#sizeMs, kind: 'time' }, change, entry.timestamp)
+  }
+}

@@ -1,0 +1,462 @@
+import { compareBytes, copyBytes } from '../../base/bytes.ts'
+import { murmur2 } from '../../base/murmur2.ts'
+import type { StoreSpec } from '../topology/node.ts'
+import { EndQueue } from './end-queue.ts'
+import type { FlushSet } from './flush-set.ts'
+import { KeySessions } from './key-sessions.ts'
+import { isKeyOf, KeyTable } from './key-table.ts'
+import type { SessionRow, SessionStore } from './key-value-store.ts'
+import type { OrderedStore } from './ordered-store.ts'
+import { entryOverheadBytes, OverlayEntry } from './overlay-entry.ts'
+import { Overlay, readInt64, readTimestamp, timestampBytes, writeInt64 } from './overlay.ts'
+import { undecoded, type RecordContext } from './record-context.ts'
+import { StoredKeys } from './stored-keys.ts'
+import { sessionSpaceCount, WindowSpaces } from './window-spaces.ts'
+
+/**
+ * A session store in memory above one on disk: one table of keys, each with its sessions from the latest end to the
+ * earliest. An entry's `timestamp` is the end of its session.
+ *
+ * - A session that grows is another row, because its times are part of its key: the old row is deleted, a new one put.
+ *   One that came into being in the generation in process was told to nobody yet, so it is moved instead: then nothing
+ *   is left of where it was, and a key costs a row and a tombstone per commit, however many records it had.
+ * - A tombstone stays in its key's list, as an entry without a value, until the flush that takes it to the store: below
+ *   it the store still has the row.
+ * - Its clock is the highest end of a session that was put. Lookups see only sessions with `end > clock - retention`; what
+ *   is older leaves memory with the next commit and its space with the flush that enters its cycle.
+ * - `#completeFrom`: every row with an end of at least that stands in memory. Below it a key's own list may say the same,
+ *   and {@link StoredKeys} knows most keys that the store surely lacks; only then the store is asked, by one range per space.
+ *
+ * Layout, in changelog and store: `key | i64 end | i64 start`, Kafka's.
+ */
+export class SessionOverlay extends Overlay implements SessionStore<unknown, unknown> {
+  readonly #spaces: WindowSpaces
+  readonly #cacheBytesMax: number
+  readonly #keys = new KeyTable<KeySessions>()
+  /** All entries in memory. */
+  readonly #byEnd = new EndQueue()
+  /** Under `final`: those that have not been handed out by {@link closed}; null: nobody asks. */
+  readonly #unclosed: EndQueue | null
+  /** `closed` has been asked up to here, and below it every row is in memory or was handed out. */
+  #closedRead = -1
+  readonly #stored: StoredKeys
+  #lastKey: KeySessions | null = null
+  #bytes = 0
+  #completeFrom: number
+  /** The key that the store was asked for last and did not have, from `#absentFrom` on. */
+  #absentKey: Uint8Array | null = null
+  #absentFrom = 0
+  readonly #found: OverlayEntry[] = []
+
+  constructor(spec: StoreSpec, store: OrderedStore, record: RecordContext, cacheBytesMax: number) {
+    super(spec, store, record)
+    this.#spaces = new WindowSpaces(spec.shape.kind === 'session' ? spec.shape.retentionMs : 0, sessionSpaceCount)
+    this.#cacheBytesMax = cacheBytesMax
+    this.#unclosed = spec.emit === 'final' ? new EndQueue() : null
+    this.#stored = new StoredKeys(store, sessionSpaceCount, sessionTimesBytes)
+    this.#completeFrom = this.#stored.isKnown ? Number.NEGATIVE_INFINITY : this.storeTime + 1
+  }
+
+  /** Sessions that end at most here are expired. */
+  get #horizon(): number {
+    return this.storeTime - this.#spaces.retentionMs
+  }
+
+  /**
+   * Fills `found` with the sessions of a key that have `end >= earliestEnd` and `start <= latestStart`, by end, then by
+   * start.
+   */
+  find(key: unknown, earliestEnd: number, latestStart: number, found: OverlayEntry[]): void {
+    const low = Math.max(earliestEnd, this.#horizon + 1)
+    const sessions = this.#complete(key, low)
+    found.length = 0
+    for (let entry = sessions?.latest ?? null; entry !== null && entry.timestamp >= low; entry = entry.older) {
+      if (entry.start <= latestStart && entry.value !== null) found.push(entry)
+    }
+    if (found.length > 1) found.reverse()
+  }
+
+  /** The row of exactly that session, absent or not. One that is absent belongs to nothing until {@link place} makes it. */
+  entry(key: unknown, start: number, end: number): OverlayEntry {
+    const low = Math.max(end, this.#horizon + 1)
+    const sessions = this.#complete(key, low)
+    const entry = end < low ? null : (sessions?.at(start, end) ?? null)
+    if (entry !== null) return entry
+    this.locate(key)
+    return this.#makeEntry(key, start, null, end)
+  }
+
+  /**
+   * The row for a session that takes the place of `merged`, all of one key and found just now. They are deleted, or one of
+   * them moved if nobody knows it yet. The caller gives the row its value by `update`.
+   */
+  replace(key: unknown, merged: readonly OverlayEntry[], start: number, end: number, updateTime: number): OverlayEntry {
+    let spare: OverlayEntry | null = null
+    for (const entry of merged) {
+      if (spare === null && this.#isUnknown(entry)) spare = entry
+      else this.remove(entry, updateTime)
+    }
+    if (spare === null) return this.place(key, start, end)
+    const sessions = spare.rows as KeySessions
+    const there = end > this.#horizon ? sessions.at(start, end) : null
+    if (there !== null && there !== spare) {
+      this.remove(spare, updateTime)
+      return there
+    }
+    sessions.unlink(spare)
+    spare.start = start
+    spare.timestamp = end
+    writeInt64(spare.slab, spare.keyEnd - 16, end)
+    writeInt64(spare.slab, spare.keyEnd - 8, start)
+    sessions.insert(spare)
+    return spare
+  }
+
+  /** The row for that session, made if there is none. An expired one belongs to nothing: it is told and not kept. */
+  place(key: unknown, start: number, end: number): OverlayEntry {
+    const horizon = this.#horizon
+    const low = Math.max(end, horizon + 1)
+    const sessions = this.#complete(key, low)
+    const there = end > horizon ? (sessions?.at(start, end) ?? null) : null
+    if (there !== null) return there
+    this.locate(key)
+    const entry = this.#makeEntry(key, start, null, end)
+    if (end > horizon) this.#add(sessions, entry, this.#absentLow(low))
+    return entry
+  }
+
+  /** Deletes a session. */
+  remove(entry: OverlayEntry, updateTime: number): void {
+    const forgotten = this.#isUnknown(entry)
+    this.update(entry, null, entry.timestamp, updateTime)
+    if (forgotten) this.#forget(entry)
+  }
+
+  /** Absent when the generation began, and not told since: nothing need be left of it. */
+  #isUnknown(entry: OverlayEntry): boolean {
+    return (
+      entry.rows !== null &&
+      entry.lastUpdate >= 0 &&
+      entry.forwarded === null &&
+      !entry.isForwarded &&
+      !entry.isUnflushed
+    )
+  }
+
+  override update(entry: OverlayEntry, value: unknown, end: number, updateTime: number): void {
+    if (end > this.storeTime) this.storeTime = end
+    super.update(entry, value, end, updateTime)
+  }
+
+  put(key: unknown, value: unknown, start: number, end: number): void {
+    const { timestamp } = this.record
+    if (value !== null) {
+      if (end > this.storeTime) this.storeTime = end
+      if (end > this.#horizon) this.update(this.place(key, start, end), value, end, timestamp)
+      return
+    }
+    const entry = this.entry(key, start, end)
+    if (entry.value !== null) this.remove(entry, timestamp)
+  }
+
+  fetchSession(key: unknown, start: number, end: number): unknown {
+    return this.entry(key, start, end).value
+  }
+
+  findSessions(key: unknown, earliestEnd: number, latestStart: number): IterableIterator<SessionRow<unknown, unknown>> {
+    this.find(key, earliestEnd, latestStart, this.#found)
+    const rows = this.#found.map((entry) => this.#rowOf(entry))
+    this.#found.length = 0
+    return rows.values()
+  }
+
+  fetch(key: unknown): IterableIterator<SessionRow<unknown, unknown>> {
+    return this.findSessions(key, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY)
+  }
+
+  all(): IterableIterator<SessionRow<unknown, unknown>> {
+    return this.rows()
+      .map((entry) => this.#rowOf(entry))
+      .values()
+  }
+
+  #rowOf(entry: OverlayEntry): SessionRow<unknown, unknown> {
+    return { key: this.keyOf(entry), start: entry.start, end: entry.timestamp, value: entry.value }
+  }
+
+  /** All sessions that have not expired, by end, then by start, then by the keys' bytes. */
+  rows(): readonly OverlayEntry[] {
+    // Under final the retention has a millisecond in it that is there for the emission alone.
+    const from = this.#horizon + (this.spec.emit === 'final' ? 2 : 1)
+    if (from < this.#completeFrom) this.#readAll(from, this.#completeFrom - 1)
+    const found: OverlayEntry[] = []
+    for (const sessions of this.#keys.values()) {
+      for (let entry = sessions.latest; entry !== null && entry.timestamp >= from; entry = entry.older) {
+        if (entry.value !== null) found.push(entry)
+      }
+    }
+    return found.sort(compareSessions)
+  }
+
+  /**
+   * Sessions with `from <= end <= to`, expired or not, by end, then by start, then by the keys' bytes. Each is given once;
+   * asked with rising times, it costs what it gives.
+   */
+  closed(from: number, to: number): readonly OverlayEntry[] {
+    const queue = this.#unclosed
+    if (queue === null) return []
+    if (to > this.#closedRead && from < this.#completeFrom) {
+      // Some way ahead, so that it is not all read again with the next session that closes.
+      const ahead = to + Math.ceil(this.#spaces.retentionMs / readAheadsPerRetention)
+      this.#readAll(from, Math.min(ahead, this.#completeFrom - 1))
+      this.#closedRead = ahead
+    }
+    const found: OverlayEntry[] = []
+    for (let entry = queue.first(to); entry !== null; entry = queue.first(to)) {
+      queue.shift()
+      if (entry.value !== null && entry.timestamp >= from) found.push(entry)
+    }
+    return found.length > 1 ? found.sort(compareSessions) : found
+  }
+
+  /** How many rows stand in memory. */
+  get entryCount(): number {
+    let count = 0
+    for (const sessions of this.#keys.values()) {
+      for (let entry = sessions.latest; entry !== null; entry = entry.older) count += 1
+    }
+    return count
+  }
+
+  /** The sessions of a key, null if it has none, with all that end at `low` or later in memory. */
+  #complete(key: unknown, low: number): KeySessions | null {
+    this.locate(key)
+    const { keyBytes, keyFrom, keyTo } = this
+    const last = this.#lastKey
+    let sessions: KeySessions | null
+    let hash: number
+    if (last !== null && isKeyOf(last, keyBytes, keyFrom, keyTo)) {
+      sessions = last
+      hash = last.keyHash
+    } else {
+      hash = murmur2(keyBytes, keyFrom, keyTo)
+      sessions = this.#keys.get(keyBytes, keyFrom, keyTo, hash)
+      if (sessions !== null) this.#lastKey = sessions
+    }
+    if (low >= this.#completeFrom || (sessions !== null && low >= sessions.completeFrom)) return sessions
+    return this.#readKey(sessions, hash, low)
+  }
+
+  /** Brings the store's rows of the key that was located into memory, from `low` on. */
+  #readKey(sessions: KeySessions | null, hash: number, low: number): KeySessions | null {
+    const upTo = Math.min(this.#completeFrom, sessions?.completeFrom ?? Number.POSITIVE_INFINITY) - 1
+    if (!this.#stored.mayHave(hash)) {
+      if (sessions !== null) sessions.completeFrom = low
+      return sessions
+    }
+    const key = this.keyBytes.slice(this.keyFrom, this.keyTo)
+    const from = keyWithEnd(key, Math.max(0, low))
+    const to = keyWithEnd(key, Math.min(upTo, this.storeTime) + 1)
+    let found = 0
+    for (let space = 0; space < sessionSpaceCount; space++) {
+      for (const item of this.store.range(space, { from, to, reverse: false })) {
+        // A longer key may sort between two ends of this one.
+        if (item.key.length !== key.length + sessionTimesBytes) continue
+        if (compareBytes(item.key.subarray(0, key.length), key) !== 0) continue
+        this.#take(item.key, item.value)
+        found += 1
+      }
+    }
+    this.#stored.asked(found)
+    const now = this.#keys.get(key, 0, key.length, hash)
+    if (now === null) {
+      this.#absentKey = key
+      this.#absentFrom = low
+    } else if (low < now.completeFrom) {
+      now.completeFrom = low
+    }
+    return now
+  }
+
+  /** From where on nothing of the key that was located, which has nothing in memory, is in the store. */
+  #absentLow(low: number): number {
+    const known = Math.min(low, this.#completeFrom)
+    const key = this.#absentKey
+    if (key === null || compareBytes(key, this.keyBytes.subarray(this.keyFrom, this.keyTo)) !== 0) return known
+    return Math.min(known, this.#absentFrom)
+  }
+
+  /** Brings the store's rows with `from <= end <= to` into memory. */
+  #readAll(from: number, to: number): void {
+    for (let space = 0; space < sessionSpaceCount; space++) {
+      for (const item of this.store.range(space, { from: new Uint8Array(0), to: null, reverse: false })) {
+        const end = readInt64(item.key, item.key.length - sessionTimesBytes)
+        if (end >= from && end <= to) this.#take(item.key, item.value)
+      }
+    }
+  }
+
+  /** A row of the store, unless memory knows better. */
+  #take(storeKey: Uint8Array, stored: Uint8Array): void {
+    const keyTo = storeKey.length - sessionTimesBytes
+    const end = readInt64(storeKey, keyTo)
+    const start = readInt64(storeKey, keyTo + 8)
+    const hash = murmur2(storeKey, 0, keyTo)
+    const sessions = this.#keys.get(storeKey, 0, keyTo, hash)
+    if (sessions !== null && sessions.at(start, end) !== null) return
+    this.keyBytes = storeKey
+    this.keyFrom = 0
+    this.keyTo = keyTo
+    const value = this.spec.value.read(stored, timestampBytes, stored.length)
+    const entry = this.#makeEntry(undecoded, start, value, readTimestamp(stored))
+    this.#add(sessions, entry, this.#completeFrom)
+    this.resized(entry, stored.length)
+  }
+
+  /** An entry for the key that was located, its bytes in place; it belongs to nothing yet. */
+  #makeEntry(key: unknown, start: number, value: unknown, end: number): OverlayEntry {
+    const entry = new OverlayEntry(key, start, value, end)
+    const { keyFrom, keyTo, keySlabs } = this
+    const length = keyTo - keyFrom
+    keySlabs.reserve(length + sessionTimesBytes)
+    const slab = keySlabs.slab
+    const at = keySlabs.start
+    copyBytes(this.keyBytes, keyFrom, keyTo, slab, at)
+    writeInt64(slab, at + length, end)
+    writeInt64(slab, at + length + 8, start)
+    entry.slab = slab
+    entry.keyStart = at
+    entry.keyEnd = at + length + sessionTimesBytes
+    return entry
+  }
+
+  /** Puts an entry among those of its key; null: it is the first, and all of the key's rows from `completeFrom` on are here. */
+  #add(found: KeySessions | null, entry: OverlayEntry, completeFrom: number): void {
+    if (found === null) {
+      const hash = murmur2(entry.slab, entry.keyStart, entry.keyEnd - sessionTimesBytes)
+      const sessions = new KeySessions(hash, entry, completeFrom)
+      this.#keys.add(sessions)
+      this.#lastKey = sessions
+      this.#bytes += keyOverheadBytes
+    } else {
+      found.insert(entry)
+    }
+    this.#byEnd.push(entry)
+    this.#unclosed?.push(entry)
+    this.#bytes += entryOverheadBytes
+  }
+
+  /** Lets an entry go that still stands in the queues. */
+  #forget(entry: OverlayEntry): void {
+    this.#unlink(entry)
+    this.#byEnd.left()
+    this.#unclosed?.left()
+  }
+
+  #unlink(entry: OverlayEntry): KeySessions {
+    const sessions = entry.rows as KeySessions
+    sessions.remove(entry)
+    this.#bytes -= entryOverheadBytes + entry.valueBytes
+    if (sessions.latest === null) {
+      this.#keys.delete(sessions)
+      this.#bytes -= keyOverheadBytes
+      if (this.#lastKey === sessions) this.#lastKey = null
+    }
+    return sessions
+  }
+
+  protected override readonly changelogKeySuffix = 0
+
+  protected override readonly rowKeySuffix: number = sessionTimesBytes
+
+  protected override spaceOf(entry: OverlayEntry): number {
+    return this.#spaces.spaceOf(entry.timestamp)
+  }
+
+  protected override spacesToClear(storeTime: number): readonly number[] {
+    const spaces = this.#spaces.cleared(this.store.position?.storeTime ?? -1, storeTime)
+    // What they hold has expired, so nobody may be told of it any more.
+    for (const space of spaces) this.#stored.cleared(space)
+    return spaces
+  }
+
+  protected override isExpired(entry: OverlayEntry): boolean {
+    return entry.timestamp <= this.#horizon
+  }
+
+  protected override isExpiredAt(entry: OverlayEntry, storeTime: number): boolean {
+    return entry.timestamp <= storeTime - this.#spaces.retentionMs
+  }
+
+  protected override resized(entry: OverlayEntry, valueBytes: number): void {
+    if (entry.rows === null) return
+    this.#bytes += valueBytes - entry.valueBytes
+    entry.valueBytes = valueBytes
+  }
+
+  protected override flushed(set: FlushSet): void {
+    for (let index = 0; index < set.entries.length; index++) {
+      const entry = set.entries[index] as OverlayEntry
+      if (entry.value === null && entry.lastUpdate < 0 && entry.flushSet === set && entry.rows !== null)
+        this.#forget(entry)
+    }
+  }
+
+  protected override expire(): void {
+    const horizon = this.#horizon
+    for (let entry = this.#byEnd.first(horizon); entry !== null; entry = this.#byEnd.first(horizon)) {
+      this.#byEnd.shift()
+      this.#unlink(entry)
+      this.#unclosed?.left()
+    }
+  }
+
+  /** The sessions that ended first go first: a record that belongs to one of them is the least likely to come. */
+  protected override evict(): void {
+    this.#absentKey = null
+    const kept: OverlayEntry[] = []
+    while (this.#bytes > this.#cacheBytesMax && kept.length < keptPerEviction) {
+      const entry = this.#byEnd.first(Number.POSITIVE_INFINITY)
+      if (entry === null) break
+      this.#byEnd.shift()
+      if (entry.lastUpdate >= 0 || entry.isUnflushed) {
+        kept.push(entry)
+        continue
+      }
+      const sessions = this.#unlink(entry)
+      this.#unclosed?.left()
+      this.#stored.add(sessions.keyHash, this.#spaces.spaceOf(entry.timestamp))
+      const from = entry.timestamp + 1
+      if (sessions.completeFrom < from) sessions.completeFrom = from
+      if (this.#completeFrom < from) this.#completeFrom = from
+      // Under final it has to be read again to be handed out.
+      if (this.#closedRead >= entry.timestamp) this.#closedRead = entry.timestamp - 1
+    }
+    for (const entry of kept) this.#byEnd.push(entry)
+  }
+}
+
+function compareSessions(left: OverlayEntry, right: OverlayEntry): number {
+  return (
+    left.timestamp - right.timestamp ||
+    left.start - right.start ||
+    compareBytes(
+      left.slab.subarray(left.keyStart, left.keyEnd - sessionTimesBytes),
+      right.slab.subarray(right.keyStart, right.keyEnd - sessionTimesBytes),
+    )
+  )
+}
+
+function keyWithEnd(key: Uint8Array, end: number): Uint8Array {
+  const bytes = new Uint8Array(key.length + 8)
+  bytes.set(key)
+  writeInt64(bytes, key.length, end)
+  return bytes
+}
+
+/** What stands behind the key: end and start. */
+export const sessionTimesBytes = 16
+const keyOverheadBytes = 120
+const readAheadsPerRetention = 64
+/** So many entries that may not go yet are passed over before eviction waits for the next flush. */
+const keptPerEviction = 1024
