@@ -39,6 +39,11 @@ export class Checkpoints {
   /** Called after each promotion: takes one if it is due. */
   promoted(): void {
     if (this.#running !== null || this.#stopped || !this.#due()) return
+    this.takeSoon()
+  }
+
+  /** Takes one without anybody waiting for it. */
+  takeSoon(): void {
     void this.take().catch((error: unknown) => this.#parts.logger.error('a checkpoint failed', error))
   }
 
@@ -58,8 +63,7 @@ export class Checkpoints {
       const overdue = clock.monotonic() - this.#lastTime >= config.checkpointIntervalMs
       if (overdue) {
         const anything = sequencer.promotedSequence > this.#lastSequence || this.#parts.catalog.deletions.length > 0
-        if (anything && sequencer.failure === null)
-          void this.take().catch((error: unknown) => this.#parts.logger.error('a checkpoint failed', error))
+        if (anything && sequencer.failure === null) this.takeSoon()
         else this.#lastTime = clock.monotonic()
       }
       if (!this.#stopped) this.#schedule()

@@ -209,8 +209,8 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
   }
   try {
     if (catalog.topic(offsetsTopic) === undefined) await topics.createInternal()
-    // What was replayed is in synced files now. Crash here: it is replayed once more.
-    if (!recovered.journal.closed && recovered.journal.lastSequence > 0) await checkpoints.take()
+    // What was replayed is in the files, to be synced behind everybody's back. Crash here: it is replayed once more.
+    if (!recovered.journal.closed && recovered.journal.lastSequence > 0) checkpoints.takeSoon()
   } catch (error) {
     await close().catch(() => {})
     throw error
@@ -272,6 +272,8 @@ function startWriters(
     directory: config.dataDir,
     checkpointDirectory: recovered.journalDirectory,
     topics: recovered.storage.topics,
+    durable: recovered.checkpoint?.partitions ?? [],
+    unsynced: recovered.storage.unsynced,
   }
   const applier = config.threads
     ? new ThreadedApplier(applierOptions, listener)

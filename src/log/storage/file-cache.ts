@@ -7,8 +7,9 @@ const openFilesMaxDefault = 256
 /**
  * Open files, at most `openFilesMax` of them, the least recently used closed first.
  *
- * - A file that was written and not synced is synced before it is closed: a file opened again would not be told of an
- *   error that the kernel met in between.
+ * - A file that was written and not synced is synced before it is closed: a file opened again might not be told of an
+ *   error that the kernel met in between. Except where that is left to who comes after (`handOver`): recovery writes to
+ *   more files than it could wait for. Linux tells an error that nobody has seen yet to the next who opens the file.
  * - The handle returned is good until the next call of `open`: callers never keep one.
  */
 export class FileCache {
@@ -18,8 +19,16 @@ export class FileCache {
   readonly #files = new Map<string, DiskFile>()
   readonly #unsynced = new Set<string>()
 
-  constructor(disk: Disk, mode: 'read' | 'create', openFilesMax: number = openFilesMaxDefault) {
+  readonly #whenClosed: 'synced' | 'handed over'
+
+  constructor(
+    disk: Disk,
+    mode: 'read' | 'create',
+    openFilesMax: number = openFilesMaxDefault,
+    whenClosed: 'synced' | 'handed over' = 'synced',
+  ) {
     assert(openFilesMax >= 1, `a file cache of ${openFilesMax} files`)
+    this.#whenClosed = whenClosed
     this.#disk = disk
     this.#mode = mode
     this.#openFilesMax = openFilesMax
@@ -61,6 +70,13 @@ export class FileCache {
     this.#unsynced.clear()
   }
 
+  /** Every written file that is not synced yet: from here on the business of whoever takes the list. */
+  handOver(): readonly string[] {
+    const paths = [...this.#unsynced]
+    this.#unsynced.clear()
+    return paths
+  }
+
   /** Closes the file, if open, without a sync: it is going away or was replaced. */
   forget(path: string): void {
     this.#unsynced.delete(path)
@@ -98,7 +114,7 @@ export class FileCache {
 
   #closeOldest(): void {
     for (const [path, file] of this.#files) {
-      if (this.#unsynced.has(path)) {
+      if (this.#whenClosed === 'synced' && this.#unsynced.has(path)) {
         file.sync()
         this.#unsynced.delete(path)
       }

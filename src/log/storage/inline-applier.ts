@@ -2,11 +2,11 @@ import type { Disk } from '../../base/disk.ts'
 import { LogError } from '../api/errors.ts'
 import type { TopicInfo } from '../api/topic.ts'
 import { CheckpointFile } from '../journal/checkpoint-file.ts'
-import type { CheckpointState, PendingDeletion } from '../journal/checkpoint.ts'
+import type { CheckpointState, PartitionState, PendingDeletion } from '../journal/checkpoint.ts'
 import { readEntries } from '../journal/entry.ts'
 import type { WrittenGroup } from '../journal/journal.ts'
 import type { Applier, ApplierListener } from './applier.ts'
-import { SegmentApplier } from './segment-applier.ts'
+import { SegmentApplier, type UnsyncedNames } from './segment-applier.ts'
 
 export interface ApplierOptions {
   readonly disk: Disk
@@ -16,6 +16,10 @@ export interface ApplierOptions {
   readonly checkpointDirectory: string
   /** Topics as they are before the first group that will be applied: what recovery returned. */
   readonly topics: readonly TopicInfo[]
+  /** Partitions as the newest checkpoint has them: durable. */
+  readonly durable?: readonly Pick<PartitionState, 'topicId' | 'partition' | 'segments'>[]
+  /** What recovery wrote and left to be synced with the first checkpoint. */
+  readonly unsynced?: UnsyncedNames
   /** Default 256. */
   readonly openFilesMax?: number
 }

@@ -2,9 +2,8 @@ import type { Disk } from '../../base/disk.ts'
 import { LogError } from '../api/errors.ts'
 import type { Offset, TopicPartition } from '../api/record.ts'
 import type { TopicInfo } from '../api/topic.ts'
-import type { CheckpointState, PendingDeletion } from '../journal/checkpoint.ts'
+import type { CheckpointState, PartitionState, PendingDeletion } from '../journal/checkpoint.ts'
 import type { BatchPart, EntryPart, SegmentsReplacedPart, TopicDeletedPart } from '../journal/entry.ts'
-import { replaceFile } from './data-directory.ts'
 import { FileCache } from './file-cache.ts'
 import {
   isDirectoryOf,
@@ -28,8 +27,19 @@ export interface SegmentApplierOptions {
   readonly directory: string
   /** Topics as they are before the first group that will be applied. */
   readonly topics: readonly TopicInfo[]
+  /** Partitions whose directories and segments are durable, names included: what a checkpoint says of them. */
+  readonly durable?: readonly Pick<PartitionState, 'topicId' | 'partition' | 'segments'>[]
+  /** What recovery wrote and left to be synced with the first checkpoint. */
+  readonly unsynced?: UnsyncedNames
+  /** Recovery's own: its files are synced by the applier that comes after it. */
+  readonly handsOver?: boolean
   /** Default 256. */
   readonly openFilesMax?: number
+}
+
+export interface UnsyncedNames {
+  readonly files: readonly string[]
+  readonly directories: readonly string[]
 }
 
 /**
@@ -37,6 +47,8 @@ export interface SegmentApplierOptions {
  *
  * - Batches are positioned writes; a part of a topic that is not (or no longer) known is skipped.
  * - Nothing is synced before `sync`: until a checkpoint vouches for the files, the journal can bring everything again.
+ * - A checkpoint syncs no more than it must: bytes of segments, and names of what was not there before. Indexes of open
+ *   segments and leader epochs follow from the rest; nobody believes them unseen, so a power cut may take what it likes.
  * - Nothing is unlinked but by `carryOut`, which is told what both checkpoints know.
  * - A deleted topic's directory changes its name at once, so that a new topic may take it; its files stay.
  * - The first error is final: the caller uses this no more.
@@ -53,8 +65,14 @@ export class SegmentApplier {
   constructor(options: SegmentApplierOptions) {
     this.#disk = options.disk
     this.#directory = options.directory
-    this.#files = new FileCache(options.disk, 'create', options.openFilesMax)
+    const whenClosed = options.handsOver === true ? 'handed over' : 'synced'
+    this.#files = new FileCache(options.disk, 'create', options.openFilesMax, whenClosed)
+    for (const path of options.unsynced?.files ?? []) this.#files.written(path)
+    for (const path of options.unsynced?.directories ?? []) this.#unsyncedDirectories.add(path)
     for (const topic of options.topics) this.#topics.set(topic.id, new AppliedTopic(topic))
+    for (const { topicId, partition, segments } of options.durable ?? []) {
+      this.#topics.get(topicId)?.durable.set(partition, segments.at(-1)?.base ?? -1)
+    }
   }
 
   apply(part: EntryPart): void {
@@ -94,17 +112,29 @@ export class SegmentApplier {
     this.#unflushed.clear()
   }
 
-  /** Makes everything applied so far durable: bytes, indexes, epochs, names. */
+  /** Makes everything applied so far durable: bytes and names. */
   sync(partitions: CheckpointState['partitions']): void {
+    this.#writeAll(partitions)
+    this.#files.syncWritten()
+    // Crash here: the bytes are there, perhaps without their names. The older checkpoint holds, the journal brings again.
+    for (const directory of this.#unsyncedDirectories) this.#disk.syncDirectory(directory)
+    this.#unsyncedDirectories.clear()
+  }
+
+  /** Writes everything applied so far, and says what is to be synced before a checkpoint may speak of it. */
+  handOver(partitions: CheckpointState['partitions']): UnsyncedNames {
+    this.#writeAll(partitions)
+    const directories = [...this.#unsyncedDirectories]
+    this.#unsyncedDirectories.clear()
+    return { files: this.#files.handOver(), directories }
+  }
+
+  #writeAll(partitions: CheckpointState['partitions']): void {
     this.flush()
     for (const topic of this.#topics.values()) {
       for (const partition of topic.partitions.values()) partition.writer?.flushIndexes()
     }
     for (const state of partitions) this.#writeEpochs(state)
-    this.#files.syncWritten()
-    // Crash here: the bytes are there, perhaps without their names. The older checkpoint holds, the journal brings again.
-    for (const directory of this.#unsyncedDirectories) this.#disk.syncDirectory(directory)
-    this.#unsyncedDirectories.clear()
   }
 
   /**
@@ -112,9 +142,21 @@ export class SegmentApplier {
    * newest checkpoint: what it counts as live is not unlinked but swapped in. Doing it twice does no harm.
    */
   carryOut(deletions: readonly PendingDeletion[], state: CheckpointState): void {
+    if (deletions.length === 0) return
+    const live = new Map<string, Map<number, readonly Offset[]>>()
+    for (const { topicId, partition, segments } of state.partitions) {
+      const bases = segments.map(({ base }) => base)
+      const known = live.get(topicId)
+      if (known === undefined) live.set(topicId, new Map([[partition, bases]]))
+      else known.set(partition, bases)
+    }
+    // A topic of many partitions is many deletions: its directories are found in one look.
+    const dead = deletions.some(({ bases }) => bases === undefined)
+      ? this.#deadDirectories()
+      : new Map<string, string>()
     for (const deletion of deletions) {
-      if (deletion.bases === undefined) this.#removeDeleted(deletion)
-      else this.#removeSegments(deletion, deletion.bases, state)
+      if (deletion.bases === undefined) this.#removeDeleted(deletion, dead)
+      else this.#removeSegments(deletion, deletion.bases, live)
     }
   }
 
@@ -149,7 +191,8 @@ export class SegmentApplier {
         intervalBytes: topic.info.config.indexIntervalBytes,
       })
       partition.writer = writer
-      this.#unsyncedDirectories.add(partition.path)
+      // Crash here, with a segment that is older than the last checkpoint: its name is durable since then.
+      if (part.segmentBase > (topic.durable.get(part.partition) ?? -1)) this.#unsyncedDirectories.add(partition.path)
     }
     writer.write(part.filePosition, part.bytes)
     this.#unflushed.add(writer)
@@ -161,16 +204,24 @@ export class SegmentApplier {
     if (partition !== undefined) return partition
     const path = partitionPath(this.#directory, { topic: topic.info.name, partition: index })
     const metadata = `${path}/${partitionMetadataFile}`
-    if (!isDirectoryOf(this.#disk, this.#directory, { topic: topic.info.name, partition: index }, topic.info.id)) {
+    const isThere = isDirectoryOf(
+      this.#disk,
+      this.#directory,
+      { topic: topic.info.name, partition: index },
+      topic.info.id,
+    )
+    if (!isThere) {
       this.#disk.makeDirectory(path)
       const file = this.#files.open(metadata)
       file.truncate(0)
       file.write(partitionMetadata(topic.info.id), 0)
     }
-    // Also a directory that was there may be younger than the last sync of its names.
-    this.#files.open(metadata)
-    this.#files.written(metadata)
-    this.#unsyncedDirectories.add(path).add(this.#directory)
+    // Also a directory that was there may be younger than the last sync of its names, unless a checkpoint knows it.
+    if (!isThere || !topic.durable.has(index)) {
+      this.#files.open(metadata)
+      this.#files.written(metadata)
+      this.#unsyncedDirectories.add(path).add(this.#directory)
+    }
     partition = { path, writer: null, epochs: '' }
     topic.partitions.set(index, partition)
     return partition
@@ -221,30 +272,42 @@ export class SegmentApplier {
     if (partition === undefined || state.epochs.length === 0) return
     const text = leaderEpochCheckpoint(state.epochs)
     if (text === partition.epochs) return
-    replaceFile(this.#disk, partition.path, leaderEpochFile, new TextEncoder().encode(text))
+    // Crash here: empty, or half of it. Only Kafka's tools read it, of a closed directory; the epochs are in the checkpoint.
+    const file = this.#files.open(`${partition.path}/${leaderEpochFile}`)
+    const bytes = new TextEncoder().encode(text)
+    file.write(bytes, 0)
+    if (file.size() > bytes.length) file.truncate(bytes.length)
     partition.epochs = text
   }
 
-  #removeDeleted(deletion: PendingDeletion): void {
-    const hex = Buffer.from(deletion.topicId, 'base64url').toString('hex')
-    const suffix = `-${deletion.partition}.${hex}-delete`
+  /** Names of deleted partitions' directories, by partition and topic id. */
+  #deadDirectories(): Map<string, string> {
+    const dead = new Map<string, string>()
     for (const name of this.#disk.list(this.#directory)) {
-      if (!name.endsWith(suffix)) continue
-      // Crash here, or between any two files: the directory keeps its name, the next checkpoint goes on.
-      removePartitionDirectory(this.#disk, `${this.#directory}/${name}`)
-      this.#disk.syncDirectory(this.#directory)
+      const place = /-(\d{1,10}\.[0-9a-f]{32})-delete$/.exec(name)?.[1]
+      if (place !== undefined) dead.set(place, name)
     }
+    return dead
   }
 
-  #removeSegments(deletion: PendingDeletion, bases: readonly Offset[], state: CheckpointState): void {
+  #removeDeleted({ topicId, partition }: PendingDeletion, dead: ReadonlyMap<string, string>): void {
+    const name = dead.get(`${partition}.${Buffer.from(topicId, 'base64url').toString('hex')}`)
+    if (name === undefined) return
+    // Crash here, or between any two files: the directory keeps its name, the next checkpoint goes on.
+    removePartitionDirectory(this.#disk, `${this.#directory}/${name}`)
+    this.#disk.syncDirectory(this.#directory)
+  }
+
+  #removeSegments(
+    deletion: PendingDeletion,
+    bases: readonly Offset[],
+    state: ReadonlyMap<string, ReadonlyMap<number, readonly Offset[]>>,
+  ): void {
     const topic = this.#topics.get(deletion.topicId)
     if (topic === undefined) return
     const path = partitionPath(this.#directory, { topic: topic.info.name, partition: deletion.partition })
     if (!this.#disk.exists(path)) return
-    const partition = state.partitions.find(
-      ({ topicId, partition: index }) => topicId === deletion.topicId && index === deletion.partition,
-    )
-    const live = new Set(partition?.segments.map(({ base }) => base))
+    const live = new Set(state.get(deletion.topicId)?.get(deletion.partition))
     let changed = false
     for (const base of bases) {
       if (live.has(base)) changed = this.#swapIn(path, base) || changed
@@ -283,6 +346,8 @@ export class SegmentApplier {
 class AppliedTopic {
   info: TopicInfo
   readonly partitions = new Map<number, AppliedPartition>()
+  /** Base of the last segment of each partition that was durable when this began; -1: of none. */
+  readonly durable = new Map<number, Offset>()
 
   constructor(info: TopicInfo) {
     this.info = info

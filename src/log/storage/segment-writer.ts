@@ -21,6 +21,8 @@ const gatherBatchBytesMax = 32 * 1024
  * - A batch is indexed once, when it continues what is indexed; on a rewrite the indexes have it already.
  * - Small batches that follow each other are gathered into one write.
  * - Time entries are written before offset entries: who sees an offset entry finds the time entries up to it.
+ * - Indexes are synced when the segment is complete. Before, a power cut may take their entries: who opens the segment again
+ *   makes what is missing from the `.log`.
  */
 export class SegmentWriter {
   readonly base: Offset
@@ -116,21 +118,24 @@ export class SegmentWriter {
     this.flush()
     this.#indexes.finish()
     this.flushIndexes()
+    // Opened, or a sync would find the file closed and open it only then.
+    for (const path of [this.#timeIndex, this.#index]) {
+      this.#files.open(path)
+      this.#files.written(path)
+    }
   }
 
   #append(path: string, bytes: Uint8Array, filePosition: number): void {
     this.#files.open(path).write(bytes, filePosition)
-    this.#files.written(path)
   }
 
   #replaceIndex(path: string, stored: Uint8Array, bytes: Uint8Array): void {
     const file = this.#files.open(path)
     if (!equalBytes(stored, bytes)) {
-      file.truncate(0)
+      // Not to nothing first: of a file that loses all it had, ext4 writes the new content out at once.
       file.write(bytes, 0)
+      if (stored.length > bytes.length) file.truncate(bytes.length)
     }
-    // Also what a crashed process wrote may not be on the device yet.
-    this.#files.written(path)
   }
 }
 

@@ -10,7 +10,7 @@ import { segmentChecksum } from './batch-scanner.ts'
 import { moveToLostAndFound, topicIdOf } from './partition-directory.ts'
 import { PartitionSegments } from './partition-segments.ts'
 import { producedBatch } from './produced-batch.ts'
-import { SegmentApplier } from './segment-applier.ts'
+import { SegmentApplier, type UnsyncedNames } from './segment-applier.ts'
 import {
   deletedPartitionPath,
   logFileBase,
@@ -41,6 +41,8 @@ export interface RecoveredStorage {
   readonly partitions: readonly PartitionState[]
   /** Still to be carried out, as soon as two checkpoints in a row have them. */
   readonly deletions: readonly PendingDeletion[]
+  /** What was written and is to be synced before a checkpoint may say so. Until then the journal has it all. */
+  readonly unsynced: UnsyncedNames
   /** Where files and directories went that belong to nothing: `lost+found/`. */
   readonly moved: readonly string[]
 }
@@ -52,7 +54,8 @@ export interface RecoveredStorage {
  *    returns.
  * 2. Replay: every batch of a living segment is written to its place once more.
  * 3. Ends: segments are cut to their recorded ends; what lies beyond goes to `lost+found/`; what is missing is an error.
- * 4. Sync, indexes included. Only then may a checkpoint say so.
+ * 4. What it wrote is for the applier to sync with its first checkpoint: waiting for as many syncs as there are partitions
+ *    would keep everybody waiting for what the journal has anyway.
  *
  * Idempotent: a crash inside is a crash, the next run does the same. After a clean close with nothing to replay no file is
  * touched. Deletes nothing but caches and the unfinished output of a compaction.
@@ -64,7 +67,7 @@ export function recoverStorage(options: StorageRecoveryOptions): RecoveredStorag
     replayed++
     for (const parts of readEntries(group.memory)) for (const part of parts) ledger.note(part)
   }
-  if (options.clean && replayed === 0) return ledger.result([])
+  if (options.clean && replayed === 0) return ledger.result([], { files: [], directories: [] })
   return new StorageRepair(options, ledger).run()
 }
 
@@ -123,17 +126,24 @@ class ReplayLedger {
     return partition?.segments.some(({ base }) => base === part.segmentBase) ?? false
   }
 
-  /** Bases of segments of a partition that are waiting to be unlinked or swapped. */
-  pendingBases(topicId: string, partition: number): Set<Offset> {
-    const own = this.deletions.filter((deletion) => deletion.topicId === topicId && deletion.partition === partition)
-    return new Set(own.flatMap(({ bases }) => bases ?? []))
+  /** Bases of segments that are waiting to be unlinked or swapped, by partition. */
+  pendingBases(): ReadonlyMap<string, ReadonlySet<Offset>> {
+    const pending = new Map<string, Set<Offset>>()
+    for (const { topicId, partition, bases = [] } of this.deletions) {
+      const key = partitionKey(topicId, partition)
+      const known = pending.get(key)
+      if (known === undefined) pending.set(key, new Set(bases))
+      else for (const base of bases) known.add(base)
+    }
+    return pending
   }
 
-  result(moved: readonly string[]): RecoveredStorage {
+  result(moved: readonly string[], unsynced: UnsyncedNames): RecoveredStorage {
     return {
       topics: [...this.topics.values()],
       partitions: [...this.partitions.values()].map((partition) => partition.state()),
       deletions: this.deletions,
+      unsynced,
       moved,
     }
   }
@@ -216,10 +226,11 @@ class StorageRepair {
 
   run(): RecoveredStorage {
     this.#settleNames()
-    this.#replay()
-    for (const partition of this.#ledger.partitions.values()) this.#settleEnds(partition)
+    const unsynced = this.#replay()
+    const pending = this.#ledger.pendingBases()
+    for (const [key, partition] of this.#ledger.partitions) this.#settleEnds(partition, pending.get(key) ?? new Set())
     this.#disk.syncDirectory(this.#directory)
-    return this.#ledger.result(this.#moved)
+    return this.#ledger.result(this.#moved, unsynced)
   }
 
   #settleNames(): void {
@@ -255,22 +266,24 @@ class StorageRepair {
     return topic !== undefined && topic.name === at.topic && at.partition < topic.partitions
   }
 
-  #replay(): void {
+  #replay(): UnsyncedNames {
     const { disk, directory, openFilesMax, groups } = this.#options
     const topics = [...this.#ledger.topics.values()]
     const limit = openFilesMax === undefined ? {} : { openFilesMax }
-    const applier = new SegmentApplier({ disk, directory, topics, ...limit })
+    const durable = this.#options.checkpoint?.partitions ?? []
+    const applier = new SegmentApplier({ disk, directory, topics, durable, handsOver: true, ...limit })
     try {
       for (const group of groups) {
         for (const parts of readEntries(group.memory)) for (const part of parts) this.#replayPart(applier, part)
         applier.flush()
       }
-      applier.sync([...this.#ledger.partitions.values()].map((partition) => partition.state()))
+      const unsynced = applier.handOver([...this.#ledger.partitions.values()].map((partition) => partition.state()))
+      applier.close()
+      return unsynced
     } catch (error) {
       applier.abandon()
       throw error
     }
-    applier.close()
   }
 
   /** Topics are as they will be already: deleted ones are unknown, and segments below the log start are skipped. */
@@ -279,38 +292,48 @@ class StorageRepair {
     if (part.kind === 'segmentsReplaced' && this.#ledger.topics.has(part.topicId)) applier.apply(part)
   }
 
-  #settleEnds(partition: PartitionSegments): void {
+  #settleEnds(partition: PartitionSegments, pending: ReadonlySet<Offset>): void {
     const topic = this.#ledger.topics.get(partition.topicId)
     if (topic === undefined) return
     const path = partitionPath(this.#directory, { topic: topic.name, partition: partition.partition })
     const names = this.#disk.exists(path) ? this.#disk.list(path) : []
-    const pending = this.#ledger.pendingBases(partition.topicId, partition.partition)
     const live = new Map(partition.segments.map((segment) => [segment.base, segment]))
-    for (const name of names) this.#settleFile(path, name, { pending, live })
+    let changed = false
+    for (const name of names) changed = this.#settleFile(path, name, { pending, live }) || changed
     for (const segment of partition.segments) this.#settleSegment(path, segment, partition, pending)
-    if (names.length > 0) this.#disk.syncDirectory(path)
+    // New names of segments were synced with their bytes.
+    if (changed) this.#disk.syncDirectory(path)
   }
 
-  /** Moves or removes a file that belongs to no segment. */
+  /** Moves or removes a file that belongs to no segment; tells whether it did. */
   #settleFile(
     path: string,
     name: string,
-    known: { readonly pending: Set<Offset>; readonly live: Map<Offset, SegmentState> },
-  ): void {
+    known: { readonly pending: ReadonlySet<Offset>; readonly live: Map<Offset, SegmentState> },
+  ): boolean {
     const match = /^(\d{20})(\.log|\.index|\.timeindex|\.log\.cleaned|\.log\.swap)$/.exec(name)
-    if (match === null) return
+    if (match === null) return false
     const base = Number(match[1])
     const file = `${path}/${name}`
     // Whatever compaction's entry vouches for is called `.swap` by now.
-    if (match[2] === '.log.cleaned') return this.#disk.unlink(file)
-    if (known.pending.has(base)) return
+    if (match[2] === '.log.cleaned') {
+      this.#disk.unlink(file)
+      return true
+    }
+    if (known.pending.has(base)) return false
     if (match[2] === '.log.swap') this.#moved.push(moveToLostAndFound(this.#disk, this.#directory, file))
-    else if (known.live.has(base)) return
+    else if (known.live.has(base)) return false
     else if (logFileBase(name) === null) this.#disk.unlink(file)
     else this.#moved.push(moveToLostAndFound(this.#disk, this.#directory, file))
+    return true
   }
 
-  #settleSegment(path: string, segment: SegmentState, partition: PartitionSegments, pending: Set<Offset>): void {
+  #settleSegment(
+    path: string,
+    segment: SegmentState,
+    partition: PartitionSegments,
+    pending: ReadonlySet<Offset>,
+  ): void {
     const swap = `${path}/${segmentFile(segment.base, '.log.swap')}`
     const waits = pending.has(segment.base) && this.#disk.exists(swap)
     const name = waits ? swap : `${path}/${segmentFile(segment.base, '.log')}`

@@ -40,11 +40,13 @@ export class ThreadedApplier implements Applier {
 
   constructor(options: Omit<ApplierOptions, 'disk'>, listener: ApplierListener) {
     this.#listener = listener
-    const { directory, checkpointDirectory, topics, openFilesMax } = options
+    const { directory, checkpointDirectory, topics, durable = [], unsynced, openFilesMax } = options
     const workerData = {
       directory,
       checkpointDirectory,
       topics,
+      durable,
+      ...(unsynced === undefined ? {} : { unsynced }),
       ...(openFilesMax === undefined ? {} : { openFilesMax }),
     }
     // Beside this file, in the source tree as in the built one.
