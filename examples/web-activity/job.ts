@@ -10,21 +10,18 @@ import { lines } from './events.ts'
 import { openLoader } from './loader.ts'
 import type { Answers } from './report.ts'
 import type { LineSource } from './sources.ts'
-import { formatNumber } from '../shared/tables.ts'
-import { type Counting, type JobStatus, statusIntervalMs, statusOf, untilCounted } from '../shared/until-counted.ts'
+import { countAll, loadAll, type RunControl } from '../shared/one-run.ts'
+import { type Counting, statusIntervalMs, statusOf, untilCounted } from '../shared/until-counted.ts'
 import { jobTopology } from './topology.ts'
 
 export const applicationId = 'web-activity'
 
-export interface JobOptions extends JobLogOptions {
+export interface JobOptions extends JobLogOptions, RunControl {
   readonly source: LineSource
   /** Load while processing, until stopped. */
   readonly live: boolean
   readonly emit: 'commit' | 'update'
   readonly commitIntervalMs?: number | undefined
-  /** Ends the job early, with its last commit. */
-  readonly stop: AbortSignal
-  readonly status: JobStatus
 }
 
 /** The answers, or null if the job was stopped before it had counted everything. */
@@ -40,31 +37,13 @@ export async function runJob(options: JobOptions): Promise<Answers | null> {
 }
 
 async function runOnce(log: EmbeddedLog, options: JobOptions): Promise<Answers | null> {
-  const { source, stop, status } = options
+  const { source, segmentBytes } = options
   // Everything is loaded before anything is counted: a partition whose lines came in earlier than those of the others
   // would move time on, and theirs would be late.
-  if (!(await loadAll(log, options))) return null
-  const streams = createStreams(log, options)
-  await streams.start()
-  let counted: boolean
-  try {
-    counted = await untilCounted(counting(log, streams), { status, stop })
-  } finally {
-    await streams.close()
-  }
-  const { processed, commits, droppedByReason } = streams.metrics()
-  if (!counted) {
-    status.finish('Stopped before everything was counted. Run it again: it goes on from its last commit.')
-    return null
-  }
-  status.finish(
-    processed === 0
-      ? 'The last run had counted everything: nothing was left to do.'
-      : `Counted: ${formatNumber(processed)} records in all steps, ${formatNumber(commits)} commits.`,
-  )
-  const late = droppedByReason['late record'] ?? 0
-  if (late > 0)
-    status.finish(`${formatNumber(late)} times an event came after its window had closed: not counted there.`)
+  // A batch is never split: where segments are small, batches are smaller.
+  const loader = await openLoader(log, segmentBytes === undefined ? {} : { batchBytesMax: Math.ceil(segmentBytes / 8) })
+  if (!(await loadAll(loader, source, options))) return null
+  if (!(await countAll(counting(log, createStreams(log, options)), options))) return null
   return await readAnswers(log, source.format)
 }
 
@@ -79,30 +58,6 @@ function createStreams(log: EmbeddedLog, { source, emit, dataDir, commitInterval
     log,
     ...(commitIntervalMs === undefined ? {} : { commitIntervalMs }),
   })
-}
-
-/** False if it was stopped in the middle. */
-async function loadAll(log: EmbeddedLog, { source, stop, status, segmentBytes }: JobOptions): Promise<boolean> {
-  // A batch is never split: where segments are small, batches are smaller.
-  const loader = await openLoader(log, segmentBytes === undefined ? {} : { batchBytesMax: Math.ceil(segmentBytes / 8) })
-  for await (const piece of source.lines()) {
-    await loader.load(piece)
-    if (stop.aborted) break
-    const { appended, skipped, timestamp } = loader
-    status.update({ phase: 'loading', records: appended + skipped, lag: null, streamTime: timestamp, commits: null })
-  }
-  if (stop.aborted) {
-    await loader.close()
-    status.finish('Stopped while loading. Run it again: it goes on with the next line.')
-    return false
-  }
-  await loader.loadTicks()
-  await loader.close()
-  const { appended, skipped } = loader
-  if (appended > 0) status.finish(`Loaded ${formatNumber(appended)} lines: ${source.description}.`)
-  if (skipped > 0)
-    status.finish(`${formatNumber(skipped)} lines were loaded before: it continues, and counts none of them twice.`)
-  return true
 }
 
 async function runLive(log: EmbeddedLog, options: JobOptions): Promise<Answers> {

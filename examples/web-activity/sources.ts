@@ -1,6 +1,6 @@
 /** Where lines come from: made up, made up at the pace of the clock, or read from an access log. */
-import { createHash } from 'node:crypto'
 import type { SourceLine } from '../shared/line-loader.ts'
+import { numberedLines } from '../shared/numbered-lines.ts'
 import { parseAccessLine } from './access-log.ts'
 import { dayMs, shopDay, traffic } from './traffic.ts'
 
@@ -80,29 +80,16 @@ export function liveTraffic(options: {
 /** More than a day can have lines, so that positions grow from day to day. */
 const positionsPerDay = 2 ** 24
 
-/**
- * An access log, already opened. A log may have grown since it was loaded, so what makes it the same is its first line.
- */
+/** An access log, already opened. */
 export async function accessLog(path: string, pieces: AsyncIterable<readonly string[]>): Promise<LineSource> {
-  const iterator = pieces[Symbol.asyncIterator]()
-  let first = await iterator.next()
-  while (!first.done && first.value.length === 0) first = await iterator.next()
-  const firstLine = first.done ? '' : (first.value[0] ?? '')
+  const { fingerprint, lines } = await numberedLines(pieces, (line) => ({
+    key: line.split(' ', 1)[0] ?? '',
+    at: parseAccessLine(line)?.at ?? null,
+  }))
   return {
     format: 'combined',
-    identity: `access log ${createHash('sha256').update(firstLine).digest('hex').slice(0, 16)}`,
+    identity: `access log ${fingerprint}`,
     description: path === '-' ? 'the access log on standard input' : `the access log ${path}`,
-    async *lines() {
-      // A malformed line has no time of its own: it arrived with its neighbours.
-      let timestamp = 0
-      let position = 0
-      for (let piece = first; !piece.done; piece = await iterator.next()) {
-        yield piece.value.map((line) => {
-          timestamp = Math.max(timestamp, parseAccessLine(line)?.at ?? 0)
-          position++
-          return { position, key: line.split(' ', 1)[0] ?? '', line, timestamp }
-        })
-      }
-    },
+    lines,
   }
 }
