@@ -45,6 +45,10 @@ export interface LogNumbers {
   readonly groupSessionTimeoutMsMin: number
   readonly groupSessionTimeoutMsMax: number
   readonly groupMembersMax: number
+  readonly transactionTimeoutMaxMs: number
+  readonly transactionCheckIntervalMs: number
+  readonly transactionalIdExpirationMs: number
+  readonly producerIdExpirationMs: number
   readonly pipelineDepth: number
   readonly commitMinIntervalMs: number
 }
@@ -237,6 +241,38 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     max: 2 ** 31 - 1,
     kafka: 'group.max.size',
     description: 'Members that one consumer group may have; beyond it GROUP_MAX_SIZE_REACHED.',
+  },
+  transactionTimeoutMaxMs: {
+    default: 900_000,
+    unit: 'ms',
+    min: 1,
+    max: timerMax,
+    kafka: 'transaction.max.timeout.ms',
+    description: 'Longest timeout that a transactional producer may ask for.',
+  },
+  transactionCheckIntervalMs: {
+    default: 10_000,
+    unit: 'ms',
+    min: 1,
+    max: timerMax,
+    kafka: 'transaction.abort.timed.out.transaction.cleanup.interval.ms',
+    description: 'How often open transactions are held against their timeouts, while there are any.',
+  },
+  transactionalIdExpirationMs: {
+    default: 7 * day,
+    unit: 'ms',
+    min: 1,
+    max: never,
+    kafka: 'transactional.id.expiration.ms',
+    description: 'How long a transactional id that nobody uses is remembered.',
+  },
+  producerIdExpirationMs: {
+    default: day,
+    unit: 'ms',
+    min: 1,
+    max: never,
+    kafka: 'producer.id.expiration.ms',
+    description: 'How long a partition remembers a producer that does not write to it; then a duplicate is not known.',
   },
   pipelineDepth: {
     default: 2,

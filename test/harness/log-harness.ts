@@ -1,5 +1,6 @@
 import { SeededRandom } from '../../src/base/seeded-random.ts'
 
+import type { Isolation } from '../../src/log/api/log.ts'
 import { outgoingRecord, type OutgoingRecord, type TopicPartition } from '../../src/log/api/record.ts'
 import type { EmbeddedLog } from '../../src/log/embedded-log.ts'
 import { BatchBuilder } from '../../src/log/format/batch-builder.ts'
@@ -101,7 +102,7 @@ export interface ReadRecord {
 export async function readAll(
   log: Pick<EmbeddedLog, 'openReader' | 'bounds'>,
   at: TopicPartition,
-  isolation: 'sequenced' | 'durable' = 'durable',
+  isolation: Isolation = 'durable',
 ): Promise<readonly ReadRecord[]> {
   const [bounds] = await log.bounds([at], isolation)
   if (bounds === undefined) return []

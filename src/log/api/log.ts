@@ -48,8 +48,14 @@ export interface CommitHints {
 }
 
 /**
- * What a reader may see. `sequenced`: has its place in the order, may still vanish in a crash (only for readers whose
- * own commits vanish with it). `durable`: synced. `committed`: durable, and not part of an open or aborted transaction.
+ * What a reader may see.
+ * - `committed`: durable, and not part of an open or aborted transaction. It ends where the oldest open transaction starts.
+ *   Kafka: `read_committed`.
+ * - `sequenced`: the same, but what has its place in the order counts, also the end of a transaction. It may still vanish
+ *   in a crash, so it is only for readers whose own commits vanish with it.
+ * - `durable`: all that is synced, whatever becomes of its transaction. Kafka: `read_uncommitted`.
+ *
+ * What workers commit belongs to no transaction: it is whole or absent by itself, and waits for none.
  */
 export type Isolation = 'sequenced' | 'durable' | 'committed'
 

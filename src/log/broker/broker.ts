@@ -21,8 +21,13 @@ import { checkBatch, isControl, lastOffsetDeltaOf, recordCountOf } from '../form
 import { BatchCursor } from '../format/record-cursor.ts'
 import { checkGroupName } from '../group/group-coordinator.ts'
 import type { MemberName } from '../group/group-requests.ts'
-import type { RememberedBatch } from '../journal/checkpoint.ts'
-import { producedBatch, type ProducedRecords } from '../storage/produced-batch.ts'
+import type { GroupMetadata } from '../api/group-metadata.ts'
+import type { ProducerState, RememberedBatch } from '../journal/checkpoint.ts'
+import type { Outcome, ProducerName } from '../transaction/transaction-coordinator.ts'
+import type { TransactionState } from '../transaction/transaction-topic.ts'
+import type { TransactionalOffsets } from './transactional-offsets.ts'
+import type { Transactions } from './transactions.ts'
+import { producedBatch, type AbortedTransaction, type ProducedRecords } from '../storage/produced-batch.ts'
 import type { PartitionReaders } from '../storage/partition-reader.ts'
 import type { Catalog, Partition } from './catalog.ts'
 import type { Committers } from './committer.ts'
@@ -53,7 +58,9 @@ export class Broker {
    * outside its checksum). The bytes are copied before `append` returns when {@link Broker.canAppend} is true; else the
    * append waits in line and the caller leaves them alone until the promise settles. Resolves when the batch is written
    * (synced under `sync: 'commit'`). Rejects with UNKNOWN_TOPIC, UNKNOWN_PARTITION, MESSAGE_TOO_LARGE, INVALID_RECORD,
-   * CORRUPT_BATCH, WRITE_FAILED, DISK_FULL or CLOSED.
+   * CORRUPT_BATCH, WRITE_FAILED, DISK_FULL or CLOSED; a producer's numbered batch also with OUT_OF_ORDER_SEQUENCE or
+   * INVALID_PRODUCER_EPOCH, one of a transaction with INVALID_PRODUCER_ID_MAPPING or INVALID_TXN_STATE. One that came
+   * before is not written again: the answer is that of the first.
    */
   append(at: TopicPartition, batch: Uint8Array): Promise<AppendedBatch> {
     return new Promise((resolve, reject) => {
@@ -81,9 +88,14 @@ export class Broker {
       if (duplicate !== null) return this.#appendedBefore(partition, duplicate)
     }
     const draft = new EntryDraft(sequencer.placeContext())
+    const joined =
+      produced?.kind === 'records' && produced.transactional
+        ? this.#parts.transactions.join(draft, produced, partition.at)
+        : null
     const { baseOffset, nextOffset, leaderEpoch } = draft.batch(partition, batch)
     const written = draft.outcome()
     sequencer.submit(draft)
+    joined?.()
     return written.then(() => ({ baseOffset, lastOffset: nextOffset - 1, leaderEpoch }))
   }
 
@@ -122,7 +134,7 @@ export class Broker {
     const { catalog, sequencer } = this.#parts
     return at.map((place) => {
       const partition = catalog.partition(place)
-      const end = isolation === 'sequenced' ? partition.pendingEnd : partition.end
+      const end = partition.visibleEnd(isolation)
       const leaderEpoch = partition.epochs.at(-1)?.epoch ?? sequencer.incarnation
       return { at: place, start: partition.logStart, end, leaderEpoch }
     })
@@ -263,6 +275,77 @@ export class Broker {
     return this.#parts.sections.get(group, tasks)
   }
 
+  /** A producer id that nobody has had, for a producer without transactions. */
+  newProducer(): ProducerName {
+    return this.#parts.transactions.newProducer()
+  }
+
+  /**
+   * Gives the transactional id to a new producer: fences the one before and aborts what it left open. With `expected` that
+   * very producer asks for a new epoch. Rejects with INVALID_TRANSACTION_TIMEOUT or PRODUCER_FENCED.
+   */
+  initProducer(transactionalId: string, timeoutMs: number, expected?: ProducerName): Promise<ProducerName> {
+    return this.#parts.transactions.initProducer(transactionalId, timeoutMs, expected)
+  }
+
+  /** Kafka's AddPartitionsToTxn. Not needed before `append`, which takes its partition in by itself. */
+  addPartitionsToTransaction(producer: ProducerName, at: readonly TopicPartition[]): Promise<void> {
+    return this.#parts.transactions.addPartitions(producer, at)
+  }
+
+  /** Offsets that count when the producer's transaction is committed. Rejects as a group's commit, or if fenced. */
+  sendOffsetsToTransaction(
+    producer: ProducerName,
+    offsets: readonly OffsetEntry[],
+    from: GroupMetadata,
+  ): Promise<void> {
+    return this.#parts.transactions.sendOffsets(producer, offsets, from)
+  }
+
+  /** Ends the transaction; resolves with who writes the next one. Asked again it gives the same answer. */
+  endTransaction(transactionalId: string, producer: ProducerName, outcome: Outcome): Promise<ProducerName> {
+    return this.#parts.transactions.end(transactionalId, producer, outcome)
+  }
+
+  listTransactions(): readonly TransactionState[] {
+    return this.#parts.transactions.list()
+  }
+
+  /** TRANSACTIONAL_ID_NOT_FOUND if there is none. */
+  describeTransaction(transactionalId: string): TransactionState {
+    return this.#parts.transactions.describe(transactionalId)
+  }
+
+  /** The producers that a partition knows: what each wrote last, and since where it has a transaction open. */
+  describeProducers(at: TopicPartition): readonly ProducerState[] {
+    return this.#parts.transactions.producersOf(at)
+  }
+
+  /** Aborts the open transaction of the id and fences its producer. */
+  abortTransaction(transactionalId: string): Promise<void> {
+    return this.#parts.transactions.abort(transactionalId)
+  }
+
+  /** Aborts what a producer has open in a partition and no transactional id owns. */
+  abortHangingTransaction(at: TopicPartition, producerId: number): Promise<void> {
+    return this.#parts.transactions.abortHanging(at, producerId)
+  }
+
+  /** Kafka's last stable offset: below it every transaction is decided. */
+  lastStableOffset(at: TopicPartition): Offset {
+    return this.#parts.catalog.partition(at).stableEnd
+  }
+
+  /** Aborted transactions that touch the offsets from `from` to below `end`: what Kafka's fetch answer carries. */
+  abortedTransactions(at: TopicPartition, from: Offset, end: Offset): readonly AbortedTransaction[] {
+    return this.#parts.catalog.partition(at).producers?.aborted.between(from, end) ?? []
+  }
+
+  /** Whether an open transaction may yet change what the group has committed there: Kafka's UNSTABLE_OFFSET_COMMIT. */
+  hasUnstableOffset(group: string, at: TopicPartition): boolean {
+    return this.#parts.transactionalOffsets.isUnstable(group, at.topic, at.partition)
+  }
+
   /** Resolves when all that was acknowledged is on the device; at once under `sync: 'commit'`. */
   sync(): Promise<void> {
     return this.#parts.sequencer.sync()
@@ -284,6 +367,8 @@ export interface BrokerParts {
   readonly committers: Committers
   readonly offsets: GroupOffsets
   readonly offsetLog: OffsetLog
+  readonly transactions: Transactions
+  readonly transactionalOffsets: TransactionalOffsets
   readonly sections: LastSections
   readonly close: () => Promise<void>
 }

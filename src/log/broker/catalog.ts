@@ -5,6 +5,8 @@ import { noBytes, partitionName, type Offset, type TopicPartition } from '../api
 import type { TopicConfig, TopicInfo } from '../api/topic.ts'
 import { batchHeaderBytes } from '../format/record-batch.ts'
 import type { PartitionState, PendingDeletion, RememberedBatch, SegmentState } from '../journal/checkpoint.ts'
+import type { Isolation } from '../api/log.ts'
+import type { AbortedTransactions } from '../storage/aborted-transactions.ts'
 import { PartitionSegments, type PlacedBatch, type SegmentReplacement } from '../storage/partition-segments.ts'
 import type { ProducedBatch, ProducedRecords } from '../storage/produced-batch.ts'
 import { ProducerStates } from '../storage/producer-state.ts'
@@ -212,6 +214,19 @@ export class Partition {
   get pendingStableEnd(): Offset {
     const unstable = this.#pendingProducers?.firstUnstableOffset ?? -1
     return unstable < 0 ? this.pendingEnd : unstable
+  }
+
+  /** One past the last offset that a reader of this isolation is shown. */
+  visibleEnd(isolation: Isolation): Offset {
+    if (isolation === 'durable') return this.end
+    return isolation === 'sequenced' ? this.pendingStableEnd : this.stableEnd
+  }
+
+  /** The aborted transactions that such a reader leaves out; null where it shows them, or there are none. */
+  hiddenFrom(isolation: Isolation): AbortedTransactions | null {
+    if (isolation === 'durable') return null
+    const aborted = (isolation === 'sequenced' ? this.#pendingProducers : this.producers)?.aborted
+    return aborted === undefined || aborted.list.length === 0 ? null : aborted
   }
 
   /** Null if the batch is new; what is remembered of it if it came before. Throws what {@link ProducerStates} throws. */

@@ -10,6 +10,8 @@ import type { GroupRecords } from './group-records.ts'
 import type { LastSections } from './last-sections.ts'
 import type { RewindTrails } from './rewind-trail.ts'
 import type { Sequencer } from './sequencer.ts'
+import type { TransactionLog } from './transaction-log.ts'
+import type { TransactionalOffsets } from './transactional-offsets.ts'
 
 /**
  * Decides when a checkpoint is due and says what it holds: the promoted state, which is exactly that of all groups up to
@@ -109,7 +111,8 @@ export class Checkpoints {
   }
 
   #state(): CheckpointState {
-    const { sequencer, catalog, offsets, groupRecords, sections, rewinds } = this.#parts
+    const { sequencer, catalog, offsets, groupRecords, sections, rewinds, transactions, transactionalOffsets } =
+      this.#parts
     const partitions = [...catalog.topics].flatMap((topic) =>
       topic.partitions.filter(({ touched }) => touched).map((partition) => partition.state()),
     )
@@ -122,6 +125,8 @@ export class Checkpoints {
       groups: groupRecords.states(),
       sections: sections.states(),
       rewinds: rewinds.states(),
+      transactions: transactions.records(),
+      transactionalOffsets: transactionalOffsets.states(),
       deletions: [...catalog.deletions],
     }
   }
@@ -147,6 +152,8 @@ export interface CheckpointsParts {
   readonly groupRecords: GroupRecords
   readonly sections: LastSections
   readonly rewinds: RewindTrails
+  readonly transactions: TransactionLog
+  readonly transactionalOffsets: TransactionalOffsets
   readonly journal: Journal
   readonly applier: Applier
 }

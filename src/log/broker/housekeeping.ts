@@ -44,7 +44,7 @@ export class Housekeeping {
   }
 
   async retain(): Promise<void> {
-    const { catalog, clock, rewinds, sequencer, topics } = this.#parts
+    const { catalog, clock, config, rewinds, sequencer, topics } = this.#parts
     if (sequencer.failure !== null) return
     const now = clock.now()
     rewinds.advance(now)
@@ -53,11 +53,14 @@ export class Housekeeping {
       if (topic.phase !== 'live') continue
       for (const partition of topic.partitions) {
         if (!partition.touched) continue
-        const offset = this.#startOf(partition, now)
+        partition.expireProducers(now - config.producerIdExpirationMs)
+        // Readers of committed records still stand before an open transaction.
+        const offset = Math.min(this.#startOf(partition, now), partition.stableEnd)
         if (offset > partition.logStart) moves.push({ partition, offset })
       }
     }
     if (moves.length > 0) await topics.moveLogStarts(moves)
+    await this.#parts.expireTransactionalIds()
   }
 
   /** The offset below which nothing is wanted any more. */
@@ -92,7 +95,7 @@ export class Housekeeping {
         if (partition.segments.length < 2 || waiting.has(`${topic.id}/${partition.index}`)) continue
         const applied = this.#appliedEnd(partition)
         if (!this.#isDirty(partition, applied)) continue
-        const cleanUpTo = Math.min(rewinds.changelogEnd(partition), applied)
+        const cleanUpTo = Math.min(rewinds.changelogEnd(partition), applied, decidedUpTo(partition))
         if (!this.#isDirty(partition, cleanUpTo)) continue
         const ratio = this.#dirtyRatio(partition, cleanUpTo)
         if (dirtiest === null || ratio > dirtiest.ratio) dirtiest = { partition, ratio, cleanUpTo }
@@ -190,6 +193,13 @@ export interface HousekeepingParts {
   readonly segments: PartitionReaders
   /** Forgets the offsets of groups that nobody came back to. */
   readonly expireOffsets: () => Promise<void>
+  readonly expireTransactionalIds: () => Promise<void>
+}
+
+/** What an aborted transaction wrote must not take the place of what was committed: cleaning stops before the first. */
+function decidedUpTo(partition: Partition): Offset {
+  const aborted = partition.producers?.aborted.list[0]?.firstOffset ?? Infinity
+  return Math.min(partition.stableEnd, aborted)
 }
 
 interface CompactionProgress {

@@ -49,6 +49,27 @@ export class OffsetLog {
     })
   }
 
+  /** Offsets of an open transaction: records of its producer, which count when its marker says so. */
+  transactional(
+    draft: EntryDraft,
+    builder: BatchBuilder,
+    from: { readonly producerId: number; readonly producerEpoch: number; readonly group: string },
+    entries: readonly OffsetEntry[],
+  ): void {
+    const { group, producerId, producerEpoch } = from
+    for (const entry of entries) {
+      this.#value.clear()
+      encodeOffsetValue(this.#value, entry, draft.context.now)
+      this.#append(builder, group, entry.at, { now: draft.context.now, deleted: false })
+    }
+    draft.batch(this.#partitionOf(group), builder.seal({ transactional: true, producerId, producerEpoch }))
+  }
+
+  /** Where the group's records are. */
+  placeOf(group: string): TopicPartition {
+    return this.#partitionOf(group).at
+  }
+
   /** Every offset of a topic that is there or will be when all that is on its way has come true. */
   ofTopic(topic: string): readonly { readonly group: string; readonly at: TopicPartition }[] {
     const found = new Map<string, PendingOffset>()

@@ -3,7 +3,6 @@ import type { Clock } from '../../base/clock.ts'
 import type { Disk } from '../../base/disk.ts'
 import type { Logger } from '../../base/logger.ts'
 import { LogError } from '../api/errors.ts'
-import { offsetsTopic } from '../api/internal-topics.ts'
 import type { LogConfig } from '../config.ts'
 import { BatchBuilder } from '../format/batch-builder.ts'
 import { GroupCoordinator } from '../group/group-coordinator.ts'
@@ -37,6 +36,9 @@ import { RewindTrails } from './rewind-trail.ts'
 import { EntryDraft, Sequencer } from './sequencer.ts'
 import { TailRing } from './tail-ring.ts'
 import { Topics } from './topics.ts'
+import { TransactionLog } from './transaction-log.ts'
+import { TransactionalOffsets } from './transactional-offsets.ts'
+import { Transactions } from './transactions.ts'
 
 /**
  * Opens a data directory, in this order, because each step rests on the one before: lock → format → newest checkpoint →
@@ -149,7 +151,10 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
   for (const state of checkpoint?.sections ?? []) sections.set(state.group, [state.section])
   const rewinds = new RewindTrails(catalog, config)
   rewinds.restore(checkpoint?.rewinds ?? [])
-  replayInternalTopics(recovered.journal.groups(), { catalog, offsets, groups: groupRecords, sections, rewinds })
+  const transactionLog = new TransactionLog(catalog, checkpoint?.transactions ?? [])
+  const transactionalOffsets = new TransactionalOffsets(offsets, checkpoint?.transactionalOffsets ?? [])
+  const replayed = { catalog, offsets, groups: groupRecords, sections, rewinds }
+  replayInternalTopics(recovered.journal.groups(), { ...replayed, transactions: transactionLog, transactionalOffsets })
 
   const waiters = new FetchWaiters(clock)
   const nextGap = options.nextGap ?? ((): number => 0)
@@ -180,9 +185,15 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
     groupRecords,
     sections,
     rewinds,
+    transactions: transactionLog,
+    transactionalOffsets,
     journal,
     applier,
   }
+  const transactions = new Transactions(
+    { ...parts, groups, log: transactionLog, offsetLog, pendingOffsets: transactionalOffsets },
+    recovered.journal.incarnation,
+  )
   const checkpoints = new Checkpoints(parts, checkpoint?.sequence ?? 0)
   const housekeeping = new Housekeeping({
     ...parts,
@@ -191,11 +202,13 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
     segments,
     checkpoints,
     expireOffsets: () => groupAdmin.expire(),
+    expireTransactionalIds: () => transactions.expireIds(),
   })
   sequencer.onPromoted = () => checkpoints.promoted()
 
   const close = async (): Promise<void> => {
     coordinator.close()
+    transactions.close()
     await housekeeping.close()
     const failed = sequencer.failure !== null
     sequencer.stop()
@@ -208,7 +221,8 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
     }
   }
   try {
-    if (catalog.topic(offsetsTopic) === undefined) await topics.createInternal()
+    await topics.createInternal()
+    await transactions.finishPrepared()
     // What was replayed is in the files, to be synced behind everybody's back. Crash here: it is replayed once more.
     if (!recovered.journal.closed && recovered.journal.lastSequence > 0) checkpoints.takeSoon()
   } catch (error) {
@@ -222,6 +236,8 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
     topics,
     groups,
     groupAdmin,
+    transactions,
+    transactionalOffsets,
     committers,
     offsets,
     offsetLog,

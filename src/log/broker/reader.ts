@@ -3,7 +3,7 @@ import { LogError } from '../api/errors.ts'
 import type { Chunk, Isolation, Position, Reader } from '../api/log.ts'
 import { partitionName, type Offset, type RecordCursor, type TopicPartition } from '../api/record.ts'
 import { leaderEpochOf } from '../format/record-batch.ts'
-import { BatchCursor } from '../format/record-cursor.ts'
+import { BatchCursor, type BatchCursorOptions } from '../format/record-cursor.ts'
 import type { PartitionReaders } from '../storage/partition-reader.ts'
 import type { Catalog, Partition, TailBatch } from './catalog.ts'
 import type { FetchWait, FetchWaiters } from './fetch-waiters.ts'
@@ -17,10 +17,13 @@ import type { Sequencer } from './sequencer.ts'
  *   partition cannot starve the others.
  * - What was taken as sequenced and then dropped makes every poll fail with ABORTED until the next `assign`.
  *
- * There are no transactions yet, so `committed` shows what `durable` shows.
+ * `durable` shows what transactions have written whether they are decided or not (Kafka's read_uncommitted). The other two
+ * show what is committed (read_committed): they stop where the oldest open transaction starts and leave out what was
+ * aborted. For `sequenced` a transaction is decided when its end has its place in the order.
  */
 export class PartitionsReader implements Reader {
   readonly #parts: ReaderParts
+  readonly #isolation: Isolation
   readonly #sequenced: boolean
   #positions: ReadPosition[] = []
   #byName = new Map<string, ReadPosition>()
@@ -34,6 +37,7 @@ export class PartitionsReader implements Reader {
 
   constructor(parts: ReaderParts, isolation: Isolation) {
     this.#parts = parts
+    this.#isolation = isolation
     this.#sequenced = isolation === 'sequenced'
   }
 
@@ -151,7 +155,7 @@ export class PartitionsReader implements Reader {
 
   #read(position: ReadPosition, limits: ReadLimits): Chunk | null {
     const { partition } = position
-    const end = this.#sequenced ? partition.pendingEnd : partition.end
+    const end = partition.visibleEnd(this.#isolation)
     if (position.offset < partition.logStart || position.offset > partition.pendingEnd || partition.deleted)
       throw outOfRange(position)
     if (position.offset >= end) return null
@@ -185,6 +189,7 @@ export class PartitionsReader implements Reader {
       leaderEpoch: last.leaderEpoch,
       bytes,
       buffers,
+      isAborted: partition.hiddenFrom(this.#isolation)?.lookup,
     })
     position.offset = last.nextOffset
     return chunk
@@ -217,6 +222,7 @@ export class PartitionsReader implements Reader {
       leaderEpoch: leaderEpochOf(read.bytes, 0),
       bytes,
       buffers: [read.bytes],
+      isAborted: partition.hiddenFrom(this.#isolation)?.lookup,
     })
   }
 }
@@ -250,11 +256,15 @@ class ReadChunk implements Chunk {
   readonly bytes: number
   readonly #buffers: readonly Uint8Array[]
   readonly #from: Offset
+  readonly #options: BatchCursorOptions
 
   constructor(
     at: TopicPartition,
     from: Offset,
-    read: Omit<Chunk, 'at' | 'cursor'> & { buffers: readonly Uint8Array[] },
+    read: Omit<Chunk, 'at' | 'cursor'> & {
+      readonly buffers: readonly Uint8Array[]
+      readonly isAborted: IsAborted | undefined
+    },
   ) {
     this.at = at
     this.#from = from
@@ -263,12 +273,15 @@ class ReadChunk implements Chunk {
     this.leaderEpoch = read.leaderEpoch
     this.bytes = read.bytes
     this.#buffers = read.buffers
+    this.#options = read.isAborted === undefined ? {} : { isAborted: read.isAborted }
   }
 
   cursor(): RecordCursor {
-    return new BatchCursor(this.#buffers, this.#from)
+    return new BatchCursor(this.#buffers, this.#from, this.#options)
   }
 }
+
+type IsAborted = NonNullable<BatchCursorOptions['isAborted']>
 
 const noChunks: readonly Chunk[] = []
 

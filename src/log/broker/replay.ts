@@ -1,8 +1,10 @@
 import { decodeCommitRecord } from '../api/commit-records.ts'
-import { commitsTopic, offsetsTopic } from '../api/internal-topics.ts'
+import { commitsTopic, offsetsTopic, transactionsTopic } from '../api/internal-topics.ts'
 import { utf8Slice } from '../../base/bytes.ts'
 import { BatchCursor } from '../format/record-cursor.ts'
 import { decodeGroupKey } from '../group/group-record.ts'
+import { decodeMarker } from '../format/control-batch.ts'
+import { isControl, isTransactional, producerIdOf } from '../format/record-batch.ts'
 import { readEntries, type EntryPart } from '../journal/entry.ts'
 import type { WrittenGroup } from '../journal/journal.ts'
 import type { Catalog } from './catalog.ts'
@@ -10,7 +12,10 @@ import type { GroupOffsets } from './group-offsets.ts'
 import type { GroupRecords } from './group-records.ts'
 import type { LastSections } from './last-sections.ts'
 import { decodeOffsetKey, decodeOffsetValue } from './offset-records.ts'
+import { decodeTransactionKey, decodeTransactionValue } from '../transaction/transaction-topic.ts'
 import { isKeptForRewind, type RewindTrails } from './rewind-trail.ts'
+import type { TransactionLog } from './transaction-log.ts'
+import type { TransactionalOffsets } from './transactional-offsets.ts'
 
 /** Brings what a checkpoint knew of groups and tasks up to the end of the journal, from the records in its entries. */
 export function replayInternalTopics(
@@ -19,17 +24,21 @@ export function replayInternalTopics(
     readonly catalog: Catalog
     readonly offsets: GroupOffsets
     readonly groups: GroupRecords
+    readonly transactions: TransactionLog
+    readonly transactionalOffsets: TransactionalOffsets
     readonly sections: LastSections
     readonly rewinds: RewindTrails
   },
 ): void {
   const offsetsId = into.catalog.topic(offsetsTopic)?.id
+  const transactionsId = into.catalog.topic(transactionsTopic)?.id
   const commitsId = into.catalog.topic(commitsTopic)?.id
   for (const { memory } of groups) {
     for (const parts of readEntries(memory)) {
       for (const part of parts) {
         if (part.kind !== 'batch') continue
         if (part.topicId === offsetsId) replayOffsets(part.bytes, into)
+        else if (part.topicId === transactionsId) replayTransactions(part.bytes, into.transactions)
         else if (part.topicId === commitsId) replayCommits(part, keptBytes(parts, into.catalog), into)
       }
     }
@@ -38,8 +47,24 @@ export function replayInternalTopics(
 
 function replayOffsets(
   batch: Uint8Array,
-  { offsets, groups }: { readonly offsets: GroupOffsets; readonly groups: GroupRecords },
+  {
+    catalog,
+    offsets,
+    groups,
+    transactionalOffsets,
+  }: {
+    readonly catalog: Catalog
+    readonly offsets: GroupOffsets
+    readonly groups: GroupRecords
+    readonly transactionalOffsets: TransactionalOffsets
+  },
 ): void {
+  if (isControl(batch, 0)) {
+    const marker = decodeMarker(batch, 0)
+    if (marker !== null) transactionalOffsets.end(marker.producerId, marker.outcome, catalog)
+    return
+  }
+  const transactional = isTransactional(batch, 0)
   const cursor = new BatchCursor([batch], 0)
   while (cursor.next()) {
     const keyBytes = cursor.bytes.subarray(cursor.keyStart, cursor.keyEnd)
@@ -56,7 +81,22 @@ function replayOffsets(
       continue
     }
     const value = decodeOffsetValue(cursor.bytes.subarray(cursor.valueStart, cursor.valueEnd))
-    offsets.set(key.group, { ...value, at: key.at }, value.committedAt)
+    const entry = { ...value, at: key.at }
+    if (transactional) transactionalOffsets.add(producerIdOf(batch, 0), key.group, [entry], value.committedAt)
+    else offsets.set(key.group, entry, value.committedAt)
+  }
+}
+
+function replayTransactions(batch: Uint8Array, transactions: TransactionLog): void {
+  const cursor = new BatchCursor([batch], 0)
+  while (cursor.next()) {
+    const transactionalId = decodeTransactionKey(cursor.bytes.subarray(cursor.keyStart, cursor.keyEnd))
+    if (transactionalId === null) continue
+    if (cursor.valueStart < 0) transactions.delete(transactionalId)
+    else
+      transactions.set(
+        decodeTransactionValue(transactionalId, cursor.bytes.subarray(cursor.valueStart, cursor.valueEnd)),
+      )
   }
 }
 

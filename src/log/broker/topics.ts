@@ -1,5 +1,5 @@
 import { LogError } from '../api/errors.ts'
-import { commitsTopic, isInternalTopic, offsetsTopic } from '../api/internal-topics.ts'
+import { commitsTopic, isInternalTopic, offsetsTopic, transactionsTopic } from '../api/internal-topics.ts'
 import type { Position } from '../api/log.ts'
 import type { Offset } from '../api/record.ts'
 import { checkTopicName, type TopicConfig, type TopicInfo, type TopicSpec } from '../api/topic.ts'
@@ -52,21 +52,29 @@ export class Topics {
     return specs.map(({ name }) => this.#known(name).info)
   }
 
-  /** The log's own topics, in the first entry of a new directory. */
+  /** The log's own topics, in the first entry of a new directory. An older one may lack some. */
   async createInternal(): Promise<void> {
-    const { defaults } = this.#parts
-    const offsetsConfig = {
-      cleanupPolicy: 'compact',
-      segmentBytes: Math.min(offsetsSegmentBytes, defaults.segmentBytes),
-    }
-    await this.#submit([
-      { name: offsetsTopic, partitions: offsetsPartitions, config: offsetsConfig as Partial<TopicConfig> },
+    const { catalog, defaults } = this.#parts
+    const segmentBytes = (most: number): number => Math.min(most, defaults.segmentBytes)
+    const specs: TopicSpec[] = [
+      {
+        name: offsetsTopic,
+        partitions: offsetsPartitions,
+        config: { cleanupPolicy: 'compact', segmentBytes: segmentBytes(offsetsSegmentBytes) },
+      },
+      {
+        name: transactionsTopic,
+        partitions: transactionsPartitions,
+        config: { cleanupPolicy: 'compact', segmentBytes: segmentBytes(transactionsSegmentBytes) },
+      },
       {
         name: commitsTopic,
         partitions: commitsPartitions,
-        config: { segmentBytes: Math.min(cleanedSegmentBytes, defaults.segmentBytes) },
+        config: { segmentBytes: segmentBytes(cleanedSegmentBytes) },
       },
-    ])
+    ]
+    const missing = specs.filter(({ name }) => catalog.topic(name) === undefined)
+    if (missing.length > 0) await this.#submit(missing)
   }
 
   #create(specs: readonly TopicSpec[]): Promise<readonly TopicInfo[]> {
@@ -187,6 +195,7 @@ export class Topics {
       if (partition.topic.config.cleanupPolicy === 'compact') throw compactedOnly(partition)
       const target = offset === -1 ? partition.end : offset
       if (!Number.isSafeInteger(target) || target < 0 || target > partition.end) throw beyondEnd(partition, offset)
+      checkDecided(partition, target)
       return { partition, offset: target }
     })
     await this.moveLogStarts(moves)
@@ -199,6 +208,7 @@ export class Topics {
     const moves = at.map(({ at: place, offset }) => {
       const partition = catalog.partition(place)
       if (!Number.isSafeInteger(offset) || offset < 0 || offset > partition.end) throw beyondEnd(partition, offset)
+      checkDecided(partition, offset)
       return { partition, offset }
     })
     await this.moveLogStarts(moves)
@@ -244,6 +254,9 @@ export interface TopicsParts {
 const offsetsPartitions = 50
 const offsetsSegmentBytes = 100 * 1024 * 1024
 const commitsPartitions = 16
+/** As Kafka has it: `transaction.state.log.num.partitions`, `transaction.state.log.segment.bytes`. */
+const transactionsPartitions = 50
+const transactionsSegmentBytes = 100 * 1024 * 1024
 
 function checkNotInternal(topic: Topic): void {
   if (!isInternalTopic(topic.name)) return
@@ -263,6 +276,15 @@ function compactedOnly(partition: Partition): LogError {
     'POLICY_VIOLATION',
     `${partition.name} is compacted, and every key's newest record stays: write tombstones, or set cleanupPolicy to 'compact,delete'`,
     { at: partition.at },
+  )
+}
+
+function checkDecided(partition: Partition, offset: number): void {
+  if (offset <= partition.stableEnd) return
+  throw new LogError(
+    'INVALID_TXN_STATE',
+    `${partition.name} has a transaction open since offset ${partition.stableEnd}: end or abort it before its records are deleted`,
+    { at: partition.at, offset, stableEnd: partition.stableEnd },
   )
 }
 

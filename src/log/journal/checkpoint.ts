@@ -2,6 +2,7 @@ import { Packr } from 'msgpackr'
 import { crc32c } from '../../base/crc32c.ts'
 import { LogError } from '../api/errors.ts'
 import type { RecordedSection } from '../api/commit-section.ts'
+import type { OffsetEntry } from '../api/log.ts'
 import type { Offset, TopicPartition } from '../api/record.ts'
 import { defaultTopicConfig, type TopicInfo } from '../api/topic.ts'
 
@@ -21,6 +22,9 @@ export interface CheckpointState {
   readonly sections: readonly SectionState[]
   /** What applications can be rewound to. Absent in checkpoints of before it was kept. */
   readonly rewinds?: readonly RewindState[]
+  /** Transactional ids, and offsets of open transactions. Absent in checkpoints of before there were any. */
+  readonly transactions?: readonly TransactionRecordState[]
+  readonly transactionalOffsets?: readonly TransactionalOffsetsState[]
   /** Deletions whose entries lie below `sequence`, still to be carried out when both checkpoints know of them. */
   readonly deletions: readonly PendingDeletion[]
 }
@@ -81,6 +85,20 @@ export interface SegmentState {
   readonly maxTimestamp: number
   /** Sum of the segment's bytes after compaction replaced it; absent while batches' own checksums serve. */
   readonly checksum?: number
+}
+
+/** A transactional id, as the value of its record in `__transaction_state`. */
+export interface TransactionRecordState {
+  readonly transactionalId: string
+  readonly record: Uint8Array
+}
+
+/** What one request of an open transaction brought to a group. */
+export interface TransactionalOffsetsState {
+  readonly producerId: number
+  readonly group: string
+  readonly entries: readonly OffsetEntry[]
+  readonly committedAt: number
 }
 
 export interface GroupOffsetState {

@@ -9,7 +9,7 @@ import type { AbortedTransaction } from './produced-batch.ts'
 export class AbortedTransactions {
   #list: AbortedTransaction[]
   /** Per producer, first and last offset of each in turn, ascending. */
-  readonly #ranges = new Map<number, Offset[]>()
+  #ranges = new Map<number, Offset[]>()
 
   constructor(list: readonly AbortedTransaction[] = []) {
     this.#list = [...list]
@@ -33,17 +33,13 @@ export class AbortedTransactions {
 
   /** Whether the producer's transactional batch at this offset was aborted. */
   has(producerId: number, offset: Offset): boolean {
-    const ranges = this.#ranges.get(producerId)
-    if (ranges === undefined) return false
-    // The last range that starts at or before the offset.
-    let low = 0
-    let high = ranges.length / 2
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((ranges[middle * 2] as Offset) <= offset) low = middle + 1
-      else high = middle
-    }
-    return low > 0 && offset <= (ranges[low * 2 - 1] as Offset)
+    return isIn(this.#ranges.get(producerId), offset)
+  }
+
+  /** {@link AbortedTransactions.has} as it is now: for what was read now and is looked at later. */
+  get lookup(): (producerId: number, offset: Offset) => boolean {
+    const ranges = this.#ranges
+    return (producerId, offset) => isIn(ranges.get(producerId), offset)
   }
 
   /** Those that touch `[from, end)`, by marker: what Kafka's fetch sends along. */
@@ -69,7 +65,21 @@ export class AbortedTransactions {
   forgetBelow(logStart: Offset): void {
     if ((this.#list[0]?.lastOffset ?? logStart) >= logStart) return
     this.#list = this.#list.filter(({ lastOffset }) => lastOffset >= logStart)
-    this.#ranges.clear()
+    // A new map: who reads below the log start still, from memory, goes on with the old one.
+    this.#ranges = new Map()
     for (const aborted of this.#list) this.#addRange(aborted)
   }
+}
+
+function isIn(ranges: readonly Offset[] | undefined, offset: Offset): boolean {
+  if (ranges === undefined) return false
+  // The last range that starts at or before the offset.
+  let low = 0
+  let high = ranges.length / 2
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((ranges[middle * 2] as Offset) <= offset) low = middle + 1
+    else high = middle
+  }
+  return low > 0 && offset <= (ranges[low * 2 - 1] as Offset)
 }

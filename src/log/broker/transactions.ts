@@ -1,0 +1,271 @@
+import type { Clock, Timer } from '../../base/clock.ts'
+import type { Logger } from '../../base/logger.ts'
+import { LogError } from '../api/errors.ts'
+import type { GroupMetadata } from '../api/group-metadata.ts'
+import { offsetsTopic } from '../api/internal-topics.ts'
+import type { OffsetEntry } from '../api/log.ts'
+import type { TopicPartition } from '../api/record.ts'
+import type { LogConfig } from '../config.ts'
+import { BatchBuilder } from '../format/batch-builder.ts'
+import { encodeMarker } from '../format/control-batch.ts'
+import type { ProducerState } from '../journal/checkpoint.ts'
+import { producedBatch } from '../storage/produced-batch.ts'
+import { ProducerIds } from '../transaction/producer-ids.ts'
+import {
+  TransactionCoordinator,
+  type EndedTransaction,
+  type Outcome,
+  type ProducerName,
+} from '../transaction/transaction-coordinator.ts'
+import type { TransactionState } from '../transaction/transaction-topic.ts'
+import type { Catalog, Partition } from './catalog.ts'
+import { checkOffsetEntry } from './group-offsets.ts'
+import type { Groups } from './groups.ts'
+import type { OffsetLog } from './offset-log.ts'
+import { EntryDraft, type Sequencer } from './sequencer.ts'
+import type { TransactionLog } from './transaction-log.ts'
+import type { TransactionalOffsets } from './transactional-offsets.ts'
+
+/**
+ * Transactions for producers that work in pieces. The coordinator decides; here its decisions become entries:
+ *
+ * - A batch that brings a partition into the transaction and the record that says so are one entry.
+ * - The end of a transaction is one entry: a marker in every partition, the offsets it carried, the state.
+ *   Crash here, before the entry is durable: the transaction is open when the log opens again, and its producer may still
+ *   end it, or its timeout does. Behind it: it has ended everywhere.
+ * - What hangs is aborted by the clock.
+ */
+export class Transactions {
+  readonly #parts: TransactionsParts
+  readonly #coordinator: TransactionCoordinator
+  readonly #ids: ProducerIds
+  #timer: Timer | null = null
+  #closed = false
+
+  constructor(parts: TransactionsParts, incarnation: number) {
+    this.#parts = parts
+    this.#ids = new ProducerIds(incarnation)
+    this.#coordinator = new TransactionCoordinator({
+      ids: this.#ids,
+      now: () => parts.clock.now(),
+      timeoutMaxMs: parts.config.transactionTimeoutMaxMs,
+      write: (state, ended) => this.#write(state, ended),
+      forget: (transactionalId) => this.#forget(transactionalId),
+    })
+    for (const state of parts.log.states()) this.#coordinator.restore(state)
+    if (this.#coordinator.anyOpen) this.#watch()
+  }
+
+  /** What a real broker had begun to end is ended. To be called once, when entries can be written. */
+  finishPrepared(): Promise<void> {
+    return this.#coordinator.finishPrepared()
+  }
+
+  /** A producer without transactions. Its id is never given twice. */
+  newProducer(): ProducerName {
+    return { producerId: this.#ids.next(), producerEpoch: 0 }
+  }
+
+  initProducer(transactionalId: string, timeoutMs: number, expected?: ProducerName): Promise<ProducerName> {
+    this.#parts.sequencer.checkWritable()
+    return this.#coordinator.init(transactionalId, timeoutMs, expected ?? null)
+  }
+
+  /** Takes the partitions into the transaction before anything is written to them, as older clients ask for. */
+  async addPartitions(producer: ProducerName, at: readonly TopicPartition[]): Promise<void> {
+    const { catalog, log, sequencer } = this.#parts
+    sequencer.checkWritable()
+    for (const place of at) catalog.partition(place)
+    const joining = this.#coordinator.joining(producer, at)
+    if (joining === null) return
+    const draft = new EntryDraft(sequencer.placeContext())
+    log.write(draft, joining.state)
+    const written = draft.outcome()
+    sequencer.submit(draft)
+    joining.taken(written)
+    this.#watch()
+    await written
+  }
+
+  /**
+   * The draft will carry a batch of this producer's transaction for the partition: adds the record that takes the partition
+   * in, if it is not. Throws if the producer may not write. Call what it returns when the draft is submitted.
+   */
+  join(draft: EntryDraft, producer: ProducerName, at: TopicPartition): () => void {
+    const joining = this.#coordinator.joining(producer, [at])
+    if (joining === null) return nothing
+    this.#parts.log.write(draft, joining.state)
+    const written = draft.outcome()
+    return () => {
+      joining.taken(written)
+      this.#watch()
+    }
+  }
+
+  /** Whether the producer may write to the partition in its transaction: what {@link join} would throw. */
+  checkJoin(producer: ProducerName, at: TopicPartition): void {
+    this.#coordinator.joining(producer, [at])
+  }
+
+  /** Offsets that are committed when the transaction is. */
+  async sendOffsets(producer: ProducerName, offsets: readonly OffsetEntry[], from: GroupMetadata): Promise<void> {
+    const { catalog, groups, offsetLog, sequencer, pendingOffsets } = this.#parts
+    sequencer.checkWritable()
+    groups.checkTransactionalCommit(from)
+    for (const entry of offsets) {
+      catalog.partition(entry.at)
+      checkOffsetEntry(from.group, entry)
+    }
+    if (offsets.length === 0) return
+    const at = offsetLog.placeOf(from.group)
+    this.checkJoin(producer, at)
+    const draft = new EntryDraft(sequencer.placeContext())
+    const builder = new BatchBuilder({ initialBytes: 512 })
+    const committedAt = draft.context.now
+    offsetLog.transactional(draft, builder, { ...producer, group: from.group }, offsets)
+    const joined = this.join(draft, producer, at)
+    draft.also(() => pendingOffsets.add(producer.producerId, from.group, offsets, committedAt))
+    const written = draft.outcome()
+    sequencer.submit(draft)
+    joined()
+    await written
+  }
+
+  end(transactionalId: string, producer: ProducerName, outcome: Outcome): Promise<ProducerName> {
+    this.#parts.sequencer.checkWritable()
+    return this.#coordinator.end(transactionalId, producer, outcome)
+  }
+
+  list(): readonly TransactionState[] {
+    return this.#coordinator.list()
+  }
+
+  describe(transactionalId: string): TransactionState {
+    return this.#coordinator.describe(transactionalId)
+  }
+
+  /** Who writes, or has written, to the partition. */
+  producersOf(at: TopicPartition): readonly ProducerState[] {
+    return this.#parts.catalog.partition(at).producers?.states() ?? []
+  }
+
+  /** Aborts the open transaction of the id and fences its producer. */
+  abort(transactionalId: string): Promise<void> {
+    this.#parts.sequencer.checkWritable()
+    return this.#coordinator.abort(transactionalId)
+  }
+
+  /**
+   * Aborts what a producer has open in one partition and no coordinator knows of (in a directory that was taken over): it
+   * would hold up readers of committed records for ever.
+   */
+  async abortHanging(at: TopicPartition, producerId: number): Promise<void> {
+    const { catalog, sequencer } = this.#parts
+    sequencer.checkWritable()
+    const partition = catalog.partition(at)
+    const state = partition.pendingProducers?.states().find((producer) => producer.producerId === producerId)
+    if (state === undefined || state.transactionStart < 0 || this.#coordinator.hasOpen(producerId, at))
+      throw new LogError(
+        'INVALID_TXN_STATE',
+        `producer ${producerId} has no transaction in ${partition.name} that hangs: one with a transactional id is aborted by that`,
+        { at, producerId },
+      )
+    const draft = new EntryDraft(sequencer.placeContext())
+    const producerEpoch = state.producerEpoch + 1
+    this.#mark(draft, { producerId, producerEpoch, outcome: 'abort', partitions: [at] })
+    const written = draft.outcome()
+    sequencer.submit(draft)
+    await written
+  }
+
+  expireIds(): Promise<void> {
+    const { clock, config } = this.#parts
+    return this.#coordinator.expireIds(clock.now() - config.transactionalIdExpirationMs)
+  }
+
+  #write(state: TransactionState, ended: EndedTransaction | null): Promise<void> {
+    const { log, sequencer } = this.#parts
+    sequencer.checkWritable()
+    const draft = new EntryDraft(sequencer.placeContext())
+    if (ended !== null) this.#mark(draft, ended)
+    log.write(draft, state)
+    const written = draft.outcome()
+    sequencer.submit(draft)
+    return written
+  }
+
+  #mark(draft: EntryDraft, ended: EndedTransaction): void {
+    const { catalog, pendingOffsets } = this.#parts
+    const { producerId } = ended
+    const marker = { ...ended, coordinatorEpoch: draft.context.leaderEpoch, timestamp: draft.context.now }
+    const marked = ended.partitions.flatMap((at) => {
+      const partition = livePartition(catalog, at)
+      if (partition === null) return []
+      const bytes = encodeMarker(marker)
+      const produced = producedBatch(bytes, 0)
+      // What the coordinator decides is newer than all it let in; a directory taken over may say otherwise. All are
+      // checked before the first takes its place.
+      if (produced?.kind === 'marker') partition.pendingProducers?.checkMarker(produced, partition.name)
+      return [{ partition, bytes }]
+    })
+    for (const { partition, bytes } of marked) {
+      draft.batch(partition, bytes)
+      if (partition.at.topic === offsetsTopic) draft.also(() => pendingOffsets.end(producerId, ended.outcome, catalog))
+    }
+  }
+
+  async #forget(transactionalId: string): Promise<void> {
+    const { log, sequencer } = this.#parts
+    sequencer.checkWritable()
+    const draft = new EntryDraft(sequencer.placeContext())
+    log.forget(draft, transactionalId)
+    const written = draft.outcome()
+    sequencer.submit(draft)
+    await written
+  }
+
+  /** One timer while any transaction is open: an idle log needs none. */
+  #watch(): void {
+    if (this.#timer !== null || this.#closed) return
+    const { clock, config, logger, sequencer } = this.#parts
+    this.#timer = clock.setTimer(config.transactionCheckIntervalMs, () => {
+      this.#timer = null
+      if (this.#closed || sequencer.failure !== null) return
+      this.#coordinator.abortExpired().then(
+        (aborted) => {
+          for (const id of aborted) logger.warn(`the transaction of ${id} took longer than its timeout and was aborted`)
+        },
+        (error: unknown) => logger.error('aborting transactions that took too long failed', error),
+      )
+      if (this.#coordinator.anyOpen) this.#watch()
+    })
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#timer?.cancel()
+  }
+}
+
+export interface TransactionsParts {
+  readonly sequencer: Sequencer
+  readonly catalog: Catalog
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly config: Pick<
+    LogConfig,
+    'transactionTimeoutMaxMs' | 'transactionCheckIntervalMs' | 'transactionalIdExpirationMs'
+  >
+  readonly groups: Groups
+  readonly log: TransactionLog
+  readonly offsetLog: OffsetLog
+  readonly pendingOffsets: TransactionalOffsets
+}
+
+function nothing(): void {}
+
+/** Null where the topic has been deleted since: there is nobody to tell. */
+function livePartition(catalog: Catalog, at: TopicPartition): Partition | null {
+  const topic = catalog.topic(at.topic)
+  return topic?.phase === 'live' ? (topic.partitions[at.partition] ?? null) : null
+}

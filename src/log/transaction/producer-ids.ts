@@ -1,0 +1,35 @@
+import { assert } from '../../base/assert.ts'
+
+/**
+ * Hands out producer ids: never one twice, not even after a power cut. Each opening of the log has a number that is synced
+ * before its first append and never used again; an id carries it, so that no block of ids has to be written down first, as
+ * Kafka's brokers must. The eighth producer of the third opening is 3000000007.
+ */
+export class ProducerIds {
+  readonly #first: number
+  #count = 0
+
+  constructor(incarnation: number) {
+    this.#first = incarnation * idsPerOpening
+  }
+
+  next(): number {
+    assert(this.#count < idsPerOpening, `${this.#count} producer ids since the log was opened`)
+    return this.#first + this.#count++
+  }
+}
+
+/** Leaves room for nine million openings. */
+const idsPerOpening = 1_000_000_000
+
+/** The last epoch that a producer writes with; a marker above it still fits into 16 bits. */
+const producerEpochMax = 32_766
+
+/** Who writes next under a transactional id: the next epoch, or when these are used up a new id. */
+export function nextProducer(
+  current: { readonly producerId: number; readonly producerEpoch: number },
+  ids: ProducerIds,
+): { readonly producerId: number; readonly producerEpoch: number } {
+  if (current.producerEpoch >= producerEpochMax) return { producerId: ids.next(), producerEpoch: 0 }
+  return { producerId: current.producerId, producerEpoch: current.producerEpoch + 1 }
+}

@@ -1,0 +1,43 @@
+/**
+ * The life of a transactional id, in Kafka's phases.
+ *
+ * ```
+ *            ┌───────────── initTransactions ────────────────┐
+ *            ▼                                               │
+ * (new) ─► empty ──── first partition ───► ongoing ── end ──►├─ completeCommit
+ *            ▲                               ▲               └─ completeAbort
+ *            └── init fences and aborts ─────┤                       │
+ *                                            └─── first partition ───┘
+ *                                            prepareCommit, prepareAbort ─► complete…
+ * ```
+ * Here the end of a transaction is one entry of the journal: markers in all partitions, offsets and the new phase, whole or
+ * absent. So nothing is ever between *prepare* and *complete*: those two phases are only found in a directory that a
+ * broker of Kafka wrote, and are finished when it is opened.
+ */
+export type TransactionPhase =
+  'empty' | 'ongoing' | 'prepareCommit' | 'prepareAbort' | 'completeCommit' | 'completeAbort'
+
+export const transactionTransitions: { readonly [Phase in TransactionPhase]: readonly TransactionPhase[] } = {
+  empty: ['empty', 'ongoing', 'completeAbort'],
+  ongoing: ['ongoing', 'empty', 'completeCommit', 'completeAbort'],
+  prepareCommit: ['completeCommit'],
+  prepareAbort: ['completeAbort'],
+  completeCommit: ['empty', 'ongoing', 'completeAbort'],
+  completeAbort: ['empty', 'ongoing', 'completeAbort'],
+}
+
+/** Kafka's number of each phase, as `__transaction_state` has it. */
+export const transactionPhaseIds: { readonly [Phase in TransactionPhase]: number } = {
+  empty: 0,
+  ongoing: 1,
+  prepareCommit: 2,
+  prepareAbort: 3,
+  completeCommit: 4,
+  completeAbort: 5,
+}
+
+const phaseById = new Map(Object.entries(transactionPhaseIds).map(([phase, id]) => [id, phase as TransactionPhase]))
+
+export function transactionPhaseOf(id: number): TransactionPhase | undefined {
+  return phaseById.get(id)
+}
