@@ -1,4 +1,4 @@
-import { ByteReader, ByteWriter, utf8Slice } from '../../base/bytes.ts'
+import { ByteReader, type ByteWriter, utf8Slice } from '../../base/bytes.ts'
 import { LogError } from '../api/errors.ts'
 import type { TopicPartition } from '../api/record.ts'
 import { readString, writeString } from '../format/kafka-string.ts'
