@@ -15,7 +15,8 @@ import type { RestoreProgress } from './runtime/restore.ts'
 import { StoreFlushes } from './runtime/store-flushes.ts'
 import { StoreQuery } from './runtime/store-query.ts'
 import { buildTask, type TaskSetting } from './runtime/task-builder.ts'
-import { Worker, type WorkerInput } from './runtime/worker.ts'
+import { Worker } from './runtime/worker.ts'
+import { workerInputs, type WorkerInput } from './runtime/worker-inputs.ts'
 import { streamsTransitions, type StreamsPhase } from './streams-lifecycle.ts'
 import type { StoreEngine } from './store/ordered-store.ts'
 import type { Overlay } from './store/overlay.ts'
@@ -272,7 +273,8 @@ export class StreamsRuntime {
         intervalMs: this.#config.storeFlushIntervalMs,
         bytesMax: this.#config.storeFlushBytesMax,
       })
-      worker = new Worker({ log, clock: this.#clock, config: this.#config, tasks, commits, flushes, globals })
+      const inputs = workerInputs(plan, tasks)
+      worker = new Worker({ log, clock: this.#clock, config: this.#config, tasks, inputs, commits, flushes, globals })
       const reader = await log.openReader({ isolation: 'sequenced' })
       const bounds = await log.bounds(
         worker.inputs.map(({ queue }) => queue.at),
@@ -322,6 +324,7 @@ export class StreamsRuntime {
       plan,
       engines: this.#options.engines,
       storeDirectory: this.#options.storeDirectory,
+      orders: new Map(),
       globals,
       cacheBytes: this.#config.storeCacheBytes / Math.max(1, stores),
       now: this.#clock.now(),
@@ -336,11 +339,6 @@ export class StreamsRuntime {
     for (const task of plan.tasks) {
       const section = sections.get(task.id) ?? null
       this.#tasks.push(await buildTask(setting, task, { section, positions }))
-    }
-    for (const task of this.#tasks) {
-      if (task.inputs.length < 2 || !task.inputs.some((input) => input.internal)) continue
-      const upstream = plan.upstream.get(task.subTopology)
-      task.upstream = this.#tasks.filter((one) => upstream?.has(one.subTopology) === true)
     }
     return this.#tasks
   }

@@ -166,6 +166,10 @@ class CutCursor implements RecordCursor {
     return this.#inner.headerCount
   }
 
+  get headersStart(): number {
+    return this.#inner.headersStart
+  }
+
   headers(): readonly Header[] {
     return this.#inner.headers()
   }

@@ -11,6 +11,9 @@ import { InvalidRecords } from '../../src/streams/runtime/invalid-record.ts'
 import { buildTask } from '../../src/streams/runtime/task-builder.ts'
 import { MemoryStoreEngine } from '../../src/streams/store/memory-store.ts'
 import { CommitScope } from '../../src/streams/task/commit-scope.ts'
+import { stampKey } from '../../src/streams/task/order-stamp.ts'
+import { outputOrderOperator } from '../../src/streams/task/output-order.ts'
+import { isBefore } from '../../src/streams/task/record-queue.ts'
 import type { Task, TaskInput } from '../../src/streams/task/task.ts'
 import type { Topology } from '../../src/streams/topology/topology.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
@@ -50,6 +53,7 @@ export async function replayTask(recorded: RecordedRun, commit: number, task: st
       onProcessingError: null,
       onInvalid: (at, source, error) => invalid.handle(at, source, error),
       onDropped: () => undefined,
+      orders: new Map(),
       globals,
     },
     taskPlan,
@@ -66,9 +70,10 @@ export async function replayTask(recorded: RecordedRun, commit: number, task: st
   }
   run(replayed, section)
   const result = replayed.section()
+  const { [outputOrderOperator]: _, ...operators } = result.operators
   await replayed.close()
   await globals?.close()
-  return { section: result, written: written.byPartition }
+  return { section: { ...result, operators }, written: written.byPartition }
 }
 
 export interface Replayed {
@@ -98,7 +103,7 @@ function run(task: Task, section: RecordedSection): void {
   task.freeze()
 }
 
-/** The recorded runs; without any, the smallest head by timestamp and rank. */
+/** The recorded runs; without any, the smallest head. */
 function* pickOrder(task: Task, section: RecordedSection): Generator<TaskInput, undefined> {
   if (section.picks !== undefined) {
     for (const { input, count } of section.picks) {
@@ -110,9 +115,7 @@ function* pickOrder(task: Task, section: RecordedSection): Generator<TaskInput, 
   }
   for (;;) {
     const heads = task.inputs.filter(({ queue }) => queue.hasHead)
-    const [first] = heads.toSorted(
-      (a, b) => a.queue.headTimestamp - b.queue.headTimestamp || a.queue.rank - b.queue.rank,
-    )
+    const [first] = heads.toSorted((a, b) => (isBefore(a.queue, b.queue) ? -1 : 1))
     if (first === undefined) return
     yield first
   }
@@ -247,9 +250,9 @@ function fieldsOf(
 function textOf(record: Pick<OutgoingRecord, 'headers'> & Fields): string {
   const part = (bytes: Uint8Array, start: number, end: number): string =>
     start < 0 ? 'null' : Buffer.from(bytes.subarray(start, end)).toString('hex')
-  const headers = record.headers.map(
-    ({ key, value }) => `${key}=${value === null ? 'null' : Buffer.from(value).toString('hex')}`,
-  )
+  // An order stamp says what tasks beside this one did: no part of what a task makes of its inputs.
+  const own = record.headers.filter(({ key }, index) => index > 0 || key !== stampKey)
+  const headers = own.map(({ key, value }) => `${key}=${value === null ? 'null' : Buffer.from(value).toString('hex')}`)
   const key = part(record.key, record.keyStart, record.keyEnd)
   const value = part(record.value, record.valueStart, record.valueEnd)
   return `${key} ${value} ${record.timestamp} ${headers.join(',')}`

@@ -33,7 +33,7 @@ export interface TaskSection {
   readonly punctuations: readonly { readonly input: number; readonly operator: string; readonly now: number }[]
   /**
    * The order in which input partitions were read, as runs of (index into `inputs`, count), only where it differs from
-   * the order of timestamps replayed over `inputs`; absent when it does not differ.
+   * that of the smallest heads (clock, sequence, rank) replayed over `inputs`; absent when it does not differ.
    */
   readonly picks?: readonly { readonly input: number; readonly count: number }[]
   /** Position of each global table's topic at the commit. */

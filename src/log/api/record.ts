@@ -66,6 +66,8 @@ export interface RecordCursor {
   readonly valueEnd: number
   /** How many headers the record has; 0 costs nothing. */
   readonly headerCount: number
+  /** Where the first of them starts in `bytes`, if there is one: encoded as in a record of a batch v2. */
+  readonly headersStart: number
   /** Decodes the headers; copies. */
   headers(): readonly Header[]
 }

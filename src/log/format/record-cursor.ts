@@ -37,6 +37,7 @@ export class BatchCursor implements RecordCursor {
   valueStart = -1
   valueEnd = -1
   headerCount = 0
+  headersStart = 0
 
   readonly #buffers: readonly Uint8Array[]
   readonly #start: Offset
@@ -59,7 +60,6 @@ export class BatchCursor implements RecordCursor {
   #baseTimestamp = 0
   /** -1: each record has a time of its own; else the time at which the log took the batch. */
   #appendTime = -1
-  #headersAt = 0
   #recordEnd = 0
 
   /** Walks `buffers`, each one or more whole batches, from the first record at or after `start`. */
@@ -84,7 +84,7 @@ export class BatchCursor implements RecordCursor {
     if (this.headerCount === 0) return noHeaders
     const headers: Header[] = []
     const end = this.#recordEnd
-    this.#at = this.#headersAt
+    this.#at = this.headersStart
     for (let index = 0; index < this.headerCount; index++) {
       const keyBytes = this.#varint()
       if (keyBytes < 0 || keyBytes > end - this.#at) throw this.#broken(`header key of ${keyBytes} bytes`)
@@ -171,7 +171,7 @@ export class BatchCursor implements RecordCursor {
       throw this.#broken(`${headerCount} headers in ${rest} bytes`)
     }
     this.headerCount = headerCount
-    this.#headersAt = this.#at
+    this.headersStart = this.#at
     this.#recordEnd = recordEnd
 
     this.offset = this.#baseOffset + offsetDelta

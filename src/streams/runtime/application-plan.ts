@@ -19,6 +19,8 @@ export interface ApplicationPlan {
   readonly partitions: ReadonlyMap<string, number>
   /** Topics that the application both writes and reads, by real name. */
   readonly internalTopics: ReadonlySet<string>
+  /** Per topic the sub-topologies that write it. */
+  readonly writers: ReadonlyMap<string, ReadonlySet<number>>
   /** Per sub-topology those whose outputs reach it, at any distance. */
   readonly upstream: ReadonlyMap<number, ReadonlySet<number>>
 }
@@ -48,12 +50,14 @@ export async function planApplication(applicationId: string, topology: Topology,
   await makeTopics(applicationId, topology, log, plan)
   const partitions = new Map<string, number>()
   for (const { name, partitions: count } of plan.specs) partitions.set(name, count)
+  const writers = writersOf(applicationId, topology)
   return {
     applicationId,
     tasks: planTasks(applicationId, topology, partitions, plan),
     partitions,
     internalTopics: internalTopics(applicationId, topology),
-    upstream: upstreamOf(applicationId, topology),
+    writers,
+    upstream: upstreamOf(applicationId, topology, writers),
   }
 }
 
@@ -126,7 +130,7 @@ function internalTopics(applicationId: string, topology: Topology): Set<string> 
   return both
 }
 
-function upstreamOf(applicationId: string, topology: Topology): Map<number, Set<number>> {
+function writersOf(applicationId: string, topology: Topology): Map<string, Set<number>> {
   const writers = new Map<string, Set<number>>()
   for (const part of topology.subTopologies) {
     for (const sink of part.sinks) {
@@ -137,6 +141,14 @@ function upstreamOf(applicationId: string, topology: Topology): Map<number, Set<
       }
     }
   }
+  return writers
+}
+
+function upstreamOf(
+  applicationId: string,
+  topology: Topology,
+  writers: ReadonlyMap<string, ReadonlySet<number>>,
+): Map<number, Set<number>> {
   const upstream = new Map<number, Set<number>>()
   for (const part of topology.subTopologies) {
     const found = new Set<number>()

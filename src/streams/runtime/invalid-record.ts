@@ -66,7 +66,7 @@ export class InvalidRecords {
   #place(task: Task, topic: string, inputPartition: number): StagedPlace {
     const partition = Math.max(0, inputPartition) % (this.#partitions.get(topic) ?? 1)
     const name = `${task.id} ${topic} ${partition}`
-    const place = this.#places.get(name) ?? task.collector.place({ topic, partition }, false, task.record.node)
+    const place = this.#places.get(name) ?? task.collector.place({ topic, partition }, 'others', task.record.node)
     this.#places.set(name, place)
     return place
   }

@@ -1,17 +1,24 @@
-import type { RecordQueue } from '../task/record-queue.ts'
+import { isBefore, type RecordQueue } from '../task/record-queue.ts'
 
 /**
- * Which record the worker takes next: the smallest head over the inputs of all its tasks, by (timestamp, topic ordinal,
- * partition). A binary heap of the inputs that have a head; topic ordinal and partition are one number, the rank.
+ * Which record the worker takes next: the smallest head over the inputs of all its tasks, by (clock, sequence, rank). A
+ * binary heap of the inputs that have a head.
  *
+ * - The clock of a record is its timestamp. What a sub-topology wrote for another one has an order stamp instead, so that
+ *   it is read in the order in which it was written, by whichever tasks, wherever commits fell (see `OutputOrder`).
+ * - Topic ordinal and partition are one number, the rank.
  * - Offset order within a partition never changes: only heads compete.
  * - Nothing is taken while an input is *hungry*, that is while its next record is known to be on the log and is not here.
- * - A task that reads an empty internal partition waits while a task upstream may still put something older there:
- *   because it has output that no commit has carried away, or an unread head that is smaller. Its head is *parked* until
- *   the next commit or fetch; the others go on.
+ * - A sub-topology that reads an internal topic with nothing in it waits while a task upstream may still put something
+ *   older there: because it has output that no commit has carried away, or an unread head that is smaller. Its heads are
+ *   *parked* until the next commit or fetch, all of them, or its tasks would overtake each other; the others go on.
+ * - Nobody waits for ever: the smallest head of all never waits for another, so some task goes on or a commit is due.
  *
  * Without this, one task pours 19 minutes of event time into a repartition partition before its neighbour starts, and
  * everything that the neighbour sends is late.
+ *
+ * Deliberately not in order: a topic of the user's that the application both writes and reads. Its records have no
+ * stamps, because others read them too, and others may write there.
  */
 export class PickOrder<Input extends PickInput> {
   readonly #heap: Input[] = []
@@ -36,7 +43,10 @@ export class PickOrder<Input extends PickInput> {
     for (;;) {
       const top = this.#heap[0]
       if (top === undefined) return null
-      if (top.task.upstream.length === 0 || !mustWait(top)) return top
+      const { group } = top
+      if (group === null) return top
+      if (!group.parked && !mustWait(top)) return top
+      group.parked = true
       this.#parked.push(top)
       this.#remove()
     }
@@ -55,7 +65,10 @@ export class PickOrder<Input extends PickInput> {
     const parked = this.#parked
     if (parked.length === 0) return
     this.#parked = []
-    for (const input of parked) this.push(input)
+    for (const input of parked) {
+      if (input.group !== null) input.group.parked = false
+      this.push(input)
+    }
   }
 
   get parkedCount(): number {
@@ -88,30 +101,39 @@ export class PickOrder<Input extends PickInput> {
 
 /** An input among those of all tasks. */
 export interface PickInput {
-  readonly task: PickTask
   readonly queue: RecordQueue
+  /** The inputs of a sub-topology wait together; null: they never have to. */
+  readonly group: PickGroup | null
+  /** Other topics that its sub-topology reads and others write. */
+  readonly awaited: readonly AwaitedTopic[]
+}
+
+export interface PickGroup {
+  /** Some of its heads are parked. */
+  parked: boolean
+}
+
+/** A topic from which something older may still come, as long as none of its queues has a head. */
+export interface AwaitedTopic {
+  readonly queues: readonly RecordQueue[]
+  /** All tasks whose output reaches it, at any distance. */
+  readonly upstream: readonly PickTask[]
 }
 
 /** What the order asks of a task. */
 export interface PickTask {
-  readonly inputs: readonly { readonly queue: RecordQueue; readonly internal: boolean }[]
-  /** Tasks whose outputs it may have to wait for. */
-  readonly upstream: readonly PickTask[]
+  readonly inputs: readonly { readonly queue: RecordQueue }[]
   readonly hasUncommittedOutput: boolean
 }
 
-function isBefore(left: RecordQueue, right: RecordQueue): boolean {
-  return (
-    left.headTimestamp < right.headTimestamp || (left.headTimestamp === right.headTimestamp && left.rank < right.rank)
-  )
-}
-
-/** Whether a task upstream may still put something older than this head into an input of the task that is empty. */
-function mustWait({ task, queue }: PickInput): boolean {
-  if (!task.inputs.some((input) => input.internal && !input.queue.hasHead)) return false
-  for (const upstream of task.upstream) {
-    if (upstream.hasUncommittedOutput) return true
-    for (const input of upstream.inputs) if (input.queue.hasHead && isBefore(input.queue, queue)) return true
+/** Whether a task upstream may still put something older than this head into a topic that has nothing. */
+function mustWait({ awaited, queue }: PickInput): boolean {
+  for (const { queues, upstream } of awaited) {
+    if (queues.some((one) => one.hasHead)) continue
+    for (const task of upstream) {
+      if (task.hasUncommittedOutput) return true
+      for (const input of task.inputs) if (input.queue.hasHead && isBefore(input.queue, queue)) return true
+    }
   }
   return false
 }

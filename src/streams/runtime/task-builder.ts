@@ -17,6 +17,8 @@ import { UnmatchedOverlay } from '../store/unmatched-overlay.ts'
 import { SessionOverlay } from '../store/session-overlay.ts'
 import { WindowOverlay } from '../store/window-overlay.ts'
 import { ChangelogSink, noChangelog, RecordCollector, Sink } from '../task/record-collector.ts'
+import { readStamp } from '../task/order-stamp.ts'
+import { OutputOrder, outputOrderOperator } from '../task/output-order.ts'
 import { RecordQueue, type HeadContent, type HeadExtractor } from '../task/record-queue.ts'
 import { Task, type TaskInput, type TaskOptions, type TaskSource } from '../task/task.ts'
 import { changelogName, internalTopicName, storeOperator } from '../topology/internal-topics.ts'
@@ -33,6 +35,8 @@ export interface TaskSetting {
   readonly plan: ApplicationPlan
   readonly engines: { readonly lmdb: StoreEngine; readonly memory: StoreEngine }
   readonly storeDirectory: string
+  /** Of each sub-topology, made with its first task. */
+  readonly orders: Map<number, OutputOrder>
   /** Absent: the application has none. */
   readonly globals?: GlobalTables | null
   /** Memory for clean rows, for each store. */
@@ -53,13 +57,16 @@ export async function buildTask(
   from: { readonly section: RecordedSection | null; readonly positions: ReadonlyMap<string, number> },
 ): Promise<Task> {
   const record = new RecordContext()
+  const order = outputOrder(setting, plan.subTopology)
+  order?.resume(from.section?.operators[outputOrderOperator]?.['stamps'])
   const task = new Task({
     id: plan.id,
     applicationId: setting.plan.applicationId,
     subTopology: plan.subTopology.id,
     partition: plan.partition,
     record,
-    collector: (enter) => new RecordCollector(record, enter),
+    order,
+    collector: (enter) => new RecordCollector(record, order ?? new OutputOrder(), enter),
     section: from.section,
     now: setting.now,
     onProcessingError: setting.onProcessingError,
@@ -74,7 +81,8 @@ export async function buildTask(
     task.inputs = plan.inputs.map(({ at, source, rank }, input) => {
       const reading = graph.source(source)
       const position = from.positions.get(partitionName(at)) ?? 0
-      const queue = new RecordQueue(at, rank, input, position, headExtractor(reading))
+      const stamps = source.internal ? readStamp : null
+      const queue = new RecordQueue(at, rank, input, position, headExtractor(reading), stamps)
       const times = from.section?.partitionTimes ?? []
       queue.partitionTime =
         times.find((one) => one.at.topic === at.topic && one.at.partition === at.partition)?.time ?? -1
@@ -90,6 +98,14 @@ export async function buildTask(
     await task.close()
     throw error
   }
+}
+
+/** The one of all tasks of the sub-topology, if any of its outputs is read in the order in which it was written. */
+function outputOrder({ orders }: TaskSetting, { id, sinks }: SubTopology): OutputOrder | null {
+  if (!sinks.some(({ internal }) => internal)) return null
+  const order = orders.get(id) ?? new OutputOrder()
+  orders.set(id, order)
+  return order
 }
 
 async function openStores(
@@ -186,8 +202,8 @@ class TaskGraph {
           topic,
           real,
           partitions: setting.plan.partitions.get(real) ?? 1,
-          internal: setting.plan.internalTopics.has(real),
-        }
+          readers: node.internal ? 'repartition' : setting.plan.internalTopics.has(real) ? 'application' : 'others',
+        } as const
       })
       receivers.set(node.name, {
         name: node.name,

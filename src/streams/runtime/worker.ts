@@ -2,13 +2,14 @@ import type { Clock } from '../../base/clock.ts'
 import type { Log, Placement } from '../../log/api/log.ts'
 import { partitionName } from '../../log/api/record.ts'
 import type { StreamsConfig } from '../config.ts'
-import type { Task, TaskInput } from '../task/task.ts'
+import type { Task } from '../task/task.ts'
 import type { CommitMaker } from './committer.ts'
 import { failureOf } from './failures.ts'
 import type { Fetcher } from './fetcher.ts'
 import type { GlobalTables } from './global-tables.ts'
-import { PickOrder, type PickInput } from './pick-order.ts'
+import { PickOrder } from './pick-order.ts'
 import type { StoreFlushes } from './store-flushes.ts'
+import type { WorkerInput } from './worker-inputs.ts'
 
 /**
  * The loop: take what arrived, pick and process, punctuate, commit. Read this first.
@@ -48,6 +49,7 @@ export class Worker {
     readonly clock: Clock
     readonly config: StreamsConfig
     readonly tasks: readonly Task[]
+    readonly inputs: readonly WorkerInput[]
     readonly commits: CommitMaker
     readonly flushes: StoreFlushes
     readonly globals?: GlobalTables | null
@@ -59,7 +61,7 @@ export class Worker {
     this.#commits = options.commits
     this.#flushes = options.flushes
     this.#globals = options.globals ?? null
-    this.#inputs = inputsOf(options.tasks)
+    this.#inputs = options.inputs
     this.#byName = new Map(this.#inputs.map((input) => [partitionName(input.queue.at), input]))
     this.#lastCommit = this.#lastTurn = this.#lastPurge = options.clock.monotonic()
   }
@@ -302,16 +304,6 @@ export class Worker {
 }
 
 type Callback = (isThere: boolean) => void
-
-/** An input partition, its queue at hand. */
-export interface WorkerInput extends PickInput {
-  readonly task: Task
-  readonly input: TaskInput
-}
-
-function inputsOf(tasks: readonly Task[]): WorkerInput[] {
-  return tasks.flatMap((task) => task.inputs.map((input) => ({ task, input, queue: input.queue })))
-}
 
 /** How long records are processed before the event loop has its turn. */
 const turnMs = 4

@@ -9,10 +9,14 @@ import type { ChangelogWriter } from '../store/overlay.ts'
 import { undecoded, type RecordContext } from '../store/record-context.ts'
 import type { SinkNode } from '../topology/node.ts'
 import { RecordDigest } from './digest.ts'
+import { StampWriter } from './order-stamp.ts'
+import type { OutputOrder, StampSequence } from './output-order.ts'
 
 /**
  * Everything a task writes: outputs of its sinks at once, changelog rows at the commit, straight into the staged batch
  * of their partition. It keeps what the commit records about them: digests, and for each the input that caused it.
+ * What goes into a repartition topic gets an order stamp, which is no part of the digests: it says what tasks beside this
+ * one did.
  */
 export class RecordCollector {
   readonly outputs: RecordDigest = new RecordDigest()
@@ -23,12 +27,18 @@ export class RecordCollector {
   /** Number of the task's section in the commit; -1: it has none yet. */
   section = -1
   staged: Staged | null = null
+  readonly #order: OutputOrder
+  /** Where stamps come from: what was processed, or, during a commit, what a level of stores emits. */
+  #stamps: StampSequence
+  readonly #stampWriter = new StampWriter()
   readonly #record: RecordContext
   readonly #enter: () => number
   readonly #places: StagedPlace[] = []
 
-  constructor(record: RecordContext, enter: () => number) {
+  constructor(record: RecordContext, order: OutputOrder, enter: () => number) {
     this.#record = record
+    this.#order = order
+    this.#stamps = order.processed
     this.#enter = enter
   }
 
@@ -40,14 +50,21 @@ export class RecordCollector {
     this.outputs.clear()
     this.changelogs.clear()
     this.hasInternalOutput = false
+    this.#stamps = this.#order.processed
     for (const place of this.#places) place.batch = null
   }
 
   /** A place that records go to; it is asked for its batch once per commit. */
-  place(at: TopicPartition, internal: boolean, node: string): StagedPlace {
-    const place = new StagedPlace(at, internal, node)
+  place(at: TopicPartition, readers: StagedPlace['readers'], node: string): StagedPlace {
+    const place = new StagedPlace(at, readers, node)
     this.#places.push(place)
     return place
+  }
+
+  /** A store of that level emits, at a commit, a row that was updated last at that time. */
+  emits(level: number, updateTime: number): void {
+    this.#stamps = this.#order.emitted(level)
+    this.#stamps.took(updateTime, -1)
   }
 
   /** The nodes that have staged something for a partition, and those whose store's changelog it is. */
@@ -59,8 +76,14 @@ export class RecordCollector {
   }
 
   output(place: StagedPlace, record: OutgoingRecord): void {
-    this.#batch(place).append(record, this.section, 'output')
-    if (place.internal) this.hasInternalOutput = true
+    const batch = this.#batch(place)
+    if (place.readers === 'repartition') {
+      const { headers } = record
+      record.headers = this.#stampWriter.before(headers, this.#stamps.next(), record.timestamp)
+      batch.append(record, this.section, 'output')
+      record.headers = headers
+    } else batch.append(record, this.section, 'output')
+    if (place.readers !== 'others') this.hasInternalOutput = true
     this.causes.push(this.#record.cause)
     this.outputs.record(
       record.key,
@@ -104,14 +127,15 @@ export class RecordCollector {
 
 export class StagedPlace {
   readonly at: TopicPartition
-  readonly internal: boolean
+  /** Who reads it: nobody of the application, the application among others, or nobody else. */
+  readonly readers: 'others' | 'application' | 'repartition'
   /** The node that writes there, or whose store it is. */
   readonly node: string
   batch: StagedPartition | null = null
 
-  constructor(at: TopicPartition, internal: boolean, node: string) {
+  constructor(at: TopicPartition, readers: StagedPlace['readers'], node: string) {
     this.at = at
-    this.internal = internal
+    this.readers = readers
     this.node = node
   }
 }
@@ -124,7 +148,7 @@ export class ChangelogSink implements ChangelogWriter {
 
   constructor(collector: RecordCollector, at: TopicPartition, node: string) {
     this.#collector = collector
-    this.#place = collector.place(at, false, node)
+    this.#place = collector.place(at, 'others', node)
   }
 
   append(
@@ -154,7 +178,7 @@ export interface SinkTarget {
   /** As the log calls it. */
   readonly real: string
   readonly partitions: number
-  readonly internal: boolean
+  readonly readers: StagedPlace['readers']
 }
 
 /**
@@ -181,9 +205,9 @@ export class Sink implements Receiver {
     this.#node = node
     this.#record = record
     this.#collector = collector
-    for (const { topic, real, partitions, internal } of targets) {
+    for (const { topic, real, partitions, readers } of targets) {
       const places = Array.from({ length: partitions }, (_, partition) =>
-        collector.place({ topic: real, partition }, internal, node.name),
+        collector.place({ topic: real, partition }, readers, node.name),
       )
       this.#targets.set(topic, { places })
     }

@@ -1,19 +1,25 @@
 import type { Chunk } from '../../log/api/log.ts'
 import type { RecordCursor, TopicPartition } from '../../log/api/record.ts'
+import type { StampTarget } from './order-stamp.ts'
 
 /**
  * What was fetched of one input partition and not yet processed. It always stands at its head, the next record of the
- * partition: offset order never changes. Only the head's timestamp is looked at; a key or value is decoded early only
- * where the time comes out of it.
+ * partition: offset order never changes. Only the head's timestamp and its order stamp are looked at; a key or value is
+ * decoded early only where the time comes out of it.
+ *
+ * Heads compete by (clock, sequence, rank). Without an order stamp the clock is the timestamp, and the sequence -1.
  */
-export class RecordQueue {
+export class RecordQueue implements StampTarget {
   readonly at: TopicPartition
-  /** Order among all inputs of the worker, by topic and partition: settles equal timestamps. */
+  /** Order among all inputs of the worker, by topic and partition: settles what clock and sequence leave open. */
   readonly rank: number
   /** The task's own number for it. */
   readonly input: number
   hasHead = false
   headTimestamp = -1
+  headClock = -1
+  /** -1: the head has no stamp. */
+  headSequence = -1
   /** Stands at the head while there is one. */
   cursor: RecordCursor = noRecords
   /** What the head decoded to, where its time had to be extracted. */
@@ -33,8 +39,16 @@ export class RecordQueue {
   #fetched: number
   #end: number
   readonly #extract: HeadExtractor | null
+  readonly #readStamp: StampReader | null
 
-  constructor(at: TopicPartition, rank: number, input: number, position: number, extract: HeadExtractor | null) {
+  constructor(
+    at: TopicPartition,
+    rank: number,
+    input: number,
+    position: number,
+    extract: HeadExtractor | null,
+    readStamp: StampReader | null = null,
+  ) {
     this.at = at
     this.rank = rank
     this.input = input
@@ -43,6 +57,7 @@ export class RecordQueue {
     this.#fetched = position
     this.#end = position
     this.#extract = extract
+    this.#readStamp = readStamp
   }
 
   /** The partition is known to reach up to `offset`. */
@@ -94,16 +109,36 @@ export class RecordQueue {
       this.position = this.cursor.offset
       this.hasHead = true
       if (this.#extract === null) {
-        this.headTimestamp = this.cursor.timestamp
+        this.#place(this.cursor.timestamp)
         return
       }
       const head = this.#extract(this.cursor, this.partitionTime)
       this.head = head
-      this.headTimestamp = head.timestamp
+      this.#place(head.timestamp)
       if (head.timestamp >= 0) return
       this.negativeTimes += 1
     }
   }
+
+  #place(timestamp: number): void {
+    this.headTimestamp = timestamp
+    this.headClock = timestamp
+    if (this.#readStamp === null) return
+    this.headSequence = -1
+    this.#readStamp(this.cursor, this)
+  }
+}
+
+/** Whether the head of `left` is taken before that of `right`. Both have one. */
+export function isBefore(left: RecordQueue, right: RecordQueue): boolean {
+  return isPlacedBefore(left.headClock, left.headSequence, left.rank, right)
+}
+
+/** The same for a head that was taken since. */
+export function isPlacedBefore(clock: number, sequence: number, rank: number, right: RecordQueue): boolean {
+  if (clock !== right.headClock) return clock < right.headClock
+  if (sequence !== right.headSequence) return sequence < right.headSequence
+  return rank < right.rank
 }
 
 /** A head that had to be decoded to know its time; `error` is what decoding threw, left to the moment of processing. */
@@ -116,6 +151,8 @@ export interface HeadContent {
 
 export type HeadExtractor = (cursor: RecordCursor, partitionTime: number) => HeadContent
 
+export type StampReader = (cursor: RecordCursor, target: StampTarget) => void
+
 const noRecords: RecordCursor = {
   next: () => false,
   offset: -1,
@@ -126,5 +163,6 @@ const noRecords: RecordCursor = {
   valueStart: -1,
   valueEnd: -1,
   headerCount: 0,
+  headersStart: 0,
   headers: () => [],
 }

@@ -13,6 +13,8 @@ import { storeOperator } from '../topology/internal-topics.ts'
 import type { SourceNode } from '../topology/node.ts'
 import { StreamsError } from '../errors.ts'
 import type { CommitScope } from './commit-scope.ts'
+import { headersBehindStamp } from './order-stamp.ts'
+import { outputOrderOperator, type OutputOrder } from './output-order.ts'
 import { PickRuns } from './pick-runs.ts'
 import type { RecordCollector } from './record-collector.ts'
 import type { RecordQueue } from './record-queue.ts'
@@ -42,10 +44,10 @@ export class Task implements NodeHost {
   globals: TaskGlobals | null = null
   /** Set when the task is wired. */
   inputs: readonly TaskInput[] = []
-  /** Tasks whose outputs this one may have to wait for; empty where it has but one input. */
-  upstream: readonly Task[] = []
   readonly drops: Map<string, number> = new Map()
   readonly #options: TaskOptions
+  /** Null: nothing that it writes is read in the order in which it was written. */
+  readonly #order: OutputOrder | null
   readonly #processors: { readonly node: string; readonly processor: Processor }[] = []
   readonly #streamTimers = new Punctuations()
   readonly #wallTimers = new Punctuations()
@@ -66,6 +68,7 @@ export class Task implements NodeHost {
     this.subTopology = options.subTopology
     this.partition = options.partition
     this.record = options.record
+    this.#order = options.order
     this.collector = options.collector(() => this.#enter())
     this.onProcessingError = options.onProcessingError
     this.lifecycle = new Lifecycle(`task ${options.id}`, taskTransitions, 'created')
@@ -102,7 +105,9 @@ export class Task implements NodeHost {
     if (timestamp > this.streamTime) this.streamTime = timestamp
     if (timestamp > queue.partitionTime) queue.partitionTime = timestamp
     if (this.inputs.length > 1) this.#picks.took(queue, this.inputs)
-    record.headers = cursor.headerCount === 0 ? noHeaders : cursor.headers()
+    if (this.#order !== null) this.#order.processed.took(queue.headClock, queue.headSequence)
+    if (cursor.headerCount === 0) record.headers = noHeaders
+    else record.headers = queue.headSequence < 0 ? cursor.headers() : headersBehindStamp(cursor)
     record.input = queue.at
     record.offset = cursor.offset
     record.timestamp = timestamp
@@ -214,6 +219,7 @@ export class Task implements NodeHost {
     overlay.updates.resume(place, record)
     const entry = overlay.updates.entries[place] as OverlayEntry
     entry.isForwarded = true
+    if (this.#order !== null) this.collector.emits(overlay.level, record.timestamp)
     overlay.emit?.(entry)
   }
 
@@ -304,7 +310,8 @@ export class Task implements NodeHost {
   }
 
   #operatorState(): { readonly [operator: string]: OperatorState } {
-    const state: { [operator: string]: { [name: string]: number | string } } = {}
+    const state: { [operator: string]: { [name: string]: OperatorState[string] } } = {}
+    if (this.#order !== null) state[outputOrderOperator] = { stamps: this.#order.state() }
     for (const { node, name, read } of this.#saved) (state[node] ??= {})[name] = read()
     for (const { overlay, identity } of this.stores) {
       state[storeOperator(overlay.spec.name)] = { storeTime: overlay.storeTime, identity }
@@ -381,6 +388,8 @@ export interface TaskOptions {
   readonly partition: number
   readonly record: RecordContext
   readonly collector: (enter: () => number) => RecordCollector
+  /** Shared by the tasks of a sub-topology; null where none of its outputs has a stamp. */
+  readonly order: OutputOrder | null
   /** What the last commit recorded of the task; null: it never ran. */
   readonly section: RecordedSection | null
   readonly now: number

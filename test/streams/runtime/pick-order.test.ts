@@ -1,8 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import type { Chunk } from '../../../src/log/api/log.ts'
-import type { RecordCursor } from '../../../src/log/api/record.ts'
-import { PickOrder, type PickInput, type PickTask } from '../../../src/streams/runtime/pick-order.ts'
+import { noBytes, outgoingRecord, type RecordCursor } from '../../../src/log/api/record.ts'
+import { BatchBuilder } from '../../../src/log/format/batch-builder.ts'
+import { BatchCursor } from '../../../src/log/format/record-cursor.ts'
+import { PickOrder, type PickGroup, type PickInput, type PickTask } from '../../../src/streams/runtime/pick-order.ts'
+import { readStamp, StampWriter } from '../../../src/streams/task/order-stamp.ts'
 import { RecordQueue } from '../../../src/streams/task/record-queue.ts'
 
 /** A chunk of records of which only the timestamps matter. */
@@ -25,6 +28,7 @@ class TimestampCursor implements RecordCursor {
   readonly valueStart = -1
   readonly valueEnd = -1
   readonly headerCount = 0
+  readonly headersStart = 0
   offset = -1
   timestamp = -1
   #next = 0
@@ -60,14 +64,27 @@ class Inputs {
     for (const [rank, name] of names.entries()) {
       const [task = '', partition = ''] = name.split('/')
       const [topic = '', number = '0'] = partition.split('-')
-      const queue = new RecordQueue({ topic, partition: Number(number) }, rank, rank, 0, null)
+      const isInternal = internal.includes(name)
+      const queue = new RecordQueue(
+        { topic, partition: Number(number) },
+        rank,
+        rank,
+        0,
+        null,
+        isInternal ? readStamp : null,
+      )
       this.queues.set(name, queue)
-      this.task(task).inputs.push({ queue, internal: internal.includes(name) })
+      this.task(task).inputs.push({ queue, internal: isInternal })
     }
   }
 
   task(name: string): FakeTask {
-    const task = this.#tasks.get(name) ?? { inputs: [], upstream: [], hasUncommittedOutput: false }
+    const task = this.#tasks.get(name) ?? {
+      inputs: [],
+      upstream: [],
+      hasUncommittedOutput: false,
+      group: { parked: false },
+    }
     this.#tasks.set(name, task)
     return task
   }
@@ -80,9 +97,22 @@ class Inputs {
 
   add(name: string, timestamps: readonly number[]): void {
     const queue = this.queue(name)
+    this.receive(name, chunkOf(queue, timestamps))
+  }
+
+  receive(name: string, chunk: Chunk): void {
+    const queue = this.queue(name)
     const { hasHead } = queue
-    queue.add(chunkOf(queue, timestamps))
-    if (!hasHead) this.order.push({ task: this.task(name.split('/')[0] ?? ''), queue, name })
+    queue.add(chunk)
+    if (hasHead) return
+    const { group, inputs, upstream } = this.task(name.split('/')[0] ?? '')
+    const topics = new Set(inputs.filter(({ internal }) => internal).map((input) => input.queue.at.topic))
+    topics.delete(queue.at.topic)
+    const awaited = [...topics].map((topic) => ({
+      queues: inputs.map((input) => input.queue).filter(({ at }) => at.topic === topic),
+      upstream,
+    }))
+    this.order.push({ group: upstream.length === 0 ? null : group, awaited, queue, name })
   }
 
   /** The next input and timestamp; null if none may be picked. */
@@ -100,6 +130,7 @@ interface FakeTask extends PickTask {
   inputs: { readonly queue: RecordQueue; readonly internal: boolean }[]
   upstream: PickTask[]
   hasUncommittedOutput: boolean
+  readonly group: PickGroup
 }
 
 interface Scenario {
@@ -243,4 +274,83 @@ describe('an empty internal partition', () => {
     expect(inputs.pick()).toEqual(['up/other-0', 5])
     expect(inputs.pick()).toEqual(['down/third-0', 7])
   })
+})
+
+describe('records with an order stamp', () => {
+  /** Timestamp, clock and sequence of each. */
+  function stamped(queue: RecordQueue, records: readonly (readonly [number, number, number])[]): Chunk {
+    const builder = new BatchBuilder()
+    const stamps = new StampWriter()
+    for (const [timestamp, clock, sequence] of records) {
+      builder.append({ ...outgoingRecord(), timestamp, headers: stamps.before([], { clock, sequence }, timestamp) })
+    }
+    const bytes = records.length === 0 ? noBytes : builder.finish()
+    return { ...chunkOf(queue, []), nextOffset: records.length, cursor: () => new BatchCursor([bytes], 0) }
+  }
+
+  test('are taken in the order in which they were written, however late they are', () => {
+    const inputs = new Inputs(['x/r-0', 'y/r-1', 'z/in-0'], ['x/r-0', 'y/r-1'])
+    inputs.receive(
+      'x/r-0',
+      stamped(inputs.queue('x/r-0'), [
+        [10, 10, 0],
+        [3, 10, 2],
+        [20, 20, 0],
+      ]),
+    )
+    inputs.receive(
+      'y/r-1',
+      stamped(inputs.queue('y/r-1'), [
+        [9, 10, 1],
+        [1, 1_000_000_000_000, 2_000_000_000],
+      ]),
+    )
+    inputs.add('z/in-0', [10, 15])
+
+    expect([1, 2, 3, 4, 5, 6, 7].map(() => inputs.pick())).toEqual([
+      ['z/in-0', 10],
+      ['x/r-0', 10],
+      ['y/r-1', 9],
+      ['x/r-0', 3],
+      ['z/in-0', 15],
+      ['x/r-0', 20],
+      ['y/r-1', 1],
+    ])
+  })
+
+  test('end the wait of all tasks of their sub-topology: the next of their topic is known', () => {
+    const inputs = new Inputs(['up/in-0', 'down/other-0', 'down/r-0', 'down/r-1'], ['down/r-0', 'down/r-1'])
+    inputs.task('down').upstream = [inputs.task('up')]
+    inputs.task('up').hasUncommittedOutput = true
+    inputs.add('down/other-0', [5, 6])
+    expect(inputs.pick()).toBeNull()
+
+    inputs.receive('down/r-1', stamped(inputs.queue('down/r-1'), [[4, 6, 0]]))
+    inputs.order.unpark()
+
+    expect([inputs.pick(), inputs.pick(), inputs.pick()]).toEqual([
+      ['down/other-0', 5],
+      ['down/other-0', 6],
+      ['down/r-1', 4],
+    ])
+  })
+})
+
+test('a sub-topology that waits does so with all its inputs, also when what it waits for has passed', () => {
+  const inputs = new Inputs(['up/in-0', 'down/other-0', 'down/other-1', 'down/r-0'], ['down/r-0'])
+  inputs.task('down').upstream = [inputs.task('up')]
+  inputs.add('up/in-0', [5])
+  inputs.task('up').hasUncommittedOutput = true
+  inputs.add('down/other-0', [3])
+  inputs.add('down/other-1', [7])
+
+  expect(inputs.pick()).toEqual(['up/in-0', 5])
+  inputs.task('up').hasUncommittedOutput = false
+  expect(inputs.pick()).toBeNull()
+
+  inputs.order.unpark()
+  expect([inputs.pick(), inputs.pick()]).toEqual([
+    ['down/other-0', 3],
+    ['down/other-1', 7],
+  ])
 })

@@ -1,0 +1,69 @@
+import type { Task, TaskInput } from '../task/task.ts'
+import type { ApplicationPlan } from './application-plan.ts'
+import type { AwaitedTopic, PickGroup, PickInput } from './pick-order.ts'
+
+/** An input partition, its queue at hand. */
+export interface WorkerInput extends PickInput {
+  readonly task: Task
+  readonly input: TaskInput
+}
+
+/** The inputs of all tasks, each with what it may have to wait for. */
+export function workerInputs(plan: ApplicationPlan, tasks: readonly Task[]): readonly WorkerInput[] {
+  const groups = new Map<number, PickGroup>()
+  return tasks.flatMap((task) => {
+    const siblings = tasks.filter((one) => one.subTopology === task.subTopology)
+    const topics = new Map(siblings.flatMap(({ inputs }) => inputs).map((input) => [input.queue.at.topic, input]))
+    const waits = topics.size > 1 && [...topics.values()].some(({ internal }) => internal)
+    const group = groups.get(task.subTopology) ?? { parked: false }
+    groups.set(task.subTopology, group)
+    return task.inputs.map((input) => ({
+      task,
+      input,
+      queue: input.queue,
+      group: waits ? group : null,
+      awaited: waits ? awaitedBy(input, task, { plan, tasks, siblings, others: [...topics.values()] }) : [],
+    }))
+  })
+}
+
+function awaitedBy(
+  input: TaskInput,
+  task: Task,
+  {
+    plan,
+    tasks,
+    siblings,
+    others,
+  }: {
+    readonly plan: ApplicationPlan
+    readonly tasks: readonly Task[]
+    readonly siblings: readonly Task[]
+    /** One input of each topic that the sub-topology reads. */
+    readonly others: readonly TaskInput[]
+  },
+): readonly AwaitedTopic[] {
+  const awaited: AwaitedTopic[] = []
+  for (const other of others) {
+    const { topic } = other.queue.at
+    if (!other.internal || topic === input.queue.at.topic || haveOneWriter(plan, input, other)) continue
+    // Where every record has a stamp, the partitions of a topic are one sequence, and a head in any of them is the next
+    // of it. Else each goes by its own times.
+    const readers = other.source.node.internal ? siblings : [task]
+    const queues = readers.flatMap((one) => one.inputs.filter((two) => two.queue.at.topic === topic))
+    const writers = new Set(plan.writers.get(topic))
+    for (const writer of [...writers]) for (const above of plan.upstream.get(writer) ?? []) writers.add(above)
+    if (queues.length === 0) continue
+    awaited.push({
+      queues: queues.map((one) => one.queue),
+      upstream: tasks.filter((one) => writers.has(one.subTopology)),
+    })
+  }
+  return awaited
+}
+
+/** Both have stamps of one sub-topology: what is still to come of it stands behind all that is there. */
+function haveOneWriter(plan: ApplicationPlan, one: TaskInput, other: TaskInput): boolean {
+  const writers = [one, other].flatMap(({ queue }) => [...(plan.writers.get(queue.at.topic) ?? [])])
+  return one.source.node.internal && other.source.node.internal && new Set(writers).size === 1
+}
