@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { applicationId } from '../../examples/web-activity/job.ts'
 import { commitsTopic, offsetsTopic } from '../../src/log/api/internal-topics.ts'
-import { partitionName, type TopicPartition } from '../../src/log/api/record.ts'
+import type { TopicPartition } from '../../src/log/api/record.ts'
 import type { EmbeddedLog } from '../../src/log/embedded-log.ts'
 import { decodeCheckpoint } from '../../src/log/journal/checkpoint.ts'
 import { journalFileNumber } from '../../src/log/journal/journal-files.ts'
@@ -13,6 +13,7 @@ import type { StoreSpec } from '../../src/streams/topology/node.ts'
 import type { Topology } from '../../src/streams/topology/topology.ts'
 import { readRange } from '../harness/log-as-of.ts'
 import { RecordedRun } from '../harness/task-replay.ts'
+import { hex, sequencesOf, writtenRecords } from '../harness/written-sequences.ts'
 
 /** All that a finished job left in its directory, as text that can be compared. */
 export interface JobOutcome {
@@ -34,44 +35,18 @@ export async function readOutcome(dataDir: string, topology: Topology): Promise<
       .listTopics()
       .map(({ name }) => name)
       .filter((name) => name !== commitsTopic && name !== offsetsTopic && name !== 'lines' && !isChangelog(name))
-    const sequences = new Map<string, string[]>()
-    const newest = new Map<string, string[]>()
-    const writers = writersOf(run)
-    for (const name of names) {
-      const last = new Map<string, string>()
-      for (const { at, start, end } of log.admin.describeTopic(name).bounds) {
-        const ranges = writers.get(partitionName(at)) ?? []
-        let writer = 0
-        for (const { offset, key, text } of await readRecords(log, { at, start, end })) {
-          while ((ranges[writer]?.end ?? end) <= offset) writer += 1
-          const by = `${partitionName(at)} by ${ranges[writer]?.by ?? 'nobody'}`
-          const sequence = sequences.get(by) ?? []
-          sequence.push(`${key} ${text}`)
-          sequences.set(by, sequence)
-          last.set(key, text)
-        }
-      }
-      newest.set(name, sorted(last))
-    }
+    const records = await writtenRecords(log, run, names)
+    const sequences = sequencesOf(records)
+    const newest = new Map(
+      names.map((name): [string, readonly string[]] => {
+        const own = records.filter(({ at }) => at.topic === name)
+        return [name, sorted(new Map(own.map(({ key, text }) => [key, text])))]
+      }),
+    )
     return { sequences, newest, ...(await readStores(log, dataDir, topology)) }
   } finally {
     await log.close()
   }
-}
-
-/** Per partition the ranges that were written, in order, and by which sub-topology. */
-function writersOf(run: RecordedRun): ReadonlyMap<string, readonly { readonly end: number; readonly by: string }[]> {
-  const writers = new Map<string, { readonly end: number; readonly by: string }[]>()
-  for (const { sections } of run.commits) {
-    for (const { task, outputs } of sections) {
-      for (const { at, end } of outputs) {
-        const name = partitionName(at)
-        writers.set(name, [...(writers.get(name) ?? []), { end, by: task.split('_')[0] ?? '' }])
-      }
-    }
-  }
-  for (const ranges of writers.values()) ranges.sort((a, b) => a.end - b.end)
-  return writers
 }
 
 async function readStores(
@@ -134,30 +109,8 @@ function liveness({ shape }: StoreSpec, storeTime: number): (key: Uint8Array, en
   return (key, end) => Number(Buffer.from(key).readBigInt64BE(end - 8)) > storeTime - shape.retentionMs
 }
 
-async function readRecords(
-  log: EmbeddedLog,
-  range: { readonly at: TopicPartition; readonly start: number; readonly end: number },
-): Promise<readonly { readonly offset: number; readonly key: string; readonly text: string }[]> {
-  const records: { readonly offset: number; readonly key: string; readonly text: string }[] = []
-  for (const chunk of await readRange(log, range)) {
-    const cursor = chunk.cursor()
-    while (cursor.next()) {
-      const { offset, bytes, keyStart, keyEnd, valueStart, valueEnd, timestamp } = cursor
-      const headers = cursor.headers().map(({ key, value }) => `${key}=${value === null ? 'null' : hex(value)}`)
-      const key = keyStart < 0 ? 'null' : hex(bytes.subarray(keyStart, keyEnd))
-      const value = valueStart < 0 ? 'null' : hex(bytes.subarray(valueStart, valueEnd))
-      records.push({ offset, key, text: `${value} ${timestamp} ${headers.join(',')}` })
-    }
-  }
-  return records
-}
-
 function sorted(rows: ReadonlyMap<string, string>): string[] {
   return [...rows].map(([key, value]) => `${key} ${value}`).toSorted()
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
 }
 
 /**
