@@ -3,7 +3,7 @@ import { killJob, type KillTotals } from '../torture/job-kills.ts'
 
 /**
  * The web-activity job is killed with SIGKILL at random moments and started again until it is done: what it leaves
- * behind is what an undisturbed run leaves behind. `npm run torture:job` does the same for longer.
+ * behind is what an undisturbed run leaves behind, although some of its events are late. `npm run torture:job` does the same for longer.
  */
 const seed = 20
 const timeoutMs = 240_000
@@ -13,8 +13,8 @@ describe(`a job that is killed again and again (seed ${seed})`, () => {
     'has every output once and in order, the same last values, and the same stores',
     async () => {
       const kills: readonly KillTotals[] = await Promise.all([
-        killJob({ emit: 'update', inOrder: true, seed, kills: 10, killsPerRound: 5, events: 8_000 }),
-        killJob({ emit: 'commit', inOrder: false, seed, kills: 10, killsPerRound: 5, events: 8_000 }),
+        killJob({ emit: 'update', seed, kills: 10, killsPerRound: 5, events: 8_000 }),
+        killJob({ emit: 'commit', seed, kills: 10, killsPerRound: 5, events: 8_000 }),
       ])
 
       expect(kills.flatMap(({ violations }) => violations)).toEqual([])
@@ -33,7 +33,6 @@ describe(`a job that is killed again and again (seed ${seed})`, () => {
     async () => {
       const { violations } = await killJob({
         emit: 'update',
-        inOrder: true,
         seed,
         kills: 20,
         killsPerRound: 4,

@@ -11,15 +11,12 @@ import { Streams } from '../../src/application.ts'
 import type { EmbeddedLog } from '../../src/log/embedded-log.ts'
 import { openLog } from '../../src/log/open-log.ts'
 import { offsetsFirst } from './offsets-first.ts'
-import { orderedDay } from './ordered-day.ts'
 
 export interface ChildOptions {
   readonly dataDir: string
   readonly work: 'load' | 'count'
   readonly seed: number
   readonly events: number
-  /** The day in the order of its events; else as they arrive, some of them late. */
-  readonly inOrder: boolean
   readonly emit: 'commit' | 'update'
   /** The bug that the harness has to find: offsets are committed before outputs. */
   readonly bug: boolean
@@ -39,15 +36,11 @@ async function main(options: ChildOptions): Promise<void> {
   process.stdout.write('done\n')
 }
 
-async function load(log: EmbeddedLog, { seed, events, inOrder }: ChildOptions): Promise<void> {
+async function load(log: EmbeddedLog, { seed, events }: ChildOptions): Promise<void> {
   await log.admin.ensureTopics([lines])
   const loader = await openLoader(log, { batchBytesMax: segmentBytes / 8 })
-  if (inOrder) {
-    await loader.load(await orderedDay({ seed, events }))
-  } else {
-    for await (const piece of generatedDay({ seed, events }).lines()) await loader.load(piece)
-    await loader.loadTicks()
-  }
+  for await (const piece of generatedDay({ seed, events }).lines()) await loader.load(piece)
+  await loader.loadTicks()
   await loader.close()
 }
 

@@ -19,7 +19,7 @@ import { filesOf, readOutcome, violations, type JobOutcome } from './job-outcome
 export async function killJob(options: KillOptions): Promise<KillTotals> {
   const { seed, kills, killsPerRound, progress } = options
   // Under `commit` it depends on the moments of commits which values of a key are seen, but not which one is the last.
-  const allSequences = options.inOrder && options.emit === 'update'
+  const allSequences = options.emit === 'update'
   const random = new SeededRandom(seed)
   const directory = mkdtempSync(join(tmpdir(), 'millrace-kill-'))
   const totals = new Totals()
@@ -55,8 +55,6 @@ export async function killJob(options: KillOptions): Promise<KillTotals> {
 
 export interface KillOptions {
   readonly emit: 'commit' | 'update'
-  /** The day in the order of its events. Only then can all sequences be compared, see `orderedDay`. */
-  readonly inOrder: boolean
   /** Of the day, and of the kills. */
   readonly seed: number
   readonly kills: number
@@ -130,8 +128,8 @@ class Job {
   }
 
   #child(dataDir: string): ChildOptions {
-    const { seed, events, inOrder, emit, bug = false } = this.#options
-    return { dataDir, work: 'count', seed, events, inOrder, emit, bug }
+    const { seed, events, emit, bug = false } = this.#options
+    return { dataDir, work: 'count', seed, events, emit, bug }
   }
 
   #spawn(options: ChildOptions, kill: Kill | null): Promise<Life> {

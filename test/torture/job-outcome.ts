@@ -115,7 +115,7 @@ function sorted(rows: ReadonlyMap<string, string>): string[] {
 
 /**
  * What differs from the undisturbed run. Sequences are compared of all writers if asked, else only of the sub-topology
- * that reads the lines: nothing that it writes waits for a commit, so its sequences never depend on one.
+ * that reads the lines: nothing that it writes waits for a commit, so its sequences depend on none under `commit` either.
  */
 export function violations(undisturbed: JobOutcome, killed: JobOutcome, allSequences: boolean): readonly string[] {
   const exact = ({ sequences }: JobOutcome): JobOutcome['sequences'] =>
