@@ -12,11 +12,12 @@ import { StreamsError } from '../streams/errors.ts'
 import { MemoryStoreEngine } from '../streams/store/memory-store.ts'
 import { StreamsRuntime, type StreamsMetrics } from '../streams/streams.ts'
 import type { StoreQuery } from '../streams/runtime/store-query.ts'
+import { internalTopicName } from '../streams/topology/internal-topics.ts'
 import type { Topology } from '../streams/topology/topology.ts'
 import { checkedTopology } from './checked-topology.ts'
 import { ManualClock } from './manual-clock.ts'
 import { MemoryDisk } from './memory-disk.ts'
-import { bytesOutputFormat, TestInput, TestOutput, typedFormat } from './test-topics.ts'
+import { bytesOutputFormat, TestInput, TestOutput, typedFormat, withoutStamps } from './test-topics.ts'
 
 /**
  * Runs a topology for a test: record in, records out, in milliseconds and the same every time.
@@ -40,6 +41,7 @@ export class TopologyTestDriver {
   readonly #clock: ManualClock
   readonly #log: EmbeddedLog
   readonly #makeRuntime: () => StreamsRuntime
+  readonly #repartitionTopics: ReadonlySet<string>
   readonly #producer: Producer
   readonly #outputs = new Map<string | object, TestOutput<unknown, unknown>>()
 
@@ -51,10 +53,12 @@ export class TopologyTestDriver {
     readonly clock: ManualClock
     readonly log: EmbeddedLog
     readonly makeRuntime: () => StreamsRuntime
+    readonly repartitionTopics: ReadonlySet<string>
   }) {
     this.#clock = parts.clock
     this.#log = parts.log
     this.#makeRuntime = parts.makeRuntime
+    this.#repartitionTopics = parts.repartitionTopics
     this.#runtime = parts.makeRuntime()
     this.#producer = parts.log.producer()
   }
@@ -90,7 +94,9 @@ export class TopologyTestDriver {
         clock,
         ...(logger === undefined ? {} : { logger }),
       })
-    const driver = new TopologyTestDriver({ clock, log, makeRuntime })
+    const repartitions = topology.internalTopics.filter(({ role }) => role === 'repartition')
+    const repartitionTopics = new Set(repartitions.map((one) => internalTopicName(applicationId, one.name)))
+    const driver = new TopologyTestDriver({ clock, log, makeRuntime, repartitionTopics })
     try {
       await log.ensureTopics(readTopics(planned))
       await driver.#runtime.start()
@@ -128,7 +134,8 @@ export class TopologyTestDriver {
       })
     }
     const format = typeof topic === 'string' ? bytesOutputFormat(topic) : typedFormat(topic)
-    const output = new TestOutput<unknown, unknown>(this.#log, format, found.partitions)
+    const shown = this.#repartitionTopics.has(name) ? withoutStamps(format) : format
+    const output = new TestOutput<unknown, unknown>(this.#log, shown, found.partitions)
     this.#outputs.set(topic, output)
     return output
   }

@@ -82,6 +82,12 @@ export function headersBehindStamp(cursor: RecordCursor): readonly Header[] {
   return cursor.headerCount === 1 ? noHeaders : cursor.headers().slice(1)
 }
 
+/** The headers of a record of a repartition topic, stamped or not. */
+export function headersWithoutStamp(cursor: RecordCursor): readonly Header[] {
+  const headers = cursor.headers()
+  return headers[0]?.key === stampKey ? headers.slice(1) : headers
+}
+
 /** Zig-zag of the key's length, and of a value of two bytes. */
 const keyLength = stampKey.length * 2
 const twoBytes = 2 * 2
