@@ -51,8 +51,8 @@ function awaitedBy(
     // of it. Else each goes by its own times.
     const readers = other.source.node.internal ? siblings : [task]
     const queues = readers.flatMap((one) => one.inputs.filter((two) => two.queue.at.topic === topic))
-    const writers = new Set(plan.writers.get(topic))
-    for (const writer of [...writers]) for (const above of plan.upstream.get(writer) ?? []) writers.add(above)
+    const direct = [...(plan.writers.get(topic) ?? [])]
+    const writers = new Set([...direct, ...direct.flatMap((writer) => [...(plan.upstream.get(writer) ?? [])])])
     if (queues.length === 0) continue
     awaited.push({
       queues: queues.map((one) => one.queue),

@@ -28,7 +28,6 @@ function traced(stream: Stream<string, number>, name: string): Stream<string, nu
     .groupByKey({ name: `by-${name}`, key: z.string(), value: long })
     .aggregate({ name, value: long, initial: () => 7, add: (trace, value) => (trace * 31 + value) % 1_000_003, emit })
     .toStream()
-    .filter((value) => value !== null) as Stream<string, number>
 }
 
 const emit = 'update'
@@ -79,6 +78,27 @@ const topologies: { readonly [name: string]: () => Topology } = {
     ).to(traces)
     return builder.build()
   },
+  'a join of two streams behind repartitions': () => {
+    const builder = new StreamsBuilder()
+    const byPage = builder.stream(clicks).map((page, visitor) => [page, visitor])
+    const offers = builder
+      .stream(prices)
+      .filter((price) => price !== null)
+      .map((price, page) => [page, Number(price)])
+    const joined = byPage.leftJoin(offers, (visitor, price) => visitor.length * 1000 + (price ?? 0), {
+      name: 'offered',
+      within: '500ms',
+      grace: '3s',
+      key: z.string(),
+      value: z.string(),
+      otherValue: long,
+    })
+    traced(
+      joined.selectKey((value) => `group ${value % 3}`),
+      'groups',
+    ).to(traces)
+    return builder.build()
+  },
   'two repartition topics of several writers, merged': () => {
     const builder = new StreamsBuilder()
     const first = traced(
@@ -115,7 +135,6 @@ function inputs(seed: number): { readonly clicks: InputRecord[]; readonly prices
 interface Outcome {
   readonly sequences: ReadonlyMap<string, readonly string[]>
   readonly commits: number
-  readonly crashes: number
 }
 
 async function run(topology: Topology, seed: number, disturbance: SeededRandom | null): Promise<Outcome> {
@@ -128,23 +147,26 @@ async function run(topology: Topology, seed: number, disturbance: SeededRandom |
   const { clicks: left, prices: right } = inputs(seed)
   await app.send('clicks', left)
   await app.send('prices', right)
-  let crashes = 0
-  for (; disturbance !== null && crashes < crashesMax; crashes++) {
-    await app.start(topology, committingAnywhere(app.log, disturbance))
-    await app.harness.clock.run(disturbance.below(12))
-    await app.crash()
-  }
-  await app.start(topology, disturbance === null ? app.log : committingAnywhere(app.log, disturbance))
+  if (disturbance === null) await app.start()
+  else await startAndCrash(app, disturbance)
   await app.settle()
   const recorded = await app.pump(RecordedRun.read(app.log, topology, 'app'))
   const names = app.log.admin.listTopics().map(({ name }) => name)
   const own = names.filter((name) => name === 'traces' || name.endsWith('-repartition'))
   const sequences = sequencesOf(await app.pump(writtenRecords(app.log, recorded, own)))
   await app.close()
-  return { sequences, commits: recorded.commits.length, crashes }
+  return { sequences, commits: recorded.commits.length }
 }
 
-const crashesMax = 6
+/** Lives short lives first, and then one that lasts. */
+async function startAndCrash(app: StreamsHarness, random: SeededRandom): Promise<void> {
+  for (let crashes = 0; crashes < 6; crashes++) {
+    await app.start(undefined, committingAnywhere(app.log, random))
+    await app.harness.clock.run(random.below(12))
+    await app.crash()
+  }
+  await app.start(undefined, committingAnywhere(app.log, random))
+}
 
 /** A log that is full, so that the worker commits, after a few records or after many. */
 function committingAnywhere(log: Log, random: SeededRandom): Log {
@@ -175,7 +197,7 @@ function committingAnywhere(log: Log, random: SeededRandom): Log {
 }
 
 describe.each(Object.entries(topologies))('%s', (_, topology) => {
-  test.each([1, 2, 3])('writes the same sequences wherever commits and crashes fall (seed %i)', async (seed) => {
+  test.each([1, 2])('writes the same sequences wherever commits and crashes fall (seed %i)', async (seed) => {
     const undisturbed = await run(topology(), seed, null)
     const disturbed = await run(topology(), seed, new SeededRandom(seed * 1000))
 
