@@ -42,6 +42,15 @@ describe('the answers about a made-up day', () => {
     expect(sorted(answers)).toEqual(sorted(shopDayAnswers({ seed, events })))
   })
 
+  test('have something to say about bots, alerts and accounts in a day of enough lines', () => {
+    const rows = shopDayAnswers({ seed: 4, events: 40_000 })
+
+    expect(rows).toContainEqual({ answer: 'bots-per-rule', rule: 'rate', events: expect.any(Number) })
+    expect(rows.filter(({ answer, to }) => answer === 'alerts' && to !== null)).not.toEqual([])
+    for (const segment of ['guest', 'member', 'gold'])
+      expect(rows.some((row) => row['answer'] === 'views-per-category' && Number(row[segment]) > 0)).toBe(true)
+  })
+
   test('are the same under every update as under the newest value per commit', async () => {
     const source = generatedDay({ seed: 5, events: 3000 })
     const answers = await answersFrom(source, { dataDir: fresh(), emit: 'update' })
