@@ -4,10 +4,8 @@ import { stringKey } from '../../../src/codec/key-codecs.ts'
 import { topic } from '../../../src/codec/topic.ts'
 import { long, string } from '../../../src/codec/value-codecs.ts'
 import { windowed } from '../../../src/codec/windowed-codec.ts'
-import type { RecordContext, RecordProcessor, StoreRef, StreamRecord } from '../../../src/dsl/operators/process.ts'
 import { StreamsBuilder } from '../../../src/dsl/streams-builder.ts'
 import { tumbling } from '../../../src/dsl/windows.ts'
-import type { KeyValueStore } from '../../../src/streams/store/key-value-store.ts'
 import type { Topology } from '../../../src/streams/topology/topology.ts'
 import { StreamsHarness, type InputRecord, type OutputRecord } from '../../harness/streams-harness.ts'
 
@@ -15,11 +13,12 @@ const clicks = topic('clicks', { key: stringKey, value: string })
 const prices = topic('prices', { key: stringKey, value: string })
 const highest = topic('highest', { key: windowed(stringKey, tumbling('10s')), value: long })
 const priced = topic('priced', { key: stringKey, value: string })
+const paired = topic('paired', { key: stringKey, value: string })
 const late = topic('late', { key: windowed(stringKey, tumbling('1s')), value: long })
 
 /**
  * Everything that scheduling could disturb: a window that emits at commit, re-keyed into a window with grace 0; and a
- * re-keyed stream that looks up what another topic said last, which it may neither run ahead of nor fall behind.
+ * re-keyed stream that joins a table and a stream, which it may neither run ahead of nor fall behind.
  */
 function disturbable(): Topology {
   const builder = new StreamsBuilder()
@@ -37,34 +36,20 @@ function disturbable(): Topology {
     .to(highest)
   const byPage = stream.selectKey((page) => page)
   byPage.groupByKey().windowedBy(tumbling('1s')).count({ name: 'per-second' }).toStream().to(late)
-  const store = builder.addStore({ name: 'latest-price', key: stringKey, value: string })
   byPage
-    .repartition({ name: 'by-page', key: stringKey })
-    .mapValues((page) => `click ${page}`)
-    .merge(builder.stream(prices).mapValues((price) => `price ${price}`))
-    .process((): RecordProcessor<string, string, string, string> => new PriceLookup(store), { stores: [store] })
+    .leftJoinTable(builder.table(prices), (page, price) => `${page} at ${price ?? 'no price'}`, {
+      name: 'by-price',
+      value: string,
+    })
     .to(priced)
+  byPage
+    .join(builder.stream(prices), (page, price) => `${page} near ${price}`, {
+      name: 'pairs',
+      within: '1s',
+      value: string,
+    })
+    .to(paired)
   return builder.build()
-}
-
-class PriceLookup implements RecordProcessor<string, string, string, string> {
-  readonly #ref: StoreRef<KeyValueStore<string, string>>
-  #context!: RecordContext<string, string>
-  #latest!: KeyValueStore<string, string>
-
-  constructor(ref: StoreRef<KeyValueStore<string, string>>) {
-    this.#ref = ref
-  }
-
-  init(context: RecordContext<string, string>): void {
-    this.#context = context
-    this.#latest = context.store(this.#ref)
-  }
-
-  process({ key, value, timestamp }: StreamRecord<string, string>): void {
-    if (value.startsWith('price')) this.#latest.put(key, value)
-    else this.#context.forward({ key, value: `${timestamp} at ${this.#latest.get(key) ?? 'no price'}`, timestamp })
-  }
 }
 
 function inputs(seed: number): { readonly clicks: InputRecord[]; readonly prices: InputRecord[] } {
@@ -80,7 +65,7 @@ function inputs(seed: number): { readonly clicks: InputRecord[]; readonly prices
 async function run(partitions: number, seed: number, commitBytesMax: number): Promise<Answers> {
   const app = await StreamsHarness.open(
     disturbable(),
-    { clicks: partitions, prices: partitions, highest: 1, priced: 1, late: 1 },
+    { clicks: partitions, prices: partitions, highest: 1, priced: 1, paired: 1, late: 1 },
     { commitBytesMax },
   )
   const { clicks: left, prices: right } = inputs(seed)
@@ -95,6 +80,7 @@ async function run(partitions: number, seed: number, commitBytesMax: number): Pr
     highest: last(await app.read('highest', { value: 'long', windowed: true })),
     late: last(await app.read('late', { value: 'long', windowed: true })),
     priced: byKey(await app.read('priced')),
+    paired: byKey(await app.read('paired')),
   }
   await app.close()
   return answers
@@ -106,6 +92,7 @@ interface Answers {
   readonly highest: object
   readonly late: object
   readonly priced: object
+  readonly paired: object
 }
 
 function last(records: readonly OutputRecord[]): object {
@@ -134,7 +121,9 @@ describe('in-order input with a full backlog over four partitions', () => {
       expect(four.highest).toEqual(one.highest)
       expect(four.late).toEqual(one.late)
       expect(four.priced).toEqual(one.priced)
+      expect(four.paired).toEqual(one.paired)
       expect(Object.keys(four.priced).length).toBe(9)
+      expect(Object.keys(four.paired).length).toBe(9)
       if (commitBytesMax < 5000) expect(four.commits).toBeGreaterThan(10)
     },
   )
