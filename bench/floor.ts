@@ -97,6 +97,82 @@ function keyCount(before: Work): (out: Output) => Work {
   }
 }
 
+/** Counts per actor and session; a session is written out when a later one of its actor begins, as a commit would. */
+function sessions(out: Output): Work {
+  const actors = new Map<string, Session[]>()
+  return (cursor) => {
+    const { actor } = valueOf(cursor) as Event
+    const time = cursor.timestamp
+    const known = actors.get(actor)
+    const merged: Session = { start: time, end: time, count: 1 }
+    if (known === undefined) {
+      actors.set(actor, [merged])
+      return
+    }
+    for (let index = known.length - 1; index >= 0; index--) {
+      const session = known[index] as Session
+      if (session.end < time - gapMs || session.start > time + gapMs) continue
+      merged.start = Math.min(merged.start, session.start)
+      merged.end = Math.max(merged.end, session.end)
+      merged.count += session.count
+      known.splice(index, 1)
+    }
+    const last = known.at(-1)
+    if (last !== undefined && merged.count === 1) out.count(actor, last.end, last.count)
+    known.push(merged)
+  }
+}
+
+interface Session {
+  start: number
+  end: number
+  count: number
+}
+
+const gapMs = 1_800_000
+
+/** Pairs a watch with every fork of the repository within ten minutes, and the other way round. */
+function streamJoin(out: Output): Work {
+  const watches = new Map<string, Actor[]>()
+  const forks = new Map<string, Actor[]>()
+  return (cursor) => {
+    const { type, actor } = valueOf(cursor) as Event
+    if (type !== 'watch' && type !== 'fork') return
+    const key = keyOf(cursor)
+    const time = cursor.timestamp
+    const [own, other] = type === 'watch' ? [watches, forks] : [forks, watches]
+    for (const partner of other.get(key) ?? []) {
+      if (Math.abs(partner.time - time) > joinMs) continue
+      out.text(
+        key,
+        Math.max(time, partner.time),
+        type === 'watch' ? `${actor}|${partner.name}` : `${partner.name}|${actor}`,
+      )
+    }
+    const rows = own.get(key)?.filter((row) => row.time >= time - 2 * joinMs) ?? []
+    rows.push({ name: actor, time })
+    own.set(key, rows)
+  }
+}
+
+interface Actor {
+  readonly name: string
+  readonly time: number
+}
+
+const joinMs = 600_000
+
+/** Lets through what belongs to a repository whose creation has been seen. */
+function streamTable(out: Output): Work {
+  const created = new Map<string, unknown>()
+  return (cursor) => {
+    const event = valueOf(cursor) as Event
+    const key = keyOf(cursor)
+    if (event.type === 'create') created.set(key, event)
+    if (created.has(key)) out.copy(cursor)
+  }
+}
+
 const nothing: Work = () => {}
 const validate: Work = (cursor) => void eventSchema.parse(valueOf(cursor))
 
@@ -113,6 +189,9 @@ const floors: { readonly [workload: string]: (out: Output) => Work } = {
   'w1-sparse': windowCount(60_000, 60_000, nothing),
   'w1-zod': windowCount(60_000, 60_000, validate),
   w1h: windowCount(60_000, 10_000, nothing),
+  sessions,
+  join: streamJoin,
+  'stream-table': streamTable,
   kt: keyCount(nothing),
   'kt-zod': keyCount(validate),
 }
@@ -140,6 +219,18 @@ class Output {
     record.valueStart = cursor.valueStart
     record.valueEnd = cursor.valueEnd
     record.timestamp = cursor.timestamp
+    this.#append()
+  }
+
+  text(key: string, timestamp: number, value: string): void {
+    const record = this.#record
+    record.key = Buffer.from(key)
+    record.keyStart = 0
+    record.keyEnd = record.key.length
+    record.value = Buffer.from(value)
+    record.valueStart = 0
+    record.valueEnd = record.value.length
+    record.timestamp = timestamp
     this.#append()
   }
 

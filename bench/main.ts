@@ -58,7 +58,7 @@ async function streamRow(
   options: BenchOptions,
   anchors: Anchors | null,
 ): Promise<Row[]> {
-  const speed = workload === 'w1-sparse' ? 1 : options.speed
+  const speed = inOwnTime.has(workload) ? 1 : options.speed
   const input = await inputs.topic(speed)
   const runs: ChildResult[] = []
   const floors: ChildResult[] = []
@@ -114,6 +114,9 @@ async function streamRow(
   return rows
 }
 
+/** Rows whose event time is as it was, sparse as in a backfill. */
+const inOwnTime: ReadonlySet<string> = new Set(['w1-sparse', 'sessions', 'join', 'stream-table'])
+
 const anchorName: { readonly [workload: string]: string } = {
   n0: 'n0',
   filter: 'filter',
@@ -121,13 +124,17 @@ const anchorName: { readonly [workload: string]: string } = {
   'w1-zod': 'w1',
   'w1-sparse': 'w1',
   w1h: 'w1h',
+  sessions: 's1',
+  join: 'j1',
+  'stream-table': 'ktj',
   kt: 'kt',
   'kt-zod': 'kt',
 }
 
 function anchorOptions(workload: string): readonly string[] {
   if (workload.endsWith('-zod')) return ['--parse']
-  return workload === 'w1-sparse' ? ['--retention-ms', '86400000'] : []
+  // What Kafka Streams' users do about windows of sparse times: few large segments instead of many small ones.
+  return workload === 'w1-sparse' || workload === 'sessions' ? ['--retention-ms', '86400000'] : []
 }
 
 function rowOf(workload: string, system: string, sync: string, runs: readonly ChildResult[]): Row {

@@ -18,7 +18,8 @@ export interface BenchOptions {
 }
 
 export const usage: string = `usage: npm run bench -- [ROW,ROW...] [options]
-  rows       append tail n0 n0-zod filter w1 w1-zod w1-sparse w1h kt kt-zod latency startup restart restore (default: all)
+  rows       append tail n0 n0-zod filter w1 w1-zod w1-sparse w1h kt kt-zod sessions join
+             stream-table latency startup restart restore (default: all)
              log: the log alone, as its clients see it (${logBenchRows.join(' ')})
   --records N       input records, default 2128840 (8 copies of the data set)
   --runs N          runs of each row, default 3; the median is the one to quote
@@ -44,6 +45,9 @@ const allRows: readonly string[] = [
   'w1h',
   'kt',
   'kt-zod',
+  'sessions',
+  'join',
+  'stream-table',
   'latency',
   'startup',
   'restart',

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { type EmbeddedLog, openLog, type RestoreProgress, Streams } from '../src/index.ts'
 import { hasFloor, runFloor } from './floor.ts'
 import { readEvents, timeOf } from './events.ts'
-import { workloads } from './stream-workloads.ts'
+import { hopsOf, workloads } from './stream-workloads.ts'
 
 /*
  * One run in a process of its own, so that its CPU seconds and its peak of memory are its own. The first argument says
@@ -56,6 +56,7 @@ async function load(): Promise<object> {
 
 /** Runs the topology over the whole input and measures from `warm` records on until the last commit is durable. */
 async function run(): Promise<object> {
+  const hops = hopsOf[job.workload] ?? 1
   const log = await openLog({ dataDir: job.directory, sync: job.sync })
   const output = `${job.application}-out`
   const app = makeStreams(log, output)
@@ -67,9 +68,9 @@ async function run(): Promise<object> {
   let warmCpu = process.cpuUsage()
   const watch = setInterval(() => {
     const { processed } = app.metrics()
-    if (warmAt > 0 || processed < job.warm) return
+    if (warmAt > 0 || processed < job.warm * hops) return
     warmAt = performance.now()
-    warmRecords = processed
+    warmRecords = processed / hops
     warmCpu = process.cpuUsage()
     clearInterval(watch)
   }, 1)
@@ -77,7 +78,8 @@ async function run(): Promise<object> {
   const ended = performance.now()
   clearInterval(watch)
   const cpu = process.cpuUsage(warmCpu)
-  const { processed, commits, dropped } = app.metrics()
+  const { commits, dropped } = app.metrics()
+  const processed = app.metrics().processed / hops
   const startToFirstResultMs = await firstResult
   await app.close()
   await log.close()

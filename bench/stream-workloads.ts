@@ -5,7 +5,9 @@ import {
   hopping,
   json,
   number,
+  string,
   stringKey,
+  sessions,
   StreamsBuilder,
   topic,
   type Topology,
@@ -49,9 +51,46 @@ export const workloads: { readonly [name: string]: (place: Place) => Topology } 
   'w1-zod': (place) => windowCount(place, tumbling('1m'), true),
   'w1-sparse': (place) => windowCount(place, tumbling('1m'), false),
   w1h: (place) => windowCount(place, hopping('1m', { advance: '10s' }), false),
+  sessions: ({ input, output }) => {
+    const builder = new StreamsBuilder()
+    const windows = sessions('30m')
+    builder
+      .stream(topic(input, { key: stringKey, value: json }))
+      .groupBy((event) => (event as Event).actor, { key: stringKey })
+      .windowedBy(windows)
+      .count({ name: 'counts' })
+      .toStream()
+      .to(topic(output, { key: windowed(stringKey, windows), value: number, tombstones: true, partitions: 4 }))
+    return builder.build()
+  },
+  join: ({ input, output }) => {
+    const builder = new StreamsBuilder()
+    const events = builder.stream(topic(input, { key: stringKey, value: json })).mapValues((event) => event as Event)
+    const watches = events.filter((event) => event.type === 'watch')
+    const forks = events.filter((event) => event.type === 'fork')
+    watches
+      .join(forks, (watch, fork) => `${watch.actor}|${fork.actor}`, {
+        name: 'pairs',
+        within: '10m',
+        value: json,
+        otherValue: json,
+      })
+      .to(topic(output, { key: stringKey, value: string, partitions: 4 }))
+    return builder.build()
+  },
+  'stream-table': ({ input, output }) => {
+    const builder = new StreamsBuilder()
+    const events = builder.stream(topic(input, { key: stringKey, value: json }))
+    const created = events.filter((event) => (event as Event).type === 'create').toTable({ name: 'created' })
+    events.joinTable(created, (event) => event).to(topic(output, { key: stringKey, value: json, partitions: 4 }))
+    return builder.build()
+  },
   kt: (place) => keyCount(place, false),
   'kt-zod': (place) => keyCount(place, true),
 }
+
+/** How many tasks a record of the input goes through, where it is more than one. */
+export const hopsOf: { readonly [workload: string]: number } = { sessions: 2 }
 
 function windowCount({ input, output }: Place, windows: ReturnType<typeof tumbling>, validated: boolean): Topology {
   const builder = new StreamsBuilder()
