@@ -2,48 +2,68 @@
 import type { Windowed } from 'millrace'
 import type { EmbeddedLog } from 'millrace/log'
 import {
+  alerts,
   type Counts,
   outcomes,
+  pageHours,
   requestsPerClient,
   requestsPerMinute,
   requestsPerStatus,
   topPages,
+  viewsPerCategory,
   viewsPerPage,
   viewsPerRegion,
 } from './events.ts'
 import { newestValues } from '../shared/read-topic.ts'
-import type { Answers, Requests, Totals } from './report.ts'
+import type { Answers, Requests } from './report.ts'
 import type { LineSource } from './sources.ts'
 import { isTick } from './ticks.ts'
+import { botOutcome } from './topology.ts'
 
 export async function readAnswers(log: EmbeddedLog, format: LineSource['format']): Promise<Answers> {
   const pages = await windowCounts(log, viewsPerPage)
   const regions = await windowCounts(log, viewsPerRegion)
   const hours = await newestValues(log, topPages, (hour) => hour)
+  const closed = await newestValues(log, pageHours, ({ key, start }) => `${start} ${key}`)
+  const categories = await newestValues(log, viewsPerCategory, (key) => key.join(' '))
+  const bursts = await newestValues(log, alerts, (key) => key.join(' '))
   return {
-    totals: await readTotals(log),
+    ...(await readTotals(log)),
     viewsPerPage: pages.map(({ key, start, count }) => ({ minute: start, page: key, views: count })),
     viewsPerRegion: regions.map(({ key, start, end, count }) => ({ from: start, to: end, region: key, views: count })),
     topPages: [...hours.values()]
       .map(({ key, value }) => ({ hour: key, pages: value }))
       .toSorted((a, b) => a.hour - b.hour),
+    uniqueVisitors: [...closed.values()]
+      .map(({ key: { key, start }, value }) => ({ hour: start, page: key, visitors: value.visitors }))
+      .toSorted((a, b) => a.hour - b.hour || order(a.page, b.page)),
+    viewsPerCategory: [...categories.values()]
+      .map(({ key: [hour, category], value }) => ({ hour, category, ...value }))
+      .toSorted((a, b) => a.hour - b.hour || order(a.category, b.category)),
+    alerts: [...bursts.values()]
+      .map(({ key: [region], value }) => ({ region, ...value }))
+      .toSorted((a, b) => a.from - b.from || order(a.region, b.region)),
     requests: format === 'combined' ? await readRequests(log) : null,
   }
 }
 
-async function readTotals(log: EmbeddedLog): Promise<Totals> {
-  const counts = new Map((await keyCounts(log, outcomes)).map(({ key, count }) => [key, count]))
-  const take = (outcome: string): number => {
-    const count = counts.get(outcome) ?? 0
-    counts.delete(outcome)
-    return count
+async function readTotals(log: EmbeddedLog): Promise<Pick<Answers, 'totals' | 'botsPerRule'>> {
+  const counts = await keyCounts(log, outcomes)
+  const of = (outcome: string): number => counts.find(({ key }) => key === outcome)?.count ?? 0
+  const botsPerRule = counts
+    .filter(({ key }) => key.startsWith(botOutcome))
+    .map(({ key, count }) => ({ rule: key.slice(botOutcome.length), events: count }))
+  const totals = {
+    lines: counts.reduce((sum, { count }) => sum + count, 0),
+    malformed: of('malformed'),
+    duplicates: of('duplicate'),
+    bots: botsPerRule.reduce((sum, { events }) => sum + events, 0),
+    events: counts
+      .filter(({ key }) => key !== 'malformed' && key !== 'duplicate' && !key.startsWith(botOutcome))
+      .map(({ key, count }) => ({ type: key, count }))
+      .toSorted((a, b) => b.count - a.count),
   }
-  const lines = [...counts.values()].reduce((sum, count) => sum + count, 0)
-  const totals = { lines, malformed: take('malformed'), duplicates: take('duplicate'), bots: take('bot') }
-  return {
-    ...totals,
-    events: [...counts].map(([type, count]) => ({ type, count })).toSorted((a, b) => b.count - a.count),
-  }
+  return { totals, botsPerRule }
 }
 
 async function readRequests(log: EmbeddedLog): Promise<Requests> {

@@ -1,15 +1,15 @@
 /**
- * The first operator of the job: reads each line and says what became of it. An event that comes again within ten
- * minutes of its first copy is a duplicate. What is forwarded has the time of the event, not that of its arrival.
+ * The first operator of the job: reads each line. An event that comes again within ten minutes of its first copy is a
+ * duplicate. Records keep the time of their arrival here: what comes next asks how fast they came.
  */
-import type { KeyValueStore, RecordContext, RecordProcessor, StoreRef, StreamRecord } from 'millrace'
+import type { KeyValueStore, StoreRef, StreamRecord, ValueContext, ValueProcessor } from 'millrace'
 import { loadedUpTo } from '../shared/line-loader.ts'
-import { isBot, type Reading, readAccessLine, readShopLine } from './clean.ts'
+import { type Reading, readAccessLine, readShopLine } from './clean.ts'
 import type { DeadLetter, ShopEvent } from './events.ts'
 import type { LineSource } from './sources.ts'
 
-export type Outcome =
-  | { readonly is: 'event' | 'bot' | 'duplicate'; readonly event: ShopEvent }
+export type Cleaned =
+  | { readonly is: 'event' | 'duplicate'; readonly event: ShopEvent }
   | { readonly is: 'malformed'; readonly letter: DeadLetter }
 
 /** When an event was first seen, by its id. */
@@ -17,10 +17,10 @@ export type SeenStore = KeyValueStore<string, number>
 
 const duplicateWithinMs = 10 * 60_000
 
-export class CleanLines implements RecordProcessor<string, string, string, Outcome> {
+export class CleanLines implements ValueProcessor<string, string, Cleaned> {
   readonly #format: LineSource['format']
   readonly #seen: StoreRef<SeenStore>
-  #context!: RecordContext<string, Outcome>
+  #context!: ValueContext<Cleaned>
   #store!: SeenStore
 
   constructor(format: LineSource['format'], seen: StoreRef<SeenStore>) {
@@ -28,7 +28,7 @@ export class CleanLines implements RecordProcessor<string, string, string, Outco
     this.#seen = seen
   }
 
-  init(context: RecordContext<string, Outcome>): void {
+  init(context: ValueContext<Cleaned>): void {
     this.#context = context
     this.#store = context.store(this.#seen)
     // By stream time, so that a replay forgets at the same records as the first run did.
@@ -36,15 +36,13 @@ export class CleanLines implements RecordProcessor<string, string, string, Outco
   }
 
   process(record: StreamRecord<string, string>): void {
-    const { key, value: line, timestamp } = record
+    const { value: line, timestamp } = record
     const { event, reason } = this.#read(record)
     if (!event) {
-      this.#context.forward({ key, value: { is: 'malformed', letter: { line, reason } }, timestamp })
+      this.#context.forward({ is: 'malformed', letter: { line, reason } })
       return
     }
-    const is = this.#isDuplicate(event.id, timestamp) ? 'duplicate' : isBot(event) ? 'bot' : 'event'
-    // The position has served; without headers less travels. A dead letter keeps it: it says which line it was.
-    this.#context.forward({ key, value: { is, event }, timestamp: event.at, headers: [] })
+    this.#context.forward({ is: this.#isDuplicate(event.id, timestamp) ? 'duplicate' : 'event', event })
   }
 
   #read({ value: line, headers }: StreamRecord<string, string>): Reading {

@@ -33,15 +33,8 @@ export function readAccessLine(line: string, lineNumber: string): Reading {
 }
 
 /** A name that can be a key: of one that is too long the beginning, and a digest that keeps it apart from others. */
-function shortened(name: string): string {
+export function shortened(name: string): string {
   if (name.length <= nameLengthMax) return name
   const digest = createHash('sha256').update(name).digest('hex').slice(0, 16)
   return `${name.slice(0, nameLengthMax - 20).toWellFormed()}…${digest}`
-}
-
-// What programs that fetch without a reader in front of them call themselves: search engines, and readers of feeds.
-const botAgent = /bot|crawl|spider|slurp|feed/i
-
-export function isBot(event: ShopEvent): boolean {
-  return botAgent.test(event.agent)
 }

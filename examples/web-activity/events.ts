@@ -15,7 +15,7 @@ export interface ShopEvent {
   readonly region: string
   /** The user agent. */
   readonly agent: string
-  /** What the server answered; only access logs say. */
+  /** What the server answered, where it is known: access logs say, and errors of the shop do. */
   readonly status?: number | undefined
 }
 
@@ -51,6 +51,70 @@ export const lines: Topic<string, string> = topic('lines', {
   partitions,
 })
 
+/** Clicks on the job's own page, as lines too. */
+export const pageViews: Topic<string, string> = topic('page-views', {
+  key: z.string(),
+  value: z.string(),
+  format: 'string',
+  partitions,
+})
+
+export type Segment = 'guest' | 'member' | 'gold'
+
+/** Somebody with an account. */
+export interface User {
+  readonly segment: Exclude<Segment, 'guest'>
+}
+
+/** Accounts by visitor; null when one is closed. */
+export const users: Topic<string, User | null> = topic('users', {
+  key: z.string(),
+  value: z.object({ segment: z.enum(['member', 'gold']) }),
+  format: 'json',
+  tombstones: true,
+  partitions,
+})
+
+export interface Page {
+  readonly title: string
+  readonly category: string
+}
+
+/** Pages by path. */
+export const pages: Topic<string, Page> = topic('pages', {
+  key: z.string(),
+  value: z.object({ title: z.string(), category: z.string() }),
+  format: 'json',
+  partitions,
+})
+
+/** What tells a bot from a person. */
+export interface BotRules {
+  /** Words in the names that programs go by, in small letters. */
+  readonly agents: readonly string[]
+  /** Who sends more events than this within a window of that length is a bot, from then on for so long. */
+  readonly rate: { readonly eventsMax: number; readonly withinMs: number; readonly forMs: number }
+}
+
+const hourMs = 3_600_000
+
+/** The key of the one row of `bot-rules`: all rules change at one moment. */
+export const rulesKey = 'all'
+
+export const botRulesTopic: Topic<string, BotRules> = topic('bot-rules', {
+  key: z.string(),
+  value: z.object({
+    agents: z.array(z.string().min(1)).readonly(),
+    rate: z.object({
+      eventsMax: z.int().positive(),
+      withinMs: z.int().positive().max(hourMs),
+      forMs: z.int().positive(),
+    }),
+  }),
+  format: 'json',
+  partitions: 1,
+})
+
 export interface DeadLetter {
   readonly line: string
   readonly reason: string
@@ -64,9 +128,15 @@ export const deadLetters: Topic<string, DeadLetter> = topic('dead-letters', {
   partitions,
 })
 
-export const botEvents: Topic<string, ShopEvent> = topic('bot-events', {
+export interface BotEvent {
+  /** The word in the agent's name, or `rate`. */
+  readonly rule: string
+  readonly event: ShopEvent
+}
+
+export const botEvents: Topic<string, BotEvent> = topic('bot-events', {
   key: z.string(),
-  value: shopEvent,
+  value: z.object({ rule: z.string(), event: shopEvent }),
   format: 'json',
   partitions,
 })
@@ -89,6 +159,70 @@ export const viewsPerRegion: Counts<Windowed<string, 'time'>> = topic('views-per
   partitions,
 })
 
+/** What a page saw in an hour. */
+export interface PageHour {
+  readonly category: string
+  readonly views: number
+  /** Different visitors. */
+  readonly visitors: number
+  /** The views by who the visitors were at that time. */
+  readonly segments: SegmentViews
+}
+
+export type SegmentViews = { readonly [S in Segment]: number }
+
+export const segmentViews: z.ZodType<SegmentViews, SegmentViews> = z.object({
+  guest: z.number(),
+  member: z.number(),
+  gold: z.number(),
+})
+
+export const pageHour: z.ZodType<PageHour, PageHour> = z.object({
+  category: z.string(),
+  views: z.number(),
+  visitors: z.number(),
+  segments: segmentViews,
+})
+
+/** Each closed hour of each page. */
+export const pageHours: Topic<Windowed<string, 'time'>, PageHour> = topic('page-hours', {
+  key: windowed(z.string(), hour),
+  value: pageHour,
+  partitions,
+})
+
+/** By the hour's start and the category of the page. */
+export const viewsPerCategory: Topic<readonly [number, string], SegmentViews> = topic('views-per-category', {
+  key: z.tuple([z.number(), z.string()]).readonly(),
+  value: segmentViews,
+  partitions,
+})
+
+/** A time in which too many requests of a region failed. */
+export interface Alert {
+  /** The first minute that was too bad, counting those just before it. */
+  readonly from: number
+  /** When it was over; null while it lasts. */
+  readonly to: number | null
+  /** Requests and failed ones from the five minutes that raised it to its end. */
+  readonly events: number
+  readonly failures: number
+}
+
+export const alert: z.ZodType<Alert, Alert> = z.object({
+  from: z.number(),
+  to: z.number().nullable(),
+  events: z.number(),
+  failures: z.number(),
+})
+
+/** By region and the minute that raised it: once when it is raised, once when it is over. */
+export const alerts: Topic<readonly [string, number], Alert> = topic('alerts', {
+  key: z.tuple([z.string(), z.number()]).readonly(),
+  value: alert,
+  partitions,
+})
+
 export const ranking: z.ZodType<readonly PageViews[], readonly PageViews[]> = z
   .array(z.object({ page: z.string(), views: z.number() }))
   .readonly()
@@ -100,7 +234,7 @@ export const topPages: Topic<number, readonly PageViews[]> = topic('top-pages', 
   partitions,
 })
 
-/** How many lines became what: `malformed`, `duplicate`, `bot`, or the type of a good event. */
+/** How many lines became what: `malformed`, `duplicate`, `bot` and its rule, or the type of a good event. */
 export const outcomes: Counts<string> = topic('outcomes', { key: z.string(), value: z.number(), partitions })
 
 export const requestsPerStatus: Counts<number> = topic('requests-per-status', {

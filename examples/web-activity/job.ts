@@ -6,12 +6,13 @@ import { Streams } from 'millrace'
 import type { EmbeddedLog } from 'millrace/log'
 import { claimFor, type JobLogOptions, openJobLog } from '../shared/job-log.ts'
 import { readAnswers } from './answers.ts'
-import { lines } from './events.ts'
+import { lines, pages, pageViews, users } from './events.ts'
 import { openLoader } from './loader.ts'
 import type { Answers } from './report.ts'
 import type { LineSource } from './sources.ts'
 import { countAll, loadAll, type RunControl } from '../shared/one-run.ts'
 import { type Counting, statusIntervalMs, statusOf, untilCounted } from '../shared/until-counted.ts'
+import { loadTables } from './tables-loader.ts'
 import { jobTopology } from './topology.ts'
 
 export const applicationId = 'web-activity'
@@ -30,6 +31,7 @@ export async function runJob(options: JobOptions): Promise<Answers | null> {
   try {
     await claimFor(options.source.identity, log, options.dataDir)
     await log.admin.ensureTopics([lines])
+    await loadTables(log, options.source.tables)
     return await (options.live ? runLive(log, options) : runOnce(log, options))
   } finally {
     await log.close()
@@ -48,7 +50,7 @@ async function runOnce(log: EmbeddedLog, options: JobOptions): Promise<Answers |
 }
 
 function counting(log: EmbeddedLog, streams: Streams): Counting {
-  return { log, streams, applicationId, inputs: [lines] }
+  return { log, streams, applicationId, inputs: [lines, pageViews, users, pages] }
 }
 
 function createStreams(log: EmbeddedLog, { source, emit, dataDir, commitIntervalMs }: JobOptions): Streams {

@@ -1,5 +1,6 @@
 /** The answers as the user reads them: tables on a terminal, or one JSON object per line. */
 import { formatMinute, formatNumber, formatTable, type Table } from '../shared/tables.ts'
+import type { Alert, SegmentViews } from './events.ts'
 
 /** How often each thing happened to the lines that arrived. */
 export interface Totals {
@@ -16,9 +17,19 @@ export interface Answers {
   /** `minute`, `from`, `to`, `hour`: milliseconds since the epoch. Sorted by time, then by name. */
   readonly viewsPerPage: readonly { readonly minute: number; readonly page: string; readonly views: number }[]
   readonly viewsPerRegion: readonly RegionViews[]
+  readonly botsPerRule: readonly { readonly rule: string; readonly events: number }[]
+  readonly uniqueVisitors: readonly { readonly hour: number; readonly page: string; readonly visitors: number }[]
+  readonly viewsPerCategory: readonly CategoryHour[]
+  /** `to` is null while it lasts. */
+  readonly alerts: readonly (Alert & { readonly region: string })[]
   readonly topPages: readonly { readonly hour: number; readonly pages: readonly PageViews[] }[]
   /** Of every well-formed line of an access log, bots included; null for made-up traffic. */
   readonly requests: Requests | null
+}
+
+export interface CategoryHour extends SegmentViews {
+  readonly hour: number
+  readonly category: string
 }
 
 export interface RegionViews {
@@ -62,6 +73,15 @@ export function* jsonLines({ totals, ...answers }: Answers): Generator<string> {
   for (const { hour, pages } of answers.topPages) {
     for (const [index, { page, views }] of pages.entries())
       yield JSON.stringify({ answer: 'top-pages', hour: isoTime(hour), rank: index + 1, page, views })
+  }
+  for (const { rule, events } of answers.botsPerRule) yield JSON.stringify({ answer: 'bots-per-rule', rule, events })
+  for (const { hour, page, visitors } of answers.uniqueVisitors)
+    yield JSON.stringify({ answer: 'unique-visitors', hour: isoTime(hour), page, visitors })
+  for (const { hour, ...views } of answers.viewsPerCategory)
+    yield JSON.stringify({ answer: 'views-per-category', hour: isoTime(hour), ...views })
+  for (const { from, to, region, events, failures } of answers.alerts) {
+    const [since, until] = [isoTime(from), to === null ? null : isoTime(to)]
+    yield JSON.stringify({ answer: 'alerts', region, from: since, to: until, events, failures })
   }
 }
 

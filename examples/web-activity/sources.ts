@@ -2,7 +2,10 @@
 import type { SourceLine } from '../shared/line-loader.ts'
 import { numberedLines } from '../shared/numbered-lines.ts'
 import { parseAccessLine } from './access-log.ts'
-import { dayMs, shopDay, traffic } from './traffic.ts'
+import { shortened } from './clean.ts'
+import { botRules, dayMs, pageRows, shopDay, userRows } from './shop.ts'
+import type { TableRows } from './tables-loader.ts'
+import { traffic } from './traffic.ts'
 
 export interface LineSource {
   /** `combined`: lines of an access log; `json`: events of the shop. */
@@ -11,6 +14,7 @@ export interface LineSource {
   readonly identity: string
   /** What the user would call it. */
   readonly description: string
+  readonly tables: TableRows
   /** From the beginning, in pieces, so that loading costs no await per line. To be read once. */
   lines(): AsyncIterable<readonly SourceLine[]>
 }
@@ -22,8 +26,9 @@ export function generatedDay(options: { readonly seed: number; readonly events: 
   const { seed, events } = options
   return {
     format: 'json',
-    identity: `day seed=${seed} events=${events}`,
+    identity: `day of visits seed=${seed} events=${events}`,
     description: `a day of ${events} lines from seed ${seed}`,
+    tables: { users: userRows({ seed, dayStart: shopDay }), pages: pageRows, botRules },
     async *lines() {
       let piece: SourceLine[] = []
       for (const { position, visitor, line, arrivedAt } of traffic({ seed, events, dayStart: shopDay })) {
@@ -52,8 +57,9 @@ export function liveTraffic(options: {
   const { seed, events, now, wait, stop } = options
   return {
     format: 'json',
-    identity: `live seed=${seed} events=${events}`,
+    identity: `live visits seed=${seed} events=${events}`,
     description: `live traffic of ${events} lines a day from seed ${seed}`,
+    tables: { users: userRows({ seed, dayStart: shopDay }), pages: pageRows, botRules },
     async *lines() {
       const from = now()
       let due: SourceLine[] = []
@@ -83,13 +89,14 @@ const positionsPerDay = 2 ** 24
 /** An access log, already opened. */
 export async function accessLog(path: string, pieces: AsyncIterable<readonly string[]>): Promise<LineSource> {
   const { fingerprint, lines } = await numberedLines(pieces, (line) => ({
-    key: line.split(' ', 1)[0] ?? '',
+    key: shortened(line.split(' ', 1)[0] ?? ''),
     at: parseAccessLine(line)?.at ?? null,
   }))
   return {
     format: 'combined',
     identity: `access log ${fingerprint}`,
     description: path === '-' ? 'the access log on standard input' : `the access log ${path}`,
+    tables: { users: [], pages: [], botRules },
     lines,
   }
 }

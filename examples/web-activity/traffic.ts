@@ -2,10 +2,15 @@
  * One day of a shop's traffic, made up from a seed: the same seed gives the same lines for ever.
  *
  * The lines come in the order of their arrival, which is not the order of their events: 3 % are late by up to 90 s, 1 %
- * are sent a second time within ten minutes, 8 % come from bots, and a few are no events at all. Nothing here knows how
- * the job counts: what it makes is text, as a shop's web servers would send it.
+ * are sent a second time within ten minutes, 8 % come from bots that say so, some from programs that do not, and a few
+ * are no events at all. Nothing here knows how the job counts: what it makes is text, as a shop's web servers would send
+ * it.
  */
-import type { EventType, ShopEvent } from './events.ts'
+import type { ShopEvent } from './events.ts'
+import { type Outage, outages, type ScraperRequest, scraperRequests } from './mischief.ts'
+import { Random } from './random.ts'
+import { dayMs, regionOf } from './shop.ts'
+import { anyPath, type Click, Visits } from './visits.ts'
 
 /** A line as it arrives. `visitor` decides the partition, so that a repeated line meets its first copy. */
 export interface Arrival {
@@ -25,10 +30,6 @@ export interface TrafficOptions {
   readonly dayStart: number
 }
 
-export const dayMs = 86_400_000
-/** The day that is made up unless the traffic is live: a Friday of many orders. */
-export const shopDay: number = Date.UTC(2025, 10, 28)
-
 const lateMaxMs = 90_000
 /** A repeated line follows its first copy within this time. */
 const repeatMaxMs = 9 * 60_000
@@ -37,59 +38,98 @@ const repeatable = 256
 
 export function* traffic({ seed, events, dayStart }: TrafficOptions): Generator<Arrival> {
   const random = new Random(seed)
-  const recent: Arrival[] = []
+  const scraping = scraperRequests(seed, events)
+  const others = events - scraping.length
+  const crowd = new Crowd(random, outages(seed), dayStart)
+  let scraped = 0
+  let next: { readonly minute: number; readonly arrivedAt: number } | null = null
   for (let position = 0; position < events; position++) {
-    // One line per slice of the curve: arrivals are in order without sorting, and every hour has its share.
-    const arrivedAt = dayStart + timeOfDay((position + random.next()) / events)
-    const first = random.chance(0.01) && recent.length > 0 ? random.pick(recent) : undefined
-    if (first && arrivedAt - first.arrivedAt <= repeatMaxMs) {
-      yield { position, visitor: first.visitor, line: first.line, arrivedAt }
-      continue
+    const index = position - scraped
+    if (next === null && index < others) {
+      // One line per slice of the curve: arrivals are in order without sorting, and every hour has its share.
+      const share = (index + random.next()) / others
+      const minute = minuteOfDay(share)
+      next = { minute, arrivedAt: dayStart + timeInMinute(minute, share) }
     }
-    const late = random.chance(0.03) ? random.between(1000, lateMaxMs) : 0
-    const event = shopEvent(`e${position}`, Math.max(dayStart, arrivedAt - late), random)
-    if (random.chance(0.004)) {
-      yield { position, visitor: event.visitor, line: spoil(event, random), arrivedAt }
-      continue
+    const request = scraping[scraped]
+    if (request && (next === null || dayStart + request.at <= next.arrivedAt)) {
+      scraped++
+      yield scraperLine(position, dayStart, request)
+    } else if (next !== null) {
+      yield crowd.line(position, next.arrivedAt, others * shareOfMinute(next.minute) * minutesBetweenClicks)
+      next = null
     }
-    const arrival: Arrival = { position, visitor: event.visitor, line: JSON.stringify(event), arrivedAt }
-    recent[position % repeatable] = arrival
-    yield arrival
   }
 }
 
-function shopEvent(id: string, at: number, random: Random): ShopEvent {
-  const bot = random.chance(0.08)
-  const number = random.skewed(bot ? 40 : 9000)
-  const type = bot ? 'view' : eventType(random.next())
-  return {
+/** All but the scrapers: people, bots that say what they are, and senders that repeat, delay and break lines. */
+class Crowd {
+  readonly #random: Random
+  readonly #people: Visits
+  readonly #failing: readonly Outage[]
+  readonly #dayStart: number
+  readonly #recent: Arrival[] = []
+
+  constructor(random: Random, failing: readonly Outage[], dayStart: number) {
+    this.#random = random
+    this.#people = new Visits(random)
+    this.#failing = failing
+    this.#dayStart = dayStart
+  }
+
+  /** The line that arrives then, while so many visitors are there. */
+  line(position: number, arrivedAt: number, there: number): Arrival {
+    const random = this.#random
+    const first = random.chance(0.01) && this.#recent.length > 0 ? random.pick(this.#recent) : undefined
+    if (first && arrivedAt - first.arrivedAt <= repeatMaxMs) return { ...first, position, arrivedAt }
+    const late = random.chance(0.03) ? random.between(1000, lateMaxMs) : 0
+    const event = this.#event(`e${position}`, Math.max(this.#dayStart, arrivedAt - late), there)
+    const { visitor } = event
+    if (random.chance(0.004)) return { position, visitor, line: spoil(event, random), arrivedAt }
+    const arrival = { position, visitor, line: JSON.stringify(event), arrivedAt }
+    this.#recent[position % repeatable] = arrival
+    return arrival
+  }
+
+  #event(id: string, at: number, there: number): ShopEvent {
+    if (this.#random.chance(0.08)) return botEvent(id, at, this.#random)
+    const event = clickEvent(id, at, this.#people.next(there))
+    const timeOfDay = at - this.#dayStart
+    // While the servers of a region fail, most of what it asks for ends in an error.
+    const isDown = this.#failing.some(
+      ({ region, from, to }) => region === event.region && timeOfDay >= from && timeOfDay < to,
+    )
+    return isDown && this.#random.chance(0.6) ? { ...event, type: 'error', status: 503 } : event
+  }
+}
+
+/** How long somebody looks at a page, on average. */
+const minutesBetweenClicks = 0.7
+
+function clickEvent(id: string, at: number, { visitor, type, path, status }: Click): ShopEvent {
+  const event = {
     id,
     at,
     type,
-    visitor: bot ? `b${number}` : `v${number}`,
-    path: pathOf(type, random),
-    region: regionOf(number),
-    agent: pick(bot ? botAgents : browsers, number),
+    visitor: `v${visitor}`,
+    path,
+    region: regionOf(visitor),
+    agent: pick(browsers, visitor),
   }
+  return status === undefined ? event : { ...event, status }
 }
 
-function eventType(chance: number): EventType {
-  if (chance < 0.78) return 'view'
-  if (chance < 0.87) return 'search'
-  if (chance < 0.95) return 'add-to-cart'
-  if (chance < 0.98) return 'order'
-  return 'error'
+function botEvent(id: string, at: number, random: Random): ShopEvent {
+  const number = random.skewed(40, 2.5)
+  const agent = pick(botAgents, number)
+  return { id, at, type: 'view', visitor: `b${number}`, path: anyPath(random), region: regionOf(number), agent }
 }
 
-function pathOf(type: EventType, random: Random): string {
-  if (type === 'search') return '/search'
-  if (type === 'order') return '/checkout'
-  return pick(pages, random.skewed(pages.length))
-}
-
-/** A visitor stays in one region; the regions are of different size. */
-function regionOf(visitor: number): string {
-  return pick(regions, Math.floor(Math.sqrt((visitor * 7919) % (regions.length * regions.length))))
+function scraperLine(position: number, dayStart: number, { scraper, at, path }: ScraperRequest): Arrival {
+  const [visitor, arrivedAt] = [`s${scraper}`, dayStart + at]
+  const [region, agent] = [regionOf(scraper), pick(browsers, scraper)]
+  const event: ShopEvent = { id: `e${position}`, at: arrivedAt, type: 'view', visitor, path, region, agent }
+  return { position, visitor, line: JSON.stringify(event), arrivedAt }
 }
 
 /** What reaches a collector when a sender is broken: half a line, another type, a field that is missing. */
@@ -111,8 +151,8 @@ function spoil(event: ShopEvent, random: Random): string {
   }
 }
 
-/** The time of day at which a share of the day's lines has arrived: quiet at night, most in the evening. */
-function timeOfDay(share: number): number {
+/** The minute of the day in which a share of its lines has arrived: quiet at night, most in the evening. */
+function minuteOfDay(share: number): number {
   let low = 0
   let high = arrivedBy.length - 1
   while (high - low > 1) {
@@ -120,9 +160,17 @@ function timeOfDay(share: number): number {
     if ((arrivedBy[middle] ?? 1) <= share) low = middle
     else high = middle
   }
-  const from = arrivedBy[low] ?? 0
-  const to = arrivedBy[high] ?? 1
-  return Math.min(dayMs - 1, Math.floor((low + (share - from) / (to - from)) * 60_000))
+  return low
+}
+
+function timeInMinute(minute: number, share: number): number {
+  const from = arrivedBy[minute] ?? 0
+  const to = arrivedBy[minute + 1] ?? 1
+  return Math.min(dayMs - 1, Math.floor((minute + (share - from) / (to - from)) * 60_000))
+}
+
+function shareOfMinute(minute: number): number {
+  return (arrivedBy[minute + 1] ?? 1) - (arrivedBy[minute] ?? 0)
 }
 
 /** Per minute of the day the share that has arrived before it. */
@@ -141,61 +189,9 @@ function cumulativeCurve(): Float64Array {
   return curve.map((value) => value / total)
 }
 
-/** Small, fast and the same on every machine (mulberry32). */
-class Random {
-  #state: number
-
-  constructor(seed: number) {
-    this.#state = seed | 0
-  }
-
-  /** A number in [0, 1). */
-  next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296
-  }
-
-  chance(probability: number): boolean {
-    return this.next() < probability
-  }
-
-  /** An integer in [0, bound). */
-  below(bound: number): number {
-    return Math.floor(this.next() * bound)
-  }
-
-  /** An integer in [low, high]. */
-  between(low: number, high: number): number {
-    return low + this.below(high - low + 1)
-  }
-
-  /** An integer in [0, bound), small ones far more often: a few pages and visitors have most of the traffic. */
-  skewed(bound: number): number {
-    return Math.floor(bound * this.next() ** 2.5)
-  }
-
-  pick<T>(items: readonly T[]): T | undefined {
-    return items[this.below(items.length)]
-  }
-}
-
 function pick(items: readonly string[], index: number): string {
   return items[index % items.length] ?? ''
 }
-
-const regions: readonly string[] = ['africa', 'oceania', 'south-america', 'asia', 'north-america', 'europe']
-
-const products: readonly string[] = (
-  'kettle lamp rug chair desk shelf mirror clock vase blanket pillow towel mug plate bowl knife pan pot tray basket ' +
-  'hook frame candle curtain stool bench bed sofa wardrobe drawer tent backpack bottle torch rope compass map boots ' +
-  'jacket gloves scarf hat socks shirt belt wallet watch radio camera tripod'
-).split(' ')
-
-const pages: readonly string[] = ['/', '/sale', '/cart', '/new', '/help', '/account'].concat(
-  products.map((product) => `/products/${product}`),
-)
 
 const browsers: readonly string[] = [
   'Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36',

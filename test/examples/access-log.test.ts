@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { parseAccessLine, parseLogTime } from '../../examples/web-activity/access-log.ts'
-import { isBot, readAccessLine, readShopLine } from '../../examples/web-activity/clean.ts'
+import { readAccessLine, readShopLine } from '../../examples/web-activity/clean.ts'
 
 const line =
   '83.149.9.216 - frank [17/May/2015:10:05:03 +0000] "GET /a/b.png?x=1 HTTP/1.1" 200 203023 "http://x/" "Mozilla/5.0 (X11)"'
@@ -92,17 +92,5 @@ describe('a line of the shop', () => {
     const reading = readShopLine(malformed)
     expect(reading.event).toBeUndefined()
     expect(reading.reason).toBeTruthy()
-  })
-
-  test.each([
-    ['Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)', true],
-    ['Sogou web SPIDER/4.0', true],
-    ['magpie-crawler/1.1', true],
-    ['Yahoo! Slurp', true],
-    ['FeedBurner/1.0', true],
-    ['Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0', false],
-    ['-', false],
-  ])('of agent %s is from a bot: %s', (agent, bot) => {
-    expect(isBot({ ...event, type: 'view', agent })).toBe(bot)
   })
 })

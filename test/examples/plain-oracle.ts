@@ -9,21 +9,39 @@ interface PlainEvent {
   readonly id: string
   readonly at: number
   readonly type: string
+  readonly visitor: string
   readonly path: string
   readonly region: string
   readonly agent: string
+  readonly status?: number
+  /** When its line arrived. */
+  readonly arrivedAt: number
+}
+
+/** What the job is told besides the lines. */
+export interface PlainTables {
+  readonly users: readonly {
+    readonly visitor: string
+    readonly user: { readonly segment: string } | null
+    readonly at: number
+  }[]
+  readonly pages: readonly { readonly path: string; readonly page: { readonly category: string } }[]
 }
 
 const minuteMs = 60_000
+const hourMs = 60 * minuteMs
 
 /** The answers for a day of the shop, from its lines in the order of arrival. */
-export function shopAnswers(lines: Iterable<{ readonly line: string; readonly arrivedAt: number }>): AnswerRow[] {
+export function shopAnswers(
+  lines: Iterable<{ readonly line: string; readonly arrivedAt: number }>,
+  tables: PlainTables,
+): AnswerRow[] {
   const events: PlainEvent[] = []
   const accepted = new Map<string, number>()
   const totals = { lines: 0, malformed: 0, duplicates: 0 }
   for (const { line, arrivedAt } of lines) {
     totals.lines++
-    const event = plainEvent(line)
+    const event = plainEvent(line, arrivedAt)
     if (!event) {
       totals.malformed++
       continue
@@ -36,7 +54,8 @@ export function shopAnswers(lines: Iterable<{ readonly line: string; readonly ar
     accepted.set(event.id, arrivedAt)
     events.push(event)
   }
-  return answers(totals, events)
+  const people = withoutBots(events)
+  return [...answers(totals, people), ...categoryAnswers(people.events, tables)]
 }
 
 /** The answers for an access log, from its whole text. */
@@ -48,6 +67,7 @@ export function accessLogAnswers(text: string): AnswerRow[] {
   const perStatus = new Map<number, number>()
   const perClient = new Map<string, number>()
   const perMinute = new Map<number, number>()
+  let arrivedAt = 0
   for (const line of lines) {
     // host - - [time] "request" status bytes "referrer" "agent": six quotes, when none is escaped.
     const [head = '', request = '', middle = '', , between, agent, tail] = line.split('"')
@@ -62,54 +82,83 @@ export function accessLogAnswers(text: string): AnswerRow[] {
     add(perClient, head.split(' ')[0] ?? '')
     add(perMinute, at - (at % minuteMs))
     const path = (request.split(' ')[1] ?? '-').split('?')[0] ?? ''
-    events.push({ id: '', at, type: status >= 400 ? 'error' : 'view', path, region: 'unknown', agent })
+    arrivedAt = Math.max(arrivedAt, at)
+    const visitor = head.split(' ')[0] ?? ''
+    const type = status >= 400 ? 'error' : 'view'
+    events.push({ id: '', at, type, visitor, path, region: 'unknown', agent, status, arrivedAt })
   }
   return [
-    ...answers(totals, events),
+    ...answers(totals, withoutBots(events)),
     ...[...perStatus].map(([status, requests]) => ({ answer: 'requests-per-status', status, requests })),
     ...[...perClient].map(([client, requests]) => ({ answer: 'requests-per-client', client, requests })),
     ...[...perMinute].map(([minute, requests]) => ({ answer: 'requests-per-minute', minute: iso(minute), requests })),
   ]
 }
 
-function plainEvent(line: string): PlainEvent | undefined {
+function plainEvent(line: string, arrivedAt: number): PlainEvent | undefined {
   try {
     const event = JSON.parse(line)
     if (['id', 'type', 'visitor', 'path', 'region', 'agent'].some((field) => typeof event[field] !== 'string'))
       return undefined
     if (!Number.isInteger(event.at) || event.at < 0) return undefined
-    return ['view', 'search', 'add-to-cart', 'order', 'error'].includes(event.type) ? event : undefined
+    const isKnown = ['view', 'search', 'add-to-cart', 'order', 'error'].includes(event.type)
+    return isKnown ? { ...event, arrivedAt } : undefined
   } catch {
     return undefined
   }
 }
 
+interface People {
+  readonly events: readonly PlainEvent[]
+  readonly botsPerRule: ReadonlyMap<string, number>
+}
+
+/** More than 120 events in a minute, by the clock of arrival, make a bot for an hour; so does a word in the name. */
+function withoutBots(all: readonly PlainEvent[]): People {
+  const botsPerRule = new Map<string, number>()
+  const perMinute = new Map<string, number>()
+  const until = new Map<string, number>()
+  const events = all.filter(({ agent, visitor, arrivedAt }) => {
+    const word = ['bot', 'crawl', 'spider', 'slurp', 'feed'].find((one) => agent.toLowerCase().includes(one))
+    if (word === undefined) {
+      const minute = `${visitor} ${Math.floor(arrivedAt / minuteMs)}`
+      add(perMinute, minute)
+      if ((perMinute.get(minute) ?? 0) > 120) until.set(visitor, arrivedAt + hourMs)
+    }
+    const rule = word ?? (arrivedAt < (until.get(visitor) ?? 0) ? 'rate' : undefined)
+    if (rule === undefined) return true
+    add(botsPerRule, rule)
+    return false
+  })
+  return { events, botsPerRule }
+}
+
 function answers(
   totals: { readonly lines: number; readonly malformed: number; readonly duplicates: number },
-  events: readonly PlainEvent[],
+  { events, botsPerRule }: People,
 ): AnswerRow[] {
-  let bots = 0
   const perType: Record<string, number> = {}
   const perPage = new Map<string, number>()
   const perRegion = new Map<string, number>()
   const perHour = new Map<number, Map<string, number>>()
-  for (const { at, type, path, region, agent } of events) {
-    if (['bot', 'crawl', 'spider', 'slurp', 'feed'].some((word) => agent.toLowerCase().includes(word))) {
-      bots++
-      continue
-    }
+  const visitors = new Map<string, Set<string>>()
+  for (const { at, type, visitor, path, region } of events) {
     perType[type] = (perType[type] ?? 0) + 1
     if (type !== 'view') continue
     const minute = at - (at % minuteMs)
     add(perPage, JSON.stringify([minute, path]))
     for (let from = minute - 4 * minuteMs; from <= minute; from += minuteMs)
       if (from >= 0) add(perRegion, JSON.stringify([from, region]))
-    const hour = at - (at % (60 * minuteMs))
+    const hour = at - (at % hourMs)
     const pages = perHour.get(hour) ?? new Map<string, number>()
     perHour.set(hour, pages)
     add(pages, path)
+    const hourOfPage = JSON.stringify([hour, path])
+    visitors.set(hourOfPage, (visitors.get(hourOfPage) ?? new Set()).add(visitor))
   }
+  const bots = [...botsPerRule.values()].reduce((sum, count) => sum + count, 0)
   const rows: AnswerRow[] = [{ answer: 'totals', ...totals, bots, events: perType }]
+  for (const [rule, count] of botsPerRule) rows.push({ answer: 'bots-per-rule', rule, events: count })
   for (const [key, views] of perPage) {
     const [minute, page] = JSON.parse(key)
     rows.push({ answer: 'views-per-page', minute: iso(minute), page, views })
@@ -122,6 +171,71 @@ function answers(
     const ranked = [...pages].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)).slice(0, 10)
     for (const [index, [page, views]] of ranked.entries())
       rows.push({ answer: 'top-pages', hour: iso(hour), rank: index + 1, page, views })
+  }
+  for (const [key, { size }] of visitors) {
+    const [hour, page] = JSON.parse(key)
+    rows.push({ answer: 'unique-visitors', hour: iso(hour), page, visitors: size })
+  }
+  return [...rows, ...alertAnswers(events)]
+}
+
+/** Views by the category of the page and the account that the visitor had when the line arrived. */
+function categoryAnswers(events: readonly PlainEvent[], { users, pages }: PlainTables): AnswerRow[] {
+  const categories = new Map(pages.map(({ path, page }) => [path, page.category]))
+  const accounts = new Map<string, { readonly segment: string | undefined; readonly at: number }[]>()
+  for (const { visitor, user, at } of users) {
+    const history = accounts.get(visitor) ?? []
+    accounts.set(visitor, history)
+    history.push({ segment: user?.segment, at })
+  }
+  const perHour = new Map<string, { guest: number; member: number; gold: number }>()
+  for (const { at, type, visitor, path, arrivedAt } of events) {
+    if (type !== 'view') continue
+    const key = JSON.stringify([at - (at % hourMs), categories.get(path) ?? 'other'])
+    const views = perHour.get(key) ?? { guest: 0, member: 0, gold: 0 }
+    perHour.set(key, views)
+    const segment = accounts.get(visitor)?.findLast((row) => row.at < arrivedAt)?.segment ?? 'guest'
+    if (segment === 'guest' || segment === 'member' || segment === 'gold') views[segment]++
+  }
+  return [...perHour].map(([key, views]) => {
+    const [hour, category] = JSON.parse(key)
+    return { answer: 'views-per-category', hour: iso(hour), category, ...views }
+  })
+}
+
+/** When a fifth of the requests of five minutes fail, and five at least, a burst begins; less than 3 % end it. */
+function alertAnswers(events: readonly PlainEvent[]): AnswerRow[] {
+  const rows: AnswerRow[] = []
+  for (const region of new Set(events.map((event) => event.region))) {
+    const asked = new Map<number, number>()
+    const failed = new Map<number, number>()
+    for (const event of events) {
+      if (event.region !== region) continue
+      const minute = event.at - (event.at % minuteMs)
+      add(asked, minute)
+      if ((event.status ?? 0) >= 500) add(failed, minute)
+    }
+    const count = (from: number, to: number) => {
+      const sum = { events: 0, failures: 0 }
+      for (let minute = from; minute < to; minute += minuteMs) {
+        sum.events += asked.get(minute) ?? 0
+        sum.failures += failed.get(minute) ?? 0
+      }
+      return sum
+    }
+    let open: number | null = null
+    const tell = (from: number, until: number, to: string | null): void => {
+      rows.push({ answer: 'alerts', region, from: iso(from), to, ...count(from - 4 * minuteMs, until) })
+    }
+    for (const minute of [...asked.keys()].toSorted((a, b) => a - b)) {
+      const { events: all, failures } = count(minute - 4 * minuteMs, minute + minuteMs)
+      if (open === null && failures >= 5 && failures / all >= 0.2) open = minute
+      else if (open !== null && failures / all < 0.03) {
+        tell(open, minute + minuteMs, iso(minute + minuteMs))
+        open = null
+      }
+    }
+    if (open !== null) tell(open, open + minuteMs, null)
   }
   return rows
 }

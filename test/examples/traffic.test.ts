@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { isBot, readShopLine } from '../../examples/web-activity/clean.ts'
-import { dayMs, shopDay, traffic } from '../../examples/web-activity/traffic.ts'
+import { readShopLine } from '../../examples/web-activity/clean.ts'
+import { botRules, dayMs, shopDay } from '../../examples/web-activity/shop.ts'
+import { traffic } from '../../examples/web-activity/traffic.ts'
 
 const day = (seed: number, events: number) => [...traffic({ seed, events, dayStart: shopDay })]
 
@@ -37,7 +38,7 @@ describe('a made-up day', () => {
         expect(arrivedAt - event.at).toBeLessThanOrEqual(90_000)
         expect(arrivedAt - event.at).toBeGreaterThanOrEqual(0)
         if (event.at < arrivedAt) late++
-        if (isBot(event)) bots++
+        if (botRules.agents.some((word) => event.agent.toLowerCase().includes(word))) bots++
       }
     }
     expect(late / lines.length).toBeCloseTo(0.03, 2)

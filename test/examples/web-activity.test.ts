@@ -8,8 +8,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { JobError } from '../../examples/shared/job-error.ts'
 import { openLines } from '../../examples/shared/lines.ts'
 import { accessLog, generatedDay } from '../../examples/web-activity/sources.ts'
-import { shopDay, traffic } from '../../examples/web-activity/traffic.ts'
-import { accessLogAnswers, shopAnswers } from './plain-oracle.ts'
+import { pageRows, shopDay, userRows } from '../../examples/web-activity/shop.ts'
+import { traffic } from '../../examples/web-activity/traffic.ts'
+import { accessLogAnswers, type AnswerRow, shopAnswers } from './plain-oracle.ts'
 import { answersFrom, answersOf, ended, runJob, sorted, startJob } from './run-job.ts'
 
 let directory = ''
@@ -20,6 +21,11 @@ const fresh = (): string => join(directory, `data-${directories++}`)
 
 async function* pieces(...texts: readonly (readonly string[])[]): AsyncGenerator<readonly string[]> {
   yield* texts
+}
+
+function shopDayAnswers({ seed, events }: { readonly seed: number; readonly events: number }): AnswerRow[] {
+  const tables = { users: userRows({ seed, dayStart: shopDay }), pages: pageRows }
+  return shopAnswers(traffic({ seed, events, dayStart: shopDay }), tables)
 }
 
 const sharedLog = fileURLToPath(new URL('../../../shared/data/apache_logs.br', import.meta.url))
@@ -33,21 +39,30 @@ describe('the answers about a made-up day', () => {
   ])('of seed %i with %i lines are those of a plain loop', async (seed, events) => {
     const answers = await answersFrom(generatedDay({ seed, events }), { dataDir: fresh() })
 
-    expect(sorted(answers)).toEqual(sorted(shopAnswers(traffic({ seed, events, dayStart: shopDay }))))
+    expect(sorted(answers)).toEqual(sorted(shopDayAnswers({ seed, events })))
+  })
+
+  test('have something to say about bots, alerts and accounts in a day of enough lines', () => {
+    const rows = shopDayAnswers({ seed: 4, events: 40_000 })
+
+    expect(rows).toContainEqual({ answer: 'bots-per-rule', rule: 'rate', events: expect.any(Number) })
+    expect(rows.filter(({ answer, to }) => answer === 'alerts' && to !== null)).not.toEqual([])
+    for (const segment of ['guest', 'member', 'gold'])
+      expect(rows.some((row) => row['answer'] === 'views-per-category' && Number(row[segment]) > 0)).toBe(true)
   })
 
   test('are the same under every update as under the newest value per commit', async () => {
     const source = generatedDay({ seed: 5, events: 3000 })
     const answers = await answersFrom(source, { dataDir: fresh(), emit: 'update' })
 
-    expect(sorted(answers)).toEqual(sorted(shopAnswers(traffic({ seed: 5, events: 3000, dayStart: shopDay }))))
+    expect(sorted(answers)).toEqual(sorted(shopDayAnswers({ seed: 5, events: 3000 })))
   })
 
   test('are the same with small files: topics, journal and checkpoints', async () => {
     const small = { segmentBytes: 64 * 1024, journalFileBytes: 256 * 1024, checkpointEvery: 5 }
     const answers = await answersFrom(generatedDay({ seed: 6, events: 4000 }), { dataDir: fresh(), ...small })
 
-    expect(sorted(answers)).toEqual(sorted(shopAnswers(traffic({ seed: 6, events: 4000, dayStart: shopDay }))))
+    expect(sorted(answers)).toEqual(sorted(shopDayAnswers({ seed: 6, events: 4000 })))
   })
 
   test('do not change when the job runs again: it continues and says so', async () => {
@@ -73,7 +88,7 @@ describe('the answers about a made-up day', () => {
 
     const run = await runJob(args)
 
-    expect(sorted(answersOf(run))).toEqual(sorted(shopAnswers(traffic({ seed: 7, events: 20_000, dayStart: shopDay }))))
+    expect(sorted(answersOf(run))).toEqual(sorted(shopDayAnswers({ seed: 7, events: 20_000 })))
   })
 
   test('do not change when the job is stopped by a signal in the middle, which it ends well, and runs again', async () => {
@@ -91,7 +106,7 @@ describe('the answers about a made-up day', () => {
     expect(stopped.code).toBe(0)
     expect(stopped.errors).toContain('Run it again')
     expect(stopped.output).toBe('')
-    expect(sorted(answersOf(run))).toEqual(sorted(shopAnswers(traffic({ seed: 9, events: 20_000, dayStart: shopDay }))))
+    expect(sorted(answersOf(run))).toEqual(sorted(shopDayAnswers({ seed: 9, events: 20_000 })))
   })
 
   test('are printed as tables, followed by what to try next', async () => {

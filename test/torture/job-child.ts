@@ -6,6 +6,7 @@ import { lines } from '../../examples/web-activity/events.ts'
 import { applicationId } from '../../examples/web-activity/job.ts'
 import { openLoader } from '../../examples/web-activity/loader.ts'
 import { generatedDay } from '../../examples/web-activity/sources.ts'
+import { loadTables } from '../../examples/web-activity/tables-loader.ts'
 import { jobTopology } from '../../examples/web-activity/topology.ts'
 import { Streams } from '../../src/application.ts'
 import type { EmbeddedLog } from '../../src/log/embedded-log.ts'
@@ -38,6 +39,7 @@ async function main(options: ChildOptions): Promise<void> {
 
 async function load(log: EmbeddedLog, { seed, events }: ChildOptions): Promise<void> {
   await log.admin.ensureTopics([lines])
+  await loadTables(log, generatedDay({ seed, events }).tables)
   const loader = await openLoader(log, { batchBytesMax: segmentBytes / 8 })
   for await (const piece of generatedDay({ seed, events }).lines()) await loader.load(piece)
   await loader.loadTicks()

@@ -62,7 +62,8 @@ async function readStores(
     for (const name of readdirSync(join(root, task)).toSorted()) {
       const spec = topology.stores.find((one) => one.name === name)
       if (spec === undefined) throw new Error(`the topology has no store ${name}`)
-      const at = { topic: `${applicationId}-${name}-changelog`, partition: Number(task.split('_')[1]) }
+      const changelog = spec.sourceTopic ?? `${applicationId}-${name}-changelog`
+      const at = { topic: changelog, partition: Number(task.split('_')[1]) }
       const spaces = spec.shape.kind === 'window' ? windowSpaceCount : 1
       const store = await engine.open({ directory: join(root, task, name), spaces })
       const isLive = liveness(spec, store.position?.storeTime ?? -1)

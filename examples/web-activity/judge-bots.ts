@@ -1,0 +1,105 @@
+/**
+ * Says which events come from bots, by rules that are data: words in the names they go by, and a pace that no reader
+ * has. Who is too fast is a bot from the event on that was one too many; what came before it stays counted, because an
+ * answer that was given is not taken back.
+ *
+ * What it forwards has the time of the event, not that of its arrival.
+ */
+import type { KeyValueStore, StoreRef, StreamRecord, ValueContext, ValueProcessor } from 'millrace'
+import { z } from 'zod'
+import type { Cleaned } from './clean-lines.ts'
+import type { BotEvent, BotRules, ShopEvent } from './events.ts'
+
+export type Outcome = Cleaned | ({ readonly is: 'bot' } & BotEvent)
+
+/** A line on its way to the judge, with the rules as they are. */
+export interface Judged {
+  readonly cleaned: Cleaned
+  readonly rules: BotRules | null
+}
+
+/** How fast a visitor is. */
+export interface Pace {
+  /** When the last event arrived. */
+  readonly at: number
+  /** The number of the window that it arrived in, and how many arrived there. */
+  readonly window: number
+  readonly events: number
+  /** Until then all that the visitor sends comes from a bot. */
+  readonly botUntil: number
+}
+
+export const pace: z.ZodType<Pace, Pace> = z.object({
+  at: z.number(),
+  window: z.number(),
+  events: z.number(),
+  botUntil: z.number(),
+})
+
+export type PaceStore = KeyValueStore<string, Pace>
+
+/** Longer than any window of a rate rule. */
+const forgottenAfterMs = 3_600_000
+/** So many names are remembered together with the verdict on them. */
+const agentsMax = 1000
+
+export class JudgeBots implements ValueProcessor<string, Judged, Outcome> {
+  readonly #paces: StoreRef<PaceStore>
+  #context!: ValueContext<Outcome>
+  #store!: PaceStore
+  #agents: readonly string[] = []
+  readonly #verdicts = new Map<string, string | null>()
+
+  constructor(paces: StoreRef<PaceStore>) {
+    this.#paces = paces
+  }
+
+  init(context: ValueContext<Outcome>): void {
+    this.#context = context
+    this.#store = context.store(this.#paces)
+    context.schedule({ every: '1h', by: 'streamTime' }, (time) => this.#forget(time))
+  }
+
+  process({ key: visitor, value: { cleaned, rules }, timestamp: arrivedAt }: StreamRecord<string, Judged>): void {
+    if (cleaned.is === 'malformed') {
+      // A dead letter keeps the headers: they say which line it was.
+      this.#context.forward(cleaned)
+      return
+    }
+    const { event } = cleaned
+    const rule = cleaned.is === 'event' && rules ? this.#ruleAgainst(event, visitor, arrivedAt, rules) : null
+    this.#context.forward(rule === null ? cleaned : { is: 'bot', rule, event }, { timestamp: event.at, headers: [] })
+  }
+
+  #ruleAgainst({ agent }: ShopEvent, visitor: string, arrivedAt: number, { agents, rate }: BotRules): string | null {
+    return this.#wordIn(agent, agents) ?? (this.#isTooFast(visitor, arrivedAt, rate) ? 'rate' : null)
+  }
+
+  #wordIn(agent: string, agents: readonly string[]): string | null {
+    if (agents !== this.#agents || this.#verdicts.size >= agentsMax) {
+      this.#agents = agents
+      this.#verdicts.clear()
+    }
+    let verdict = this.#verdicts.get(agent)
+    if (verdict === undefined) {
+      const name = agent.toLowerCase()
+      verdict = agents.find((word) => name.includes(word)) ?? null
+      this.#verdicts.set(agent, verdict)
+    }
+    return verdict
+  }
+
+  #isTooFast(visitor: string, at: number, { eventsMax, withinMs, forMs }: BotRules['rate']): boolean {
+    const window = Math.floor(at / withinMs)
+    const before = this.#store.get(visitor)
+    const events = before?.window === window ? before.events + 1 : 1
+    const botUntil = events > eventsMax ? at + forMs : (before?.botUntil ?? 0)
+    this.#store.put(visitor, { at, window, events, botUntil })
+    return at < botUntil
+  }
+
+  #forget(time: number): void {
+    for (const [visitor, { at, botUntil }] of this.#store.all())
+      if (at + forgottenAfterMs <= time && botUntil <= time) this.#store.delete(visitor)
+  }
+}
