@@ -165,4 +165,23 @@ describe('what is committed together', () => {
     expect(await app.log.committedOffsets('app', [place])).toEqual([])
     expect(await app.read('out')).toEqual([])
   })
+
+  test('the last commit before the end names operator, record and sizes as any other', async () => {
+    const builder = new StreamsBuilder()
+    builder
+      .stream(input)
+      .peek(() => void app.runtime.close().catch(() => undefined))
+      .groupByKey()
+      .count({ name: 'by-key' })
+      .toStream()
+      .flatMapValues(() => Array.from({ length: 80 }, () => 'x'.repeat(900_000)))
+      .to(output, { name: 'results' })
+    const app = await StreamsHarness.open(builder.build(), { in: 1, out: 1 })
+    await app.send('in', [['k', 'x', 1]])
+    await app.start()
+    await expect(app.pump(app.runtime.finished())).rejects.toThrow(
+      /COMMIT_TOO_LARGE: results in task 0_0 for in-0 offsets 0 to 0: the commit has \d+ bytes, at most 67108864/,
+    )
+    expect(await app.log.committedOffsets('app', [place])).toEqual([])
+  })
 })

@@ -76,7 +76,7 @@ export class CommitMaker {
       configuration: this.#options.configuration,
     })
     this.commits += 1
-    this.#follow(sequenced, { tasks, placed, failed: (error) => this.#failed(commitFailure(error, tasks, sections)) })
+    this.#follow(sequenced, { tasks, placed, named: (error) => commitFailure(error, tasks, sections) })
     return true
   }
 
@@ -96,11 +96,12 @@ export class CommitMaker {
     {
       tasks,
       placed,
-      failed,
+      named,
     }: {
       readonly tasks: readonly Task[]
       readonly placed: (placements: readonly Placement[]) => void
-      readonly failed: (error: unknown) => void
+      /** The error with those whose records they were. */
+      readonly named: (error: unknown) => unknown
     },
   ): void {
     const take = (placements: readonly Placement[]): void => {
@@ -112,14 +113,20 @@ export class CommitMaker {
       () => void this.#unsequenced.delete(done),
       (error: unknown) => {
         this.#unsequenced.delete(done)
-        failed(error)
+        this.#failed(named(error))
       },
     )
     this.#unsequenced.add(done)
-    this.durable = sequenced.durable.then((receipt) => {
-      if (sequenced.placements === null) take(receipt.placements)
-    })
-    this.durable.catch(failed)
+    // Whoever waits for the last commit hears it from here and not from the worker, which may have ended.
+    this.durable = sequenced.durable.then(
+      (receipt) => {
+        if (sequenced.placements === null) take(receipt.placements)
+      },
+      (error: unknown) => {
+        throw named(error)
+      },
+    )
+    this.durable.catch(this.#failed)
   }
 }
 
