@@ -64,7 +64,9 @@ export class Checkpoints {
     this.#timer = clock.setTimer(Math.max(1, config.checkpointIntervalMs - sinceLast), () => {
       const overdue = clock.monotonic() - this.#lastTime >= config.checkpointIntervalMs
       if (overdue) {
-        const anything = sequencer.promotedSequence > this.#lastSequence || this.#parts.catalog.deletions.length > 0
+        // One more when all is done: as long as the newest speaks of a swap, its partition is not compacted again.
+        const deleting = this.#parts.catalog.deletions.length + this.#carried.size > 0
+        const anything = sequencer.promotedSequence > this.#lastSequence || deleting
         if (anything && sequencer.failure === null) this.takeSoon()
         else this.#lastTime = clock.monotonic()
       }

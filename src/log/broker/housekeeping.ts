@@ -5,11 +5,11 @@ import { LogError } from '../api/errors.ts'
 import { commitsTopic } from '../api/internal-topics.ts'
 import type { Offset } from '../api/record.ts'
 import type { LogConfig } from '../config.ts'
+import { partitionProducers } from '../storage/cleaned-transactions.ts'
 import { compactPartition, dirtyRatio } from '../storage/compaction.ts'
 import { segmentsDue } from '../storage/retention.ts'
 import type { PartitionReaders } from '../storage/partition-reader.ts'
 import { partitionPath } from '../storage/segment-files.ts'
-import { TombstoneHorizon } from '../storage/tombstone-horizon.ts'
 import type { Catalog, Partition } from './catalog.ts'
 import type { Checkpoints } from './checkpoints.ts'
 import type { RewindTrails } from './rewind-trail.ts'
@@ -87,16 +87,17 @@ export class Housekeeping {
     if (sequencer.failure !== null) return
     // A segment that waits to be swapped in must not be replaced once more before it is.
     const waiting = new Set(Array.from(checkpoints.waiting, ({ topicId, partition }) => `${topicId}/${partition}`))
-    rewinds.advance(clock.now())
+    const now = clock.now()
+    rewinds.advance(now)
     let dirtiest: { partition: Partition; ratio: number; cleanUpTo: Offset } | null = null
     for (const topic of catalog.topics) {
       if (topic.phase !== 'live' || topic.config.cleanupPolicy === 'delete') continue
       for (const partition of topic.partitions) {
         if (partition.segments.length < 2 || waiting.has(`${topic.id}/${partition.index}`)) continue
-        const applied = this.#appliedEnd(partition)
-        if (!this.#isDirty(partition, applied)) continue
-        const cleanUpTo = Math.min(rewinds.changelogEnd(partition), applied, decidedUpTo(partition))
-        if (!this.#isDirty(partition, cleanUpTo)) continue
+        const decided = Math.min(this.#appliedEnd(partition), partition.stableEnd, this.#oldEnough(partition, now))
+        if (!this.#isDue(partition, decided, now)) continue
+        const cleanUpTo = Math.min(rewinds.changelogEnd(partition), decided)
+        if (!this.#isDue(partition, cleanUpTo, now)) continue
         const ratio = this.#dirtyRatio(partition, cleanUpTo)
         if (dirtiest === null || ratio > dirtiest.ratio) dirtiest = { partition, ratio, cleanUpTo }
       }
@@ -108,9 +109,23 @@ export class Housekeeping {
     return dirtyRatio(partition.segments, this.#progressOf(partition).dirtyFrom, cleanUpTo)
   }
 
-  #isDirty(partition: Partition, cleanUpTo: Offset): boolean {
-    const ratio = this.#dirtyRatio(partition, cleanUpTo)
-    return ratio > 0 && ratio >= partition.topic.config.minCleanableDirtyRatio
+  /** Dirty enough, or something dirty has waited for long enough. */
+  #isDue(partition: Partition, cleanUpTo: Offset, now: number): boolean {
+    const { minCleanableDirtyRatio, maxCompactionLagMs } = partition.topic.config
+    const { dirtyFrom } = this.#progressOf(partition)
+    const ratio = dirtyRatio(partition.segments, dirtyFrom, cleanUpTo)
+    if (ratio === 0) return false
+    const { segments } = partition
+    const oldest = segments.find((_, index) => (segments[index + 1]?.base ?? Infinity) > dirtyFrom)
+    return ratio >= minCleanableDirtyRatio || now - (oldest?.firstAppendAt ?? now) > maxCompactionLagMs
+  }
+
+  /** Below it everything was appended at least `minCompactionLagMs` ago. */
+  #oldEnough(partition: Partition, now: number): Offset {
+    const { minCompactionLagMs } = partition.topic.config
+    if (minCompactionLagMs === 0) return partition.end
+    const young = partition.segments.find(({ lastAppendAt }) => lastAppendAt > now - minCompactionLagMs)
+    return young?.base ?? partition.end
   }
 
   /** Compaction reads files: it may only look at what the applier has put there. */
@@ -133,7 +148,9 @@ export class Housekeeping {
       segments: partition.segments,
       dirtyFrom: progress.dirtyFrom,
       cleanUpTo,
-      tombstonesBelow: Math.min(cleanUpTo, progress.tombstones.below(clock.now(), deleteRetentionMs)),
+      now: clock.now(),
+      deleteRetentionMs,
+      producers: partitionProducers(partition.producers),
       segmentBytesMax: segmentBytes,
       pause: async () => {
         await clock.nextTurn()
@@ -161,7 +178,6 @@ export class Housekeeping {
       await written
     }
     progress.dirtyFrom = result.cleanedUpTo
-    progress.tombstones.cleaned(result.cleanedUpTo, clock.now())
   }
 
   #progressOf(partition: Partition): CompactionProgress {
@@ -169,7 +185,7 @@ export class Housekeeping {
     if (progress === undefined) {
       // Segments that compaction wrote carry a checksum: what precedes the first without one was cleaned before.
       const dirty = partition.segments.find(({ checksum }) => checksum === undefined)
-      progress = { dirtyFrom: dirty?.base ?? 0, tombstones: new TombstoneHorizon() }
+      progress = { dirtyFrom: dirty?.base ?? 0 }
       this.#progress.set(partition, progress)
     }
     return progress
@@ -196,15 +212,8 @@ export interface HousekeepingParts {
   readonly expireTransactionalIds: () => Promise<void>
 }
 
-/** What an aborted transaction wrote must not take the place of what was committed: cleaning stops before the first. */
-function decidedUpTo(partition: Partition): Offset {
-  const aborted = partition.producers?.aborted.list[0]?.firstOffset ?? Infinity
-  return Math.min(partition.stableEnd, aborted)
-}
-
 interface CompactionProgress {
   dirtyFrom: Offset
-  readonly tombstones: TombstoneHorizon
 }
 
 /** Something done again and again, never twice at once; a failure is reported and the next turn comes. */

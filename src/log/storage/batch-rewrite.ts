@@ -1,5 +1,8 @@
+import { ByteReader, ByteWriter } from '../../base/bytes.ts'
 import { compress, compressionCodes, type Compression } from '../format/compression.ts'
 import {
+  baseTimestampOf,
+  batchAttributes,
   batchHeaderBytes,
   codecOf,
   isLogAppendTime,
@@ -11,43 +14,98 @@ import { BatchCursor } from '../format/record-cursor.ts'
 
 const codecNames = Object.keys(compressionCodes) as Compression[]
 
+/** What compaction decides of a batch of records. */
+export interface RewriteRule {
+  /** Whether the record at the cursor stays. */
+  readonly keeps: (cursor: BatchCursor) => boolean
+  /** If a tombstone stays in a batch that has no delete horizon yet, it gets this one. Null: none is given. */
+  readonly horizon: number | null
+  /** Whether a batch that lost all records stays as a header: it is the last that is known of its producer. */
+  readonly keepsEmpty: boolean
+}
+
 /**
- * The batch with the records that `keeps` lets stay: the batch itself if all do, null if none does. Records are copied as
- * they stand, for their deltas count from a base offset and a base timestamp that never change; the last offset delta
- * stays too, only the number of records, the highest timestamp and the checksum are new.
+ * The batch with the records that stay: the batch itself if nothing changes, null if nothing is left of it. Base offset,
+ * last offset, producer, epoch and sequence never change. Records are copied as they stand, for their deltas count from a
+ * base offset and a base timestamp that do not change either; unless the batch gets a delete horizon, which takes the place
+ * of the base timestamp (Kafka's bit 6), so that their times are written anew.
  */
-export function rewriteBatch(batch: Buffer, keeps: (cursor: BatchCursor) => boolean): Buffer | null {
+export function rewriteBatch(batch: Buffer, rule: RewriteRule): Buffer | null {
+  if (recordCountOf(batch, 0) === 0) return rule.keepsEmpty ? batch : null
   const cursor = new BatchCursor([batch], -1)
   const kept: Uint8Array[] = []
-  let count = 0
   let maxTimestamp = -1
+  let tombstones = false
   let start = codecOf(batch, 0) === 0 ? batchHeaderBytes : 0
   while (cursor.next()) {
     const end = recordEnd(cursor.bytes, start)
-    if (keeps(cursor)) {
+    if (rule.keeps(cursor)) {
       kept.push(cursor.bytes.subarray(start, end))
-      count++
       maxTimestamp = Math.max(maxTimestamp, cursor.timestamp)
+      if (cursor.valueStart < 0) tombstones = true
     }
     start = end
   }
-  if (count === recordCountOf(batch, 0)) return batch
-  if (count === 0) return null
+  if (kept.length === 0) return rule.keepsEmpty ? emptied(batch) : null
+  const horizon = tombstones && deleteHorizonOf(batch) === null ? rule.horizon : null
+  if (kept.length === recordCountOf(batch, 0) && horizon === null) return batch
 
   const header = readBatchHeader(batch, 0)
-  const records = compress(
-    codecNames.find((name) => compressionCodes[name] === codecOf(batch, 0)) ?? 'none',
-    joined(kept),
-  )
-  const rewritten = Buffer.allocUnsafeSlow(batchHeaderBytes + records.length)
-  rewritten.set(records, batchHeaderBytes)
-  writeBatchHeader(rewritten, 0, rewritten.length, {
+  const codec = codecNames.find((name) => compressionCodes[name] === codecOf(batch, 0)) ?? 'none'
+  const shift = horizon === null ? 0 : header.baseTimestamp - horizon
+  const records = compress(codec, joined(shift === 0 ? kept : kept.map((record) => shifted(record, shift))))
+  return withRecords(records, {
     ...header,
-    recordCount: count,
+    attributes: horizon === null ? header.attributes : header.attributes | batchAttributes.deleteHorizon,
+    baseTimestamp: horizon ?? header.baseTimestamp,
+    recordCount: kept.length,
     // Under LogAppendTime it is every record's timestamp.
     maxTimestamp: isLogAppendTime(batch, 0) ? header.maxTimestamp : maxTimestamp,
   })
+}
+
+/** The batch with a delete horizon: for a marker whose transaction has no records left. */
+export function withDeleteHorizon(batch: Buffer, horizon: number): Buffer {
+  const header = readBatchHeader(batch, 0)
+  const record = shifted(batch.subarray(batchHeaderBytes), header.baseTimestamp - horizon)
+  const attributes = header.attributes | batchAttributes.deleteHorizon
+  return withRecords(record, { ...header, attributes, baseTimestamp: horizon })
+}
+
+/** Only the header of a batch: no records, no codec, no base timestamp. What is known of its producer stays. */
+export function emptied(batch: Buffer): Buffer {
+  const header = readBatchHeader(batch, 0)
+  const { codecMask, deleteHorizon } = batchAttributes
+  const attributes = header.attributes & ~(codecMask | deleteHorizon)
+  return withRecords(new Uint8Array(0), { ...header, attributes, baseTimestamp: -1, recordCount: 0 })
+}
+
+/** From when on the batch's tombstones, or the marker that it is, may go; null before compaction has met them. */
+export function deleteHorizonOf(batch: Uint8Array): number | null {
+  return ((batch[22] as number) & batchAttributes.deleteHorizon) === 0 ? null : baseTimestampOf(batch, 0)
+}
+
+function withRecords(records: Uint8Array, header: Parameters<typeof writeBatchHeader>[3]): Buffer {
+  const rewritten = Buffer.allocUnsafeSlow(batchHeaderBytes + records.length)
+  rewritten.set(records, batchHeaderBytes)
+  writeBatchHeader(rewritten, 0, rewritten.length, header)
   return rewritten
+}
+
+/** The record with `shift` added to its timestamp delta: the same time, counted from elsewhere. */
+function shifted(record: Uint8Array, shift: number): Uint8Array {
+  const from = new ByteReader(record)
+  from.varint()
+  const attributes = record.subarray(from.position, from.position + 1)
+  from.position += 1
+  const delta = from.varint() + shift
+  const rest = record.subarray(from.position)
+  const time = new ByteWriter(16)
+  time.varint(delta)
+  const out = new ByteWriter(record.length + 16)
+  out.varint(1 + time.length + rest.length)
+  for (const part of [attributes, time.toBytes(), rest]) out.raw(part)
+  return out.toBytes()
 }
 
 /** Where the record that starts at `at` ends. The cursor has held it against its batch already. */

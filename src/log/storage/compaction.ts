@@ -2,12 +2,21 @@ import { dirname } from 'node:path'
 import { latin1Slice } from '../../base/bytes.ts'
 import type { Disk, DiskFile } from '../../base/disk.ts'
 import type { Offset } from '../api/record.ts'
-import { baseOffsetOf, isControl, maxTimestampOf } from '../format/record-batch.ts'
+import {
+  baseOffsetOf,
+  isControl,
+  isTransactional,
+  maxTimestampOf,
+  nextOffset,
+  producerIdOf,
+  recordCountOf,
+} from '../format/record-batch.ts'
 import { BatchCursor } from '../format/record-cursor.ts'
 import type { SegmentState } from '../journal/checkpoint.ts'
 import { checkSum, corrupt } from './batch-frame.ts'
 import { foldHeader, BatchScanner } from './batch-scanner.ts'
-import { rewriteBatch } from './batch-rewrite.ts'
+import { deleteHorizonOf, emptied, rewriteBatch, withDeleteHorizon } from './batch-rewrite.ts'
+import { CleanedTransactions, noProducers, type PartitionProducers } from './cleaned-transactions.ts'
 import type { SegmentReplacement } from './partition-segments.ts'
 import { segmentFile } from './segment-files.ts'
 
@@ -29,8 +38,12 @@ export interface CompactionOptions {
   readonly dirtyFrom: Offset
   /** Records at or above it stay, and make no older record go. */
   readonly cleanUpTo: Offset
-  /** Tombstones at or above it stay. */
-  readonly tombstonesBelow: Offset
+  /** Wall-clock time of the pass. */
+  readonly now: number
+  /** How long tombstones and markers stay after a pass has met them first. */
+  readonly deleteRetentionMs: number
+  /** Default: none with an id has written here. Every transaction below `cleanUpTo` must be decided. */
+  readonly producers?: PartitionProducers
   /** New segments take in old ones as long as their sizes add up to no more. */
   readonly segmentBytesMax: number
   /** Default 64 MiB. */
@@ -49,15 +62,17 @@ export interface CompactionResult {
 /**
  * Keeps the newest record of each key below a horizon, as Kafka's cleaner does.
  *
- * - A record goes only if a newer one of its key lies below `cleanUpTo`; a tombstone, if it is the newest of its key and
- *   lies below `tombstonesBelow`. So a reader of the result folds to the same table as a reader of everything.
- * - Offsets, timestamps, base offset and last offset of a batch never change. A batch that loses all records vanishes.
- * - Records without a key and control batches stay: nothing is newer than they are.
+ * - A record goes only if a newer one of its key lies below `cleanUpTo`. So a reader of the result folds to the same table
+ *   as a reader of everything.
+ * - The first pass that keeps a batch with a tombstone gives it a delete horizon, which stands in the batch itself: from
+ *   then on it may go. A reader who began before that pass has had that long to reach it.
+ * - Records of aborted transactions go; what else becomes of transactions, `CleanedTransactions` says.
+ * - Offsets, timestamps, base offset and last offset of a batch never change. A batch that loses all records vanishes,
+ *   unless it is the last of its producer.
+ * - Records without a key stay: nothing is newer than they are. (Kafka drops them. There are none: appends refuse them.)
  * - The output is `<first base>.log.cleaned`, synced with its name and its directory's. Nothing else is touched: until an entry in the journal
  *   says so, the old segments are the partition.
  * - A damaged batch ends the pass with CORRUPT_BATCH; its own output is removed.
- *
- * It knows nothing of aborted transactions: partitions that have some are not to be compacted yet.
  */
 export async function compactPartition(options: CompactionOptions): Promise<CompactionResult> {
   const sealed = options.segments.slice(0, -1)
@@ -66,7 +81,8 @@ export async function compactPartition(options: CompactionOptions): Promise<Comp
   const horizon = Math.min(options.cleanUpTo, options.segments.at(-1)?.base ?? 0)
   const mappedTo = await mapKeys(options, { sealed, horizon, newest, pace })
   const replacements: SegmentReplacement[] = []
-  const keep = { ...options, newest, mappedTo, pace }
+  const transactions = new CleanedTransactions(options.producers ?? noProducers)
+  const keep = { ...options, newest, mappedTo, pace, transactions }
   try {
     for (const group of segmentGroups(sealed, mappedTo, options.segmentBytesMax)) {
       const replacement = await rewriteSegments(group, keep)
@@ -125,7 +141,7 @@ function segmentGroups(
 
 /** Fills `newest` from the dirty records below the horizon; returns the offset after the last that is in it. */
 async function mapKeys(
-  { disk, path, dirtyFrom }: CompactionOptions,
+  { disk, path, dirtyFrom, producers: { isAborted } = noProducers }: CompactionOptions,
   pass: {
     readonly sealed: readonly SegmentState[]
     readonly horizon: Offset
@@ -143,6 +159,7 @@ async function mapKeys(
         await pass.pace.after(batch.length)
         if (baseOffsetOf(batch, 0) >= pass.horizon) return pass.horizon
         if (isControl(batch, 0)) continue
+        if (isTransactional(batch, 0) && isAborted(producerIdOf(batch, 0), baseOffsetOf(batch, 0))) continue
         const cursor = new BatchCursor([batch], dirtyFrom)
         while (cursor.next()) {
           if (cursor.offset >= pass.horizon) return pass.horizon
@@ -161,15 +178,49 @@ async function mapKeys(
 interface KeepRule extends CompactionOptions {
   readonly newest: NewestOffsets
   readonly mappedTo: Offset
+  readonly transactions: CleanedTransactions
   readonly pace: Pace
 }
 
-function keeps(cursor: BatchCursor, rule: KeepRule): boolean {
+/** The batch as it is to be: itself, another one, or null. */
+function rewrite(batch: Buffer, rule: KeepRule): Buffer | null {
+  const { transactions, now, deleteRetentionMs } = rule
+  // Also a batch that stays as it is has to be met: its marker asks for it.
+  const what = transactions.met(batch)
+  if (baseOffsetOf(batch, 0) >= rule.mappedTo) return batch
+  const keepsEmpty = (): boolean => transactions.isLastOfProducer(batch)
+  switch (what) {
+    case 'marker':
+      return batch
+    case 'aborted records':
+      return recordCountOf(batch, 0) === 0 && keepsEmpty() ? batch : keepsEmpty() ? emptied(batch) : null
+    case 'marker of nothing': {
+      const horizon = deleteHorizonOf(batch)
+      if (recordCountOf(batch, 0) === 0) return keepsEmpty() ? batch : null
+      if (horizon === null) return withDeleteHorizon(batch, now + deleteRetentionMs)
+      if (horizon > now) return batch
+      return keepsEmpty() ? emptied(batch) : null
+    }
+    case 'records': {
+      // What is not wholly below may have older records that stay: its tombstones are not counted down yet.
+      const wholly = nextOffset(batch, 0) <= rule.mappedTo
+      const horizon = deleteHorizonOf(batch)
+      const tombstonesGo = wholly && horizon !== null && horizon <= now
+      return rewriteBatch(batch, {
+        keeps: (cursor) => keeps(cursor, rule, tombstonesGo),
+        horizon: wholly ? now + deleteRetentionMs : null,
+        keepsEmpty: keepsEmpty(),
+      })
+    }
+  }
+}
+
+function keeps(cursor: BatchCursor, rule: KeepRule, tombstonesGo: boolean): boolean {
   const { offset } = cursor
   if (offset >= rule.mappedTo || cursor.keyStart < 0) return true
   const newest = rule.newest.of(latin1Slice(cursor.bytes, cursor.keyStart, cursor.keyEnd))
   if (newest !== undefined && newest > offset) return false
-  return cursor.valueStart >= 0 || offset >= rule.tombstonesBelow
+  return cursor.valueStart >= 0 || !tombstonesGo
 }
 
 /** Writes the survivors of a group; null, and no file, if they are all of a single segment. */
@@ -185,7 +236,7 @@ async function rewriteSegments(group: readonly SegmentState[], rule: KeepRule): 
       try {
         for (const batch of batchesOf(file, segment)) {
           await rule.pace.after(batch.length)
-          const rewritten = isControl(batch, 0) ? batch : rewriteBatch(batch, (cursor) => keeps(cursor, rule))
+          const rewritten = rewrite(batch, rule)
           if (rewritten !== batch) removed = true
           if (rewritten !== null) output.append(rewritten)
         }

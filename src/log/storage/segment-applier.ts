@@ -5,6 +5,7 @@ import type { TopicInfo } from '../api/topic.ts'
 import type { CheckpointState, PartitionState, PendingDeletion } from '../journal/checkpoint.ts'
 import type { BatchPart, EntryPart, SegmentsReplacedPart, TopicDeletedPart } from '../journal/entry.ts'
 import { FileCache } from './file-cache.ts'
+import { writeKafkaFiles } from './kafka-files.ts'
 import {
   isDirectoryOf,
   leaderEpochCheckpoint,
@@ -61,6 +62,8 @@ export class SegmentApplier {
   /** Writers with batches that are not written yet. */
   readonly #unflushed = new Set<SegmentWriter>()
   readonly #unsyncedDirectories = new Set<string>()
+  /** As the newest checkpoint of this opening has them. */
+  #newest: CheckpointState['partitions'] = []
 
   constructor(options: SegmentApplierOptions) {
     this.#disk = options.disk
@@ -135,6 +138,7 @@ export class SegmentApplier {
       for (const partition of topic.partitions.values()) partition.writer?.flushIndexes()
     }
     for (const state of partitions) this.#writeEpochs(state)
+    this.#newest = partitions
   }
 
   /**
@@ -165,6 +169,12 @@ export class SegmentApplier {
     this.flush()
     for (const topic of this.#topics.values()) {
       for (const partition of topic.partitions.values()) partition.writer?.finish()
+    }
+    for (const state of this.#newest) {
+      const topic = this.#topics.get(state.topicId)
+      if (topic === undefined) continue
+      const path = partitionPath(this.#directory, { topic: topic.info.name, partition: state.partition })
+      if (state.aborted !== undefined || state.producers !== undefined) writeKafkaFiles(this.#disk, path, state)
     }
     this.#files.close()
   }
@@ -330,7 +340,7 @@ export class SegmentApplier {
   #swapIn(path: string, base: Offset): boolean {
     const swap = `${path}/${segmentFile(base, '.log.swap')}`
     if (!this.#disk.exists(swap)) return false
-    for (const suffix of ['.index', '.timeindex'] as const) {
+    for (const suffix of ['.index', '.timeindex', '.txnindex'] as const) {
       const file = `${path}/${segmentFile(base, suffix)}`
       this.#files.forget(file)
       // Crash here: readers build an index in memory when the file is missing.

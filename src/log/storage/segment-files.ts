@@ -7,12 +7,14 @@ import { partitionName, type Offset, type TopicPartition } from '../api/record.t
  * <directory>/<topic>-<partition>/00000000000000000042.log         batches back to back
  *                                 00000000000000000042.index       offset → file position
  *                                 00000000000000000042.timeindex   timestamp → offset
+ *                                 00000000000000000042.txnindex    aborted transactions whose markers are in it
+ *                                 00000000000000000099.snapshot    what was known of producers at the end
  *                                 leader-epoch-checkpoint, partition.metadata
  * <directory>/<topic>-<partition>.<uuid>-delete/                   a deleted topic's, waiting for both checkpoints
  * <directory>/lost+found/                                          what nobody vouches for and nobody may delete
  * ```
  */
-export type SegmentSuffix = '.log' | '.index' | '.timeindex' | '.log.cleaned' | '.log.swap'
+export type SegmentSuffix = '.log' | '.index' | '.timeindex' | '.txnindex' | '.snapshot' | '.log.cleaned' | '.log.swap'
 
 export const lostAndFound = 'lost+found'
 export const leaderEpochFile = 'leader-epoch-checkpoint'

@@ -311,7 +311,7 @@ class StorageRepair {
     name: string,
     known: { readonly pending: ReadonlySet<Offset>; readonly live: Map<Offset, SegmentState> },
   ): boolean {
-    const match = /^(\d{20})(\.log|\.index|\.timeindex|\.log\.cleaned|\.log\.swap)$/.exec(name)
+    const match = /^(\d{20})(\.log|\.index|\.timeindex|\.txnindex|\.log\.cleaned|\.log\.swap)$/.exec(name)
     if (match === null) return false
     const base = Number(match[1])
     const file = `${path}/${name}`

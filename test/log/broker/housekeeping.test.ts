@@ -307,3 +307,64 @@ const section: TaskSection = {
   punctuations: [],
   globals: [],
 }
+
+test('compaction leaves what is younger than minCompactionLagMs', async () => {
+  const log = await LogHarness.open({ recentBytesMax: 0, compactionIntervalMs: 1000, checkpointIntervalMs: 5000 })
+  await log.topic('table', 1, { segmentBytes: 1024, cleanupPolicy: 'compact', minCompactionLagMs: hour })
+  for (let index = 0; index < 5; index++) await log.append('table', 0, [['k', `${index}`.padEnd(900)]])
+  await log.clock.run(hour - 10_000)
+  for (let index = 5; index < 8; index++) await log.append('table', 0, [['k', `${index}`.padEnd(900)]])
+  const values = async (): Promise<string[]> => (await log.values('table', 0)).map((value) => value.trim())
+
+  expect(await values()).toHaveLength(8)
+  await log.clock.run(20_000)
+  expect(await values()).toEqual(['4', '5', '6', '7'])
+  await log.clock.run(hour)
+  expect(await values()).toEqual(['6', '7'])
+  await log.close()
+})
+
+test('compaction runs for what is older than maxCompactionLagMs, however clean the rest', async () => {
+  const log = await LogHarness.open({ recentBytesMax: 0, compactionIntervalMs: 1000, checkpointIntervalMs: 5000 })
+  await log.topic('table', 1, {
+    segmentBytes: 1024,
+    cleanupPolicy: 'compact',
+    minCleanableDirtyRatio: 1,
+    maxCompactionLagMs: hour,
+  })
+  const append = async (from: number, key: (index: number) => string): Promise<void> => {
+    for (let index = from; index < from + 3; index++)
+      await log.append('table', 0, [[key(index), `${index}`.padEnd(900)]])
+  }
+  await append(0, (index) => `k${index}`)
+  await log.clock.run(60_000)
+  await append(3, () => 'k0')
+  const count = async (): Promise<number> => (await log.values('table', 0)).length
+
+  await log.clock.run(60_000)
+  expect(await count()).toBe(6)
+  await log.clock.run(hour)
+  expect(await count()).toBe(4)
+  await log.close()
+})
+
+test('compact,delete does both: the newest of a key stays until its segment is old', async () => {
+  const log = await LogHarness.open({
+    recentBytesMax: 0,
+    compactionIntervalMs: 1000,
+    retentionCheckIntervalMs: 1000,
+    checkpointIntervalMs: 5000,
+  })
+  await log.topic('table', 1, { segmentBytes: 1024, cleanupPolicy: 'compact,delete', retentionMs: hour })
+  for (let index = 0; index < 6; index++) await log.append('table', 0, [[`k${index % 2}`, `${index}`.padEnd(900)]])
+  const values = async (): Promise<string[]> => (await log.values('table', 0)).map((value) => value.trim())
+
+  await log.clock.run(30_000)
+  expect(await values()).toEqual(['3', '4', '5'])
+  await log.clock.run(hour)
+  expect(await values()).toEqual(['5'])
+  log.crash({ powerCutSeed: 9 })
+  await log.reopen()
+  expect(await values()).toEqual(['5'])
+  await log.close()
+})

@@ -1,7 +1,7 @@
 import type { Disk } from '../../../src/base/disk.ts'
 import { outgoingRecord, type Offset } from '../../../src/log/api/record.ts'
 import { defaultTopicConfig, type TopicConfig, type TopicInfo } from '../../../src/log/api/topic.ts'
-import { BatchBuilder } from '../../../src/log/format/batch-builder.ts'
+import { BatchBuilder, type SealOptions } from '../../../src/log/format/batch-builder.ts'
 import type { Compression } from '../../../src/log/format/compression.ts'
 import { maxTimestampOf, nextOffset, stampBatch } from '../../../src/log/format/record-batch.ts'
 import { BatchCursor } from '../../../src/log/format/record-cursor.ts'
@@ -27,7 +27,11 @@ export interface StoredRecord extends TestRecord {
 }
 
 /** A batch as a producer would send it. */
-export function batchOf(records: readonly TestRecord[], compression: Compression = 'none'): Uint8Array {
+export function batchOf(
+  records: readonly TestRecord[],
+  compression: Compression = 'none',
+  seal: SealOptions = {},
+): Uint8Array {
   const builder = new BatchBuilder()
   for (const { key, value, timestamp } of records) {
     const keyBytes = Buffer.from(key ?? '')
@@ -43,7 +47,7 @@ export function batchOf(records: readonly TestRecord[], compression: Compression
       timestamp,
     })
   }
-  return builder.finish({ compression })
+  return builder.finish({ ...seal, compression })
 }
 
 /** Every record of whole batches. */
@@ -113,8 +117,12 @@ export class StorageHarness {
   }
 
   /** Appends a batch, rolling by `segment.bytes`. Returns its base offset. */
-  append(records: readonly TestRecord[], compression: Compression = 'none'): Offset {
-    const batch = batchOf(records, compression)
+  append(records: readonly TestRecord[], compression: Compression = 'none', seal: SealOptions = {}): Offset {
+    return this.appendBatch(batchOf(records, compression, seal))
+  }
+
+  /** A finished batch, a marker too. */
+  appendBatch(batch: Uint8Array): Offset {
     const base = this.partition.end
     stampBatch(batch, 0, base, this.leaderEpoch)
     const active = this.partition.segments.at(-1)

@@ -66,7 +66,8 @@ async function life(disk: MemoryDisk, onStep: (harness: StorageHarness) => void 
     segments,
     dirtyFrom: 0,
     cleanUpTo: harness.partition.end,
-    tombstonesBelow: 0,
+    now: 0,
+    deleteRetentionMs: 0,
     segmentBytesMax: 1 << 20,
   })
   for (const { oldBases, segment } of replacements) {
