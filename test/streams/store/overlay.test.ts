@@ -1,126 +1,11 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { SystemClock } from '../../../src/base/clock.ts'
-import { stringKey } from '../../../src/codec/key-codecs.ts'
-import { string } from '../../../src/codec/value-codecs.ts'
-import { DiskStoreEngine } from '../../../src/streams/store/disk-store.ts'
 import type { FlushSet } from '../../../src/streams/store/flush-set.ts'
-import { KeyValueOverlay } from '../../../src/streams/store/key-value-overlay.ts'
 import { MemoryStoreEngine } from '../../../src/streams/store/memory-store.ts'
-import type { OrderedStore, StoreEngine } from '../../../src/streams/store/ordered-store.ts'
-import type { OverlayEntry } from '../../../src/streams/store/overlay-entry.ts'
-import { readInt64, type Overlay } from '../../../src/streams/store/overlay.ts'
-import { RecordContext } from '../../../src/streams/store/record-context.ts'
+import { KeyValueOverlay } from '../../../src/streams/store/key-value-overlay.ts'
 import { WindowOverlay } from '../../../src/streams/store/window-overlay.ts'
-import { WindowSpaces, windowSpaceCount } from '../../../src/streams/store/window-spaces.ts'
-import { WriteBatch } from '../../../src/streams/store/write-batch.ts'
-import type { StoreShape, StoreSpec } from '../../../src/streams/topology/node.ts'
-import { MemoryDisk } from '../../../src/testing/memory-disk.ts'
-
-interface ChangelogRow {
-  readonly key: Buffer
-  readonly value: Buffer | null
-  readonly timestamp: number
-}
-
-function specOf(shape: StoreShape): StoreSpec {
-  return {
-    name: 's',
-    shape,
-    engine: 'memory',
-    key: stringKey,
-    value: string,
-    logged: true,
-    emit: 'update',
-  }
-}
-
-/** A store under its overlay, with a changelog that is a list. */
-class StoreLife<O extends Overlay> {
-  readonly record = new RecordContext()
-  readonly changelog: ChangelogRow[] = []
-  overlay!: O
-  readonly #engine: StoreEngine
-  readonly #spec: StoreSpec
-  readonly #open: (spec: StoreSpec, store: OrderedStore, record: RecordContext) => O
-  readonly #clock = new SystemClock()
-  #committed = 0
-  /** A task's commits record the clocks of its stores. */
-  #storeTime = -1
-
-  constructor(
-    engine: StoreEngine,
-    spec: StoreSpec,
-    open: (spec: StoreSpec, store: OrderedStore, record: RecordContext) => O,
-  ) {
-    this.#engine = engine
-    this.#spec = spec
-    this.#open = open
-  }
-
-  commit(): void {
-    this.overlay.freeze({
-      append: (entry: OverlayEntry, { value, start, end }, timestamp) => {
-        this.changelog.push({
-          key: Buffer.from((entry.slab as Uint8Array).slice(entry.keyStart, entry.keyEnd)),
-          value: start < 0 ? null : Buffer.from(value.slice(start, end)),
-          timestamp,
-        })
-      },
-    })
-    this.#committed = this.changelog.length
-    this.#storeTime = this.overlay.storeTime
-    this.overlay.position = {
-      leaderEpoch: 1,
-      changelogOffset: this.#committed,
-      storeTime: this.overlay.storeTime,
-    }
-  }
-
-  seal(): FlushSet {
-    const set = this.overlay.seal()
-    set.position = this.overlay.position ?? { leaderEpoch: 1, changelogOffset: 0, storeTime: -1 }
-    return set
-  }
-
-  async flush(set: FlushSet): Promise<void> {
-    await this.overlay.flush(set, this.#clock)
-  }
-
-  /** Everything in memory is lost; the store comes back from where it was and the changelog. */
-  async reopen(): Promise<void> {
-    await (this.overlay as O | undefined)?.store.close()
-    const { shape } = this.#spec
-    const spaces = shape.kind === 'window' ? windowSpaceCount : 1
-    const store = await this.#engine.open({ directory: '/s', spaces })
-    const from = store.position?.changelogOffset ?? 0
-    if (from < this.#committed) await this.#replay(store, from, shape)
-    this.overlay = this.#open(this.#spec, store, this.record)
-    this.overlay.resumeAt(this.#storeTime)
-  }
-
-  async #replay(store: OrderedStore, from: number, shape: StoreShape): Promise<void> {
-    const batch = new WriteBatch()
-    const before = store.position?.storeTime ?? -1
-    const window = shape.kind === 'window' ? new WindowSpaces(shape.retentionMs) : null
-    let storeTime = before
-    for (const row of this.changelog.slice(from, this.#committed)) {
-      const key = window === null ? row.key : row.key.subarray(0, row.key.length - 4)
-      const start = window === null ? 0 : readInt64(key, key.length - 8)
-      storeTime = window === null ? -1 : Math.max(storeTime, start)
-      const space = window?.spaceOf(start) ?? 0
-      const time = Buffer.alloc(8)
-      time.writeBigInt64BE(BigInt(row.timestamp))
-      if (row.value === null) batch.delete(space, key)
-      else batch.put(space, key, Buffer.concat([time, row.value]))
-    }
-    await store.flush({
-      clear: window?.cleared(before, storeTime) ?? [],
-      operations: batch.take(),
-      position: { leaderEpoch: 1, changelogOffset: this.#committed, storeTime },
-    })
-  }
-}
+import { windowSpaceCount } from '../../../src/streams/store/window-spaces.ts'
+import { StoreLife, specOf, storeEngines } from '../../harness/store-life.ts'
 
 function byKey([left]: readonly [string, string], [right]: readonly [string, string]): number {
   return left < right ? -1 : 1
@@ -128,37 +13,7 @@ function byKey([left]: readonly [string, string], [right]: readonly [string, str
 
 const keys = ['', 'a', 'aa', 'b', 'ba', 'c', 'd']
 const keyOf = fc.constantFrom(...keys)
-const engines: readonly (readonly [string, () => StoreEngine])[] = [
-  ['memory', () => new SharedMemoryEngine()],
-  ['disk', () => new DiskStoreEngine(new MemoryDisk())],
-]
-
-/** Memory stores are fresh each time they are opened; here the directory outlives the store, as on a disk. */
-class SharedMemoryEngine implements StoreEngine {
-  readonly #engine = new MemoryStoreEngine()
-  #store: OrderedStore | null = null
-
-  async open(options: { readonly directory: string; readonly spaces: number }): Promise<OrderedStore> {
-    this.#store ??= await this.#engine.open(options)
-    const store = this.#store
-    return {
-      get: (space, key) => store.get(space, key),
-      range: (space, range) => store.range(space, range),
-      count: (space) => store.count(space),
-      flush: (batch) => store.flush(batch),
-      get position() {
-        return store.position
-      },
-      close: async () => {},
-    }
-  }
-
-  async destroy(): Promise<void> {
-    this.#store = null
-  }
-}
-
-describe.each(engines)('on %s', (_name, engine) => {
+describe.each(storeEngines)('on %s', (_name, engine) => {
   const step = fc.oneof(
     { weight: 6, arbitrary: fc.record({ kind: fc.constant('put' as const), key: keyOf, value: fc.string() }) },
     { weight: 2, arbitrary: fc.record({ kind: fc.constant('delete' as const), key: keyOf }) },
