@@ -68,6 +68,7 @@ export {
   sliding,
   type StoreOptions,
   type StoreRef,
+  type StoreSessions,
   type StoreWindow,
   Stream,
   type StreamRecord,
@@ -115,7 +116,7 @@ export { StreamsError, type StreamsErrorCode, streamsErrorCodes } from './stream
 export type { Processor, ProcessorContext, RecordOrigin } from './streams/processor/processor.ts'
 export type { RestoreProgress } from './streams/runtime/restore.ts'
 export type { StoreQuery, StoreRow } from './streams/runtime/store-query.ts'
-export type { KeyValueStore, WindowStore } from './streams/store/key-value-store.ts'
+export type { KeyValueStore, SessionRow, SessionStore, WindowStore } from './streams/store/key-value-store.ts'
 export type { StreamsPhase } from './streams/streams-lifecycle.ts'
 export type { StreamsMetrics } from './streams/streams.ts'
 export { describeTopology, topologyToJson } from './streams/topology/describe.ts'

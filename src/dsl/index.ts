@@ -1,5 +1,5 @@
 export { StreamsBuilder } from './streams-builder.ts'
-export type { OwnStoreOptions, StoreWindow } from './streams-builder.ts'
+export type { OwnStoreOptions, StoreSessions, StoreWindow } from './streams-builder.ts'
 export { Stream } from './stream.ts'
 export { Table } from './table.ts'
 export { GlobalTable } from './global-table.ts'

@@ -4,7 +4,7 @@ import { isCodec, schemaFingerprint } from '../codec/schema.ts'
 import { storedCodec } from '../codec/stored-codec.ts'
 import type { AnyTopic, Topic } from '../codec/topic.ts'
 import { StreamsError } from '../streams/errors.ts'
-import type { KeyValueStore, WindowStore } from '../streams/store/key-value-store.ts'
+import type { KeyValueStore, SessionStore, WindowStore } from '../streams/store/key-value-store.ts'
 import type { InvalidRecordPolicy, StoreShape } from '../streams/topology/node.ts'
 import type { Topology } from '../streams/topology/topology.ts'
 import type { Duration } from './duration.ts'
@@ -97,7 +97,8 @@ export class StreamsBuilder {
   }
 
   /**
-   * Declares a store for processors of your own: rows by key, or with `window` rows by key and time. Name it in
+   * Declares a store for processors of your own: rows by key, with `window` rows by key and time, with `sessions` rows by
+   * key, start and end. Name it in
    * `process({ stores })` and get it by `context.store(ref)`. What it holds survives with a changelog.
    * @example const seen = builder.addStore({ name: 'seen', key: z.string(), value: z.number() })
    */
@@ -105,16 +106,19 @@ export class StreamsBuilder {
     options: OwnStoreOptions<KD, VD> & { readonly window: StoreWindow },
   ): StoreRef<WindowStore<OutputOf<KD>, OutputOf<VD>>>
   addStore<KD extends Declared, VD extends Declared>(
+    options: OwnStoreOptions<KD, VD> & { readonly sessions: StoreSessions },
+  ): StoreRef<SessionStore<OutputOf<KD>, OutputOf<VD>>>
+  addStore<KD extends Declared, VD extends Declared>(
     options: OwnStoreOptions<KD, VD>,
   ): StoreRef<KeyValueStore<OutputOf<KD>, OutputOf<VD>>>
   addStore<KD extends Declared, VD extends Declared>(
-    options: OwnStoreOptions<KD, VD> & { readonly window?: StoreWindow },
+    options: OwnStoreOptions<KD, VD> & { readonly window?: StoreWindow; readonly sessions?: StoreSessions },
   ): StoreRef<unknown> {
-    const { name, window } = options
+    const { name, window, sessions } = options
     const value: Declared = options.value
     this.#plan.addStore({
       name,
-      shape: shapeOf(name, window),
+      shape: sessions === undefined ? shapeOf(name, window) : sessionShape(name, sessions, window),
       engine: options.engine ?? 'lmdb',
       key: keyDeclaration(options.key, `key of store ${name}`).codec,
       value: isCodec(value) ? value : storedCodec(value),
@@ -148,6 +152,21 @@ export interface StoreWindow {
   readonly size: Duration
   /** How long rows are kept, in the time of the rows. At least the size. */
   readonly retention: Duration
+}
+
+export interface StoreSessions {
+  /** How long sessions are kept after their end, in the time of the ends. */
+  readonly retention: Duration
+}
+
+function sessionShape(store: string, sessions: StoreSessions, window: StoreWindow | undefined): StoreShape {
+  if (window !== undefined) {
+    throw new StreamsError('CONFIG_INVALID', `store ${store} is given window and sessions; it keeps rows in one way`, {
+      store,
+    })
+  }
+  const retentionMs = durationMs(sessions.retention, `the retention of store ${store}`)
+  return Object.freeze({ kind: 'session', retentionMs })
 }
 
 function shapeOf(store: string, window: StoreWindow | undefined): StoreShape {

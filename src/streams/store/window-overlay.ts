@@ -93,9 +93,12 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
 
   fetchRange(key: unknown, from: number, to: number): IterableIterator<readonly [number, unknown]> {
     const low = Math.max(from, this.#horizon + 1)
-    if (low < this.#completeFrom) this.#readKey(key, low, to)
-    const rows: (readonly [number, unknown])[] = []
     this.locate(key)
+    if (low < this.#completeFrom) {
+      this.#readKey(low, to)
+      this.locate(key)
+    }
+    const rows: (readonly [number, unknown])[] = []
     let entry = this.#rowsOfLocated()?.newest ?? null
     for (; entry !== null && entry.start >= low; entry = entry.older) {
       if (entry.start <= to && entry.value !== null) rows.push([entry.start, entry.value])
@@ -106,8 +109,11 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   /** Fills `found` with the rows of a key with `from <= start <= to`, the newest window first. */
   find(key: unknown, from: number, to: number, found: OverlayEntry[]): void {
     const low = Math.max(from, this.#horizon + 1)
-    if (low < this.#completeFrom) this.#readKey(key, low, to)
     this.locate(key)
+    if (low < this.#completeFrom) {
+      this.#readKey(low, to)
+      this.locate(key)
+    }
     found.length = 0
     let entry = this.#rowsOfLocated()?.newest ?? null
     for (; entry !== null && entry.start >= low; entry = entry.older) {
@@ -224,11 +230,9 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     this.#bytes += entryOverheadBytes
   }
 
-  /** Brings the store's rows of one key into memory, below what is there. */
-  #readKey(key: unknown, from: number, to: number): void {
-    this.scratch.clear()
-    this.spec.key.write(key, this.scratch)
-    const prefix = this.scratch.toBytes()
+  /** Brings the store's rows of the key that was located into memory, below what is there; another is located after it. */
+  #readKey(from: number, to: number): void {
+    const prefix = this.keyBytes.slice(this.keyFrom, this.keyTo)
     const last = Math.min(to, this.#completeFrom - 1, this.storeTime)
     if (last < from) return
     const low = keyWithStart(prefix, Math.max(0, from))
