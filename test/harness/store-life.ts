@@ -61,7 +61,7 @@ export class StoreLife<O extends Overlay> {
     this.overlay.freeze({
       append: (entry: OverlayEntry, { value, start, end }, timestamp) => {
         this.changelog.push({
-          key: Buffer.from((entry.slab as Uint8Array).slice(entry.keyStart, entry.keyEnd)),
+          key: Buffer.from(entry.slab.slice(entry.keyStart, entry.keyEnd)),
           value: start < 0 ? null : Buffer.from(value.slice(start, end)),
           timestamp,
         })

@@ -18,7 +18,7 @@ const results: Topic<string, string | null> = topic('results', { key: stringKey,
  * and a clean one, and stores that keep as little in memory as they can.
  */
 export async function windowResults<Kind extends WindowKind>(
-  aggregated: (grouped: GroupedStream<string, string>) => Table<Windowed<string, Kind>, unknown, unknown>,
+  aggregated: (grouped: GroupedStream<string, string>) => Table<Windowed<string, Kind>, string | number, unknown>,
   parts: readonly (readonly InputRecord[])[],
 ): Promise<{ readonly results: WindowResult[]; readonly dropped: number }> {
   const builder = new StreamsBuilder()
