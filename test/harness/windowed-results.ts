@@ -26,7 +26,7 @@ export async function windowResults<Kind extends WindowKind>(
     .toStream()
     .map((value, { key, start, end }): readonly [string, string | null] => [
       `${key} ${start}..${end}`,
-      value === null ? null : String(value),
+      value === null ? null : `${value as string | number}`,
     ])
     .to(results)
   const config = { storeFlushIntervalMs: 1, storeCacheBytes: 0 }
