@@ -285,14 +285,19 @@ function writeHeaders(bytes: Uint8Array, at: number, headers: readonly Header[])
   for (const { key, value } of headers) {
     const keyBytes = Buffer.byteLength(key)
     at = writeVarint(bytes, at, keyBytes)
-    Buffer.prototype.utf8Write.call(bytes, key, at, keyBytes)
+    // As many bytes as characters is ASCII, and a call into C++ costs more than a few of them.
+    if (keyBytes === key.length && keyBytes <= asciiKeyMax) {
+      for (let index = 0; index < keyBytes; index++) bytes[at + index] = key.charCodeAt(index)
+    } else Buffer.prototype.utf8Write.call(bytes, key, at, keyBytes)
     at += keyBytes
     if (value === null) bytes[at++] = nullLength
     else {
       at = writeVarint(bytes, at, value.length)
-      bytes.set(value, at)
+      copyBytes(value, 0, value.length, bytes, at)
       at += value.length
     }
   }
   return at
 }
+
+const asciiKeyMax = 16
