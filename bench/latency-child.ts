@@ -41,7 +41,7 @@ const consumer = log.consumer({
   isolation: 'durable',
   autoOffsetReset: 'earliest',
   fetchBytesMax: 1 << 20,
-  pollRecordsMax: 100_000,
+  maxPollRecords: 100_000,
 })
 consumer.assign([0, 1, 2, 3].map((partition) => ({ topic: 'out', partition })))
 const reading = read()

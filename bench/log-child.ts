@@ -62,7 +62,7 @@ async function readAll(log: EmbeddedLog, records: number): Promise<void> {
 }
 
 async function consumeAll(log: EmbeddedLog, records: number): Promise<void> {
-  const consumer = log.consumer({ autoOffsetReset: 'earliest', pollRecordsMax: 10_000 })
+  const consumer = log.consumer({ autoOffsetReset: 'earliest', maxPollRecords: 10_000 })
   consumer.assign(Array.from({ length: partitions }, (_, partition) => ({ topic, partition })))
   let seen = 0
   let bytes = 0

@@ -213,7 +213,7 @@ async function readAll(log: EmbeddedLog, job: Job, records: number): Promise<voi
 }
 
 async function consumeAll(log: EmbeddedLog, job: Job, records: number): Promise<void> {
-  const consumer = log.consumer({ autoOffsetReset: 'earliest', pollRecordsMax: 10_000 })
+  const consumer = log.consumer({ autoOffsetReset: 'earliest', maxPollRecords: 10_000 })
   consumer.assign(places(job.partitions))
   let seen = 0
   while (seen < records) seen += (await consumer.poll({ waitMs: 1000 })).length

@@ -11,7 +11,7 @@ type Readable<K, V> = Topic<K, V, never, never>
 export async function* records<K, V>(log: EmbeddedLog, topic: Readable<K, V>): AsyncGenerator<ConsumerRecord<K, V>> {
   const ends = endsOf(log, topic)
   if (ends.length === 0) return
-  const consumer = log.consumer({ topics: [topic], autoOffsetReset: 'earliest', pollRecordsMax: 10_000 })
+  const consumer = log.consumer({ topics: [topic], autoOffsetReset: 'earliest', maxPollRecords: 10_000 })
   try {
     consumer.assign(ends.map(({ at }) => at))
     while (ends.some(({ at, offset }) => consumer.position(at) < offset)) yield* await consumer.poll({ waitMs })

@@ -3,13 +3,20 @@ export { EmbeddedLog } from './embedded-log.ts'
 export type { PartitionSize } from './broker/broker.ts'
 export type { LogOptions, SyncMode } from './config.ts'
 export { Admin, type TopicDescription } from './client/admin.ts'
-export {
-  Consumer,
-  type ConsumerOptions,
-  type ConsumerRecord,
-  type OffsetReset,
-  type SeekTarget,
-} from './client/consumer.ts'
+export { Consumer } from './client/consumer.ts'
+export type {
+  AssignorName,
+  ConsumerOptions,
+  ConsumerRecord,
+  ListenOptions,
+  PartitionLag,
+  PollOptions,
+  RebalanceListener,
+  RecordBatch,
+  RecordListenOptions,
+} from './client/consumer-options.ts'
+export type { OffsetReset, SeekTarget } from './client/offset-reset.ts'
+export type { AssignorMember, GroupAssignor } from './api/assignor.ts'
 export { type BytesRecord, Producer, type ProducerOptions, type TypedRecord } from './client/producer.ts'
 export type { BytesIn, BytesOut } from './client/record-format.ts'
 export { LogError, type LogErrorCode, logErrorCodes } from './api/errors.ts'

@@ -107,6 +107,11 @@ export const logErrorCodes: { readonly [Code in LogErrorCode]: LogErrorKind } = 
     fatal: false,
     description: 'The member has no assignor in common with the rest of the group.',
   },
+  INVALID_ASSIGNMENT: {
+    retriable: false,
+    fatal: false,
+    description: 'An assignor gave a partition twice, or to a member that does not read it.',
+  },
   INVALID_SESSION_TIMEOUT: {
     retriable: false,
     fatal: false,
@@ -180,6 +185,7 @@ export type LogErrorCode =
   | 'MEMBER_ID_REQUIRED'
   | 'REBALANCE_IN_PROGRESS'
   | 'INCONSISTENT_GROUP_PROTOCOL'
+  | 'INVALID_ASSIGNMENT'
   | 'INVALID_SESSION_TIMEOUT'
   | 'GROUP_MAX_SIZE_REACHED'
   | 'NON_EMPTY_GROUP'

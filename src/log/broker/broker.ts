@@ -174,6 +174,11 @@ export class Broker {
     return topic?.phase === 'live' ? topic.info : undefined
   }
 
+  /** Grows whenever a topic comes, goes or gets more partitions. */
+  get catalogRevision(): number {
+    return this.#parts.catalog.revision
+  }
+
   /** All topics, internal ones too, by name. */
   listTopics(): readonly TopicInfo[] {
     const live = [...this.#parts.catalog.topics].filter(({ phase }) => phase === 'live')

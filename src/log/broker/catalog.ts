@@ -25,6 +25,9 @@ export class Catalog {
   /** Deletions that a checkpoint has to carry until both of its copies know of them. */
   readonly deletions: PendingDeletion[] = []
 
+  /** Grows whenever a topic comes, goes or gets more partitions: who has looked since then need not look again. */
+  revision = 0
+
   get topics(): Iterable<Topic> {
     return this.#byName.values()
   }
@@ -56,6 +59,7 @@ export class Catalog {
     const topic = new Topic(info)
     this.#byName.set(info.name, topic)
     this.#byId.set(info.id, topic)
+    this.revision += 1
     return topic
   }
 
@@ -63,6 +67,7 @@ export class Catalog {
     const topic = this.#byId.get(id)
     if (topic === undefined) return undefined
     this.#byId.delete(id)
+    this.revision += 1
     this.#byName.delete(topic.name)
     topic.phase = 'deleted'
     for (const partition of topic.partitions) this.deletions.push({ topicId: id, partition: partition.index })

@@ -165,14 +165,17 @@ export class Topics {
    * new records of a key may go elsewhere than its old ones.
    */
   async addPartitions(name: string, count: number): Promise<TopicInfo> {
-    const { sequencer } = this.#parts
+    const { sequencer, catalog } = this.#parts
     const topic = this.#known(name)
     checkNotInternal(topic)
     const has = Math.max(topic.info.partitions, this.#adding.get(topic.id) ?? 0)
     checkPartitions({ name, partitions: count })
     if (count <= has) throw notMore(name, has, count)
     const draft = new EntryDraft(sequencer.placeContext())
-    draft.add({ kind: 'partitionsAdded', topicId: topic.id, partitions: count }, () => topic.promotePartitions(count))
+    draft.add({ kind: 'partitionsAdded', topicId: topic.id, partitions: count }, () => {
+      topic.promotePartitions(count)
+      catalog.revision += 1
+    })
     const written = draft.outcome()
     sequencer.submit(draft)
     this.#adding.set(topic.id, count)

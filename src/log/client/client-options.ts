@@ -11,6 +11,8 @@ export interface ClientNumber {
 
 const mib = 1024 * 1024
 const hour = 3_600_000
+/** The longest timer that Node knows: 24 days. */
+const timerMax = 2 ** 31 - 1
 
 export interface ProducerNumbers {
   readonly lingerMs: number
@@ -31,13 +33,19 @@ export const producerNumbers: { readonly [Name in keyof ProducerNumbers]: Client
 }
 
 export interface ConsumerNumbers {
-  readonly pollRecordsMax: number
+  readonly maxPollRecords: number
+  readonly maxPollIntervalMs: number
+  readonly sessionTimeoutMs: number
+  readonly heartbeatIntervalMs: number
   readonly fetchBytesMax: number
   readonly autoCommitIntervalMs: number
 }
 
 export const consumerNumbers: { readonly [Name in keyof ConsumerNumbers]: ClientNumber } = {
-  pollRecordsMax: { default: 500, unit: 'count', min: 1, max: 2 ** 31, kafka: 'max.poll.records' },
+  maxPollRecords: { default: 500, unit: 'count', min: 1, max: 2 ** 31, kafka: 'max.poll.records' },
+  maxPollIntervalMs: { default: 300_000, unit: 'ms', min: 1, max: timerMax, kafka: 'max.poll.interval.ms' },
+  sessionTimeoutMs: { default: 45_000, unit: 'ms', min: 1, max: timerMax, kafka: 'session.timeout.ms' },
+  heartbeatIntervalMs: { default: 3000, unit: 'ms', min: 1, max: timerMax, kafka: 'heartbeat.interval.ms' },
   fetchBytesMax: { default: mib, unit: 'bytes', min: 1, max: 1024 * mib, kafka: 'fetch.max.bytes' },
   autoCommitIntervalMs: { default: 5000, unit: 'ms', min: 0, max: hour, kafka: 'auto.commit.interval.ms' },
 }

@@ -1,7 +1,7 @@
 import { LogError } from '../api/errors.ts'
 import type { Chunk, OffsetEntry } from '../api/log.ts'
 import { partitionName, type Offset, type RecordCursor, type TopicPartition } from '../api/record.ts'
-import type { ConsumerRecord } from './consumer.ts'
+import type { ConsumerRecord } from './consumer-options.ts'
 import type { RecordFormat } from './record-format.ts'
 
 /**
@@ -10,6 +10,8 @@ import type { RecordFormat } from './record-format.ts'
  * - `position` is the offset of the record that comes next; it moves only past records that were given out, and past
  *   the end of a chunk that has no more.
  * - A record that cannot be read stays next, until somebody seeks past it.
+ * - Records that are *open* were given to somebody who will say when they are done. What may be committed ends before the
+ *   first open one: never beyond what was processed, however many were processed out of turn behind it.
  */
 export class ConsumedPartition {
   readonly at: TopicPartition
@@ -23,6 +25,13 @@ export class ConsumedPartition {
   #position: Offset
   #committed: Offset
   #leaderEpoch = -1
+  /** Offsets that were given out and are not known to be done, ascending; the first `#openFrom` of them are past. */
+  #open: Offset[] = []
+  #openFrom = 0
+  /** Of those, the ones that are done behind one that is not. */
+  readonly #done = new Set<Offset>()
+  /** No position is known yet: the next fetch has to find one. */
+  unresolved = false
   paused = false
 
   constructor(at: TopicPartition, format: RecordFormat, start: Offset) {
@@ -46,8 +55,60 @@ export class ConsumedPartition {
     if (this.#cursor === null) this.#nextCursor()
   }
 
+  /** How many records are with somebody. */
+  get openCount(): number {
+    return this.#open.length - this.#openFrom - this.#done.size
+  }
+
+  /** The record at this offset is done. */
+  complete(offset: Offset): void {
+    if (this.#openFrom === this.#open.length || offset < (this.#open[this.#openFrom] as Offset)) return
+    this.#done.add(offset)
+    while (this.#openFrom < this.#open.length && this.#done.delete(this.#open[this.#openFrom] as Offset))
+      this.#openFrom += 1
+    if (this.#openFrom === this.#open.length) this.completeAll()
+    else if (this.#openFrom > openSlackMax) {
+      this.#open = this.#open.slice(this.#openFrom)
+      this.#openFrom = 0
+    }
+  }
+
+  /** Whoever has records of this partition is done with all of them. */
+  completeAll(): void {
+    this.#open.length = 0
+    this.#openFrom = 0
+    this.#done.clear()
+  }
+
+  /** Open records will not be done by those who have them: they come again. */
+  giveBack(): void {
+    const first = this.#open[this.#openFrom]
+    this.completeAll()
+    if (first !== undefined) this.moveTo(first)
+  }
+
+  /** Goes back to a record that was given out and not seen; open records before it stay open. */
+  rewindTo(offset: Offset): void {
+    const first = this.#open[this.#openFrom]
+    this.completeAll()
+    if (first !== undefined && first < offset) this.#open.push(first)
+    this.moveTo(offset)
+  }
+
+  /** What may be committed: everything before it is done. */
+  get committable(): Offset {
+    return this.#open[this.#openFrom] ?? this.#position
+  }
+
+  /** Where reading begins: nothing before it is this consumer's to commit. */
+  startAt(offset: Offset): void {
+    this.moveTo(offset)
+    this.#committed = offset
+  }
+
   /** Drops what is buffered. */
   moveTo(offset: Offset): void {
+    this.unresolved = false
     this.#chunks.length = 0
     this.#cursor = null
     this.#held = false
@@ -55,13 +116,13 @@ export class ConsumedPartition {
     this.#position = offset
   }
 
-  /** Whether the position has moved since it was committed. */
+  /** Whether there is more to commit than was committed. */
   get hasProgress(): boolean {
-    return this.#position !== this.#committed
+    return !this.unresolved && this.committable !== this.#committed
   }
 
   progress(): OffsetEntry {
-    return { at: this.at, offset: this.#position, leaderEpoch: this.#leaderEpoch, metadata: '' }
+    return { at: this.at, offset: this.committable, leaderEpoch: this.#leaderEpoch, metadata: '' }
   }
 
   committed(offset: Offset): void {
@@ -70,14 +131,15 @@ export class ConsumedPartition {
 
   /**
    * Moves records to `into` until it has `countMax`. What fails behind records that can be given out is kept for the poll
-   * that would start with it, and stays until somebody seeks past it.
+   * that would start with it, and stays until somebody seeks past it. With `open`, the records are open until they are
+   * completed, and it gets the key of each as text that is equal where the bytes are (`null` where there is none).
    */
-  take(into: ConsumerRecord<unknown, unknown>[], countMax: number): void {
-    if (this.#failure === null) this.#takeUntilFailure(into, countMax)
+  take(into: ConsumerRecord<unknown, unknown>[], countMax: number, open: (string | null)[] | null = null): void {
+    if (this.#failure === null) this.#takeUntilFailure(into, countMax, open)
     if (this.#failure !== null && into.length === 0) throw this.#failure
   }
 
-  #takeUntilFailure(into: ConsumerRecord<unknown, unknown>[], countMax: number): void {
+  #takeUntilFailure(into: ConsumerRecord<unknown, unknown>[], countMax: number, open: (string | null)[] | null): void {
     try {
       while (this.#advance()) {
         // Not given out, but looked at: past the last record of a chunk the position is the chunk's end, which may lie
@@ -85,6 +147,10 @@ export class ConsumedPartition {
         if (into.length >= countMax) return
         const cursor = this.#cursor as RecordCursor
         into.push(this.#record(cursor))
+        if (open !== null) {
+          this.#open.push(cursor.offset)
+          open.push(keyText(cursor))
+        }
         this.#held = false
         this.#position = cursor.offset + 1
       }
@@ -142,4 +208,13 @@ export class ConsumedPartition {
       )
     }
   }
+}
+
+/** How many offsets that are past are kept before the list is cut. */
+const openSlackMax = 1024
+
+function keyText(cursor: RecordCursor): string | null {
+  if (cursor.keyStart < 0) return null
+  const { buffer, byteOffset } = cursor.bytes
+  return Buffer.from(buffer, byteOffset + cursor.keyStart, cursor.keyEnd - cursor.keyStart).toString('latin1')
 }

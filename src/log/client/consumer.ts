@@ -1,25 +1,44 @@
 import type { Clock } from '../../base/clock.ts'
 import { Lifecycle, type Transitions } from '../../base/lifecycle.ts'
-import type { AnyTopic, Topic } from '../../codec/topic.ts'
+import type { AnyTopic } from '../../codec/topic.ts'
 import { LogError } from '../api/errors.ts'
-import type { Isolation, Membership, OffsetEntry, Position, Reader } from '../api/log.ts'
-import { partitionName, type Header, type Offset, type TopicPartition } from '../api/record.ts'
+import type { GroupMetadata } from '../api/group-metadata.ts'
+import type { Isolation, OffsetEntry, Position, Reader } from '../api/log.ts'
+import { partitionName, type Offset, type TopicPartition } from '../api/record.ts'
 import type { Broker } from '../broker/broker.ts'
-import { clientNumbers, consumerNumbers } from './client-options.ts'
+import { namedAssignors } from './assignors/named-assignors.ts'
+import { clientNumbers, consumerNumbers, type ConsumerNumbers } from './client-options.ts'
 import { ConsumedPartition } from './consumed-partition.ts'
+import type {
+  ConsumerOptions,
+  ConsumerRecord,
+  ListenOptions,
+  PartitionLag,
+  PollOptions,
+  RebalanceListener,
+  RecordBatch,
+  RecordListenOptions,
+} from './consumer-options.ts'
+import { GroupMembership } from './group-membership.ts'
+import { checkedReset, resolveReset, resolveSeek, type CheckedReset, type SeekTarget } from './offset-reset.ts'
 import { bytesFormat, checkFormat, declaredFormat, type BytesOut, type RecordFormat } from './record-format.ts'
+import { RecordRunner } from './record-runner.ts'
+import { TopicSubscription } from './topic-subscription.ts'
 
 /**
- * Reads records, by hand from partitions of choice (`assign`) or as the one member of a group (`subscribe`).
+ * Reads records: from partitions of choice (`assign`), or sharing topics with the other members of a group (`subscribe`).
+ * Records come by `poll`, by `for await`, or to a listener (`eachRecord`, `eachBatch`).
  *
  * - The position of a partition is the offset of the record that comes next; `poll` moves it past what it gives out.
  * - It starts at the group's committed offset; without one, and where the log no longer has it, as `autoOffsetReset` says.
- * - Automatic commits happen inside `poll` and `close` and cover what earlier polls gave out: after a crash the records
- *   of the last poll come again. With an interval of 0 they are off.
+ * - Automatic commits cover what was processed: by poll, what earlier polls gave out (and, when partitions are given up or
+ *   the consumer is closed, the last one too); by iteration and listeners, everything before the first record that is not
+ *   done. After a crash what was not committed comes again: at least once.
+ * - A rebalance happens inside `poll`: listeners are called there, and who does not poll holds the group up, for at most
+ *   `maxPollIntervalMs`; then the others go on without it.
+ * - A poll never waits longer than `waitMs` for other members; it may take a moment longer for the log's own writes.
  * - A record that cannot be read (foreign bytes in a declared topic) is INVALID_RECORD, on the poll that would start with
  *   it; the position stays, `seek` past it to go on.
- *
- * Rebalancing between several members is not here: a second member is GROUP_IN_USE.
  * @example
  * const consumer = log.consumer({ group: 'report', topics: [pageViews], autoOffsetReset: 'earliest' })
  * consumer.subscribe()
@@ -28,17 +47,18 @@ import { bytesFormat, checkFormat, declaredFormat, type BytesOut, type RecordFor
 export class Consumer<out K = BytesOut, out V = BytesOut> {
   readonly #broker: Broker
   readonly #clock: Clock
+  readonly #identity: Pick<ConsumerOptions<never, never>, 'groupInstanceId' | 'clientId' | 'assignors'>
+  readonly #numbers: ConsumerNumbers
   readonly #group: string | undefined
-  readonly #autoOffsetReset: OffsetReset
+  readonly #autoOffsetReset: CheckedReset
   readonly #isolation: Isolation
-  readonly #pollRecordsMax: number
-  readonly #fetchBytesMax: number
   readonly #autoCommitIntervalMs: number
   readonly #declared: ReadonlyMap<string, AnyTopic>
   readonly #reader: Reader
   readonly #lifecycle = new Lifecycle<ConsumerPhase>('the consumer', consumerTransitions, 'open')
 
-  #membership: Membership | null = null
+  #membership: GroupMembership | null = null
+  #listener: RebalanceListener = {}
   #partitions: ConsumedPartition[] = []
   readonly #byName = new Map<string, ConsumedPartition>()
   /** Which partition gives first in the next poll. */
@@ -46,47 +66,82 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   /** The reader does not stand where the partitions do: a seek or an assignment came in between. */
   #moved = false
   #committedAt: number
-  #polling = false
+  #use: 'idle' | 'polling' | 'inListener' | 'iterating' | 'running' = 'idle'
+  /** Since when (monotonic) user code has what the last poll gave out. */
+  #handedOutAt: number | null = null
+  #runner: RecordRunner | null = null
+  #runEnded: Promise<void> = Promise.resolve()
+  #stopRunning: () => void = () => {}
+  /** Something other than records has to be looked after; a waiting poll was woken for it. */
+  #attention = false
+  /** A listener's call has ended: there may be room for more. */
+  #nudged = false
+  #woken = false
 
   constructor(broker: Broker, clock: Clock, options: ConsumerOptions<K, V> = {}) {
-    const numbers = clientNumbers('consumer', consumerNumbers, options)
     this.#broker = broker
     this.#clock = clock
+    const { groupInstanceId, clientId, assignors } = options
+    this.#identity = {
+      ...(groupInstanceId === undefined ? {} : { groupInstanceId }),
+      ...(clientId === undefined ? {} : { clientId }),
+      ...(assignors === undefined ? {} : { assignors }),
+    }
+    this.#numbers = clientNumbers('consumer', consumerNumbers, options)
     this.#group = options.group
     this.#autoOffsetReset = checkedReset(options.autoOffsetReset ?? 'latest')
     this.#isolation = options.isolation ?? 'committed'
-    this.#pollRecordsMax = numbers.pollRecordsMax
-    this.#fetchBytesMax = numbers.fetchBytesMax
-    this.#autoCommitIntervalMs = options.group === undefined ? 0 : numbers.autoCommitIntervalMs
+    this.#autoCommitIntervalMs = options.group === undefined ? 0 : this.#numbers.autoCommitIntervalMs
     this.#declared = new Map((options.topics ?? []).map((topic) => [topic.name, topic]))
     this.#committedAt = clock.monotonic()
+    const { heartbeatIntervalMs, sessionTimeoutMs } = this.#numbers
+    if (heartbeatIntervalMs >= sessionTimeoutMs)
+      throw misuse(
+        `heartbeatIntervalMs is ${heartbeatIntervalMs}, not below sessionTimeoutMs (${sessionTimeoutMs}): use a third of it`,
+      )
+    namedAssignors(assignors)
     this.#reader = broker.openReader({ isolation: this.#isolation })
   }
 
   /**
-   * Joins the group as its one member and takes all partitions of these topics, by default of all declared ones. Throws
-   * GROUP_IN_USE, UNKNOWN_TOPIC, TOPIC_MISMATCH, or NO_OFFSET if nothing is committed and there is no reset.
+   * Shares these topics with the other members of the group: by name (default all declared ones), or all whose name matches
+   * a pattern, also those that come later. The group is joined by the next `poll`. Throws UNKNOWN_TOPIC or TOPIC_MISMATCH.
+   * @example consumer.subscribe(/^orders-/, { onPartitionsRevoked: () => consumer.commitOffsets() })
    */
-  subscribe(topics: readonly string[] = [...this.#declared.keys()]): void {
+  subscribe(topics: readonly string[] | RegExp = [...this.#declared.keys()], listener: RebalanceListener = {}): void {
     this.#checkIdle()
     const group = this.#groupName()
     if (this.#membership !== null) throw misuse('the consumer is subscribed already: unsubscribe first')
-    if (topics.length === 0) throw misuse('subscribe to at least one topic, or declare topics in the options')
-    const membership = this.#broker.joinGroup({ group, topics })
-    try {
-      this.#take(membership.assigned)
-    } catch (error) {
-      void membership.leave()
-      throw error
+    if (topics instanceof RegExp) {
+      if (this.#declared.size > 0) throw misuse('a consumer of declared topics subscribes to them by name')
+    } else {
+      if (topics.length === 0) throw misuse('subscribe to at least one topic, or declare topics in the options')
     }
-    this.#membership = membership
+    const subscription = new TopicSubscription(this.#broker, topics)
+    for (const topic of subscription.topics) this.#formatOf({ topic, partition: 0 })
+    this.#drop(this.#partitions)
+    this.#listener = listener
+    this.#membership = new GroupMembership({
+      broker: this.#broker,
+      clock: this.#clock,
+      group,
+      groupInstanceId: this.#identity.groupInstanceId ?? null,
+      clientId: this.#identity.clientId ?? 'consumer',
+      assignors: namedAssignors(this.#identity.assignors),
+      ...this.#numbers,
+      topics: () => subscription.topics,
+      busySince: () => this.#busySince(),
+      wake: () => this.#callAttention(),
+    })
   }
 
   /** Takes exactly these partitions, without joining a group; a group in the options still keeps the offsets. */
   assign(at: readonly TopicPartition[]): void {
     this.#checkIdle()
     if (this.#membership !== null) throw misuse('the consumer is subscribed: unsubscribe before you assign')
-    this.#take(at)
+    const taken = at.map((place) => new ConsumedPartition(place, this.#formatOf(place), 0))
+    this.#resolveStarts(taken)
+    this.#replace(taken)
   }
 
   /** Gives up all partitions and leaves the group. Commits first, if commits are automatic. */
@@ -99,49 +154,209 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     return this.#partitions.map((partition) => partition.at)
   }
 
+  /** Who this consumer is in its group, for a transaction that commits its offsets. Kafka: `groupMetadata`. */
+  groupMetadata(): GroupMetadata {
+    const group = this.#groupName()
+    return this.#membership?.metadata ?? { group, generation: -1, memberId: '', groupInstanceId: null }
+  }
+
   /**
-   * The next records, at most `pollRecordsMax`; waits up to `waitMs` (default 0) for the first. Records of a partition
-   * come in the order of their offsets.
+   * The next records, at most `maxPollRecords`; waits up to `waitMs` (default 0) for the first. Records of a partition
+   * come in the order of their offsets. Rejects with what a rebalance listener threw, with what joining failed with, or
+   * with NO_OFFSET, OFFSET_OUT_OF_RANGE, INVALID_RECORD, READ_FAILED or CORRUPT_BATCH.
    */
-  async poll(options: { readonly waitMs?: number } = {}): Promise<readonly ConsumerRecord<K, V>[]> {
+  async poll(options: PollOptions = {}): Promise<readonly ConsumerRecord<K, V>[]> {
     this.#checkIdle()
-    this.#polling = true
+    this.#use = 'polling'
     try {
-      await this.#commitIfDue()
-      const deadline = this.#clock.monotonic() + (options.waitMs ?? 0)
-      for (;;) {
-        const records = this.#takeRecords()
-        if (records.length > 0 || !this.#lifecycle.is('open')) return records
-        const waitMs = Math.max(0, deadline - this.#clock.monotonic())
-        if (!(await this.#fetch(waitMs))) return []
-      }
+      // Who polls again is done with what came before.
+      for (const partition of this.#partitions) partition.completeAll()
+      return await this.#poll(options, null)
     } finally {
-      this.#polling = false
+      this.#use = 'idle'
     }
   }
 
   /** Ends a waiting `poll` early; it resolves with nothing. */
   wakeup(): void {
+    if (this.#use === 'idle') return
+    this.#woken = true
     this.#reader.wakeup()
   }
 
-  /** Every record from here on, until the consumer is closed. Do not poll beside it. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<ConsumerRecord<K, V>, void, undefined> {
-    while (this.#lifecycle.is('open')) {
-      for (const record of await this.poll({ waitMs: iterationWaitMs })) yield record
+  /** Every record from here on, until the consumer is closed. A record is done when the next one is asked for. */
+  [Symbol.asyncIterator](): AsyncGenerator<ConsumerRecord<K, V>, void, undefined> {
+    return this.records()
+  }
+
+  /** The same, until the signal is aborted. Leave the loop by `break` and go on later: nothing is lost or comes twice. */
+  async *records(
+    options: { readonly signal?: AbortSignal } = {},
+  ): AsyncGenerator<ConsumerRecord<K, V>, void, undefined> {
+    this.#checkIdle()
+    this.#use = 'iterating'
+    for (const partition of this.#partitions) partition.completeAll()
+    try {
+      while (this.#lifecycle.is('open') && options.signal?.aborted !== true) {
+        const open: (string | null)[] = []
+        const records = await this.#poll({ ...options, waitMs: iterationWaitMs }, open)
+        for (const [index, record] of records.entries()) {
+          let finished = false
+          try {
+            this.#handedOutAt = this.#clock.monotonic()
+            yield record
+            finished = true
+          } finally {
+            const of = this.#byName.get(partitionName(record))
+            if (finished) of?.complete(record.offset)
+            else this.#giveBackFrom(records.slice(index + 1))
+          }
+        }
+      }
+    } finally {
+      this.#use = 'idle'
     }
+  }
+
+  /** The loop was left: what it did not see comes first when reading goes on. The record it was at stays uncommitted. */
+  #giveBackFrom(rest: readonly ConsumerRecord<K, V>[]): void {
+    const seen = new Set<string>()
+    for (const record of rest) {
+      const name = partitionName(record)
+      if (seen.has(name)) continue
+      seen.add(name)
+      this.#byName.get(name)?.rewindTo(record.offset)
+    }
+    this.#moved = true
+  }
+
+  /**
+   * Calls the listener with every record, records with the same key one after the other, up to `concurrency` (default 1)
+   * at a time; until the signal is aborted or the consumer is closed. Commits (if they are automatic) end before the first
+   * record that is not done. When the listener throws, listening ends: calls under way are finished, and it rejects with
+   * that error; the record comes again when somebody reads on. To go on without it, see {@link RetryTopics}.
+   *
+   * Do not await `close` inside the listener: it waits for the listener.
+   * @example await consumer.eachRecord(async ({ value }) => charge(value), { concurrency: 16, signal })
+   */
+  async eachRecord(
+    listener: (record: ConsumerRecord<K, V>) => void | Promise<void>,
+    options: RecordListenOptions<K, V> = {},
+  ): Promise<void> {
+    const { order = 'key', notBefore } = options
+    if (order !== 'key' && order !== 'partition' && order !== 'none')
+      throw misuse(`order is ${String(order)}: use key, partition or none`)
+    await this.#listen(options, 1, (runner, records, keys) => {
+      for (const [index, record] of records.entries()) {
+        const name = partitionName(record)
+        runner.add({
+          partition: this.#of(record),
+          offsets: [record.offset],
+          lane: order === 'none' ? null : order === 'partition' ? name : `${name}/${keys[index] ?? nullKey}`,
+          notBefore: notBefore?.(record) ?? 0,
+          run: () => listener(record),
+          dropped: false,
+        })
+      }
+    })
+  }
+
+  /**
+   * The same with batches: the records of one partition that came together, batches of a partition one after the other. A
+   * batch is done when its call is.
+   */
+  async eachBatch(
+    listener: (batch: RecordBatch<K, V>) => void | Promise<void>,
+    options: ListenOptions = {},
+  ): Promise<void> {
+    await this.#listen(options, options.concurrency ?? 1, (runner, records) => {
+      for (const [name, batch] of Map.groupBy(records, partitionName)) {
+        const [first] = batch
+        if (first === undefined) continue
+        const { topic, partition } = first
+        runner.add({
+          partition: this.#of(first),
+          offsets: batch.map(({ offset }) => offset),
+          lane: name,
+          notBefore: 0,
+          run: () => listener({ topic, partition, records: batch }),
+          dropped: false,
+        })
+      }
+    })
+  }
+
+  /** `rounds`: how often `maxPollRecords` may be with the listener. */
+  async #listen(
+    options: ListenOptions,
+    rounds: number,
+    add: (runner: RecordRunner, records: readonly ConsumerRecord<K, V>[], keys: readonly (string | null)[]) => void,
+  ): Promise<void> {
+    const { concurrency = 1, signal } = options
+    if (!Number.isSafeInteger(concurrency) || concurrency < 1 || concurrency > concurrencyMax)
+      throw misuse(`concurrency is ${String(concurrency)}: use an integer from 1 to ${concurrencyMax}`)
+    this.#checkIdle()
+    this.#use = 'running'
+    for (const partition of this.#partitions) partition.completeAll()
+    const runner = new RecordRunner(this.#clock, concurrency, () => this.#nudge())
+    const ended = Promise.withResolvers<void>()
+    this.#runner = runner
+    this.#runEnded = ended.promise
+    const stop = (): void => {
+      runner.stop()
+      this.#nudge()
+    }
+    this.#stopRunning = stop
+    signal?.addEventListener('abort', stop)
+    if (signal?.aborted === true) stop()
+    const openMax = Math.max(this.#numbers.maxPollRecords, concurrency) * rounds
+    try {
+      while (!runner.hasEnded) {
+        const keys: (string | null)[] = []
+        const waitMs =
+          runner.runningCount > 0 && this.#autoCommitIntervalMs > 0 ? this.#autoCommitIntervalMs : undefined
+        const records = await this.#poll({ waitMs: waitMs ?? iterationWaitMs }, keys, openMax - runner.openCount)
+        add(runner, records, keys)
+        runner.dispatch()
+      }
+    } finally {
+      signal?.removeEventListener('abort', stop)
+      await runner.end()
+      // What is not done comes again to whoever reads on.
+      for (const partition of this.#partitions) partition.giveBack()
+      this.#moved = true
+      this.#runner = null
+      this.#nudged = false
+      this.#handedOutAt = null
+      this.#use = 'idle'
+      ended.resolve()
+    }
+    if (runner.failure !== null) throw runner.failure.error
+    if (this.#autoCommitIntervalMs > 0 && this.#lifecycle.is('open')) await this.#commitProgress()
   }
 
   /** The offset of the record that comes next from this partition. */
   position(at: TopicPartition): Offset {
-    return this.#of(at).position
+    const partition = this.#of(at)
+    if (partition.unresolved) this.#resolveStarts([partition])
+    return partition.position
+  }
+
+  /** Per partition of this consumer, how far it is from the end of what can be read. */
+  lag(): readonly PartitionLag[] {
+    return this.#broker.bounds(this.assignment, this.#isolation).map(({ at, end }) => {
+      const position = this.position(at)
+      return { at, position, end, lag: Math.max(0, end - position) }
+    })
   }
 
   /** Goes to an offset, to the `beginning` or `end` of what can be read, or to the first record of a time. */
   seek(at: TopicPartition, to: SeekTarget): void {
-    this.#checkIdle()
+    this.#checkOpen()
+    if (this.#use !== 'inListener') this.#checkIdle()
     const partition = this.#of(at)
-    partition.moveTo(this.#resolve(at, to))
+    partition.completeAll()
+    partition.moveTo(resolveSeek(this.#broker, at, { to, isolation: this.#isolation }))
     this.#moved = true
   }
 
@@ -160,10 +375,15 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     return this.#partitions.filter((partition) => partition.paused).map((partition) => partition.at)
   }
 
-  /** Commits these offsets (the next to read), by default the positions of all partitions. Resolves when written. */
+  /**
+   * Commits these offsets (the next to read), by default what all partitions have done. Resolves when written. Rejects with
+   * UNKNOWN_MEMBER_ID or ILLEGAL_GENERATION when the partitions were given to others meanwhile, with REBALANCE_IN_PROGRESS
+   * when they are about to be: poll, then try again.
+   */
   async commitOffsets(offsets?: readonly OffsetEntry[]): Promise<void> {
     this.#checkOpen()
-    await this.#commit(offsets ?? this.#partitions.map((partition) => partition.progress()))
+    const known = this.#partitions.filter(({ unresolved }) => !unresolved)
+    await this.#commit(offsets ?? known.map((partition) => partition.progress()))
   }
 
   /** What the group has committed, by default for all partitions of this consumer; partitions without are left out. */
@@ -171,12 +391,17 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     return this.#broker.committedOffsets(this.#groupName(), at)
   }
 
-  /** Commits if commits are automatic, leaves the group and ends. A waiting poll resolves with nothing. */
+  /**
+   * Ends listening, commits if commits are automatic, leaves the group (a static member stays in it) and ends. A waiting
+   * poll resolves with nothing.
+   */
   async close(): Promise<void> {
     if (!this.#lifecycle.is('open')) return
     this.#lifecycle.to('closing')
     try {
-      this.#reader.wakeup()
+      this.#stopRunning()
+      this.wakeup()
+      await this.#runEnded
       await this.#leave()
     } finally {
       this.#lifecycle.to('closed')
@@ -184,35 +409,261 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     }
   }
 
-  async #leave(): Promise<void> {
+  // One step of reading
+
+  /** With `open`, records are open until they are completed, and it gets their keys. `countMax` 0: only what else is due. */
+  async #poll(
+    options: PollOptions,
+    open: (string | null)[] | null,
+    countMax: number = this.#numbers.maxPollRecords,
+  ): Promise<readonly ConsumerRecord<K, V>[]> {
+    const { waitMs = 0, signal } = options
+    this.#handedOutAt = null
+    const deadline = this.#clock.monotonic() + waitMs
+    const wake = (): void => this.wakeup()
+    signal?.addEventListener('abort', wake)
     try {
-      if (this.#autoCommitIntervalMs > 0) await this.#commitProgress()
+      for (;;) {
+        await this.#keepMembership()
+        await this.#commitIfDue()
+        if (this.#woken || signal?.aborted === true || !this.#lifecycle.is('open')) return []
+        const records = countMax > 0 ? this.#takeRecords(Math.min(countMax, this.#numbers.maxPollRecords), open) : []
+        if (records.length > 0) return records
+        const now = this.#clock.monotonic()
+        const came = await this.#fetch(Math.max(0, this.#waitUntil(deadline) - now), countMax > 0)
+        if (this.#nudged) {
+          this.#nudged = false
+          return []
+        }
+        if (!came && !this.#attention && this.#clock.monotonic() >= deadline) return []
+      }
     } finally {
-      await this.#membership?.leave()
-      this.#membership = null
-      this.#partitions = []
-      this.#byName.clear()
-      this.#moved = true
+      signal?.removeEventListener('abort', wake)
+      this.#woken = false
+      this.#handedOutAt = this.#clock.monotonic()
     }
   }
 
-  #take(at: readonly TopicPartition[]): void {
-    const committed = new Map<string, OffsetEntry>()
-    if (this.#group !== undefined) {
-      for (const entry of this.#broker.committedOffsets(this.#group, at)) committed.set(partitionName(entry.at), entry)
+  /** No longer than until the next automatic commit, if there is anything to commit. */
+  #waitUntil(deadline: number): number {
+    if (this.#autoCommitIntervalMs === 0 || !this.#partitions.some(({ hasProgress }) => hasProgress)) return deadline
+    return Math.min(deadline, this.#committedAt + this.#autoCommitIntervalMs)
+  }
+
+  #takeRecords(countMax: number, open: (string | null)[] | null): readonly ConsumerRecord<K, V>[] {
+    const records: ConsumerRecord<K, V>[] = []
+    const count = this.#partitions.length
+    for (let step = 0; step < count && records.length < countMax; step++) {
+      const partition = this.#partitions[(this.#first + step) % count] as ConsumedPartition
+      if (partition.paused) continue
+      // The declared topics say that their records have these types; `take` has validated them.
+      partition.take(records, countMax, open)
     }
-    const partitions = new Map<string, ConsumedPartition>()
-    for (const place of at) {
-      const name = partitionName(place)
-      const format = this.#formatOf(place)
-      const start = committed.get(name)?.offset ?? this.#reset(place)
-      partitions.set(name, new ConsumedPartition(place, format, start))
+    if (count > 0) this.#first = (this.#first + 1) % count
+    return records
+  }
+
+  /** Whether anything came. Without `more` it only waits. */
+  async #fetch(waitMs: number, more: boolean): Promise<boolean> {
+    if (this.#moved) {
+      this.#moved = false
+      this.#reader.assign(
+        this.#partitions.map((partition): Position => ({ at: partition.at, offset: partition.fetchAt })),
+      )
+      this.#tellPaused()
     }
-    this.#partitions = [...partitions.values()]
+    try {
+      if (this.#attention || this.#nudged) return false
+      if (!more) this.#reader.setPaused(this.assignment)
+      const chunks = await this.#reader.poll({ bytesMax: this.#numbers.fetchBytesMax, waitMs })
+      if (!more) this.#tellPaused()
+      // A seek while the poll waited has moved the partition: what the old position gave is not asked for any more.
+      if (!this.#moved) for (const chunk of chunks) this.#byName.get(partitionName(chunk.at))?.add(chunk)
+      return chunks.length > 0
+    } catch (error) {
+      // Closed while it waited: the poll ends with nothing.
+      if (!this.#lifecycle.is('open')) return false
+      if (!this.#resetWhere(error)) throw error
+      return true
+    }
+  }
+
+  /** Moves partitions whose offset the log does not have any more, if there is a reset. */
+  #resetWhere(error: unknown): boolean {
+    if (!(error instanceof LogError) || error.code !== 'OFFSET_OUT_OF_RANGE' || this.#autoOffsetReset === 'none')
+      return false
+    let any = false
+    const bounds = this.#broker.bounds(this.assignment, this.#isolation)
+    for (const { at, start, end } of bounds) {
+      const partition = this.#of(at)
+      if (partition.fetchAt >= start && partition.fetchAt <= end) continue
+      partition.moveTo(Math.min(end, Math.max(start, this.#resetOf(at))))
+      any = true
+    }
+    this.#moved ||= any
+    return any
+  }
+
+  #resetOf(at: TopicPartition): Offset {
+    const how = { reset: this.#autoOffsetReset, isolation: this.#isolation, now: this.#clock.now() }
+    return resolveReset(this.#broker, at, this.#group === undefined ? how : { ...how, group: this.#group })
+  }
+
+  /** Since when nobody has polled and nothing was finished; null while there is no reason to worry. */
+  #busySince(): number | null {
+    return this.#runner === null ? this.#handedOutAt : this.#runner.oldestBegan
+  }
+
+  #callAttention(): void {
+    this.#attention = true
+    this.#reader.wakeup()
+  }
+
+  #nudge(): void {
+    this.#nudged = true
+    this.#reader.wakeup()
+  }
+
+  // Sharing with the group
+
+  /** Does what the group asks of this member, as far as it needs nobody else. */
+  async #keepMembership(): Promise<void> {
+    const membership = this.#membership
+    if (membership === null) {
+      this.#attention = false
+      return
+    }
+    for (;;) {
+      if (this.#attention || membership.isBeatDue) {
+        this.#attention = false
+        membership.look()
+      }
+      if (membership.takeLost()) await this.#lost()
+      const failure = membership.takeFailure()
+      if (failure !== null) throw failure
+      const assignment = membership.takeAssignment()
+      if (assignment !== null) await this.#assigned(membership, assignment)
+      if (!this.#lifecycle.is('open') || membership !== this.#membership) return
+      // Who still sits in a call that took too long would be given up again: first that call has to end.
+      const mayJoin = !this.#isOverdue
+      if (membership.mustJoin && mayJoin) await this.#rejoin(membership)
+      if (membership.isSettling) await membership.progress
+      else if (!(membership.mustJoin && mayJoin) && !membership.hasNews && !this.#attention) break
+    }
+    this.#resolveStarts(this.#partitions.filter(({ unresolved }) => unresolved))
+  }
+
+  get #isOverdue(): boolean {
+    const since = this.#busySince()
+    return since !== null && this.#clock.monotonic() - since >= this.#numbers.maxPollIntervalMs
+  }
+
+  async #rejoin(membership: GroupMembership): Promise<void> {
+    if (!membership.isCooperative) await this.#giveUp(this.#partitions)
+    else if (this.#autoCommitIntervalMs > 0) await this.#commitProgress()
+    // While others were waited for, things may have gone on.
+    if (membership === this.#membership && membership.mustJoin) membership.begin(this.assignment)
+  }
+
+  /** The partitions that are the consumer's from now on. */
+  async #assigned(membership: GroupMembership, at: readonly TopicPartition[]): Promise<void> {
+    const names = new Set(at.map(partitionName))
+    const surplus = this.#partitions.filter((partition) => !names.has(partitionName(partition.at)))
+    if (surplus.length > 0) {
+      await this.#giveUp(surplus)
+      // Only now may somebody else get them.
+      membership.gaveUp()
+    }
+    const added = at.filter((place) => !this.#byName.has(partitionName(place)) && this.#exists(place))
+    for (const place of added) this.#add(place)
+    this.#moved = true
+    await this.#call(() => this.#listener.onPartitionsAssigned?.(added))
+  }
+
+  #exists(at: TopicPartition): boolean {
+    return at.partition < (this.#broker.topic(at.topic)?.partitions ?? 0)
+  }
+
+  #add(at: TopicPartition): void {
+    const partition = new ConsumedPartition(at, this.#formatOf(at), 0)
+    partition.unresolved = true
+    this.#partitions.push(partition)
+    this.#byName.set(partitionName(at), partition)
+  }
+
+  /** In this order: what is under way is finished, it is committed, the listener hears of it, they are gone. */
+  async #giveUp(partitions: readonly ConsumedPartition[]): Promise<void> {
+    if (partitions.length === 0) return
+    const going = [...partitions]
+    await this.#runner?.release(new Set(going))
+    if (this.#autoCommitIntervalMs > 0) await this.#commitProgress()
+    await this.#call(() => this.#listener.onPartitionsRevoked?.(going.map(({ at }) => at)))
+    this.#drop(going)
+  }
+
+  async #lost(): Promise<void> {
+    const at = this.assignment
+    this.#runner?.abandon(new Set(this.#partitions))
+    this.#drop(this.#partitions)
+    if (at.length === 0) return
+    const listener = this.#listener
+    await this.#call(() =>
+      listener.onPartitionsLost === undefined ? listener.onPartitionsRevoked?.(at) : listener.onPartitionsLost(at),
+    )
+  }
+
+  async #call(listener: () => void | Promise<void> | undefined): Promise<void> {
+    const use = this.#use
+    this.#use = 'inListener'
+    try {
+      await listener()
+    } finally {
+      this.#use = use
+    }
+  }
+
+  #drop(partitions: readonly ConsumedPartition[]): void {
+    const going = new Set(partitions)
+    this.#replace(this.#partitions.filter((partition) => !going.has(partition)))
+  }
+
+  #replace(partitions: readonly ConsumedPartition[]): void {
+    const byName = new Map(partitions.map((partition) => [partitionName(partition.at), partition]))
+    this.#partitions = [...byName.values()]
     this.#byName.clear()
-    for (const [name, partition] of partitions) this.#byName.set(name, partition)
+    for (const [name, partition] of byName) this.#byName.set(name, partition)
     this.#first = 0
     this.#moved = true
+  }
+
+  async #leave(): Promise<void> {
+    const membership = this.#membership
+    try {
+      if (this.#autoCommitIntervalMs > 0) await this.#commitProgress()
+      if (membership !== null && this.#partitions.length > 0)
+        await this.#call(() => this.#listener.onPartitionsRevoked?.(this.assignment))
+    } finally {
+      membership?.leave()
+      this.#membership = null
+      this.#handedOutAt = null
+      this.#drop(this.#partitions)
+    }
+  }
+
+  // Positions and commits
+
+  /** Where partitions start that nobody has sought in: at the committed offset, or as the reset says. */
+  #resolveStarts(partitions: readonly ConsumedPartition[]): void {
+    if (partitions.length === 0) return
+    const at = partitions.map((partition) => partition.at)
+    const committed = new Map<string, Offset>()
+    if (this.#group !== undefined)
+      for (const entry of this.#broker.committedOffsets(this.#group, at))
+        committed.set(partitionName(entry.at), entry.offset)
+    for (const partition of partitions) {
+      partition.startAt(committed.get(partitionName(partition.at)) ?? this.#resetOf(partition.at))
+      this.#moved = true
+    }
   }
 
   #formatOf(at: TopicPartition): RecordFormat {
@@ -236,85 +687,6 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     return format
   }
 
-  #takeRecords(): readonly ConsumerRecord<K, V>[] {
-    const records: ConsumerRecord<K, V>[] = []
-    const count = this.#partitions.length
-    for (let step = 0; step < count && records.length < this.#pollRecordsMax; step++) {
-      const partition = this.#partitions[(this.#first + step) % count] as ConsumedPartition
-      if (partition.paused) continue
-      // The declared topics say that their records have these types; `take` has validated them.
-      partition.take(records, this.#pollRecordsMax)
-    }
-    if (count > 0) this.#first = (this.#first + 1) % count
-    return records
-  }
-
-  /** Whether anything came. */
-  async #fetch(waitMs: number): Promise<boolean> {
-    if (this.#moved) {
-      this.#moved = false
-      this.#reader.assign(
-        this.#partitions.map((partition): Position => ({ at: partition.at, offset: partition.fetchAt })),
-      )
-      this.#tellPaused()
-    }
-    try {
-      const chunks = await this.#reader.poll({ bytesMax: this.#fetchBytesMax, waitMs })
-      // A seek while the poll waited has moved the partition: what the old position gave is not asked for any more.
-      if (!this.#moved) for (const chunk of chunks) this.#byName.get(partitionName(chunk.at))?.add(chunk)
-      return chunks.length > 0
-    } catch (error) {
-      // Closed while it waited: the poll ends with nothing.
-      if (!this.#lifecycle.is('open')) return false
-      if (!this.#resetWhere(error)) throw error
-      return true
-    }
-  }
-
-  /** Moves partitions whose offset the log does not have any more, if there is a reset. */
-  #resetWhere(error: unknown): boolean {
-    if (!(error instanceof LogError) || error.code !== 'OFFSET_OUT_OF_RANGE' || this.#autoOffsetReset === 'none')
-      return false
-    let any = false
-    const bounds = this.#broker.bounds(this.assignment, this.#isolation)
-    for (const { at, start, end } of bounds) {
-      const partition = this.#of(at)
-      if (partition.fetchAt >= start && partition.fetchAt <= end) continue
-      partition.moveTo(this.#autoOffsetReset === 'earliest' ? start : end)
-      any = true
-    }
-    this.#moved ||= any
-    return any
-  }
-
-  #reset(at: TopicPartition): Offset {
-    if (this.#autoOffsetReset === 'none') {
-      throw new LogError(
-        'NO_OFFSET',
-        `${this.#group === undefined ? 'no group' : `group ${this.#group}`} has a committed offset for ${partitionName(at)} and autoOffsetReset is none: seek, commit one, or choose earliest or latest`,
-        { group: this.#group, ...at },
-      )
-    }
-    return this.#resolve(at, this.#autoOffsetReset === 'earliest' ? 'beginning' : 'end')
-  }
-
-  #resolve(at: TopicPartition, to: SeekTarget): Offset {
-    if (typeof to === 'number') {
-      if (Number.isSafeInteger(to) && to >= 0) return to
-      throw new LogError('OFFSET_OUT_OF_RANGE', `offset ${to} of ${partitionName(at)}: use an integer of 0 or more`, {
-        to,
-      })
-    }
-    if (typeof to === 'object') {
-      if (!Number.isSafeInteger(to.timestamp)) {
-        throw new LogError('INVALID_TIMESTAMP', `seek to time ${to.timestamp}: use milliseconds, an integer`, { ...to })
-      }
-      return onlyOne(this.#broker.offsetsForTime([{ at, timestamp: to.timestamp }])).offset
-    }
-    const { start, end } = onlyOne(this.#broker.bounds([at], this.#isolation))
-    return to === 'beginning' ? start : end
-  }
-
   #tellPaused(): void {
     this.#reader.setPaused(this.paused)
   }
@@ -325,16 +697,29 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     await this.#commitProgress()
   }
 
+  /** Automatic commits ask nobody: where the group refuses, the records come again, to whoever has the partitions then. */
   async #commitProgress(): Promise<void> {
     this.#committedAt = this.#clock.monotonic()
-    await this.#commit(
-      this.#partitions.filter((partition) => partition.hasProgress).map((partition) => partition.progress()),
-    )
+    try {
+      await this.#commit(
+        this.#partitions.filter((partition) => partition.hasProgress).map((partition) => partition.progress()),
+      )
+    } catch (error) {
+      if (this.#membership?.commitRefused(error) !== true) throw error
+    }
   }
 
   async #commit(offsets: readonly OffsetEntry[]): Promise<void> {
     if (offsets.length === 0) return
-    await this.#broker.commitOffsets(this.#groupName(), this.#membership?.generation ?? -1, offsets)
+    const { group, generation, memberId, groupInstanceId } = this.groupMetadata()
+    try {
+      // Without its generation it would pass for somebody who never joined, which an empty group allows.
+      if (this.#membership !== null && generation < 0) throw noMember(group)
+      await this.#broker.commitOffsets(group, generation, offsets, { memberId, groupInstanceId })
+    } catch (error) {
+      this.#membership?.commitRefused(error)
+      throw error
+    }
     for (const { at, offset } of offsets) this.#byName.get(partitionName(at))?.committed(offset)
   }
 
@@ -355,61 +740,38 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
 
   #checkIdle(): void {
     this.#checkOpen()
-    if (this.#polling) throw misuse('a poll is going on: a consumer does one thing at a time, await it first')
+    if (this.#use === 'idle') return
+    throw misuse(`the consumer is ${busyWith[this.#use]}: it does one thing at a time, let it end first`)
   }
-}
-
-/** Where a partition without a committed offset starts. Kafka: `auto.offset.reset`. */
-export type OffsetReset = 'earliest' | 'latest' | 'none'
-
-export type SeekTarget = Offset | 'beginning' | 'end' | { readonly timestamp: number }
-
-export interface ConsumerOptions<K, V> {
-  /** Whose committed offsets are used. Default none: nothing is committed. Kafka: `group.id`. */
-  readonly group?: string
-  /** Declared topics: their records come decoded and validated, and no others may be read. Default: bytes of any topic. */
-  readonly topics?: readonly Topic<K, V, never, never>[]
-  /** Default `latest`, as Kafka has it. */
-  readonly autoOffsetReset?: OffsetReset
-  /** Time between automatic commits. Default 5000 ms with a group; 0: off. Kafka: `auto.commit.interval.ms`. */
-  readonly autoCommitIntervalMs?: number
-  /** Records of one poll. Default 500. Kafka: `max.poll.records`. */
-  readonly pollRecordsMax?: number
-  /** Bytes fetched at a time. Default 1 MiB. Kafka: `fetch.max.bytes`. */
-  readonly fetchBytesMax?: number
-  /** Default `committed`. Kafka: `isolation.level`. */
-  readonly isolation?: Isolation
-}
-
-/** A record as it was read. Bytes are views of memory that does not change, and that lives as long as they do. */
-export interface ConsumerRecord<out K, out V> {
-  readonly topic: string
-  readonly partition: number
-  readonly offset: Offset
-  readonly timestamp: number
-  readonly key: K
-  readonly value: V
-  readonly headers: readonly Header[]
 }
 
 type ConsumerPhase = 'open' | 'closing' | 'closed'
 
 const consumerTransitions: Transitions<ConsumerPhase> = { open: ['closing'], closing: ['closed'], closed: [] }
 
+const busyWith = {
+  polling: 'polling',
+  inListener: 'rebalancing',
+  iterating: 'iterated over',
+  running: 'running a listener',
+} as const
+
 /** How long an iteration waits at a time; `close` wakes it. */
 const iterationWaitMs = 60_000
 
-function checkedReset(reset: OffsetReset): OffsetReset {
-  if (reset === 'earliest' || reset === 'latest' || reset === 'none') return reset
-  throw new LogError('INVALID_CONFIG', `autoOffsetReset is ${String(reset)}: use earliest, latest or none`, { reset })
+const concurrencyMax = 10_000
+
+/** No key's text: keys are text of bytes. */
+const nullKey = '\u{10ffff}'
+
+function noMember(group: string): LogError {
+  return new LogError(
+    'UNKNOWN_MEMBER_ID',
+    `the consumer is not in group ${group} (any more): poll, which joins again, and start from the committed offsets`,
+    { group },
+  )
 }
 
 function misuse(what: string): LogError {
   return new LogError('INVALID_CONFIG', what)
-}
-
-function onlyOne<T>(list: readonly T[]): T {
-  const [first] = list
-  if (first === undefined) throw new LogError('UNKNOWN_PARTITION', 'the log does not know the partition')
-  return first
 }

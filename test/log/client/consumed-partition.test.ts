@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Chunk } from '../../../src/log/api/log.ts'
 import { ConsumedPartition } from '../../../src/log/client/consumed-partition.ts'
-import type { ConsumerRecord } from '../../../src/log/client/consumer.ts'
+import type { ConsumerRecord } from '../../../src/log/client/consumer-options.ts'
 import { bytesFormat } from '../../../src/log/client/record-format.ts'
 import { stampBatch } from '../../../src/log/format/record-batch.ts'
 import { BatchCursor } from '../../../src/log/format/record-cursor.ts'

@@ -1,0 +1,79 @@
+import { LogError } from '../api/errors.ts'
+import type { Isolation } from '../api/log.ts'
+import { partitionName, type Offset, type TopicPartition } from '../api/record.ts'
+import type { Broker } from '../broker/broker.ts'
+
+/**
+ * Where a partition without a committed offset starts: its beginning, its end, nowhere (NO_OFFSET), or the first record of
+ * the last so many milliseconds. Kafka: `auto.offset.reset`, whose `by_duration:P7DT12H` is understood too.
+ */
+export type OffsetReset = 'earliest' | 'latest' | 'none' | { readonly byDuration: number } | `by_duration:${string}`
+
+export type SeekTarget = Offset | 'beginning' | 'end' | { readonly timestamp: number }
+
+/** {@link OffsetReset} after its check. */
+export type CheckedReset = 'earliest' | 'latest' | 'none' | { readonly byDuration: number }
+
+export function checkedReset(reset: OffsetReset): CheckedReset {
+  if (reset === 'earliest' || reset === 'latest' || reset === 'none') return reset
+  const ms = typeof reset === 'string' ? isoDurationMs(reset) : reset.byDuration
+  if (ms !== null && Number.isSafeInteger(ms) && ms >= 0) return { byDuration: ms }
+  throw new LogError(
+    'INVALID_CONFIG',
+    `autoOffsetReset is ${JSON.stringify(reset)}: use earliest, latest, none, { byDuration: milliseconds } or by_duration:PnDTnHnMnS`,
+    { reset },
+  )
+}
+
+/** Durations of ISO 8601 as Java reads them: days, hours, minutes, seconds with a fraction. */
+function isoDurationMs(reset: string): number | null {
+  const parts = /^by_duration:P(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?$/i.exec(reset)
+  if (parts === null || parts.slice(1).every((part) => part === undefined)) return null
+  const [days = 0, hours = 0, minutes = 0, seconds = 0] = parts.slice(1).map((part) => Number(part ?? 0))
+  return Math.round((((days * 24 + hours) * 60 + minutes) * 60 + seconds) * 1000)
+}
+
+export function resolveReset(
+  broker: Broker,
+  at: TopicPartition,
+  how: { readonly reset: CheckedReset; readonly isolation: Isolation; readonly now: number; readonly group?: string },
+): Offset {
+  const { reset, isolation, now, group } = how
+  if (reset === 'none')
+    throw new LogError(
+      'NO_OFFSET',
+      `${group === undefined ? 'no group' : `group ${group}`} has a committed offset for ${partitionName(at)} and autoOffsetReset is none: seek, commit one, or choose earliest or latest`,
+      { group, ...at },
+    )
+  if (typeof reset === 'object')
+    return resolveSeek(broker, at, { to: { timestamp: Math.max(0, now - reset.byDuration) }, isolation })
+  return resolveSeek(broker, at, { to: reset === 'earliest' ? 'beginning' : 'end', isolation })
+}
+
+export function resolveSeek(
+  broker: Broker,
+  at: TopicPartition,
+  where: { readonly to: SeekTarget; readonly isolation: Isolation },
+): Offset {
+  const { to, isolation } = where
+  if (typeof to === 'number') {
+    if (Number.isSafeInteger(to) && to >= 0) return to
+    throw new LogError('OFFSET_OUT_OF_RANGE', `offset ${to} of ${partitionName(at)}: use an integer of 0 or more`, {
+      to,
+    })
+  }
+  if (typeof to === 'object') {
+    if (!Number.isSafeInteger(to.timestamp)) {
+      throw new LogError('INVALID_TIMESTAMP', `seek to time ${to.timestamp}: use milliseconds, an integer`, { ...to })
+    }
+    return onlyOne(broker.offsetsForTime([{ at, timestamp: to.timestamp }])).offset
+  }
+  const { start, end } = onlyOne(broker.bounds([at], isolation))
+  return to === 'beginning' ? start : end
+}
+
+function onlyOne<T>(list: readonly T[]): T {
+  const [first] = list
+  if (first === undefined) throw new LogError('UNKNOWN_PARTITION', 'the log does not know the partition')
+  return first
+}

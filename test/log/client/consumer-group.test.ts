@@ -1,0 +1,379 @@
+import { describe, expect, test } from 'vitest'
+import type { GroupAssignor } from '../../../src/log/api/assignor.ts'
+import { partitionName } from '../../../src/log/api/record.ts'
+import type { RebalanceListener } from '../../../src/log/client/consumer-options.ts'
+import type { Consumer } from '../../../src/log/client/consumer.ts'
+import { ClientHarness, codeOf, textOf } from './client-harness.ts'
+
+const orders = { name: 'orders', partitions: 4 }
+const names = (consumer: Consumer): readonly string[] => consumer.assignment.map(partitionName).sort()
+
+/** Polls all in turn until none of them has anything to do any more. */
+async function settle(log: ClientHarness, consumers: readonly Consumer[]): Promise<void> {
+  for (let turn = 0; turn < 6; turn++) {
+    for (const consumer of consumers) await consumer.poll()
+    await log.clock.nextTurn()
+  }
+}
+
+/** Says what happened, in order. */
+function diary(name: string, into: string[]): RebalanceListener {
+  const note = (what: string) => (at: readonly { topic: string; partition: number }[]) =>
+    void into.push(`${name} ${what} ${at.map(({ partition }) => partition).join('')}`)
+  return {
+    onPartitionsAssigned: note('+'),
+    onPartitionsRevoked: note('-'),
+    onPartitionsLost: note('!'),
+  }
+}
+
+describe('several consumers of a group', () => {
+  for (const assignor of ['range', 'roundrobin', 'cooperative-sticky'] as const) {
+    test(`share the partitions, and take over what a member leaves, by ${assignor}`, async () => {
+      const log = await ClientHarness.open([orders])
+      const open = (): Consumer => {
+        const consumer = log.consumer({ group: 'g', assignors: [assignor] })
+        consumer.subscribe(['orders'])
+        return consumer
+      }
+      const [first, second, third] = [open(), open(), open()] as const
+      await first.poll()
+      expect(names(first)).toHaveLength(4)
+      await settle(log, [first, second, third])
+      const shares = [first, second, third].map(names)
+      expect(shares.map(({ length }) => length).sort((a, b) => a - b)).toEqual([1, 1, 2])
+      expect(shares.flat().sort()).toEqual([0, 1, 2, 3].map((partition) => `orders-${partition}`))
+      await second.close()
+      await settle(log, [first, third])
+      expect([names(first).length, names(third).length]).toEqual([2, 2])
+      await log.close()
+    })
+  }
+
+  test('keep what they keep under a cooperative assignor: only what moves is given up, then taken', async () => {
+    const log = await ClientHarness.open([orders])
+    const happened: string[] = []
+    const first = log.consumer({ group: 'g' })
+    const second = log.consumer({ group: 'g' })
+    first.subscribe(['orders'], diary('a', happened))
+    second.subscribe(['orders'], diary('b', happened))
+    await first.poll()
+    await settle(log, [first, second])
+    expect(happened.filter((line) => !/[+]\s$/.test(line))).toEqual(['a + 0123', 'a - 23', 'b + 23'])
+    await log.close()
+  })
+
+  test('give up everything first under an eager one', async () => {
+    const log = await ClientHarness.open([orders])
+    const happened: string[] = []
+    const first = log.consumer({ group: 'g', clientId: 'a', assignors: ['range'] })
+    const second = log.consumer({ group: 'g', clientId: 'b', assignors: ['range'] })
+    first.subscribe(['orders'], diary('a', happened))
+    second.subscribe(['orders'], diary('b', happened))
+    await first.poll()
+    await settle(log, [first, second])
+    expect(happened).toEqual(['a + 0123', 'a - 0123', 'a + 01', 'b + 23'])
+    await log.close()
+  })
+
+  test('each read on where the one before committed', async () => {
+    const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
+    await log.load('orders', ['a', 'b', 'c', 'd'])
+    const first = log.consumer({ group: 'g', autoOffsetReset: 'earliest', maxPollRecords: 1 })
+    first.subscribe(['orders'])
+    expect((await first.poll()).map(textOf)).toEqual(['a'])
+    expect((await first.poll()).map(textOf)).toEqual(['b'])
+    const second = log.consumer({ group: 'g', autoOffsetReset: 'earliest', maxPollRecords: 1, groupInstanceId: 'x' })
+    second.subscribe(['orders'])
+    await second.poll()
+    await first.close()
+    expect((await second.poll()).map(textOf)).toEqual(['c'])
+    await log.close()
+  })
+
+  test('use an assignor of their own, with what members tell it', async () => {
+    const log = await ClientHarness.open([orders])
+    const seen: string[][] = []
+    const own = (wish: string): GroupAssignor => ({
+      name: 'wishes',
+      cooperative: false,
+      userData: () => Buffer.from(wish),
+      assign: (members, partitions) => {
+        seen.push(members.map(({ userData }) => Buffer.from(userData ?? []).toString()))
+        return new Map(
+          members.map(({ memberId, userData }) => [
+            memberId,
+            Buffer.from(userData ?? []).toString() === 'all'
+              ? Array.from({ length: partitions.get('orders') ?? 0 }, (_, partition) => ({
+                  topic: 'orders',
+                  partition,
+                }))
+              : [],
+          ]),
+        )
+      },
+    })
+    const none = log.consumer({ group: 'g', assignors: [own('none')] })
+    const all = log.consumer({ group: 'g', assignors: [own('all')] })
+    none.subscribe(['orders'])
+    all.subscribe(['orders'])
+    await settle(log, [none, all])
+    expect([names(none).length, names(all).length]).toEqual([0, 4])
+    expect(seen.at(-1)?.sort()).toEqual(['all', 'none'])
+    await log.close()
+  })
+
+  test('are told of an assignor that gives a partition twice, and nobody gets it', async () => {
+    const log = await ClientHarness.open([orders])
+    const twice: GroupAssignor = {
+      name: 'twice',
+      cooperative: false,
+      assign: (members) => new Map(members.map(({ memberId }) => [memberId, [{ topic: 'orders', partition: 0 }]])),
+    }
+    const [first, second] = [1, 2].map(() => log.consumer({ group: 'g', assignors: [twice] })) as [Consumer, Consumer]
+    first.subscribe(['orders'])
+    await first.poll()
+    second.subscribe(['orders'])
+    await second.poll()
+    expect(await codeOf(() => first.poll())).toBe('INVALID_ASSIGNMENT')
+    expect([names(first), names(second)]).toEqual([[], []])
+    await log.close()
+  })
+})
+
+describe('a subscription', () => {
+  test('by pattern takes topics as they come, within a heartbeat, and lets go of those that go', async () => {
+    const log = await ClientHarness.open([
+      { name: 'orders-eu', partitions: 1 },
+      { name: 'bills', partitions: 1 },
+    ])
+    const consumer = log.consumer({ group: 'g', autoOffsetReset: 'earliest' })
+    consumer.subscribe(/^orders-/)
+    await consumer.poll()
+    expect(names(consumer)).toEqual(['orders-eu-0'])
+    const waiting = consumer.poll({ waitMs: 60_000 })
+    await log.admin.createTopics([{ name: 'orders-us', partitions: 2 }])
+    await log.load('orders-us', ['first'])
+    await log.clock.run(3000)
+    expect((await waiting).map(textOf)).toEqual(['first'])
+    expect(names(consumer)).toEqual(['orders-eu-0', 'orders-us-0', 'orders-us-1'])
+    await log.admin.deleteTopic('orders-eu')
+    await log.clock.run(3000)
+    await consumer.poll()
+    expect(names(consumer)).toEqual(['orders-us-0', 'orders-us-1'])
+    await log.close()
+  })
+
+  test('takes new partitions of its topics', async () => {
+    const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
+    const consumer = log.consumer({ group: 'g' })
+    consumer.subscribe(['orders'])
+    await consumer.poll()
+    await log.broker.addPartitions('orders', 3)
+    await log.clock.run(3000)
+    await consumer.poll()
+    expect(names(consumer)).toEqual(['orders-0', 'orders-1', 'orders-2'])
+    await log.close()
+  })
+
+  test('to nothing, to what does not exist, or without a group is refused', async () => {
+    const log = await ClientHarness.open([orders])
+    expect(await codeOf(() => log.consumer({ group: 'g' }).subscribe([]))).toBe('INVALID_CONFIG')
+    expect(await codeOf(() => log.consumer({ group: 'g' }).subscribe(['nope']))).toBe('UNKNOWN_TOPIC')
+    expect(await codeOf(() => log.consumer().subscribe(['orders']))).toBe('INVALID_CONFIG')
+    await log.close()
+  })
+})
+
+describe('a consumer that does not poll', () => {
+  test('for maxPollIntervalMs leaves: others get its partitions, its commit is refused, its next poll tells and joins again', async () => {
+    const log = await ClientHarness.open([orders])
+    const happened: string[] = []
+    const slow = log.consumer({
+      group: 'g',
+      maxPollIntervalMs: 10_000,
+      autoOffsetReset: 'earliest',
+      autoCommitIntervalMs: 0,
+    })
+    slow.subscribe(['orders'], diary('slow', happened))
+    await slow.poll()
+    const other = log.consumer({ group: 'g', autoOffsetReset: 'earliest' })
+    other.subscribe(['orders'])
+    await settle(log, [slow, other])
+    const held = slow.assignment
+    await log.clock.run(9999)
+    expect(log.broker.groups.coordinator.get('g')?.members).toHaveLength(2)
+    await log.clock.run(1)
+    expect(log.broker.groups.coordinator.get('g')?.members).toHaveLength(1)
+    expect(
+      await codeOf(() => slow.commitOffsets(held.map((at) => ({ at, offset: 0, leaderEpoch: -1, metadata: '' })))),
+    ).toBe('UNKNOWN_MEMBER_ID')
+    await other.poll()
+    await log.clock.nextTurn()
+    await other.poll()
+    expect(names(other)).toHaveLength(4)
+    happened.length = 0
+    await settle(log, [slow, other])
+    expect(happened[0]).toBe(`slow ! ${held.map(({ partition }) => partition).join('')}`)
+    expect([names(slow).length, names(other).length]).toEqual([2, 2])
+    await log.close()
+  })
+
+  test('and was alone may not commit as if it had never joined', async () => {
+    const log = await ClientHarness.open([orders])
+    const slow = log.consumer({ group: 'g', maxPollIntervalMs: 10_000, autoCommitIntervalMs: 0 })
+    slow.subscribe(['orders'])
+    await slow.poll()
+    await log.clock.run(10_000)
+    expect(await codeOf(() => slow.commitOffsets())).toBe('UNKNOWN_MEMBER_ID')
+    await log.close()
+  })
+
+  test('is not expelled while it waits in a poll, however long', async () => {
+    const log = await ClientHarness.open([orders])
+    const consumer = log.consumer({ group: 'g', maxPollIntervalMs: 10_000 })
+    consumer.subscribe(['orders'])
+    await consumer.poll()
+    const waiting = consumer.poll({ waitMs: 100_000 })
+    await log.clock.run(100_000)
+    expect(await waiting).toEqual([])
+    expect(log.broker.groups.coordinator.get('g')?.generation).toBe(1)
+    await log.close()
+  })
+})
+
+describe('a consumer is woken', () => {
+  test('by a rebalance while it waits for records', async () => {
+    const log = await ClientHarness.open([orders])
+    const first = log.consumer({ group: 'g' })
+    first.subscribe(['orders'])
+    await first.poll()
+    const waiting = first.poll({ waitMs: 60_000 })
+    const second = log.consumer({ group: 'g' })
+    second.subscribe(['orders'])
+    const also = second.poll({ waitMs: 60_000 })
+    for (let turn = 0; turn < 20; turn++) await log.clock.nextTurn()
+    expect([names(first).length, names(second).length]).toEqual([2, 2])
+    await first.close()
+    await second.close()
+    expect([await waiting, await also]).toEqual([[], []])
+    await log.close()
+  })
+
+  test('by its signal: the poll resolves with nothing, iteration and listeners end', async () => {
+    const log = await ClientHarness.open([orders])
+    const consumer = log.consumer({ group: 'g' })
+    consumer.subscribe(['orders'])
+    for (const use of [
+      async (signal: AbortSignal) => await consumer.poll({ waitMs: 60_000, signal }),
+      async (signal: AbortSignal) => {
+        for await (const record of consumer.records({ signal })) expect(record).toBeUndefined()
+      },
+      async (signal: AbortSignal) => await consumer.eachRecord(() => {}, { signal }),
+      async (signal: AbortSignal) => await consumer.eachBatch(() => {}, { signal }),
+    ]) {
+      const abort = new AbortController()
+      const using = use(abort.signal)
+      for (let turn = 0; turn < 5; turn++) await log.clock.nextTurn()
+      abort.abort()
+      expect((await using) ?? []).toEqual([])
+    }
+    await log.close()
+  })
+})
+
+describe('a static consumer', () => {
+  test('that was closed gets back what it had, and the others notice nothing', async () => {
+    const log = await ClientHarness.open([orders])
+    const open = (groupInstanceId: string): Consumer => {
+      const consumer = log.consumer({ group: 'g', groupInstanceId })
+      consumer.subscribe(['orders'])
+      return consumer
+    }
+    const [first, second] = [open('a'), open('b')]
+    await first.poll()
+    await settle(log, [first, second])
+    const [held, generation] = [names(second), log.broker.groups.coordinator.get('g')?.generation]
+    await second.close()
+    const again = open('b')
+    await settle(log, [first, again])
+    expect(names(again)).toEqual(held)
+    expect(log.broker.groups.coordinator.get('g')?.generation).toBe(generation)
+    await log.close()
+  })
+
+  test('is fenced for good by another one of its name', async () => {
+    const log = await ClientHarness.open([orders])
+    const open = (): Consumer => {
+      const consumer = log.consumer({ group: 'g', groupInstanceId: 'a' })
+      consumer.subscribe(['orders'])
+      return consumer
+    }
+    const first = open()
+    await first.poll()
+    const second = open()
+    await second.poll()
+    for (let again = 0; again < 2; again++) expect(await codeOf(() => first.poll())).toBe('FENCED_INSTANCE_ID')
+    expect(names(second)).toHaveLength(4)
+    expect(await codeOf(() => second.poll())).toBe('none')
+    await log.close()
+  })
+})
+
+test('lag is how far each partition is from its end', async () => {
+  const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
+  await log.load('orders', ['a', 'b', 'c'])
+  const consumer = log.consumer({ group: 'g', autoOffsetReset: 'earliest', maxPollRecords: 2 })
+  consumer.subscribe(['orders'])
+  await consumer.poll()
+  expect(consumer.lag()).toEqual([{ at: { topic: 'orders', partition: 0 }, position: 2, end: 3, lag: 1 }])
+  await log.close()
+})
+
+test('a reset by duration starts with the first record of that time', async () => {
+  const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
+  const now = log.clock.now()
+  const producer = log.producer()
+  for (const age of [7200_000, 3600_000, 60_000])
+    await producer.send({ topic: 'orders', value: `${age}`, timestamp: now - age })
+  for (const [reset, values] of [
+    [{ byDuration: 3600_000 }, ['3600000', '60000']],
+    ['by_duration:PT1H', ['3600000', '60000']],
+    ['by_duration:P1DT1S', ['7200000', '3600000', '60000']],
+    ['by_duration:PT0.5S', []],
+  ] as const) {
+    const consumer = log.consumer({ autoOffsetReset: reset })
+    consumer.assign([{ topic: 'orders', partition: 0 }])
+    expect((await consumer.poll()).map(textOf), JSON.stringify(reset)).toEqual(values)
+  }
+  for (const reset of [
+    'by_duration:',
+    'by_duration:P',
+    'by_duration:PT',
+    'by_duration:1H',
+    { byDuration: -1 },
+  ] as const)
+    expect(await codeOf(() => log.consumer({ autoOffsetReset: reset as 'by_duration:x' }))).toBe('INVALID_CONFIG')
+  await log.close()
+})
+
+test('an idle consumer sets one timer per heartbeat', async () => {
+  const log = await ClientHarness.open([orders])
+  const consumer = log.consumer({ group: 'g' })
+  consumer.subscribe(['orders'])
+  await consumer.poll()
+  const waiting = consumer.poll({ waitMs: 600_000 })
+  await log.clock.nextTurn()
+  let set = 0
+  const setTimer = log.clock.setTimer.bind(log.clock)
+  log.clock.setTimer = (delayMs, callback) => {
+    set += 1
+    return setTimer(delayMs, callback)
+  }
+  await log.clock.run(300_000)
+  // A hundred heartbeats; the group's session timer, checkpoints and housekeeping beside them.
+  expect(set).toBeLessThanOrEqual(100 + 50)
+  await consumer.close()
+  await waiting
+  await log.close()
+})
