@@ -3,7 +3,8 @@ import type { Topic } from '../codec/topic.ts'
 import { LogError } from '../log/api/errors.ts'
 import type { Isolation } from '../log/api/log.ts'
 import { partitionName, type Offset, type TopicPartition } from '../log/api/record.ts'
-import type { Consumer, ConsumerRecord } from '../log/client/consumer.ts'
+import type { ConsumerRecord } from '../log/client/consumer-options.ts'
+import type { Consumer } from '../log/client/consumer.ts'
 import type { EmbeddedLog } from '../log/embedded-log.ts'
 
 /*
