@@ -1,73 +1,96 @@
 import type { OverlayEntry } from './overlay-entry.ts'
 
 /**
- * Sessions by their end, the earliest first: a binary heap. A session grows while it waits here, so the heap keeps the
- * end that a session had when it was put in and looks again when that comes up: a session that has grown since goes
- * back in with its end of then. Sessions mostly come in order of time, which a heap takes without moving anything.
+ * Sessions by their end, the earliest first. A session grows while it waits here, so the queue keeps the end that a
+ * session had when it was put in and looks again when that comes up: a session that has grown since goes back in with its
+ * end of then.
  *
+ * - Sessions mostly come in order of time: those stand in a line, which costs a step at either end. What comes out of
+ *   order stands in a binary heap beside it.
  * - Every session that belongs to a key's list stands here once; ends only grow, so none comes up too late.
  * - What has left its list is passed over, and swept out when it is more than half: what sessions once were does not add
  *   up in memory.
  */
 export class EndQueue {
-  #entries: OverlayEntry[] = []
-  #ends: Float64Array = new Float64Array(firstCapacity)
-  #gone = 0
+  /** In order of end; those before `#head` are gone. */
+  #line: (OverlayEntry | null)[] = []
+  #lineEnds: number[] = []
+  #head = 0
+  /** A heap: an entry ends at or after its parent, at half its place. */
+  #heap: OverlayEntry[] = []
+  #heapEnds: number[] = []
+  #left = 0
 
   get size(): number {
-    return this.#entries.length
+    return this.#line.length - this.#head + this.#heap.length
   }
 
   push(entry: OverlayEntry): void {
-    let place = this.#entries.length
-    if (place === this.#ends.length) this.#grow()
-    const ends = this.#ends
-    const entries = this.#entries
     const end = entry.timestamp
-    entries.push(entry)
+    const ends = this.#lineEnds
+    if (ends.length === this.#head || end >= (ends[ends.length - 1] as number)) {
+      this.#line.push(entry)
+      ends.push(end)
+      return
+    }
+    const heapEnds = this.#heapEnds
+    const heap = this.#heap
+    let place = heap.length
+    heap.push(entry)
+    heapEnds.push(end)
     while (place > 0) {
       const parent = (place - 1) >>> 1
-      const above = ends[parent] as number
+      const above = heapEnds[parent] as number
       if (above <= end) break
-      ends[place] = above
-      entries[place] = entries[parent] as OverlayEntry
+      heapEnds[place] = above
+      heap[place] = heap[parent] as OverlayEntry
       place = parent
     }
-    ends[place] = end
-    entries[place] = entry
+    heapEnds[place] = end
+    heap[place] = entry
   }
 
-  /** The session that ends first, if that is at most `time`; else null. It stays in. */
-  first(time: number): OverlayEntry | null {
-    while (this.#entries.length > 0 && (this.#ends[0] as number) <= time) {
-      const entry = this.#entries[0] as OverlayEntry
-      if (entry.rows !== null && entry.timestamp === this.#ends[0]) return entry
-      this.shift()
-      if (entry.rows === null) this.#gone = Math.max(0, this.#gone - 1)
+  /** Takes out the session that ends first, if that is at most `time`; else null. */
+  take(time: number): OverlayEntry | null {
+    for (;;) {
+      const lineEnd = this.#head < this.#lineEnds.length ? (this.#lineEnds[this.#head] as number) : never
+      const heapEnd = this.#heap.length > 0 ? (this.#heapEnds[0] as number) : never
+      const end = lineEnd <= heapEnd ? lineEnd : heapEnd
+      if (end > time || end === never) return null
+      const entry = lineEnd <= heapEnd ? this.#takeFromLine() : this.#takeFromHeap()
+      if (entry.rows === null) this.#left = Math.max(0, this.#left - 1)
+      else if (entry.timestamp === end) return entry
       else this.push(entry)
     }
-    return null
-  }
-
-  /** Takes the first one out. */
-  shift(): void {
-    const entries = this.#entries
-    const last = entries.pop()
-    if (last === undefined || entries.length === 0) return
-    this.#sink(last, this.#ends[entries.length] as number, 0)
   }
 
   /** One that stands here has left its list. */
   left(): void {
-    this.#gone += 1
-    if (this.#gone * 2 > this.#entries.length && this.#gone > firstCapacity) this.#sweep()
+    this.#left += 1
+    if (this.#left * 2 > this.size && this.#left > sweepMin) this.#sweep()
   }
 
-  #sink(entry: OverlayEntry, end: number, from: number): void {
-    const entries = this.#entries
-    const ends = this.#ends
-    const size = entries.length
-    let place = from
+  #takeFromLine(): OverlayEntry {
+    const entry = this.#line[this.#head] as OverlayEntry
+    this.#line[this.#head] = null
+    this.#head += 1
+    if (this.#head > sweepMin && this.#head * 2 > this.#line.length) {
+      this.#line = this.#line.slice(this.#head)
+      this.#lineEnds = this.#lineEnds.slice(this.#head)
+      this.#head = 0
+    }
+    return entry
+  }
+
+  #takeFromHeap(): OverlayEntry {
+    const heap = this.#heap
+    const ends = this.#heapEnds
+    const first = heap[0] as OverlayEntry
+    const last = heap.pop() as OverlayEntry
+    const end = ends.pop() as number
+    const size = heap.length
+    if (size === 0) return first
+    let place = 0
     for (;;) {
       let child = place * 2 + 1
       if (child >= size) break
@@ -75,28 +98,26 @@ export class EndQueue {
       const below = ends[child] as number
       if (below >= end) break
       ends[place] = below
-      entries[place] = entries[child] as OverlayEntry
+      heap[place] = heap[child] as OverlayEntry
       place = child
     }
     ends[place] = end
-    entries[place] = entry
+    heap[place] = last
+    return first
   }
 
+  /** Begins anew with those that are still in a list. */
   #sweep(): void {
-    const kept = this.#entries.filter((entry) => entry.rows !== null)
-    this.#entries = kept
-    this.#gone = 0
-    for (let place = 0; place < kept.length; place++) this.#ends[place] = (kept[place] as OverlayEntry).timestamp
-    for (let place = (kept.length >>> 1) - 1; place >= 0; place--) {
-      this.#sink(kept[place] as OverlayEntry, this.#ends[place] as number, place)
-    }
-  }
-
-  #grow(): void {
-    const ends = new Float64Array(this.#ends.length * 2)
-    ends.set(this.#ends)
-    this.#ends = ends
+    const entries = [...this.#line.slice(this.#head), ...this.#heap]
+    this.#line = []
+    this.#lineEnds = []
+    this.#head = 0
+    this.#heap = []
+    this.#heapEnds = []
+    this.#left = 0
+    for (const entry of entries) if (entry !== null && entry.rows !== null) this.push(entry)
   }
 }
 
-const firstCapacity = 64
+const never = Number.POSITIVE_INFINITY
+const sweepMin = 1024

@@ -212,8 +212,7 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
       this.#closedRead = ahead
     }
     const found: OverlayEntry[] = []
-    for (let entry = queue.first(to); entry !== null; entry = queue.first(to)) {
-      queue.shift()
+    for (let entry = queue.take(to); entry !== null; entry = queue.take(to)) {
       if (entry.value !== null && entry.timestamp >= from) found.push(entry)
     }
     return found.length > 1 ? found.sort(compareSessions) : found
@@ -404,8 +403,7 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
 
   protected override expire(): void {
     const horizon = this.#horizon
-    for (let entry = this.#byEnd.first(horizon); entry !== null; entry = this.#byEnd.first(horizon)) {
-      this.#byEnd.shift()
+    for (let entry = this.#byEnd.take(horizon); entry !== null; entry = this.#byEnd.take(horizon)) {
       this.#unlink(entry)
       this.#unclosed?.left()
     }
@@ -416,9 +414,8 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
     this.#absentKey = null
     const kept: OverlayEntry[] = []
     while (this.#bytes > this.#cacheBytesMax && kept.length < keptPerEviction) {
-      const entry = this.#byEnd.first(Number.POSITIVE_INFINITY)
+      const entry = this.#byEnd.take(Number.MAX_VALUE)
       if (entry === null) break
-      this.#byEnd.shift()
       if (entry.lastUpdate >= 0 || entry.isUnflushed) {
         kept.push(entry)
         continue
