@@ -45,7 +45,7 @@ function disturbable(): Topology {
   byPage
     .join(builder.stream(prices), (page, price) => `${page} near ${price}`, {
       name: 'pairs',
-      within: '1s',
+      within: '100ms',
       value: string,
     })
     .to(paired)
