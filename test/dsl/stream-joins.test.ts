@@ -4,6 +4,7 @@ import { stringKey } from '../../src/codec/key-codecs.ts'
 import { topic } from '../../src/codec/topic.ts'
 import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
 import type { StreamJoined } from '../../src/dsl/options.ts'
+import { storeIdentity } from '../../src/streams/store/store-identity.ts'
 
 const left = topic('left', { key: stringKey, value: z.string() })
 const right = topic('right', { key: stringKey, value: z.string() })
@@ -79,4 +80,45 @@ test('a side whose key has changed takes the codec of the other side', () => {
   expect(topology.internalTopics.find(({ name }) => name === 'pairs-left-repartition')?.config.keyCodec).toBe(
     stringKey.id,
   )
+})
+
+test('the rows of a join are purged by the clock of their own side, those without a partner are compacted', () => {
+  const builder = new StreamsBuilder()
+  const options = { name: 'pairs', before: '1s', after: '5s', grace: '4s' }
+  builder
+    .stream(left)
+    .outerJoin(builder.stream(right), (a, b) => `${a}${b}`, options)
+    .foreach(() => {})
+  const changelogs = builder.build().internalTopics
+
+  const rows = (store: string): object => ({
+    name: `${store}-changelog`,
+    config: { cleanupPolicy: 'delete', windowRetentionMs: 10_000, storeClock: `store ${store}` },
+  })
+  expect(changelogs).toMatchObject([
+    rows('pairs-outer-this-join-store'),
+    rows('pairs-outer-other-join-store'),
+    { name: 'pairs-outer-shared-join-store-changelog', config: { cleanupPolicy: 'compact' } },
+  ])
+})
+
+test('streams of two builders are not joined', () => {
+  const other = new StreamsBuilder().stream(right)
+  expect(() => new StreamsBuilder().stream(left).join(other, () => 1, { name: 'pairs', within: 1 })).toThrow(
+    /TOPOLOGY_INVALID.*different builders/,
+  )
+})
+
+test('the window of a join cannot change under the rows that its stores hold', () => {
+  const identity = (within: string): readonly string[] => {
+    const builder = new StreamsBuilder()
+    builder
+      .stream(left)
+      .join(builder.stream(right), (a, b) => a + b, { name: 'pairs', within })
+      .foreach(() => {})
+    return builder.build().subTopologies.flatMap((part) => part.stores.map((store) => storeIdentity(store)))
+  }
+
+  expect(identity('1m')).toEqual(identity('60s'))
+  expect(identity('1m')).not.toEqual(identity('2m'))
 })

@@ -85,6 +85,19 @@ function application(): Topology {
     .count({ name: 'sizes' })
     .toStream()
     .to(sizes)
+  builder
+    .stream(visits)
+    .outerJoin(
+      builder.stream(profiles).filter((profile) => profile !== null),
+      (visit, profile) => `${visit} with ${profile}`,
+      {
+        name: 'pairs',
+        before: '2s',
+        after: '5s',
+        grace: '1s',
+      },
+    )
+    .to(named)
   const last = builder.addStore({ name: 'last', key: z.string(), value: z.string() })
   builder
     .stream(words)

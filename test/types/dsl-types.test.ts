@@ -156,6 +156,31 @@ describe('mistakes do not compile', () => {
     })
   })
 
+  test('E3b: streams of different keys do not join', () => {
+    never(() => {
+      const byNumber = new StreamsBuilder().stream(topic('n', { key: z.number(), value: z.number() }))
+      // @ts-expect-error Type 'number' is not assignable to type 'string'
+      views.join(byNumber, () => 1, { name: 'j', within: '1m' })
+    })
+  })
+
+  test('E3c: a record without a partner is joined with null', () => {
+    never(() => {
+      // @ts-expect-error 'other' is possibly 'null'
+      views.leftJoin(views, (_view, other) => other.path, { name: 'j', within: '1m' })
+      // @ts-expect-error 'view' is possibly 'null'
+      views.outerJoin(views, (view) => view.path, { name: 'j', within: '1m' })
+      views.join(views, (view, other) => view.path + other.path, { name: 'j', within: '1m' })
+    })
+  })
+
+  test('E3d: a join has a name, by which its state is found again', () => {
+    never(() => {
+      // @ts-expect-error Property 'name' is missing
+      views.join(views, () => 1, { within: '1m' })
+    })
+  })
+
   test('E4: a transform is no schema of a topic: what was read could not be written', () => {
     never(() => {
       // @ts-expect-error 'a transform cannot be undone when we write: give a codec'

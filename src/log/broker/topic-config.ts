@@ -16,8 +16,9 @@ export function topicConfig(given: Partial<TopicConfig>, log: TopicDefaults): To
 }
 
 /** Whether the log gives up parts of it by itself: only closed segments can go, so they had better not be large. */
-function cleansItself({ cleanupPolicy = 'delete', purgedWhenRead = false }: Partial<TopicConfig>): boolean {
-  return cleanupPolicy !== 'delete' || purgedWhenRead
+function cleansItself(config: Partial<TopicConfig>): boolean {
+  const { cleanupPolicy = 'delete', purgedWhenRead = false, windowRetentionMs } = config
+  return cleanupPolicy !== 'delete' || purgedWhenRead || windowRetentionMs !== undefined
 }
 
 /** Segments of changelogs and repartition topics that do not say otherwise. */

@@ -30,7 +30,8 @@ export function changelogTopic(store: StoreSpec): InternalTopic {
   const policy: Partial<TopicConfig> =
     store.shape.kind !== 'keyValue' && store.shape.kind !== 'unmatched'
       ? {
-          cleanupPolicy: 'compact,delete',
+          // The rows of a join are never changed: compaction would copy them and find nothing to leave out.
+          cleanupPolicy: store.shape.kind === 'join' ? 'delete' : 'compact,delete',
           windowRetentionMs: store.shape.retentionMs,
           storeClock: storeOperator(store.name),
         }
