@@ -15,8 +15,10 @@ export type Merge<Kind, A, K> = Kind extends 'session' ? { readonly merge: (left
 export type Deleted<Kind> = Kind extends 'session' ? null : never
 
 /**
- * A grouped stream cut into windows. A record that comes after its window's end plus grace (in stream time) is dropped,
- * counted. Records with a null key are dropped; null values reach the aggregator, as in Kafka.
+ * A grouped stream cut into windows. A record that comes after its window's end plus grace (in stream time; a session also
+ * waits its gap) is dropped, counted. Records with a null key are dropped; null values reach the aggregator, except that of
+ * sliding windows, as in Kafka. A session that a record joins is another row from then on: its old one leaves as a tombstone
+ * first, and tombstones are declared by the topic (`tombstones: true`).
  */
 export class WindowedStream<out K, out V, Kind extends WindowKind> {
   readonly #plan: Plan
