@@ -37,6 +37,9 @@ async function* linesOf(source: Readable, path: string): AsyncGenerator<readonly
     }
   } catch (error) {
     throw new JobError(`cannot read --input ${path}: ${reason(error)}`)
+  } finally {
+    // Also where nobody wants the rest: what decompresses does not close what it reads from.
+    source.destroy()
   }
   rest += decoder.decode()
   if (rest.length > 0) yield [clean(rest)]

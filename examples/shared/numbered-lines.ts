@@ -6,7 +6,7 @@ export interface NumberedLines {
   /** Of the first line: a file may have grown since it was loaded, so that is what makes it the same. */
   readonly fingerprint: string
   /** To be read once. */
-  lines(): AsyncGenerator<readonly SourceLine[]>
+  readonly lines: () => AsyncGenerator<readonly SourceLine[]>
 }
 
 /** What a line says about itself. A malformed one has no time of its own: it arrived with its neighbours. */

@@ -7,7 +7,9 @@ import type { LineSource } from '../../examples/web-activity/sources.ts'
 import type { AnswerRow } from './plain-oracle.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const main = fileURLToPath(new URL('../../examples/web-activity/main.ts', import.meta.url))
+type Example = 'web-activity' | 'github-activity'
+const mainOf = (example: Example): string =>
+  fileURLToPath(new URL(`../../examples/${example}/main.ts`, import.meta.url))
 
 /** The answers of a run in this process: quicker, for what does not depend on the command line. */
 export async function answersFrom(
@@ -33,9 +35,9 @@ export interface Run {
   readonly errors: string
 }
 
-export function startJob(args: readonly string[], cwd: string = root): ChildProcessWithoutNullStreams {
+export function startJob(args: readonly string[], example: Example = 'web-activity'): ChildProcessWithoutNullStreams {
   const tsx = import.meta.resolve('tsx')
-  return spawn(process.execPath, ['--import', tsx, main, ...args], { cwd, stdio: 'pipe' })
+  return spawn(process.execPath, ['--import', tsx, mainOf(example), ...args], { cwd: root, stdio: 'pipe' })
 }
 
 export function ended(job: ChildProcessWithoutNullStreams): Promise<Run> {
@@ -49,8 +51,12 @@ export function ended(job: ChildProcessWithoutNullStreams): Promise<Run> {
   })
 }
 
-export async function runJob(args: readonly string[], input: string | Uint8Array = ''): Promise<Run> {
-  const job = startJob(args)
+export async function runJob(
+  args: readonly string[],
+  input: string | Uint8Array = '',
+  example: Example = 'web-activity',
+): Promise<Run> {
+  const job = startJob(args, example)
   const end = ended(job)
   // A job that refuses its options does not read what it is sent.
   job.stdin.on('error', () => undefined)
