@@ -66,7 +66,7 @@ export class Broker {
     return new Promise((resolve, reject) => {
       const appendNow = (): void => {
         try {
-          this.#append(at, batch).then(resolve, reject)
+          this.appendNow(at, batch).then(resolve, reject)
         } catch (error) {
           reject(error)
         }
@@ -77,7 +77,11 @@ export class Broker {
     })
   }
 
-  #append(at: TopicPartition, batch: Uint8Array): Promise<AppendedBatch> {
+  /**
+   * As {@link Broker.append}, for whoever knows that {@link Broker.canAppend} is true: a batch that is refused is refused
+   * by a throw, while its bytes are still the caller's; what is returned can only fail with the log.
+   */
+  appendNow(at: TopicPartition, batch: Uint8Array): Promise<AppendedBatch> {
     const { sequencer, catalog } = this.#parts
     sequencer.checkWritable()
     const partition = catalog.partition(at)

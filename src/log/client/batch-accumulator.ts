@@ -1,6 +1,6 @@
 import { LogError } from '../api/errors.ts'
 import type { Offset, OutgoingRecord, TopicPartition } from '../api/record.ts'
-import { BatchBuilder, recordBytesBound } from '../format/batch-builder.ts'
+import { BatchBuilder, recordBytesBound, type SealOptions } from '../format/batch-builder.ts'
 import type { Compression } from '../format/compression.ts'
 
 /**
@@ -27,6 +27,10 @@ export class BatchAccumulator {
 
   get isEmpty(): boolean {
     return this.#builder.count === 0
+  }
+
+  get count(): number {
+    return this.#builder.count
   }
 
   get since(): number {
@@ -57,13 +61,13 @@ export class BatchAccumulator {
   }
 
   /**
-   * Takes the batch and those who wait for it. With `kept` false the bytes are the accumulator's own: they hold until
+   * Takes the batch, with its producer's numbers, and those who wait for it. With `kept` false the bytes are the accumulator's own: they hold until
    * the next `add`, so whoever takes them must copy before it returns. With `kept` they hold, and the builder that they
    * are in, if any, is the taker's to give back as a spare.
    */
-  take(options: { readonly kept: boolean }): SealedBatch {
+  take(options: { readonly kept: boolean; readonly numbers: SealOptions }): SealedBatch {
     const builder = this.#builder
-    const seal = { compression: this.#compression }
+    const seal = { ...options.numbers, compression: this.#compression }
     // A builder that is mostly empty stays: where small batches wait in line, their builders must not.
     const leaves = options.kept && this.#compression === 'none' && builder.bytes * 2 >= builder.capacity
     const sealed: SealedBatch = {

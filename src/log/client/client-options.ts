@@ -19,6 +19,11 @@ export interface ProducerNumbers {
   readonly batchBytesMax: number
   readonly bufferBytesMax: number
   readonly waitingSendsMax: number
+  readonly inFlightMax: number
+  readonly retries: number
+  readonly retryBackoffMs: number
+  readonly deliveryTimeoutMs: number
+  readonly transactionTimeoutMs: number
 }
 
 /**
@@ -30,6 +35,11 @@ export const producerNumbers: { readonly [Name in keyof ProducerNumbers]: Client
   batchBytesMax: { default: mib / 4, unit: 'bytes', min: 1, max: 32 * mib, kafka: 'batch.size' },
   bufferBytesMax: { default: 32 * mib, unit: 'bytes', min: 1, max: 4096 * mib, kafka: 'buffer.memory' },
   waitingSendsMax: { default: 1_000_000, unit: 'count', min: 0, max: 2 ** 31, kafka: null },
+  inFlightMax: { default: 5, unit: 'count', min: 1, max: 5, kafka: 'max.in.flight.requests.per.connection' },
+  retries: { default: 2 ** 31 - 1, unit: 'count', min: 0, max: 2 ** 31 - 1, kafka: 'retries' },
+  retryBackoffMs: { default: 100, unit: 'ms', min: 1, max: hour, kafka: 'retry.backoff.ms' },
+  deliveryTimeoutMs: { default: 120_000, unit: 'ms', min: 1, max: 24 * hour, kafka: 'delivery.timeout.ms' },
+  transactionTimeoutMs: { default: 60_000, unit: 'ms', min: 1, max: 24 * hour, kafka: 'transaction.timeout.ms' },
 }
 
 export interface ConsumerNumbers {

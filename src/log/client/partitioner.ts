@@ -1,6 +1,21 @@
 import { partitionOfKey } from '../../base/murmur2.ts'
 
 /**
+ * A partitioner of one's own. `id` names the rule: a topic that was made with `partitioner: id` is only written with that
+ * one. The bytes hold until `partition` returns.
+ * @example { id: 'first-byte', partition: (key, partitions) => (key?.[0] ?? 0) % partitions }
+ */
+export interface ProducerPartitioner {
+  readonly id: string
+  /** A number below `partitions`; anything else is UNKNOWN_PARTITION. A null key is a record without one. */
+  partition(
+    key: Uint8Array | null,
+    partitions: number,
+    record: { readonly topic: string; readonly value: Uint8Array | null },
+  ): number
+}
+
+/**
  * Chooses partitions as Kafka's producer does: murmur2 of the key, so that every client puts a key where it belongs;
  * without a key one partition until its batch is sent, then the next one, so that batches fill and partitions even out.
  */

@@ -1,16 +1,20 @@
 import { ByteWriter } from '../../base/bytes.ts'
-import type { Clock, Timer } from '../../base/clock.ts'
+import { sleep, type Clock, type Timer } from '../../base/clock.ts'
 import { Lifecycle, type Transitions } from '../../base/lifecycle.ts'
 import type { AnyTopic, Topic } from '../../codec/topic.ts'
 import { LogError } from '../api/errors.ts'
 import { isInternalTopic } from '../api/internal-topics.ts'
+import type { GroupMetadata } from '../api/group-metadata.ts'
+import type { OffsetEntry } from '../api/log.ts'
 import { noHeaders, outgoingRecord, type Header, type OutgoingRecord } from '../api/record.ts'
 import type { TopicInfo } from '../api/topic.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { BatchBuilder } from '../format/batch-builder.ts'
 import type { Compression } from '../format/compression.ts'
 import { BatchAccumulator, bytesOf, type Delivery, type SealedBatch, type SentRecord } from './batch-accumulator.ts'
-import { Partitioner } from './partitioner.ts'
+import { PartitionSender, type PartitionSenderParts, type ProducerIdentity } from './partition-sender.ts'
+import { Partitioner, type ProducerPartitioner } from './partitioner.ts'
+import { ProducerTransactions } from './producer-transactions.ts'
 import { clientNumbers, producerNumbers } from './client-options.ts'
 import { bytesFormat, checkFormat, declaredFormat, type BytesIn, type RecordFormat } from './record-format.ts'
 
@@ -20,11 +24,17 @@ import { bytesFormat, checkFormat, declaredFormat, type BytesIn, type RecordForm
  * - A record is checked, encoded and copied before `send` returns: what is sent cannot change afterwards, and a record
  *   that does not fit is refused before anything is written.
  * - Records of one partition are appended in the order of their sends.
- * - A send is answered when the log has acknowledged its batch: synced under `sync: 'commit'`.
+ * - A send is answered when the log has acknowledged its batch: synced under `sync: 'commit'`. With `acks` 0 it is
+ *   answered when the batch is on its way, without an offset, and nobody hears of a failure.
+ * - Each record is written once (`idempotence`, the default): batches are numbered, so that one that is tried again is
+ *   not written again, and none comes before its predecessor.
+ * - With a `transactionalId` records are sent in transactions: what one has sent, and the offsets it carries, count
+ *   together or not at all.
  * - No more than `bufferBytesMax` is taken and unanswered: beyond it `send` waits its turn, `post` returns false.
  *
  * A batch goes when it is full or `lingerMs` after its first record; with 0, in the next turn of the event loop, so that
- * all that one turn sends shares a batch. It does not retry: an embedded log that fails to write stays failed.
+ * all that one turn sends shares a batch. While `inFlightMax` batches of a partition are on their way the next one waits
+ * and grows. What is retriable is tried again within `deliveryTimeoutMs`; a log that fails to write stays failed.
  */
 export class Producer {
   readonly #broker: Broker
@@ -34,6 +44,13 @@ export class Producer {
   readonly #bufferBytesMax: number
   readonly #waitingMax: number
   readonly #compression: Compression
+  readonly #partitioner: ProducerPartitioner | null
+  readonly #answersAtOnce: boolean
+  readonly #deliveryTimeoutMs: number
+  readonly #senderParts: PartitionSenderParts
+  readonly #transactions: ProducerTransactions | null
+  /** Of a producer without transactions; null until its first batch, and without idempotence. */
+  #identity: ProducerIdentity | null = null
   readonly #lifecycle = new Lifecycle<ProducerPhase>('the producer', producerTransitions, 'open')
 
   readonly #topics = new Map<string, ProducedTopic>()
@@ -57,6 +74,8 @@ export class Producer {
   #timer: Timer | null = null
   /** The first failure of a record that was posted, which nobody has heard of yet. */
   #unheard: unknown = null
+  /** Looks for batches that are on their way for too long, while any is. */
+  #expiry: Timer | null = null
 
   constructor(broker: Broker, clock: Clock, options: ProducerOptions = {}) {
     const numbers = clientNumbers('producer', producerNumbers, options)
@@ -67,6 +86,77 @@ export class Producer {
     this.#bufferBytesMax = numbers.bufferBytesMax
     this.#waitingMax = numbers.waitingSendsMax
     this.#compression = options.compression ?? 'none'
+    this.#partitioner = options.partitioner ?? null
+    this.#answersAtOnce = options.acks === 0
+    this.#deliveryTimeoutMs = numbers.deliveryTimeoutMs
+    const { transactionalId } = options
+    const numbered = isNumbered(options)
+    this.#transactions =
+      transactionalId === undefined
+        ? null
+        : new ProducerTransactions(broker, transactionalId, numbers.transactionTimeoutMs)
+    this.#senderParts = {
+      ...numbers,
+      broker,
+      identity: () => (numbered ? this.#identityNow() : null),
+      now: () => clock.monotonic(),
+      sleep: (ms) => sleep(clock, ms),
+    }
+  }
+
+  #identityNow(): ProducerIdentity | null {
+    if (this.#transactions !== null) return this.#transactions.identity
+    this.#identity ??= { ...this.#broker.newProducer(), transactional: false }
+    return this.#identity
+  }
+
+  /**
+   * Takes the transactional id over: fences the producer that had it before and aborts what that left open. Once, before
+   * the first transaction. Rejects with INVALID_TRANSACTION_TIMEOUT, INVALID_TXN_STATE, CLOSED. Kafka: `initTransactions`.
+   */
+  async initTransactions(): Promise<void> {
+    this.#checkOpen()
+    await this.#transactional().init()
+  }
+
+  /** Everything sent from here on belongs to one transaction, until it is committed or aborted. Throws INVALID_TXN_STATE. */
+  beginTransaction(): void {
+    this.#checkOpen()
+    this.#transactional().begin()
+  }
+
+  /**
+   * Offsets of what the transaction was made from: the group has committed them when the transaction is committed, and not
+   * otherwise. `from` is the consumer's `groupMetadata()`. Rejects like a commit of the group (the member was replaced),
+   * with INVALID_PRODUCER_EPOCH (this producer was), INVALID_TXN_STATE. Kafka: `sendOffsetsToTransaction`.
+   */
+  async sendOffsetsToTransaction(offsets: readonly OffsetEntry[], from: GroupMetadata): Promise<void> {
+    this.#checkOpen()
+    await this.#transactional().sendOffsets(offsets, from)
+  }
+
+  /**
+   * Sends what is left and makes the transaction count, whole. Rejects with what a send of it failed with, with
+   * PRODUCER_FENCED, or INVALID_TXN_STATE if it timed out: then only `abortTransaction` is left.
+   */
+  async commitTransaction(): Promise<void> {
+    const transactions = this.#transactional()
+    transactions.checkSend()
+    await this.flush()
+    await transactions.commit()
+  }
+
+  /** Nothing of the transaction counts. Afterwards another may begin, unless this rejects with PRODUCER_FENCED. */
+  async abortTransaction(): Promise<void> {
+    const transactions = this.#transactional()
+    // What failed, and why, was said where it was sent.
+    await this.flush().catch(() => {})
+    await transactions.abort()
+  }
+
+  #transactional(): ProducerTransactions {
+    if (this.#transactions !== null) return this.#transactions
+    throw new LogError('INVALID_TXN_STATE', 'the producer has no transactionalId: give one in its options')
   }
 
   /**
@@ -114,9 +204,11 @@ export class Producer {
    */
   async flush(): Promise<void> {
     const waited = this.#waitedCount
-    for (let allTaken = false; !allTaken;) {
-      allTaken = this.#admittedCount >= waited
+    let targets: readonly FlushTarget[] | null = null
+    for (;;) {
+      if (targets === null && this.#admittedCount >= waited) targets = this.#flushTargets()
       this.#sendAll()
+      if (targets?.every(({ sender, records }) => sender.answeredRecords >= records) === true) break
       await Promise.all(this.#inFlight)
     }
     const failure = this.#unheard
@@ -136,6 +228,14 @@ export class Producer {
     }
   }
 
+  #flushTargets(): readonly FlushTarget[] {
+    return this.#senders().map((accumulator) => ({ sender: accumulator.sender, records: accumulator.takenRecords }))
+  }
+
+  #senders(): ProducedPartition[] {
+    return [...this.#topics.values()].flatMap(({ partitions }) => partitions.filter((one) => one !== undefined))
+  }
+
   #checkOpen(): void {
     if (!this.#lifecycle.is('open')) throw new LogError('CLOSED', 'the producer is closed')
   }
@@ -143,6 +243,7 @@ export class Producer {
   /** Checks and encodes into the scratch record. Nothing is taken yet. */
   #prepare(record: GivenRecord): PreparedRecord {
     this.#checkOpen()
+    this.#transactions?.checkSend()
     const name = typeof record.topic === 'string' ? record.topic : record.topic.name
     const topic = this.#topicOf(name)
     const format = typeof record.topic === 'string' ? topic.named : topic.formatOf(record.topic)
@@ -181,6 +282,13 @@ export class Producer {
     if (record.partition !== undefined) {
       return { record: into, topic, partition: checkedPartition(name, record.partition, partitions) }
     }
+    if (this.#partitioner !== null) {
+      const chosen = this.#partitioner.partition(sliceOf(into.key, into.keyStart, into.keyEnd), partitions, {
+        topic: name,
+        value: sliceOf(into.value, into.valueStart, into.valueEnd),
+      })
+      return { record: into, topic, partition: checkedPartition(name, chosen, partitions) }
+    }
     const partition = into.keyStart < 0 ? anyPartition : topic.partitioner.ofKey(into.key, 0, into.keyEnd, partitions)
     return { record: into, topic, partition }
   }
@@ -201,7 +309,8 @@ export class Producer {
       throw new LogError('INVALID_TOPIC', `topic ${name} is the log's own: only the log writes to it`, { topic: name })
     }
     // The topic was deleted and made again meanwhile; what was sent to its name goes to its name.
-    if (known !== undefined) for (const old of known.accumulators) if (old !== undefined) this.#send(known, old)
+    if (known !== undefined) for (const old of known.partitions) if (old !== undefined) this.#send(known, old)
+    checkPartitioner(info, this.#partitioner?.id)
     const topic = new ProducedTopic(info)
     this.#topics.set(name, topic)
     return topic
@@ -209,22 +318,27 @@ export class Producer {
 
   #add(record: OutgoingRecord, topic: ProducedTopic, partition: number, delivery: Delivery | null): void {
     const to = partition < 0 ? topic.partitioner.withoutKey(topic.info.partitions) : partition
-    let accumulator = topic.accumulators[to]
-    if (accumulator === undefined) {
-      accumulator = new BatchAccumulator(
-        { topic: topic.info.name, partition: to },
-        this.#compression,
-        this.#spareBuilders,
+    let produced = topic.partitions[to]
+    if (produced === undefined) {
+      const at = { topic: topic.info.name, partition: to }
+      produced = new ProducedPartition(
+        new BatchAccumulator(at, this.#compression, this.#spareBuilders),
+        new PartitionSender(at, this.#senderParts),
       )
-      topic.accumulators[to] = accumulator
+      topic.partitions[to] = produced
+      const made = produced
+      produced.sender.roomMade = () => this.#sendMore(topic, made)
     }
+    const { accumulator } = produced
     const { maxMessageBytes } = topic.info.config
     if (accumulator.mustSendBefore(record, Math.min(this.#batchBytesMax, maxMessageBytes))) {
-      this.#send(topic, accumulator)
+      if (produced.sender.hasRoom) this.#send(topic, produced)
+      else this.#queue(topic, produced)
       // A record without a key follows the batch that is gone to the next partition.
       if (partition < 0) return this.#add(record, topic, partition, delivery)
     }
     accumulator.add(record, delivery, { maxMessageBytes, now: this.#lingerMs === 0 ? 0 : this.#clock.monotonic() })
+    produced.takenRecords += 1
     this.#bufferedBytes += bytesOf(record)
     if (this.#drain === 'none') this.#scheduleDrain()
   }
@@ -260,10 +374,10 @@ export class Producer {
     const now = this.#clock.monotonic()
     let nextDue = Number.POSITIVE_INFINITY
     for (const topic of this.#topics.values()) {
-      for (const accumulator of topic.accumulators) {
-        if (accumulator === undefined || accumulator.isEmpty) continue
-        const due = accumulator.since + this.#lingerMs
-        if (due <= now) this.#send(topic, accumulator)
+      for (const produced of topic.partitions) {
+        if (produced === undefined || produced.accumulator.isEmpty || produced.due) continue
+        const due = produced.accumulator.since + this.#lingerMs
+        if (due <= now) this.#send(topic, produced)
         else nextDue = Math.min(nextDue, due)
       }
     }
@@ -274,34 +388,97 @@ export class Producer {
 
   #sendAll(): void {
     for (const topic of this.#topics.values()) {
-      for (const accumulator of topic.accumulators) if (accumulator !== undefined) this.#send(topic, accumulator)
+      for (const produced of topic.partitions) if (produced !== undefined) this.#send(topic, produced)
     }
   }
 
-  #send(topic: ProducedTopic, accumulator: BatchAccumulator): void {
+  /** Sends what the partition has, or as soon as fewer of its batches are on their way. */
+  #send(topic: ProducedTopic, produced: ProducedPartition): void {
+    const { accumulator, sender } = produced
     if (accumulator.isEmpty) return
+    produced.due = true
+    if (!sender.hasRoom || produced.queue.length > 0) return
+    produced.due = false
     // With room in the log the bytes are copied before `append` returns, and the builder's own memory serves.
-    const batch = accumulator.take({ kept: !this.#broker.canAppend })
+    const kept = !this.#broker.canAppend
+    const batch = accumulator.take({ kept, numbers: sender.number(accumulator.count) })
     topic.partitioner.batchSent(accumulator.at.partition, topic.info.partitions)
-    const delivered = this.#deliver(accumulator, batch).finally(() => this.#inFlight.delete(delivered))
-    this.#inFlight.add(delivered)
+    this.#deliver(topic, produced, { batch, kept })
   }
 
-  async #deliver(accumulator: BatchAccumulator, batch: SealedBatch): Promise<void> {
-    const { topic, partition } = accumulator.at
-    try {
-      const { baseOffset } = await this.#broker.append(accumulator.at, batch.bytes)
-      for (const delivery of batch.deliveries) {
-        delivery.resolve({ topic, partition, offset: baseOffset + delivery.index, timestamp: delivery.timestamp })
-      }
-    } catch (error) {
-      for (const delivery of batch.deliveries) delivery.reject(error)
-      if (batch.deliveries.length < batch.count) this.#unheard ??= error
+  /** A full batch behind as many as may be on their way: it is sealed, and numbered when its turn comes. */
+  #queue(topic: ProducedTopic, produced: ProducedPartition): void {
+    const { accumulator, queue } = produced
+    queue.push(accumulator.take({ kept: true, numbers: {} }))
+    topic.partitioner.batchSent(accumulator.at.partition, topic.info.partitions)
+  }
+
+  /** An answer has made room. */
+  #sendMore(topic: ProducedTopic, produced: ProducedPartition): void {
+    const { queue, sender } = produced
+    while (sender.hasRoom) {
+      const batch = queue.shift()
+      if (batch === undefined) break
+      sender.stamp(batch)
+      this.#deliver(topic, produced, { batch, kept: true })
     }
-    if (batch.builder !== null) this.#spare(batch.builder)
+    if (produced.due && sender.hasRoom) this.#send(topic, produced)
+  }
+
+  #deliver(
+    topic: ProducedTopic,
+    produced: ProducedPartition,
+    { batch, kept }: { readonly batch: SealedBatch; readonly kept: boolean },
+  ): void {
+    const { at } = produced.accumulator
+    this.#transactions?.used()
+    const answer = produced.sender.send(batch, { kept })
+    if (this.#answersAtOnce)
+      for (const { resolve, timestamp } of batch.deliveries) resolve({ ...at, offset: -1, timestamp })
+    const delivered = answer
+      .then(
+        ({ baseOffset }) => {
+          if (batch.builder !== null) this.#spare(batch.builder)
+          for (const { index, resolve, timestamp } of batch.deliveries)
+            resolve({ topic: at.topic, partition: at.partition, offset: baseOffset + index, timestamp })
+        },
+        (error: unknown) => this.#failed(batch, error),
+      )
+      .then(() => {
+        this.#inFlight.delete(delivered)
+        this.#answered(topic, produced, batch)
+      })
+    this.#inFlight.add(delivered)
+    if (this.#expiry === null) this.#expireAfter(this.#deliveryTimeoutMs)
+  }
+
+  /** Its builder goes with it: what was given up may still be waiting in line, and is copied when its turn comes. */
+  #failed(batch: SealedBatch, error: unknown): void {
+    this.#transactions?.sendFailed(error)
+    for (const delivery of batch.deliveries) delivery.reject(error)
+    if (batch.deliveries.length < batch.count && !this.#answersAtOnce) this.#unheard ??= error
+  }
+
+  #answered(topic: ProducedTopic, produced: ProducedPartition, batch: SealedBatch): void {
     this.#bufferedBytes -= batch.bytesTaken
+    this.#sendMore(topic, produced)
     this.#admitWaiting()
     if (this.hasRoom) for (const resume of this.#roomWaiters.splice(0)) resume()
+    if (this.#inFlight.size > 0) return
+    this.#expiry?.cancel()
+    this.#expiry = null
+  }
+
+  /** One timer for all batches: it looks when the oldest of them is due. */
+  #expireAfter(delayMs: number): void {
+    this.#expiry = this.#clock.setTimer(delayMs, () => {
+      const senders = this.#senders().map(({ sender }) => sender)
+      const before = this.#clock.monotonic() - this.#deliveryTimeoutMs
+      for (const sender of senders) sender.expire(before)
+      const oldest = Math.min(...senders.map(({ oldestSince }) => oldestSince))
+      this.#expiry = null
+      if (oldest < Infinity) this.#expireAfter(Math.max(1, oldest - before))
+    })
   }
 
   #spare(builder: BatchBuilder): void {
@@ -340,6 +517,71 @@ export interface ProducerOptions {
   readonly waitingSendsMax?: number
   /** Default none. Kafka: `compression.type`. */
   readonly compression?: Compression
+  /**
+   * When a send is answered. `all` (default): when its batch is written as `sync` of the log says: with `commit` it is on
+   * the device and survives a power cut, with `os` it survives the end of the process. `1`: the same, for the log is
+   * its own only replica and writes and syncs in one step. `0`: as soon as the batch is on its way; the offset is -1, and
+   * nobody hears of a failure. Kafka: `acks`.
+   */
+  readonly acks?: 0 | 1 | 'all'
+  /**
+   * Whether batches are numbered, so that each is written once and in order. Default true with `acks: 'all'`, which it
+   * needs. Kafka: `enable.idempotence`.
+   */
+  readonly idempotence?: boolean
+  /**
+   * Makes the producer transactional: call `initTransactions`, then `beginTransaction` before the first record. One
+   * producer at a time has the id; a newer one fences the older. Kafka: `transactional.id`.
+   */
+  readonly transactionalId?: string
+  /** How long a transaction may be open before the log aborts it. Default 60,000 ms. Kafka: `transaction.timeout.ms`. */
+  readonly transactionTimeoutMs?: number
+  /** Batches of a partition that may be on their way. Default 5. Kafka: `max.in.flight.requests.per.connection`. */
+  readonly inFlightMax?: number
+  /** How often a batch whose failure is retriable is tried again. Default: until `deliveryTimeoutMs`. Kafka: `retries`. */
+  readonly retries?: number
+  /** Time between two tries. Default 100 ms. Kafka: `retry.backoff.ms`. */
+  readonly retryBackoffMs?: number
+  /** After that a batch is given up with TIMEOUT; it may still be written. Default 120,000 ms. Kafka: `delivery.timeout.ms`. */
+  readonly deliveryTimeoutMs?: number
+  /** Chooses partitions. Default: murmur2 of the key, as Kafka's producers. Kafka: `partitioner.class`. */
+  readonly partitioner?: ProducerPartitioner
+}
+
+/** Whether batches get numbers. INVALID_CONFIG for wishes that exclude each other. */
+function isNumbered({ acks, idempotence, transactionalId }: ProducerOptions): boolean {
+  const all = acks === undefined || acks === 'all'
+  if (![0, 1, 'all', undefined].includes(acks))
+    throw new LogError('INVALID_CONFIG', `acks is ${String(acks)}: use 0, 1 or 'all'`, { acks })
+  const wanted = idempotence ?? (transactionalId !== undefined || all)
+  if (wanted && !all)
+    throw new LogError(
+      'INVALID_CONFIG',
+      `acks ${String(acks)} and numbered batches exclude each other: use acks 'all'`,
+      {
+        acks,
+      },
+    )
+  if (!wanted && transactionalId !== undefined)
+    throw new LogError('INVALID_CONFIG', 'a transactional producer numbers its batches: leave idempotence on', {
+      transactionalId,
+    })
+  return wanted
+}
+
+/** A topic remembers how its keys are spread; another way would put them where nobody looks. */
+function checkPartitioner(info: TopicInfo, id: string | undefined): void {
+  const stored = info.config.partitioner
+  if (stored === undefined || stored === id) return
+  throw new LogError(
+    'TOPIC_MISMATCH',
+    `topic ${info.name} is partitioned by ${stored}, the producer ${id === undefined ? 'has no partitioner' : `by ${id}`}: give it that one`,
+    { topic: info.name, stored, given: id },
+  )
+}
+
+function sliceOf(bytes: Uint8Array, start: number, end: number): Uint8Array | null {
+  return start < 0 ? null : bytes.subarray(start, end)
 }
 
 interface RecordPlace {
@@ -368,11 +610,34 @@ type ProducerPhase = 'open' | 'closing' | 'closed'
 
 const producerTransitions: Transitions<ProducerPhase> = { open: ['closing'], closing: ['closed'], closed: [] }
 
+/** What goes to one partition. */
+class ProducedPartition {
+  readonly accumulator: BatchAccumulator
+  readonly sender: PartitionSender
+  /** Sealed, behind as many as may be on their way. `bufferBytesMax` bounds them. */
+  readonly queue: SealedBatch[] = []
+  /** Its records would be on their way if there were room. */
+  due = false
+  /** All that were ever taken for it. */
+  takenRecords = 0
+
+  constructor(accumulator: BatchAccumulator, sender: PartitionSender) {
+    this.accumulator = accumulator
+    this.sender = sender
+  }
+}
+
+interface FlushTarget {
+  readonly sender: PartitionSender
+  /** So many must be answered. */
+  readonly records: number
+}
+
 class ProducedTopic {
   info: TopicInfo
   readonly named: RecordFormat
   readonly partitioner = new Partitioner()
-  readonly accumulators: (BatchAccumulator | undefined)[] = []
+  readonly partitions: (ProducedPartition | undefined)[] = []
   #declared: AnyTopic | null = null
   #format: RecordFormat
 

@@ -138,6 +138,25 @@ export function stampBatch(bytes: Uint8Array, at: number, baseOffset: Offset, le
   writeI32(bytes, at + 12, leaderEpoch)
 }
 
+/** Numbers the batch anew for its producer, which lies under the checksum. */
+export function stampProducer(
+  bytes: Uint8Array,
+  at: number,
+  producer: {
+    readonly producerId: number
+    readonly producerEpoch: number
+    readonly baseSequence: number
+    readonly transactional: boolean
+  },
+): void {
+  const attributes = attributesOf(bytes, at) & ~transactionalBit
+  writeI16(bytes, at + 21, producer.transactional ? attributes | transactionalBit : attributes)
+  writeI64(bytes, at + 43, producer.producerId)
+  writeI16(bytes, at + 51, producer.producerEpoch)
+  writeI32(bytes, at + 53, producer.baseSequence)
+  stampChecksum(bytes, at)
+}
+
 /** Sums the batch anew, after something under the checksum was changed. */
 export function stampChecksum(bytes: Uint8Array, at: number): void {
   writeI32(bytes, at + 17, crc32c(bytes, at + crcStart, at + batchBytesOf(bytes, at)))

@@ -276,6 +276,14 @@ class SlowBroker {
     return { name, id: name, partitions: 1, config: { maxMessageBytes: 1_000_000 } }
   }
 
+  newProducer(): { readonly producerId: number; readonly producerEpoch: number } {
+    return { producerId: 1, producerEpoch: 0 }
+  }
+
+  appendNow(at: unknown, batch: Uint8Array): Promise<AppendedBatch> {
+    return this.append(at, batch)
+  }
+
   append(_at: unknown, batch: Uint8Array): Promise<AppendedBatch> {
     const count = recordCountOf(batch, 0)
     const baseOffset = this.#next

@@ -1,0 +1,152 @@
+import { Lifecycle, type Transitions } from '../../base/lifecycle.ts'
+import { LogError } from '../api/errors.ts'
+import type { GroupMetadata } from '../api/group-metadata.ts'
+import type { OffsetEntry } from '../api/log.ts'
+import type { Broker } from '../broker/broker.ts'
+import type { ProducerIdentity } from './partition-sender.ts'
+
+/**
+ * The transactions of one producer.
+ *
+ * ```
+ * new ─ init ─► ready ─ begin ─► open ─ commit or abort ─► ending ─► ready
+ *                                 │ a send failed              │
+ *                                 ▼                            │ the log refused
+ *                               failed ─ abort ─► ending ──────┤
+ *                                                              ▼
+ *                any phase ─ another producer has taken over ─► fenced
+ * ```
+ * In `failed` only `abort` is left: what was sent is not whole. In `fenced` nothing is: close the producer.
+ */
+export class ProducerTransactions {
+  readonly transactionalId: string
+  readonly #broker: Broker
+  readonly #timeoutMs: number
+  readonly #phase = new Lifecycle<TransactionPhase>('the transactional producer', transitions, 'new')
+  #identity: ProducerIdentity | null = null
+  /** Whether the open transaction has anything that the log knows of. */
+  #used = false
+  #failure: unknown = null
+
+  constructor(broker: Broker, transactionalId: string, timeoutMs: number) {
+    this.#broker = broker
+    this.transactionalId = transactionalId
+    this.#timeoutMs = timeoutMs
+  }
+
+  get identity(): ProducerIdentity | null {
+    return this.#identity
+  }
+
+  async init(): Promise<void> {
+    if (!this.#phase.is('new')) throw this.#misuse('initTransactions was called already: once per producer is enough')
+    await this.#guarded(async () => {
+      this.#goOn(await this.#broker.initProducer(this.transactionalId, this.#timeoutMs))
+    })
+    this.#phase.to('ready')
+  }
+
+  begin(): void {
+    if (this.#phase.is('new')) throw this.#misuse('call initTransactions before the first transaction')
+    if (!this.#phase.is('ready')) throw this.#misuse(`it is ${this.#phase.phase}: end the transaction before the next`)
+    this.#phase.to('open')
+  }
+
+  /** Throws unless a record may be sent now. */
+  checkSend(): void {
+    if (this.#phase.is('open')) return
+    if (this.#phase.is('failed') || this.#phase.is('fenced')) throw this.#failure
+    throw this.#misuse('records are only sent between beginTransaction and its end')
+  }
+
+  /** A batch is on its way. */
+  used(): void {
+    this.#used = true
+  }
+
+  async sendOffsets(offsets: readonly OffsetEntry[], from: GroupMetadata): Promise<void> {
+    this.checkSend()
+    if (offsets.length === 0 || this.#identity === null) return
+    this.#used = true
+    const identity = this.#identity
+    await this.#guarded(() => this.#broker.sendOffsetsToTransaction(identity, offsets, from))
+  }
+
+  /** A batch of the open transaction failed. */
+  sendFailed(error: unknown): void {
+    if (isFenced(error)) this.#fence(error)
+    else if (this.#phase.is('open')) {
+      this.#failure = error
+      this.#phase.to('failed')
+    }
+  }
+
+  /** All that was sent has been answered. */
+  async commit(): Promise<void> {
+    this.checkSend()
+    await this.#end('commit')
+  }
+
+  async abort(): Promise<void> {
+    if (this.#phase.is('fenced')) throw this.#failure
+    if (!this.#phase.is('open') && !this.#phase.is('failed')) throw this.#misuse('there is no transaction to abort')
+    await this.#end('abort')
+  }
+
+  async #end(outcome: 'commit' | 'abort'): Promise<void> {
+    this.#phase.to('ending')
+    const identity = this.#identity
+    if (this.#used && identity !== null)
+      try {
+        this.#goOn(await this.#broker.endTransaction(this.transactionalId, identity, outcome))
+      } catch (error) {
+        this.#failure = error
+        if (isFenced(error)) this.#fence(error)
+        else this.#phase.to('failed')
+        throw error
+      }
+    this.#used = false
+    this.#failure = null
+    this.#phase.to('ready')
+  }
+
+  async #guarded(act: () => Promise<void>): Promise<void> {
+    try {
+      await act()
+    } catch (error) {
+      this.sendFailed(error)
+      throw error
+    }
+  }
+
+  #goOn(next: { readonly producerId: number; readonly producerEpoch: number }): void {
+    this.#identity = { ...next, transactional: true }
+  }
+
+  #fence(error: unknown): void {
+    this.#failure = error
+    if (!this.#phase.is('fenced')) this.#phase.to('fenced')
+  }
+
+  #misuse(what: string): LogError {
+    return new LogError('INVALID_TXN_STATE', `the producer of transactional id ${this.transactionalId}: ${what}`, {
+      transactionalId: this.transactionalId,
+    })
+  }
+}
+
+type TransactionPhase = 'new' | 'ready' | 'open' | 'failed' | 'ending' | 'fenced'
+
+const transitions: Transitions<TransactionPhase> = {
+  new: ['ready', 'fenced'],
+  ready: ['open', 'fenced'],
+  open: ['ending', 'failed', 'fenced'],
+  failed: ['ending', 'fenced'],
+  ending: ['ready', 'failed', 'fenced'],
+  fenced: [],
+}
+
+/** Another producer writes under the id now. A transaction that timed out looks the same to a batch; an abort tells. */
+function isFenced(error: unknown): boolean {
+  return error instanceof LogError && (error.code === 'PRODUCER_FENCED' || error.code === 'INVALID_PRODUCER_ID_MAPPING')
+}

@@ -1,0 +1,149 @@
+import { expect, test } from 'vitest'
+import type { ProducerOptions } from '../../../src/log/client/producer.ts'
+import { outside } from '../../harness/transactional-writer.ts'
+import { ClientHarness, textOf } from './client-harness.ts'
+
+const at = { topic: 'events', partition: 0 }
+
+test('what a transaction sent can be read when it is committed, and what was aborted never', async () => {
+  const { harness, producer } = await opened()
+  producer.beginTransaction()
+  const sent = producer.send({ topic: 'events', value: 'a' })
+  producer.post({ topic: 'events', value: 'b' })
+  expect(await values(harness)).toEqual([])
+  await producer.commitTransaction()
+  expect(await sent).toMatchObject({ offset: 0 })
+  expect(await values(harness)).toEqual(['a', 'b'])
+
+  producer.beginTransaction()
+  await producer.send({ topic: 'events', value: 'lost' })
+  await producer.abortTransaction()
+  producer.beginTransaction()
+  producer.post({ topic: 'events', value: 'c' })
+  await producer.commitTransaction()
+  expect(await values(harness)).toEqual(['a', 'b', 'c'])
+  await harness.close()
+})
+
+test('offsets and records of a transaction come together', async () => {
+  const { harness, producer } = await opened()
+  producer.beginTransaction()
+  producer.post({ topic: 'events', value: 'out' })
+  await producer.sendOffsetsToTransaction([{ at, offset: 3, leaderEpoch: -1, metadata: 'm' }], outside('app'))
+  expect(harness.broker.committedOffsets('app', [at])).toEqual([])
+  await producer.commitTransaction()
+  expect(harness.broker.committedOffsets('app', [at])).toMatchObject([{ offset: 3, metadata: 'm' }])
+  expect(await values(harness)).toEqual(['out'])
+  await harness.close()
+})
+
+test('a newer producer of the id fences the older one, whose transaction never counts', async () => {
+  const { harness, producer: old } = await opened()
+  old.beginTransaction()
+  await old.send({ topic: 'events', value: 'half' })
+  const producer = harness.producer({ transactionalId: 'id' })
+  await producer.initTransactions()
+
+  await expect(old.send({ topic: 'events', value: 'late' })).rejects.toMatchObject({ code: 'INVALID_PRODUCER_EPOCH' })
+  await expect(old.commitTransaction()).rejects.toMatchObject({ code: 'INVALID_PRODUCER_EPOCH' })
+  await expect(old.abortTransaction()).rejects.toMatchObject({ code: 'PRODUCER_FENCED' })
+  expect(() => old.beginTransaction()).toThrow('INVALID_TXN_STATE')
+
+  producer.beginTransaction()
+  producer.post({ topic: 'events', value: 'whole' })
+  await producer.commitTransaction()
+  expect(await values(harness)).toEqual(['whole'])
+  await harness.close()
+})
+
+test('when a send fails the transaction can only be aborted, and the next one is as good as new', async () => {
+  const { harness, producer } = await opened()
+  await harness.admin.createTopics([{ name: 'small', partitions: 1, config: { maxMessageBytes: 200 } }])
+  producer.beginTransaction()
+  producer.post({ topic: 'small', value: 'x' })
+  await producer.flush()
+  await harness.broker.deleteTopic('small')
+  await harness.admin.createTopics([{ name: 'small', partitions: 1 }])
+  await harness.broker.abortTransaction('id')
+  await expect(producer.send({ topic: 'events', value: 'y' })).rejects.toMatchObject({ code: 'INVALID_PRODUCER_EPOCH' })
+  await expect(producer.commitTransaction()).rejects.toMatchObject({ code: 'INVALID_PRODUCER_EPOCH' })
+  await producer.abortTransaction()
+  producer.beginTransaction()
+  producer.post({ topic: 'events', value: 'z' })
+  await producer.commitTransaction()
+  expect(await values(harness)).toEqual(['z'])
+  await harness.close()
+})
+
+test('a transaction that timed out fails to commit, is aborted, and its producer goes on', async () => {
+  const { harness, producer } = await opened({ transactionTimeoutMs: 15_000 })
+  producer.beginTransaction()
+  await producer.send({ topic: 'events', value: 'slow' })
+  await harness.clock.run(30_000)
+  await expect(producer.commitTransaction()).rejects.toMatchObject({ code: 'INVALID_TXN_STATE' })
+  await producer.abortTransaction()
+  producer.beginTransaction()
+  await producer.send({ topic: 'events', value: 'next' })
+  await producer.commitTransaction()
+  expect(await values(harness)).toEqual(['next'])
+  await harness.close()
+})
+
+test('a transaction without records is nothing, and costs nothing', async () => {
+  const { harness, producer } = await opened()
+  const before = harness.broker.describeTransaction('id')
+  producer.beginTransaction()
+  await producer.commitTransaction()
+  producer.beginTransaction()
+  await producer.abortTransaction()
+  expect(harness.broker.describeTransaction('id')).toEqual(before)
+  await harness.close()
+})
+
+test('every call has its time: init, begin, send, end', async () => {
+  const harness = await ClientHarness.open([{ name: 'events', partitions: 1 }])
+  const plain = harness.producer()
+  await expect(plain.initTransactions()).rejects.toThrow('transactionalId')
+  expect(() => plain.beginTransaction()).toThrow('transactionalId')
+
+  const producer = harness.producer({ transactionalId: 'id' })
+  expect(() => producer.beginTransaction()).toThrow('initTransactions')
+  await producer.initTransactions()
+  await expect(producer.initTransactions()).rejects.toThrow('INVALID_TXN_STATE')
+  await expect(producer.send({ topic: 'events', value: 'x' })).rejects.toMatchObject({ code: 'INVALID_TXN_STATE' })
+  await expect(producer.commitTransaction()).rejects.toMatchObject({ code: 'INVALID_TXN_STATE' })
+  await expect(producer.abortTransaction()).rejects.toMatchObject({ code: 'INVALID_TXN_STATE' })
+  producer.beginTransaction()
+  expect(() => producer.beginTransaction()).toThrow('INVALID_TXN_STATE')
+  await harness.close()
+})
+
+test('readers of all that is durable see a transaction before it is decided', async () => {
+  const { harness, producer } = await opened()
+  producer.beginTransaction()
+  await producer.send({ topic: 'events', value: 'open' })
+  expect(await values(harness, 'durable')).toEqual(['open'])
+  expect(await values(harness)).toEqual([])
+  await harness.close()
+})
+
+async function opened(
+  options: ProducerOptions = {},
+): Promise<{ readonly harness: ClientHarness; readonly producer: ReturnType<ClientHarness['producer']> }> {
+  const harness = await ClientHarness.open([{ name: 'events', partitions: 1 }])
+  const producer = harness.producer({ transactionalId: 'id', ...options })
+  await producer.initTransactions()
+  return { harness, producer }
+}
+
+async function values(
+  harness: ClientHarness,
+  isolation: 'committed' | 'durable' = 'committed',
+): Promise<readonly (string | undefined)[]> {
+  const consumer = harness.consumer({ isolation })
+  consumer.assign([at])
+  consumer.seek(at, 'beginning')
+  const records = await consumer.poll()
+  await consumer.close()
+  return records.map(textOf)
+}
