@@ -18,6 +18,7 @@ export type {
 export type { OffsetReset, SeekTarget } from './client/offset-reset.ts'
 export type { AssignorMember, GroupAssignor } from './api/assignor.ts'
 export { type BytesRecord, Producer, type ProducerOptions, type TypedRecord } from './client/producer.ts'
+export type { ProducerPartitioner } from './client/partitioner.ts'
 export type { BytesIn, BytesOut } from './client/record-format.ts'
 export { LogError, type LogErrorCode, logErrorCodes } from './api/errors.ts'
 export type { GroupMetadata } from './api/group-metadata.ts'

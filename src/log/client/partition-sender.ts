@@ -11,7 +11,8 @@ import type { SealedBatch } from './batch-accumulator.ts'
  *
  * - Batches are numbered when they are sealed. With the numbers the log takes a batch that comes again for what it is, and
  *   refuses one whose predecessor is missing.
- * - At most `inFlightMax` are on their way. What is behind waits here, sealed, or in its accumulator.
+ * - At most `inFlightMax` are on their way; what is behind waits with the producer. A batch that the log has copied is in
+ *   its order and will never be tried again, so it does not count, unless the producer was told a bound.
  * - A batch that failed and may be tried again is; those behind it, refused as out of order meanwhile, follow it.
  * - A batch that failed for good leaves a hole in the numbers: the ones behind it are numbered anew, under the next epoch.
  *   In a transaction they fail with it, for it cannot be committed any more.
@@ -24,11 +25,14 @@ export class PartitionSender {
   /** Numbered and not answered, in the order of their numbers. */
   readonly #unanswered: SentBatch[] = []
   #nextSequence = 0
+  /** Of the unanswered ones, those that the log has taken, unless they count too. */
+  #uncounted = 0
   /** Batches that wait to be tried again. */
   #retrying = 0
   /** Whose epoch the numbers count in, and how many epochs this partition is ahead of it. */
   #identity: ProducerIdentity | null = null
   #epochsAhead = 0
+  #numbering = 0
   /** Called when there is room again though nothing was answered. */
   roomMade: () => void = () => {}
   /** Records that were answered, of all that were ever sent here. */
@@ -41,7 +45,7 @@ export class PartitionSender {
 
   /** Behind a batch that is tried again none is sent: a log that knows nothing of the producer yet would take it first. */
   get hasRoom(): boolean {
-    return this.#retrying === 0 && this.#unanswered.length < this.#parts.inFlightMax
+    return this.#retrying === 0 && this.#unanswered.length - this.#uncounted < this.#parts.inFlightMax
   }
 
   /** The numbers of the next batch, of `count` records. Seal with them and send, in this order. */
@@ -50,6 +54,7 @@ export class PartitionSender {
     if (identity === null) return unnumbered
     if (identity !== this.#identity) {
       this.#identity = identity
+      this.#numbering += 1
       this.#nextSequence = 0
       this.#epochsAhead = 0
     }
@@ -63,7 +68,12 @@ export class PartitionSender {
     }
   }
 
-  /** Numbers a batch that was sealed without, in bytes of its own. */
+  /** Another one whenever numbers start anew: those given out before and not sent are then worth nothing. */
+  get numbering(): number {
+    return this.#numbering
+  }
+
+  /** Numbers a sealed batch anew, in bytes of its own. */
   stamp({ bytes, count }: SealedBatch): void {
     const { producerId, producerEpoch, baseSequence, transactional } = this.number(count)
     if (producerId === undefined || producerEpoch === undefined || baseSequence === undefined) return
@@ -105,6 +115,7 @@ export class PartitionSender {
     try {
       const answer = this.#parts.broker.appendNow(this.at, sent.bytes)
       sent.accepted = true
+      if (!this.#parts.countsTaken) this.#uncounted += 1
       return answer
     } catch (error) {
       // The memory belongs to the next batch as soon as this turn is over.
@@ -154,6 +165,7 @@ export class PartitionSender {
     const index = this.#unanswered.indexOf(sent)
     assert(index >= 0, 'a batch that is not settled is on its way')
     this.#unanswered.splice(index, 1)
+    if (sent.accepted && !this.#parts.countsTaken) this.#uncounted -= 1
     this.answeredRecords += sent.batch.count
     if (answer === null && isRefused(sent, error)) this.#leaveHole()
     if (answer === null) sent.answer.reject(error)
@@ -167,6 +179,7 @@ export class PartitionSender {
     if (identity === null || identity.transactional || identity !== this.#parts.identity()) return
     // None behind it was taken: the log would have refused it, and so their bytes are still their own.
     this.#epochsAhead += 1
+    this.#numbering += 1
     this.#nextSequence = 0
     for (const { batch, bytes } of this.#unanswered) {
       const numbers = this.number(batch.count)
@@ -185,6 +198,8 @@ export interface PartitionSenderParts {
   /** Whose numbers batches get now; another object for every epoch. Null: none. */
   readonly identity: () => ProducerIdentity | null
   readonly inFlightMax: number
+  /** Whether a batch that the log has taken, and only still writes, counts as on its way. */
+  readonly countsTaken: boolean
   readonly retries: number
   readonly retryBackoffMs: number
   readonly deliveryTimeoutMs: number

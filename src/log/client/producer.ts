@@ -98,6 +98,7 @@ export class Producer {
     this.#senderParts = {
       ...numbers,
       broker,
+      countsTaken: options.inFlightMax !== undefined,
       identity: () => (numbered ? this.#identityNow() : null),
       now: () => clock.monotonic(),
       sleep: (ms) => sleep(clock, ms),
@@ -406,10 +407,11 @@ export class Producer {
     this.#deliver(topic, produced, { batch, kept })
   }
 
-  /** A full batch behind as many as may be on their way: it is sealed, and numbered when its turn comes. */
+  /** A full batch behind as many as may be on their way is sealed and waits for its turn. */
   #queue(topic: ProducedTopic, produced: ProducedPartition): void {
-    const { accumulator, queue } = produced
-    queue.push(accumulator.take({ kept: true, numbers: {} }))
+    const { accumulator, queue, sender } = produced
+    const numbers = sender.number(accumulator.count)
+    queue.push({ batch: accumulator.take({ kept: true, numbers }), numbering: sender.numbering })
     topic.partitioner.batchSent(accumulator.at.partition, topic.info.partitions)
   }
 
@@ -417,9 +419,10 @@ export class Producer {
   #sendMore(topic: ProducedTopic, produced: ProducedPartition): void {
     const { queue, sender } = produced
     while (sender.hasRoom) {
-      const batch = queue.shift()
-      if (batch === undefined) break
-      sender.stamp(batch)
+      const queued = queue.shift()
+      if (queued === undefined) break
+      const { batch, numbering } = queued
+      if (numbering !== sender.numbering) sender.stamp(batch)
       this.#deliver(topic, produced, { batch, kept: true })
     }
     if (produced.due && sender.hasRoom) this.#send(topic, produced)
@@ -536,7 +539,10 @@ export interface ProducerOptions {
   readonly transactionalId?: string
   /** How long a transaction may be open before the log aborts it. Default 60,000 ms. Kafka: `transaction.timeout.ms`. */
   readonly transactionTimeoutMs?: number
-  /** Batches of a partition that may be on their way. Default 5. Kafka: `max.in.flight.requests.per.connection`. */
+  /**
+   * Batches of a partition that may be on their way, at most 5. Default 5, not counting those that the log has taken into
+   * its order and only still writes. Kafka: `max.in.flight.requests.per.connection`.
+   */
   readonly inFlightMax?: number
   /** How often a batch whose failure is retriable is tried again. Default: until `deliveryTimeoutMs`. Kafka: `retries`. */
   readonly retries?: number
@@ -615,7 +621,7 @@ class ProducedPartition {
   readonly accumulator: BatchAccumulator
   readonly sender: PartitionSender
   /** Sealed, behind as many as may be on their way. `bufferBytesMax` bounds them. */
-  readonly queue: SealedBatch[] = []
+  readonly queue: { readonly batch: SealedBatch; readonly numbering: number }[] = []
   /** Its records would be on their way if there were room. */
   due = false
   /** All that were ever taken for it. */
