@@ -236,7 +236,7 @@ async function opened(options: ProducerOptions = {}): Promise<{
 }> {
   const client = await ClientHarness.open([{ name: topic, partitions: 1 }])
   const values = async (): Promise<readonly (string | undefined)[]> => {
-    const consumer = client.consumer({ pollRecordsMax: 1000 })
+    const consumer = client.consumer({ maxPollRecords: 1000 })
     consumer.assign([{ topic, partition: 0 }])
     consumer.seek({ topic, partition: 0 }, 'beginning')
     const records = await consumer.poll()
