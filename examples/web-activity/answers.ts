@@ -3,6 +3,7 @@ import type { Windowed } from 'millrace'
 import type { EmbeddedLog } from 'millrace/log'
 import {
   alerts,
+  boughtAfterView,
   type Counts,
   outcomes,
   pageHours,
@@ -13,10 +14,12 @@ import {
   viewsPerCategory,
   viewsPerPage,
   viewsPerRegion,
+  visitorSessions,
 } from './events.ts'
 import { newestValues } from '../shared/read-topic.ts'
 import type { Answers, Requests } from './report.ts'
 import type { LineSource } from './sources.ts'
+import { isProduct } from './shop.ts'
 import { isTick } from './ticks.ts'
 import { botOutcome } from './topology.ts'
 
@@ -26,6 +29,8 @@ export async function readAnswers(log: EmbeddedLog, format: LineSource['format']
   const hours = await newestValues(log, topPages, (hour) => hour)
   const closed = await newestValues(log, pageHours, ({ key, start }) => `${start} ${key}`)
   const categories = await newestValues(log, viewsPerCategory, (key) => key.join(' '))
+  const visits = await newestValues(log, visitorSessions, ({ key, start, end }) => `${start} ${end} ${key}`)
+  const bought = await newestValues(log, boughtAfterView, (key) => key.join(' '))
   const bursts = await newestValues(log, alerts, (key) => key.join(' '))
   return {
     ...(await readTotals(log)),
@@ -43,6 +48,24 @@ export async function readAnswers(log: EmbeddedLog, format: LineSource['format']
     alerts: [...bursts.values()]
       .map(({ key: [region], value }) => ({ region, ...value }))
       .toSorted((a, b) => a.from - b.from || order(a.region, b.region)),
+    sessions: [...visits.values()]
+      .flatMap(({ key: { key, start, end }, value }) =>
+        value === null ? [] : [{ visitor: key, from: start, to: end, ...value }],
+      )
+      .map(({ entry, exit, ...rest }) => ({ ...rest, entry: entry?.path ?? '', exit: exit?.path ?? '' }))
+      .toSorted((a, b) => a.from - b.from || order(a.visitor, b.visitor)),
+    funnel:
+      format === 'combined'
+        ? []
+        : [...closed.values()]
+            .filter(({ key }) => isProduct(key.key))
+            .map(({ key: { key, start }, value }) => ({
+              hour: start,
+              product: key,
+              views: value.views,
+              bought: bought.get(`${start} ${key}`)?.value ?? 0,
+            }))
+            .toSorted((a, b) => a.hour - b.hour || order(a.product, b.product)),
     requests: format === 'combined' ? await readRequests(log) : null,
   }
 }

@@ -2,7 +2,7 @@
  * The first operator of the job: reads each line. An event that comes again within ten minutes of its first copy is a
  * duplicate. Records keep the time of their arrival here: what comes next asks how fast they came.
  */
-import type { KeyValueStore, StoreRef, StreamRecord, ValueContext, ValueProcessor } from 'millrace'
+import type { StoreRef, StreamRecord, ValueContext, ValueProcessor, WindowStore } from 'millrace'
 import { loadedUpTo } from '../shared/line-loader.ts'
 import { type Reading, readAccessLine, readShopLine } from './clean.ts'
 import type { DeadLetter, ShopEvent } from './events.ts'
@@ -12,10 +12,18 @@ export type Cleaned =
   | { readonly is: 'event' | 'duplicate'; readonly event: ShopEvent }
   | { readonly is: 'malformed'; readonly letter: DeadLetter }
 
-/** When an event was first seen, by its id. */
-export type SeenStore = KeyValueStore<string, number>
+/**
+ * When an event was first seen, by its id and the ten minutes that this falls into: so the store forgets by itself, and
+ * two rows are all that a copy within ten minutes can have left.
+ */
+export type SeenStore = WindowStore<string, number>
 
 const duplicateWithinMs = 10 * 60_000
+/** How `seen` is to be declared. */
+export const seenWindow: { readonly size: number; readonly retention: number } = {
+  size: duplicateWithinMs,
+  retention: 3 * duplicateWithinMs,
+}
 
 export class CleanLines implements ValueProcessor<string, string, Cleaned> {
   readonly #format: LineSource['format']
@@ -31,8 +39,6 @@ export class CleanLines implements ValueProcessor<string, string, Cleaned> {
   init(context: ValueContext<Cleaned>): void {
     this.#context = context
     this.#store = context.store(this.#seen)
-    // By stream time, so that a replay forgets at the same records as the first run did.
-    context.schedule({ every: '10m', by: 'streamTime' }, (time) => this.#forgetBefore(time - duplicateWithinMs))
   }
 
   process(record: StreamRecord<string, string>): void {
@@ -52,13 +58,10 @@ export class CleanLines implements ValueProcessor<string, string, Cleaned> {
   }
 
   #isDuplicate(id: string, arrivedAt: number): boolean {
-    const before = this.#store.get(id)
+    const start = arrivedAt - (arrivedAt % duplicateWithinMs)
+    const before = this.#store.fetch(id, start) ?? this.#store.fetch(id, start - duplicateWithinMs)
     if (before !== null && arrivedAt - before < duplicateWithinMs) return true
-    this.#store.put(id, arrivedAt)
+    this.#store.put(id, arrivedAt, start)
     return false
-  }
-
-  #forgetBefore(time: number): void {
-    for (const [id, arrivedAt] of this.#store.all()) if (arrivedAt <= time) this.#store.delete(id)
   }
 }

@@ -1,5 +1,5 @@
 /** What flows through the job: lines as they arrive, the shop's events, and the answers. */
-import { hopping, type Topic, topic, tumbling, windowed, type Windowed, type Windows } from 'millrace'
+import { hopping, sessions, type Topic, topic, tumbling, windowed, type Windowed, type Windows } from 'millrace'
 import { z } from 'zod'
 import type { PageViews } from './report.ts'
 
@@ -195,6 +195,45 @@ export const pageHours: Topic<Windowed<string, 'time'>, PageHour> = topic('page-
 export const viewsPerCategory: Topic<readonly [number, string], SegmentViews> = topic('views-per-category', {
   key: z.tuple([z.number(), z.string()]).readonly(),
   value: segmentViews,
+  partitions,
+})
+
+/** What belongs to one visit: its views are at most half an hour apart. */
+export const sessionGap: Windows<'session'> = sessions('30m', { grace: '2m' })
+
+/** A view that begins or ends something. */
+export interface Moment {
+  readonly at: number
+  readonly id: string
+  readonly path: string
+}
+
+export interface Session {
+  readonly pages: number
+  readonly entry: Moment | null
+  readonly exit: Moment | null
+}
+
+const moment = z.object({ at: z.number(), id: z.string(), path: z.string() })
+
+export const session: z.ZodType<Session, Session> = z.object({
+  pages: z.number(),
+  entry: moment.nullable(),
+  exit: moment.nullable(),
+})
+
+/** By visitor and the times of the first and the last view; null where a session has become part of a longer one. */
+export const visitorSessions: Topic<Windowed<string, 'session'>, Session | null> = topic('sessions', {
+  key: windowed(z.string(), sessionGap),
+  value: session,
+  tombstones: true,
+  partitions,
+})
+
+/** By hour and product, how many views of it were followed by an order of the same visitor within an hour. */
+export const boughtAfterView: Counts<readonly [number, string]> = topic('bought-after-view', {
+  key: z.tuple([z.number(), z.string()]).readonly(),
+  value: z.number(),
   partitions,
 })
 

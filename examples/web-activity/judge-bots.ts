@@ -57,7 +57,8 @@ export class JudgeBots implements ValueProcessor<string, Judged, Outcome> {
   init(context: ValueContext<Outcome>): void {
     this.#context = context
     this.#store = context.store(this.#paces)
-    context.schedule({ every: '1h', by: 'streamTime' }, (time) => this.#forget(time))
+    // By stream time, so that a replay forgets at the same records as the first run did.
+    context.schedule({ every: '24h', by: 'streamTime' }, (time) => this.#forget(time))
   }
 
   process({ key: visitor, value: { cleaned, rules }, timestamp: arrivedAt }: StreamRecord<string, Judged>): void {

@@ -13,9 +13,9 @@ export interface ScraperRequest {
 }
 
 const scraperLinesMin = 300
-const scraperLinesMax = 600
+const scraperLinesMax = 400
 /** So many lines of a day have one scraper among them. */
-const linesPerScraper = 40_000
+const linesPerScraper = 20_000
 
 /** The requests of all scrapers of the day, in the order of time; none in a day of few lines. */
 export function scraperRequests(seed: number, lines: number): readonly ScraperRequest[] {

@@ -22,9 +22,29 @@ export interface Answers {
   readonly viewsPerCategory: readonly CategoryHour[]
   /** `to` is null while it lasts. */
   readonly alerts: readonly (Alert & { readonly region: string })[]
+  readonly sessions: readonly VisitorSession[]
+  /** Of each closed hour: views of a product, and how many an order of the same visitor followed within an hour. */
+  readonly funnel: readonly ProductHour[]
   readonly topPages: readonly { readonly hour: number; readonly pages: readonly PageViews[] }[]
   /** Of every well-formed line of an access log, bots included; null for made-up traffic. */
   readonly requests: Requests | null
+}
+
+export interface VisitorSession {
+  readonly visitor: string
+  /** The times of its first and its last view. */
+  readonly from: number
+  readonly to: number
+  readonly pages: number
+  readonly entry: string
+  readonly exit: string
+}
+
+export interface ProductHour {
+  readonly hour: number
+  readonly product: string
+  readonly views: number
+  readonly bought: number
 }
 
 export interface CategoryHour extends SegmentViews {
@@ -79,6 +99,12 @@ export function* jsonLines({ totals, ...answers }: Answers): Generator<string> {
     yield JSON.stringify({ answer: 'unique-visitors', hour: isoTime(hour), page, visitors })
   for (const { hour, ...views } of answers.viewsPerCategory)
     yield JSON.stringify({ answer: 'views-per-category', hour: isoTime(hour), ...views })
+  for (const { visitor, from, to, pages, entry, exit } of answers.sessions) {
+    const times = { from: isoTime(from), to: isoTime(to), durationMs: to - from }
+    yield JSON.stringify({ answer: 'sessions', visitor, ...times, pages, entry, exit, bounce: pages === 1 })
+  }
+  for (const { hour, product, views, bought } of answers.funnel)
+    yield JSON.stringify({ answer: 'funnel', hour: isoTime(hour), product, views, bought })
   for (const { from, to, region, events, failures } of answers.alerts) {
     const [since, until] = [isoTime(from), to === null ? null : isoTime(to)]
     yield JSON.stringify({ answer: 'alerts', region, from: since, to: until, events, failures })

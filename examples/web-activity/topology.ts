@@ -6,11 +6,12 @@
  *   bot-rules              ├─ what became of each line, counted ────────────────► outcomes
  *                          ├─ lines of an access log, counted ──────────────────► requests-per-status, -client, -minute
  *                          └─ events of people ─┬─ views, joined with users ─ by page: count-pages.ts
+ *                                               ├─ by visitor: follow-visitors.ts
  *                                               └─ by region: watch-regions.ts
  */
 import { type Stream, StreamsBuilder, type Topology } from 'millrace'
 import { z } from 'zod'
-import { CleanLines } from './clean-lines.ts'
+import { CleanLines, seenWindow } from './clean-lines.ts'
 import { countPages } from './count-pages.ts'
 import {
   botEvents,
@@ -26,6 +27,7 @@ import {
   rulesKey,
   type ShopEvent,
 } from './events.ts'
+import { followVisitors } from './follow-visitors.ts'
 import { JudgeBots, type Outcome, pace } from './judge-bots.ts'
 import type { LineSource } from './sources.ts'
 import { isTick } from './ticks.ts'
@@ -59,13 +61,18 @@ export function jobTopology({ format, emit }: JobTopologyOptions): Topology {
     people.filter(({ type }) => type === 'view'),
     { format, emit },
   )
+  followVisitors(
+    builder,
+    people.filter((_, visitor) => !isTick(visitor)),
+    { format, emit },
+  )
   watchRegions(builder, people, emit)
   return builder.build()
 }
 
 /** Every line with what became of it, by visitor, at the time of its event. */
 function judgedLines(builder: StreamsBuilder, format: LineSource['format']): Stream<string, Outcome> {
-  const seen = builder.addStore({ name: 'seen', key: z.string(), value: z.number() })
+  const seen = builder.addStore({ name: 'seen', key: z.string(), value: z.number(), window: seenWindow })
   const paces = builder.addStore({ name: 'paces', key: z.string(), value: pace })
   const rules = builder.globalTable(botRulesTopic)
   return builder

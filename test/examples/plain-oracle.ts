@@ -55,7 +55,7 @@ export function shopAnswers(
     events.push(event)
   }
   const people = withoutBots(events)
-  return [...answers(totals, people), ...categoryAnswers(people.events, tables)]
+  return [...answers(totals, people), ...categoryAnswers(people.events, tables), ...funnelAnswers(people.events)]
 }
 
 /** The answers for an access log, from its whole text. */
@@ -68,7 +68,7 @@ export function accessLogAnswers(text: string): AnswerRow[] {
   const perClient = new Map<string, number>()
   const perMinute = new Map<number, number>()
   let arrivedAt = 0
-  for (const line of lines) {
+  for (const [index, line] of lines.entries()) {
     // host - - [time] "request" status bytes "referrer" "agent": six quotes, when none is escaped.
     const [head = '', request = '', middle = '', , between, agent, tail] = line.split('"')
     const time = /\[(\d\d)\/(\w{3})\/(\d{4}):(\d\d:\d\d:\d\d) ([+-]\d\d)(\d\d)\]/.exec(head)
@@ -85,7 +85,7 @@ export function accessLogAnswers(text: string): AnswerRow[] {
     arrivedAt = Math.max(arrivedAt, at)
     const visitor = head.split(' ')[0] ?? ''
     const type = status >= 400 ? 'error' : 'view'
-    events.push({ id: '', at, type, visitor, path, region: 'unknown', agent, status, arrivedAt })
+    events.push({ id: String(index + 1), at, type, visitor, path, region: 'unknown', agent, status, arrivedAt })
   }
   return [
     ...answers(totals, withoutBots(events)),
@@ -176,7 +176,7 @@ function answers(
     const [hour, page] = JSON.parse(key)
     rows.push({ answer: 'unique-visitors', hour: iso(hour), page, visitors: size })
   }
-  return [...rows, ...alertAnswers(events)]
+  return [...rows, ...alertAnswers(events), ...sessionAnswers(events)]
 }
 
 /** Views by the category of the page and the account that the visitor had when the line arrived. */
@@ -200,6 +200,51 @@ function categoryAnswers(events: readonly PlainEvent[], { users, pages }: PlainT
   return [...perHour].map(([key, views]) => {
     const [hour, category] = JSON.parse(key)
     return { answer: 'views-per-category', hour: iso(hour), category, ...views }
+  })
+}
+
+/** Views of a visitor that are at most half an hour apart. */
+function sessionAnswers(events: readonly PlainEvent[]): AnswerRow[] {
+  const perVisitor = Map.groupBy(
+    events.filter(({ type }) => type === 'view'),
+    ({ visitor }) => visitor,
+  )
+  return [...perVisitor].flatMap(([visitor, views]) => {
+    const inOrder = views.toSorted((a, b) => a.at - b.at || (a.id < b.id ? -1 : 1))
+    const sessions: PlainEvent[][] = []
+    for (const view of inOrder) {
+      const last = sessions.at(-1)?.at(-1)
+      if (last && view.at - last.at <= 30 * minuteMs) sessions.at(-1)?.push(view)
+      else sessions.push([view])
+    }
+    return sessions.flatMap((session) => {
+      const [first, last] = [session[0], session.at(-1)]
+      if (!first || !last) return []
+      const times = { from: iso(first.at), to: iso(last.at), durationMs: last.at - first.at }
+      const pages = session.length
+      return [{ answer: 'sessions', visitor, ...times, pages, entry: first.path, exit: last.path, bounce: pages === 1 }]
+    })
+  })
+}
+
+/** Product views by hour, and those that an order of the same visitor followed within an hour. */
+function funnelAnswers(events: readonly PlainEvent[]): AnswerRow[] {
+  const orders = Map.groupBy(
+    events.filter(({ type }) => type === 'order'),
+    ({ visitor }) => visitor,
+  )
+  const perHour = new Map<string, { views: number; bought: number }>()
+  for (const { at, type, visitor, path } of events) {
+    if (type !== 'view' || !path.startsWith('/products/')) continue
+    const key = JSON.stringify([at - (at % hourMs), path])
+    const counts = perHour.get(key) ?? { views: 0, bought: 0 }
+    perHour.set(key, counts)
+    counts.views++
+    if (orders.get(visitor)?.some((order) => order.at >= at && order.at - at <= hourMs)) counts.bought++
+  }
+  return [...perHour].map(([key, counts]) => {
+    const [hour, product] = JSON.parse(key)
+    return { answer: 'funnel', hour: iso(hour), product, ...counts }
   })
 }
 

@@ -35,7 +35,7 @@ describe('the answers about a made-up day', () => {
     [1, 1],
     [2, 300],
     [3, 5000],
-    [4, 40_000],
+    [4, 20_000],
   ])('of seed %i with %i lines are those of a plain loop', async (seed, events) => {
     const answers = await answersFrom(generatedDay({ seed, events }), { dataDir: fresh() })
 
@@ -43,7 +43,7 @@ describe('the answers about a made-up day', () => {
   })
 
   test('have something to say about bots, alerts and accounts in a day of enough lines', () => {
-    const rows = shopDayAnswers({ seed: 4, events: 40_000 })
+    const rows = shopDayAnswers({ seed: 4, events: 20_000 })
 
     expect(rows).toContainEqual({ answer: 'bots-per-rule', rule: 'rate', events: expect.any(Number) })
     expect(rows.filter(({ answer, to }) => answer === 'alerts' && to !== null)).not.toEqual([])
