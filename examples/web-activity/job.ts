@@ -8,6 +8,7 @@ import { claimFor, type JobLogOptions, openJobLog } from '../shared/job-log.ts'
 import { readAnswers } from './answers.ts'
 import { lines, pages, pageViews, users } from './events.ts'
 import { openLoader } from './loader.ts'
+import { openLivePage } from './page/live-page.ts'
 import type { Answers } from './report.ts'
 import type { LineSource } from './sources.ts'
 import { countAll, loadAll, type RunControl } from '../shared/one-run.ts'
@@ -21,6 +22,8 @@ export interface JobOptions extends JobLogOptions, RunControl {
   readonly source: LineSource
   /** Load while processing, until stopped. */
   readonly live: boolean
+  /** While it is live, serve a page on this port; 0 is any that is free. */
+  readonly page?: { readonly port: number } | undefined
   readonly emit: 'commit' | 'update'
   readonly commitIntervalMs?: number | undefined
 }
@@ -64,15 +67,21 @@ function createStreams(log: EmbeddedLog, { source, emit, dataDir, commitInterval
 
 async function runLive(log: EmbeddedLog, options: JobOptions): Promise<Answers> {
   const { source, status } = options
+  // First: a port that is taken must not leave anything begun.
+  const page = options.page ? await openLivePage(log, { port: options.page.port, now: () => Date.now() }) : null
   const streams = createStreams(log, options)
   await streams.start()
+  if (page) status.finish(`Look at ${page.url}`)
   status.finish(`Counting ${source.description}. Ctrl-C ends it and prints the answers.`)
   const showing = setInterval(() => status.update(statusOf(streams)), statusIntervalMs)
   try {
     await Promise.race([feed(log, source), streams.finished()])
+    // What was clicked is counted, too.
+    await page?.close()
     await untilCounted(counting(log, streams), { status, stop: null })
   } finally {
     clearInterval(showing)
+    await page?.close()
     await streams.close()
   }
   status.finish('Stopped. Run it again: it counts on from here.')

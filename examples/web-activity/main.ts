@@ -42,7 +42,7 @@ function tryNext({ input, live, dataDir }: Options): string {
     'npm start                                 run it again: it continues, and counts nothing twice',
     'npm start -- --json | grep top-pages      the same answers for other programs',
     'npm start -- --seed 2 --data-dir data/2   another day',
-    'npm start -- --live                       traffic at the pace of the clock, until Ctrl-C',
+    'npm start -- --live --page                traffic at the pace of the clock, and a page that shows it',
     'npm start -- --input access.log           a log of your own (.gz, .br, - for standard input)',
     'rm -r ' + dataDir.padEnd(36) + 'start over',
   ]

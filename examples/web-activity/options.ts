@@ -7,6 +7,8 @@ export interface Options extends StorageOptions {
   /** An access log to read instead of making traffic up; `-` is standard input. */
   readonly input: string | undefined
   readonly live: boolean
+  /** Serve a page that shows the live traffic, on this port. */
+  readonly page: { readonly port: number } | undefined
   readonly dataDir: string
   readonly seed: number
   readonly events: number
@@ -21,6 +23,8 @@ export const help: string = `A day of a shop's traffic, counted while it arrives
   --input FILE      read an access log in Combined Log Format instead of making
                     traffic up; FILE may end in .gz or .br, - is standard input
   --live            make traffic up at the pace of the clock until Ctrl-C
+  --page            with --live: show it on a page in your browser, on 127.0.0.1
+  --port N          port of the page (4747); 0 takes any that is free
   --data-dir DIR    where the log and the state are kept (data/web-activity, with
                     --input data/web-activity-log, with --live data/web-activity-live)
   --seed N          which day to make up, 0 to 4294967295 (1)
@@ -39,6 +43,8 @@ export function readOptions(args: readonly string[]): Options | null {
   const values = parseArguments(args, {
     input: { type: 'string' },
     live: { type: 'boolean' },
+    page: { type: 'boolean' },
+    port: { type: 'string' },
     'data-dir': { type: 'string' },
     seed: { type: 'string' },
     events: { type: 'string' },
@@ -51,6 +57,9 @@ export function readOptions(args: readonly string[]): Options | null {
   const { input, live = false, emit = 'commit' } = values
   if (input === '') throw new JobError('--input needs the name of a file')
   if (input !== undefined && live) throw new JobError('--input and --live exclude each other')
+  if (values.page && !live) throw new JobError('--page shows live traffic: give --live, too')
+  if (values.port !== undefined && !values.page) throw new JobError('--port is for the page: give --page, too')
+  const port = integer('port', values.port, 0, 65_535) ?? defaultPort
   for (const name of ['seed', 'events'] as const) {
     if (input !== undefined && values[name] !== undefined)
       throw new JobError(`--${name} is for made-up traffic, not for --input`)
@@ -60,6 +69,7 @@ export function readOptions(args: readonly string[]): Options | null {
   return {
     input,
     live,
+    page: values.page ? { port } : undefined,
     dataDir: values['data-dir'] ?? defaultDirectory(input, live),
     seed: integer('seed', values.seed, 0, 2 ** 32 - 1) ?? 1,
     events: integer('events', values.events, 1, 10_000_000) ?? 300_000,
@@ -68,6 +78,8 @@ export function readOptions(args: readonly string[]): Options | null {
     ...storageOptions(values),
   }
 }
+
+const defaultPort = 4747
 
 /** One directory per kind of traffic, so that a look at a real log does not meet yesterday's made-up one. */
 function defaultDirectory(input: string | undefined, live: boolean): string {

@@ -25,6 +25,8 @@ describe('the command line of the web-activity job', () => {
       json: true,
       emit: 'update',
     })
+    expect(readOptions('--live --page --port 0'.split(' '))).toMatchObject({ page: { port: 0 } })
+    expect(readOptions(['--live', '--page'])).toMatchObject({ page: { port: 4747 } })
     expect(readOptions(['--input', '-'])).toMatchObject({ input: '-', dataDir: 'data/web-activity-log' })
     expect(
       readOptions('--segment-bytes 65536 --journal-file-bytes 262144 --checkpoint-every 50'.split(' ')),
@@ -51,6 +53,9 @@ describe('the command line of the web-activity job', () => {
     ['a value for a switch', '--json=yes', '--json'],
     ['an input that is live', '--input a --live', '--live'],
     ['an input with a seed', '--input a --seed 1', '--seed'],
+    ['a page of what is not live', '--page', '--live'],
+    ['a port without a page', '--live --port 80', '--page'],
+    ['a port that does not exist', '--live --page --port 65536', '--port 65536'],
     ['an input without a name', '--input=', '--input'],
     ['a directory without a name', '--data-dir=', '--data-dir'],
     ['an emission that does not exist', '--emit never', '--emit never'],

@@ -1,0 +1,30 @@
+/** The page of a job that runs live: what it serves, what it shows, and the way of the clicks into the log. */
+import type { EmbeddedLog } from 'millrace/log'
+import { alerts, boughtAfterView, viewsPerPage, visitorSessions } from '../events.ts'
+import { Clicks } from './clicks.ts'
+import { LiveFeed } from './live-view.ts'
+import { PageServer } from './page-server.ts'
+
+export interface LivePage {
+  /** Opens the page; it holds the token. */
+  readonly url: string
+  /** Once; later calls wait for the first one. */
+  close(): Promise<void>
+}
+
+export async function openLivePage(
+  log: EmbeddedLog,
+  { port, now }: { readonly port: number; readonly now: () => number },
+): Promise<LivePage> {
+  await log.admin.ensureTopics([viewsPerPage, visitorSessions, boughtAfterView, alerts])
+  const clicks = new Clicks(log, now)
+  const server = await PageServer.open({ port, clicks, now })
+  const feed = new LiveFeed(log, now, (state) => server.show(state))
+  let closed: Promise<void> | null = null
+  const close = async (): Promise<void> => {
+    await server.close()
+    await clicks.close()
+    await feed.close()
+  }
+  return { url: server.url, close: () => (closed ??= close()) }
+}

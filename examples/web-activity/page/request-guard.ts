@@ -1,0 +1,59 @@
+/**
+ * Who may ask the page's server for anything. It listens on the loopback address only, but every page that this machine's
+ * browser shows can send requests there too; so each request has to show, before it is routed, that it is meant for this
+ * server and comes from its own page:
+ *
+ * - Its one Host is this server by one of its names, spelled exactly: a name that a stranger's DNS points here is none.
+ * - A request that changes something comes from the same origin (what Go calls cross-origin protection): browsers say so
+ *   in Sec-Fetch-Site, older ones in Origin; programs that are no browsers say neither. `Origin: null` is refused.
+ * - It carries JSON, which no form and no simple request of another site can.
+ * - It shows the cookie that was given for the token: see sessions.ts.
+ */
+import type { IncomingMessage } from 'node:http'
+
+export interface Refusal {
+  readonly status: number
+  readonly reason: string
+}
+
+/** Why the request is not for this server, or null. */
+export function refusalOfAddress(request: IncomingMessage, port: number): Refusal | null {
+  const { url = '' } = request
+  // Only proxies are asked by a whole address.
+  if (!url.startsWith('/')) return { status: 400, reason: 'the request target is no path' }
+  const hosts = valuesOf(request, 'host')
+  const [host] = hosts
+  if (hosts.length !== 1 || host === undefined) return { status: 400, reason: 'one Host header is needed' }
+  if (!hostNames(port).includes(host.toLowerCase())) return { status: 403, reason: 'unknown Host' }
+  return refusalOfOrigin(request, host.toLowerCase())
+}
+
+/** Why the request may not change anything, or null. */
+export function refusalOfContent(request: IncomingMessage): Refusal | null {
+  const [type = ''] = valuesOf(request, 'content-type')
+  if (/^application\/json\s*(;\s*charset=utf-8\s*)?$/i.test(type)) return null
+  return { status: 415, reason: 'Content-Type: application/json is needed' }
+}
+
+export function hostNames(port: number): readonly string[] {
+  const names = ['127.0.0.1', 'localhost']
+  return port === 80 ? [...names, ...names.map((name) => `${name}:80`)] : names.map((name) => `${name}:${port}`)
+}
+
+function refusalOfOrigin(request: IncomingMessage, host: string): Refusal | null {
+  const refused = { status: 403, reason: 'not from the page of this server' }
+  const origins = valuesOf(request, 'origin')
+  if (origins.length > 1 || origins.includes('null')) return refused
+  const [origin] = origins
+  if (origin !== undefined && origin.toLowerCase() !== `http://${host}`) return refused
+  const [site] = valuesOf(request, 'sec-fetch-site')
+  if (site === undefined || site === 'same-origin' || site === 'none') return null
+  // A link on another site may lead here; what it leads to changes nothing and shows nothing without the cookie.
+  const isLink = request.method === 'GET' && valuesOf(request, 'sec-fetch-mode').includes('navigate')
+  return isLink ? null : refused
+}
+
+/** Every value of a header; Node's own object keeps one of several. */
+function valuesOf({ rawHeaders }: IncomingMessage, name: string): readonly string[] {
+  return rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === name)
+}
