@@ -88,15 +88,15 @@ const positionsPerDay = 2 ** 24
 
 /** An access log, already opened. */
 export async function accessLog(path: string, pieces: AsyncIterable<readonly string[]>): Promise<LineSource> {
-  const { fingerprint, lines } = await numberedLines(pieces, (line) => ({
+  const numbered = await numberedLines(pieces, (line) => ({
     key: shortened(line.split(' ', 1)[0] ?? ''),
     at: parseAccessLine(line)?.at ?? null,
   }))
   return {
     format: 'combined',
-    identity: `access log ${fingerprint}`,
+    identity: `access log ${numbered.fingerprint}`,
     description: path === '-' ? 'the access log on standard input' : `the access log ${path}`,
     tables: { users: [], pages: [], botRules },
-    lines,
+    lines: () => numbered.lines(),
   }
 }

@@ -8,7 +8,7 @@ export interface EventStreamLimits {
   readonly clientsMax: number
   /** What may lie unsent in front of one client. */
   readonly bufferBytesMax: number
-  /** How long a client may leave it there. */
+  /** How long a client may leave something there. */
   readonly stalledMsMax: number
 }
 
@@ -16,7 +16,7 @@ export const eventStreamLimits: EventStreamLimits = { clientsMax: 16, bufferByte
 
 interface Client {
   readonly response: ServerResponse
-  /** Since when it has taken nothing; null if it takes what comes. */
+  /** Since when something lies unsent in front of it; null if it has taken all. */
   stalledSince: number | null
 }
 
@@ -69,14 +69,13 @@ export class EventStream {
 
   #write(client: Client, text: string): void {
     const { response } = client
-    if (response.writableLength + text.length <= this.#limits.bufferBytesMax) {
-      client.stalledSince = null
+    if (response.writableLength === 0) client.stalledSince = null
+    else client.stalledSince ??= this.#now()
+    if (client.stalledSince !== null && this.#now() - client.stalledSince >= this.#limits.stalledMsMax) {
+      this.#clients.delete(client)
+      response.destroy()
+    } else if (response.writableLength + text.length <= this.#limits.bufferBytesMax) {
       response.write(text)
-      return
     }
-    client.stalledSince ??= this.#now()
-    if (this.#now() - client.stalledSince < this.#limits.stalledMsMax) return
-    this.#clients.delete(client)
-    response.destroy()
   }
 }

@@ -173,10 +173,12 @@ function readBody(request: IncomingMessage): Promise<string | null> {
   return new Promise((resolve) => {
     request.on('data', (bytes: Buffer) => {
       length += bytes.length
-      if (length <= bodyBytesMax) return void pieces.push(bytes)
-      request.removeAllListeners('data')
-      request.pause()
-      resolve(null)
+      if (length <= bodyBytesMax) pieces.push(bytes)
+      else {
+        request.removeAllListeners('data')
+        request.pause()
+        resolve(null)
+      }
     })
     request.on('end', () => resolve(Buffer.concat(pieces).toString()))
     request.on('close', () => resolve(null))

@@ -1,0 +1,101 @@
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Browser, chromium, type Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { answersOf, ended, type Run, startJob } from './run-job.ts'
+
+const browserPath = '/usr/bin/chromium'
+const browserArguments = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+
+/** Without a browser there is nothing to look with: on Debian, `apt-get install chromium`. */
+describe.skipIf(!existsSync(browserPath))(
+  `the live page in a browser (skipped where there is no ${browserPath})`,
+  () => {
+    let directory = ''
+    let browser: Browser
+    let page: Page
+    let stop: () => Promise<Run>
+    const problems: string[] = []
+
+    beforeAll(async () => {
+      directory = await mkdtemp(join(tmpdir(), 'millrace-page-'))
+      const job = startJob(
+        `--live --page --port 0 --events 2000 --json --data-dir ${join(directory, 'data')}`.split(' '),
+      )
+      const end = ended(job)
+      stop = () => {
+        job.kill('SIGINT')
+        return end
+      }
+      const launching = chromium.launch({ executablePath: browserPath, args: browserArguments })
+      const url = await new Promise<string>((resolve, reject) => {
+        job.stderr.on('data', (text: string) => {
+          const [found] = /http:\/\/\S+/.exec(text) ?? []
+          if (found !== undefined) resolve(found)
+        })
+        end.then(({ errors }) => reject(new Error(`the job has ended: ${errors}`)), reject)
+      })
+      browser = await launching
+      page = await browser.newPage()
+      page.on('console', (message) => void problems.push(message.text()))
+      page.on('pageerror', (error) => void problems.push(error.message))
+      await page.goto(url)
+      await page.getByText('live', { exact: true }).waitFor()
+    })
+
+    afterAll(async () => {
+      await browser?.close()
+      await rm(directory, { recursive: true, force: true })
+    })
+
+    test('counts a click within a moment, and keeps the token out of the address', async () => {
+      expect(new URL(page.url()).hash).toBe('')
+      for (const [index, name] of ['Kettle', 'Home', 'Lamp'].entries()) {
+        const before = performance.now()
+        await page.getByRole('button', { name }).click()
+        await page.locator('#counted', { hasText: new RegExp(`^${index + 1}$`) }).waitFor()
+        // A second on a machine that has nothing else to do.
+        expect(performance.now() - before).toBeLessThan(10_000)
+      }
+      await page.getByText('You came in by /products/kettle and are at /products/lamp.').waitFor()
+      await page.locator('#pages').getByText('/products/kettle').waitFor()
+    })
+
+    test('shows what a hostile path says as text', async () => {
+      const path = '/<img src=x onerror="document.title=1"><script>document.title=2</script>'
+      const status = await page.evaluate(async (hostile) => {
+        const body = JSON.stringify({ type: 'view', path: hostile })
+        const headers = { 'Content-Type': 'application/json' }
+        return (await fetch('/page-views', { method: 'POST', headers, body })).status
+      }, path)
+
+      expect(status).toBe(202)
+      await page.locator('#pages').getByText(path, { exact: true }).waitFor()
+      await page.getByText(`are at ${path}.`).waitFor()
+      expect(await page.locator('main img, main script').count()).toBe(0)
+      expect(await page.title()).toBe('Web activity, live')
+      expect(problems).toEqual([])
+    })
+
+    test('ends well with Ctrl-C while it is looked at, and every click is in the answers', async () => {
+      const run = await stop()
+
+      const rows = answersOf(run)
+      expect(rows).toContainEqual(
+        expect.objectContaining({ answer: 'sessions', visitor: 'you', pages: 4, entry: '/products/kettle' }),
+      )
+      expect(run.code).toBe(0)
+    })
+  },
+)
