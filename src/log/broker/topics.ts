@@ -49,6 +49,12 @@ export class Topics {
     const missing = specs.filter(({ name }) => catalog.topic(name) === undefined)
     // Nothing was awaited since the last look: none of these is on its way.
     if (missing.length > 0) await this.#create(missing)
+    for (const { name, config } of specs) {
+      // How long a window store keeps its rows may change; its changelog must not lose what the store still looks for.
+      const windowRetentionMs = config?.windowRetentionMs
+      if (windowRetentionMs === undefined || windowRetentionMs === this.#known(name).config.windowRetentionMs) continue
+      await this.alterConfig(name, { windowRetentionMs })
+    }
     return specs.map(({ name }) => this.#known(name).info)
   }
 

@@ -10,7 +10,7 @@ import type { Processor } from '../processor/processor.ts'
 import { JoinOverlay } from '../store/join-overlay.ts'
 import { KeyValueOverlay } from '../store/key-value-overlay.ts'
 import type { StoreEngine } from '../store/ordered-store.ts'
-import { checkStoreIdentity, storeIdentity } from '../store/store-identity.ts'
+import { checkStoreIdentity, isPlacedOtherwise, storeIdentity } from '../store/store-identity.ts'
 import type { Overlay } from '../store/overlay.ts'
 import { RecordContext, undecoded } from '../store/record-context.ts'
 import { UnmatchedOverlay } from '../store/unmatched-overlay.ts'
@@ -120,15 +120,20 @@ async function openStores(
   const { subTopology, partition } = plan
   const { task, section, positions } = from
   for (const spec of subTopology.stores) {
-    checkStoreIdentity(spec, section?.operators[storeOperator(spec.name)]?.['identity'])
+    const recorded = section?.operators[storeOperator(spec.name)]?.['identity']
+    checkStoreIdentity(spec, recorded)
     const { sourceTopic } = spec
+    const engine = setting.engines[spec.engine]
+    const directory = `${setting.storeDirectory}/${plan.id}/${spec.name}`
+    // Crash here, or before the next commit: what is recorded still says so, and it is made anew once more.
+    if (spec.logged && isPlacedOtherwise(spec, recorded)) await engine.destroy(directory)
     const changelogAt = spec.logged
       ? { topic: sourceTopic ?? internalTopicName(setting.plan.applicationId, changelogName(spec.name)), partition }
       : null
     const store = await restoreStore({
       log: setting.log,
-      engine: setting.engines[spec.engine],
-      directory: `${setting.storeDirectory}/${plan.id}/${spec.name}`,
+      engine,
+      directory,
       spec,
       changelog: changelogAt,
       // What the task has not processed is no row yet.

@@ -2,22 +2,35 @@ import { StreamsError } from '../errors.ts'
 import type { StoreShape, StoreSpec } from '../topology/node.ts'
 
 /**
- * What the bytes of a store mean, as one line: `shape | key codec | value codec | schema versions`. Every commit records it
- * beside the store's clock, so it is known wherever there are rows: no file or topic has to be asked.
+ * What the bytes of a store mean, as one line: `shape | key codec | value codec | schema versions | how long rows are kept`.
+ * Every commit records it beside the store's clock, so it is known wherever there are rows: no file or topic has to be asked.
  *
  * Stored values begin with the number of their schema's version, so versions can only be added at the end: what was
  * recorded must be what is declared now, or its beginning.
  */
 export function storeIdentity(spec: StoreSpec): string {
-  return [shapeName(spec.shape), spec.key.id, spec.value.id, spec.schema ?? ''].join(separator)
+  return [shapeName(spec.shape), spec.key.id, spec.value.id, spec.schema ?? '', rowsKept(spec.shape)].join(separator)
 }
 
 function shapeName(shape: StoreShape): string {
   if (shape.kind === 'window') return `window ${shape.sizeMs} ms`
-  // Where a row stands in the store follows from the retention.
-  if (shape.kind === 'join') return `join, rows kept ${shape.retentionMs} ms`
-  if (shape.kind === 'session') return `session, rows kept ${shape.retentionMs} ms`
-  return shape.kind === 'unmatched' ? 'unmatched' : 'key-value'
+  return shape.kind === 'keyValue' ? 'key-value' : shape.kind
+}
+
+/** Empty for shapes whose rows stand where they stand whatever their age. */
+function rowsKept(shape: StoreShape): string {
+  return 'retentionMs' in shape ? `${shape.retentionMs} ms` : ''
+}
+
+/**
+ * Whether the rows on disk stand elsewhere than a store declared like this looks for them: a grace or a retention is
+ * another one, and where a row stands follows from how long rows are kept. The store has to be made anew from its changelog,
+ * whose records say nothing of places.
+ */
+export function isPlacedOtherwise(spec: StoreSpec, recorded: unknown): boolean {
+  if (typeof recorded !== 'string') return false
+  const kept = recorded.split(separator)[4]
+  return kept !== undefined && kept !== rowsKept(spec.shape)
 }
 
 /** Throws STORE_MISMATCH unless a store declared like this can read what the recorded one has written. */

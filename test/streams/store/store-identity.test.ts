@@ -7,6 +7,7 @@ import { long, string } from '../../../src/codec/value-codecs.ts'
 import { StreamsBuilder } from '../../../src/dsl/streams-builder.ts'
 import { tumbling } from '../../../src/dsl/windows.ts'
 import type { Topology } from '../../../src/streams/topology/topology.ts'
+import { windowed } from '../../../src/codec/windowed-codec.ts'
 import { StreamsHarness } from '../../harness/streams-harness.ts'
 
 const input = topic('in', { key: stringKey, value: string })
@@ -106,3 +107,44 @@ test('a store whose windows have another size, or whose codec is another one, is
   )
   await expect(app.start(windows('1m', long))).rejects.toThrow(/STORE_MISMATCH: store w was written with valueCodec/)
 })
+
+test('a window store whose rows are kept for longer or shorter than before still finds them', async () => {
+  const keeping = (grace: string): Topology => {
+    const windows = tumbling('1m', { grace })
+    const builder = new StreamsBuilder()
+    builder
+      .stream(input)
+      .groupByKey()
+      .windowedBy(windows)
+      .count({ name: 'kept', emit: 'update' })
+      .toStream()
+      .to(topic('counts', { key: windowed(stringKey, windows), value: long }))
+    return builder.build()
+  }
+  // given: counts of ten minutes, written to the store
+  const app = await StreamsHarness.open(keeping('15m'), { in: 1, counts: 1 })
+  const minutes = Array.from({ length: 10 }, (_, minute) => ['k', 'v', minute * 60_000] as const)
+  await runWith(app, keeping('15m'), minutes)
+  // when: the grace is another one, and late records come for each of them
+  for (const [runs, grace] of ['40m', '20m', '30m'].entries()) {
+    await runWith(app, keeping(grace), minutes)
+    // then: they are added to what was there
+    const told = await app.read('counts', { value: 'long', windowed: true })
+    const latest = new Map(told.map(({ start, value }) => [start, value]))
+    expect([...latest.values()]).toEqual(minutes.map(() => runs + 2))
+    // and the changelog keeps what the store keeps
+    const [changelog] = await app.log.topics(['app-kept-changelog'])
+    expect(changelog?.config.windowRetentionMs).toBe(60_000 + Number.parseInt(grace, 10) * 60_000)
+  }
+})
+
+async function runWith(
+  app: StreamsHarness,
+  topology: Topology,
+  records: readonly (readonly [string, string, number])[],
+): Promise<void> {
+  await app.start(topology)
+  await app.send('in', records)
+  await app.settle()
+  await app.stop()
+}
