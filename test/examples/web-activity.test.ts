@@ -113,7 +113,16 @@ describe('the answers about a made-up day', () => {
     const { code, output } = await runJob(`--seed 1 --events 2000 --data-dir ${fresh()}`.split(' '))
 
     expect(code).toBe(0)
-    for (const title of ['What arrived', 'Views per page', 'Views per region', 'Most viewed pages', 'Try next'])
+    for (const title of [
+      'What arrived',
+      'Views per page',
+      'Views per region',
+      'Most viewed pages',
+      'Sessions',
+      'Funnel',
+      'Views per category',
+      'Try next',
+    ])
       expect(output).toContain(title)
     expect(output).not.toContain('tick')
     expect(output).not.toContain('\x1b')
