@@ -208,18 +208,25 @@ export class JoinOverlay extends Overlay {
     }
   }
 
+  /** The oldest stretches go first. What is dirty or unflushed stays, or late rows would keep whole stretches in memory. */
   protected override evict(): void {
-    while (this.#bytes > this.#cacheBytesMax) {
-      const oldest = Math.min(...this.#stretches.keys())
-      const rows = this.#stretches.get(oldest)
-      if (rows === undefined) return
-      for (const row of rows) if (row.lastUpdate >= 0 || row.isUnflushed) return
-      for (const row of rows) {
-        this.#filters[this.#spaces.spaceOf(row.start)]?.add(murmur2(row.slab, row.keyStart, row.keyEnd - rowKeyBytes))
-      }
-      this.#forget(oldest, rows)
-      this.#completeFrom = Math.max(this.#completeFrom, (oldest + 1) * this.#stretchMs)
+    if (this.#bytes <= this.#cacheBytesMax) return
+    for (const number of [...this.#stretches.keys()].sort((left, right) => left - right)) {
+      this.#evictStretch(number, this.#stretches.get(number) ?? [])
+      if (this.#bytes <= this.#cacheBytesMax) return
     }
+  }
+
+  #evictStretch(number: number, rows: readonly OverlayEntry[]): void {
+    const kept: OverlayEntry[] = []
+    const going: OverlayEntry[] = []
+    for (const row of rows) (row.lastUpdate >= 0 || row.isUnflushed ? kept : going).push(row)
+    for (const row of going) {
+      this.#filters[this.#spaces.spaceOf(row.start)]?.add(murmur2(row.slab, row.keyStart, row.keyEnd - rowKeyBytes))
+    }
+    this.#forget(number, going)
+    if (kept.length > 0) this.#stretches.set(number, kept)
+    if (going.length > 0) this.#completeFrom = Math.max(this.#completeFrom, (number + 1) * this.#stretchMs)
   }
 
   #forget(number: number, rows: readonly OverlayEntry[]): void {
