@@ -3,6 +3,9 @@ export { EmbeddedLog } from './embedded-log.ts'
 export type { PartitionSize } from './broker/broker.ts'
 export type { LogOptions, SyncMode } from './config.ts'
 export { Admin, type TopicDescription } from './client/admin.ts'
+export type { GroupDescription, GroupListing, GroupPartition, MemberDescription } from './broker/group-admin.ts'
+export type { GroupPhase } from './group/group-lifecycle.ts'
+export type { GroupOffsetReset, MovedOffset } from './client/group-offset-reset.ts'
 export { Consumer } from './client/consumer.ts'
 export type {
   AssignorName,

@@ -178,6 +178,11 @@ export class Broker {
     return topic?.phase === 'live' ? topic.info : undefined
   }
 
+  /** The log's wall clock. */
+  now(): number {
+    return this.#parts.sequencer.clock.now()
+  }
+
   /** Grows whenever a topic comes, goes or gets more partitions. */
   get catalogRevision(): number {
     return this.#parts.catalog.revision

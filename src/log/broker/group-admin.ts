@@ -11,6 +11,7 @@ import type { Groups } from './groups.ts'
 import type { LastSections } from './last-sections.ts'
 import type { OffsetLog } from './offset-log.ts'
 import { EntryDraft, type Sequencer } from './sequencer.ts'
+import type { TransactionalOffsets } from './transactional-offsets.ts'
 
 /**
  * What is done to groups from outside: list, describe, delete, forget offsets, and expire what nobody came back for.
@@ -95,6 +96,11 @@ export class GroupAdmin {
     }
   }
 
+  /** Partitions for which the group has committed an offset. */
+  committedPartitions(name: string): readonly TopicPartition[] {
+    return this.#parts.offsets.of(name).map(({ at }) => at)
+  }
+
   /** NON_EMPTY_GROUP while it has members; GROUP_ID_NOT_FOUND. */
   async delete(name: string): Promise<void> {
     this.#checkKnown(name)
@@ -153,10 +159,13 @@ export class GroupAdmin {
   }
 
   #expired(name: string): readonly TopicPartition[] {
-    const { groups, offsets, offsetsRetentionMs, sequencer } = this.#parts
+    const { groups, offsets, offsetsRetentionMs, sequencer, transactionalOffsets } = this.#parts
     const before = sequencer.clock.now() - offsetsRetentionMs
     const group = groups.coordinator.get(name)
-    const entries = offsets.statesOf(name)
+    // What an open transaction may yet change does not expire under it.
+    const entries = offsets
+      .statesOf(name)
+      .filter(({ at }) => !transactionalOffsets.isUnstable(name, at.topic, at.partition))
     if (group === undefined) return entries.filter(({ committedAt }) => committedAt <= before).map(({ at }) => at)
     if (group.phase === 'empty') return group.phaseSince <= before ? entries.map(({ at }) => at) : []
     const { subscribed } = group
@@ -197,6 +206,7 @@ export interface GroupAdminParts {
   readonly offsets: GroupOffsets
   readonly offsetLog: OffsetLog
   readonly sections: LastSections
+  readonly transactionalOffsets: TransactionalOffsets
   readonly offsetsRetentionMs: number
 }
 

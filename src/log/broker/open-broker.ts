@@ -171,7 +171,16 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
   for (const { group, record } of groupRecords.states()) coordinator.restore(group, record)
   const groups = new Groups(catalog, coordinator)
   const { offsetsRetentionMs } = config
-  const groupAdmin = new GroupAdmin({ sequencer, catalog, groups, offsets, offsetLog, sections, offsetsRetentionMs })
+  const groupAdmin = new GroupAdmin({
+    sequencer,
+    catalog,
+    groups,
+    offsets,
+    offsetLog,
+    sections,
+    transactionalOffsets,
+    offsetsRetentionMs,
+  })
   const newTopicId = (): string => topicId(options.randomBytes)
   const topics = new Topics({ sequencer, catalog, segments, offsetLog, defaults: config, newTopicId })
   const committers = new Committers({ ...config, sequencer, catalog, groups, offsets: offsetLog, sections, rewinds })

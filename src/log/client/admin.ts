@@ -5,7 +5,8 @@ import type { Bounds, Isolation, OffsetEntry, Position } from '../api/log.ts'
 import type { TopicPartition } from '../api/record.ts'
 import type { TopicConfig, TopicInfo, TopicSpec } from '../api/topic.ts'
 import type { Broker, PartitionSize } from '../broker/broker.ts'
-import type { GroupListing } from '../broker/group-admin.ts'
+import type { GroupDescription, GroupListing } from '../broker/group-admin.ts'
+import { plannedReset, type GroupOffsetReset, type MovedOffset } from './group-offset-reset.ts'
 
 /** Creates, describes and deletes topics, and answers where their records are. */
 export class Admin {
@@ -119,9 +120,43 @@ export class Admin {
     return await this.#broker.deleteRecords(at)
   }
 
-  /** Groups that have offsets or a member. */
+  /** All groups: what kind each is, its phase, and how many members it has. Kafka: `ListGroups`. */
   listGroups(): readonly GroupListing[] {
     return this.#broker.groupAdmin.list()
+  }
+
+  /** A group with its members, what each has, and the lag of every partition. GROUP_ID_NOT_FOUND. Kafka: `DescribeGroups`. */
+  describeGroup(group: string): GroupDescription {
+    return this.#broker.groupAdmin.describe(group)
+  }
+
+  /**
+   * Deletes a group without members, with its offsets. NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND. An application's stores know
+   * nothing of it: delete them too. Kafka: `DeleteGroups`.
+   */
+  async deleteGroup(group: string): Promise<void> {
+    await this.#broker.groupAdmin.delete(group)
+  }
+
+  /** Forgets offsets of topics that no member reads: GROUP_SUBSCRIBED_TO_TOPIC, GROUP_ID_NOT_FOUND. Kafka: `OffsetDelete`. */
+  async deleteGroupOffsets(group: string, at: readonly TopicPartition[]): Promise<void> {
+    await this.#broker.groupAdmin.deleteOffsets(group, at)
+  }
+
+  /**
+   * Says where the offsets of a group would go, and moves them there with `execute: true`. Only a group without members:
+   * NON_EMPTY_GROUP. What lies outside a partition's bounds is brought inside. A group that does not exist begins with it.
+   * Kafka: `kafka-consumer-groups --reset-offsets`.
+   * @example admin.resetGroupOffsets('report', { topics: ['orders'], to: { ago: 3_600_000 } }) // a dry run
+   */
+  async resetGroupOffsets(group: string, reset: GroupOffsetReset): Promise<readonly MovedOffset[]> {
+    this.#broker.groupAdmin.checkEmpty(group)
+    const moved = plannedReset(this.#broker, group, reset)
+    if (reset.execute === true) {
+      const offsets = moved.map(({ at, to }): OffsetEntry => ({ at, offset: to, leaderEpoch: -1, metadata: '' }))
+      await this.#broker.commitOffsets(group, -1, offsets)
+    }
+    return moved
   }
 
   committedOffsets(group: string, at: readonly TopicPartition[]): readonly OffsetEntry[] {

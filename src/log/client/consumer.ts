@@ -338,13 +338,22 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   /** The offset of the record that comes next from this partition. */
   position(at: TopicPartition): Offset {
     const partition = this.#of(at)
-    if (partition.unresolved) this.#resolveStarts([partition])
+    if (!partition.unresolved) return partition.position
+    if (this.#isUnstable(at))
+      throw new LogError(
+        'NO_OFFSET',
+        `${partitionName(at)}: a transaction that is not over may move the offset of group ${this.#group}: poll, then ask again`,
+        { ...at },
+      )
+    this.#resolveStarts([partition])
     return partition.position
   }
 
   /** Per partition of this consumer, how far it is from the end of what can be read. */
   lag(): readonly PartitionLag[] {
-    return this.#broker.bounds(this.assignment, this.#isolation).map(({ at, end }) => {
+    const known = this.#partitions.filter((partition) => !partition.unresolved || !this.#isUnstable(partition.at))
+    const places = known.map((partition) => partition.at)
+    return this.#broker.bounds(places, this.#isolation).map(({ at, end }) => {
       const position = this.position(at)
       return { at, position, end, lag: Math.max(0, end - position) }
     })
@@ -444,8 +453,10 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     }
   }
 
-  /** No longer than until the next automatic commit, if there is anything to commit. */
+  /** No longer than until the next automatic commit, if there is anything to commit, or until a transaction may be over. */
   #waitUntil(deadline: number): number {
+    if (this.#partitions.some(({ unresolved }) => unresolved))
+      return Math.min(deadline, this.#clock.monotonic() + unstableRetryMs)
     if (this.#autoCommitIntervalMs === 0 || !this.#partitions.some(({ hasProgress }) => hasProgress)) return deadline
     return Math.min(deadline, this.#committedAt + this.#autoCommitIntervalMs)
   }
@@ -468,7 +479,9 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     if (this.#moved) {
       this.#moved = false
       this.#reader.assign(
-        this.#partitions.map((partition): Position => ({ at: partition.at, offset: partition.fetchAt })),
+        this.#partitions
+          .filter(({ unresolved }) => !unresolved)
+          .map((partition): Position => ({ at: partition.at, offset: partition.fetchAt })),
       )
       this.#tellPaused()
     }
@@ -550,7 +563,12 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
       if (membership.isSettling) await membership.progress
       else if (!(membership.mustJoin && mayJoin) && !membership.hasNews && !this.#attention) break
     }
-    this.#resolveStarts(this.#partitions.filter(({ unresolved }) => unresolved))
+    this.#resolveStarts(this.#partitions.filter((partition) => partition.unresolved && !this.#isUnstable(partition.at)))
+  }
+
+  /** A transaction may still move the group's offset: whoever started now might do again what it has done. */
+  #isUnstable(at: TopicPartition): boolean {
+    return this.#group !== undefined && this.#broker.hasUnstableOffset(this.#group, at)
   }
 
   get #isOverdue(): boolean {
@@ -760,6 +778,9 @@ const busyWith = {
 const iterationWaitMs = 60_000
 
 const concurrencyMax = 10_000
+
+/** How often a partition is tried whose committed offset a transaction may still change. */
+const unstableRetryMs = 20
 
 /** No key's text: keys are text of bytes. */
 const nullKey = '\u{10ffff}'

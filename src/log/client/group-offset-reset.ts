@@ -1,0 +1,86 @@
+import { LogError } from '../api/errors.ts'
+import type { Bounds } from '../api/log.ts'
+import { partitionName, type Offset, type TopicPartition } from '../api/record.ts'
+import type { Broker } from '../broker/broker.ts'
+
+export interface GroupOffsetReset {
+  /** All partitions of these topics; default those for which the group has committed. */
+  readonly topics?: readonly string[]
+  /** These partitions, beside those of `topics`. */
+  readonly partitions?: readonly TopicPartition[]
+  /**
+   * Where to: the first offset, the end, where it stands (`current`, the end where there is none), an offset, the first
+   * record with at least that timestamp, or that old (`ago`, in ms), or so many offsets on (back, if negative).
+   */
+  readonly to:
+    | 'earliest'
+    | 'latest'
+    | 'current'
+    | { readonly offset: Offset }
+    | { readonly timestamp: number }
+    | { readonly ago: number }
+    | { readonly shift: number }
+  /** Default false: say where they would go, and change nothing. */
+  readonly execute?: boolean
+}
+
+export interface MovedOffset {
+  readonly at: TopicPartition
+  /** The committed offset before; null without one. */
+  readonly from: Offset | null
+  readonly to: Offset
+}
+
+/** Where the offsets would go. Throws UNKNOWN_TOPIC, UNKNOWN_PARTITION, INVALID_CONFIG. */
+export function plannedReset(broker: Broker, group: string, reset: GroupOffsetReset): readonly MovedOffset[] {
+  const at = placesOf(broker, group, reset)
+  const committed = new Map(
+    broker.committedOffsets(group, at).map(({ at: place, offset }) => [partitionName(place), offset]),
+  )
+  return broker.bounds(at, 'committed').map((bounds) => {
+    const from = committed.get(partitionName(bounds.at)) ?? null
+    return { at: bounds.at, from, to: within(bounds, target(broker, bounds, { from, to: reset.to })) }
+  })
+}
+
+function placesOf(broker: Broker, group: string, { topics, partitions }: GroupOffsetReset): readonly TopicPartition[] {
+  const places = new Map<string, TopicPartition>()
+  for (const topic of topics ?? []) {
+    const known = broker.topic(topic)
+    if (known === undefined) throw new LogError('UNKNOWN_TOPIC', `topic ${topic} does not exist`, { topic })
+    for (let partition = 0; partition < known.partitions; partition++)
+      places.set(partitionName({ topic, partition }), { topic, partition })
+  }
+  for (const at of partitions ?? []) places.set(partitionName(at), at)
+  if (topics === undefined && partitions === undefined)
+    for (const at of broker.groupAdmin.committedPartitions(group)) places.set(partitionName(at), at)
+  return [...places.values()]
+}
+
+function target(
+  broker: Broker,
+  { at, start, end }: Bounds,
+  { from, to }: { readonly from: Offset | null; readonly to: GroupOffsetReset['to'] },
+): Offset {
+  if (to === 'earliest') return start
+  if (to === 'latest') return end
+  if (to === 'current') return from ?? end
+  if ('offset' in to) return checked('offset', to.offset, to.offset >= 0)
+  if ('shift' in to) return (from ?? end) + checked('shift', to.shift, true)
+  const timestamp =
+    'ago' in to
+      ? Math.max(0, broker.now() - checked('ago', to.ago, to.ago >= 0))
+      : checked('timestamp', to.timestamp, to.timestamp >= 0)
+  return broker.offsetsForTime([{ at, timestamp }])[0]?.offset ?? end
+}
+
+function within({ start, end }: Bounds, offset: Offset): Offset {
+  return Math.min(end, Math.max(start, offset))
+}
+
+function checked(name: string, value: number, allowed: boolean): number {
+  if (Number.isSafeInteger(value) && allowed) return value
+  throw new LogError('INVALID_CONFIG', `${name} of the reset is ${String(value)}: use an integer of 0 or more`, {
+    [name]: value,
+  })
+}
