@@ -1,5 +1,8 @@
 import { Command, CommanderError } from 'commander'
 import { LogError } from '../log/api/errors.ts'
+import { groupsDescribe } from './commands/groups-describe.ts'
+import { groupsList } from './commands/groups-list.ts'
+import { groupsReset } from './commands/groups-reset.ts'
 import { logConsume } from './commands/log-consume.ts'
 import { logDescribe } from './commands/log-describe.ts'
 import { logProduce } from './commands/log-produce.ts'
@@ -26,6 +29,8 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
   for (const add of [logTopics, logDescribe, logConsume, logProduce]) {
     add(log, terminal, (code) => (exitCode = code))
   }
+  const groups = program.command('groups').description('consumer groups and their offsets')
+  for (const add of [groupsList, groupsDescribe, groupsReset]) add(groups, terminal, (code) => (exitCode = code))
   try {
     await program.parseAsync([...args], { from: 'user' })
     return exitCode

@@ -1,0 +1,85 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { CliHarness } from './cli-harness.ts'
+
+let cli: CliHarness
+beforeEach(async () => {
+  cli = new CliHarness()
+  // given: ten records in each of two partitions, one every minute, and a group that has read three of one of them
+  await cli.fill(async (log) => {
+    await log.admin.createTopics([{ name: 'orders', partitions: 2 }])
+    const producer = log.producer()
+    for (let index = 0; index < 20; index++) {
+      const timestamp = Math.floor(index / 2) * 60_000
+      await producer.send({ topic: 'orders', value: String(index), partition: index % 2, timestamp })
+    }
+    await producer.close()
+    const consumer = log.consumer({ group: 'billing', autoOffsetReset: 'earliest', autoCommitIntervalMs: 0 })
+    consumer.assign([{ topic: 'orders', partition: 0 }])
+    await consumer.commitOffsets([{ at: { topic: 'orders', partition: 0 }, offset: 3, leaderEpoch: 0, metadata: '' }])
+    await consumer.close()
+  })
+})
+afterEach(() => cli.close())
+
+const committed = async (): Promise<unknown> =>
+  ((await cli.json('groups describe billing')) as { partitions: { at: { partition: number }; offset: number }[] }[])
+    .flatMap(({ partitions }) => partitions)
+    .map(({ at, offset }) => [at.partition, offset])
+
+describe('groups list and describe', () => {
+  test('show who has committed, where, and how far behind', async () => {
+    expect(await cli.json('groups list')).toMatchObject([{ group: 'billing', kind: 'offsets', partitions: 1, lag: 7 }])
+    expect((await cli.run('groups list')).out).toMatch(
+      /^GROUP +KIND +GENERATION +PARTITIONS +LAG\nbilling +offsets +- +1 +7$/,
+    )
+    expect((await cli.run('groups describe billing')).out).toMatch(/orders +0 +3 +10 +7$/)
+  })
+
+  test('refuse a group that there is not', async () => {
+    expect(await cli.run('groups describe nobody')).toMatchObject({ code: 2 })
+  })
+})
+
+describe('groups reset', () => {
+  test('changes nothing without --execute', async () => {
+    const { code, out } = await cli.run('groups reset billing --to-latest')
+    expect(code).toBe(0)
+    expect(out).toMatch(/orders +0 +3 +10\n\na dry run: nothing was changed; add --execute to do it$/)
+    expect(await committed()).toEqual([[0, 3]])
+  })
+
+  test.each([
+    ['--to-earliest', 0],
+    ['--to-latest', 10],
+    ['--to-current', 3],
+    ['--to-offset 5', 5],
+    ['--to-offset 500', 10],
+    ['--to-datetime 1970-01-01T00:04:00Z', 4],
+    ['--by-duration 7d', 10],
+    ['--shift-by 2', 5],
+    ['--shift-by=-2', 1],
+  ])('moves the offsets %s', async (where, offset) => {
+    await cli.json(`groups reset billing ${where} --execute`)
+    expect(await committed()).toEqual([[0, offset]])
+  })
+
+  test('takes topics and single partitions', async () => {
+    await cli.json('groups reset billing --to-offset 2 --execute --topic orders')
+    expect(await committed()).toEqual([
+      [0, 2],
+      [1, 2],
+    ])
+    await cli.json('groups reset billing --to-offset 6 --execute --topic orders:1')
+    expect(await committed()).toEqual([
+      [0, 2],
+      [1, 6],
+    ])
+  })
+
+  test('refuses to guess where to', async () => {
+    expect((await cli.run('groups reset billing')).err).toContain('say where to, once')
+    expect(await cli.run('groups reset billing --to-latest --to-earliest')).toMatchObject({ code: 2 })
+    expect(await cli.run('groups reset billing --by-duration soon')).toMatchObject({ code: 2 })
+    expect(await cli.run('groups reset billing --to-latest --topic orders:x')).toMatchObject({ code: 2 })
+  })
+})
