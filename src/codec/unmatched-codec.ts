@@ -5,7 +5,7 @@ import { CodecError } from './codec-error.ts'
 /** Records of one side of a join, of one key and time, that have found no partner yet: in the order in which they came. */
 export interface Unmatched {
   readonly isLeft: boolean
-  readonly values: readonly unknown[]
+  readonly values: unknown[]
 }
 
 /**

@@ -56,8 +56,10 @@ export class UnmatchedOverlay extends Overlay {
     const found = this.#find(key, time, side)
     if (found !== null && found.value !== null) {
       if (time < this.lookedTo) this.lookedTo = time
-      const { values } = found.value as Unmatched
-      this.update(found, { isLeft, values: [...values, value] } satisfies Unmatched, time, time)
+      // In place: a copy for each of many records of one key and time would take the square of their number.
+      const waiting = found.value as Unmatched
+      waiting.values.push(value)
+      this.update(found, waiting, time, time)
       return
     }
     if (time < this.lookedTo) this.lookedTo = time

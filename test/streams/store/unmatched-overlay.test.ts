@@ -170,6 +170,18 @@ test('what finds its partner within a commit leaves no trace in the changelog', 
   expect(life.overlay.cachedCount).toBe(0)
 })
 
+test('many records of one key and time cost no more than others', async () => {
+  const life = lifeOf(1_000_000)
+  await life.reopen()
+  for (let count = 0; count < 100_000; count++) life.overlay.add('k', 'v', 7, true)
+  await life.commitAndFlush()
+  await life.reopen()
+
+  const [row] = look(life.overlay, 8, 0)
+
+  expect(row?.values).toHaveLength(100_000)
+})
+
 test('the youngest leave memory when the bound is reached, and come back in order when it is their turn', async () => {
   const life = lifeOf(100_000)
   await life.reopen()
