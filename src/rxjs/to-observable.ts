@@ -1,7 +1,7 @@
 import { Observable, type Subscriber } from 'rxjs'
 import type { Topic } from '../codec/topic.ts'
 import { LogError } from '../log/api/errors.ts'
-import type { Isolation } from '../log/api/log.ts'
+import type { Bounds, Isolation } from '../log/api/log.ts'
 import { partitionName, type Offset, type TopicPartition } from '../log/api/record.ts'
 import type { ConsumerRecord } from '../log/client/consumer-options.ts'
 import type { Consumer } from '../log/client/consumer.ts'
@@ -9,7 +9,7 @@ import type { EmbeddedLog } from '../log/embedded-log.ts'
 
 /*
  * From a topic to an observable. Each subscription has a consumer of its own, which reads only when everything that it
- * read before has been pushed: while an observer is busy, nothing is fetched and at most `pollRecordsMax` records are
+ * read before has been pushed: while an observer is busy, nothing is fetched and at most `maxPollRecords` records are
  * held.
  *
  * An observer that begins something asynchronous and returns has no way to say that it is busy: operators such as
@@ -25,18 +25,21 @@ export interface ToObservableOptions {
   /** Default all. Not with a group, which has all. */
   readonly partitions?: readonly number[]
   /**
-   * Reads as the member of this group: goes on at its committed offsets, and commits what observers were given, every
+   * Reads as a member of this group, the partitions that are its share: goes on at its committed offsets, and commits what observers were given, every
    * `autoCommitIntervalMs` and at the end. Kafka: `group.id`.
    */
   readonly group?: string
   /** Default 5000 ms. Kafka: `auto.commit.interval.ms`. */
   readonly autoCommitIntervalMs?: number
-  /** `end`: completes when all that was there on subscribing has been pushed. Default `never`: when the log closes. */
+  /**
+   * `end`: completes when all that was there on subscribing has been pushed; with a group, all of its share. Default
+   * `never`: completes when the log closes.
+   */
   readonly until?: 'end' | 'never'
   /** `error` (default): a record that cannot be read as declared is the observable's error. A function hears of it, and reading goes on behind it. */
   readonly onInvalid?: 'error' | ((error: LogError) => void)
   /** Records that are read at a time, and so held at most. Default 500. Kafka: `max.poll.records`. */
-  readonly pollRecordsMax?: number
+  readonly maxPollRecords?: number
   /** Bytes fetched at a time. Default 1 MiB. Kafka: `fetch.max.bytes`. */
   readonly fetchBytesMax?: number
   /** Default `committed`. Kafka: `isolation.level`. */
@@ -54,7 +57,7 @@ export interface ToObservableOptions {
  *   .subscribe(({ timestamp, value }) => show(timestamp, value.path))
  */
 export function toObservable<K, V>(
-  log: Pick<EmbeddedLog, 'consumer' | 'admin'>,
+  log: Pick<EmbeddedLog, 'consumer' | 'admin' | 'bounds'>,
   topic: Topic<K, V, never, never>,
   options: ToObservableOptions = {},
 ): Observable<ConsumerRecord<K, V>> {
@@ -92,18 +95,20 @@ class Reading<K, V> {
   readonly #consumer: Consumer<K, V>
   readonly #subscriber: Subscriber<ConsumerRecord<K, V>>
   readonly #onInvalid: 'error' | ((error: LogError) => void)
-  /** Where each partition is read to; none without an end. */
-  readonly #ends: ReadonlyMap<string, { readonly at: TopicPartition; readonly end: Offset }> | null
+  /** Where each partition is read to; null without an end. */
+  readonly #ends: Promise<ReadonlyMap<string, Offset>> | null
+  /** It knows which partitions it reads: without a group at once, else when the group has told. */
+  #isAssigned = false
   /** Partitions whose position was put back to what was not pushed. */
   readonly #putBack = new Set<string>()
 
   constructor(
-    log: Pick<EmbeddedLog, 'consumer' | 'admin'>,
+    log: Pick<EmbeddedLog, 'consumer' | 'admin' | 'bounds'>,
     topic: Topic<K, V, never, never>,
     options: ToObservableOptions,
     subscriber: Subscriber<ConsumerRecord<K, V>>,
   ) {
-    const { from = 'latest', group, autoCommitIntervalMs, pollRecordsMax, fetchBytesMax, isolation } = options
+    const { from = 'latest', group, autoCommitIntervalMs, maxPollRecords, fetchBytesMax, isolation } = options
     this.#subscriber = subscriber
     this.#onInvalid = options.onInvalid ?? 'error'
     this.#consumer = log.consumer({
@@ -111,47 +116,58 @@ class Reading<K, V> {
       autoOffsetReset: from === 'latest' ? 'latest' : 'earliest',
       ...(group === undefined ? {} : { group }),
       ...(autoCommitIntervalMs === undefined ? {} : { autoCommitIntervalMs }),
-      ...(pollRecordsMax === undefined ? {} : { pollRecordsMax }),
+      ...(maxPollRecords === undefined ? {} : { maxPollRecords }),
       ...(fetchBytesMax === undefined ? {} : { fetchBytesMax }),
       ...(isolation === undefined ? {} : { isolation }),
     })
     try {
-      this.#ends = this.#start(log, topic, { ...options, from })
+      const all = log.admin.describeTopic(topic.name).bounds.map(({ at }) => at)
+      this.#start(
+        topic.name,
+        options.partitions?.map((partition) => ({ topic: topic.name, partition })) ?? all,
+        options,
+      )
+      // Asked now, so that it is the end as it was on subscribing.
+      this.#ends = options.until === 'end' ? endsOf(log.bounds(all, isolation ?? 'committed')) : null
     } catch (error) {
       void this.#consumer.close()
       throw error
     }
   }
 
-  #start(
-    { admin }: Pick<EmbeddedLog, 'admin'>,
-    { name }: Topic<K, V, never, never>,
-    options: ToObservableOptions & { readonly from: ReadFrom },
-  ): ReadonlyMap<string, { readonly at: TopicPartition; readonly end: Offset }> | null {
-    const { from, group, until } = options
+  #start(topic: string, at: readonly TopicPartition[], { from, group, until }: ToObservableOptions): void {
     const consumer = this.#consumer
-    if (group === undefined) {
-      const all = admin.describeTopic(name).bounds.map(({ at }) => at)
-      consumer.assign(options.partitions?.map((partition) => ({ topic: name, partition })) ?? all)
-    } else consumer.subscribe([name])
-    const ends = new Map<string, { readonly at: TopicPartition; readonly end: Offset }>()
-    for (const at of consumer.assignment) {
-      let start = consumer.position(at)
-      // By the consumer's own isolation.
-      consumer.seek(at, 'end')
-      const end = consumer.position(at)
-      if (typeof from === 'object') {
-        consumer.seek(at, 'beginning')
-        if ('offset' in from) start = checkedOffset(at, from.offset, { start: consumer.position(at), end })
-        else {
-          consumer.seek(at, from)
-          start = consumer.position(at)
-        }
+    if (group !== undefined) {
+      const onPartitionsAssigned = (): void => {
+        this.#isAssigned = true
+        // It may be at the end already, and need not wait for records.
+        if (until === 'end') consumer.wakeup()
       }
-      consumer.seek(at, start)
-      ends.set(partitionName(at), { at, end })
+      return consumer.subscribe([topic], { onPartitionsAssigned })
     }
-    return until === 'end' ? ends : null
+    consumer.assign(at)
+    this.#isAssigned = true
+    if (typeof from !== 'object') return
+    for (const place of consumer.assignment) {
+      if ('offset' in from) this.#seekChecked(place, from.offset)
+      else consumer.seek(place, from)
+    }
+  }
+
+  #seekChecked(at: TopicPartition, offset: Offset): void {
+    const consumer = this.#consumer
+    consumer.seek(at, 'beginning')
+    const start = consumer.position(at)
+    consumer.seek(at, 'end')
+    const end = consumer.position(at)
+    if (!Number.isSafeInteger(offset) || offset < start || offset > end) {
+      throw new LogError(
+        'OFFSET_OUT_OF_RANGE',
+        `${partitionName(at)} has the offsets ${start} to ${end}, not ${offset}: use one of them; partitions chooses where it counts`,
+        { ...at, offset, start, end },
+      )
+    }
+    consumer.seek(at, offset)
   }
 
   /** Ends a wait for records: the observer has unsubscribed. */
@@ -162,7 +178,8 @@ class Reading<K, V> {
   async run(): Promise<void> {
     let failure: { readonly error: unknown } | null = null
     try {
-      while (!this.#subscriber.closed && !this.#isAtEnd()) this.#push(await this.#poll())
+      const ends = await this.#ends
+      while (!this.#subscriber.closed && !this.#isAt(ends)) this.#push(await this.#poll(), ends)
     } catch (error) {
       if (!isClosed(error)) failure = { error }
     }
@@ -179,7 +196,8 @@ class Reading<K, V> {
 
   async #poll(): Promise<readonly ConsumerRecord<K, V>[]> {
     try {
-      return await this.#consumer.poll({ waitMs: pollWaitMs })
+      // Behind the last record there may be offsets without any: the position gets past them without a result.
+      return await this.#consumer.poll({ waitMs: this.#ends === null ? pollWaitMs : endWaitMs })
     } catch (error) {
       if (this.#onInvalid === 'error' || !(error instanceof LogError) || error.code !== 'INVALID_RECORD') throw error
       this.#skip(error)
@@ -194,10 +212,11 @@ class Reading<K, V> {
     this.#consumer.seek({ topic, partition }, offset + 1)
   }
 
-  #push(records: readonly ConsumerRecord<K, V>[]): void {
+  #push(records: readonly ConsumerRecord<K, V>[], ends: ReadonlyMap<string, Offset> | null): void {
     this.#putBack.clear()
     for (const record of records) {
-      if (this.#subscriber.closed || this.#isBeyondEnd(record)) this.#putBackAt(record)
+      const isBeyondEnd = ends !== null && record.offset >= (ends.get(partitionName(record)) ?? 0)
+      if (this.#subscriber.closed || isBeyondEnd) this.#putBackAt(record)
       else this.#subscriber.next(record)
     }
   }
@@ -212,34 +231,20 @@ class Reading<K, V> {
     this.#consumer.pause([at])
   }
 
-  #isBeyondEnd({ topic, partition, offset }: ConsumerRecord<K, V>): boolean {
-    if (this.#ends === null) return false
-    const end = this.#ends.get(partitionName({ topic, partition }))?.end ?? 0
-    return offset >= end
-  }
-
-  #isAtEnd(): boolean {
-    if (this.#ends === null) return false
-    for (const { at, end } of this.#ends.values()) if (this.#consumer.position(at) < end) return false
-    return true
+  #isAt(ends: ReadonlyMap<string, Offset> | null): boolean {
+    if (ends === null || !this.#isAssigned) return false
+    return this.#consumer.assignment.every((at) => this.#consumer.position(at) >= (ends.get(partitionName(at)) ?? 0))
   }
 }
 
-function checkedOffset(
-  at: TopicPartition,
-  offset: Offset,
-  { start, end }: { readonly start: Offset; readonly end: Offset },
-): Offset {
-  if (Number.isSafeInteger(offset) && offset >= start && offset <= end) return offset
-  throw new LogError(
-    'OFFSET_OUT_OF_RANGE',
-    `${partitionName(at)} has the offsets ${start} to ${end}, not ${offset}: use one of them; partitions chooses where it counts`,
-    { ...at, offset, start, end },
-  )
+async function endsOf(bounds: Promise<readonly Bounds[]>): Promise<ReadonlyMap<string, Offset>> {
+  return new Map((await bounds).map(({ at, end }) => [partitionName(at), end]))
 }
 
 /** How long a poll waits at a time; unsubscribing wakes it. */
 const pollWaitMs = 60_000
+/** The same while what is waited for is known to be there, or to be no record. */
+const endWaitMs = 50
 
 function isClosed(error: unknown): boolean {
   return error instanceof LogError && error.code === 'CLOSED'
