@@ -238,6 +238,7 @@ export class LogLife {
     const user = new LogUser(log, history, new SeededRandom(this.#ids.next++), this.#ids)
     await user.open()
     assert(user.epoch > cut.epoch, `epoch ${user.epoch} after ${cut.epoch}`)
+    user.repeatAll()
     for (let count = 4; count > 0; count--) user.act()
     await clock.nextTurn()
     await clock.nextTurn()

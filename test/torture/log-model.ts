@@ -19,6 +19,39 @@ export interface LogState {
   readonly sections: ReadonlyMap<string, string>
   /** What every recorded commit says, in order. */
   readonly commits: readonly string[]
+  /** By transactional id. */
+  readonly transactions: ReadonlyMap<string, TransactionState>
+  /** What became of every transaction that ended, by the name that its records carry. */
+  readonly outcomes: ReadonlyMap<string, 'commit' | 'abort'>
+  /** `topic-0` to what the newest committed record of the transactions' group says. */
+  readonly transactionalOffsets: ReadonlyMap<string, TransactionalOffset>
+}
+
+export interface TransactionState {
+  readonly producerId: number
+  readonly producerEpoch: number
+  readonly phase: 'empty' | 'ongoing' | 'completeCommit' | 'completeAbort'
+  /** Of the transaction that is open, or comes next. */
+  readonly name: string
+  /** Of users' topics, in the order in which they came in. */
+  readonly partitions: readonly TopicPartition[]
+  readonly offsets: ReadonlyMap<string, TransactionalOffset>
+}
+
+export interface TransactionalOffset {
+  readonly at: TopicPartition
+  readonly offset: number
+  /** The later record wins, whenever its transaction ends. */
+  readonly serial: number
+}
+
+export interface ProducerState {
+  readonly producerEpoch: number
+  readonly lastSequence: number
+  readonly lastOffset: number
+  readonly transactionStart: number
+  /** Its last batch, to be sent once more. */
+  readonly lastBatch: Uint8Array | null
 }
 
 export interface TopicState {
@@ -34,6 +67,7 @@ export interface PartitionState {
   readonly end: number
   readonly records: readonly KeptRecord[]
   readonly epochs: readonly { readonly epoch: number; readonly start: number }[]
+  readonly producers: ReadonlyMap<number, ProducerState>
 }
 
 export interface KeptRecord {
@@ -42,12 +76,24 @@ export interface KeptRecord {
   readonly value: string | null
   readonly timestamp: number
   readonly header: string | null
+  /** Of which transaction it is. */
+  readonly transaction?: string | null
 }
 
-export const emptyState: LogState = { topics: new Map(), offsets: new Map(), sections: new Map(), commits: [] }
-export const emptyPartition: PartitionState = { start: 0, end: 0, records: [], epochs: [] }
+export const emptyState: LogState = {
+  topics: new Map(),
+  offsets: new Map(),
+  sections: new Map(),
+  commits: [],
+  transactions: new Map(),
+  outcomes: new Map(),
+  transactionalOffsets: new Map(),
+}
+export const emptyPartition: PartitionState = { start: 0, end: 0, records: [], epochs: [], producers: new Map() }
 
 export const group = 'app'
+/** The group whose offsets come in transactions. */
+export const transactionalGroup = 'tx'
 export const tasks: readonly string[] = ['0_0', '0_1', '1_0']
 
 /** Names the state among those of a life: everything but records and the log starts that move by themselves. */
@@ -56,7 +102,18 @@ export function fingerprint(state: LogState): string {
     const starts = kind === 'short' ? '' : partitions.map(({ start }) => start).join()
     return `${name} from ${starts} to ${partitions.map(({ end }) => end).join()}`
   })
-  return [...topics.sort(), pairs(state.offsets), pairs(state.sections)].join('; ')
+  const transactions = [...state.transactions].map(([id, { producerId, producerEpoch, phase, partitions }]) => {
+    const places = phase === 'ongoing' ? partitions.map(partitionName).sort().join() : ''
+    return `${id} is ${phase} with ${producerId} at ${producerEpoch} on ${places}`
+  })
+  const offsets = [...state.transactionalOffsets].map(([place, { offset }]) => `${place} at ${offset}`)
+  return [
+    ...topics.sort(),
+    pairs(state.offsets),
+    pairs(state.sections),
+    transactions.sort().join(),
+    offsets.sort().join(),
+  ].join('; ')
 }
 
 function pairs(map: ReadonlyMap<string, string>): string {
@@ -91,6 +148,25 @@ export async function fingerprintOf(log: EmbeddedLog, kinds: (topic: string) => 
     offsets: new Map(offsets as [string, string][]),
     sections: new Map(sections as [string, string][]),
     commits: [],
+    outcomes: new Map(),
+    transactions: new Map(
+      log.broker.listTransactions().map((found) => [
+        found.transactionalId,
+        {
+          ...found,
+          phase: found.phase as TransactionState['phase'],
+          name: '',
+          partitions: found.partitions.filter(({ topic }) => !isInternalTopic(topic)),
+          offsets: new Map(),
+        },
+      ]),
+    ),
+    transactionalOffsets: new Map(
+      (await log.committedOffsets(transactionalGroup, places)).map(({ at, offset }) => [
+        partitionName(at),
+        { at, offset, serial: 0 },
+      ]),
+    ),
   })
 }
 
@@ -124,10 +200,56 @@ export async function checkContents(log: EmbeddedLog, state: LogState): Promise<
     assert(bounds)
     checkRecords(partitionName(at), contents.get(partitionName(at)) ?? [], { ...partition, start: bounds.start }, topic)
     await checkEpochs(log, at, { ...partition, start: bounds.start })
+    checkProducers(log, at, partition)
     if (topic.kind !== 'table') await checkTimes(log, at, { ...partition, start: bounds.start })
   }
+  await checkCommitted(log, state, places)
   checkCommits(contents, state)
   checkOffsets(contents, state)
+}
+
+/** Readers of committed records see whole transactions: nothing of an open or aborted one, all of the others. */
+async function checkCommitted(log: EmbeddedLog, state: LogState, places: readonly TopicPartition[]): Promise<void> {
+  const contents = await readAll(log, places, 'committed')
+  for (const at of places) {
+    const topic = state.topics.get(at.topic)
+    const partition = topic?.partitions[at.partition]
+    assert(topic && partition)
+    if (topic.kind === 'table') continue
+    const [bounds] = log.broker.bounds([at], 'committed')
+    const open = [...partition.producers.values()].map(({ transactionStart }) => transactionStart)
+    const stable = Math.min(partition.end, ...open.filter((offset) => offset >= 0))
+    assert.equal(bounds?.end, stable, `the last stable offset of ${partitionName(at)}`)
+    const visible = partition.records.filter(
+      ({ offset, transaction }) =>
+        offset >= (bounds?.start ?? 0) &&
+        offset < stable &&
+        (transaction === undefined || transaction === null || state.outcomes.get(transaction) === 'commit'),
+    )
+    assert.deepEqual(
+      (contents.get(partitionName(at)) ?? []).map(({ offset }) => offset),
+      visible.map(({ offset }) => offset),
+      `the committed records of ${partitionName(at)}`,
+    )
+  }
+}
+
+/** Whoever lost count would take a batch twice, or refuse the next one. */
+function checkProducers(log: EmbeddedLog, at: TopicPartition, { producers }: PartitionState): void {
+  const found = log.broker.describeProducers(at).map((producer) => {
+    const { producerId, producerEpoch, transactionStart, batches } = producer
+    const last = batches.at(-1)
+    return [
+      producerId,
+      { producerEpoch, transactionStart, lastSequence: last?.lastSequence ?? -1, lastOffset: last?.lastOffset ?? -1 },
+    ] as const
+  })
+  const expected = [...producers].map(
+    ([producerId, { producerEpoch, transactionStart, lastSequence, lastOffset }]) =>
+      [producerId, { producerEpoch, transactionStart, lastSequence, lastOffset }] as const,
+  )
+  const byId = (left: readonly [number, unknown], right: readonly [number, unknown]): number => left[0] - right[0]
+  assert.deepEqual(found.sort(byId), expected.sort(byId), `the producers of ${partitionName(at)}`)
 }
 
 function checkRecords(name: string, found: readonly KeptRecord[], expected: PartitionState, topic: TopicState): void {
@@ -218,6 +340,7 @@ function checkOffsets(contents: Contents, state: LogState): void {
     for (const { key, value } of records) {
       const at = decodeOffsetKey(Buffer.from(key ?? '', 'latin1'))
       assert(at)
+      if (at.group !== group) continue
       const place = `${at.group}/${partitionName(at.at)}`
       if (value === null) offsets.delete(place)
       else {
@@ -231,18 +354,22 @@ function checkOffsets(contents: Contents, state: LogState): void {
 
 type Contents = ReadonlyMap<string, readonly KeptRecord[]>
 
-/** All records of the partitions, from their starts to their durable ends, bytes as latin1. */
-export async function readAll(log: EmbeddedLog, places: readonly TopicPartition[]): Promise<Contents> {
+/** All records of the partitions, from their starts to the ends that the isolation shows, bytes as latin1. */
+export async function readAll(
+  log: EmbeddedLog,
+  places: readonly TopicPartition[],
+  isolation: 'durable' | 'committed' = 'durable',
+): Promise<Contents> {
   const contents = new Map<string, KeptRecord[]>()
   const ends = new Map<string, number>()
   const from: Position[] = []
-  for (const { at, start, end } of log.broker.bounds(places, 'durable')) {
+  for (const { at, start, end } of log.broker.bounds(places, isolation)) {
     if (start === end) continue
     from.push({ at, offset: start })
     ends.set(partitionName(at), end)
     contents.set(partitionName(at), [])
   }
-  const reader = await log.openReader({ isolation: 'durable' })
+  const reader = await log.openReader({ isolation })
   if (from.length > 0) reader.assign(from)
   while (ends.size > 0) {
     const chunks = await reader.poll({ bytesMax: 1_000_000, waitMs: 0 })

@@ -5,18 +5,22 @@ import type { Committer } from '../../src/log/api/log.ts'
 import { outgoingRecord, partitionName, type OutgoingRecord, type TopicPartition } from '../../src/log/api/record.ts'
 import type { TopicConfig } from '../../src/log/api/topic.ts'
 import type { EmbeddedLog } from '../../src/log/embedded-log.ts'
-import { BatchBuilder } from '../../src/log/format/batch-builder.ts'
+import { BatchBuilder, type SealOptions } from '../../src/log/format/batch-builder.ts'
+import { lastOffsetDeltaOf } from '../../src/log/format/record-batch.ts'
 import {
   emptyPartition,
   emptyState,
   group,
   sectionText,
   tasks,
+  transactionalGroup,
   type KeptRecord,
   type LogState,
   type PartitionState,
+  type ProducerState,
   type TopicKind,
   type TopicState,
+  type TransactionState,
 } from './log-model.ts'
 
 /** The topics that a life may have. Small segments, so that a few dozen batches roll, retain and compact. */
@@ -113,6 +117,8 @@ export class LogUser {
   #committer: Committer | null = null
   #inCommitter = 0
   #epoch: number | null = null
+  /** Without transactions. */
+  #producerId: number | null = null
 
   constructor(log: EmbeddedLog, history: LogHistory, random: SeededRandom, ids: { next: number }) {
     this.log = log
@@ -151,7 +157,11 @@ export class LogUser {
     const topics = new Map(history.last.topics)
     topics.delete(name)
     const offsets = new Map([...history.last.offsets].filter(([key]) => !key.startsWith(`${group}/${name}-`)))
-    history.push({ ...history.last, topics, offsets }, log.broker.deleteTopic(name), () => false)
+    const transactionalOffsets = new Map(
+      [...history.last.transactionalOffsets].filter(([, { at }]) => at.topic !== name),
+    )
+    const state = { ...history.last, topics, offsets, transactionalOffsets }
+    history.push(state, log.broker.deleteTopic(name), () => false)
   }
 
   append(at: TopicPartition, count: number): void {
@@ -234,6 +244,174 @@ export class LogUser {
     )
   }
 
+  /** One more numbered batch of a producer without transactions; sometimes it comes twice at once. */
+  appendNumbered(at: TopicPartition, count: number): void {
+    const { history, log } = this
+    this.#producerId ??= log.broker.newProducer().producerId
+    const partition = this.#partition(at)
+    const transactional = new Set([...history.last.transactions.values()].map(({ producerId }) => producerId))
+    const producerId = this.#random.pick([
+      this.#producerId,
+      ...[...partition.producers.keys()].filter((known) => !transactional.has(known)),
+    ])
+    const known = partition.producers.get(producerId)
+    const records = this.#records(at, count)
+    const baseSequence = (known?.lastSequence ?? -1) + 1
+    const bytes = batchOf(records, { producerId, producerEpoch: 0, baseSequence })
+    const start = partition.end
+    const copies = this.#random.chance(0.3) ? 2 : 1
+    const answers = Array.from({ length: copies }, () => log.broker.append(at, Uint8Array.from(bytes)))
+    const written = Promise.all(answers).then((appended) => {
+      for (const { baseOffset } of appended)
+        assert.equal(baseOffset, start, `where a batch for ${partitionName(at)} is`)
+    })
+    const producer: ProducerState = {
+      producerEpoch: 0,
+      lastSequence: baseSequence + count - 1,
+      lastOffset: start + count - 1,
+      transactionStart: -1,
+      lastBatch: bytes,
+    }
+    const state = this.#appended(history.last, at, records, new Map(partition.producers).set(producerId, producer))
+    history.push(state, written, () => this.#reached(at, start + count))
+  }
+
+  /** Batches that are remembered come again: the answer is the old one, and nothing is written. */
+  repeatOld(at: TopicPartition): void {
+    const { history, log } = this
+    for (const { lastBatch, lastOffset } of this.#partition(at).producers.values()) {
+      if (lastBatch === null) continue
+      const baseOffset = lastOffset - lastOffsetDeltaOf(lastBatch, 0)
+      log.broker
+        .append(at, Uint8Array.from(lastBatch))
+        .then((appended) => assert.equal(appended.baseOffset, baseOffset, `a batch of ${partitionName(at)} once more`))
+        .catch((error: unknown) => history.failures.push(error))
+    }
+  }
+
+  repeatAll(): void {
+    for (const [topic, { partitions }] of this.history.last.topics)
+      for (const partition of partitions.keys()) this.repeatOld({ topic, partition })
+  }
+
+  /** The next step of one of two transactional producers. */
+  transact(names: readonly string[]): void {
+    const random = this.#random
+    const id = random.pick(['tx-a', 'tx-b'])
+    const transaction = this.history.last.transactions.get(id)
+    if (transaction === undefined || random.chance(0.1)) return this.#initTransactions(id)
+    if (transaction.phase === 'ongoing' && random.chance(0.35))
+      return this.#endTransaction(id, random.chance(0.65) ? 'commit' : 'abort')
+    if (random.chance(0.25)) return this.#sendOffsets(id, transaction, this.#offsetsAt(this.#places(names, 2)))
+    const plain = names.filter((name) => kindOf(name) !== 'table')
+    if (plain.length > 0) this.#appendInTransaction(id, transaction, this.#place(plain))
+  }
+
+  #initTransactions(id: string): void {
+    const { history, log } = this
+    const before = history.last.transactions.get(id)
+    const ended = before?.phase === 'ongoing' ? this.#ended(history.last, before, 'abort') : history.last
+    const written = log.broker.initProducer(id, 900_000)
+    const { producerId, producerEpoch } = log.broker.describeTransaction(id)
+    const next = {
+      ...nothingOpen,
+      producerId,
+      producerEpoch,
+      phase: 'empty' as const,
+      name: `${id}#${this.#ids.next++}`,
+    }
+    history.push({ ...ended, transactions: new Map(ended.transactions).set(id, next) }, written, () => false)
+  }
+
+  #endTransaction(id: string, outcome: 'commit' | 'abort'): void {
+    const { history, log } = this
+    const before = history.last.transactions.get(id)
+    assert(before)
+    const ended = this.#ended(history.last, before, outcome)
+    const written = log.broker.endTransaction(id, before, outcome).then(({ producerEpoch }) => {
+      assert.equal(producerEpoch, before.producerEpoch + 1, `the next epoch of ${id}`)
+    })
+    const phase = outcome === 'commit' ? ('completeCommit' as const) : ('completeAbort' as const)
+    const { producerId, producerEpoch } = before
+    const name = `${id}#${this.#ids.next++}`
+    const next = { ...nothingOpen, producerId, producerEpoch: producerEpoch + 1, phase, name }
+    history.push({ ...ended, transactions: new Map(ended.transactions).set(id, next) }, written, () => false)
+  }
+
+  /** Its markers stand, each at an offset of its own, and its offsets count or do not. */
+  #ended(
+    state: LogState,
+    { producerId, producerEpoch, ...open }: TransactionState,
+    outcome: 'commit' | 'abort',
+  ): LogState {
+    for (const at of open.partitions) {
+      // A topic that is made anew and not there yet gets no marker, nor one that is on its way out.
+      if (!state.topics.has(at.topic) || this.log.broker.topic(at.topic) === undefined) continue
+      const partition = this.#partition(at, state)
+      const marked: ProducerState = {
+        producerEpoch: producerEpoch + 1,
+        lastSequence: -1,
+        lastOffset: -1,
+        transactionStart: -1,
+        lastBatch: null,
+      }
+      state = this.#extended(state, at, [], {
+        end: partition.end + 1,
+        producers: new Map(partition.producers).set(producerId, marked),
+      })
+    }
+    const offsets = new Map(state.transactionalOffsets)
+    if (outcome === 'commit')
+      for (const [place, entry] of open.offsets)
+        if (state.topics.has(entry.at.topic) && entry.serial > (offsets.get(place)?.serial ?? -1))
+          offsets.set(place, entry)
+    return { ...state, transactionalOffsets: offsets, outcomes: new Map(state.outcomes).set(open.name, outcome) }
+  }
+
+  #sendOffsets(id: string, transaction: TransactionState, offsets: ReadonlyMap<TopicPartition, number>): void {
+    const { history, log } = this
+    const serial = this.#ids.next++
+    const collected = new Map(transaction.phase === 'ongoing' ? transaction.offsets : [])
+    for (const [at, offset] of offsets) collected.set(partitionName(at), { at, offset, serial })
+    const entries = [...offsets].map(([at, offset]) => ({ at, offset, leaderEpoch: 0, metadata: '' }))
+    const from = { group: transactionalGroup, generation: -1, memberId: '', groupInstanceId: null }
+    const next = { ...transaction, phase: 'ongoing' as const, offsets: collected }
+    history.push(
+      { ...history.last, transactions: new Map(history.last.transactions).set(id, next) },
+      log.broker.sendOffsetsToTransaction(transaction, entries, from),
+      () => false,
+    )
+  }
+
+  #appendInTransaction(id: string, transaction: TransactionState, at: TopicPartition): void {
+    const { history, log } = this
+    const { producerId, producerEpoch, name } = transaction
+    const partition = this.#partition(at)
+    const before = partition.producers.get(producerId)
+    const known = before?.producerEpoch === producerEpoch ? before : undefined
+    const records = this.#records(at, this.#random.between(1, 3)).map((record) => ({ ...record, transaction: name }))
+    const baseSequence = (known?.lastSequence ?? -1) + 1
+    const bytes = batchOf(records, { producerId, producerEpoch, baseSequence, transactional: true })
+    const start = partition.end
+    const written = log.broker.append(at, Uint8Array.from(bytes)).then(({ baseOffset }) => {
+      assert.equal(baseOffset, start, `where a batch of ${name} for ${partitionName(at)} went`)
+    })
+    const producer: ProducerState = {
+      producerEpoch,
+      lastSequence: baseSequence + records.length - 1,
+      lastOffset: start + records.length - 1,
+      transactionStart: known !== undefined && known.transactionStart >= 0 ? known.transactionStart : start,
+      lastBatch: bytes,
+    }
+    const state = this.#appended(history.last, at, records, new Map(partition.producers).set(producerId, producer))
+    const inIt = transaction.partitions.some((place) => partitionName(place) === partitionName(at))
+    const partitions = inIt ? transaction.partitions : [...transaction.partitions, at]
+    const next = { ...transaction, phase: 'ongoing' as const, partitions }
+    history.push({ ...state, transactions: new Map(state.transactions).set(id, next) }, written, () =>
+      this.#reached(at, start + records.length),
+    )
+  }
+
   /** One of the many things that a log's users do. */
   act(): void {
     const random = this.#random
@@ -248,7 +426,10 @@ export class LogUser {
     if (names.length === 0 || !this.log.broker.canAppend) return
     if (choice < 14 && names.includes('extra')) return this.deleteTopic('extra')
     if (choice < 15 && names.length > 2) return this.deleteTopic(random.pick(names))
-    if (choice < 55) return this.append(this.#place(names), random.between(1, 5))
+    if (choice < 30) return this.append(this.#place(names), random.between(1, 5))
+    if (choice < 42) return this.appendNumbered(this.#place(names), random.between(1, 5))
+    if (choice < 45) return this.repeatOld(this.#place(names))
+    if (choice < 58) return this.transact(names)
     if (choice < 82) {
       const outputs = new Map<TopicPartition, number>()
       for (const at of this.#places(names, 3)) outputs.set(at, random.between(1, 4))
@@ -258,9 +439,9 @@ export class LogUser {
     const plain = names.filter((name) => kindOf(name) === 'plain')
     if (plain.length === 0) return
     const at = this.#place(plain)
-    // Only what is durable may be purged.
-    const [bounds] = this.log.broker.bounds([at], 'durable')
-    if (bounds !== undefined) this.purge(at, random.between(bounds.start, bounds.end))
+    // Only what is durable and decided may be purged.
+    const [bounds] = this.log.broker.bounds([at], 'committed')
+    if (bounds !== undefined && bounds.end >= bounds.start) this.purge(at, random.between(bounds.start, bounds.end))
   }
 
   #offsetsAt(places: readonly TopicPartition[]): Map<TopicPartition, number> {
@@ -304,16 +485,31 @@ export class LogUser {
     return partition
   }
 
-  #appended(state: LogState, at: TopicPartition, records: readonly KeptRecord[]): LogState {
+  #appended(
+    state: LogState,
+    at: TopicPartition,
+    records: readonly KeptRecord[],
+    producers: PartitionState['producers'] = this.#partition(at, state).producers,
+  ): LogState {
+    return this.#extended(state, at, records, { end: this.#partition(at, state).end + records.length, producers })
+  }
+
+  #extended(
+    state: LogState,
+    at: TopicPartition,
+    records: readonly KeptRecord[],
+    { end, producers }: Pick<PartitionState, 'end' | 'producers'>,
+  ): LogState {
     const partition = this.#partition(at, state)
     const kept = records.map((record, index) => ({ ...record, offset: partition.end + index }))
     const known = partition.epochs.at(-1)?.epoch === this.epoch
     const epochs = known ? partition.epochs : [...partition.epochs, { epoch: this.epoch, start: partition.end }]
     return withPartition(state, at, {
       start: partition.start,
-      end: partition.end + records.length,
+      end,
       records: [...partition.records, ...kept],
       epochs,
+      producers,
     })
   }
 
@@ -328,6 +524,14 @@ function withPartition(state: LogState, at: TopicPartition, partition: Partition
   const topic = state.topics.get(at.topic) as TopicState
   const partitions = topic.partitions.map((other, index) => (index === at.partition ? partition : other))
   return { ...state, topics: new Map(state.topics).set(at.topic, { ...topic, partitions }) }
+}
+
+const nothingOpen: Pick<TransactionState, 'partitions' | 'offsets'> = { partitions: [], offsets: new Map() }
+
+function batchOf(records: readonly KeptRecord[], numbers: SealOptions): Uint8Array {
+  const builder = new BatchBuilder()
+  for (const record of records) builder.append(outgoing(record))
+  return builder.finish(numbers)
 }
 
 function outgoing({ key, value, timestamp, header }: KeptRecord): OutgoingRecord {

@@ -1,6 +1,6 @@
 import { LogError } from '../api/errors.ts'
 import type { OffsetEntry } from '../api/log.ts'
-import { partitionName, type TopicPartition } from '../api/record.ts'
+import { partitionName, type Offset, type TopicPartition } from '../api/record.ts'
 import type { GroupOffsetState } from '../journal/checkpoint.ts'
 
 /**
@@ -10,14 +10,20 @@ import type { GroupOffsetState } from '../journal/checkpoint.ts'
 export class GroupOffsets {
   readonly #groups = new Map<string, Map<string, GroupOffsetState>>()
 
-  set(group: string, entry: OffsetEntry, committedAt: number): void {
+  /** `recordOffset` is that of its batch in `__consumer_offsets`. */
+  set(group: string, entry: OffsetEntry, committedAt: number, recordOffset: Offset): void {
     let offsets = this.#groups.get(group)
     if (offsets === undefined) {
       offsets = new Map()
       this.#groups.set(group, offsets)
     }
     const { at, offset, leaderEpoch, metadata } = entry
-    offsets.set(partitionName(at), { group, at, offset, leaderEpoch, metadata, committedAt })
+    offsets.set(partitionName(at), { group, at, offset, leaderEpoch, metadata, committedAt, recordOffset })
+  }
+
+  /** Where the batch with the group's offset stands; -1 without one. */
+  recordOffset(group: string, at: TopicPartition): Offset {
+    return this.#groups.get(group)?.get(partitionName(at))?.recordOffset ?? -1
   }
 
   delete(group: string, at: TopicPartition): void {

@@ -10,6 +10,7 @@ import { encodeGroupKey } from '../group/group-record.ts'
 import { encodeOffsetKey, encodeOffsetValue, offsetsPartition } from './offset-records.ts'
 import type { GroupRecords } from './group-records.ts'
 import type { EntryDraft } from './sequencer.ts'
+import type { TransactionalOffsets } from './transactional-offsets.ts'
 
 /**
  * Writes committed offsets and groups: as records in `__consumer_offsets`, in the same entry as whatever they belong to,
@@ -19,13 +20,15 @@ export class OffsetLog {
   readonly #catalog: Catalog
   readonly #offsets: GroupOffsets
   readonly #groups: GroupRecords
+  readonly #transactional: TransactionalOffsets
   readonly #key = new ByteWriter()
   readonly #value = new ByteWriter()
   readonly #record = outgoingRecord()
   /** On their way: not yet in {@link GroupOffsets}. */
   readonly #pending = new Set<PendingOffset>()
 
-  constructor(catalog: Catalog, offsets: GroupOffsets, groups: GroupRecords) {
+  constructor(catalog: Catalog, offsets: GroupOffsets, groups: GroupRecords, transactional: TransactionalOffsets) {
+    this.#transactional = transactional
     this.#catalog = catalog
     this.#offsets = offsets
     this.#groups = groups
@@ -40,11 +43,11 @@ export class OffsetLog {
       encodeOffsetValue(this.#value, entry, committedAt)
       this.#append(builder, group, entry.at, { now: committedAt, deleted: false })
     }
-    draft.batch(this.#partitionOf(group), builder.seal())
+    const { baseOffset } = draft.batch(this.#partitionOf(group), builder.seal())
     const pending = entries.map(({ at }) => ({ group, at }))
     for (const offset of pending) this.#pending.add(offset)
     draft.also(() => {
-      for (const entry of entries) this.#offsets.set(group, entry, committedAt)
+      for (const entry of entries) this.#offsets.set(group, entry, committedAt, baseOffset)
       for (const offset of pending) this.#pending.delete(offset)
     })
   }
@@ -57,12 +60,16 @@ export class OffsetLog {
     entries: readonly OffsetEntry[],
   ): void {
     const { group, producerId, producerEpoch } = from
+    const committedAt = draft.context.now
     for (const entry of entries) {
       this.#value.clear()
       encodeOffsetValue(this.#value, entry, draft.context.now)
       this.#append(builder, group, entry.at, { now: draft.context.now, deleted: false })
     }
-    draft.batch(this.#partitionOf(group), builder.seal({ transactional: true, producerId, producerEpoch }))
+    const sealed = builder.seal({ transactional: true, producerId, producerEpoch })
+    const { baseOffset: recordOffset } = draft.batch(this.#partitionOf(group), sealed)
+    this.#transactional.sequenced(producerId, group, entries)
+    draft.also(() => this.#transactional.add({ producerId, group, entries, committedAt, recordOffset }))
   }
 
   /** Where the group's records are. */
@@ -73,7 +80,11 @@ export class OffsetLog {
   /** Every offset of a topic that is there or will be when all that is on its way has come true. */
   ofTopic(topic: string): readonly { readonly group: string; readonly at: TopicPartition }[] {
     const found = new Map<string, PendingOffset>()
-    for (const { group, at } of [...this.#offsets.ofTopic(topic), ...this.#pending])
+    for (const { group, at } of [
+      ...this.#offsets.ofTopic(topic),
+      ...this.#pending,
+      ...this.#transactional.ofTopic(topic),
+    ])
       if (at.topic === topic) found.set(`${group}/${at.partition}`, { group, at })
     return [...found.values()]
   }

@@ -146,7 +146,8 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
   const offsets = new GroupOffsets()
   const groupRecords = new GroupRecords()
   const sections = new LastSections()
-  for (const state of checkpoint?.offsets ?? []) offsets.set(state.group, state, state.committedAt)
+  for (const state of checkpoint?.offsets ?? [])
+    offsets.set(state.group, state, state.committedAt, state.recordOffset ?? -1)
   for (const { group, record } of checkpoint?.groups ?? []) groupRecords.set(group, record)
   for (const state of checkpoint?.sections ?? []) sections.set(state.group, [state.section])
   const rewinds = new RewindTrails(catalog, config)
@@ -154,7 +155,12 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
   const transactionLog = new TransactionLog(catalog, checkpoint?.transactions ?? [])
   const transactionalOffsets = new TransactionalOffsets(offsets, checkpoint?.transactionalOffsets ?? [])
   const replayed = { catalog, offsets, groups: groupRecords, sections, rewinds }
-  replayInternalTopics(recovered.journal.groups(), { ...replayed, transactions: transactionLog, transactionalOffsets })
+  replayInternalTopics(recovered.journal.groups(), {
+    ...replayed,
+    topicsBefore: checkpoint?.topics ?? [],
+    transactions: transactionLog,
+    transactionalOffsets,
+  })
 
   const waiters = new FetchWaiters(clock)
   const nextGap = options.nextGap ?? ((): number => 0)
@@ -166,7 +172,7 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
     sequence: recovered.journal.lastSequence,
   })
 
-  const offsetLog = new OffsetLog(catalog, offsets, groupRecords)
+  const offsetLog = new OffsetLog(catalog, offsets, groupRecords, transactionalOffsets)
   const coordinator = openCoordinator(options, sequencer, offsetLog)
   for (const { group, record } of groupRecords.states()) coordinator.restore(group, record)
   const groups = new Groups(catalog, coordinator)

@@ -1,10 +1,11 @@
 import { decodeCommitRecord } from '../api/commit-records.ts'
 import { commitsTopic, offsetsTopic, transactionsTopic } from '../api/internal-topics.ts'
+import type { TopicInfo } from '../api/topic.ts'
 import { utf8Slice } from '../../base/bytes.ts'
 import { BatchCursor } from '../format/record-cursor.ts'
 import { decodeGroupKey } from '../group/group-record.ts'
 import { decodeMarker } from '../format/control-batch.ts'
-import { isControl, isTransactional, producerIdOf } from '../format/record-batch.ts'
+import { baseOffsetOf, isControl, isTransactional, producerIdOf } from '../format/record-batch.ts'
 import { readEntries, type EntryPart } from '../journal/entry.ts'
 import type { WrittenGroup } from '../journal/journal.ts'
 import type { Catalog } from './catalog.ts'
@@ -22,6 +23,8 @@ export function replayInternalTopics(
   groups: Iterable<WrittenGroup>,
   into: {
     readonly catalog: Catalog
+    /** Topics as they were before the first group. */
+    readonly topicsBefore: readonly TopicInfo[]
     readonly offsets: GroupOffsets
     readonly groups: GroupRecords
     readonly transactions: TransactionLog
@@ -33,11 +36,16 @@ export function replayInternalTopics(
   const offsetsId = into.catalog.topic(offsetsTopic)?.id
   const transactionsId = into.catalog.topic(transactionsTopic)?.id
   const commitsId = into.catalog.topic(commitsTopic)?.id
+  // Which topics there were when an entry came true is not what the catalog, which is at the end, says.
+  const names = new Map(into.topicsBefore.map(({ id, name }) => [id, name]))
+  const isTopic = (name: string): boolean => names.values().some((live) => live === name)
   for (const { memory } of groups) {
     for (const parts of readEntries(memory)) {
       for (const part of parts) {
+        if (part.kind === 'topicCreated') names.set(part.topicId, part.name)
+        if (part.kind === 'topicDeleted') names.delete(part.topicId)
         if (part.kind !== 'batch') continue
-        if (part.topicId === offsetsId) replayOffsets(part.bytes, into)
+        if (part.topicId === offsetsId) replayOffsets(part.bytes, { ...into, isTopic })
         else if (part.topicId === transactionsId) replayTransactions(part.bytes, into.transactions)
         else if (part.topicId === commitsId) replayCommits(part, keptBytes(parts, into.catalog), into)
       }
@@ -48,12 +56,12 @@ export function replayInternalTopics(
 function replayOffsets(
   batch: Uint8Array,
   {
-    catalog,
+    isTopic,
     offsets,
     groups,
     transactionalOffsets,
   }: {
-    readonly catalog: Catalog
+    readonly isTopic: (name: string) => boolean
     readonly offsets: GroupOffsets
     readonly groups: GroupRecords
     readonly transactionalOffsets: TransactionalOffsets
@@ -61,7 +69,7 @@ function replayOffsets(
 ): void {
   if (isControl(batch, 0)) {
     const marker = decodeMarker(batch, 0)
-    if (marker !== null) transactionalOffsets.end(marker.producerId, marker.outcome, catalog)
+    if (marker !== null) transactionalOffsets.end(marker.producerId, marker.outcome, isTopic)
     return
   }
   const transactional = isTransactional(batch, 0)
@@ -82,8 +90,17 @@ function replayOffsets(
     }
     const value = decodeOffsetValue(cursor.bytes.subarray(cursor.valueStart, cursor.valueEnd))
     const entry = { ...value, at: key.at }
-    if (transactional) transactionalOffsets.add(producerIdOf(batch, 0), key.group, [entry], value.committedAt)
-    else offsets.set(key.group, entry, value.committedAt)
+    const { committedAt } = value
+    const recordOffset = baseOffsetOf(batch, 0)
+    if (transactional)
+      transactionalOffsets.add({
+        producerId: producerIdOf(batch, 0),
+        group: key.group,
+        entries: [entry],
+        committedAt,
+        recordOffset,
+      })
+    else offsets.set(key.group, entry, committedAt, recordOffset)
   }
 }
 

@@ -1,54 +1,76 @@
 import type { OffsetEntry } from '../api/log.ts'
+import type { TopicPartition } from '../api/record.ts'
 import type { TransactionalOffsetsState } from '../journal/checkpoint.ts'
-import type { Catalog } from './catalog.ts'
 import type { GroupOffsets } from './group-offsets.ts'
 
 /**
- * Offsets that open transactions have brought to their groups, as far as it is promoted: committed for nobody before the
- * transaction is. Their records stand in `__consumer_offsets`; the marker there decides, here as in recovery.
+ * Offsets that open transactions have brought to their groups: committed for nobody before the transaction is. Their
+ * records stand in `__consumer_offsets`; the marker there decides, here as in recovery.
+ *
+ * - What is promoted is what a checkpoint keeps. What is only sequenced matters where a topic is deleted: its offsets must
+ *   go wherever they are on their way.
+ * - The newest record of a partition wins, as in Kafka: one that was committed plainly after the transaction's stays.
  */
 export class TransactionalOffsets {
   readonly #offsets: GroupOffsets
-  readonly #byProducer = new Map<number, TransactionalOffsetsState[]>()
+  readonly #promoted = new Map<number, TransactionalOffsetsState[]>()
+  readonly #sequenced = new Map<number, { readonly group: string; readonly at: TopicPartition }[]>()
 
   constructor(offsets: GroupOffsets, states: readonly TransactionalOffsetsState[] = []) {
     this.#offsets = offsets
-    for (const state of states) this.#of(state.producerId).push(state)
+    for (const state of states) this.add(state)
   }
 
-  add(producerId: number, group: string, entries: readonly OffsetEntry[], committedAt: number): void {
-    this.#of(producerId).push({ producerId, group, entries, committedAt })
+  /** The record with the offsets has its place. */
+  sequenced(producerId: number, group: string, entries: readonly OffsetEntry[]): void {
+    const places = entries.map(({ at }) => ({ group, at }))
+    listOf(this.#sequenced, producerId).push(...places)
   }
 
-  #of(producerId: number): TransactionalOffsetsState[] {
-    let states = this.#byProducer.get(producerId)
-    if (states === undefined) {
-      states = []
-      this.#byProducer.set(producerId, states)
-    }
-    return states
+  /** The record with the offsets is promoted, or was found by recovery. */
+  add(state: TransactionalOffsetsState): void {
+    listOf(this.#promoted, state.producerId).push(state)
   }
 
   /** The producer's transaction has ended. Offsets of topics that have gone meanwhile are nobody's any more. */
-  end(producerId: number, outcome: 'commit' | 'abort', catalog: Catalog): void {
-    const states = this.#byProducer.get(producerId)
-    this.#byProducer.delete(producerId)
+  end(producerId: number, outcome: 'commit' | 'abort', isTopic: (name: string) => boolean): void {
+    const states = this.#promoted.get(producerId)
+    this.#promoted.delete(producerId)
+    this.#sequenced.delete(producerId)
     if (states === undefined || outcome === 'abort') return
-    for (const { group, entries, committedAt } of states)
+    for (const { group, entries, committedAt, recordOffset } of states)
       for (const entry of entries)
-        if (catalog.topic(entry.at.topic) !== undefined) this.#offsets.set(group, entry, committedAt)
+        if (isTopic(entry.at.topic) && this.#offsets.recordOffset(group, entry.at) < recordOffset)
+          this.#offsets.set(group, entry, committedAt, recordOffset)
   }
 
   /** Whether a transaction that is open may yet change what the group has committed there. */
   isUnstable(group: string, topic: string, partition: number): boolean {
-    for (const states of this.#byProducer.values())
+    for (const states of this.#promoted.values())
       for (const state of states)
         if (state.group === group && state.entries.some(({ at }) => at.topic === topic && at.partition === partition))
           return true
     return false
   }
 
-  states(): readonly TransactionalOffsetsState[] {
-    return [...this.#byProducer.values()].flat()
+  /** Where a transaction that has not ended, or whose end is on its way, brings offsets of the topic to. */
+  ofTopic(topic: string): readonly { readonly group: string; readonly at: TopicPartition }[] {
+    const promoted = [...this.#promoted.values()]
+      .flat()
+      .flatMap(({ group, entries }) => entries.map(({ at }) => ({ group, at })))
+    return [...promoted, ...[...this.#sequenced.values()].flat()].filter(({ at }) => at.topic === topic)
   }
+
+  states(): readonly TransactionalOffsetsState[] {
+    return [...this.#promoted.values()].flat()
+  }
+}
+
+function listOf<T>(map: Map<number, T[]>, producerId: number): T[] {
+  let list = map.get(producerId)
+  if (list === undefined) {
+    list = []
+    map.set(producerId, list)
+  }
+  return list
 }

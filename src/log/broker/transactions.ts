@@ -109,7 +109,7 @@ export class Transactions {
 
   /** Offsets that are committed when the transaction is. */
   async sendOffsets(producer: ProducerName, offsets: readonly OffsetEntry[], from: GroupMetadata): Promise<void> {
-    const { catalog, groups, offsetLog, sequencer, pendingOffsets } = this.#parts
+    const { catalog, groups, offsetLog, sequencer } = this.#parts
     sequencer.checkWritable()
     groups.checkTransactionalCommit(from)
     for (const entry of offsets) {
@@ -121,10 +121,8 @@ export class Transactions {
     this.checkJoin(producer, at)
     const draft = new EntryDraft(sequencer.placeContext())
     const builder = new BatchBuilder({ initialBytes: 512 })
-    const committedAt = draft.context.now
     offsetLog.transactional(draft, builder, { ...producer, group: from.group }, offsets)
     const joined = this.join(draft, producer, at)
-    draft.also(() => pendingOffsets.add(producer.producerId, from.group, offsets, committedAt))
     const written = draft.outcome()
     sequencer.submit(draft)
     joined()
@@ -198,6 +196,7 @@ export class Transactions {
     const { catalog, pendingOffsets } = this.#parts
     const { producerId } = ended
     const marker = { ...ended, coordinatorEpoch: draft.context.leaderEpoch, timestamp: draft.context.now }
+    const isTopic = (name: string): boolean => catalog.topic(name) !== undefined
     const marked = ended.partitions.flatMap((at) => {
       const partition = livePartition(catalog, at)
       if (partition === null) return []
@@ -210,7 +209,7 @@ export class Transactions {
     })
     for (const { partition, bytes } of marked) {
       draft.batch(partition, bytes)
-      if (partition.at.topic === offsetsTopic) draft.also(() => pendingOffsets.end(producerId, ended.outcome, catalog))
+      if (partition.at.topic === offsetsTopic) draft.also(() => pendingOffsets.end(producerId, ended.outcome, isTopic))
     }
   }
 

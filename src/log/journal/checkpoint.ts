@@ -99,6 +99,8 @@ export interface TransactionalOffsetsState {
   readonly group: string
   readonly entries: readonly OffsetEntry[]
   readonly committedAt: number
+  /** Of the batch in `__consumer_offsets`. */
+  readonly recordOffset: Offset
 }
 
 export interface GroupOffsetState {
@@ -108,6 +110,8 @@ export interface GroupOffsetState {
   readonly leaderEpoch: number
   readonly metadata: string
   readonly committedAt: number
+  /** Of its batch in `__consumer_offsets`. Absent in checkpoints of before it was kept. */
+  readonly recordOffset?: Offset
 }
 
 export interface SectionState {
