@@ -29,6 +29,8 @@ const allowed: { readonly [folder: string]: readonly string[] } = {
   'log/client': ['base', 'codec', 'log/api', 'log/format', 'log/group', 'log/broker'],
   'log/config.ts': ['base', 'log/api'],
   'log/embedded-log.ts': ['base', 'codec', 'log/api', 'log/broker', 'log/client', 'log/config.ts'],
+  'log/adopt': ['base', 'log'],
+  'log/verify': ['base', 'log/api', 'log/journal', 'log/storage'],
   'log/open-log.ts': ['base', 'log'],
   'log/index.ts': ['base', 'log'],
   'streams/topology': ['base', 'codec', 'log/api', 'streams/errors.ts', 'streams/processor'],

@@ -1,6 +1,14 @@
 export { type OpenLogOptions, openLog } from './open-log.ts'
 export { EmbeddedLog } from './embedded-log.ts'
+export { type AdoptOptions, type AdoptProgress, type AdoptReport, adoptDirectory } from './adopt/adopt-directory.ts'
 export type { PartitionSize } from './broker/broker.ts'
+export {
+  type Finding,
+  type VerifyOptions,
+  type VerifyProgress,
+  type VerifyReport,
+  verifyDirectory,
+} from './verify/verify-directory.ts'
 export type { LogOptions, SyncMode } from './config.ts'
 export { Admin, type TopicDescription } from './client/admin.ts'
 export type { GroupDescription, GroupListing, GroupPartition, MemberDescription } from './broker/group-admin.ts'

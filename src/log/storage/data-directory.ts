@@ -33,6 +33,16 @@ export function claimDirectory(disk: Disk, directory: string): { readonly create
   return { created: true }
 }
 
+/** Throws FOREIGN_DIRECTORY or NEWER_FORMAT unless the directory is one of ours that we can read. Changes nothing. */
+export function checkFormat(disk: Disk, directory: string): void {
+  const path = `${directory}/${formatFile}`
+  const text = disk.exists(directory) ? readText(disk, path) : null
+  if (text !== null) return checkVersion(text, directory, path)
+  throw new LogError('FOREIGN_DIRECTORY', `${directory} is no data directory of millrace: it has no ${formatFile}`, {
+    directory,
+  })
+}
+
 /** Replaces a small file whole: a crash leaves the old one or the new one. */
 export function replaceFile(disk: Disk, directory: string, name: string, bytes: Uint8Array): void {
   const temporary = `${directory}/${name}.tmp`

@@ -2,7 +2,7 @@ import type { Disk } from '../../base/disk.ts'
 import { LogError } from '../api/errors.ts'
 import type { Offset, TopicPartition } from '../api/record.ts'
 import type { TopicInfo } from '../api/topic.ts'
-import type { CheckpointState, PartitionState, PendingDeletion } from '../journal/checkpoint.ts'
+import type { CheckpointState, PartitionState, PendingDeletion, SegmentState } from '../journal/checkpoint.ts'
 import type { BatchPart, EntryPart, SegmentsReplacedPart, TopicDeletedPart } from '../journal/entry.ts'
 import { FileCache } from './file-cache.ts'
 import { writeKafkaFiles } from './kafka-files.ts'
@@ -20,6 +20,7 @@ import {
   partitionPath,
   segmentFile,
 } from './segment-files.ts'
+import { SegmentIndexes } from './segment-indexes.ts'
 import { SegmentWriter } from './segment-writer.ts'
 
 export interface SegmentApplierOptions {
@@ -147,12 +148,11 @@ export class SegmentApplier {
    */
   carryOut(deletions: readonly PendingDeletion[], state: CheckpointState): void {
     if (deletions.length === 0) return
-    const live = new Map<string, Map<number, readonly Offset[]>>()
+    const live = new Map<string, Map<number, readonly SegmentState[]>>()
     for (const { topicId, partition, segments } of state.partitions) {
-      const bases = segments.map(({ base }) => base)
       const known = live.get(topicId)
-      if (known === undefined) live.set(topicId, new Map([[partition, bases]]))
-      else known.set(partition, bases)
+      if (known === undefined) live.set(topicId, new Map([[partition, segments]]))
+      else known.set(partition, segments)
     }
     // A topic of many partitions is many deletions: its directories are found in one look.
     const dead = deletions.some(({ bases }) => bases === undefined)
@@ -311,16 +311,22 @@ export class SegmentApplier {
   #removeSegments(
     deletion: PendingDeletion,
     bases: readonly Offset[],
-    state: ReadonlyMap<string, ReadonlyMap<number, readonly Offset[]>>,
+    state: ReadonlyMap<string, ReadonlyMap<number, readonly SegmentState[]>>,
   ): void {
     const topic = this.#topics.get(deletion.topicId)
     if (topic === undefined) return
     const path = partitionPath(this.#directory, { topic: topic.info.name, partition: deletion.partition })
     if (!this.#disk.exists(path)) return
-    const live = new Set(state.get(deletion.topicId)?.get(deletion.partition))
+    const live = new Map(
+      state
+        .get(deletion.topicId)
+        ?.get(deletion.partition)
+        ?.map((segment) => [segment.base, segment] as const),
+    )
     let changed = false
     for (const base of bases) {
-      if (live.has(base)) changed = this.#swapIn(path, base) || changed
+      const segment = live.get(base)
+      if (segment !== undefined) changed = this.#swapIn(path, segment, topic.info.config.indexIntervalBytes) || changed
     }
     // Crash here: whether a swap took place or not, the segment is found under `.swap` first, under `.log` otherwise.
     if (changed) this.#disk.syncDirectory(path)
@@ -337,7 +343,8 @@ export class SegmentApplier {
   }
 
   /** Puts a compacted segment under its final name. Its old indexes go first: they speak of the old bytes. */
-  #swapIn(path: string, base: Offset): boolean {
+  #swapIn(path: string, segment: SegmentState, intervalBytes: number): boolean {
+    const { base, bytes } = segment
     const swap = `${path}/${segmentFile(base, '.log.swap')}`
     if (!this.#disk.exists(swap)) return false
     for (const suffix of ['.index', '.timeindex', '.txnindex'] as const) {
@@ -349,6 +356,11 @@ export class SegmentApplier {
     const log = `${path}/${segmentFile(base, '.log')}`
     this.#files.forget(log)
     this.#disk.rename(swap, log)
+    // Crash here: as above. Half an index is found out by who opens it, and made anew.
+    const indexes = SegmentIndexes.build(this.#files.open(log), { base, bytes, intervalBytes })
+    indexes.finish()
+    this.#files.open(`${path}/${segmentFile(base, '.timeindex')}`).write(indexes.times.encode(), 0)
+    this.#files.open(`${path}/${segmentFile(base, '.index')}`).write(indexes.offsets.encode(), 0)
     return true
   }
 }

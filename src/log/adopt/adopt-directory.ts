@@ -1,0 +1,284 @@
+import { dirname } from 'node:path'
+import { NodeDisk, type Disk } from '../../base/disk.ts'
+import { SystemClock, type Clock } from '../../base/clock.ts'
+import { LogError } from '../api/errors.ts'
+import { isInternalTopic, offsetsTopic, transactionsTopic } from '../api/internal-topics.ts'
+import { defaultTopicConfig, type CleanupPolicy, type TopicConfig, type TopicInfo } from '../api/topic.ts'
+import { checkTopicConfig } from '../broker/topic-config.ts'
+import { CheckpointFile } from '../journal/checkpoint-file.ts'
+import type { GroupOffsetState, PartitionState } from '../journal/checkpoint.ts'
+import { openLog } from '../open-log.ts'
+import { partitionPath } from '../storage/segment-files.ts'
+import { adoptPartition } from './adopted-partition.ts'
+import { readDecisions, readGroupOffsets, readTopicConfigs } from './broker-records.ts'
+import { readSourceDirectory, type SourcePartition } from './source-directory.ts'
+
+export interface AdoptOptions {
+  /** A log directory of a broker that is not running (`log.dirs`). It is read and never changed. */
+  readonly source: string
+  /** The data directory to make. It must not exist, or be empty. */
+  readonly target: string
+  /** Settings of topics where the source does not say; what the source says goes before. */
+  readonly topicConfig?: Partial<TopicConfig>
+  readonly disk?: Disk
+  readonly clock?: Clock
+  readonly onProgress?: (progress: AdoptProgress) => void
+}
+
+/** Totals are known before the first byte is copied. */
+export interface AdoptProgress {
+  readonly bytes: number
+  readonly bytesTotal: number
+  readonly partitions: number
+  readonly partitionsTotal: number
+}
+
+export interface AdoptReport {
+  readonly topics: readonly TopicInfo[]
+  readonly partitions: number
+  readonly bytes: number
+  readonly groups: number
+  /** In words: what was left out, cut or decided, and what cannot be known. */
+  readonly notes: readonly string[]
+}
+
+/**
+ * Takes over the log directory of a real broker: a new data directory with every record at its offset, with its time,
+ * headers, key and value, with transactions decided as they were, with groups' offsets and topics' settings.
+ *
+ * - The source is only read. The target appears whole, by a rename, or not at all.
+ * - What Kafka would cut of a directory that was not closed is cut from the copy, and said.
+ * - The broker's own topics are read for what they say and not copied.
+ *
+ * What cannot be known is said: when a record was appended (retention counts from now on), and members of groups.
+ *
+ * Rejects with FOREIGN_DIRECTORY where there is nothing to adopt or the target has something in it, CORRUPT_BATCH where
+ * synced bytes are damaged.
+ * @example await adoptDirectory({ source: '/var/lib/kafka', target: 'data' })
+ */
+export async function adoptDirectory(options: AdoptOptions): Promise<AdoptReport> {
+  const { source: directory, target, disk = new NodeDisk(), clock = new SystemClock() } = options
+  const source = readSource(disk, directory)
+  const temporary = `${target}.adopting`
+  checkTarget(disk, target, temporary)
+
+  const progress = { bytes: 0, bytesTotal: 0, partitions: 0, partitionsTotal: source.partitions.length }
+  for (const { segments } of source.partitions) for (const { bytes } of segments) progress.bytesTotal += bytes
+  const told = (): void => options.onProgress?.({ ...progress })
+  const notes = source.leftOut.map((name) => `${name}: left out, it was being deleted or moved`)
+  if (!source.cleanlyClosed) notes.push('the broker was not closed: what it had not synced may be torn')
+
+  const log = await openLog({
+    dataDir: temporary,
+    clock,
+    threads: false,
+    ...(options.disk === undefined ? {} : { disk }),
+  })
+  await log.close()
+  const copy = async (
+    partition: SourcePartition,
+    to: { readonly path: string; readonly topic: Pick<TopicInfo, 'id' | 'config'>; readonly keep?: Buffer[] },
+    decided: (producerId: number) => 'commit' | 'abort' | null,
+  ) => {
+    const adopted = await adoptPartition({
+      disk,
+      source: partition,
+      topicId: to.topic.id,
+      path: to.path,
+      cleanlyClosed: source.cleanlyClosed,
+      indexIntervalBytes: to.topic.config.indexIntervalBytes,
+      now: clock.now(),
+      decided,
+      onBytes: (bytes) => {
+        progress.bytes += bytes
+      },
+      ...(to.keep === undefined ? {} : { onBatch: (batch: Buffer) => to.keep?.push(batch) }),
+      pause: async () => {
+        told()
+        await clock.nextTurn()
+      },
+    })
+    progress.partitions += 1
+    told()
+    return adopted
+  }
+
+  // The broker's own topics first: they say how to read the others. They are copied aside and thrown away.
+  const own = new Map<string, Buffer[]>()
+  const offsets: GroupOffsetState[] = []
+  const scratch = `${temporary}/lost+found`
+  const nobody = { id: zeroId, config: defaultTopicConfig }
+  for (const partition of source.partitions.filter(({ at }) => isBrokersOwn(at.topic))) {
+    const batches: Buffer[] = []
+    const path = `${scratch}/${partition.at.topic}-${partition.at.partition}`
+    const { producers } = await copy(partition, { path, topic: nobody, keep: batches }, () => null)
+    own.set(partition.at.topic, [...(own.get(partition.at.topic) ?? []), ...batches])
+    if (partition.at.topic === offsetsTopic)
+      offsets.push(...readGroupOffsets(batches, (producerId, offset) => producers.aborted.has(producerId, offset)))
+    for (const name of disk.list(path)) disk.unlink(`${path}/${name}`)
+    disk.removeDirectory(path)
+  }
+  if (disk.exists(scratch)) disk.removeDirectory(scratch)
+  const decisions = readDecisions(own.get(transactionsTopic) ?? [])
+  const configs = readTopicConfigs(own.get(clusterMetadata) ?? [])
+  if (!own.has(clusterMetadata)) notes.push('settings of topics: not in this directory, so they are the defaults')
+
+  const users = source.partitions.filter(({ at }) => !isBrokersOwn(at.topic))
+  const topics = topicsOf(users, configs, options.topicConfig ?? {}, notes)
+  const states: PartitionState[] = []
+  for (const partition of users) {
+    const topic = topics.get(partition.at.topic)
+    if (topic === undefined) continue
+    const path = partitionPath(temporary, partition.at)
+    const adopted = await copy(partition, { path, topic }, (producerId) => decisions.get(producerId) ?? null)
+    notes.push(...adopted.notes)
+    if (adopted.state.end > 0) states.push(adopted.state)
+  }
+  notes.push('when records were appended is not known: retention by time counts from now on')
+  const known = offsets.filter(({ at }) => at.partition < (topics.get(at.topic)?.partitions ?? 0))
+  vouch(disk, temporary, { topics: [...topics.values()], states, offsets: known })
+  // Crash here, or anywhere before: a directory that nobody opens, and whose name the next attempt tells.
+  if (disk.exists(target)) disk.removeDirectory(target)
+  disk.rename(temporary, target)
+  disk.syncDirectory(dirname(target))
+  return {
+    topics: [...topics.values()],
+    partitions: users.length,
+    bytes: progress.bytes,
+    groups: new Set(known.map(({ group }) => group)).size,
+    notes,
+  }
+}
+
+function readSource(disk: Disk, directory: string): ReturnType<typeof readSourceDirectory> {
+  const source = disk.exists(directory) ? readSourceDirectory(disk, directory) : null
+  if (source !== null && source.partitions.length > 0) return source
+  throw new LogError(
+    'FOREIGN_DIRECTORY',
+    `${directory} has no partition of a broker, as directories like orders-0 with segments in them: name one of its log.dirs`,
+    { directory },
+  )
+}
+
+function checkTarget(disk: Disk, target: string, temporary: string): void {
+  if (disk.exists(temporary))
+    throw new LogError(
+      'FOREIGN_DIRECTORY',
+      `${temporary} is left from an attempt that did not end: remove it, then adopt again`,
+      { directory: temporary },
+    )
+  if (!disk.exists(target) || disk.list(target).length === 0) return
+  throw new LogError(
+    'FOREIGN_DIRECTORY',
+    `${target} has files (first: ${disk.list(target).slice(0, 3).join(', ')}): adopt into a new or an empty directory`,
+    { directory: target },
+  )
+}
+
+/** The checkpoint that makes it a log: both copies, after everything that they speak of is synced. */
+function vouch(
+  disk: Disk,
+  directory: string,
+  adopted: {
+    readonly topics: readonly TopicInfo[]
+    readonly states: readonly PartitionState[]
+    readonly offsets: readonly GroupOffsetState[]
+  },
+): void {
+  disk.syncDirectory(directory)
+  const file = CheckpointFile.open(disk, `${directory}/journal`)
+  const { newest } = file
+  if (newest === null) throw new LogError('JOURNAL_MISSING', `${directory} has no checkpoint`, { directory })
+  // What is appended from here on is of a later epoch than anything that a broker wrote.
+  const epoch = adopted.states.reduce((most, { epochs }) => Math.max(most, epochs.at(-1)?.epoch ?? 0), 0)
+  const state = {
+    ...newest,
+    incarnation: Math.max(newest.incarnation, epoch),
+    topics: [...newest.topics, ...adopted.topics],
+    partitions: [...newest.partitions, ...adopted.states],
+    offsets: [...newest.offsets, ...adopted.offsets],
+  }
+  file.write(state)
+  file.write(state)
+}
+
+function topicsOf(
+  partitions: readonly SourcePartition[],
+  configs: ReadonlyMap<string, ReadonlyMap<string, string>>,
+  given: Partial<TopicConfig>,
+  notes: string[],
+): ReadonlyMap<string, TopicInfo> {
+  const topics = new Map<string, TopicInfo>()
+  for (const { at, topicId } of partitions) {
+    const known = topics.get(at.topic)
+    if (known !== undefined) {
+      topics.set(at.topic, { ...known, partitions: Math.max(known.partitions, at.partition + 1) })
+      continue
+    }
+    const config = { ...defaultTopicConfig, ...given, ...configOf(at.topic, configs.get(at.topic), notes) }
+    checkTopicConfig(config)
+    topics.set(at.topic, { name: at.topic, id: topicId ?? madeUpId(topics.size), partitions: at.partition + 1, config })
+  }
+  return topics
+}
+
+/** Settings that we have too, in our names; values out of our bounds, and policies that we lack, are told. */
+function configOf(
+  topic: string,
+  settings: ReadonlyMap<string, string> | undefined,
+  notes: string[],
+): Partial<TopicConfig> {
+  const config: { [name: string]: unknown } = {}
+  for (const [name, value] of settings ?? []) {
+    const own = numberSettings[name]
+    const read: Partial<TopicConfig> =
+      own !== undefined
+        ? { [own]: Math.min(Number(value), Number.MAX_SAFE_INTEGER) }
+        : name === 'cleanup.policy'
+          ? { cleanupPolicy: policyOf(value) }
+          : {}
+    try {
+      checkTopicConfig({ ...defaultTopicConfig, ...read })
+      Object.assign(config, read)
+    } catch (error) {
+      notes.push(`${topic}: ${name}=${value} is not kept (${error instanceof Error ? error.message : String(error)})`)
+    }
+  }
+  return config
+}
+
+function policyOf(value: string): CleanupPolicy {
+  const policies = value.split(',').map((policy) => policy.trim())
+  const compact = policies.includes('compact')
+  return compact && policies.includes('delete') ? 'compact,delete' : compact ? 'compact' : 'delete'
+}
+
+const numberSettings: { readonly [kafka: string]: keyof TopicConfig } = {
+  'retention.ms': 'retentionMs',
+  'retention.bytes': 'retentionBytes',
+  'segment.bytes': 'segmentBytes',
+  'segment.ms': 'segmentMs',
+  'segment.jitter.ms': 'segmentJitterMs',
+  'segment.index.bytes': 'segmentIndexBytes',
+  'index.interval.bytes': 'indexIntervalBytes',
+  'max.message.bytes': 'maxMessageBytes',
+  'delete.retention.ms': 'deleteRetentionMs',
+  'min.cleanable.dirty.ratio': 'minCleanableDirtyRatio',
+  'min.compaction.lag.ms': 'minCompactionLagMs',
+  'max.compaction.lag.ms': 'maxCompactionLagMs',
+}
+
+const clusterMetadata = '__cluster_metadata'
+const zeroId = 'A'.repeat(22)
+
+function isBrokersOwn(topic: string): boolean {
+  return isInternalTopic(topic) || topic === clusterMetadata || topic === '__share_group_state'
+}
+
+/** For directories of before topics had ids. Unique in this directory, and marked by its last bytes. */
+function madeUpId(index: number): string {
+  const bytes = Buffer.alloc(16)
+  bytes.write('adopted')
+  bytes.writeUInt32BE(index + 1, 12)
+  return bytes.toString('base64url')
+}

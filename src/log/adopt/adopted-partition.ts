@@ -1,0 +1,321 @@
+import type { Disk, DiskFile } from '../../base/disk.ts'
+import { LogError } from '../api/errors.ts'
+import { partitionName, type Offset } from '../api/record.ts'
+import { encodeMarker } from '../format/control-batch.ts'
+import {
+  baseOffsetOf,
+  batchBytesOf,
+  batchHeaderBytes,
+  checkBatch,
+  leaderEpochOf,
+  maxTimestampOf,
+  nextOffset,
+  stampBatch,
+} from '../format/record-batch.ts'
+import type { PartitionState, SegmentState } from '../journal/checkpoint.ts'
+import { foldHeader } from '../storage/batch-scanner.ts'
+import { writeKafkaFiles } from '../storage/kafka-files.ts'
+import { leaderEpochCheckpoint, partitionMetadata } from '../storage/partition-directory.ts'
+import { producedBatch } from '../storage/produced-batch.ts'
+import { ProducerStates } from '../storage/producer-state.ts'
+import { leaderEpochFile, partitionMetadataFile, segmentFile } from '../storage/segment-files.ts'
+import { SegmentIndexes } from '../storage/segment-indexes.ts'
+import type { SourcePartition, SourceSegment } from './source-directory.ts'
+
+export interface AdoptPartitionOptions {
+  readonly disk: Disk
+  readonly source: SourcePartition
+  readonly topicId: string
+  /** The directory that the partition gets; made here. */
+  readonly path: string
+  readonly cleanlyClosed: boolean
+  readonly indexIntervalBytes: number
+  readonly now: number
+  /** How a transaction that is still open was decided, if its coordinator said so. */
+  readonly decided: (producerId: number) => 'commit' | 'abort' | null
+  readonly onBytes: (bytes: number) => void
+  /** Sees every batch that is taken, checked. */
+  readonly onBatch?: (batch: Buffer) => void
+  readonly pause: () => Promise<void>
+}
+
+export interface AdoptedPartition {
+  readonly state: PartitionState
+  readonly producers: ProducerStates
+  /** In words: what was cut, what was decided. */
+  readonly notes: readonly string[]
+}
+
+/**
+ * Copies one partition batch by batch, each checked, and says what a checkpoint has to know of it.
+ *
+ * - Bytes stay as they are, but for leader epochs, which lie outside the checksum: they never fall here.
+ * - A batch that is broken is the torn end of a directory that was not closed, if it lies at or beyond the recovery point:
+ *   it and all behind it stay behind, as Kafka itself would have it. Anywhere else it is CORRUPT_BATCH.
+ * - A transaction that is open is ended: as its coordinator had decided, else aborted. Nobody would come back to do so.
+ * - All files are synced when it returns.
+ */
+export async function adoptPartition(options: AdoptPartitionOptions): Promise<AdoptedPartition> {
+  const { disk, source, path, topicId } = options
+  disk.makeDirectory(path)
+  const copy = new PartitionCopy(options)
+  for (const segment of source.segments) {
+    if (!(await copy.take(segment))) break
+  }
+  const state = copy.finish()
+  writeSynced(disk, `${path}/${partitionMetadataFile}`, partitionMetadata(topicId))
+  writeSynced(disk, `${path}/${leaderEpochFile}`, Buffer.from(leaderEpochCheckpoint(state.epochs)))
+  writeKafkaFiles(disk, path, state)
+  disk.syncDirectory(path)
+  return { state, producers: copy.producers, notes: copy.notes }
+}
+
+class PartitionCopy {
+  readonly notes: string[] = []
+  readonly producers = new ProducerStates()
+  readonly #options: AdoptPartitionOptions
+  readonly #name: string
+  readonly #segments: SegmentState[] = []
+  readonly #epochs: { epoch: number; start: Offset }[] = []
+  #lastWriter: SegmentCopy | null = null
+  #end: Offset
+
+  constructor(options: AdoptPartitionOptions) {
+    this.#options = options
+    this.#name = partitionName(options.source.at)
+    this.#end = options.source.segments[0]?.base ?? 0
+  }
+
+  /** False: the end is torn here, and what follows does not count. */
+  async take(segment: SourceSegment): Promise<boolean> {
+    const { disk, path, now } = this.#options
+    const from = disk.open(segment.path, 'read')
+    const to = disk.open(`${path}/${segmentFile(segment.base, '.log')}`, 'create')
+    const writer = new SegmentCopy(to, segment.base)
+    let whole = true
+    try {
+      for await (const batch of this.#batches(from, segment)) {
+        if (batch === null) {
+          whole = false
+          break
+        }
+        this.#note(batch, now)
+        writer.append(batch)
+      }
+      this.#end = Math.max(this.#end, segment.base, writer.end)
+      this.#close(writer)
+    } finally {
+      from.close()
+      to.close()
+    }
+    // A segment without a batch is only a name for where the next one begins.
+    if (writer.bytes === 0) disk.unlink(to.path)
+    return whole
+  }
+
+  #close(writer: SegmentCopy): void {
+    if (writer.bytes === 0) return
+    this.#lastWriter = writer
+    const { now } = this.#options
+    const state = writer.finish(this.#options.disk, this.#options)
+    this.#segments.push({ ...state, firstAppendAt: now, lastAppendAt: now })
+  }
+
+  /** The checked batches of a segment; null where its torn end begins. */
+  async *#batches(from: DiskFile, segment: SourceSegment): AsyncGenerator<Buffer | null, void, undefined> {
+    const { onBytes, onBatch, pause } = this.#options
+    let sincePause = 0
+    for (let at = 0; at < segment.bytes;) {
+      const batch = this.#read(from, segment, at)
+      if (batch === null) {
+        onBytes(segment.bytes - at)
+        yield null
+        return
+      }
+      at += batch.length
+      onBytes(batch.length)
+      onBatch?.(batch)
+      yield batch
+      sincePause += batch.length
+      if (sincePause < pauseBytes) continue
+      sincePause = 0
+      await pause()
+    }
+  }
+
+  #read(from: DiskFile, segment: SourceSegment, at: number): Buffer | null {
+    const header = Buffer.allocUnsafe(batchHeaderBytes)
+    const left = segment.bytes - at
+    try {
+      if (from.read(header, at) < batchHeaderBytes) throw torn(`${left} bytes are no batch`)
+      const size = batchBytesOf(header, 0)
+      if (size < batchHeaderBytes || size > left) throw torn(`it claims ${size} bytes, there are ${left}`)
+      const batch = Buffer.allocUnsafeSlow(size)
+      if (from.read(batch, at) < size) throw torn('the file ends inside it')
+      checkBatch(batch, 0, size)
+      if (baseOffsetOf(batch, 0) < Math.max(this.#end, segment.base))
+        throw torn(`it starts at offset ${baseOffsetOf(batch, 0)}, the log has come to ${this.#end}`)
+      return batch
+    } catch (error) {
+      if (!(error instanceof LogError)) throw error
+      const { cleanlyClosed, source } = this.#options
+      if (cleanlyClosed || this.#end < source.recoveryPoint)
+        throw new LogError(
+          'CORRUPT_BATCH',
+          `the batch at byte ${at} of ${segment.path} is damaged (${error.message}), and the broker had synced it: restore the file from a copy, or take the partition's directory away to adopt the others`,
+          { path: segment.path, filePosition: at },
+          { cause: error },
+        )
+      this.notes.push(
+        `${this.#name}: torn at byte ${at} of ${segment.path}, offset ${this.#end}: ${left} bytes and later segments do not count (${error.message})`,
+      )
+      return null
+    }
+  }
+
+  #note(batch: Buffer, now: number): void {
+    const epoch = Math.max(leaderEpochOf(batch, 0), this.#epochs.at(-1)?.epoch ?? 0)
+    const baseOffset = baseOffsetOf(batch, 0)
+    stampBatch(batch, 0, baseOffset, epoch)
+    if ((this.#epochs.at(-1)?.epoch ?? -1) < epoch) this.#epochs.push({ epoch, start: baseOffset })
+    const produced = producedBatch(batch, 0)
+    if (produced !== null) this.producers.note(produced, baseOffset, now)
+    this.#end = nextOffset(batch, 0)
+  }
+
+  finish(): PartitionState {
+    const { source, topicId } = this.#options
+    this.#endTransactions()
+    const last = this.#segments.at(-1)
+    // Compaction may have taken the end: readers are to go on behind it instead of missing something.
+    if (
+      last !== undefined &&
+      last.checksum === undefined &&
+      this.#lastWriter !== null &&
+      this.#lastWriter.end < this.#end
+    )
+      this.#segments[this.#segments.length - 1] = { ...last, checksum: this.#lastWriter.sum }
+    const logStart = Math.min(source.logStart, this.#end)
+    this.producers.aborted.forgetBelow(logStart)
+    const producers = this.producers.states()
+    const aborted = [...this.producers.aborted.list]
+    return {
+      topicId,
+      partition: source.at.partition,
+      logStart,
+      end: this.#end,
+      segments: this.#segments,
+      epochs: this.#epochs,
+      ...(producers.length + aborted.length === 0 ? {} : { producers, aborted }),
+    }
+  }
+
+  /** Markers for what is open, in a segment of their own. */
+  #endTransactions(): void {
+    const open = this.producers.states().filter(({ transactionStart }) => transactionStart >= 0)
+    if (open.length === 0) return
+    const { disk, path, decided, now } = this.#options
+    const base = this.#end
+    const file = disk.open(`${path}/${segmentFile(base, '.log')}`, 'create')
+    const writer = new SegmentCopy(file, base)
+    try {
+      for (const { producerId, producerEpoch, coordinatorEpoch, transactionStart } of open) {
+        const known = decided(producerId)
+        const outcome = known ?? 'abort'
+        const marker = Buffer.from(
+          encodeMarker({
+            outcome,
+            producerId,
+            producerEpoch: Math.min(producerEpoch + 1, 0x7fff),
+            coordinatorEpoch: Math.max(coordinatorEpoch, 0),
+            timestamp: now,
+          }),
+        )
+        stampBatch(marker, 0, this.#end, this.#epochs.at(-1)?.epoch ?? 0)
+        this.#note(marker, now)
+        writer.append(marker)
+        this.notes.push(
+          `${this.#name}: the transaction of producer ${producerId} from offset ${transactionStart} on was open; it is ${outcome === 'commit' ? 'committed' : 'aborted'}, ${known === null ? 'because nobody had decided' : 'as its coordinator had decided'}`,
+        )
+      }
+      this.#close(writer)
+    } finally {
+      file.close()
+    }
+  }
+}
+
+/** Writes a segment and its indexes, in pieces. */
+class SegmentCopy {
+  readonly #file: DiskFile
+  readonly #base: Offset
+  #waiting: Buffer[] = []
+  #waitingBytes = 0
+  #maxTimestamp = -1
+  #gaps = false
+  sum = 0
+  bytes = 0
+  end: Offset
+
+  constructor(file: DiskFile, base: Offset) {
+    this.#file = file
+    this.#base = base
+    this.end = base
+    file.truncate(0)
+  }
+
+  append(batch: Buffer): void {
+    if (baseOffsetOf(batch, 0) !== this.end) this.#gaps = true
+    this.end = nextOffset(batch, 0)
+    this.sum = foldHeader(this.sum, batch, 0)
+    this.#maxTimestamp = Math.max(this.#maxTimestamp, maxTimestampOf(batch, 0))
+    this.#waiting.push(batch)
+    this.#waitingBytes += batch.length
+    this.bytes += batch.length
+    if (this.#waitingBytes >= pauseBytes) this.#write()
+  }
+
+  finish(
+    disk: Disk,
+    { path, indexIntervalBytes }: { readonly path: string; readonly indexIntervalBytes: number },
+  ): Omit<SegmentState, 'firstAppendAt' | 'lastAppendAt'> {
+    this.#write()
+    this.#file.sync()
+    const base = this.#base
+    const indexes = SegmentIndexes.build(this.#file, { base, bytes: this.bytes, intervalBytes: indexIntervalBytes })
+    indexes.finish()
+    writeSynced(disk, `${path}/${segmentFile(base, '.timeindex')}`, indexes.times.encode())
+    writeSynced(disk, `${path}/${segmentFile(base, '.index')}`, indexes.offsets.encode())
+    return {
+      base,
+      bytes: this.bytes,
+      maxTimestamp: this.#maxTimestamp,
+      // Where compaction left gaps, a sum stands for the rule that offsets go on.
+      ...(this.#gaps ? { checksum: this.sum } : {}),
+    }
+  }
+
+  #write(): void {
+    if (this.#waitingBytes === 0) return
+    this.#file.write(Buffer.concat(this.#waiting, this.#waitingBytes), this.bytes - this.#waitingBytes)
+    this.#waiting = []
+    this.#waitingBytes = 0
+  }
+}
+
+function writeSynced(disk: Disk, path: string, bytes: Uint8Array): void {
+  const file = disk.open(path, 'create')
+  try {
+    file.truncate(0)
+    file.write(bytes, 0)
+    file.sync()
+  } finally {
+    file.close()
+  }
+}
+
+function torn(what: string): LogError {
+  return new LogError('CORRUPT_BATCH', what)
+}
+
+const pauseBytes = 1024 * 1024

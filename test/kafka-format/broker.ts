@@ -1,0 +1,125 @@
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const here = fileURLToPath(new URL('.', import.meta.url))
+
+/** Why Kafka's tools cannot be run here, or null. */
+export function whyNot(): string | null {
+  for (const [command, option] of [
+    ['java', '-version'],
+    ['mvn', '-version'],
+  ] as const) {
+    try {
+      execFileSync(command, [option], { stdio: 'pipe' })
+    } catch {
+      return `no ${command} in the path (Java 17 and Maven are needed)`
+    }
+  }
+  return null
+}
+
+/** The jars of Kafka, fetched once. */
+export function kafkaJars(): string {
+  const cache = join(tmpdir(), 'millrace-kafka-jars-4.3.1')
+  if (!existsSync(join(cache, 'complete'))) {
+    mkdirSync(cache, { recursive: true })
+    const copy = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies'
+    execFileSync('mvn', ['-q', '-B', '-f', join(here, 'pom.xml'), copy, `-DoutputDirectory=${cache}`], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    })
+    writeFileSync(join(cache, 'complete'), '')
+  }
+  return `${cache}/*`
+}
+
+/** Runs a class of Kafka's tools, or a source file, to its end. */
+export function java(jars: string, args: readonly string[]): string {
+  const options = ['-Xmx512m', '-Dorg.slf4j.simpleLogger.defaultLogLevel=error', '-cp', jars]
+  return execFileSync('java', [...options, ...args], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    maxBuffer: 2 ** 30,
+  })
+}
+
+/** A broker of its own on loopback, as Kafka ships it, with a cleaner that does not wait. */
+export class KafkaBroker {
+  readonly bootstrap: string
+  readonly logDirectory: string
+  readonly #child: ChildProcess
+  readonly #ended: Promise<unknown>
+
+  private constructor(bootstrap: string, logDirectory: string, child: ChildProcess) {
+    this.bootstrap = bootstrap
+    this.logDirectory = logDirectory
+    this.#child = child
+    this.#ended = new Promise((resolve) => child.once('exit', resolve))
+  }
+
+  static async start(jars: string, directory: string): Promise<KafkaBroker> {
+    const [port, controller] = [await freePort(), await freePort()]
+    const properties = join(directory, 'server.properties')
+    const logDirectory = join(directory, 'log')
+    const settings = {
+      'process.roles': 'broker,controller',
+      'node.id': '1',
+      'controller.quorum.voters': `1@127.0.0.1:${controller}`,
+      listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controller}`,
+      'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}`,
+      'controller.listener.names': 'CONTROLLER',
+      'log.dirs': logDirectory,
+      'offsets.topic.replication.factor': '1',
+      'offsets.topic.num.partitions': '3',
+      'transaction.state.log.replication.factor': '1',
+      'transaction.state.log.min.isr': '1',
+      'transaction.state.log.num.partitions': '3',
+      'group.initial.rebalance.delay.ms': '0',
+      'log.cleaner.backoff.ms': '100',
+      'log.retention.check.interval.ms': '86400000',
+    }
+    writeFileSync(
+      properties,
+      Object.entries(settings)
+        .map(([name, value]) => `${name}=${value}\n`)
+        .join(''),
+    )
+    java(jars, ['kafka.tools.StorageTool', 'format', '-t', 'AAAAAAAAAAAAAAAAAAAAAQ', '-c', properties])
+    const output = join(directory, 'broker.log')
+    const options = [
+      '-Xmx512m',
+      '-Dorg.slf4j.simpleLogger.defaultLogLevel=info',
+      `-Dorg.slf4j.simpleLogger.logFile=${output}`,
+    ]
+    const child = spawn('java', [...options, '-cp', jars, 'kafka.Kafka', properties], { stdio: 'ignore' })
+    const broker = new KafkaBroker(`127.0.0.1:${port}`, logDirectory, child)
+    for (let tries = 0; tries < 1200; tries++) {
+      if (existsSync(output) && readFileSync(output, 'utf8').includes('Kafka Server started')) return broker
+      if (child.exitCode !== null) break
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+    child.kill('SIGKILL')
+    throw new Error(`the broker did not start:\n${existsSync(output) ? readFileSync(output, 'utf8').slice(-2000) : ''}`)
+  }
+
+  async stop(how: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    this.#child.kill(how)
+    await this.#ended
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() =>
+        typeof address === 'object' && address !== null ? resolve(address.port) : reject(new Error('no port')),
+      )
+    })
+  })
+}
