@@ -106,7 +106,9 @@ async function compact(job: Job): Promise<object> {
   })
   // Nobody looks at it before the measured time.
   const config = { cleanupPolicy: 'compact', minCleanableDirtyRatio: 1, segmentBytes: 64 * 1024 * 1024 } as const
-  await log.ensureTopics([{ name: topic, partitions: 1, config: { ...config, minCompactionLagMs: 1e12, maxCompactionLagMs: 1e13 } }])
+  await log.ensureTopics([
+    { name: topic, partitions: 1, config: { ...config, minCompactionLagMs: 1e12, maxCompactionLagMs: 1e13 } },
+  ])
   for (let index = 0; index < job.batches; index++) {
     if (!log.broker.canAppend) await log.broker.ready()
     await log.broker.append({ topic, partition: 0 }, batch(index, 100, 50_000))
@@ -125,7 +127,12 @@ async function compact(job: Job): Promise<object> {
   const { user, system } = process.cpuUsage(cpu)
   const seconds = (user + system) / 1e6
   await log.close()
-  return { records, cpuSecondsApp: seconds, recordsPerSecond: records / seconds, extraBytes: process.memoryUsage.rss() - before }
+  return {
+    records,
+    cpuSecondsApp: seconds,
+    recordsPerSecond: records / seconds,
+    extraBytes: process.memoryUsage.rss() - before,
+  }
 }
 
 const job = JSON.parse(process.argv[2] ?? '{}') as Job
