@@ -1,4 +1,4 @@
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -39,11 +39,10 @@ export function kafkaJars(): string {
 /** Runs a class of Kafka's tools, or a source file, to its end. */
 export function java(jars: string, args: readonly string[]): string {
   const options = ['-Xmx512m', '-Dorg.slf4j.simpleLogger.defaultLogLevel=error', '-cp', jars]
-  return execFileSync('java', [...options, ...args], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-    maxBuffer: 2 ** 30,
-  })
+  const { status, stdout, stderr } = spawnSync('java', [...options, ...args], { encoding: 'utf8', maxBuffer: 2 ** 30 })
+  if (status !== 0)
+    throw new Error(`java ${args[0] ?? ''} ended with ${status}:\n${stdout.slice(-2000)}${stderr.slice(-2000)}`)
+  return stdout + stderr
 }
 
 /** A broker of its own on loopback, as Kafka ships it, with a cleaner that does not wait. */

@@ -22,12 +22,15 @@ function complaints(jars: string, directory: string): { readonly files: number; 
     if (files.length === 0) return
     const output = java(jars, ['org.apache.kafka.tools.DumpLogSegments', ...options, '--files', files.join(',')])
     // A record's own text may hold any word: lines of batches and records are judged by what the tool says of them.
-    for (const line of output.split('\n'))
+    // Every file is taken to go on after offset -1, and where a cleaner was there are gaps: of a broker's own files, too.
+    const expected = /^Non-consecutive offsets in|^\s+-?\d+ is followed by \d+$/
+    for (const line of output.split('\n').filter((each) => !expected.test(each)))
       if (complaint.test(line) && !/^\| offset|^baseOffset.*isvalid: true/.test(line)) lines.push(line)
     if (kind === '.log' && !output.includes('isvalid: true')) lines.push(`no batch was read from ${directory}`)
     if (options.includes('--index-sanity-check'))
       for (const file of files)
-        if (!output.includes(`${file} passed sanity check.`)) lines.push(`${file} did not pass the sanity check`)
+        if (!output.includes(`${file} passed sanity check.`) && !output.includes(`${file} is empty.`))
+          lines.push(`${file} did not pass the sanity check`)
   }
   dump('.log', ['--deep-iteration'])
   dump('.index', [])
