@@ -1,14 +1,7 @@
 import assert from 'node:assert/strict'
-import { z } from 'zod'
 import type { Disk } from '../../src/base/disk.ts'
 import { partitionOfKey } from '../../src/base/murmur2.ts'
 import { SeededRandom } from '../../src/base/seeded-random.ts'
-import { stringKey } from '../../src/codec/key-codecs.ts'
-import { topic } from '../../src/codec/topic.ts'
-import { long, string } from '../../src/codec/value-codecs.ts'
-import { windowed } from '../../src/codec/windowed-codec.ts'
-import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
-import { tumbling } from '../../src/dsl/windows.ts'
 import type { Log } from '../../src/log/api/log.ts'
 import { outgoingRecord } from '../../src/log/api/record.ts'
 import type { SyncMode } from '../../src/log/config.ts'
@@ -17,11 +10,10 @@ import { BatchBuilder } from '../../src/log/format/batch-builder.ts'
 import { DiskStoreEngine } from '../../src/streams/store/disk-store.ts'
 import { MemoryStoreEngine } from '../../src/streams/store/memory-store.ts'
 import type { OrderedStore, StoreEngine } from '../../src/streams/store/ordered-store.ts'
-import { windowSpaceCount } from '../../src/streams/store/window-spaces.ts'
 import { StreamsRuntime } from '../../src/streams/streams.ts'
-import type { Topology } from '../../src/streams/topology/topology.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { MemoryDisk } from '../../src/testing/memory-disk.ts'
+import { type AppProgram, spacesOf } from './app-programs.ts'
 import { readAll, type KeptRecord } from './log-model.ts'
 import { LyingDisk, type Lies } from './lying-disk.ts'
 import type { PowerTotals } from './power-totals.ts'
@@ -35,6 +27,7 @@ export interface AppLifeOptions {
    * records of an undisturbed run. Under `commit` the input comes while it runs, and the last value of each key counts.
    */
   readonly emit: 'commit' | 'update'
+  readonly program: AppProgram
   readonly lies?: Lies
   /** Puts something between the application and its log, to see that the checks notice. */
   readonly between?: (log: EmbeddedLog) => Log
@@ -50,7 +43,7 @@ export class AppLife {
   readonly #totals: PowerTotals
   readonly #random: SeededRandom
   readonly #losses: SeededRandom
-  readonly #topology: Topology
+  readonly #program: AppProgram
   readonly #input: readonly (readonly InputRecord[])[]
   readonly #cuts: Cut[] = []
   #expected: Answers = { outputs: new Map(), stores: new Map() }
@@ -64,7 +57,7 @@ export class AppLife {
     this.#totals = totals
     this.#random = new SeededRandom(options.seed)
     this.#losses = new SeededRandom(options.seed + 1_000_000)
-    this.#topology = countingTopology(options.emit)
+    this.#program = options.program
     this.#input = inputOf(this.#random, this.#random.between(24, 60))
   }
 
@@ -125,7 +118,7 @@ export class AppLife {
     // What others could read of the outputs must stay.
     const log = this.#run?.log
     if (log !== undefined && this.#options.sync === 'commit') {
-      for (const name of [...outputs, 'in']) {
+      for (const name of [...this.#program.outputs, 'in']) {
         if (log.broker.topic(name) === undefined) continue
         for (let partition = 0; partition < partitions; partition++) {
           const [bounds] = log.broker.bounds([{ topic: name, partition }], 'durable')
@@ -191,11 +184,11 @@ export class AppLife {
     const run = await this.#start(disk, clock, true, ends)
     await this.#send(run, Infinity)
     await this.#pump(run, run.application.settled())
-    const contents = await readAll(run.log, outputPlaces())
+    const contents = await readAll(run.log, outputPlaces(this.#program))
     await this.#pump(run, run.application.close())
     await this.#pump(run, run.log.close())
     assert.equal(run.wiped(), 0, 'a store was ahead of its changelog and had to be made anew')
-    return { outputs: contents, stores: await readStores(disk) }
+    return { outputs: contents, stores: await readStores(disk, this.#program) }
   }
 
   async #start(
@@ -216,7 +209,7 @@ export class AppLife {
       }
     }
     const engine = new WatchedEngine(new DiskStoreEngine(used))
-    const application = new StreamsRuntime(this.#topology, {
+    const application = new StreamsRuntime(this.#program.topology, {
       applicationId: 'app',
       log: between?.(log) ?? log,
       engines: { lmdb: engine, memory: new MemoryStoreEngine() },
@@ -225,7 +218,7 @@ export class AppLife {
       clock,
     })
     const run = { log, clock, application, wiped: () => engine.wiped }
-    await this.#pump(run, log.ensureTopics([...outputs, 'in'].map((name) => ({ name, partitions }))))
+    await this.#pump(run, log.ensureTopics([...this.#program.outputs, 'in'].map((name) => ({ name, partitions }))))
     if (starts) await this.#pump(run, application.start())
     return run
   }
@@ -287,7 +280,6 @@ interface InputRecord {
 const startTime = 1_700_000_000_000
 const storeDirectory = `${dataDir}/stores/app`
 const partitions = 2
-const outputs = ['per-minute', 'counts']
 const restarts = 3
 const cutShare = 0.12
 const nestedShare = 0.1
@@ -296,25 +288,6 @@ const nestedOperations = 0.01
 const depthMax = 3
 const foldShare = 0.1
 const turnsMax = 20_000
-
-const minute = tumbling('1m', { grace: '1d' })
-const input = topic('in', { key: stringKey, value: string })
-const perMinute = topic('per-minute', { key: windowed(z.string(), minute), value: long })
-const counts = topic('counts', { key: z.string(), value: long })
-
-/** Counts words per minute behind a repartition, and per key without a window. */
-function countingTopology(emit: 'commit' | 'update'): Topology {
-  const builder = new StreamsBuilder()
-  const words = builder.stream(input)
-  words
-    .groupBy((word) => word)
-    .windowedBy(minute)
-    .count({ name: 'by-minute', emit })
-    .toStream()
-    .to(perMinute)
-  words.groupByKey().count({ name: 'by-key', emit }).toStream().to(counts)
-  return builder.build()
-}
 
 function inputOf(random: SeededRandom, count: number): readonly (readonly InputRecord[])[] {
   const parts: InputRecord[][] = Array.from({ length: partitions }, () => [])
@@ -342,23 +315,29 @@ function outgoing({ key, value, timestamp }: InputRecord): ReturnType<typeof out
   return record
 }
 
-function outputPlaces(): { topic: string; partition: number }[] {
+function outputPlaces({ outputs }: AppProgram): { topic: string; partition: number }[] {
   return outputs.flatMap((name) => Array.from({ length: partitions }, (_, partition) => ({ topic: name, partition })))
 }
 
 function lastByKey(records: readonly KeptRecord[]): Map<string, string> {
   const last = new Map<string, string>()
-  for (const { key, value, timestamp } of records) last.set(key ?? '', `${value} at ${timestamp}`)
+  for (const { key, value, timestamp } of records) {
+    // Which sessions were told before they grew depends on where commits fell.
+    if (value === null) last.delete(key ?? '')
+    else last.set(key ?? '', `${value} at ${timestamp}`)
+  }
   return new Map([...last].sort(([left], [right]) => (left < right ? -1 : 1)))
 }
 
 /** Every store that the application left: its directory to its rows. */
-async function readStores(disk: MemoryDisk): Promise<Map<string, readonly string[]>> {
+async function readStores(disk: MemoryDisk, { topology }: AppProgram): Promise<Map<string, readonly string[]>> {
   const engine = new DiskStoreEngine(disk)
   const found = new Map<string, readonly string[]>()
   for (const task of disk.list(storeDirectory)) {
     for (const name of disk.list(`${storeDirectory}/${task}`)) {
-      const spaces = name === 'by-minute' ? windowSpaceCount : 1
+      const spec = topology.stores.find((store) => store.name === name)
+      assert(spec !== undefined, `the topology has no store ${name}`)
+      const spaces = spacesOf(spec.shape)
       const store = await engine.open({ directory: `${storeDirectory}/${task}/${name}`, spaces })
       const rows: string[] = []
       for (let space = 0; space < spaces; space++) {

@@ -1,5 +1,6 @@
 import type { Log } from '../../src/log/api/log.ts'
 import { AppLife } from './app-life.ts'
+import { countingProgram, joiningProgram } from './app-programs.ts'
 import { LogLife } from './log-life.ts'
 import type { Lies } from './lying-disk.ts'
 import { PowerTotals } from './power-totals.ts'
@@ -63,5 +64,8 @@ async function lead(kind: PowerKind, seed: number, run: PowerRun, totals: PowerT
   }
   const emit = kind.endsWith('-update') ? 'update' : 'commit'
   const between = run.between === undefined ? {} : { between: run.between }
-  await new AppLife({ seed, sync, emit, ...lies, ...between }, totals).run()
+  // By turns, whatever the kind.
+  const turn = Math.floor(seed / (run.kinds ?? powerKinds).length)
+  const program = turn % 2 === 0 ? countingProgram(emit) : joiningProgram(emit)
+  await new AppLife({ seed, sync, emit, program, ...lies, ...between }, totals).run()
 }
