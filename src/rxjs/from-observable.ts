@@ -17,7 +17,7 @@ import { WaitingRecords } from './waiting-records.ts'
  *   finishes. A record that the topic refuses ends the feed; what was received after it is not appended.
  * - One flush is under way at a time; what is pushed meanwhile shares the next one.
  *
- * It does not retry: a log that fails to write stays failed.
+ * What the producer's own retries do not mend ends the feed: a log that fails to write stays failed.
  */
 
 /** What an observable may push: a record for the topic, without its name. */
