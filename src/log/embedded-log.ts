@@ -22,6 +22,7 @@ import type { ConsumerOptions } from './client/consumer-options.ts'
 import { Consumer } from './client/consumer.ts'
 import { Producer, type ProducerOptions } from './client/producer.ts'
 import type { BytesOut } from './client/record-format.ts'
+import { RetryTopics, type RetryTopicsOptions } from './client/retry-topics.ts'
 import type { LogConfig } from './config.ts'
 
 /** The log in this process: as topologies see it, and with clients of its own. Everything is done by the broker. */
@@ -51,6 +52,11 @@ export class EmbeddedLog implements Log {
   /** Reads records from topics; close it before the log. */
   consumer<K = BytesOut, V = BytesOut>(options: ConsumerOptions<K, V> = {}): Consumer<K, V> {
     return new Consumer(this.#broker, this.#clock, options)
+  }
+
+  /** Processes topics of which some records fail: retries with delays, then a dead-letter topic. Close it before the log. */
+  retryTopics<K = BytesOut, V = BytesOut>(options: RetryTopicsOptions<K, V>): RetryTopics<K, V> {
+    return new RetryTopics(this.#broker, this.#clock, options)
   }
 
   async topics(names: readonly string[]): Promise<readonly TopicInfo[]> {

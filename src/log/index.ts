@@ -26,6 +26,7 @@ export type {
   RecordBatch,
   RecordListenOptions,
 } from './client/consumer-options.ts'
+export { RetryTopics, type RetryTopicsOptions } from './client/retry-topics.ts'
 export type { OffsetReset, SeekTarget } from './client/offset-reset.ts'
 export type { AssignorMember, GroupAssignor } from './api/assignor.ts'
 export { type BytesRecord, Producer, type ProducerOptions, type TypedRecord } from './client/producer.ts'

@@ -1,0 +1,266 @@
+import type { Clock } from '../../base/clock.ts'
+import type { AnyTopic, Topic } from '../../codec/topic.ts'
+import { LogError } from '../api/errors.ts'
+import type { Header } from '../api/record.ts'
+import type { TopicInfo } from '../api/topic.ts'
+import type { Broker } from '../broker/broker.ts'
+import type { ConsumerOptions, ConsumerRecord } from './consumer-options.ts'
+import { Consumer } from './consumer.ts'
+import { Producer } from './producer.ts'
+import { bytesFormat, checkFormat, declaredFormat, type BytesOut, type RecordFormat } from './record-format.ts'
+
+/**
+ * Processes topics of which some records fail, without standing still: a record whose processing throws goes to a retry
+ * topic, is tried again after a delay, then goes to the next one with a longer delay, and after the last to a dead-letter
+ * topic, with the cause in its headers. The records behind it go on meanwhile.
+ *
+ * ```
+ * orders ──fails──► g-orders-retry-1 ──fails──► g-orders-retry-2 ──fails──► g-orders-dead-letter
+ *                   waits 10 s                  waits 1 min                 nobody reads it here
+ * ```
+ *
+ * - **At least once.** A record is committed after it was processed, or after its copy was acknowledged. A crash in between
+ *   gives it once more, and may leave two copies of one that failed: process it so that twice does no harm.
+ * - **Order**: records of one key are processed in order until one of them fails; those behind it overtake it.
+ * - Retry topics have the partitions of their source, and a record keeps its partition, key, value, headers and timestamp.
+ * - A record that cannot be read as declared goes to the dead-letter topic at once: it will not get better.
+ * - A record in a retry topic waits for its time without a place among the `concurrency`, and holds up only what failed
+ *   behind it in its partition, which is due later anyway.
+ *
+ * Headers of copies, all text: `millrace-retry-topic`, `-partition`, `-offset` (where it came from first), `-attempt` (how
+ * often it was tried), `-at` (when it failed last, ms), `-error` (name and message of the cause).
+ */
+export class RetryTopics<out K = BytesOut, out V = BytesOut> {
+  readonly #broker: Broker
+  readonly #clock: Clock
+  readonly #options: CheckedOptions
+  readonly #process: (record: ConsumerRecord<never, never>, attempt: number) => void | Promise<void>
+  readonly #producer: Producer
+  readonly #consumers: Consumer[] = []
+  #phase: 'created' | 'running' | 'closed' = 'created'
+
+  constructor(broker: Broker, clock: Clock, options: RetryTopicsOptions<K, V>) {
+    this.#broker = broker
+    this.#clock = clock
+    this.#options = checkedOptions(options)
+    this.#process = options.process
+    this.#producer = new Producer(broker, clock)
+  }
+
+  /** The names of the retry topics of a topic, in the order in which a record passes them. */
+  retryTopicsOf(topic: string): readonly string[] {
+    return this.#options.delaysMs.map((_, level) => this.#retryTopic(topic, level))
+  }
+
+  deadLetterTopicOf(topic: string): string {
+    return this.#options.deadLetterTopic ?? `${this.#options.group}-${topic}-dead-letter`
+  }
+
+  #retryTopic(topic: string, level: number): string {
+    return `${this.#options.group}-${topic}-retry-${level + 1}`
+  }
+
+  /**
+   * Makes the topics that are missing, and processes until the signal is aborted or `close` is called. Rejects when the log
+   * does; a record that was not done comes again with the next run.
+   */
+  async run(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    if (this.#phase !== 'created') throw new LogError('CLOSED', `retry topics of ${this.#options.group} run once`)
+    this.#phase = 'running'
+    const stop = new AbortController()
+    const ended = (): void => stop.abort()
+    options.signal?.addEventListener('abort', ended)
+    if (options.signal?.aborted === true) stop.abort()
+    try {
+      const sources = await this.#makeTopics()
+      const levels = [-1, ...this.#options.delaysMs.keys()]
+      const running = levels.map((level) => this.#listen(level, sources, stop))
+      const results = await Promise.allSettled(running)
+      const failed = results.find((result) => result.status === 'rejected')
+      if (failed !== undefined) throw failed.reason
+    } finally {
+      options.signal?.removeEventListener('abort', ended)
+      await this.close()
+    }
+  }
+
+  /** Ends processing: what is under way is finished and committed. Do not await it inside `process`. */
+  async close(): Promise<void> {
+    if (this.#phase === 'closed') return
+    this.#phase = 'closed'
+    const closings = await Promise.allSettled(this.#consumers.map((consumer) => consumer.close()))
+    await this.#producer.close()
+    const failed = closings.find((result) => result.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+  }
+
+  async #makeTopics(): Promise<ReadonlyMap<string, RecordFormat>> {
+    const formats = new Map<string, RecordFormat>()
+    for (const topic of this.#options.topics) {
+      const name = typeof topic === 'string' ? topic : topic.name
+      const known = this.#broker.topic(name)
+      if (known === undefined) throw new LogError('UNKNOWN_TOPIC', `topic ${name} does not exist`, { topic: name })
+      const format = typeof topic === 'string' ? bytesFormat(name) : declaredFormat(topic)
+      checkFormat(known, format)
+      formats.set(name, format)
+      await this.#broker.ensureTopics(
+        [...this.retryTopicsOf(name), this.deadLetterTopicOf(name)]
+          .filter((made) => this.#broker.topic(made) === undefined)
+          .map((made) => ({ name: made, partitions: known.partitions, config: codecsOf(known) })),
+      )
+    }
+    return formats
+  }
+
+  /** Level -1 reads the topics themselves, level n the n-th retry topic of each. */
+  async #listen(level: number, sources: ReadonlyMap<string, RecordFormat>, stop: AbortController): Promise<void> {
+    const { group, delaysMs, concurrency, consumer: options } = this.#options
+    const delayMs = delaysMs[level] ?? 0
+    const byTopic = new Map([...sources].map(([name, format]) => [this.#topicAt(name, level), { name, format }]))
+    const consumer = new Consumer(this.#broker, this.#clock, { autoOffsetReset: 'earliest', ...options, group })
+    this.#consumers.push(consumer)
+    try {
+      consumer.subscribe([...byTopic.keys()])
+      await consumer.eachRecord(
+        async (record) => {
+          const source = byTopic.get(record.topic)
+          if (source !== undefined) await this.#attempt(source, level, record)
+        },
+        {
+          concurrency,
+          signal: stop.signal,
+          ...(level < 0 ? {} : { order: 'partition', notBefore: (record) => failedAt(record) + delayMs }),
+        },
+      )
+    } finally {
+      // One that ends takes the others with it: half of a pipeline would only pile up what the other half is to do.
+      stop.abort()
+    }
+  }
+
+  #topicAt(topic: string, level: number): string {
+    return level < 0 ? topic : this.#retryTopic(topic, level)
+  }
+
+  async #attempt(
+    source: { readonly name: string; readonly format: RecordFormat },
+    level: number,
+    record: ConsumerRecord<BytesOut, BytesOut>,
+  ): Promise<void> {
+    let read: ConsumerRecord<unknown, unknown>
+    try {
+      read = {
+        ...record,
+        key: decoded(record.key, source.format.readKey),
+        value: decoded(record.value, source.format.readValue),
+      }
+    } catch (error) {
+      return await this.#pass(this.deadLetterTopicOf(source.name), record, { error, attempt: level + 2 })
+    }
+    try {
+      // The declared topics say that their records have these types, and `format` has validated them.
+      await this.#process(read as ConsumerRecord<never, never>, level + 2)
+    } catch (error) {
+      const isLast = level + 1 >= this.#options.delaysMs.length
+      const to = isLast ? this.deadLetterTopicOf(source.name) : this.#retryTopic(source.name, level + 1)
+      // Crash here: the record is not committed and comes again; so it does after the copy was written, which then is one
+      // of two.
+      await this.#pass(to, record, { error, attempt: level + 2 })
+    }
+  }
+
+  async #pass(
+    to: string,
+    record: ConsumerRecord<BytesOut, BytesOut>,
+    { error, attempt }: { readonly error: unknown; readonly attempt: number },
+  ): Promise<void> {
+    const kept = record.headers.filter(({ key }) => !key.startsWith(headerPrefix))
+    const first = (name: string, otherwise: string): string => headerOf(record, name) ?? otherwise
+    const cause = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+    const headers = [
+      ...kept,
+      header('topic', first('topic', record.topic)),
+      header('partition', first('partition', `${record.partition}`)),
+      header('offset', first('offset', `${record.offset}`)),
+      header('attempt', `${attempt}`),
+      header('at', `${this.#clock.now()}`),
+      header('error', cause.slice(0, causeLengthMax)),
+    ]
+    const { key, value, timestamp } = record
+    const partitions = this.#broker.topic(to)?.partitions ?? 1
+    await this.#producer.send({ topic: to, key, value, timestamp, headers, partition: record.partition % partitions })
+  }
+}
+
+export interface RetryTopicsOptions<K, V> {
+  /** Reads under this name, and names the retry topics. */
+  readonly group: string
+  /** What to process: declared topics, whose records come decoded, or names of topics, whose records are bytes. */
+  readonly topics: readonly (string | Topic<K, V, never, never>)[]
+  /** Called with each record and how often it was tried, this time included. What it throws sends the record on. */
+  readonly process: (record: ConsumerRecord<K, V>, attempt: number) => void | Promise<void>
+  /** One retry topic each: how long a record waits in it, in ms. Default 10 s, 1 min, 10 min. */
+  readonly delaysMs?: readonly number[]
+  /** Calls of `process` that may be going on at a time, for the topics and for each delay. Default 1. */
+  readonly concurrency?: number
+  /** One dead-letter topic for all. Default one for each topic, named after group and topic. */
+  readonly deadLetterTopic?: string
+  /** For the consumers inside. `autoOffsetReset` is `earliest` unless said otherwise. */
+  readonly consumer?: Omit<ConsumerOptions<BytesOut, BytesOut>, 'group' | 'topics' | 'groupInstanceId'>
+}
+
+interface CheckedOptions {
+  readonly group: string
+  readonly topics: readonly (string | AnyTopic)[]
+  readonly delaysMs: readonly number[]
+  readonly concurrency: number
+  readonly deadLetterTopic: string | undefined
+  readonly consumer: Omit<ConsumerOptions<BytesOut, BytesOut>, 'group' | 'topics' | 'groupInstanceId'>
+}
+
+function checkedOptions<K, V>(options: RetryTopicsOptions<K, V>): CheckedOptions {
+  const {
+    group,
+    topics,
+    delaysMs = [10_000, 60_000, 600_000],
+    concurrency = 1,
+    deadLetterTopic,
+    consumer = {},
+  } = options
+  if (topics.length === 0) throw new LogError('INVALID_CONFIG', `retry topics of ${group}: name a topic to process`)
+  for (const delayMs of delaysMs)
+    if (!Number.isSafeInteger(delayMs) || delayMs < 0)
+      throw new LogError('INVALID_CONFIG', `a delay of ${String(delayMs)}: use milliseconds, an integer of 0 or more`, {
+        delayMs,
+      })
+  return { group, topics, delaysMs, concurrency, deadLetterTopic, consumer }
+}
+
+/** What the topic remembers of its codecs holds for the copies too: they are the same bytes. */
+function codecsOf({ config }: TopicInfo): { keyCodec?: string; valueCodec?: string } {
+  const { keyCodec, valueCodec } = config
+  return { ...(keyCodec === undefined ? {} : { keyCodec }), ...(valueCodec === undefined ? {} : { valueCodec }) }
+}
+
+function decoded(bytes: BytesOut, read: (bytes: Uint8Array, start: number, end: number) => unknown): unknown {
+  return bytes === null ? read(noBytes, -1, -1) : read(bytes, 0, bytes.length)
+}
+
+const noBytes = new Uint8Array(0)
+const headerPrefix = 'millrace-retry-'
+const causeLengthMax = 1000
+
+function header(name: string, text: string): Header {
+  return { key: headerPrefix + name, value: Buffer.from(text) }
+}
+
+function headerOf(record: ConsumerRecord<BytesOut, BytesOut>, name: string): string | undefined {
+  const found = record.headers.find(({ key }) => key === headerPrefix + name)?.value
+  return found === undefined || found === null ? undefined : Buffer.from(found).toString()
+}
+
+/** When the record failed last; a copy without that header was put there by somebody else and is due at once. */
+function failedAt(record: ConsumerRecord<BytesOut, BytesOut>): number {
+  const at = Number(headerOf(record, 'at') ?? 0)
+  return Number.isFinite(at) ? at : 0
+}
