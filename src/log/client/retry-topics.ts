@@ -151,8 +151,8 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
     try {
       read = {
         ...record,
-        key: decoded(record.key, source.format.readKey),
-        value: decoded(record.value, source.format.readValue),
+        key: decoded(record.key, (...of) => source.format.readKey(...of)),
+        value: decoded(record.value, (...of) => source.format.readValue(...of)),
       }
     } catch (error) {
       return await this.#pass(this.deadLetterTopicOf(source.name), record, { error, attempt: level + 2 })

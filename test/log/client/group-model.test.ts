@@ -152,7 +152,7 @@ class GroupLife {
   async #leave(member: Member): Promise<void> {
     const closing = member.consumer.close()
     for (let turn = 0; turn < 10; turn++) {
-      for (const finish of [...member.held]) finish()
+      for (const finish of Array.from(member.held)) finish()
       await this.#log.clock.nextTurn()
     }
     await closing
@@ -183,7 +183,7 @@ class GroupLife {
   }
 
   #finishSome(): void {
-    for (const { held } of this.#members) for (const finish of [...held]) if (this.#random.below(3) > 0) finish()
+    for (const { held } of this.#members) for (const finish of Array.from(held)) if (this.#random.below(3) > 0) finish()
   }
 
   async #turns(count: number): Promise<void> {
@@ -207,7 +207,7 @@ class GroupLife {
   async checkStable(): Promise<void> {
     if (this.#members.length === 0) this.#join()
     for (let turn = 0; turn < 80; turn++) {
-      for (const { held } of this.#members) for (const finish of [...held]) finish()
+      for (const { held } of this.#members) for (const finish of Array.from(held)) finish()
       await this.#log.clock.run(400)
     }
     expect(this.#faults).toEqual([])
