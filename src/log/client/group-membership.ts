@@ -257,6 +257,11 @@ export class GroupMembership {
 
   /** The group has changed, says the coordinator: look after it in the next turn, not inside the change. */
   #look(): void {
+    // The log is closed: nothing is to be done any more, and a timer would keep the process alive.
+    if (this.#parts.broker.groups.coordinator.isClosed) {
+      this.#timer?.cancel()
+      this.#timer = null
+    }
     this.#parts.wake()
   }
 
@@ -266,7 +271,7 @@ export class GroupMembership {
   }
 
   #schedule(): void {
-    if (this.#timer !== null) return
+    if (this.#timer !== null || this.#parts.broker.groups.coordinator.isClosed) return
     const { clock, heartbeatIntervalMs } = this.#parts
     this.#beatDue = clock.monotonic() + heartbeatIntervalMs
     this.#timer = clock.setTimer(this.#untilNext(), () => {

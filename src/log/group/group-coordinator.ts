@@ -16,6 +16,7 @@ import type { GroupAnswer, JoinAnswer, JoinRequest, MemberName, SyncAnswer, Sync
 export class GroupCoordinator {
   readonly #parts: GroupCoordinatorParts
   readonly #groups = new Map<string, Group>()
+  #isClosed = false
 
   constructor(parts: GroupCoordinatorParts) {
     this.#parts = parts
@@ -27,6 +28,7 @@ export class GroupCoordinator {
   }
 
   join(request: JoinRequest): GroupAnswer<JoinAnswer> {
+    this.#checkOpen()
     checkGroupName(request.group)
     this.#checkSessionTimeout(request)
     const known = this.#groups.get(request.group)
@@ -94,11 +96,22 @@ export class GroupCoordinator {
     this.#groups.delete(name)
   }
 
+  /** Nothing is asked of it any more; members are told, so that their timers end too. */
   close(): void {
+    this.#isClosed = true
     for (const group of this.#groups.values()) group.stop()
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  #checkOpen(): void {
+    if (this.#isClosed) throw new LogError('CLOSED', 'the log is closed')
+  }
+
   #of(name: string, memberId: string): Group {
+    this.#checkOpen()
     checkGroupName(name)
     const group = this.#groups.get(name)
     if (group === undefined) throw unknownMember(name, memberId)

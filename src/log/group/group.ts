@@ -495,6 +495,7 @@ export class Group {
       member.sync?.reject(closed)
       member.join = null
       member.sync = null
+      member.onChange()
     }
     this.#timer.stop()
   }

@@ -377,3 +377,14 @@ test('an idle consumer sets one timer per heartbeat', async () => {
   await waiting
   await log.close()
 })
+
+test('a log that is closed before its consumers leaves no timer of theirs behind', async () => {
+  const log = await ClientHarness.open([orders])
+  const consumer = log.consumer({ group: 'g' })
+  consumer.subscribe(['orders'])
+  await consumer.poll()
+  await log.close()
+  expect(log.clock.timers).toBe(0)
+  expect(await codeOf(() => consumer.poll())).toBe('CLOSED')
+  expect(await codeOf(() => consumer.close())).toBe('none')
+})
