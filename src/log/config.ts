@@ -37,6 +37,8 @@ export interface LogNumbers {
   readonly recentBytesMax: number
   readonly retentionCheckIntervalMs: number
   readonly compactionIntervalMs: number
+  readonly scrubBytesPerSecond: number
+  readonly scrubIntervalMs: number
   readonly rewindRetentionMs: number
   readonly rewindRetentionBytes: number
   readonly offsetsRetentionMs: number
@@ -176,6 +178,22 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     max: timerMax,
     kafka: 'log.cleaner.backoff.ms',
     description: 'How often compaction looks for a partition that is dirty enough.',
+  },
+  scrubBytesPerSecond: {
+    default: mib,
+    unit: 'bytes',
+    min: 0,
+    max: gib,
+    kafka: null,
+    description: 'How fast closed segments are read again in the background, to find rot; 0: never.',
+  },
+  scrubIntervalMs: {
+    default: 7 * day,
+    unit: 'ms',
+    min: 1000,
+    max: never,
+    kafka: null,
+    description: 'Time from the beginning of one such pass to the next.',
   },
   rewindRetentionMs: {
     default: day,

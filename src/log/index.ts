@@ -9,6 +9,7 @@ export {
   type VerifyReport,
   verifyDirectory,
 } from './verify/verify-directory.ts'
+export type { Damage } from './broker/scrubber.ts'
 export type { LogOptions, SyncMode } from './config.ts'
 export { Admin, type TopicDescription } from './client/admin.ts'
 export type { GroupDescription, GroupListing, GroupPartition, MemberDescription } from './broker/group-admin.ts'

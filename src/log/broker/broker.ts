@@ -37,6 +37,7 @@ import type { Groups } from './groups.ts'
 import type { LastSections } from './last-sections.ts'
 import type { OffsetLog } from './offset-log.ts'
 import { PartitionsReader } from './reader.ts'
+import type { Damage, Scrubber } from './scrubber.ts'
 import { EntryDraft, type Sequencer } from './sequencer.ts'
 import type { Topics } from './topics.ts'
 import { offsetForTime } from './time-lookup.ts'
@@ -170,6 +171,11 @@ export class Broker {
   async deleteRecords(at: readonly Position[]): Promise<readonly Position[]> {
     for (const { at: place } of at) checkOwn(place)
     return await this.#parts.topics.deleteRecords(at)
+  }
+
+  /** Stored records that reading closed segments again found damaged. */
+  get damage(): readonly Damage[] {
+    return this.#parts.scrubber.damage
   }
 
   /** The topic, or undefined. Cheap: ask per send if you like. */
@@ -384,6 +390,7 @@ export interface BrokerParts {
   readonly transactions: Transactions
   readonly transactionalOffsets: TransactionalOffsets
   readonly sections: LastSections
+  readonly scrubber: Scrubber
   readonly close: () => Promise<void>
 }
 

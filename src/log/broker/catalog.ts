@@ -360,6 +360,15 @@ export class Partition {
     return this.segments.flatMap((segment) => (segment.base === replacing.newBase ? replacing.old : [segment]))
   }
 
+  /** Below it everything is in the files, given what is applied: whoever reads files himself may only look there. */
+  appliedEnd(appliedSequence: number): Offset {
+    for (let index = this.tailHead; index < this.tail.length; index++) {
+      const batch = this.tail[index]
+      if (batch !== undefined && batch.sequence > appliedSequence) return batch.segmentBase
+    }
+    return this.end
+  }
+
   /** Where epoch `leaderEpoch` ended: the start of the next one here, or the end of the log. */
   epochEnd(leaderEpoch: number): Offset {
     return this.epochs.find((entry) => entry.epoch > leaderEpoch)?.start ?? this.end

@@ -94,7 +94,11 @@ export class Housekeeping {
       if (topic.phase !== 'live' || topic.config.cleanupPolicy === 'delete') continue
       for (const partition of topic.partitions) {
         if (partition.segments.length < 2 || waiting.has(`${topic.id}/${partition.index}`)) continue
-        const decided = Math.min(this.#appliedEnd(partition), partition.stableEnd, this.#oldEnough(partition, now))
+        const decided = Math.min(
+          partition.appliedEnd(sequencer.appliedSequence),
+          partition.stableEnd,
+          this.#oldEnough(partition, now),
+        )
         if (!this.#isDue(partition, decided, now)) continue
         const cleanUpTo = Math.min(rewinds.changelogEnd(partition), decided)
         if (!this.#isDue(partition, cleanUpTo, now)) continue
@@ -126,16 +130,6 @@ export class Housekeeping {
     if (minCompactionLagMs === 0) return partition.end
     const young = partition.segments.find(({ lastAppendAt }) => lastAppendAt > now - minCompactionLagMs)
     return young?.base ?? partition.end
-  }
-
-  /** Compaction reads files: it may only look at what the applier has put there. */
-  #appliedEnd(partition: Partition): Offset {
-    const { appliedSequence } = this.#parts.sequencer
-    for (let index = partition.tailHead; index < partition.tail.length; index++) {
-      const batch = partition.tail[index]
-      if (batch !== undefined && batch.sequence > appliedSequence) return batch.segmentBase
-    }
-    return partition.end
   }
 
   async #compactPartition(partition: Partition, cleanUpTo: Offset): Promise<void> {

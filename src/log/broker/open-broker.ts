@@ -33,6 +33,7 @@ import { LastSections } from './last-sections.ts'
 import { OffsetLog } from './offset-log.ts'
 import { replayInternalTopics } from './replay.ts'
 import { RewindTrails } from './rewind-trail.ts'
+import { Scrubber } from './scrubber.ts'
 import { EntryDraft, Sequencer } from './sequencer.ts'
 import { TailRing } from './tail-ring.ts'
 import { Topics } from './topics.ts'
@@ -210,6 +211,8 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
     recovered.journal.incarnation,
   )
   const checkpoints = new Checkpoints(parts, checkpoint?.sequence ?? 0)
+  const contiguous = options.nextGap === undefined
+  const scrubber = new Scrubber({ config, clock, logger, disk, catalog, sequencer, contiguous })
   const housekeeping = new Housekeeping({
     ...parts,
     disk,
@@ -224,7 +227,7 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
   const close = async (): Promise<void> => {
     coordinator.close()
     transactions.close()
-    await housekeeping.close()
+    await Promise.all([housekeeping.close(), scrubber.close()])
     const failed = sequencer.failure !== null
     sequencer.stop()
     const drain = (): Promise<void> => (failed ? Promise.resolve() : sequencer.drain())
@@ -257,6 +260,7 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
     offsets,
     offsetLog,
     sections,
+    scrubber,
     close,
   })
 }

@@ -4,6 +4,7 @@ import { isInternalTopic } from '../api/internal-topics.ts'
 import type { Bounds, Isolation, OffsetEntry, Position } from '../api/log.ts'
 import type { TopicPartition } from '../api/record.ts'
 import type { TopicConfig, TopicInfo, TopicSpec } from '../api/topic.ts'
+import type { Damage } from '../broker/scrubber.ts'
 import type { Broker, PartitionSize } from '../broker/broker.ts'
 import type { GroupDescription, GroupListing } from '../broker/group-admin.ts'
 import { plannedReset, type GroupOffsetReset, type MovedOffset } from './group-offset-reset.ts'
@@ -50,6 +51,14 @@ export class Admin {
     const info = this.#known(name)
     const at = Array.from({ length: info.partitions }, (_, partition): TopicPartition => ({ topic: name, partition }))
     return { ...info, bounds: this.#broker.bounds(at, isolation) }
+  }
+
+  /**
+   * Stored records that were found damaged since the log was opened: closed segments are read again in the background, see
+   * `scrubBytesPerSecond`. Nothing is repaired or removed; restore the files that are named from a copy.
+   */
+  listDamage(): readonly Damage[] {
+    return this.#broker.damage
   }
 
   /** What every partition takes on the disk, the log's own included. Kafka: `DescribeLogDirs`. */

@@ -1,0 +1,85 @@
+import { expect, test } from 'vitest'
+import type { Logger } from '../../../src/base/logger.ts'
+import { LogHarness } from '../../harness/log-harness.ts'
+
+const errors: string[] = []
+const logger: Logger = {
+  info: () => {},
+  warn: () => {},
+  error: (message) => void errors.push(message),
+}
+
+async function sealed(options: { readonly scrubBytesPerSecond?: number } = {}): Promise<LogHarness> {
+  errors.length = 0
+  const log = await LogHarness.open({ recentBytesMax: 0, scrubIntervalMs: 600_000, logger, ...options })
+  await log.topic('events', 1, { segmentBytes: 1024 })
+  for (let index = 0; index < 6; index++) await log.append('events', 0, [`${index}`.padEnd(900)])
+  return log
+}
+
+function flip(log: LogHarness, path: string, at: number): void {
+  const file = log.disk.open(path, 'write')
+  const byte = new Uint8Array(1)
+  file.read(byte, at)
+  file.write(Uint8Array.of((byte[0] ?? 0) ^ 4), at)
+  file.close()
+}
+
+const second = '/log/events-0/00000000000000000001.log'
+const active = '/log/events-0/00000000000000000005.log'
+
+test('rot in a closed segment is found, told once with place and remedy, and nothing is changed', async () => {
+  const log = await sealed()
+  flip(log, second, 500)
+  await log.clock.run(90_000)
+  const [damage] = log.log.admin.listDamage()
+  expect(log.log.admin.listDamage()).toHaveLength(1)
+  expect(damage).toMatchObject({ at: { topic: 'events', partition: 0 }, segment: 1, path: second })
+  expect(damage?.message).toMatch(/byte 0 of .*001\.log is damaged: its checksum .* restore the file/)
+  expect(errors).toHaveLength(1)
+
+  await log.clock.run(600_000)
+  expect(errors).toHaveLength(1)
+  expect(log.disk.exists(second)).toBe(true)
+
+  flip(log, second, 500)
+  await log.clock.run(600_000)
+  expect(log.log.admin.listDamage(), 'it was restored').toEqual([])
+  expect(await log.values('events', 0)).toHaveLength(6)
+  await log.close()
+})
+
+test('it takes its time: so many bytes per second, then nothing until the next pass', async () => {
+  const log = await sealed({ scrubBytesPerSecond: 100 })
+  flip(log, '/log/events-0/00000000000000000004.log', 500)
+  await log.clock.run(60_000 + 30_000)
+  expect(log.log.admin.listDamage()).toEqual([])
+  await log.clock.run(30_000)
+  expect(log.log.admin.listDamage()).toHaveLength(1)
+  await log.close()
+})
+
+test('0 bytes per second is never, and what is still written to is left alone', async () => {
+  const never = await sealed({ scrubBytesPerSecond: 0 })
+  flip(never, second, 500)
+  await never.clock.run(600_000)
+  expect(never.log.admin.listDamage()).toEqual([])
+  await never.close()
+
+  const log = await sealed()
+  flip(log, active, 500)
+  await log.clock.run(90_000)
+  expect(log.log.admin.listDamage()).toEqual([])
+  await log.close()
+})
+
+test('a segment that is missing is damage; one that retention took is not', async () => {
+  const log = await sealed()
+  log.disk.unlink(second)
+  await log.log.admin.deleteRecords([{ at: { topic: 'events', partition: 0 }, offset: 1 }])
+  await log.clock.run(90_000)
+  expect(log.log.admin.listDamage().map(({ path, message }) => [path, message.includes('missing')])).toEqual([
+    [second, true],
+  ])
+  await log.close()
+})
