@@ -9,6 +9,7 @@ import { hasFloor } from './floor.ts'
 import { Anchors, type AnchorLine } from './kafka.ts'
 import { latencyRow } from './latency.ts'
 import { logBench, logBenchRows } from './log/log-bench.ts'
+import { storageBench, storageBenchRows } from './log/storage-bench.ts'
 import { logRows } from './log-rows.ts'
 import { type BenchOptions, parseOptions, usage, UsageError } from './options.ts'
 import { machine, type Row, spreadOf, table, writeInto } from './report.ts'
@@ -228,6 +229,7 @@ async function main(): Promise<void> {
     for (const name of options.rows) {
       if (name in workloads) add(await streamRow(name, inputs, options, anchors))
       else if (name === 'append' || name === 'tail') add(await logRows({ ...options, rows: [name] }))
+      else if (storageBenchRows.includes(name)) add(await storageBench(name, options))
       else if (logBenchRows.includes(name)) add(await logBench(name, options, anchors))
       else if (name === 'latency') add(await latencyRow(options, anchors))
       else if (name === 'startup') add(await startupRow(options))

@@ -1,5 +1,8 @@
 import { parseArgs } from 'node:util'
-import { logBenchRows } from './log/log-bench.ts'
+import { logBenchRows as clientRows } from './log/log-bench.ts'
+import { storageBenchRows } from './log/storage-bench.ts'
+
+const logBenchRows: readonly string[] = [...clientRows, ...storageBenchRows]
 
 /** What to run, on what, how often. `npm run bench -- w1,n0 --records 500000 --runs 3 --json`. */
 export interface BenchOptions {
