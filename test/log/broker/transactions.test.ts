@@ -167,7 +167,7 @@ test.each([
   expect(await values(harness, 0, 'committed')).toEqual([])
   expect(harness.log.broker.committedOffsets('app', [{ topic: 'events', partition: 1 }])).toEqual([])
 
-  const same = await Object.assign(new TransactionalWriter(harness.log.broker, 'payments'), {
+  const same = Object.assign(new TransactionalWriter(harness.log.broker, 'payments'), {
     producerId: writer.producerId,
     producerEpoch: writer.producerEpoch,
   })
