@@ -3,10 +3,12 @@ import { LogError } from '../log/api/errors.ts'
 import { groupsDescribe } from './commands/groups-describe.ts'
 import { groupsList } from './commands/groups-list.ts'
 import { groupsReset } from './commands/groups-reset.ts'
+import { logAdopt } from './commands/log-adopt.ts'
 import { logConsume } from './commands/log-consume.ts'
 import { logDescribe } from './commands/log-describe.ts'
 import { logProduce } from './commands/log-produce.ts'
 import { logTopics } from './commands/log-topics.ts'
+import { logVerify } from './commands/log-verify.ts'
 import { UsageError, type Terminal } from './terminal.ts'
 
 /**
@@ -26,7 +28,7 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
     writeErr: (text) => terminal.err(text),
   })
   const log = program.command('log').description('topics and their records')
-  for (const add of [logTopics, logDescribe, logConsume, logProduce]) {
+  for (const add of [logTopics, logDescribe, logConsume, logProduce, logVerify, logAdopt]) {
     add(log, terminal, (code) => (exitCode = code))
   }
   const groups = program.command('groups').description('consumer groups and their offsets')

@@ -25,5 +25,9 @@ export function plain(text: string): string {
 
 /** `1 record`, `2,000 records`. */
 export function counted(count: number, what: string): string {
-  return `${count.toLocaleString('en-US')} ${what}${count === 1 ? '' : 's'}`
+  return `${count.toLocaleString('en-US')} ${count === 1 ? what : pluralOf(what)}`
+}
+
+function pluralOf(what: string): string {
+  return what === 'index' ? 'indexes' : `${what}s`
 }

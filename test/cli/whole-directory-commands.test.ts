@@ -1,0 +1,73 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { CliHarness } from './cli-harness.ts'
+
+let cli: CliHarness
+beforeEach(async () => {
+  cli = new CliHarness()
+  await cli.fill(async (log) => {
+    await log.admin.createTopics([{ name: 'orders', partitions: 1 }])
+    const producer = log.producer({ batchBytesMax: 100, lingerMs: 0 })
+    for (let index = 0; index < 200; index++)
+      await producer.send({ topic: 'orders', value: `order ${index}`.padEnd(200) })
+    await producer.close()
+  })
+})
+afterEach(() => cli.close())
+
+const segment = (suffix: string): string => {
+  const directory = join(cli.dataDir, 'orders-0')
+  return join(directory, readdirSync(directory).find((name) => name.endsWith(suffix)) ?? '')
+}
+
+function spoil(path: string, at: number): void {
+  const bytes = readFileSync(path)
+  bytes.writeUInt8(bytes.readUInt8(at) ^ 0xff, at)
+  writeFileSync(path, bytes)
+}
+
+describe('log verify', () => {
+  test('says that all is well where it is', async () => {
+    const { code, out } = await cli.run('log verify')
+    expect(out).toMatch(/200 records in 200 batches, .*: all is well$/)
+    expect(code).toBe(0)
+  })
+
+  test('finds a byte that has changed, names file and remedy, and ends with 1', async () => {
+    spoil(segment('.log'), 1000)
+    const { code, out } = await cli.run('log verify')
+    expect(out).toMatch(/^damage .*orders-0/m)
+    expect(code).toBe(1)
+    expect(await cli.run('log verify --repair')).toMatchObject({ code: 1 })
+  })
+
+  test('repairs an index, which can be made anew, and only when told to', async () => {
+    spoil(segment('.index'), 3)
+    const spoiled = readFileSync(segment('.index'))
+    expect((await cli.run('log verify')).out).toMatch(/^derived .*\.index/m)
+    expect(readFileSync(segment('.index'))).toEqual(spoiled)
+    const { code, out } = await cli.run('log verify --repair')
+    expect(out).toMatch(/^repaired .*\.index/m)
+    expect(code).toBe(0)
+    expect((await cli.run('log verify')).out).toMatch(/all is well$/)
+  })
+})
+
+describe('log adopt', () => {
+  test('refuses a source that is no log directory of a broker, and makes nothing', async () => {
+    const empty = mkdtempSync(join(tmpdir(), 'millrace-cli-source-'))
+    cli.close()
+    const { code, err } = await cli.run(`log adopt ${empty}`)
+    expect(code).toBe(2)
+    expect(err).toContain('FOREIGN_DIRECTORY')
+    expect(await cli.run('log topics')).toMatchObject({ code: 2 })
+    rmSync(empty, { recursive: true })
+  })
+
+  test('takes nothing into a directory that has something in it', async () => {
+    expect((await cli.run('log adopt elsewhere')).code).toBe(2)
+    expect((await cli.json('log topics')).length).toBe(1)
+  })
+})
