@@ -130,6 +130,11 @@ export const logErrorCodes: { readonly [Code in LogErrorCode]: LogErrorKind } = 
   BUFFER_EXHAUSTED: { retriable: true, fatal: false, description: 'More records wait than the buffer may hold.' },
   DIRECTORY_IN_USE: { retriable: true, fatal: false, description: 'Another process has the data directory open.' },
   FOREIGN_DIRECTORY: { retriable: false, fatal: false, description: 'The directory was not written by millrace.' },
+  NOT_WRITABLE: {
+    retriable: false,
+    fatal: false,
+    description: 'The data directory is read-only, or the rights are missing.',
+  },
   NEWER_FORMAT: { retriable: false, fatal: false, description: 'A newer version of millrace wrote the directory.' },
   JOURNAL_MISSING: { retriable: false, fatal: false, description: 'Topics are there, but their journal is not.' },
   JOURNAL_GAP: { retriable: false, fatal: false, description: 'A journal file in the middle is missing.' },
@@ -196,6 +201,7 @@ export type LogErrorCode =
   | 'BUFFER_EXHAUSTED'
   | 'DIRECTORY_IN_USE'
   | 'FOREIGN_DIRECTORY'
+  | 'NOT_WRITABLE'
   | 'NEWER_FORMAT'
   | 'JOURNAL_MISSING'
   | 'JOURNAL_GAP'

@@ -17,7 +17,7 @@ import { partitionName, type Offset, type TopicPartition } from '../api/record.t
 import type { TopicConfig, TopicInfo, TopicSpec } from '../api/topic.ts'
 import type { RecordedSection, TaskId } from '../api/commit-section.ts'
 import { BatchBuilder } from '../format/batch-builder.ts'
-import { checkBatch, isControl, lastOffsetDeltaOf, recordCountOf } from '../format/record-batch.ts'
+import { checkBatch, codecOf, isControl, lastOffsetDeltaOf, recordCountOf } from '../format/record-batch.ts'
 import { BatchCursor } from '../format/record-cursor.ts'
 import { checkGroupName } from '../group/group-coordinator.ts'
 import type { MemberName } from '../group/group-requests.ts'
@@ -440,8 +440,17 @@ function checkAppended(partition: Partition, batch: Uint8Array): void {
       `a batch of ${count} records for ${partition.name} asks for ${lastOffsetDeltaOf(batch, 0) + 1} offsets`,
       { at: partition.at, count },
     )
+  if (codecOf(batch, 0) > codecMax)
+    throw new LogError(
+      'UNSUPPORTED_COMPRESSION',
+      `a batch for ${partition.name} has codec ${codecOf(batch, 0)}: use none, gzip, snappy, lz4 or zstd`,
+      { at: partition.at, codec: codecOf(batch, 0) },
+    )
   if (cleanupPolicy !== 'delete') checkKeys(partition, batch)
 }
+
+/** zstd. What a batch of a known codec holds is looked at where it is read: here it would cost every append. */
+const codecMax = 4
 
 /** Whether the batch came before. Throws if its producer may not write it now. */
 function checkProduced(partition: Partition, batch: ProducedRecords): RememberedBatch | null {

@@ -31,6 +31,7 @@ import { Groups } from './groups.ts'
 import { Housekeeping } from './housekeeping.ts'
 import { LastSections } from './last-sections.ts'
 import { OffsetLog } from './offset-log.ts'
+import { openFailure } from './open-failure.ts'
 import { replayInternalTopics } from './replay.ts'
 import { RewindTrails } from './rewind-trail.ts'
 import { Scrubber } from './scrubber.ts'
@@ -51,17 +52,18 @@ import { Transactions } from './transactions.ts'
  */
 export async function openBroker(options: OpenBrokerOptions): Promise<Broker> {
   const { config, disk } = options
-  if (!disk.exists(config.dataDir)) {
-    disk.makeDirectory(config.dataDir)
-    disk.syncDirectory(dirname(config.dataDir))
-  }
-  const lock = options.lock(config.dataDir)
+  let lock: DirectoryLock | null = null
   try {
+    if (!disk.exists(config.dataDir)) {
+      disk.makeDirectory(config.dataDir)
+      disk.syncDirectory(dirname(config.dataDir))
+    }
+    lock = options.lock(config.dataDir)
     const recovered = recover(options)
     return await serve(options, recovered, lock)
   } catch (error) {
-    lock.release()
-    throw error
+    lock?.release()
+    throw openFailure(error, config.dataDir)
   }
 }
 

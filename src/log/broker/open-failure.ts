@@ -1,0 +1,44 @@
+import { LogError } from '../api/errors.ts'
+
+/**
+ * An error of the machine while a data directory is opened, in our words: who may not write there, or has no room, is told
+ * so. Errors that say something already, and defects, are passed on.
+ */
+export function openFailure(error: unknown, dataDir: string): unknown {
+  if (error instanceof LogError || !(error instanceof Error)) return error
+  const code = 'code' in error ? String(error.code) : ''
+  const lock = 'errcode' in error && typeof error.errcode === 'number' ? error.errcode & 0xff : 0
+  if (['EACCES', 'EPERM', 'EROFS'].includes(code) || lock === sqliteReadOnly || lock === sqliteCannotOpen)
+    return new LogError(
+      'NOT_WRITABLE',
+      `${dataDir} cannot be written (${error.message}): give this user the right to read and write it, or use another dataDir`,
+      { dataDir, code },
+      { cause: error },
+    )
+  if (code === 'ENOSPC' || code === 'EDQUOT' || lock === sqliteFull)
+    return new LogError(
+      'DISK_FULL',
+      `there is no room to open ${dataDir} (${error.message}): free space, then open it again; nothing is lost`,
+      { dataDir },
+      { cause: error },
+    )
+  if (code === 'ENOTDIR' || code === 'EEXIST')
+    return new LogError(
+      'FOREIGN_DIRECTORY',
+      `${dataDir} is no directory (${error.message}): name a directory, or one that does not exist yet`,
+      { dataDir },
+      { cause: error },
+    )
+  if (code === 'EIO')
+    return new LogError(
+      'READ_FAILED',
+      `${dataDir} cannot be read (${error.message}): check the disk, then open it again`,
+      { dataDir },
+      { cause: error },
+    )
+  return error
+}
+
+const sqliteReadOnly = 8
+const sqliteFull = 13
+const sqliteCannotOpen = 14

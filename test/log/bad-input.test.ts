@@ -1,0 +1,178 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { NodeDisk, type Disk } from '../../src/base/disk.ts'
+import { LogError, type LogErrorCode } from '../../src/log/api/errors.ts'
+import { stampChecksum } from '../../src/log/format/record-batch.ts'
+import { openLog } from '../../src/log/open-log.ts'
+import { MemoryDisk } from '../../src/testing/memory-disk.ts'
+import { batchOf, LogHarness } from '../harness/log-harness.ts'
+
+/** The error that the act ends with: ours, with a code and with what to do about it. */
+async function refused(act: () => Promise<unknown>): Promise<LogErrorCode> {
+  const error = await act().then(
+    () => null,
+    (thrown: unknown) => thrown,
+  )
+  expect(error, 'it was let in').toBeInstanceOf(LogError)
+  const { code, message } = error as LogError
+  expect(message.length, message).toBeGreaterThan(code.length + 20)
+  return code
+}
+
+/** Whatever was refused before, the log goes on, and has lost nothing. */
+async function goesOn(log: LogHarness): Promise<void> {
+  await log.append('events', 0, ['after'])
+  expect(await log.values('events', 0)).toEqual(['before', 'after'])
+  await log.close()
+  await log.reopen()
+  expect(await log.values('events', 0)).toEqual(['before', 'after'])
+  await log.close()
+}
+
+async function opened(): Promise<LogHarness> {
+  const log = await LogHarness.open()
+  await log.topic('events', 1)
+  await log.append('events', 0, ['before'])
+  return log
+}
+
+const at = { topic: 'events', partition: 0 }
+
+describe('bad topics and offsets', () => {
+  test('a name that could be a path, or that Kafka would not have, is INVALID_TOPIC', async () => {
+    const log = await opened()
+    for (const name of ['a/b', '/', '..', '.', 'a\0b', '', 'ä', 'a b', 'x'.repeat(250)]) {
+      expect(await refused(() => log.log.admin.createTopics([{ name, partitions: 1 }])), name).toBe('INVALID_TOPIC')
+      expect(await refused(() => log.log.broker.append({ topic: name, partition: 0 }, batchOf(['x'])))).toBe(
+        'UNKNOWN_TOPIC',
+      )
+    }
+    expect(log.disk.list('/log').filter((name) => name.startsWith('x'))).toEqual([])
+    await goesOn(log)
+  })
+
+  test('a name of 249 characters is allowed, and its topic can be deleted', async () => {
+    const log = await opened()
+    const name = 'x'.repeat(249)
+    await log.topic(name, 1)
+    await log.append(name, 0, ['long'])
+    await log.log.admin.deleteTopic(name)
+    await goesOn(log)
+  })
+
+  test('offsets below the start, beyond the end or no integers are OFFSET_OUT_OF_RANGE', async () => {
+    const log = await opened()
+    const reader = await log.log.openReader({ isolation: 'durable' })
+    for (const offset of [-1, 2, 1e15, Number.MAX_SAFE_INTEGER]) {
+      reader.assign([{ at, offset }])
+      expect(await refused(() => reader.poll({ bytesMax: 1000, waitMs: 0 })), String(offset)).toBe(
+        'OFFSET_OUT_OF_RANGE',
+      )
+    }
+    await reader.close()
+    await goesOn(log)
+  })
+})
+
+describe('bad batches and records', () => {
+  test('a batch whose length, counts, deltas, codec or checksum lie is refused, and no byte of it is kept', async () => {
+    const log = await opened()
+    const lies: readonly (readonly [what: string, lie: (batch: Buffer) => Buffer, summed: boolean])[] = [
+      ['a length beyond the end', (batch) => (batch.writeInt32BE(batch.length, 8), batch), false],
+      ['a length below a header', (batch) => (batch.writeInt32BE(10, 8), batch), false],
+      ['a negative length', (batch) => (batch.writeInt32BE(-1, 8), batch), false],
+      ['another magic', (batch) => (batch.writeInt8(1, 16), batch), false],
+      ['a wrong checksum', (batch) => (batch.writeUInt32BE(1, 17), batch), false],
+      ['more records than offsets', (batch) => (batch.writeInt32BE(7, 57), batch), true],
+      ['fewer records than bytes', (batch) => (batch.writeInt32BE(1, 57), batch), true],
+      ['no records', (batch) => (batch.writeInt32BE(0, 57), batch), true],
+      ['a negative count', (batch) => (batch.writeInt32BE(-2, 57), batch), true],
+      ['a negative last offset', (batch) => (batch.writeInt32BE(-1, 23), batch), true],
+      ['more offsets than records', (batch) => (batch.writeInt32BE(9, 23), batch), true],
+      ['an unknown codec', (batch) => (batch.writeInt16BE(7, 21), batch), true],
+      ['a control batch', (batch) => (batch.writeInt16BE(0x20, 21), batch), true],
+      ['only a part', (batch) => batch.subarray(0, batch.length - 3), false],
+      ['nothing', () => Buffer.alloc(0), false],
+    ]
+    for (const [what, lie, summed] of lies) {
+      const batch = lie(Buffer.from(batchOf(['one', 'two'])))
+      if (summed) stampChecksum(batch, 0)
+      const code = await refused(() => log.log.broker.append(at, batch))
+      expect(['CORRUPT_BATCH', 'INVALID_RECORD', 'UNSUPPORTED_COMPRESSION'], `${what}: ${code}`).toContain(code)
+    }
+    await goesOn(log)
+  })
+
+  test('negative and broken timestamps are INVALID_TIMESTAMP, one of the far future is kept and pins nothing', async () => {
+    const log = await LogHarness.open({ retentionCheckIntervalMs: 1000 })
+    await log.topic('events', 1, { retentionMs: 3_600_000, segmentBytes: 1024 })
+    const producer = log.log.producer()
+    for (const timestamp of [-1, 1.5, Number.NaN, 2 ** 53])
+      expect(await refused(() => producer.send({ topic: 'events', value: 'x', timestamp }))).toBe('INVALID_TIMESTAMP')
+    await producer.close()
+    await log.append('events', 0, [['k', 'future'.padEnd(900), 8_000_000_000_000_000]])
+    await log.append('events', 0, [['k', 'now'.padEnd(900), 1_700_000_000_000]])
+    const [found] = await log.log.offsetsForTime([{ at, timestamp: 7_000_000_000_000_000 }])
+    expect(found?.offset).toBe(0)
+    await log.clock.run(2 * 3_600_000)
+    expect((await log.values('events', 0)).map((value) => value.trim())).toEqual(['now'])
+    await log.close()
+  })
+})
+
+describe('bad directories', () => {
+  const openOn = (disk: Disk, dataDir = '/log'): Promise<unknown> => openLog({ dataDir, disk })
+
+  test('of a newer version or of another program are left as they are', async () => {
+    const disk = new MemoryDisk()
+    disk.makeDirectory('/newer')
+    disk.makeDirectory('/other')
+    const write = (path: string, text: string): void => disk.open(path, 'create').write(Buffer.from(text), 0)
+    write('/newer/millrace.json', '{"format":99}')
+    write('/other/thesis.doc', 'years of work')
+    expect(await refused(() => openOn(disk, '/newer'))).toBe('NEWER_FORMAT')
+    expect(await refused(() => openOn(disk, '/other'))).toBe('FOREIGN_DIRECTORY')
+    expect([disk.list('/newer'), disk.list('/other')]).toEqual([['millrace.json'], ['thesis.doc']])
+  })
+
+  test('that may not be written, or have no room, say so', async () => {
+    const failing = (code: string): Disk => {
+      const disk = new MemoryDisk()
+      const open: Disk['open'] = (path, mode) => {
+        if (mode === 'read') return disk.open(path, mode)
+        throw Object.assign(new Error(`${code}: open '${path}'`), { code })
+      }
+      return new Proxy(disk, {
+        get: (of, name) => {
+          const value: unknown = name === 'open' ? open : Reflect.get(of, name, of)
+          return typeof value === 'function' ? value.bind(of) : value
+        },
+      })
+    }
+    expect(await refused(() => openOn(failing('EACCES')))).toBe('NOT_WRITABLE')
+    expect(await refused(() => openOn(failing('EROFS')))).toBe('NOT_WRITABLE')
+    expect(await refused(() => openOn(failing('ENOSPC')))).toBe('DISK_FULL')
+  })
+
+  test('that are files, or open in another place, are refused', async () => {
+    const work = mkdtempSync(join(tmpdir(), 'millrace-bad-input-'))
+    try {
+      writeFileSync(join(work, 'file'), 'x')
+      expect(await refused(() => openLog({ dataDir: join(work, 'file'), threads: false }))).toMatch(
+        /FOREIGN_DIRECTORY|NOT_WRITABLE/,
+      )
+      expect(await refused(() => openLog({ dataDir: join(work, 'file', 'below'), threads: false }))).toBe(
+        'FOREIGN_DIRECTORY',
+      )
+      mkdirSync(join(work, 'log'))
+      const log = await openLog({ dataDir: join(work, 'log'), threads: false })
+      expect(await refused(() => openLog({ dataDir: join(work, 'log'), threads: false }))).toBe('DIRECTORY_IN_USE')
+      await log.close()
+      expect(new NodeDisk().exists(join(work, 'log', 'millrace.json'))).toBe(true)
+    } finally {
+      rmSync(work, { recursive: true, force: true })
+    }
+  })
+})
