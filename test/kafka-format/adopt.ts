@@ -46,6 +46,9 @@ export async function adoptsWhatABrokerWrote({ jars, work, life, how, complaints
   const dataDir = join(directory, 'adopted')
   const report = await adoptDirectory({ source: broker.logDirectory, target: dataDir })
   for (const note of report.notes) console.log(`       ${note}`)
+  // A broker writes log starts down once a minute: one that is killed brings back what was deleted since, and so do we.
+  const isForgotten = ({ topic, partition, offset }: SeenRecord): boolean =>
+    how === 'SIGKILL' && topic === 'plain' && partition === 1 && offset < 42
   let failures = 0
   const check = (what: string, holds: boolean, detail: () => string): void => {
     console.log(`${holds ? 'ok   ' : 'FAIL '} after ${how}: ${what}`)
@@ -61,7 +64,8 @@ export async function adoptsWhatABrokerWrote({ jars, work, life, how, complaints
     // Their consumer reads partitions as they come.
     const theirs = expected.filter((record) => record.isolation === name).sort(byPlace)
     const ours: SeenRecord[] = []
-    for (const topic of ['plain', 'accounts', 'table']) ours.push(...(await readTopic(log, topic, isolation)))
+    for (const topic of ['plain', 'accounts', 'table'])
+      ours.push(...(await readTopic(log, topic, isolation)).filter((record) => !isForgotten(record)))
     const wrong = theirs.findIndex((record, index) => !isDeepStrictEqual(record, { isolation: name, ...ours[index] }))
     check(
       `${theirs.length} records, ${name}`,
@@ -78,7 +82,7 @@ export async function adoptsWhatABrokerWrote({ jars, work, life, how, complaints
   check('settings of topics', config.cleanupPolicy === 'compact' && config.segmentMs === 400, () =>
     JSON.stringify(config),
   )
-  check('the log start', log.admin.describeTopic('plain').bounds[1]?.start === 42, () =>
+  check('the log start', log.admin.describeTopic('plain').bounds[1]?.start === (how === 'SIGKILL' ? 0 : 42), () =>
     JSON.stringify(log.admin.describeTopic('plain').bounds),
   )
   const appended = await log.producer().send({ topic: 'accounts', partition: 0, key: 'a', value: 'ours' })

@@ -66,7 +66,10 @@ export async function adoptDirectory(options: AdoptOptions): Promise<AdoptReport
   for (const { segments } of source.partitions) for (const { bytes } of segments) progress.bytesTotal += bytes
   const told = (): void => options.onProgress?.({ ...progress })
   const notes = source.leftOut.map((name) => `${name}: left out, it was being deleted or moved`)
-  if (!source.cleanlyClosed) notes.push('the broker was not closed: what it had not synced may be torn')
+  if (!source.cleanlyClosed)
+    notes.push(
+      'the broker was not closed: what it had not synced may be torn, and records deleted in its last minute are back',
+    )
 
   const log = await openLog({
     dataDir: temporary,
