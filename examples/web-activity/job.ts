@@ -70,12 +70,12 @@ async function runLive(log: EmbeddedLog, options: JobOptions): Promise<Answers> 
   // First: a port that is taken must not leave anything begun.
   const page = options.page ? await openLivePage(log, { port: options.page.port, now: () => Date.now() }) : null
   const streams = createStreams(log, options)
-  await streams.start()
-  if (page) status.finish(`Look at ${page.url}`)
-  status.finish(`Counting ${source.description}. Ctrl-C ends it and prints the answers.`)
   const showing = setInterval(() => status.update(statusOf(streams)), statusIntervalMs)
   try {
-    await Promise.race([feed(log, source), streams.finished()])
+    await streams.start()
+    if (page) status.finish(`Look at ${page.url}`)
+    status.finish(`Counting ${source.description}. Ctrl-C ends it and prints the answers.`)
+    await Promise.race([feed(log, source), streams.finished(), ...(page ? [page.failed] : [])])
     // What was clicked is counted, too.
     await page?.close()
     await untilCounted(counting(log, streams), { status, stop: null })

@@ -8,6 +8,8 @@ import { PageServer } from './page-server.ts'
 export interface LivePage {
   /** Opens the page; it holds the token. */
   readonly url: string
+  /** Rejects with what keeps it from being shown. */
+  readonly failed: Promise<never>
   /** Once; later calls wait for the first one. */
   close(): Promise<void>
 }
@@ -26,5 +28,5 @@ export async function openLivePage(
     await clicks.close()
     await feed.close()
   }
-  return { url: server.url, close: () => (closed ??= close()) }
+  return { url: server.url, failed: feed.failed, close: () => (closed ??= close()) }
 }

@@ -134,6 +134,7 @@ export class LiveView {
 /** Follows the answers on the log. `onChange` is called a few times a second at most, while there is something new. */
 export class LiveFeed {
   readonly view: LiveView = new LiveView()
+  readonly #failure: PromiseWithResolvers<never> = Promise.withResolvers<never>()
   readonly #closers: (() => Promise<void>)[] = []
   readonly #now: () => number
   #closed = false
@@ -141,6 +142,8 @@ export class LiveFeed {
   constructor(log: EmbeddedLog, now: () => number, onChange: (state: LiveState) => void) {
     const { view } = this
     this.#now = now
+    // Whoever is interested asks for it; that nobody does is no fault.
+    this.#failure.promise.catch(() => undefined)
     this.#follow(log, viewsPerPage, ({ key, value }) => view.viewsCounted(key.key, key.start, value))
     this.#follow(log, visitorSessions, ({ key: { key, start, end }, value }) => {
       const [entry, exit] = [value?.entry?.path ?? '', value?.exit?.path ?? '']
@@ -150,6 +153,11 @@ export class LiveFeed {
     this.#follow(log, boughtAfterView, ({ key: [start, product], value }) => view.boughtCounted(start, product, value))
     this.#follow(log, alerts, ({ key: [region], value }) => view.alertTold(region, value.from, value.to))
     this.#tell(onChange)
+  }
+
+  /** Rejects with what keeps it from going on. */
+  get failed(): Promise<never> {
+    return this.#failure.promise
   }
 
   async close(): Promise<void> {
@@ -168,7 +176,7 @@ export class LiveFeed {
     for (const at of places) consumer.seek(at, { timestamp: this.#now() - lookBackMs })
     const following = (async () => {
       while (!this.#closed) for (const record of await consumer.poll({ waitMs: pollWaitMs })) take(record)
-    })()
+    })().catch((error: unknown) => this.#failure.reject(error))
     this.#closers.push(async () => {
       consumer.wakeup()
       await following
@@ -190,7 +198,7 @@ export class LiveFeed {
         }
         await setTimeout(tellEveryMs)
       }
-    })()
+    })().catch((error: unknown) => this.#failure.reject(error))
     this.#closers.push(() => telling)
   }
 }
