@@ -1,7 +1,7 @@
 export { type OpenLogOptions, openLog } from './open-log.ts'
 export { EmbeddedLog } from './embedded-log.ts'
 export { type AdoptOptions, type AdoptProgress, type AdoptReport, adoptDirectory } from './adopt/adopt-directory.ts'
-export type { PartitionSize } from './broker/broker.ts'
+export type { PartitionSize, ProducerState, TransactionState } from './broker/broker.ts'
 export {
   type Finding,
   type VerifyOptions,

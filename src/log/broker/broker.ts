@@ -377,6 +377,9 @@ export class Broker {
   }
 }
 
+/** For the clients, which know the broker and nothing below it. */
+export type { ProducerState, TransactionState }
+
 export interface BrokerParts {
   readonly sequencer: Sequencer
   readonly catalog: Catalog

@@ -5,7 +5,7 @@ import type { Bounds, Isolation, OffsetEntry, Position } from '../api/log.ts'
 import type { TopicPartition } from '../api/record.ts'
 import type { TopicConfig, TopicInfo, TopicSpec } from '../api/topic.ts'
 import type { Damage } from '../broker/scrubber.ts'
-import type { Broker, PartitionSize } from '../broker/broker.ts'
+import type { Broker, PartitionSize, ProducerState, TransactionState } from '../broker/broker.ts'
 import type { GroupDescription, GroupListing } from '../broker/group-admin.ts'
 import { plannedReset, type GroupOffsetReset, type MovedOffset } from './group-offset-reset.ts'
 
@@ -166,6 +166,39 @@ export class Admin {
       await this.#broker.commitOffsets(group, -1, offsets)
     }
     return moved
+  }
+
+  /** Every transactional id with the phase of its transaction, by id. Kafka: `listTransactions`. */
+  listTransactions(): readonly TransactionState[] {
+    return this.#broker
+      .listTransactions()
+      .toSorted((left, right) => (left.transactionalId < right.transactionalId ? -1 : 1))
+  }
+
+  /** TRANSACTIONAL_ID_NOT_FOUND if there is none. Kafka: `describeTransactions`. */
+  describeTransaction(transactionalId: string): TransactionState {
+    return this.#broker.describeTransaction(transactionalId)
+  }
+
+  /** What a partition remembers of its producers: what each wrote last, and since where one has a transaction open. */
+  describeProducers(at: TopicPartition): readonly ProducerState[] {
+    return this.#broker.describeProducers(at)
+  }
+
+  /**
+   * Aborts the open transaction of the id and fences its producer. Rejects with TRANSACTIONAL_ID_NOT_FOUND, or
+   * INVALID_TXN_STATE where none is open. Kafka: `abortTransaction`, `fenceProducers`.
+   */
+  async abortTransaction(transactionalId: string): Promise<void> {
+    await this.#broker.abortTransaction(transactionalId)
+  }
+
+  /**
+   * Aborts what a producer has open in a partition and no transactional id owns: without it readers of committed records
+   * stay behind it for ever. Kafka: `kafka-transactions.sh abort`.
+   */
+  async abortHangingTransaction(at: TopicPartition, producerId: number): Promise<void> {
+    await this.#broker.abortHangingTransaction(at, producerId)
   }
 
   committedOffsets(group: string, at: readonly TopicPartition[]): readonly OffsetEntry[] {
