@@ -40,6 +40,14 @@ export class GroupMember {
     this.onChange = request.onChange ?? nothing
   }
 
+  /** Whatever it waits for will not come. */
+  refuse(error: unknown): void {
+    this.join?.reject(error)
+    this.sync?.reject(error)
+    this.join = null
+    this.sync = null
+  }
+
   says(protocols: readonly GroupProtocol[]): boolean {
     return (
       protocols.length === this.protocols.length &&

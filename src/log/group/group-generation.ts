@@ -1,0 +1,91 @@
+import { LogError } from '../api/errors.ts'
+import type { GroupMember } from './group-member.ts'
+import { encodeGroupRecord, type GroupRecord } from './group-record.ts'
+import type { JoinAnswer, SyncAnswer, SyncRequest } from './group-requests.ts'
+
+/**
+ * What the members of a group were last told: the number of their generation, who leads it, by which protocol it shares;
+ * and how that is said, to members and to the log.
+ *
+ * - The number only grows, over restarts too.
+ * - A generation has one leader, and only the leader gets the list of the members.
+ * - A member that speaks of another generation, or of another protocol, is refused.
+ *
+ * When a generation begins and who leads it, the group decides.
+ */
+export class GroupGeneration {
+  readonly #group: string
+  number: number
+  protocolType: string | null
+  protocol: string | null
+  leader: string | null
+
+  /** Where a group was restored without members there is nobody to lead, and nothing that was agreed on. */
+  constructor(group: string, restored: GroupRecord | null, memberIds: ReadonlySet<string>) {
+    this.#group = group
+    this.number = restored?.generation ?? 0
+    this.protocolType = restored === null || restored.protocolType === '' ? null : restored.protocolType
+    this.protocol = memberIds.size > 0 ? (restored?.protocol ?? null) : null
+    this.leader = memberIds.has(restored?.leader ?? '') ? (restored?.leader ?? null) : null
+  }
+
+  /** Throws ILLEGAL_GENERATION unless the member speaks of this one. */
+  check({ generation, memberId }: { readonly generation: number; readonly memberId: string }): void {
+    if (generation === this.number) return
+    throw new LogError(
+      'ILLEGAL_GENERATION',
+      `group ${this.#group} is at generation ${this.number}, member ${memberId} at ${generation}; join again`,
+      { group: this.#group, memberId, generation, current: this.number },
+    )
+  }
+
+  /** Throws INCONSISTENT_GROUP_PROTOCOL if the member syncs by another protocol. */
+  checkProtocol({ protocolType, protocol }: SyncRequest): void {
+    if ((protocolType ?? this.protocolType) === this.protocolType && (protocol ?? this.protocol) === this.protocol)
+      return
+    throw new LogError(
+      'INCONSISTENT_GROUP_PROTOCOL',
+      `group ${this.#group} is at ${this.protocolType} with ${this.protocol}, the member at ${protocolType} with ${protocol}`,
+      { group: this.#group },
+    )
+  }
+
+  /** `skipAssignment`: the leader need not share anew, what was assigned stands. */
+  joinAnswer(
+    { memberId }: GroupMember,
+    members: readonly GroupMember[],
+    how: { readonly generation: number; readonly skipAssignment: boolean },
+  ): JoinAnswer {
+    const isLeader = memberId === this.leader
+    return {
+      ...how,
+      memberId,
+      leader: this.leader ?? '',
+      protocolType: this.protocolType ?? '',
+      protocol: this.protocol ?? '',
+      members: isLeader
+        ? members.map((each) => ({
+            memberId: each.memberId,
+            groupInstanceId: each.groupInstanceId,
+            metadata: each.metadataOf(this.protocol),
+          }))
+        : [],
+    }
+  }
+
+  syncAnswer({ assignment }: GroupMember): SyncAnswer {
+    return { protocolType: this.protocolType ?? '', protocol: this.protocol ?? '', assignment }
+  }
+
+  /** The record from which the group comes back. */
+  encode(members: readonly GroupMember[], phaseSince: number): Uint8Array {
+    return encodeGroupRecord({
+      protocolType: this.protocolType ?? '',
+      generation: this.number,
+      protocol: this.protocol,
+      leader: this.leader,
+      phaseSince,
+      members: members.map((member) => member.record(this.protocol)),
+    })
+  }
+}
