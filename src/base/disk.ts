@@ -144,6 +144,21 @@ class NodeFile implements DiskFile {
   }
 }
 
+/**
+ * Writes a whole file and syncs it. A crash inside leaves any part of it, so that a file which counts is written under
+ * another name and renamed. A new name is durable only after `syncDirectory`, which is the caller's.
+ */
+export function writeSynced(disk: Disk, path: string, bytes: Uint8Array): void {
+  const file = disk.open(path, 'create')
+  try {
+    file.truncate(0)
+    file.write(bytes, 0)
+    file.sync()
+  } finally {
+    file.close()
+  }
+}
+
 /** Whether the error says that a file or directory does not exist. */
 export function isMissing(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ENOENT'

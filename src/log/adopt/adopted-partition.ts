@@ -1,4 +1,4 @@
-import type { Disk, DiskFile } from '../../base/disk.ts'
+import { writeSynced, type Disk, type DiskFile } from '../../base/disk.ts'
 import { LogError } from '../api/errors.ts'
 import { partitionName, type Offset } from '../api/record.ts'
 import { encodeMarker } from '../format/control-batch.ts'
@@ -300,17 +300,6 @@ class SegmentCopy {
     this.#file.write(Buffer.concat(this.#waiting, this.#waitingBytes), this.bytes - this.#waitingBytes)
     this.#waiting = []
     this.#waitingBytes = 0
-  }
-}
-
-function writeSynced(disk: Disk, path: string, bytes: Uint8Array): void {
-  const file = disk.open(path, 'create')
-  try {
-    file.truncate(0)
-    file.write(bytes, 0)
-    file.sync()
-  } finally {
-    file.close()
   }
 }
 

@@ -5,14 +5,7 @@ import { BatchCursor } from '../format/record-cursor.ts'
 import type { GroupOffsetState } from '../journal/checkpoint.ts'
 import { decodeOffsetKey, decodeOffsetValue } from '../broker/offset-records.ts'
 
-/** What a broker's own topics say that is to be kept: offsets of groups, decisions on transactions, settings of topics. */
-export interface BrokerRecords {
-  readonly offsets: readonly GroupOffsetState[]
-  /** By producer id: how its transaction was decided though not every partition has its marker. */
-  readonly decisions: ReadonlyMap<number, 'commit' | 'abort'>
-  /** Settings that were given for a topic, in Kafka's names. */
-  readonly configs: ReadonlyMap<string, ReadonlyMap<string, string>>
-}
+// What a broker's own topics say that is to be kept: offsets of groups, decisions on transactions, settings of topics.
 
 /** Committed offsets in `__consumer_offsets`, the newest of each group and partition; not those of aborted transactions. */
 export function readGroupOffsets(
@@ -60,7 +53,10 @@ export function readDecisions(batches: readonly Buffer[]): ReadonlyMap<number, '
   for (const batch of batches) {
     eachRecord(batch, (key, value) => {
       const id = Buffer.from(key).toString('hex')
-      if (value === null || value.length < 17) return void newest.set(id, null)
+      if (value === null || value.length < 17) {
+        newest.set(id, null)
+        return
+      }
       const bytes = Buffer.from(value)
       newest.set(id, { producerId: Number(bytes.readBigInt64BE(2)), status: bytes.readInt8(16) })
     })

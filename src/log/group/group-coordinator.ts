@@ -3,7 +3,6 @@ import { LogError } from '../api/errors.ts'
 import type { GroupMetadata } from '../api/group-metadata.ts'
 import { decodeGroupRecord } from './group-record.ts'
 import { Group } from './group.ts'
-import type { GroupPhase } from './group-lifecycle.ts'
 import type { GroupAnswer, JoinAnswer, JoinRequest, MemberName, SyncAnswer, SyncRequest } from './group-requests.ts'
 
 /**
@@ -128,10 +127,6 @@ export interface GroupCoordinatorParts {
   readonly membersMax: number
   readonly sessionTimeoutMsMin: number
   readonly sessionTimeoutMsMax: number
-}
-
-export function isGroupEmpty(phase: GroupPhase): boolean {
-  return phase === 'empty' || phase === 'dead'
 }
 
 /** Kafka has no bound; a string of its records has 32,767 bytes. */

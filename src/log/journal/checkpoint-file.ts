@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { Disk } from '../../base/disk.ts'
+import { writeSynced, type Disk } from '../../base/disk.ts'
 import { LogError } from '../api/errors.ts'
 import { decodeCheckpoint, encodeCheckpoint, type CheckpointState, type NumberedCheckpoint } from './checkpoint.ts'
 
@@ -54,15 +54,8 @@ export class CheckpointFile {
     const copy = newest !== null && newest === this.#copies[0] ? 1 : 0
     const checkpoint = { counter: newest === null ? 0 : newest.counter + 1, state }
     const temporary = `${this.#path(copy)}.tmp`
-    const file = this.#disk.open(temporary, 'create')
-    try {
-      file.truncate(0)
-      file.write(encodeCheckpoint(checkpoint), 0)
-      // Crash here: the temporary file has no name that counts; the next checkpoint overwrites it.
-      file.sync()
-    } finally {
-      file.close()
-    }
+    // Crash here: the temporary file has no name that counts; the next checkpoint overwrites it.
+    writeSynced(this.#disk, temporary, encodeCheckpoint(checkpoint))
     // Crash here: both copies are as they were.
     this.#disk.rename(temporary, this.#path(copy))
     // Crash here: the older copy or the new one has the name, either whole.

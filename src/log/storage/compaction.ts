@@ -1,4 +1,5 @@
 import { dirname } from 'node:path'
+import { unreachable } from '../../base/assert.ts'
 import { latin1Slice } from '../../base/bytes.ts'
 import type { Disk, DiskFile } from '../../base/disk.ts'
 import type { Offset } from '../api/record.ts'
@@ -212,6 +213,8 @@ function rewrite(batch: Buffer, rule: KeepRule): Buffer | null {
         keepsEmpty: keepsEmpty(),
       })
     }
+    default:
+      return unreachable(what)
   }
 }
 

@@ -1,4 +1,4 @@
-import { isMissing, type Disk } from '../../base/disk.ts'
+import { isMissing, writeSynced, type Disk } from '../../base/disk.ts'
 import { LogError } from '../api/errors.ts'
 
 /** The version of everything below a data directory: files, names, layouts. A higher one is never opened. */
@@ -46,15 +46,8 @@ export function checkFormat(disk: Disk, directory: string): void {
 /** Replaces a small file whole: a crash leaves the old one or the new one. */
 export function replaceFile(disk: Disk, directory: string, name: string, bytes: Uint8Array): void {
   const temporary = `${directory}/${name}.tmp`
-  const file = disk.open(temporary, 'create')
-  try {
-    file.truncate(0)
-    file.write(bytes, 0)
-    // Crash here: the temporary file may be empty or half; nobody reads it and the next call starts over.
-    file.sync()
-  } finally {
-    file.close()
-  }
+  // Crash here: the temporary file may be empty or half; nobody reads it and the next call starts over.
+  writeSynced(disk, temporary, bytes)
   disk.rename(temporary, `${directory}/${name}`)
   // Crash here: the old name may come back with the old content. The caller relies on the new one only from here on.
   disk.syncDirectory(directory)

@@ -1,5 +1,5 @@
 import { SystemClock, type Clock } from '../../base/clock.ts'
-import { NodeDisk, type Disk } from '../../base/disk.ts'
+import { NodeDisk, writeSynced, type Disk } from '../../base/disk.ts'
 import { equalBytes } from '../../base/bytes.ts'
 import { LogError } from '../api/errors.ts'
 import { partitionName, type Offset } from '../api/record.ts'
@@ -157,7 +157,8 @@ class Verification {
       return { disk, ...storage, groups: groups.length, waiting: waitingOf(dataDir, storage) }
     } catch (error) {
       if (!(error instanceof LogError)) throw error
-      this.#found('damage', String(error.values['path'] ?? error.values['file'] ?? directory), error.message)
+      const place = error.values['path'] ?? error.values['file']
+      this.#found('damage', typeof place === 'string' ? place : directory, error.message)
       return null
     }
   }
@@ -304,15 +305,8 @@ class Verification {
 
   #repair(path: string, bytes: Uint8Array): boolean {
     if (this.#options.repair !== true) return false
-    const file = this.#disk.open(path, 'create')
-    try {
-      file.truncate(0)
-      file.write(bytes, 0)
-      // Crash here: half an index, which is what it was before: wrong, found out, and no truth.
-      file.sync()
-    } finally {
-      file.close()
-    }
+    // Crash here: half an index, which is what it was before: wrong, found out, and no truth.
+    writeSynced(this.#disk, path, bytes)
     return true
   }
 

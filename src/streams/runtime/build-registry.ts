@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { dirname } from 'node:path'
-import { isMissing, type Disk } from '../../base/disk.ts'
+import { isMissing, writeSynced, type Disk } from '../../base/disk.ts'
 import type { Logger } from '../../base/logger.ts'
 import { buildClosure, type BuildClosure } from './build-closure.ts'
 
@@ -95,15 +95,8 @@ function isBuild(build: unknown): build is Build {
 
 function replace(disk: Disk, to: { readonly directory: string; readonly path: string }, text: string): void {
   const temporary = `${to.path}.tmp`
-  const file = disk.open(temporary, 'create')
-  try {
-    file.truncate(0)
-    file.write(new TextEncoder().encode(text), 0)
-    // Crash here: nobody reads the temporary file, and the next start writes it anew.
-    file.sync()
-  } finally {
-    file.close()
-  }
+  // Crash here: nobody reads the temporary file, and the next start writes it anew.
+  writeSynced(disk, temporary, new TextEncoder().encode(text))
   disk.rename(temporary, to.path)
   // Crash here: the old list may come back; no commit has the new number yet.
   disk.syncDirectory(to.directory)

@@ -2,7 +2,7 @@ import { dirname } from 'node:path'
 import { assert } from '../../base/assert.ts'
 import { ByteReader, ByteWriter } from '../../base/bytes.ts'
 import { crc32c } from '../../base/crc32c.ts'
-import { type Disk, isMissing } from '../../base/disk.ts'
+import { isMissing, writeSynced, type Disk } from '../../base/disk.ts'
 import { MemoryStore } from './memory-store.ts'
 import type { KeyRange, OrderedStore, StoreBatch, StoreEngine, StoreItem, StorePosition } from './ordered-store.ts'
 import { StoreError } from './store-error.ts'
@@ -80,15 +80,8 @@ class DiskStore implements OrderedStore {
     const body = encodeBody(this.#memory, this.#spaces, batch.position)
     this.#makeDirectory()
     const path = `${this.#directory}/${snapshotFile}`
-    const file = this.#disk.open(`${path}.new`, 'create')
-    try {
-      // Crash before the rename: the old snapshot stands, and whatever is left of this one is written over.
-      file.truncate(0)
-      file.write(body, 0)
-      file.sync()
-    } finally {
-      file.close()
-    }
+    // Crash before the rename: the old snapshot stands, and whatever is left of this one is written over.
+    writeSynced(this.#disk, `${path}.new`, body)
     // Crash between rename and sync: either snapshot is whole, and neither was promised yet.
     this.#disk.rename(`${path}.new`, path)
     this.#disk.syncDirectory(this.#directory)
