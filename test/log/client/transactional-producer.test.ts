@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { ProducerOptions } from '../../../src/log/client/producer.ts'
+import type { ProducerOptions } from '../../../src/log/client/producer-options.ts'
 import { outside } from '../../harness/transactional-writer.ts'
 import { ClientHarness, textOf } from './client-harness.ts'
 

@@ -1,0 +1,129 @@
+import { ByteWriter } from '../../base/bytes.ts'
+import type { Clock } from '../../base/clock.ts'
+import { LogError } from '../api/errors.ts'
+import { noHeaders, outgoingRecord, type Header, type OutgoingRecord } from '../api/record.ts'
+import type { ProducerPartitioner } from './partitioner.ts'
+import type { ProducedTopic, ProducedTopics } from './produced-topic.ts'
+import type { GivenRecord } from './producer-options.ts'
+
+/**
+ * Makes of a record that was given to a producer what a batch takes: bytes, a time, a partition.
+ *
+ * - Everything about the record is checked here, before anything of it is taken.
+ * - Key and value are encoded into memory that the next record uses again; whoever keeps the record longer copies it.
+ *   Bytes that are given as bytes are not copied at all.
+ * - A record without a key and without a partition has none yet: it goes with the batch that is open when it is added.
+ *
+ * It collects nothing, and knows neither room nor transactions.
+ */
+export class RecordPreparer {
+  readonly #topics: ProducedTopics
+  readonly #partitioner: ProducerPartitioner | null
+  readonly #clock: Clock
+  readonly #keyBytes = new ByteWriter()
+  readonly #valueBytes = new ByteWriter()
+  readonly #scratch = outgoingRecord()
+
+  constructor(topics: ProducedTopics, partitioner: ProducerPartitioner | null, clock: Clock) {
+    this.#topics = topics
+    this.#partitioner = partitioner
+    this.#clock = clock
+  }
+
+  /**
+   * Throws UNKNOWN_TOPIC, UNKNOWN_PARTITION, INVALID_TOPIC, TOPIC_MISMATCH, INVALID_RECORD, INVALID_TIMESTAMP. What it
+   * returns holds until the next call.
+   */
+  prepare(record: GivenRecord): PreparedRecord {
+    const name = typeof record.topic === 'string' ? record.topic : record.topic.name
+    const topic = this.#topics.of(name)
+    const format = typeof record.topic === 'string' ? topic.named : topic.formatOf(record.topic)
+    const key = format.checkKey(record.key)
+    const value = format.checkValue(record.value)
+
+    const into = this.#scratch
+    // Bytes are copied once, into the batch: before `send` returns, or into memory of their own where the send waits.
+    if (format.takesBytes && key instanceof Uint8Array) {
+      into.keyStart = 0
+      into.key = key
+      into.keyEnd = key.length
+    } else {
+      const keyBytes = this.#keyBytes
+      keyBytes.clear()
+      into.keyStart = format.writeKey(key, keyBytes) ? 0 : -1
+      into.key = keyBytes.bytes
+      into.keyEnd = keyBytes.length
+    }
+    if (format.takesBytes && value instanceof Uint8Array) {
+      into.valueStart = 0
+      into.value = value
+      into.valueEnd = value.length
+    } else {
+      const valueBytes = this.#valueBytes
+      valueBytes.clear()
+      into.valueStart = format.writeValue(value, valueBytes) ? 0 : -1
+      into.value = valueBytes.bytes
+      into.valueEnd = valueBytes.length
+    }
+    into.headers = record.headers === undefined ? noHeaders : checkedHeaders(name, record.headers)
+    into.timestamp = record.timestamp ?? format.timestampOf(value, key, this.#clock.now())
+    if (!Number.isSafeInteger(into.timestamp) || into.timestamp < 0) throw invalidTimestamp(name, into.timestamp)
+
+    const { partitions } = topic.info
+    if (record.partition !== undefined) {
+      return { record: into, topic, partition: checkedPartition(name, record.partition, partitions) }
+    }
+    if (this.#partitioner !== null) {
+      const chosen = this.#partitioner.partition(sliceOf(into.key, into.keyStart, into.keyEnd), partitions, {
+        topic: name,
+        value: sliceOf(into.value, into.valueStart, into.valueEnd),
+      })
+      return { record: into, topic, partition: checkedPartition(name, chosen, partitions) }
+    }
+    const partition = into.keyStart < 0 ? anyPartition : topic.partitioner.ofKey(into.key, 0, into.keyEnd, partitions)
+    return { record: into, topic, partition }
+  }
+}
+
+/** A record in bytes, and where it goes. */
+export interface PreparedRecord {
+  readonly record: OutgoingRecord
+  readonly topic: ProducedTopic
+  /** Below 0: whichever partition the next batch goes to. */
+  readonly partition: number
+}
+
+/** The partition of a record without a key, chosen when it is added to a batch. */
+const anyPartition = -1
+
+function sliceOf(bytes: Uint8Array, start: number, end: number): Uint8Array | null {
+  return start < 0 ? null : bytes.subarray(start, end)
+}
+
+function checkedPartition(topic: string, partition: number, count: number): number {
+  if (Number.isInteger(partition) && partition >= 0 && partition < count) return partition
+  throw new LogError('UNKNOWN_PARTITION', `topic ${topic} has partitions 0 to ${count - 1}, not ${partition}`, {
+    topic,
+    partition,
+  })
+}
+
+function checkedHeaders(topic: string, headers: readonly Header[]): readonly Header[] {
+  for (const { key, value } of headers) {
+    if (typeof key === 'string' && (value === null || value instanceof Uint8Array)) continue
+    throw new LogError(
+      'INVALID_RECORD',
+      `a header of a record for topic ${topic} is no { key: string, value: bytes or null }: its key is ${JSON.stringify(key)}`,
+      { topic },
+    )
+  }
+  return headers
+}
+
+function invalidTimestamp(topic: string, timestamp: number): LogError {
+  return new LogError(
+    'INVALID_TIMESTAMP',
+    `timestamp ${String(timestamp)} of a record for topic ${topic}: give milliseconds since the epoch, an integer of 0 or more`,
+    { topic, timestamp },
+  )
+}
