@@ -312,7 +312,10 @@ export class LogUser {
     const before = history.last.transactions.get(id)
     const ended = before?.phase === 'ongoing' ? this.#ended(history.last, before, 'abort') : history.last
     const written = log.broker.initProducer(id, 900_000)
-    const { producerId, producerEpoch } = log.broker.describeTransaction(id)
+    // A log that has failed takes nobody in: whoever asked is told so, and nothing changes.
+    const taken = log.broker.listTransactions().find(({ transactionalId }) => transactionalId === id)
+    if (taken === undefined) return history.push(history.last, written, () => false)
+    const { producerId, producerEpoch } = taken
     const next = {
       ...nothingOpen,
       producerId,

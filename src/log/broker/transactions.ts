@@ -66,9 +66,9 @@ export class Transactions {
     return { producerId: this.#ids.next(), producerEpoch: 0 }
   }
 
-  initProducer(transactionalId: string, timeoutMs: number, expected?: ProducerName): Promise<ProducerName> {
+  async initProducer(transactionalId: string, timeoutMs: number, expected?: ProducerName): Promise<ProducerName> {
     this.#parts.sequencer.checkWritable()
-    return this.#coordinator.init(transactionalId, timeoutMs, expected ?? null)
+    return await this.#coordinator.init(transactionalId, timeoutMs, expected ?? null)
   }
 
   /** Takes the partitions into the transaction before anything is written to them, as older clients ask for. */
@@ -129,9 +129,9 @@ export class Transactions {
     await written
   }
 
-  end(transactionalId: string, producer: ProducerName, outcome: Outcome): Promise<ProducerName> {
+  async end(transactionalId: string, producer: ProducerName, outcome: Outcome): Promise<ProducerName> {
     this.#parts.sequencer.checkWritable()
-    return this.#coordinator.end(transactionalId, producer, outcome)
+    return await this.#coordinator.end(transactionalId, producer, outcome)
   }
 
   list(): readonly TransactionState[] {
@@ -148,9 +148,9 @@ export class Transactions {
   }
 
   /** Aborts the open transaction of the id and fences its producer. */
-  abort(transactionalId: string): Promise<void> {
+  async abort(transactionalId: string): Promise<void> {
     this.#parts.sequencer.checkWritable()
-    return this.#coordinator.abort(transactionalId)
+    await this.#coordinator.abort(transactionalId)
   }
 
   /**
