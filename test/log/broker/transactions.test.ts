@@ -220,6 +220,22 @@ test('the end of a transaction is one entry: if it cannot be written nothing of 
   await harness.close().catch(() => {})
 })
 
+test('a log that has failed refuses transactions by their promises, not by a throw', async () => {
+  const harness = await opened(1)
+  const { broker } = harness.log
+  const producer = await broker.initProducer('payments', 60_000)
+  harness.disk.faults.failSyncAt = harness.disk.counts.sync + harness.disk.counts.syncDirectory + 1
+  await expect(broker.initProducer('payments', 60_000)).rejects.toMatchObject({ code: 'WRITE_FAILED' })
+  const refused = [
+    broker.initProducer('others', 60_000),
+    broker.endTransaction('payments', producer, 'abort'),
+    broker.abortTransaction('payments'),
+  ]
+  for (const outcome of await Promise.allSettled(refused))
+    expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'WRITE_FAILED' } })
+  await harness.close().catch(() => {})
+})
+
 test.each([
   ['a batch of a producer without transactional id', 999_999, 0, 'INVALID_PRODUCER_ID_MAPPING'],
   ['a batch of an epoch to come', -1, 1, 'INVALID_PRODUCER_EPOCH'],
