@@ -84,6 +84,11 @@ export class OffsetIndex {
     while (this.#count > 0 && this.lastFilePosition >= filePosition) this.#count--
   }
 
+  /** Drops entries above `offset`. */
+  dropAbove(offset: Offset): void {
+    while (this.#count > 0 && this.lastOffset > offset) this.#count--
+  }
+
   /** The file's bytes from entry `from` on. */
   encode(from = 0): Buffer {
     const bytes = Buffer.allocUnsafeSlow((this.#count - from) * OffsetIndex.entryBytes)

@@ -38,6 +38,10 @@ export class SegmentIndexes {
   /**
    * Indexes of a segment whose first `bytes` bytes are valid, from what its index files hold (null: nothing). Entries
    * beyond are dropped, the last is checked by following it, and the batches after it are counted. Any doubt starts over.
+   *
+   * A power cut takes from either file what it likes, so time entries may be missing that offset entries would need. The
+   * highest timestamp is known for certain only where a time entry says it: counting starts before the batch of the last
+   * one. Timestamps that rise, as they mostly do, make that one interval or two.
    */
   static open(
     log: DiskFile,
@@ -87,14 +91,20 @@ export class SegmentIndexes {
     // A closing time entry stands for batches after the last offset entry: they are counted again below.
     const times = TimeIndex.decode(segment.base, timeIndex)
     times.dropAbove(offsets.lastOffset)
-    if (times.count === 0) return null
-    const entry = offsets.count - 1
-    if (!leadsToItsBatch(log, offsets, entry)) return null
+    // Zeros where the first entry was read as one.
+    if (times.count === 0 || times.timestampAt(0) === 0) return null
+    const timestamp = times.lastTimestamp
+    const offset = times.lastOffset
+    times.dropAbove(offset - 1)
+    offsets.dropAbove(offset - 1)
+    if (offsets.count === 0 || !leadsToItsBatch(log, offsets, offsets.count - 1)) return null
 
     const indexes = new SegmentIndexes(segment.base, segment.intervalBytes, offsets, times)
     indexes.#goOnAfterLastEntry()
     indexes.countTo(log, segment.bytes)
-    return indexes
+    // The entry must have come back, or it was none of these batches'.
+    const again = times.floor(timestamp)
+    return again >= 0 && times.timestampAt(again) === timestamp && times.offsetAt(again) === offset ? indexes : null
   }
 
   #goOnAfterLastEntry(): void {
