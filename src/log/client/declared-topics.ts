@@ -1,0 +1,47 @@
+import type { AnyTopic } from '../../codec/topic.ts'
+import { LogError } from '../api/errors.ts'
+import type { TopicPartition } from '../api/record.ts'
+import type { Broker } from '../broker/broker.ts'
+import { bytesFormat, checkFormat, declaredFormat, type RecordFormat } from './record-format.ts'
+
+/**
+ * The topics whose types a consumer was given, and so the format of every partition it may read.
+ *
+ * - With declared topics it reads no others: its records have their types. Without any it reads all, as bytes.
+ * - A declaration is held against what the log remembers of the topic.
+ */
+export class DeclaredTopics {
+  readonly #broker: Broker
+  readonly #byName: ReadonlyMap<string, AnyTopic>
+
+  constructor(broker: Broker, topics: readonly AnyTopic[]) {
+    this.#broker = broker
+    this.#byName = new Map(topics.map((topic) => [topic.name, topic]))
+  }
+
+  get names(): readonly string[] {
+    return [...this.#byName.keys()]
+  }
+
+  /** Throws UNKNOWN_TOPIC, UNKNOWN_PARTITION, TOPIC_MISMATCH, or INVALID_CONFIG for a topic that is not declared. */
+  formatOf(at: TopicPartition): RecordFormat {
+    const info = this.#broker.topic(at.topic)
+    if (info === undefined) throw new LogError('UNKNOWN_TOPIC', `topic ${at.topic} does not exist`, { topic: at.topic })
+    if (!Number.isInteger(at.partition) || at.partition < 0 || at.partition >= info.partitions) {
+      throw new LogError(
+        'UNKNOWN_PARTITION',
+        `topic ${at.topic} has partitions 0 to ${info.partitions - 1}, not ${at.partition}`,
+        { ...at },
+      )
+    }
+    const declared = this.#byName.get(at.topic)
+    if (declared === undefined) {
+      // The types promise records of the declared topics; bytes among them would break the promise.
+      if (this.#byName.size === 0) return bytesFormat(at.topic)
+      throw new LogError('INVALID_CONFIG', `topic ${at.topic} is not among the declared ones: ${this.names.join(', ')}`)
+    }
+    const format = declaredFormat(declared)
+    checkFormat(info, format)
+    return format
+  }
+}

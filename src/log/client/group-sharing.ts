@@ -1,0 +1,168 @@
+import type { Clock } from '../../base/clock.ts'
+import { partitionName, type TopicPartition } from '../api/record.ts'
+import type { Broker } from '../broker/broker.ts'
+import type { AssignedPartitions } from './assigned-partitions.ts'
+import type { ConsumedPartition } from './consumed-partition.ts'
+import type { ConsumerCommits } from './consumer-commits.ts'
+import type { RebalanceListener } from './consumer-options.ts'
+import type { GroupMembership } from './group-membership.ts'
+import type { RecordRunner } from './record-runner.ts'
+import type { StartOffsets } from './start-offsets.ts'
+
+/**
+ * What a consumer does because it shares its topics with others: it takes partitions that the group gives it, and gives
+ * up those that it has to.
+ *
+ * - Everything happens inside a poll: there the listener is called, and no record is given out meanwhile.
+ * - Partitions are given up in this order: what is under way is finished, it is committed, the listener hears of it, they
+ *   are gone. Only then the group is told, so that nobody else has them before.
+ * - Partitions that were lost may be somebody else's already: nothing is waited for and nothing committed.
+ * - A member that was too slow joins again only when the call that took too long has ended.
+ *
+ * What is said to the group, and when, is {@link GroupMembership}'s business.
+ */
+export class GroupSharing {
+  readonly #parts: GroupSharingParts
+  readonly #partitions: AssignedPartitions
+  readonly #commits: ConsumerCommits
+  #membership: GroupMembership | null = null
+  #listener: RebalanceListener = {}
+  /** Something other than records has to be looked after; a waiting poll was woken for it. */
+  #attention = false
+
+  constructor(parts: GroupSharingParts) {
+    this.#parts = parts
+    this.#partitions = parts.partitions
+    this.#commits = parts.commits
+  }
+
+  get membership(): GroupMembership | null {
+    return this.#membership
+  }
+
+  get needsAttention(): boolean {
+    return this.#attention
+  }
+
+  /** The next `keep` has something to do. */
+  callAttention(): void {
+    this.#attention = true
+  }
+
+  /** From now on this member shares; the group is joined by the next `keep`. */
+  begin(membership: GroupMembership, listener: RebalanceListener): void {
+    this.#membership = membership
+    this.#listener = listener
+  }
+
+  /** Does what the group asks of this member, as far as it needs nobody else. */
+  async keep(): Promise<void> {
+    const membership = this.#membership
+    if (membership === null) {
+      this.#attention = false
+      return
+    }
+    for (;;) {
+      if (this.#attention || membership.isBeatDue) {
+        this.#attention = false
+        membership.look()
+      }
+      if (membership.takeLost()) await this.#lost()
+      const failure = membership.takeFailure()
+      if (failure !== null) throw failure
+      const assignment = membership.takeAssignment()
+      if (assignment !== null) await this.#assigned(membership, assignment)
+      if (!this.#parts.isOpen() || membership !== this.#membership) return
+      // Who still sits in a call that took too long would be given up again: first that call has to end.
+      const mayJoin = !this.#isOverdue
+      if (membership.mustJoin && mayJoin) await this.#rejoin(membership)
+      if (membership.isSettling) await membership.progress
+      else if (!(membership.mustJoin && mayJoin) && !membership.hasNews && !this.#attention) break
+    }
+    this.#partitions.resolveStarts(
+      this.#partitions.list.filter((partition) => partition.unresolved && !this.#parts.starts.isUnstable(partition.at)),
+    )
+  }
+
+  get #isOverdue(): boolean {
+    const since = this.#parts.busySince()
+    return since !== null && this.#parts.clock.monotonic() - since >= this.#parts.maxPollIntervalMs
+  }
+
+  async #rejoin(membership: GroupMembership): Promise<void> {
+    if (!membership.isCooperative) await this.#giveUp(this.#partitions.list)
+    else if (this.#commits.isAutomatic) await this.#commits.commitProgress()
+    // While others were waited for, things may have gone on.
+    if (membership === this.#membership && membership.mustJoin) membership.begin(this.#partitions.places)
+  }
+
+  /** The partitions that are the consumer's from now on. */
+  async #assigned(membership: GroupMembership, at: readonly TopicPartition[]): Promise<void> {
+    const names = new Set(at.map(partitionName))
+    const surplus = this.#partitions.list.filter((partition) => !names.has(partitionName(partition.at)))
+    if (surplus.length > 0) {
+      await this.#giveUp(surplus)
+      // Only now may somebody else get them.
+      membership.gaveUp()
+    }
+    const added = at.filter((place) => this.#partitions.get(partitionName(place)) === undefined && this.#exists(place))
+    for (const place of added) this.#partitions.add(place)
+    this.#partitions.moved = true
+    await this.#parts.call(() => this.#listener.onPartitionsAssigned?.(added))
+  }
+
+  #exists(at: TopicPartition): boolean {
+    return at.partition < (this.#parts.broker.topic(at.topic)?.partitions ?? 0)
+  }
+
+  /** In this order: what is under way is finished, it is committed, the listener hears of it, they are gone. */
+  async #giveUp(partitions: readonly ConsumedPartition[]): Promise<void> {
+    if (partitions.length === 0) return
+    const going = [...partitions]
+    await this.#parts.runner()?.release(new Set(going))
+    if (this.#commits.isAutomatic) await this.#commits.commitProgress()
+    await this.#parts.call(() => this.#listener.onPartitionsRevoked?.(going.map(({ at }) => at)))
+    this.#partitions.drop(going)
+  }
+
+  async #lost(): Promise<void> {
+    const at = this.#partitions.places
+    this.#parts.runner()?.abandon(new Set(this.#partitions.list))
+    this.#partitions.drop(this.#partitions.list)
+    if (at.length === 0) return
+    const listener = this.#listener
+    await this.#parts.call(() =>
+      listener.onPartitionsLost === undefined ? listener.onPartitionsRevoked?.(at) : listener.onPartitionsLost(at),
+    )
+  }
+
+  /** Gives up all partitions, of a group or not, and leaves the group. */
+  async leave(): Promise<void> {
+    const membership = this.#membership
+    try {
+      if (this.#commits.isAutomatic) await this.#commits.commitProgress()
+      if (membership !== null && this.#partitions.list.length > 0)
+        await this.#parts.call(() => this.#listener.onPartitionsRevoked?.(this.#partitions.places))
+    } finally {
+      membership?.leave()
+      this.#membership = null
+      this.#partitions.drop(this.#partitions.list)
+    }
+  }
+}
+
+export interface GroupSharingParts {
+  readonly broker: Broker
+  readonly clock: Clock
+  readonly partitions: AssignedPartitions
+  readonly starts: StartOffsets
+  readonly commits: ConsumerCommits
+  /** Gives records to a listener; null while there is none. */
+  readonly runner: () => RecordRunner | null
+  /** Since when (monotonic) the user's code has what it was given. */
+  readonly busySince: () => number | null
+  readonly maxPollIntervalMs: number
+  readonly isOpen: () => boolean
+  /** Calls the user's rebalance listener. */
+  readonly call: (listener: () => void | Promise<void> | undefined) => Promise<void>
+}
