@@ -9,7 +9,7 @@ import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { MemoryDisk } from '../../src/testing/memory-disk.ts'
 
 /** A value, or a key and a value; null is a tombstone. */
-export type RecordSpec = string | readonly [key: string, value: string | null, timestamp?: number]
+export type RecordSpec = string | readonly [key: string | null, value: string | null, timestamp?: number]
 
 /** A log on a disk in memory and a clock that moves when told: the vocabulary of the log's specifications. */
 export class LogHarness {

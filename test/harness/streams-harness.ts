@@ -1,6 +1,5 @@
 import { long, string } from '../../src/codec/value-codecs.ts'
 import type { Header, TopicPartition } from '../../src/log/api/record.ts'
-import { outgoingRecord } from '../../src/log/api/record.ts'
 import { partitionOfKey } from '../../src/base/murmur2.ts'
 import type { Log } from '../../src/log/api/log.ts'
 import type { EmbeddedLog } from '../../src/log/embedded-log.ts'
@@ -11,7 +10,7 @@ import { DiskStoreEngine } from '../../src/streams/store/disk-store.ts'
 import { MemoryStoreEngine } from '../../src/streams/store/memory-store.ts'
 import { StreamsRuntime } from '../../src/streams/streams.ts'
 import type { Topology } from '../../src/streams/topology/topology.ts'
-import { LogHarness, type HarnessOptions } from './log-harness.ts'
+import { LogHarness, recordOf, type HarnessOptions } from './log-harness.ts'
 
 /** One record that goes in: `[key, value, timestamp]`. */
 export type InputRecord = readonly [
@@ -181,19 +180,8 @@ export class StreamsHarness {
 function batchOf(records: readonly InputRecord[]): Uint8Array {
   const builder = new BatchBuilder()
   for (const [key, value, timestamp, headers] of records) {
-    const record = outgoingRecord()
-    record.timestamp = timestamp
+    const record = recordOf([key, value, timestamp])
     if (headers !== undefined) record.headers = headers
-    if (key !== null) {
-      record.key = Buffer.from(key)
-      record.keyStart = 0
-      record.keyEnd = record.key.length
-    }
-    if (value !== null) {
-      record.value = Buffer.from(value)
-      record.valueStart = 0
-      record.valueEnd = record.value.length
-    }
     builder.append(record)
   }
   return builder.finish()

@@ -15,7 +15,7 @@ import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { MemoryDisk } from '../../src/testing/memory-disk.ts'
 import { type AppProgram, spacesOf } from './app-programs.ts'
 import { readAll, type KeptRecord } from './log-model.ts'
-import { LyingDisk, type Lies } from './lying-disk.ts'
+import { LyingDisk, type Lies } from '../harness/lying-disk.ts'
 import type { PowerTotals } from './power-totals.ts'
 import { dataDir, openSmallLog } from './small-log.ts'
 

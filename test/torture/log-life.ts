@@ -9,7 +9,7 @@ import { MemoryDisk } from '../../src/testing/memory-disk.ts'
 import { checkContents, type LogState } from './log-model.ts'
 import { dataDir, matchingState, openSmallLog } from './small-log.ts'
 import { LogHistory, LogUser } from './log-user.ts'
-import { LyingDisk, type Lies } from './lying-disk.ts'
+import { LyingDisk, type Lies } from '../harness/lying-disk.ts'
 import { PowerTotals } from './power-totals.ts'
 
 export interface LogLifeOptions {

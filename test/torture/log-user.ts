@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { SeededRandom } from '../../src/base/seeded-random.ts'
 import type { TaskSection } from '../../src/log/api/commit-section.ts'
 import type { Committer } from '../../src/log/api/log.ts'
-import { outgoingRecord, partitionName, type OutgoingRecord, type TopicPartition } from '../../src/log/api/record.ts'
+import { partitionName, type OutgoingRecord, type TopicPartition } from '../../src/log/api/record.ts'
 import type { TopicConfig } from '../../src/log/api/topic.ts'
 import type { EmbeddedLog } from '../../src/log/embedded-log.ts'
 import { BatchBuilder, type SealOptions } from '../../src/log/format/batch-builder.ts'
@@ -22,6 +22,7 @@ import {
   type TopicState,
   type TransactionState,
 } from './log-model.ts'
+import { recordOf } from '../harness/log-harness.ts'
 
 /** The topics that a life may have. Small segments, so that a few dozen batches roll, retain and compact. */
 export const topicKinds: ReadonlyMap<string, { kind: TopicKind; partitions: number; config: Partial<TopicConfig> }> =
@@ -538,18 +539,7 @@ function batchOf(records: readonly KeptRecord[], numbers: SealOptions): Uint8Arr
 }
 
 function outgoing({ key, value, timestamp, header }: KeptRecord): OutgoingRecord {
-  const record = outgoingRecord()
-  record.timestamp = timestamp
-  if (key !== null) {
-    record.key = Buffer.from(key)
-    record.keyStart = 0
-    record.keyEnd = record.key.length
-  }
-  if (value !== null) {
-    record.value = Buffer.from(value)
-    record.valueStart = 0
-    record.valueEnd = record.value.length
-  }
+  const record = recordOf([key, value, timestamp])
   if (header !== null) record.headers = [{ key: 'id', value: Buffer.from(header) }]
   return record
 }

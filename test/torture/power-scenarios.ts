@@ -2,7 +2,7 @@ import type { Log } from '../../src/log/api/log.ts'
 import { AppLife } from './app-life.ts'
 import { countingProgram, joiningProgram } from './app-programs.ts'
 import { LogLife } from './log-life.ts'
-import type { Lies } from './lying-disk.ts'
+import type { Lies } from '../harness/lying-disk.ts'
 import { PowerTotals } from './power-totals.ts'
 
 export interface PowerRun {

@@ -1,17 +1,11 @@
 import assert from 'node:assert/strict'
-import type { Disk, DiskFile } from '../../../src/base/disk.ts'
+import type { Disk } from '../../../src/base/disk.ts'
 import { SeededRandom } from '../../../src/base/seeded-random.ts'
 import type { JournalSync } from '../../../src/log/journal/journal-writer.ts'
 import { ManualClock } from '../../../src/testing/manual-clock.ts'
 import { MemoryDisk } from '../../../src/testing/memory-disk.ts'
+import { LyingDisk, type Lies } from '../../harness/lying-disk.ts'
 import { checkpointState, JournalHarness, readCheckpoint, recover, replayOf } from './journal-harness.ts'
-
-/** What a test may break, to see that the checks notice. */
-export interface Lies {
-  /** Syncs of files with such a path do nothing. */
-  readonly sync?: (path: string) => boolean
-  readonly syncDirectory?: boolean
-}
 
 export interface LifeOptions {
   readonly seed: number
@@ -174,58 +168,5 @@ export class JournalLife {
       'the groups after the checkpoint, without a gap',
     )
     return { last: recovered.lastSequence, replay }
-  }
-}
-
-/** A disk that says it synced and did not. */
-class LyingDisk implements Disk {
-  readonly #disk: Disk
-  readonly #lies: Lies
-
-  constructor(disk: Disk, lies: Lies) {
-    this.#disk = disk
-    this.#lies = lies
-  }
-
-  open(path: string, mode: 'read' | 'write' | 'create'): DiskFile {
-    const file = this.#disk.open(path, mode)
-    const lie = this.#lies.sync?.(path) ?? false
-    return {
-      path,
-      size: () => file.size(),
-      read: (into, position) => file.read(into, position),
-      write: (bytes, position) => file.write(bytes, position),
-      truncate: (size) => file.truncate(size),
-      sync: () => (lie ? undefined : file.sync()),
-      close: () => file.close(),
-    }
-  }
-
-  exists(path: string): boolean {
-    return this.#disk.exists(path)
-  }
-
-  list(directory: string): string[] {
-    return this.#disk.list(directory)
-  }
-
-  makeDirectory(directory: string): void {
-    this.#disk.makeDirectory(directory)
-  }
-
-  removeDirectory(directory: string): void {
-    this.#disk.removeDirectory(directory)
-  }
-
-  rename(from: string, to: string): void {
-    this.#disk.rename(from, to)
-  }
-
-  unlink(path: string): void {
-    this.#disk.unlink(path)
-  }
-
-  syncDirectory(directory: string): void {
-    if (this.#lies.syncDirectory !== true) this.#disk.syncDirectory(directory)
   }
 }

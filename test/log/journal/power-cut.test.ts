@@ -51,7 +51,7 @@ describe('the checks above go red', () => {
   })
 
   test('when a new name is not synced in its directory', async () => {
-    const { violations } = await live({ sync: 'commit', actions: 60, patterns: 2, lies: { syncDirectory: true } })
+    const { violations } = await live({ sync: 'commit', actions: 60, patterns: 2, lies: { syncDirectory: () => true } })
 
     assert.equal(violations.length, 1)
   })
