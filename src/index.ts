@@ -28,6 +28,7 @@ export {
   type Topic,
   topic,
   type TopicOptions,
+  type TopicPartitioner,
   type TopicSettings,
   type ValueDeclaration,
   type ValueFormat,
@@ -120,5 +121,6 @@ export type { KeyValueStore, SessionRow, SessionStore, WindowStore } from './str
 export type { StreamsPhase } from './streams/streams-lifecycle.ts'
 export type { StreamsMetrics } from './streams/streams.ts'
 export { describeTopology, topologyToJson } from './streams/topology/describe.ts'
+export type { StreamPartitioner } from './streams/topology/sink-partitioner.ts'
 export { TopologyBuilder } from './streams/topology/topology-builder.ts'
 export type { Topology } from './streams/topology/topology.ts'

@@ -1,4 +1,5 @@
 export { topic } from './topic.ts'
+export type { TopicPartitioner } from './partitioner.ts'
 export type {
   AnyTopic,
   TimestampExtractor,

@@ -3,6 +3,7 @@ import type { Codec } from './codec.ts'
 import { keyDeclaration } from './key-choice.ts'
 import type { KeyDeclaration } from './key-choice.ts'
 import type { Declared, InputOf, OutputOf, Writable } from './schema.ts'
+import { checkedPartitioner, type TopicPartitioner } from './partitioner.ts'
 import { isCodec, validatorOf } from './schema.ts'
 import { bytes, json, long, msgpack, number, string } from './value-codecs.ts'
 
@@ -18,6 +19,8 @@ export interface Topic<out K, out V, in KIn = K, in VIn = V> {
   /** The extractor takes the value alone, so that nobody decodes keys for its sake. */
   readonly timestampOfValue?: boolean
   readonly partitions?: number
+  /** How its records are put into partitions; absent: murmur2 of the key. */
+  readonly partitioner?: TopicPartitioner<unknown, unknown>
   readonly config: TopicSettings
   /** Only types; never there. */
   readonly '~reads'?: () => [K, V]
@@ -79,6 +82,11 @@ export interface TopicOptions<KD extends Declared, VD extends Declared, T extend
   readonly timestamp?: (value: OutputOf<VD>, key: OutputOf<KD>, recordTime: number, partitionTime: number) => number
   /** How many partitions the topic is made with. Default: as many as the part of the topology that writes it. */
   readonly partitions?: number
+  /**
+   * Puts the topic's records into partitions: producers and sinks that write to this declaration use it, and its id is
+   * remembered with the topic, see {@link TopicPartitioner}. Default: murmur2 of the key's bytes, as Kafka's clients have it.
+   */
+  readonly partitioner?: TopicPartitioner<InputOf<KD>, InputOf<VD> | (T extends true ? null : never)>
   /** True skips validation on consuming: only for topics that nobody else writes. Default false. */
   readonly trusted?: boolean
   readonly config?: TopicSettings
@@ -93,6 +101,13 @@ export interface TopicOptions<KD extends Declared, VD extends Declared, T extend
  *   timestamp: (view) => view.at,
  *   partitions: 4,
  * })
+ * @example
+ * const orders = topic('orders', {
+ *   key: z.object({ region: z.number(), id: z.string() }),
+ *   value: z.object({ total: z.number() }),
+ *   partitions: 8,
+ *   partitioner: { id: 'by-region', partition: (key, _order, partitions) => key.region % partitions },
+ * })
  */
 export function topic<KD extends Declared, VD extends Declared, T extends boolean = false>(
   name: string,
@@ -103,7 +118,7 @@ export function topic<KD extends Declared, VD extends Declared, T extends boolea
   InputOf<KD>,
   InputOf<VD> | (T extends true ? null : never)
 > {
-  const { partitions } = options
+  const { partitions, partitioner } = options
   if (partitions !== undefined && !(Number.isInteger(partitions) && partitions >= 1 && partitions <= partitionsMax)) {
     throw new CodecError(
       'INVALID_DECLARATION',
@@ -120,6 +135,7 @@ export function topic<KD extends Declared, VD extends Declared, T extends boolea
       ? {}
       : { timestamp: ofValuesOnly(timestamp), timestampOfValue: takesValueOnly(timestamp) }),
     ...(partitions === undefined ? {} : { partitions }),
+    ...(partitioner === undefined ? {} : { partitioner: checkedPartitioner(partitioner, `topic ${name}`) }),
     config: Object.freeze({ ...options.config }),
   })
 }

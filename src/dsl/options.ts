@@ -1,5 +1,6 @@
 import type { Declared, Writable } from '../codec/schema.ts'
 import type { AnyTopic } from '../codec/topic.ts'
+import type { StreamPartitioner } from '../streams/topology/sink-partitioner.ts'
 import type { Duration } from './duration.ts'
 
 /** A name for the operator, by which errors, metrics and saved state find it. Default: its kind and a number. */
@@ -19,8 +20,14 @@ export interface Consumed extends Named {
 
 /** How a stream is written. */
 export interface Produced<K, V> extends Named {
-  /** Partition of a record. Default: murmur2 of the key's bytes, as Kafka's clients have it; sticky without a key. */
-  readonly partitioner?: (key: K, value: V, partitions: number) => number
+  /**
+   * Partition of a record, a whole number below `partitions`. One with an id is remembered with the topic, and the same id
+   * elsewhere counts as the same rule; a function alone is known only within the program. A topic that declares its
+   * partitioner needs none here and takes no other. Default: the topic's, else murmur2 of the key's bytes, as Kafka's
+   * clients have it; sticky without a key. Kafka's `Produced.withStreamPartitioner`.
+   * @example totals.to(totalsTopic, { partitioner: { id: 'by-region', partition: (key, _value, n) => key.region % n } })
+   */
+  readonly partitioner?: StreamPartitioner<K, V>
 }
 
 /** How records get to the partition of their key, where the key has changed. */
@@ -37,9 +44,14 @@ export interface Grouping<KD extends Declared = Declared> {
 }
 
 /** A repartition that is asked for. */
-export interface Repartitioned<KD extends Declared = Declared> extends Grouping<KD> {
+export interface Repartitioned<KD extends Declared = Declared, K = never, V = never> extends Grouping<KD> {
   /** Partitions of the topic. Default: as many as the part of the topology that writes it, or as it is co-partitioned with. */
   readonly partitions?: number
+  /**
+   * Partition of a record on the topic, as for `to`: what a join with a topic that declares a partitioner takes. Default:
+   * murmur2 of the key. Another one than before is refused at the start: state lies in the partitions of the former.
+   */
+  readonly partitioner?: StreamPartitioner<K, V>
 }
 
 /** A store of an aggregation. */

@@ -1,7 +1,9 @@
 import type { Topic } from '../codec/topic.ts'
 import { printLine } from '../base/logger.ts'
+import type { Declared } from '../codec/schema.ts'
 import { StreamsError } from '../streams/errors.ts'
 import type { Processor } from '../streams/processor/processor.ts'
+import { sinkPartitioner } from '../streams/topology/sink-partitioner.ts'
 import { readsOf } from './callback-parameters.ts'
 import { GroupedStream } from './grouped-stream.ts'
 import { groupingPlan } from './grouping.ts'
@@ -291,12 +293,13 @@ export class Stream<out K, out V> {
 
   /**
    * Writes the stream to a topic of the application's own and reads it back, so that every record is in the partition
-   * of its key. Null keys drop out.
+   * of its key, or in the one that `partitioner` chooses: that of a topic which is joined next. Null keys drop out.
    * @example views.selectKey((view) => view.region).repartition({ name: 'by-region', partitions: 8 })
+   * @example views.repartition({ name: 'views', partitioner: byRegion }).joinTable(builder.table(regions), joiner)
    */
-  repartition<O extends GroupingOf<K> & Pick<Repartitioned, 'partitions'> = {}>(
-    options?: O,
-  ): Keyed<K, O, Stream<NonNullable<K>, V>> {
+  repartition<
+    O extends GroupingOf<K> & Pick<Repartitioned<Declared, NonNullable<K>, V>, 'partitions' | 'partitioner'> = {},
+  >(options?: O): Keyed<K, O, Stream<NonNullable<K>, V>> {
     const partitions = options?.partitions
     if (partitions !== undefined && !(Number.isInteger(partitions) && partitions >= 1)) {
       throw new StreamsError('CONFIG_INVALID', `repartition: partitions is a whole number from 1 on, not ${partitions}`)
@@ -306,6 +309,7 @@ export class Stream<out K, out V> {
       parent: this.#id,
       grouping: groupingPlan(options ?? {}),
       partitions,
+      partitioner: sinkPartitioner(options?.partitioner, 'repartition'),
     })
     return new Stream<NonNullable<K>, V>(this.#plan, id) as Keyed<K, O, Stream<NonNullable<K>, V>>
   }
@@ -435,7 +439,8 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * Writes the stream to a topic, with the stream's timestamps and headers; typed, so not validated again. Several
+   * Writes the stream to a topic, with the stream's timestamps and headers, into partitions as the topic declares or
+   * `partitioner` says; typed, so not validated again. Several
    * topics need `choose`, which gives the name of one of them per record.
    * @example totals.to(totalsTopic)
    * @example orders.to([euOrders, usOrders], { choose: (order) => (order.eu ? 'eu-orders' : 'us-orders') })
@@ -461,7 +466,7 @@ export class Stream<out K, out V> {
       parent: this.#id,
       topics: all,
       choose: chooseOf === undefined ? undefined : (key, value) => chooseOf(value, key),
-      partitioner: partitioner as ((key: unknown, value: unknown, partitions: number) => number) | undefined,
+      partitioner: sinkPartitioner(partitioner, 'to'),
     })
   }
 

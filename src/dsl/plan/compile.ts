@@ -217,11 +217,12 @@ class Compilation {
   #repartition(plan: RepartitionPlan): Flow {
     const parent = this.#flow(plan.parent)
     const name = plan.grouping.name ?? this.#names.pick(undefined, 'repartition')
-    return this.#through(parent, name, plan.grouping, { partitions: plan.partitions })
+    return this.#through(parent, name, plan.grouping, { partitions: plan.partitions, partitioner: plan.partitioner })
   }
 
   /** Puts a topic in between: a sink that swallows null keys silently, and a source that reads it back. */
-  #through(...[parent, given, grouping, { partitions, keepsNullKeys = false }]: Parameters<Through>): Flow {
+  #through(...[parent, given, grouping, options]: Parameters<Through>): Flow {
+    const { partitions, partitioner, keepsNullKeys = false } = options
     const topic = repartitionName(given)
     const key = grouping.key ?? parent.key ?? taggedKey
     const value = grouping.value ?? parent.value ?? msgpack
@@ -229,7 +230,12 @@ class Compilation {
       name: topic,
       role: 'repartition',
       ...(partitions === undefined ? {} : { partitions }),
-      config: Object.freeze({ purgedWhenRead: true, keyCodec: key.id, valueCodec: value.id }),
+      config: Object.freeze({
+        purgedWhenRead: true,
+        keyCodec: key.id,
+        valueCodec: value.id,
+        ...(partitioner?.id === undefined ? {} : { partitioner: partitioner.id }),
+      }),
     })
     this.#builder.addNode({
       kind: 'sink',
@@ -240,6 +246,7 @@ class Compilation {
       internal: true,
       key: Object.freeze({ codec: key }),
       value: Object.freeze({ codec: value }),
+      ...(partitioner === undefined ? {} : { partitioner }),
       ...(isWindowedCodec(key) ? { partitionKey: innerKey(key.inner.codec) } : {}),
       dropsNullKeys: !keepsNullKeys,
     })
@@ -309,7 +316,7 @@ class Compilation {
       parents: [parent.node],
       topics: plan.topics,
       choose: plan.choose ?? null,
-      ...(plan.partitioner === undefined ? {} : { partitioner: plan.partitioner }),
+      ...(plan.partitioner === undefined ? {} : { partitioner: plan.partitioner.given }),
     })
   }
 }

@@ -1,4 +1,5 @@
 import type { Codec, KeyCodec } from '../../codec/codec.ts'
+import type { SinkPartitioner } from '../../streams/topology/sink-partitioner.ts'
 import type { GroupingPlan } from './plan-node.ts'
 
 /** What flows out of a plan node. */
@@ -17,5 +18,9 @@ export type Through = (
   parent: Flow,
   name: string,
   grouping: GroupingPlan,
-  options: { readonly partitions?: number | undefined; readonly keepsNullKeys?: boolean },
+  options: {
+    readonly partitions?: number | undefined
+    readonly partitioner?: SinkPartitioner | undefined
+    readonly keepsNullKeys?: boolean
+  },
 ) => Flow

@@ -3,6 +3,7 @@ import type { AnyTopic } from '../../codec/topic.ts'
 import type { WindowKind, Windows } from '../../codec/windowed-codec.ts'
 import type { Processor } from '../../streams/processor/processor.ts'
 import type { EmitPolicy, InvalidRecordPolicy, StoreSpec } from '../../streams/topology/node.ts'
+import type { SinkPartitioner } from '../../streams/topology/sink-partitioner.ts'
 import type { StreamJoinPlan } from './join-plan.ts'
 import type { TablePlan } from './table-plan.ts'
 
@@ -58,6 +59,7 @@ export interface RepartitionPlan {
   readonly parent: PlanId
   readonly grouping: GroupingPlan
   readonly partitions: number | undefined
+  readonly partitioner: SinkPartitioner | undefined
 }
 
 export interface AggregatePlan {
@@ -89,5 +91,5 @@ export interface SinkPlan {
   readonly topics: readonly AnyTopic[]
   /** Absent: the one topic. */
   readonly choose: ((key: unknown, value: unknown) => string) | undefined
-  readonly partitioner: ((key: unknown, value: unknown, partitions: number) => number) | undefined
+  readonly partitioner: SinkPartitioner | undefined
 }

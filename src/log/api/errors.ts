@@ -8,10 +8,15 @@ export const logErrorCodes: { readonly [Code in LogErrorCode]: LogErrorKind } = 
   UNKNOWN_TOPIC: { retriable: false, fatal: false, description: 'The topic does not exist.' },
   UNKNOWN_PARTITION: { retriable: false, fatal: false, description: 'The topic has fewer partitions.' },
   TOPIC_EXISTS: { retriable: false, fatal: false, description: 'A topic of that name exists already.' },
-  TOPIC_MISMATCH: { retriable: false, fatal: false, description: 'The topic exists with other partitions or codecs.' },
+  TOPIC_MISMATCH: {
+    retriable: false,
+    fatal: false,
+    description: 'The topic exists with other partitions, codecs or partitioner.',
+  },
   INVALID_TOPIC: { retriable: false, fatal: false, description: 'The topic name is not allowed.' },
   INVALID_CONFIG: { retriable: false, fatal: false, description: 'An option has a value outside its bounds.' },
   INVALID_RECORD: { retriable: false, fatal: false, description: 'The record or batch breaks a rule of its topic.' },
+  PARTITIONER_FAILED: { retriable: false, fatal: false, description: 'The given partitioner threw.' },
   INVALID_TIMESTAMP: { retriable: false, fatal: false, description: 'The timestamp is negative or no integer.' },
   POLICY_VIOLATION: {
     retriable: false,
@@ -163,6 +168,7 @@ export type LogErrorCode =
   | 'INVALID_TOPIC'
   | 'INVALID_CONFIG'
   | 'INVALID_RECORD'
+  | 'PARTITIONER_FAILED'
   | 'INVALID_TIMESTAMP'
   | 'POLICY_VIOLATION'
   | 'MESSAGE_TOO_LARGE'

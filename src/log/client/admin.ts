@@ -27,7 +27,7 @@ export class Admin {
     return await this.#broker.createTopics(specs)
   }
 
-  /** Creates what is missing; TOPIC_MISMATCH where one exists with other partitions or codecs. */
+  /** Creates what is missing; TOPIC_MISMATCH where one exists with other partitions, codecs or partitioner. */
   async ensureTopics(topics: readonly (TopicSpec | AnyTopic)[]): Promise<readonly TopicInfo[]> {
     const specs = topics.map(specOf)
     for (const { name } of specs) refuseInternal(name, 'create')
@@ -217,14 +217,19 @@ export interface TopicDescription extends TopicInfo {
   readonly bounds: readonly Bounds[]
 }
 
-/** What a declared topic is made as: its partitions, its settings, and its codecs' ids, which the log remembers. */
+/** What a declared topic is made as: its partitions, its settings, and the ids of its codecs and partitioner, which the log remembers. */
 function specOf(topic: TopicSpec | AnyTopic): TopicSpec {
   if (!('key' in topic)) return topic
-  const { name, key, value, partitions, config } = topic
+  const { name, key, value, partitions, partitioner, config } = topic
   return {
     name,
     partitions: partitions ?? 1,
-    config: { ...config, keyCodec: key.codec.id, valueCodec: value.codec.id },
+    config: {
+      ...config,
+      keyCodec: key.codec.id,
+      valueCodec: value.codec.id,
+      ...(partitioner === undefined ? {} : { partitioner: partitioner.id }),
+    },
   }
 }
 

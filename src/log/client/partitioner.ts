@@ -1,8 +1,11 @@
 import { partitionOfKey } from '../../base/murmur2.ts'
+import { noPartition, partitionerThrew, type TopicPartitioner } from '../../codec/partitioner.ts'
+import { LogError } from '../api/errors.ts'
+import type { TopicInfo } from '../api/topic.ts'
 
 /**
- * A partitioner of one's own. `id` names the rule: a topic that was made with `partitioner: id` is only written with that
- * one. The bytes hold until `partition` returns.
+ * A partitioner of a producer's own, for topics that declare none: it sees the bytes. `id` names the rule: a topic that was
+ * made with `partitioner: id` is only written with that one. The bytes hold until `partition` returns.
  * @example { id: 'first-byte', partition: (key, partitions) => (key?.[0] ?? 0) % partitions }
  */
 export interface ProducerPartitioner {
@@ -34,4 +37,70 @@ export class Partitioner {
   batchSent(partition: number, partitions: number): void {
     if (this.#sticky % partitions === partition) this.#sticky = (partition + 1) % partitions
   }
+}
+
+/**
+ * A topic remembers how its records are put into partitions; another way would put keys where nobody looks for them. One
+ * that remembers nothing takes any. Throws TOPIC_MISMATCH.
+ */
+export function checkPartitionedAs(info: TopicInfo, id: string | undefined): void {
+  const stored = info.config.partitioner
+  if (stored === undefined || stored === id) return
+  const given = id === undefined ? 'murmur2 of the key, the default' : JSON.stringify(id)
+  throw new LogError(
+    'TOPIC_MISMATCH',
+    `topic ${info.name} is partitioned by ${JSON.stringify(stored)}, this record would be by ${given}: declare the topic with that partitioner and send to the declaration, give the producer that one, or name the partition`,
+    { topic: info.name, stored, given: id },
+  )
+}
+
+/** What the declaration of a topic chooses. Throws PARTITIONER_FAILED, UNKNOWN_PARTITION. */
+export function declaredPartition(
+  info: TopicInfo,
+  partitioner: TopicPartitioner<unknown, unknown>,
+  key: unknown,
+  value: unknown,
+): number {
+  let chosen: unknown
+  try {
+    chosen = partitioner.partition(key, value, info.partitions)
+  } catch (cause) {
+    throw failed(info, partitioner.id, cause)
+  }
+  return checkedChoice(info, partitioner.id, chosen)
+}
+
+/** What a producer's own partitioner chooses. Throws PARTITIONER_FAILED, UNKNOWN_PARTITION. */
+export function producerPartition(
+  info: TopicInfo,
+  partitioner: ProducerPartitioner,
+  key: Uint8Array | null,
+  value: Uint8Array | null,
+): number {
+  let chosen: unknown
+  try {
+    chosen = partitioner.partition(key, info.partitions, { topic: info.name, value })
+  } catch (cause) {
+    throw failed(info, partitioner.id, cause)
+  }
+  return checkedChoice(info, partitioner.id, chosen)
+}
+
+function failed({ name: topic }: TopicInfo, partitioner: string, cause: unknown): LogError {
+  return new LogError(
+    'PARTITIONER_FAILED',
+    partitionerThrew(partitioner, topic, cause),
+    { topic, partitioner },
+    { cause },
+  )
+}
+
+function checkedChoice({ name: topic, partitions }: TopicInfo, partitioner: string, chosen: unknown): number {
+  if (typeof chosen === 'number' && Number.isInteger(chosen) && chosen >= 0 && chosen < partitions) return chosen
+  throw new LogError('UNKNOWN_PARTITION', noPartition(partitioner, topic, chosen, partitions), {
+    topic,
+    partitioner,
+    chosen,
+    partitions,
+  })
 }

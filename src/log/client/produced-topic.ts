@@ -13,21 +13,18 @@ import { bytesFormat, checkFormat, declaredFormat, type RecordFormat } from './r
  *
  * - A topic is looked up for every record, because it may have been deleted and made again: then it is another topic, and
  *   what was collected for the old one is sent before anything is collected for the new one.
- * - A topic that remembers a partitioner takes records only from a producer that has it.
  * - The log's own topics are never among them.
  *
  * It sends nothing itself.
  */
 export class ProducedTopics {
   readonly #broker: Broker
-  readonly #partitionerId: string | undefined
   readonly #byName = new Map<string, ProducedTopic>()
   /** Sends what was collected for a topic that is no more. */
   readonly #replaced: (topic: ProducedTopic) => void
 
-  constructor(broker: Broker, partitionerId: string | undefined, replaced: (topic: ProducedTopic) => void) {
+  constructor(broker: Broker, replaced: (topic: ProducedTopic) => void) {
     this.#broker = broker
-    this.#partitionerId = partitionerId
     this.#replaced = replaced
   }
 
@@ -36,7 +33,7 @@ export class ProducedTopics {
     return this.#byName.values()
   }
 
-  /** Throws UNKNOWN_TOPIC, INVALID_TOPIC (internal), TOPIC_MISMATCH (another partitioner). */
+  /** Throws UNKNOWN_TOPIC, INVALID_TOPIC (internal). */
   of(name: string): ProducedTopic {
     const info = this.#broker.topic(name)
     if (info === undefined) {
@@ -54,7 +51,6 @@ export class ProducedTopics {
     }
     // The topic was deleted and made again meanwhile; what was sent to its name goes to its name.
     if (known !== undefined) this.#replaced(known)
-    checkPartitioner(info, this.#partitionerId)
     const topic = new ProducedTopic(info)
     this.#byName.set(name, topic)
     return topic
@@ -102,15 +98,4 @@ export class ProducedPartition {
     this.accumulator = accumulator
     this.sender = sender
   }
-}
-
-/** A topic remembers how its keys are spread; another way would put them where nobody looks. */
-function checkPartitioner(info: TopicInfo, id: string | undefined): void {
-  const stored = info.config.partitioner
-  if (stored === undefined || stored === id) return
-  throw new LogError(
-    'TOPIC_MISMATCH',
-    `topic ${info.name} is partitioned by ${stored}, the producer ${id === undefined ? 'has no partitioner' : `by ${id}`}: give it that one`,
-    { topic: info.name, stored, given: id },
-  )
 }

@@ -46,7 +46,10 @@ export interface ProducerOptions {
   readonly retryBackoffMs?: number
   /** After that a batch is given up with TIMEOUT; it may still be written. Default 120,000 ms. Kafka: `delivery.timeout.ms`. */
   readonly deliveryTimeoutMs?: number
-  /** Chooses partitions. Default: murmur2 of the key, as Kafka's producers. Kafka: `partitioner.class`. */
+  /**
+   * Chooses partitions for topics that declare no partitioner. Default: murmur2 of the key, as Kafka's producers. Kafka:
+   * `partitioner.class`.
+   */
   readonly partitioner?: ProducerPartitioner
 }
 
@@ -72,7 +75,7 @@ export function isNumbered({ acks, idempotence, transactionalId }: ProducerOptio
 }
 
 interface RecordPlace {
-  /** Default: murmur2 of the key; without a key one partition per batch, in turn. */
+  /** Default: as the topic or the producer has it, see `partitioner`; else murmur2 of the key; without a key one partition per batch, in turn. */
   readonly partition?: number
   /** Milliseconds since the epoch. Default: what the declared topic finds in the value, else now. */
   readonly timestamp?: number

@@ -60,7 +60,7 @@ export class Producer {
         : new ProducerTransactions(broker, transactionalId, numbers.transactionTimeoutMs)
     this.#buffer = new SendBuffer(numbers.bufferBytesMax, numbers.waitingSendsMax)
     const partitioner = options.partitioner ?? null
-    const topics = new ProducedTopics(broker, partitioner?.id, (old) => this.#dispatch.sendTopic(old))
+    const topics = new ProducedTopics(broker, (old) => this.#dispatch.sendTopic(old))
     this.#preparer = new RecordPreparer(topics, partitioner, clock)
     this.#dispatch = new BatchDispatch({
       broker,

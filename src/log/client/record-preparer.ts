@@ -2,7 +2,7 @@ import { ByteWriter } from '../../base/bytes.ts'
 import type { Clock } from '../../base/clock.ts'
 import { LogError } from '../api/errors.ts'
 import { noHeaders, outgoingRecord, type Header, type OutgoingRecord } from '../api/record.ts'
-import type { ProducerPartitioner } from './partitioner.ts'
+import { checkPartitionedAs, declaredPartition, producerPartition, type ProducerPartitioner } from './partitioner.ts'
 import type { ProducedTopic, ProducedTopics } from './produced-topic.ts'
 import type { GivenRecord } from './producer-options.ts'
 
@@ -12,6 +12,8 @@ import type { GivenRecord } from './producer-options.ts'
  * - Everything about the record is checked here, before anything of it is taken.
  * - Key and value are encoded into memory that the next record uses again; whoever keeps the record longer copies it.
  *   Bytes that are given as bytes are not copied at all.
+ * - The partition is the record's own, else that of the topic's declared partitioner, else of the producer's, else murmur2 of
+ *   the key. A topic that remembers a partitioner takes a record only by that one, or with a partition of its own.
  * - A record without a key and without a partition has none yet: it goes with the batch that is open when it is added.
  *
  * It collects nothing, and knows neither room nor transactions.
@@ -31,8 +33,8 @@ export class RecordPreparer {
   }
 
   /**
-   * Throws UNKNOWN_TOPIC, UNKNOWN_PARTITION, INVALID_TOPIC, TOPIC_MISMATCH, INVALID_RECORD, INVALID_TIMESTAMP. What it
-   * returns holds until the next call.
+   * Throws UNKNOWN_TOPIC, UNKNOWN_PARTITION, INVALID_TOPIC, TOPIC_MISMATCH, PARTITIONER_FAILED, INVALID_RECORD,
+   * INVALID_TIMESTAMP. What it returns holds until the next call.
    */
   prepare(record: GivenRecord): PreparedRecord {
     const name = typeof record.topic === 'string' ? record.topic : record.topic.name
@@ -73,12 +75,17 @@ export class RecordPreparer {
     if (record.partition !== undefined) {
       return { record: into, topic, partition: checkedPartition(name, record.partition, partitions) }
     }
+    const declared = typeof record.topic === 'string' ? undefined : record.topic.partitioner
+    checkPartitionedAs(topic.info, declared?.id ?? this.#partitioner?.id)
+    if (declared !== undefined) {
+      return { record: into, topic, partition: declaredPartition(topic.info, declared, key, value) }
+    }
     if (this.#partitioner !== null) {
-      const chosen = this.#partitioner.partition(sliceOf(into.key, into.keyStart, into.keyEnd), partitions, {
-        topic: name,
-        value: sliceOf(into.value, into.valueStart, into.valueEnd),
-      })
-      return { record: into, topic, partition: checkedPartition(name, chosen, partitions) }
+      const [keyBytes, valueBytes] = [
+        sliceOf(into.key, into.keyStart, into.keyEnd),
+        sliceOf(into.value, into.valueStart, into.valueEnd),
+      ]
+      return { record: into, topic, partition: producerPartition(topic.info, this.#partitioner, keyBytes, valueBytes) }
     }
     const partition = into.keyStart < 0 ? anyPartition : topic.partitioner.ofKey(into.key, 0, into.keyEnd, partitions)
     return { record: into, topic, partition }

@@ -46,7 +46,15 @@ export function realTopic(applicationId: string, topic: string, internal: boolea
 /** Makes the topics that are missing and lays out the tasks. */
 export async function planApplication(applicationId: string, topology: Topology, log: Log): Promise<ApplicationPlan> {
   const named = [...topology.declaredTopics, ...topology.undeclaredTopics].map((topic) => topic.name)
-  const plan = planTopics(topology, applicationId, await log.topics(named))
+  const shortNames = new Map(
+    topology.internalTopics.map(({ name }) => [internalTopicName(applicationId, name), name] as const),
+  )
+  const existing = await log.topics([...named, ...shortNames.keys()])
+  const plan = planTopics(
+    topology,
+    applicationId,
+    existing.map((info) => ({ ...info, name: shortNames.get(info.name) ?? info.name })),
+  )
   await makeTopics(applicationId, topology, log, plan)
   const partitions = new Map<string, number>()
   for (const { name, partitions: count } of plan.specs) partitions.set(name, count)

@@ -1,5 +1,7 @@
+import { assert } from '../../base/assert.ts'
 import { ByteWriter } from '../../base/bytes.ts'
 import { partitionOfKey } from '../../base/murmur2.ts'
+import { noPartition, partitionerThrew } from '../../codec/partitioner.ts'
 import { isWindowedCodec } from '../../codec/windowed-codec.ts'
 import type { Staged, StagedPartition } from '../../log/api/log.ts'
 import { noHeaders, outgoingRecord, type OutgoingRecord, type TopicPartition } from '../../log/api/record.ts'
@@ -8,6 +10,7 @@ import type { OverlayEntry } from '../store/overlay-entry.ts'
 import type { ChangelogWriter } from '../store/overlay.ts'
 import { undecoded, type RecordContext } from '../store/record-context.ts'
 import type { SinkNode } from '../topology/node.ts'
+import type { SinkPartitioner } from '../topology/sink-partitioner.ts'
 import { RecordDigest } from './digest.ts'
 import { StampWriter } from './order-stamp.ts'
 import type { OutputOrder, StampSequence } from './output-order.ts'
@@ -183,7 +186,7 @@ export interface SinkTarget {
 
 /**
  * Encodes what reaches a sink and stages it. Key or value leave as the bytes they came in when the source's codec is
- * the sink's and they are what the source forwarded. Partition: the node's own choice, else murmur2 of the key's bytes;
+ * the sink's and they are what the source forwarded. Partition: what the node's partitioner chooses, else murmur2 of the key's bytes;
  * records without a key stay in one partition for a commit, chosen by the first of them, so that a replay chooses alike.
  */
 export class Sink implements Receiver {
@@ -194,6 +197,8 @@ export class Sink implements Receiver {
   readonly #only: Target | null
   /** A windowed key begins with its inner key, which the partition is computed from; this is what follows it. */
   #windowBytes = 0
+  readonly #partitioner: SinkPartitioner | null
+  readonly #partitionerName: string
   readonly #keyCodec: string
   readonly #valueCodec: string
   readonly #out: OutgoingRecord = outgoingRecord()
@@ -209,11 +214,13 @@ export class Sink implements Receiver {
       const places = Array.from({ length: partitions }, (_, partition) =>
         collector.place({ topic: real, partition }, readers, node.name),
       )
-      this.#targets.set(topic, { places })
+      this.#targets.set(topic, { topic: real, places })
     }
     this.#only = typeof node.topic === 'string' ? (this.#targets.get(targets[0]?.topic ?? '') ?? null) : null
     const { codec } = node.key
     if (isWindowedCodec(codec)) this.#windowBytes = codec.windows.kind === 'session' ? 16 : 8
+    this.#partitioner = node.partitioner ?? null
+    this.#partitionerName = node.partitioner?.id ?? `of ${node.name}`
     this.#keyCodec = codec.id
     this.#valueCodec = node.value.codec.id
   }
@@ -228,13 +235,11 @@ export class Sink implements Receiver {
     out.headers = headers.length === 0 ? noHeaders : headers
     const target = this.#only ?? this.#choose(key, value)
     const { places } = target
-    const partition = places.length === 1 ? 0 : this.#partition(key, value, places.length)
-    const place = places[partition]
-    if (place === undefined) {
-      throw new RangeError(
-        `the partitioner of ${this.#node.name} chose ${partition}, the topic has 0 to ${places.length - 1}`,
-      )
-    }
+    const place =
+      this.#partitioner === null
+        ? places[places.length === 1 ? 0 : this.#partition(key, places.length)]
+        : this.#chosen(this.#partitioner, target, key, value)
+    assert(place !== undefined, `${this.#node.name}: no such partition of ${target.topic}`)
     this.#collector.output(place, out)
   }
 
@@ -291,9 +296,21 @@ export class Sink implements Receiver {
     return target
   }
 
-  #partition(key: unknown, value: unknown, count: number): number {
-    const { partitioner, partitionKey } = this.#node
-    if (partitioner !== undefined) return partitioner(key, value, count)
+  /** What the user's rule says, asked for every record: also where there is but one partition it has to be right. */
+  #chosen(partitioner: SinkPartitioner, { topic, places }: Target, key: unknown, value: unknown): StagedPlace {
+    let chosen: unknown
+    try {
+      chosen = partitioner.partition(key, value, places.length)
+    } catch (cause) {
+      throw new Error(partitionerThrew(this.#partitionerName, topic, cause), { cause })
+    }
+    const place = typeof chosen === 'number' ? places[chosen] : undefined
+    if (place !== undefined) return place
+    throw new RangeError(noPartition(this.#partitionerName, topic, chosen, places.length))
+  }
+
+  #partition(key: unknown, count: number): number {
+    const { partitionKey } = this.#node
     const out = this.#out
     if (out.keyStart < 0) return this.#sticky(count)
     if (partitionKey === undefined) return partitionOfKey(out.key, out.keyStart, out.keyEnd, count)
@@ -317,5 +334,6 @@ export class Sink implements Receiver {
 }
 
 interface Target {
+  readonly topic: string
   readonly places: readonly StagedPlace[]
 }

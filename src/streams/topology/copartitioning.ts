@@ -1,67 +1,145 @@
+import { LogError } from '../../log/api/errors.ts'
+import type { TopicInfo } from '../../log/api/topic.ts'
 import { StreamsError } from '../errors.ts'
-import type { SourceNode } from './node.ts'
+import type { SinkNode, SourceNode } from './node.ts'
+import { ruleText, type SinkPartitioner } from './sink-partitioner.ts'
 import type { Topology } from './topology.ts'
 
 /**
- * Topics that reach the same store must put equal keys into partitions of equal number. That takes equal counts and
- * equal key bytes; where either differs, lookups would silently find nothing, so it is an error that names both.
+ * Topics that reach the same store must put equal keys into partitions of equal number. That takes equal counts, equal key
+ * bytes and the same partitioner; where one differs, lookups would silently find nothing, so it is an error that names both
+ * topics and both values.
+ *
+ * A partitioner is known by its id, which a topic declares, a sink brings, or the log remembers of whoever made the topic;
+ * one without an id only by being the same function. What nobody says anything of is partitioned by murmur2 of the key.
  */
-export function checkCopartitioned(topology: Topology, partitions: ReadonlyMap<string, number>): void {
-  for (const part of topology.subTopologies) {
-    const sources = new Map(part.sources.flatMap((source) => source.topics.map((topic) => [topic, source])))
-    for (const group of part.copartitioned) {
-      const first = group[0]
-      if (first === undefined) continue
-      for (const other of group.slice(1)) {
-        checkCounts(first, other, partitions)
-        checkCodecs(first, other, sources)
-      }
-    }
+export function checkCopartitioned(
+  topology: Topology,
+  partitions: ReadonlyMap<string, number>,
+  existing: readonly TopicInfo[],
+): void {
+  const remembered = new Map(existing.map(({ name, config }) => [name, config.partitioner]))
+  for (const [left, right, sources] of pairsOf(topology)) {
+    checkCounts(left, right, partitions)
+    checkCodecs(left, right, sources)
+    checkPartitioners(left, right, topology, remembered)
   }
 }
 
 /**
  * The same as far as it can be told from the program alone: declared numbers of partitions, key codecs, and partitioners
- * of the sinks that write such a topic. What topics have on the log is checked when the application starts.
+ * of topics and of the sinks that write them. What topics have on the log is checked when the application starts.
  */
 export function checkCopartitionedAsDeclared(topology: Topology): void {
   const partitions = new Map(topology.declaredTopics.map((spec) => [spec.name, spec.partitions]))
   for (const { name, partitions: count } of topology.internalTopics)
     if (count !== undefined) partitions.set(name, count)
+  for (const [left, right, sources] of pairsOf(topology)) {
+    if (partitions.has(left) && partitions.has(right)) checkCounts(left, right, partitions)
+    checkCodecs(left, right, sources)
+    checkPartitioners(left, right, topology, new Map())
+  }
+}
+
+/**
+ * What the log remembers of the topics that sinks write to: another partitioner would put keys where their readers, also in
+ * other applications, do not look. A topic that remembers none takes any; an internal topic was made by this application
+ * and says all. `existing` has internal topics under their short names. Throws TOPIC_MISMATCH.
+ */
+export function checkPartitionedAsRemembered(topology: Topology, existing: readonly TopicInfo[]): void {
+  const remembered = new Map(existing.map((info) => [info.name, info]))
   for (const part of topology.subTopologies) {
-    const sources = new Map(part.sources.flatMap((source) => source.topics.map((topic) => [topic, source])))
-    for (const group of part.copartitioned) {
-      for (const [index, first] of group.entries()) {
-        for (const other of group.slice(index + 1)) {
-          if (partitions.has(first) && partitions.has(other)) checkCounts(first, other, partitions)
-          checkCodecs(first, other, sources)
-          checkPartitioners(first, other, topology)
-        }
+    for (const sink of part.sinks) {
+      for (const topic of sink.topics) {
+        const info = remembered.get(topic)
+        const stored = info?.config.partitioner
+        if (info === undefined || stored === sink.partitioner?.id) continue
+        if (stored === undefined && !sink.internal) continue
+        throw new LogError(
+          'TOPIC_MISMATCH',
+          `topic ${topic} is partitioned by ${ruleText(stored)}, but ${sink.name} would write it by ${ruleOfSink(sink)}: ${sink.internal ? 'go back to the former partitioner, or give the repartition another name to begin anew' : 'declare the topic with that partitioner, or write to another one'}`,
+          { topic, stored, given: sink.partitioner?.id, sink: sink.name },
+        )
       }
     }
   }
 }
 
-/** A partitioner of one's own puts keys elsewhere than everybody else does. */
-function checkPartitioners(left: string, right: string, topology: Topology): void {
-  const [leftOnes, rightOnes] = [partitionersOf(left, topology), partitionersOf(right, topology)]
-  const all = new Set([...leftOnes, ...rightOnes])
-  if (all.size === 0 || (all.size === 1 && leftOnes.size === 1 && rightOnes.size === 1)) return
-  const own = leftOnes.size > 0 ? left : right
+type Sources = ReadonlyMap<string, SourceNode>
+
+function* pairsOf(topology: Topology): Generator<readonly [left: string, right: string, Sources]> {
+  for (const part of topology.subTopologies) {
+    const sources = new Map(part.sources.flatMap((source) => source.topics.map((topic) => [topic, source])))
+    for (const group of part.copartitioned) {
+      for (const [index, left] of group.entries()) {
+        for (const right of group.slice(index + 1)) yield [left, right, sources]
+      }
+    }
+  }
+}
+
+/** An id, a function that has none, or null: murmur2 of the key. */
+type Rule = string | SinkPartitioner['partition'] | null
+
+function checkPartitioners(
+  left: string,
+  right: string,
+  topology: Topology,
+  remembered: ReadonlyMap<string, string | undefined>,
+): void {
+  const [leftRules, rightRules] = [rulesOf(left, topology, remembered), rulesOf(right, topology, remembered)]
+  if (leftRules.size === 1 && rightRules.size === 1 && [...leftRules].every((rule) => rightRules.has(rule))) return
+  const isDefault = (rules: ReadonlySet<Rule>): boolean => rules.size === 1 && rules.has(null)
+  const remedy = isDefault(leftRules)
+    ? `call repartition() on the stream of ${right}`
+    : isDefault(rightRules)
+      ? `call repartition() on the stream of ${left}`
+      : "call repartition({ partitioner }) on one of them with the other's"
   throw new StreamsError(
     'NOT_COPARTITIONED',
-    `${own} is written with a partitioner of its own, so ${left} and ${right}, which meet in one store, have equal keys in different partitions; call repartition() on the stream of ${own}, or write both with the same partitioner`,
-    { topics: [left, right] },
+    `${writtenBy(left, leftRules)} and ${writtenBy(right, rightRules)}, but they meet in one store, where equal keys must be in equal partitions; ${remedy}, or write both with the same partitioner`,
+    { topics: [left, right], partitioners: [[...leftRules].map(idOf), [...rightRules].map(idOf)] },
   )
 }
 
-function partitionersOf(topic: string, topology: Topology): ReadonlySet<unknown> {
-  const sinks = topology.subTopologies.flatMap((part) => part.sinks)
-  return new Set(
-    sinks.flatMap((sink) =>
-      sink.partitioner !== undefined && sink.topics.includes(topic) ? [sink.partitioner as unknown] : [],
-    ),
-  )
+function rulesOf(
+  topic: string,
+  topology: Topology,
+  remembered: ReadonlyMap<string, string | undefined>,
+): ReadonlySet<Rule> {
+  const known = remembered.get(topic) ?? topology.topics.find(({ name }) => name === topic)?.partitioner?.id
+  if (known !== undefined) return new Set([known])
+  const sinks = sinksOf(topic, topology)
+  if (sinks.length === 0) return new Set([null])
+  return new Set(sinks.map(({ partitioner }): Rule => partitioner?.id ?? partitioner?.partition ?? null))
+}
+
+/** The id of the partitioner by which all sinks of the program write the topic; what it is to remember if it is made here. */
+export function idOfSinks(topic: string, sinks: readonly SinkNode[]): string | undefined {
+  const ids = new Set(sinks.filter(({ topics }) => topics.includes(topic)).map(({ partitioner }) => partitioner?.id))
+  return ids.size === 1 ? [...ids][0] : undefined
+}
+
+function sinksOf(topic: string, topology: Topology): readonly SinkNode[] {
+  return topology.subTopologies.flatMap((part) => part.sinks.filter(({ topics }) => topics.includes(topic)))
+}
+
+function ruleOfSink({ partitioner }: SinkNode): string {
+  return partitioner !== undefined && partitioner.id === undefined
+    ? 'a partitioner without an id'
+    : ruleText(partitioner?.id)
+}
+
+function writtenBy(topic: string, rules: ReadonlySet<Rule>): string {
+  const [rule] = rules
+  if (rules.size > 1) return `${topic} is written with different partitioners`
+  return typeof rule === 'function'
+    ? `${topic} is written with a partitioner of its own`
+    : `${topic} is partitioned by ${ruleText(rule ?? undefined)}`
+}
+
+function idOf(rule: Rule): string {
+  return rule === null ? 'murmur2' : typeof rule === 'string' ? rule : 'a function'
 }
 
 function checkCounts(left: string, right: string, partitions: ReadonlyMap<string, number>): void {
@@ -74,7 +152,7 @@ function checkCounts(left: string, right: string, partitions: ReadonlyMap<string
   )
 }
 
-function checkCodecs(left: string, right: string, sources: ReadonlyMap<string, SourceNode>): void {
+function checkCodecs(left: string, right: string, sources: Sources): void {
   const leftId = sources.get(left)?.key.codec.id
   const rightId = sources.get(right)?.key.codec.id
   if (leftId === rightId) return

@@ -74,6 +74,8 @@ export interface NodeJson {
   readonly globals?: readonly string[]
   readonly keyCodec?: string
   readonly valueCodec?: string
+  /** Of a sink with a partitioner that has an id. */
+  readonly partitioner?: string
   readonly predecessors: readonly string[]
   readonly successors: readonly string[]
 }
@@ -86,7 +88,9 @@ function nodeJson(node: TopologyNode, successors: readonly string[]): NodeJson {
   }
   const codecs = { keyCodec: node.key.codec.id, valueCodec: node.value.codec.id }
   const predecessors = kind === 'source' ? [] : node.parents
-  return { name, kind, topics: node.topics, ...codecs, predecessors, successors }
+  const id = kind === 'sink' ? node.partitioner?.id : undefined
+  const partitioner = id === undefined ? {} : { partitioner: id }
+  return { name, kind, topics: node.topics, ...codecs, ...partitioner, predecessors, successors }
 }
 
 function nodeLines(node: TopologyNode, children: readonly string[]): string[] {

@@ -1,6 +1,6 @@
 import type { TopicConfig, TopicInfo, TopicSpec } from '../../log/api/topic.ts'
 import { StreamsError } from '../errors.ts'
-import { checkCopartitioned } from './copartitioning.ts'
+import { checkCopartitioned, checkPartitionedAsRemembered } from './copartitioning.ts'
 import type { InternalTopic, StoreSpec } from './node.ts'
 import type { SubTopology, Topology } from './topology.ts'
 
@@ -58,17 +58,20 @@ export interface TopicPlan {
  * Decides the number of partitions of every topic from what the log has and what the user declared, checks that topics
  * which are processed together agree, and lists what must be made. Repartition topics take the number of the topics
  * they are co-partitioned with, else what the user asked for, else as many as the part that writes them has.
- * `existing` are the declared and undeclared topics that the log has.
+ * `existing` are the topics that the log has, internal ones under their short names.
  */
 export function planTopics(topology: Topology, applicationId: string, existing: readonly TopicInfo[]): TopicPlan {
   const partitions = new Map<string, number>()
   for (const spec of topology.declaredTopics) partitions.set(spec.name, spec.partitions)
   // What exists wins over what was declared: ensureTopics then refuses the difference, naming both numbers.
-  for (const info of existing) if (!partitions.has(info.name)) partitions.set(info.name, info.partitions)
+  const internal = new Set(topology.internalTopics.map((topic) => topic.name))
+  for (const { name, partitions: count } of existing)
+    if (!partitions.has(name) && !internal.has(name)) partitions.set(name, count)
 
   settlePartitions(topology, partitions)
   const tasks = topology.subTopologies.map((part) => tasksOf(part, partitions))
-  checkCopartitioned(topology, partitions)
+  checkPartitionedAsRemembered(topology, existing)
+  checkCopartitioned(topology, partitions, existing)
 
   const specs: TopicSpec[] = [...topology.declaredTopics]
   for (const topic of topology.undeclaredTopics) {

@@ -1,6 +1,7 @@
 import type { Codec, KeyCodec } from '../../codec/codec.ts'
 import type { TopicConfig } from '../../log/api/topic.ts'
 import type { Processor } from '../processor/processor.ts'
+import type { SinkPartitioner } from './sink-partitioner.ts'
 
 /**
  * The nodes of a topology: plain frozen data, connected by names. A topology says what runs, never how; tasks make
@@ -70,7 +71,7 @@ export interface SinkNode {
   readonly key: BoundaryCodec<unknown> & { readonly codec: KeyCodec<unknown> }
   readonly value: BoundaryCodec<unknown>
   /** Partition of a record; absent: murmur2 of the key's bytes, sticky without a key. */
-  readonly partitioner?: (key: unknown, value: unknown, partitions: number) => number
+  readonly partitioner?: SinkPartitioner
   /**
    * The codec of the bytes that the partition is computed from where it is not the whole key: a windowed key is
    * partitioned by its inner key, as Kafka's WindowedStreamPartitioner does.

@@ -16,7 +16,9 @@ import type {
 import { subTopologiesOf } from './subtopologies.ts'
 import type { Topology, UndeclaredTopic } from './topology.ts'
 import { validateNode, validateTopology } from './validate.ts'
+import { idOfSinks } from './copartitioning.ts'
 import { changelogTopic } from './internal-topics.ts'
+import { partitionerOfSink, ruleText, sinkPartitioner, type StreamPartitioner } from './sink-partitioner.ts'
 
 /**
  * Builds a topology node by node, parents before children. The DSL compiles to it; use it directly for graphs that the
@@ -91,12 +93,12 @@ export class TopologyBuilder {
     })
   }
 
-  /** Writes to a topic. Windowed keys are partitioned by their inner key. */
+  /** Writes to a topic, into partitions as the topic declares, or as `partitioner` says where it does not. Windowed keys are partitioned by their inner key. */
   addSink(options: {
     readonly name: string
     readonly parents: readonly string[]
     readonly topic: AnyTopic
-    readonly partitioner?: (key: unknown, value: unknown, partitions: number) => number
+    readonly partitioner?: StreamPartitioner<unknown, unknown>
   }): this {
     return this.addSinkOf({ ...options, topics: [options.topic], choose: null })
   }
@@ -107,7 +109,7 @@ export class TopologyBuilder {
     readonly parents: readonly string[]
     readonly topics: readonly AnyTopic[]
     readonly choose: ((key: unknown, value: unknown) => string) | null
-    readonly partitioner?: (key: unknown, value: unknown, partitions: number) => number
+    readonly partitioner?: StreamPartitioner<unknown, unknown>
   }): this {
     const { name, topics } = options
     const first = topics[0]
@@ -122,6 +124,7 @@ export class TopologyBuilder {
       )
     }
     const codec = first.key.codec
+    const partitioner = partitionerOfSink(name, sinkPartitioner(options.partitioner, `sink ${name}`), topics)
     return this.addNode({
       kind: 'sink',
       name,
@@ -132,7 +135,7 @@ export class TopologyBuilder {
       // Typed streams are not checked again when they are written.
       key: Object.freeze({ codec }),
       value: Object.freeze({ codec: first.value.codec }),
-      ...(options.partitioner === undefined ? {} : { partitioner: options.partitioner }),
+      ...(partitioner === undefined ? {} : { partitioner }),
       ...(isWindowedCodec(codec) ? { partitionKey: innerKey(codec.inner.codec) } : {}),
       dropsNullKeys: false,
     })
@@ -202,10 +205,11 @@ export class TopologyBuilder {
         .filter((store) => store.logged && store.sourceTopic === undefined)
         .map((store) => changelogTopic(store)),
     ]
+    const sinks = nodes.filter((node): node is SinkNode => node.kind === 'sink')
     const declared: TopicSpec[] = []
     const undeclared: UndeclaredTopic[] = []
     for (const topic of this.#topics.values()) {
-      const spec = { name: topic.name, config: configOf(topic) }
+      const spec = { name: topic.name, config: configOf(topic, sinks) }
       if (topic.partitions === undefined) undeclared.push(spec)
       else declared.push({ ...spec, partitions: topic.partitions })
     }
@@ -234,6 +238,9 @@ export class TopologyBuilder {
       known.value.codec.id === topic.value.codec.id
         ? ''
         : `value codecs ${known.value.codec.id} and ${topic.value.codec.id}`,
+      known.partitioner?.id === topic.partitioner?.id
+        ? ''
+        : `partitioners ${ruleText(known.partitioner?.id)} and ${ruleText(topic.partitioner?.id)}`,
       known.partitions === topic.partitions ? '' : `partitions ${known.partitions} and ${topic.partitions}`,
     ].filter((text) => text !== '')
     if (differences.length === 0) return
@@ -245,11 +252,13 @@ export class TopologyBuilder {
   }
 }
 
-function configOf(topic: AnyTopic): Partial<TopicConfig> {
+function configOf(topic: AnyTopic, sinks: readonly SinkNode[]): Partial<TopicConfig> {
+  const partitioner = topic.partitioner?.id ?? idOfSinks(topic.name, sinks)
   return {
     ...topic.config,
     keyCodec: topic.key.codec.id,
     valueCodec: topic.value.codec.id,
+    ...(partitioner === undefined ? {} : { partitioner }),
   }
 }
 
