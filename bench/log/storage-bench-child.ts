@@ -70,12 +70,14 @@ async function fill(job: Job): Promise<object> {
 }
 
 async function open(job: Job): Promise<object> {
+  const before = process.cpuUsage()
   const start = performance.now()
   const log = await openLog({ dataDir: job.directory, sync: 'os' })
   const openMs = performance.now() - start
+  const used = process.cpuUsage(before)
   if (!job.rest) {
     await log.close()
-    return { openMs, closeMs: performance.now() - start - openMs }
+    return { openMs, cpuSecondsApp: (used.user + used.system) / 1e6, closeMs: performance.now() - start - openMs }
   }
   // Each is written and read once: nobody has a partition open that nobody ever used.
   await appendAll(log, job, 1)

@@ -159,7 +159,7 @@ export function writeSynced(disk: Disk, path: string, bytes: Uint8Array): void {
   }
 }
 
-/** Whether the error says that a file or directory does not exist. */
+/** Whether the error says that a file or directory does not exist; below a file there are none. */
 export function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
+  return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')
 }

@@ -1,3 +1,4 @@
+import { assert } from '../../base/assert.ts'
 import type { Disk } from '../../base/disk.ts'
 import { LogError } from '../api/errors.ts'
 import type { Offset, TopicPartition } from '../api/record.ts'
@@ -33,8 +34,11 @@ export interface SegmentApplierOptions {
   readonly durable?: readonly Pick<PartitionState, 'topicId' | 'partition' | 'segments'>[]
   /** What recovery wrote and left to be synced with the first checkpoint. */
   readonly unsynced?: UnsyncedNames
-  /** Recovery's own: its files are synced by the applier that comes after it. */
-  readonly handsOver?: boolean
+  /**
+   * Recovery's own, whose files are synced by the applier that comes after it: the directories that it found to be their
+   * partitions'. Others are not there. Default: every directory is looked at before its first batch.
+   */
+  readonly present?: ReadonlySet<string>
   /** Default 256. */
   readonly openFilesMax?: number
 }
@@ -60,6 +64,7 @@ export class SegmentApplier {
   readonly #directory: string
   readonly #files: FileCache
   readonly #topics = new Map<string, AppliedTopic>()
+  readonly #present: ReadonlySet<string> | null
   /** Writers with batches that are not written yet. */
   readonly #unflushed = new Set<SegmentWriter>()
   readonly #unsyncedDirectories = new Set<string>()
@@ -69,7 +74,8 @@ export class SegmentApplier {
   constructor(options: SegmentApplierOptions) {
     this.#disk = options.disk
     this.#directory = options.directory
-    const whenClosed = options.handsOver === true ? 'handed over' : 'synced'
+    this.#present = options.present ?? null
+    const whenClosed = this.#present === null ? 'synced' : 'handed over'
     this.#files = new FileCache(options.disk, 'create', options.openFilesMax, whenClosed)
     for (const path of options.unsynced?.files ?? []) this.#files.written(path)
     for (const path of options.unsynced?.directories ?? []) this.#unsyncedDirectories.add(path)
@@ -118,28 +124,39 @@ export class SegmentApplier {
 
   /** Makes everything applied so far durable: bytes and names. */
   sync(partitions: CheckpointState['partitions']): void {
-    this.#writeAll(partitions)
-    this.#files.syncWritten()
-    // Crash here: the bytes are there, perhaps without their names. The older checkpoint holds, the journal brings again.
-    for (const directory of this.#unsyncedDirectories) this.#disk.syncDirectory(directory)
-    this.#unsyncedDirectories.clear()
-  }
-
-  /** Writes everything applied so far, and says what is to be synced before a checkpoint may speak of it. */
-  handOver(partitions: CheckpointState['partitions']): UnsyncedNames {
-    this.#writeAll(partitions)
-    const directories = [...this.#unsyncedDirectories]
-    this.#unsyncedDirectories.clear()
-    return { files: this.#files.handOver(), directories }
-  }
-
-  #writeAll(partitions: CheckpointState['partitions']): void {
     this.flush()
     for (const topic of this.#topics.values()) {
       for (const partition of topic.partitions.values()) partition.writer?.flushIndexes()
     }
     for (const state of partitions) this.#writeEpochs(state)
     this.#newest = partitions
+    this.#files.syncWritten()
+    // Crash here: the bytes are there, perhaps without their names. The older checkpoint holds, the journal brings again.
+    for (const directory of this.#unsyncedDirectories) this.#disk.syncDirectory(directory)
+    this.#unsyncedDirectories.clear()
+  }
+
+  /**
+   * Recovery has nothing more for this partition: completes its files while they are open. Whoever waits until all
+   * partitions have come opens each file twice.
+   */
+  settle(state: PartitionState): void {
+    const partition = this.#topics.get(state.topicId)?.partitions.get(state.partition)
+    if (partition?.writer) {
+      this.#unflushed.delete(partition.writer)
+      partition.writer.completeIndexes()
+      partition.writer = null
+    }
+    this.#writeEpochs(state)
+  }
+
+  /** Closes all files, and says what is to be synced before a checkpoint may speak of it. */
+  handOver(): UnsyncedNames {
+    assert(this.#unflushed.size === 0, `${this.#unflushed.size} partitions were not settled`)
+    const directories = [...this.#unsyncedDirectories]
+    const files = this.#files.handOver()
+    this.#files.close()
+    return { files, directories }
   }
 
   /**
@@ -199,6 +216,7 @@ export class SegmentApplier {
         base: part.segmentBase,
         bytes: part.filePosition,
         intervalBytes: topic.info.config.indexIntervalBytes,
+        indexes: this.#present === null ? 'as they grow' : 'at the end',
       })
       partition.writer = writer
       // Crash here, with a segment that is older than the last checkpoint: its name is durable since then.
@@ -214,12 +232,9 @@ export class SegmentApplier {
     if (partition !== undefined) return partition
     const path = partitionPath(this.#directory, { topic: topic.info.name, partition: index })
     const metadata = `${path}/${partitionMetadataFile}`
-    const isThere = isDirectoryOf(
-      this.#disk,
-      this.#directory,
-      { topic: topic.info.name, partition: index },
-      topic.info.id,
-    )
+    const isThere =
+      this.#present?.has(path) ??
+      isDirectoryOf(this.#disk, this.#directory, { topic: topic.info.name, partition: index }, topic.info.id)
     if (!isThere) {
       this.#disk.makeDirectory(path)
       const file = this.#files.open(metadata)
@@ -228,7 +243,8 @@ export class SegmentApplier {
     }
     // Also a directory that was there may be younger than the last sync of its names, unless a checkpoint knows it.
     if (!isThere || !topic.durable.has(index)) {
-      this.#files.open(metadata)
+      // Opened, or a sync would find the file closed and open it only then.
+      if (this.#present === null) this.#files.open(metadata)
       this.#files.written(metadata)
       this.#unsyncedDirectories.add(path).add(this.#directory)
     }

@@ -23,6 +23,8 @@ const gatherBatchBytesMax = 32 * 1024
  * - Time entries are written before offset entries: who sees an offset entry finds the time entries up to it.
  * - Indexes are synced when the segment is complete. Before, a power cut may take their entries: who opens the segment again
  *   makes what is missing from the `.log`.
+ * - Recovery, beside which nobody reads, writes its indexes in one piece when they are complete (`indexes: 'at the end'`):
+ *   mostly that is the last entry alone, where dropping and writing it would be three calls per partition.
  */
 export class SegmentWriter {
   readonly base: Offset
@@ -33,6 +35,8 @@ export class SegmentWriter {
   readonly #indexes: SegmentIndexes
   #offsetsStored = 0
   #timesStored = 0
+  /** What the index files hold while nothing was written to them; null once they are kept up to date. */
+  #stored: { readonly index: Uint8Array; readonly timeIndex: Uint8Array } | null = null
   #waiting: Uint8Array[] = []
   #waitingAt = 0
   #waitingBytes = 0
@@ -41,7 +45,12 @@ export class SegmentWriter {
   constructor(
     files: FileCache,
     path: string,
-    segment: { readonly base: Offset; readonly bytes: number; readonly intervalBytes: number },
+    segment: {
+      readonly base: Offset
+      readonly bytes: number
+      readonly intervalBytes: number
+      readonly indexes?: 'as they grow' | 'at the end'
+    },
   ) {
     this.base = segment.base
     this.#files = files
@@ -54,10 +63,8 @@ export class SegmentWriter {
       throw corrupt({ path: this.#log, filePosition: log.size() }, `the file lacks ${segment.bytes - log.size()} bytes`)
     }
     this.#indexes = SegmentIndexes.open(log, stored, segment)
-    this.#replaceIndex(this.#timeIndex, stored.timeIndex, this.#indexes.times.encode())
-    this.#replaceIndex(this.#index, stored.index, this.#indexes.offsets.encode())
-    this.#offsetsStored = this.#indexes.offsets.count
-    this.#timesStored = this.#indexes.times.count
+    if (segment.indexes === 'at the end') this.#stored = stored
+    else this.#replaceIndexes(stored)
   }
 
   /** Where the next batch of the segment belongs. */
@@ -102,6 +109,7 @@ export class SegmentWriter {
 
   /** Writes the index entries that wait in memory. Call after {@link flush}: they speak of written batches. */
   flushIndexes(): void {
+    if (this.#stored !== null) return
     const { offsets, times } = this.#indexes
     if (times.count > this.#timesStored) {
       this.#append(this.#timeIndex, times.encode(this.#timesStored), this.#timesStored * 12)
@@ -113,11 +121,17 @@ export class SegmentWriter {
     }
   }
 
-  /** The segment was rolled, or the log closes: its indexes get their last entry and are complete. */
-  finish(): void {
+  /** Writes all there is, and gives the indexes the last entry that a closed segment has. */
+  completeIndexes(): void {
     this.flush()
     this.#indexes.finish()
-    this.flushIndexes()
+    if (this.#stored === null) this.flushIndexes()
+    else this.#replaceIndexes(this.#stored)
+  }
+
+  /** The segment was rolled, or the log closes: its indexes are complete and to be synced. */
+  finish(): void {
+    this.completeIndexes()
     // Opened, or a sync would find the file closed and open it only then.
     for (const path of [this.#timeIndex, this.#index]) {
       this.#files.open(path)
@@ -129,13 +143,21 @@ export class SegmentWriter {
     this.#files.open(path).write(bytes, filePosition)
   }
 
+  #replaceIndexes(stored: { readonly index: Uint8Array; readonly timeIndex: Uint8Array }): void {
+    const { offsets, times } = this.#indexes
+    this.#replaceIndex(this.#timeIndex, stored.timeIndex, times.encode())
+    this.#replaceIndex(this.#index, stored.index, offsets.encode())
+    this.#offsetsStored = offsets.count
+    this.#timesStored = times.count
+    this.#stored = null
+  }
+
   #replaceIndex(path: string, stored: Uint8Array, bytes: Uint8Array): void {
+    if (equalBytes(stored, bytes)) return
     const file = this.#files.open(path)
-    if (!equalBytes(stored, bytes)) {
-      // Not to nothing first: of a file that loses all it had, ext4 writes the new content out at once.
-      file.write(bytes, 0)
-      if (stored.length > bytes.length) file.truncate(bytes.length)
-    }
+    // Not to nothing first: of a file that loses all it had, ext4 writes the new content out at once.
+    file.write(bytes, 0)
+    if (stored.length > bytes.length) file.truncate(bytes.length)
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Disk } from '../../base/disk.ts'
+import { isMissing, type Disk } from '../../base/disk.ts'
 import type { Offset, TopicPartition } from '../api/record.ts'
 import type { TopicInfo } from '../api/topic.ts'
 import { baseOffsetOf, maxTimestampOf, nextOffset } from '../format/record-batch.ts'
@@ -52,7 +52,8 @@ export interface RecoveredStorage {
  *
  * 1. Names: a directory that carries another topic's id gives its name back; one renamed for a deletion that was lost
  *    returns.
- * 2. Replay: every batch of a living segment is written to its place once more.
+ * 2. Replay: every batch of a living segment is written to its place once more, partition by partition, so that a log of
+ *    many partitions does not open each file anew for each batch.
  * 3. Ends: segments are cut to their recorded ends; what lies beyond goes to `lost+found/`; what is missing is an error.
  * 4. What it wrote is for the applier to sync with its first checkpoint: waiting for as many syncs as there are partitions
  *    would keep everybody waiting for what the journal has anyway.
@@ -76,6 +77,8 @@ class ReplayLedger {
   readonly topics = new Map<string, TopicInfo>()
   readonly partitions = new Map<string, PartitionSegments>()
   readonly deletions: PendingDeletion[] = []
+  /** Batches that the journal brings for each partition, whether they still count or not. */
+  readonly batches = new Map<string, number>()
   readonly #now: number
 
   constructor({ checkpoint, now }: StorageRecoveryOptions) {
@@ -149,6 +152,8 @@ class ReplayLedger {
   }
 
   #append(part: BatchPart): void {
+    const key = partitionKey(part.topicId, part.partition)
+    this.batches.set(key, (this.batches.get(key) ?? 0) + 1)
     if (!this.topics.has(part.topicId)) return
     this.#partition(part).appended({
       baseOffset: baseOffsetOf(part.bytes, 0),
@@ -216,6 +221,8 @@ class StorageRepair {
   readonly #options: StorageRecoveryOptions
   readonly #ledger: ReplayLedger
   readonly #moved: string[] = []
+  /** Directories that are their partitions'. */
+  readonly #present = new Set<string>()
 
   constructor(options: StorageRecoveryOptions, ledger: ReplayLedger) {
     this.#disk = options.disk
@@ -240,9 +247,13 @@ class StorageRepair {
     for (const name of names) {
       const at = partitionOfName(name)
       const path = `${this.#directory}/${name}`
-      if (at === null || !this.#disk.exists(`${path}/${partitionMetadataFile}`)) continue
+      if (at === null) continue
       const id = topicIdOf(this.#disk, path)
-      if (this.#owns(id, at)) continue
+      if (this.#owns(id, at)) {
+        this.#present.add(path)
+        continue
+      }
+      if (id === null && !this.#disk.exists(`${path}/${partitionMetadataFile}`)) continue
       // An id that cannot be read was never synced, so nothing in the directory counts: replay writes both anew.
       if (id === null && [...topics.values()].some(({ name: topic }) => topic === at.topic)) continue
       if (id !== null && dead.has(id)) this.#disk.rename(path, deletedPartitionPath(this.#directory, at, id))
@@ -256,6 +267,7 @@ class StorageRepair {
       const back = partitionPath(this.#directory, { topic: topic.name, partition: Number(match[1]) })
       if (this.#disk.exists(back)) this.#moved.push(moveToLostAndFound(this.#disk, this.#directory, back))
       this.#disk.rename(`${this.#directory}/${name}`, back)
+      if (topicIdOf(this.#disk, back) === id) this.#present.add(back)
     }
     // Crash here: every step looks at what is there and goes on.
     this.#disk.syncDirectory(this.#directory)
@@ -271,38 +283,72 @@ class StorageRepair {
     const topics = [...this.#ledger.topics.values()]
     const limit = openFilesMax === undefined ? {} : { openFilesMax }
     const durable = this.#options.checkpoint?.partitions ?? []
-    const applier = new SegmentApplier({ disk, directory, topics, durable, handsOver: true, ...limit })
+    const applier = new SegmentApplier({ disk, directory, topics, durable, present: this.#present, ...limit })
     try {
+      let gathered = new Map<string, (BatchPart | SegmentsReplacedPart)[]>()
+      let bytes = 0
       for (const group of groups) {
-        for (const parts of readEntries(group.memory)) for (const part of parts) this.#replayPart(applier, part)
-        applier.flush()
+        for (const parts of readEntries(group.memory)) for (const part of parts) gather(gathered, part)
+        bytes += group.memory.length
+        if (bytes < gatherBytesMax) continue
+        this.#replayGathered(applier, gathered)
+        gathered = new Map()
+        bytes = 0
       }
-      const unsynced = applier.handOver([...this.#ledger.partitions.values()].map((partition) => partition.state()))
-      applier.close()
-      return unsynced
+      this.#replayGathered(applier, gathered)
+      return applier.handOver()
     } catch (error) {
       applier.abandon()
       throw error
     }
   }
 
+  /** Within a partition the order is that of the journal; between partitions there is none to keep. */
+  #replayGathered(
+    applier: SegmentApplier,
+    gathered: ReadonlyMap<string, readonly (BatchPart | SegmentsReplacedPart)[]>,
+  ): void {
+    const { batches, partitions } = this.#ledger
+    for (const [key, parts] of gathered) {
+      let count = 0
+      for (const part of parts) {
+        this.#replayPart(applier, part)
+        if (part.kind === 'batch') count++
+      }
+      applier.flush()
+      const left = (batches.get(key) ?? 0) - count
+      batches.set(key, left)
+      const partition = partitions.get(key)
+      if (left === 0 && partition !== undefined) applier.settle(partition.state())
+    }
+  }
+
   /** Topics are as they will be already: deleted ones are unknown, and segments below the log start are skipped. */
-  #replayPart(applier: SegmentApplier, part: EntryPart): void {
-    if (part.kind === 'batch' && this.#ledger.isLive(part)) applier.apply(part)
-    if (part.kind === 'segmentsReplaced' && this.#ledger.topics.has(part.topicId)) applier.apply(part)
+  #replayPart(applier: SegmentApplier, part: BatchPart | SegmentsReplacedPart): void {
+    if (part.kind === 'batch' ? this.#ledger.isLive(part) : this.#ledger.topics.has(part.topicId)) applier.apply(part)
   }
 
   #settleEnds(partition: PartitionSegments, pending: ReadonlySet<Offset>): void {
     const topic = this.#ledger.topics.get(partition.topicId)
     if (topic === undefined) return
     const path = partitionPath(this.#directory, { topic: topic.name, partition: partition.partition })
-    const names = this.#disk.exists(path) ? this.#disk.list(path) : []
+    const names = this.#namesIn(path)
     const live = new Map(partition.segments.map((segment) => [segment.base, segment]))
     let changed = false
     for (const name of names) changed = this.#settleFile(path, name, { pending, live }) || changed
-    for (const segment of partition.segments) this.#settleSegment(path, segment, partition, pending)
+    const present = new Set(names)
+    for (const segment of partition.segments) this.#settleSegment(path, segment, partition, { pending, present })
     // New names of segments were synced with their bytes.
     if (changed) this.#disk.syncDirectory(path)
+  }
+
+  #namesIn(path: string): string[] {
+    try {
+      return this.#disk.list(path)
+    } catch (error) {
+      if (isMissing(error)) return []
+      throw error
+    }
   }
 
   /** Moves or removes a file that belongs to no segment; tells whether it did. */
@@ -332,12 +378,13 @@ class StorageRepair {
     path: string,
     segment: SegmentState,
     partition: PartitionSegments,
-    pending: ReadonlySet<Offset>,
+    known: { readonly pending: ReadonlySet<Offset>; readonly present: ReadonlySet<string> },
   ): void {
-    const swap = `${path}/${segmentFile(segment.base, '.log.swap')}`
-    const waits = pending.has(segment.base) && this.#disk.exists(swap)
-    const name = waits ? swap : `${path}/${segmentFile(segment.base, '.log')}`
-    if (!this.#disk.exists(name)) throw corrupt({ path: name, filePosition: 0 }, 'the file is missing')
+    const swap = segmentFile(segment.base, '.log.swap')
+    const waits = known.pending.has(segment.base) && known.present.has(swap)
+    const fileName = waits ? swap : segmentFile(segment.base, '.log')
+    const name = `${path}/${fileName}`
+    if (!known.present.has(fileName)) throw corrupt({ path: name, filePosition: 0 }, 'the file is missing')
     const file = this.#disk.open(name, 'write')
     try {
       const size = file.size()
@@ -357,4 +404,15 @@ class StorageRepair {
       file.close()
     }
   }
+}
+
+/** Bytes of journal that replay holds at a time, to write each partition's batches together. */
+const gatherBytesMax = 32 * 1024 * 1024
+
+function gather(gathered: Map<string, (BatchPart | SegmentsReplacedPart)[]>, part: EntryPart): void {
+  if (part.kind !== 'batch' && part.kind !== 'segmentsReplaced') return
+  const key = partitionKey(part.topicId, part.partition)
+  const parts = gathered.get(key)
+  if (parts === undefined) gathered.set(key, [part])
+  else parts.push(part)
 }
