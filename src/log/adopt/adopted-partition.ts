@@ -12,9 +12,9 @@ import {
   nextOffset,
   stampBatch,
 } from '../format/record-batch.ts'
-import type { PartitionState, SegmentState } from '../journal/checkpoint.ts'
+import type { PartitionState, ProducerState, SegmentState } from '../journal/checkpoint.ts'
 import { foldHeader } from '../storage/batch-scanner.ts'
-import { writeKafkaFiles } from '../storage/kafka-files.ts'
+import { producerSnapshot, writeKafkaFiles } from '../storage/kafka-files.ts'
 import { leaderEpochCheckpoint, partitionMetadata } from '../storage/partition-directory.ts'
 import { producedBatch } from '../storage/produced-batch.ts'
 import { ProducerStates } from '../storage/producer-state.ts'
@@ -89,6 +89,7 @@ class PartitionCopy {
   /** False: the end is torn here, and what follows does not count. */
   async take(segment: SourceSegment): Promise<boolean> {
     const { disk, path, now } = this.#options
+    const known = this.producers.states()
     const from = disk.open(segment.path, 'read')
     const to = disk.open(`${path}/${segmentFile(segment.base, '.log')}`, 'create')
     const writer = new SegmentCopy(to, segment.base)
@@ -110,7 +111,14 @@ class PartitionCopy {
     }
     // A segment without a batch is only a name for where the next one begins.
     if (writer.bytes === 0) disk.unlink(to.path)
+    else this.#snapshot(segment.base, known)
     return whole
+  }
+
+  /** Beside each segment but those of before the first producer, as while a log is appended to. */
+  #snapshot(base: Offset, known: readonly ProducerState[]): void {
+    const { disk, path } = this.#options
+    if (known.length > 0) writeSynced(disk, `${path}/${segmentFile(base, '.snapshot')}`, producerSnapshot(known))
   }
 
   #close(writer: SegmentCopy): void {
@@ -216,6 +224,7 @@ class PartitionCopy {
     if (open.length === 0) return
     const { disk, path, decided, now } = this.#options
     const base = this.#end
+    this.#snapshot(base, this.producers.states())
     const file = disk.open(`${path}/${segmentFile(base, '.log')}`, 'create')
     const writer = new SegmentCopy(file, base)
     try {

@@ -310,6 +310,7 @@ function startWriters(
     checkpointDirectory: recovered.journalDirectory,
     topics: recovered.storage.topics,
     durable: recovered.checkpoint?.partitions ?? [],
+    producers: recovered.storage.partitions.filter(({ producers }) => producers !== undefined),
     unsynced: recovered.storage.unsynced,
   }
   const applier = config.threads

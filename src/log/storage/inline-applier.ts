@@ -18,6 +18,8 @@ export interface ApplierOptions {
   readonly topics: readonly TopicInfo[]
   /** Partitions as the newest checkpoint has them: durable. */
   readonly durable?: readonly Pick<PartitionState, 'topicId' | 'partition' | 'segments'>[]
+  /** What partitions know of their producers before the first group: what recovery returned. */
+  readonly producers?: readonly Pick<PartitionState, 'topicId' | 'partition' | 'producers'>[]
   /** What recovery wrote and left to be synced with the first checkpoint. */
   readonly unsynced?: UnsyncedNames
   /** Default 256. */

@@ -1,4 +1,5 @@
 import type { Disk } from '../../base/disk.ts'
+import { equalBytes } from '../../base/bytes.ts'
 import type { Offset } from '../api/record.ts'
 import { encodeAbortedIndexEntry } from '../format/aborted-index-entry.ts'
 import { encodeProducerSnapshot, type ProducerSnapshotEntry } from '../format/producer-snapshot.ts'
@@ -6,33 +7,64 @@ import type { PartitionState, ProducerState } from '../journal/checkpoint.ts'
 import { segmentFile } from './segment-files.ts'
 
 /**
- * What lies beside the segments for Kafka's tools alone: `N.txnindex`, the aborted transactions whose markers a segment
- * holds, and `N.snapshot`, what was known of each producer at the end of the log.
+ * What lies beside the segments for Kafka's tools alone: `N.txnindex`, the aborted transactions whose markers segment N
+ * holds, and `N.snapshot`, what was known of each producer before offset N: one beside every segment but those that begin
+ * before the first producer was known, and one at the end of a closed log.
  *
- * Both follow from the checkpoint, which is what we read. So they are written when a directory is closed, and not synced:
- * a crash leaves them old or half, and the next closing writes them anew.
+ * Both follow from batches and checkpoints, which is what we read; nothing of ours reads them. `ProducerFiles` writes them
+ * while the log is appended to. Here is what settles them from the state of a partition:
+ *
+ * - Recovery makes every `.txnindex` what the state says, and takes away the `.snapshot` of no segment. Those of segments
+ *   that the journal brings again are written again with them; older ones were synced by the checkpoint that is gone back to.
+ * - Compaction that puts a segment in its place writes its `.txnindex` anew.
+ * - A clean close adds the `.snapshot` of the end, not synced: a power cut leaves it half, and the next close writes it anew.
+ * - `verifyDirectory` tells what is missing or torn nevertheless, and mends it when asked to.
  */
 export function writeKafkaFiles(disk: Disk, path: string, state: PartitionState): void {
-  for (const [base, bytes] of abortedIndexes(state)) {
-    replaceIfOther(disk, `${path}/${segmentFile(base, '.txnindex')}`, bytes)
-  }
-  if (state.producers === undefined || state.producers.length === 0) return
-  const name = segmentFile(state.end, '.snapshot')
-  if (disk.exists(`${path}/${name}`)) return
-  for (const other of disk.list(path)) if (/^\d{20}\.snapshot$/.test(other)) disk.unlink(`${path}/${other}`)
-  replaceIfOther(disk, `${path}/${name}`, encodeProducerSnapshot(state.producers.map(snapshotEntry)))
+  settleAbortedIndexes(disk, path, state)
+  if (state.producers === undefined) return
+  replaceIfOther(disk, `${path}/${segmentFile(state.end, '.snapshot')}`, producerSnapshot(state.producers))
+  const bases = new Set([...state.segments.map(({ base }) => base), state.end])
+  for (const name of disk.list(path))
+    if (/^\d{20}\.snapshot$/.test(name) && !bases.has(Number(name.slice(0, 20)))) disk.unlink(`${path}/${name}`)
 }
 
-function abortedIndexes({ aborted = [], segments }: PartitionState): ReadonlyMap<Offset, Uint8Array> {
+/** Makes every `.txnindex` of the partition what its state says; returns the paths of those that it wrote. */
+export function settleAbortedIndexes(
+  disk: Disk,
+  path: string,
+  state: Pick<PartitionState, 'aborted' | 'segments'>,
+): readonly string[] {
+  const written: string[] = []
+  for (const [base, bytes] of abortedIndexes(state)) {
+    const file = `${path}/${segmentFile(base, '.txnindex')}`
+    if (replaceIfOther(disk, file, bytes)) written.push(file)
+  }
+  return written
+}
+
+/** What the `.txnindex` of each segment holds, by base offset; segments without an aborted transaction have none. */
+export function abortedIndexes({
+  aborted = [],
+  segments,
+}: Pick<PartitionState, 'aborted' | 'segments'>): ReadonlyMap<Offset, Uint8Array> {
   const entries = new Map<Offset, Uint8Array[]>()
+  let segment = 0
   for (const each of aborted) {
-    const segment = segments.findLast(({ base }) => base <= each.lastOffset)
-    if (segment === undefined) continue
-    const known = entries.get(segment.base)
-    if (known === undefined) entries.set(segment.base, [encodeAbortedIndexEntry(each)])
+    // Both ascend.
+    while ((segments[segment + 1]?.base ?? Infinity) <= each.lastOffset) segment += 1
+    const base = segments[segment]?.base
+    if (base === undefined || base > each.lastOffset) continue
+    const known = entries.get(base)
+    if (known === undefined) entries.set(base, [encodeAbortedIndexEntry(each)])
     else known.push(encodeAbortedIndexEntry(each))
   }
   return new Map([...entries].map(([base, each]) => [base, Buffer.concat(each)]))
+}
+
+/** A `.snapshot` of what is known of these producers. */
+export function producerSnapshot(states: readonly ProducerState[]): Uint8Array {
+  return encodeProducerSnapshot(states.map(snapshotEntry))
 }
 
 function snapshotEntry(state: ProducerState): ProducerSnapshotEntry {
@@ -49,14 +81,15 @@ function snapshotEntry(state: ProducerState): ProducerSnapshotEntry {
   }
 }
 
-function replaceIfOther(disk: Disk, path: string, bytes: Uint8Array): void {
+function replaceIfOther(disk: Disk, path: string, bytes: Uint8Array): boolean {
   const file = disk.open(path, 'create')
   try {
     const present = Buffer.alloc(file.size())
     file.read(present, 0)
-    if (present.equals(bytes)) return
+    if (equalBytes(present, bytes)) return false
     file.write(bytes, 0)
     if (present.length > bytes.length) file.truncate(bytes.length)
+    return true
   } finally {
     file.close()
   }

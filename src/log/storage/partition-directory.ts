@@ -20,7 +20,15 @@ export function leaderEpochCheckpoint(epochs: PartitionState['epochs']): string 
   return ['0', String(epochs.length), ...epochs.map(({ epoch, start }) => `${epoch} ${start}`), ''].join('\n')
 }
 
-const everySuffix: readonly SegmentSuffix[] = ['.log', '.index', '.timeindex', '.txnindex', '.log.cleaned', '.log.swap']
+const everySuffix: readonly SegmentSuffix[] = [
+  '.log',
+  '.index',
+  '.timeindex',
+  '.txnindex',
+  '.snapshot',
+  '.log.cleaned',
+  '.log.swap',
+]
 
 /** Paths of all files that a segment may have. */
 export function segmentPaths(path: string, base: Offset): string[] {

@@ -47,8 +47,9 @@ export class PartitionSegments {
     this.#end = state.end
     this.#segments = [...state.segments]
     this.#epochs = [...state.epochs]
-    const { producers = [], aborted = [] } = state
-    this.#producers = producers.length + aborted.length === 0 ? null : new ProducerStates(producers, aborted)
+    const { producers, aborted } = state
+    // Also of producers that were forgotten since: that there were some decides which files lie beside the segments.
+    this.#producers = producers === undefined && aborted === undefined ? null : new ProducerStates(producers, aborted)
   }
 
   static empty(topicId: string, partition: number): PartitionSegments {

@@ -3,10 +3,17 @@ import type { Disk } from '../../base/disk.ts'
 import { LogError } from '../api/errors.ts'
 import type { Offset, TopicPartition } from '../api/record.ts'
 import type { TopicInfo } from '../api/topic.ts'
-import type { CheckpointState, PartitionState, PendingDeletion, SegmentState } from '../journal/checkpoint.ts'
+import { producerIdOf } from '../format/record-batch.ts'
+import type {
+  CheckpointState,
+  PartitionState,
+  PendingDeletion,
+  ProducerState,
+  SegmentState,
+} from '../journal/checkpoint.ts'
 import type { BatchPart, EntryPart, SegmentsReplacedPart, TopicDeletedPart } from '../journal/entry.ts'
 import { FileCache } from './file-cache.ts'
-import { writeKafkaFiles } from './kafka-files.ts'
+import { abortedIndexes, writeKafkaFiles } from './kafka-files.ts'
 import {
   isDirectoryOf,
   leaderEpochCheckpoint,
@@ -14,6 +21,7 @@ import {
   removePartitionDirectory,
   segmentPaths,
 } from './partition-directory.ts'
+import { ProducerFiles } from './producer-files.ts'
 import {
   deletedPartitionPath,
   leaderEpochFile,
@@ -32,6 +40,8 @@ export interface SegmentApplierOptions {
   readonly topics: readonly TopicInfo[]
   /** Partitions whose directories and segments are durable, names included: what a checkpoint says of them. */
   readonly durable?: readonly Pick<PartitionState, 'topicId' | 'partition' | 'segments'>[]
+  /** What partitions know of their producers before the first group. */
+  readonly producers?: readonly Pick<PartitionState, 'topicId' | 'partition' | 'producers'>[]
   /** What recovery wrote and left to be synced with the first checkpoint. */
   readonly unsynced?: UnsyncedNames
   /**
@@ -83,6 +93,7 @@ export class SegmentApplier {
     for (const { topicId, partition, segments } of options.durable ?? []) {
       this.#topics.get(topicId)?.durable.set(partition, segments.at(-1)?.base ?? -1)
     }
+    this.#startFrom(options.producers ?? [])
   }
 
   apply(part: EntryPart): void {
@@ -116,6 +127,13 @@ export class SegmentApplier {
     }
   }
 
+  /** A batch of a segment that is gone: nothing is written of it, but what it says of its producer counts. */
+  pass(part: BatchPart): void {
+    const topic = this.#topics.get(part.topicId)
+    if (topic !== undefined && producerIdOf(part.bytes, 0) >= 0)
+      this.#producers(topic, part.partition, this.#partition(topic, part.partition)).note(part.bytes, null)
+  }
+
   /** Writes what `apply` gathered: from here on readers may look. */
   flush(): void {
     for (const writer of this.#unflushed) writer.flush()
@@ -130,6 +148,7 @@ export class SegmentApplier {
     }
     for (const state of partitions) this.#writeEpochs(state)
     this.#newest = partitions
+    this.#startFrom(partitions)
     this.#files.syncWritten()
     // Crash here: the bytes are there, perhaps without their names. The older checkpoint holds, the journal brings again.
     for (const directory of this.#unsyncedDirectories) this.#disk.syncDirectory(directory)
@@ -147,6 +166,7 @@ export class SegmentApplier {
       partition.writer.completeIndexes()
       partition.writer = null
     }
+    if (partition !== undefined) partition.producers = null
     this.#writeEpochs(state)
   }
 
@@ -159,17 +179,27 @@ export class SegmentApplier {
     return { files, directories }
   }
 
+  /** From here on the partitions' producers are those of the checkpoint: it has forgotten who has expired. */
+  #startFrom(partitions: readonly Pick<PartitionState, 'topicId' | 'partition' | 'producers'>[]): void {
+    for (const topic of this.#topics.values()) {
+      topic.producers.clear()
+      for (const partition of topic.partitions.values()) partition.producers = null
+    }
+    for (const { topicId, partition, producers } of partitions)
+      if (producers !== undefined) this.#topics.get(topicId)?.producers.set(partition, producers)
+  }
+
   /**
    * Carries out deletions that both checkpoints know of, so that no recovery will ask for these files again. `state` is the
    * newest checkpoint: what it counts as live is not unlinked but swapped in. Doing it twice does no harm.
    */
   carryOut(deletions: readonly PendingDeletion[], state: CheckpointState): void {
     if (deletions.length === 0) return
-    const live = new Map<string, Map<number, readonly SegmentState[]>>()
-    for (const { topicId, partition, segments } of state.partitions) {
-      const known = live.get(topicId)
-      if (known === undefined) live.set(topicId, new Map([[partition, segments]]))
-      else known.set(partition, segments)
+    const live = new Map<string, Map<number, PartitionState>>()
+    for (const each of state.partitions) {
+      const known = live.get(each.topicId)
+      if (known === undefined) live.set(each.topicId, new Map([[each.partition, each]]))
+      else known.set(each.partition, each)
     }
     // A topic of many partitions is many deletions: its directories are found in one look.
     const dead = deletions.some(({ bases }) => bases === undefined)
@@ -222,8 +252,20 @@ export class SegmentApplier {
       // Crash here, with a segment that is older than the last checkpoint: its name is durable since then.
       if (part.segmentBase > (topic.durable.get(part.partition) ?? -1)) this.#unsyncedDirectories.add(partition.path)
     }
+    const named = producerIdOf(part.bytes, 0) >= 0
+    const known = partition.producers !== null || topic.producers.has(part.partition)
+    // A snapshot gets its name with its segment's, and is synced with it.
+    if (known && part.filePosition === 0)
+      this.#producers(topic, part.partition, partition).segmentBegins(part.segmentBase)
+    if (named && this.#producers(topic, part.partition, partition).note(part.bytes, part.segmentBase))
+      this.#unsyncedDirectories.add(partition.path)
     writer.write(part.filePosition, part.bytes)
     this.#unflushed.add(writer)
+  }
+
+  #producers(topic: AppliedTopic, index: number, partition: AppliedPartition): ProducerFiles {
+    partition.producers ??= new ProducerFiles(this.#files, partition.path, topic.producers.get(index) ?? [])
+    return partition.producers
   }
 
   /** Directories appear with their first batch. */
@@ -248,7 +290,7 @@ export class SegmentApplier {
       this.#files.written(metadata)
       this.#unsyncedDirectories.add(path).add(this.#directory)
     }
-    partition = { path, writer: null, epochs: '' }
+    partition = { path, writer: null, producers: null, epochs: '' }
     topic.partitions.set(index, partition)
     return partition
   }
@@ -327,22 +369,19 @@ export class SegmentApplier {
   #removeSegments(
     deletion: PendingDeletion,
     bases: readonly Offset[],
-    state: ReadonlyMap<string, ReadonlyMap<number, readonly SegmentState[]>>,
+    states: ReadonlyMap<string, ReadonlyMap<number, PartitionState>>,
   ): void {
     const topic = this.#topics.get(deletion.topicId)
     if (topic === undefined) return
     const path = partitionPath(this.#directory, { topic: topic.info.name, partition: deletion.partition })
     if (!this.#disk.exists(path)) return
-    const live = new Map(
-      state
-        .get(deletion.topicId)
-        ?.get(deletion.partition)
-        ?.map((segment) => [segment.base, segment] as const),
-    )
+    const state = states.get(deletion.topicId)?.get(deletion.partition)
+    const live = new Map(state?.segments.map((segment) => [segment.base, segment] as const))
     let changed = false
     for (const base of bases) {
       const segment = live.get(base)
-      if (segment !== undefined) changed = this.#swapIn(path, segment, topic.info.config.indexIntervalBytes) || changed
+      if (state === undefined || segment === undefined) continue
+      changed = this.#swapIn(path, segment, { state, intervalBytes: topic.info.config.indexIntervalBytes }) || changed
     }
     // Crash here: whether a swap took place or not, the segment is found under `.swap` first, under `.log` otherwise.
     if (changed) this.#disk.syncDirectory(path)
@@ -359,8 +398,11 @@ export class SegmentApplier {
   }
 
   /** Puts a compacted segment under its final name. Its old indexes go first: they speak of the old bytes. */
-  #swapIn(path: string, segment: SegmentState, intervalBytes: number): boolean {
-    const { base, bytes } = segment
+  #swapIn(
+    path: string,
+    { base, bytes }: SegmentState,
+    { state, intervalBytes }: { readonly state: PartitionState; readonly intervalBytes: number },
+  ): boolean {
     const swap = `${path}/${segmentFile(base, '.log.swap')}`
     if (!this.#disk.exists(swap)) return false
     for (const suffix of ['.index', '.timeindex', '.txnindex'] as const) {
@@ -377,6 +419,9 @@ export class SegmentApplier {
     indexes.finish()
     this.#files.open(`${path}/${segmentFile(base, '.timeindex')}`).write(indexes.times.encode(), 0)
     this.#files.open(`${path}/${segmentFile(base, '.index')}`).write(indexes.offsets.encode(), 0)
+    // Crash here: without it, or with half of it; recovery makes it what the checkpoint says.
+    const aborted = abortedIndexes(state).get(base)
+    if (aborted !== undefined) this.#files.open(`${path}/${segmentFile(base, '.txnindex')}`).write(aborted, 0)
     return true
   }
 }
@@ -386,6 +431,8 @@ class AppliedTopic {
   readonly partitions = new Map<number, AppliedPartition>()
   /** Base of the last segment of each partition that was durable when this began; -1: of none. */
   readonly durable = new Map<number, Offset>()
+  /** What was known of producers at the newest checkpoint; partitions that never knew of any are not in it. */
+  readonly producers = new Map<number, readonly ProducerState[]>()
 
   constructor(info: TopicInfo) {
     this.info = info
@@ -395,6 +442,8 @@ class AppliedTopic {
 interface AppliedPartition {
   readonly path: string
   writer: SegmentWriter | null
+  /** Null until a batch names a producer, or a segment begins where some are known. */
+  producers: ProducerFiles | null
   /** The text last written to `leader-epoch-checkpoint`. */
   epochs: string
 }

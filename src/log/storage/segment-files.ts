@@ -8,7 +8,7 @@ import { partitionName, type Offset, type TopicPartition } from '../api/record.t
  *                                 00000000000000000042.index       offset → file position
  *                                 00000000000000000042.timeindex   timestamp → offset
  *                                 00000000000000000042.txnindex    aborted transactions whose markers are in it
- *                                 00000000000000000099.snapshot    what was known of producers at the end
+ *                                 00000000000000000099.snapshot    what was known of producers before this offset
  *                                 leader-epoch-checkpoint, partition.metadata
  * <directory>/<topic>-<partition>.<uuid>-delete/                   a deleted topic's, waiting for both checkpoints
  * <directory>/lost+found/                                          what nobody vouches for and nobody may delete

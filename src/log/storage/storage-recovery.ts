@@ -1,3 +1,4 @@
+import { dirname } from 'node:path'
 import { isMissing, type Disk } from '../../base/disk.ts'
 import type { Offset, TopicPartition } from '../api/record.ts'
 import type { TopicInfo } from '../api/topic.ts'
@@ -7,6 +8,7 @@ import { readEntries, type BatchPart, type EntryPart, type SegmentsReplacedPart 
 import type { WrittenGroup } from '../journal/journal.ts'
 import { corrupt } from './batch-frame.ts'
 import { segmentChecksum } from './batch-scanner.ts'
+import { abortedIndexes, settleAbortedIndexes } from './kafka-files.ts'
 import { moveToLostAndFound, topicIdOf } from './partition-directory.ts'
 import { PartitionSegments } from './partition-segments.ts'
 import { producedBatch } from './produced-batch.ts'
@@ -223,6 +225,8 @@ class StorageRepair {
   readonly #moved: string[] = []
   /** Directories that are their partitions'. */
   readonly #present = new Set<string>()
+  /** Aborted indexes that were written anew. */
+  readonly #settled: string[] = []
 
   constructor(options: StorageRecoveryOptions, ledger: ReplayLedger) {
     this.#disk = options.disk
@@ -237,7 +241,10 @@ class StorageRepair {
     const pending = this.#ledger.pendingBases()
     for (const [key, partition] of this.#ledger.partitions) this.#settleEnds(partition, pending.get(key) ?? new Set())
     this.#disk.syncDirectory(this.#directory)
-    return this.#ledger.result(this.#moved, unsynced)
+    return this.#ledger.result(this.#moved, {
+      files: [...unsynced.files, ...this.#settled],
+      directories: [...unsynced.directories, ...this.#settled.map((file) => dirname(file))],
+    })
   }
 
   #settleNames(): void {
@@ -283,7 +290,15 @@ class StorageRepair {
     const topics = [...this.#ledger.topics.values()]
     const limit = openFilesMax === undefined ? {} : { openFilesMax }
     const durable = this.#options.checkpoint?.partitions ?? []
-    const applier = new SegmentApplier({ disk, directory, topics, durable, present: this.#present, ...limit })
+    const applier = new SegmentApplier({
+      disk,
+      directory,
+      topics,
+      durable,
+      producers: durable,
+      present: this.#present,
+      ...limit,
+    })
     try {
       let gathered = new Map<string, (BatchPart | SegmentsReplacedPart)[]>()
       let bytes = 0
@@ -326,6 +341,7 @@ class StorageRepair {
   /** Topics are as they will be already: deleted ones are unknown, and segments below the log start are skipped. */
   #replayPart(applier: SegmentApplier, part: BatchPart | SegmentsReplacedPart): void {
     if (part.kind === 'batch' ? this.#ledger.isLive(part) : this.#ledger.topics.has(part.topicId)) applier.apply(part)
+    else if (part.kind === 'batch') applier.pass(part)
   }
 
   #settleEnds(partition: PartitionSegments, pending: ReadonlySet<Offset>): void {
@@ -338,6 +354,12 @@ class StorageRepair {
     for (const name of names) changed = this.#settleFile(path, name, { pending, live }) || changed
     const present = new Set(names)
     for (const segment of partition.segments) this.#settleSegment(path, segment, partition, { pending, present })
+    // A cut may have taken markers back, or half of a file that compaction had put in its place.
+    const { segments, producers } = partition
+    const aborted = producers?.aborted.list ?? []
+    const indexes = settleAbortedIndexes(this.#disk, path, { segments, aborted })
+    this.#settled.push(...indexes)
+    changed = this.#dropAbortedIndexes(path, names, { segments, aborted }) || changed
     // New names of segments were synced with their bytes.
     if (changed) this.#disk.syncDirectory(path)
   }
@@ -351,13 +373,27 @@ class StorageRepair {
     }
   }
 
+  /** Removes the indexes of segments in which nothing was aborted; tells whether there were any. */
+  #dropAbortedIndexes(
+    path: string,
+    names: readonly string[],
+    state: Pick<PartitionState, 'aborted' | 'segments'>,
+  ): boolean {
+    const present = names.filter((name) => name.endsWith('.txnindex') && this.#disk.exists(`${path}/${name}`))
+    if (present.length === 0) return false
+    const wanted = abortedIndexes(state)
+    const stale = present.filter((name) => !wanted.has(Number(name.slice(0, 20))))
+    for (const name of stale) this.#disk.unlink(`${path}/${name}`)
+    return stale.length > 0
+  }
+
   /** Moves or removes a file that belongs to no segment; tells whether it did. */
   #settleFile(
     path: string,
     name: string,
     known: { readonly pending: ReadonlySet<Offset>; readonly live: Map<Offset, SegmentState> },
   ): boolean {
-    const match = /^(\d{20})(\.log|\.index|\.timeindex|\.txnindex|\.log\.cleaned|\.log\.swap)$/.exec(name)
+    const match = /^(\d{20})(\.log|\.index|\.timeindex|\.txnindex|\.snapshot|\.log\.cleaned|\.log\.swap)$/.exec(name)
     if (match === null) return false
     const base = Number(match[1])
     const file = `${path}/${name}`

@@ -40,12 +40,13 @@ export class ThreadedApplier implements Applier {
 
   constructor(options: Omit<ApplierOptions, 'disk'>, listener: ApplierListener) {
     this.#listener = listener
-    const { directory, checkpointDirectory, topics, durable = [], unsynced, openFilesMax } = options
+    const { directory, checkpointDirectory, topics, durable = [], producers = [], unsynced, openFilesMax } = options
     const workerData = {
       directory,
       checkpointDirectory,
       topics,
       durable,
+      producers,
       ...(unsynced === undefined ? {} : { unsynced }),
       ...(openFilesMax === undefined ? {} : { openFilesMax }),
     }

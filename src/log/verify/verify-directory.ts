@@ -15,11 +15,12 @@ import { SegmentIndexes } from '../storage/segment-indexes.ts'
 import { logFileBase, partitionPath, segmentFile } from '../storage/segment-files.ts'
 import { recoverStorage } from '../storage/storage-recovery.ts'
 import { OverlayDisk } from './overlay-disk.ts'
+import { checkProducerFiles } from './producer-files-check.ts'
 
 export interface VerifyOptions {
   /** A data directory that no process has open. */
   readonly dataDir: string
-  /** Writes indexes anew that are wrong. Nothing else is ever changed. Default false. */
+  /** Writes indexes and producer snapshots anew that are wrong. Nothing else is ever changed. Default false. */
   readonly repair?: boolean
   readonly disk?: Disk
   readonly clock?: Clock
@@ -59,7 +60,7 @@ export interface VerifyReport {
 
 /**
  * Checks everything in a closed data directory: both checkpoints, the journal, every batch with its records, every sum,
- * every index. Recovery is run on a copy in memory, so that a directory that was not closed is judged by what opening it
+ * every index and producer snapshot. Recovery is run on a copy in memory, so that a directory that was not closed is judged by what opening it
  * would make of it, and stays as it is.
  *
  * Findings are returned, not thrown. Rejects with FOREIGN_DIRECTORY, NEWER_FORMAT or DIRECTORY_IN_USE where there is
@@ -206,6 +207,8 @@ class Verification {
         const below = state.segments[index + 1]?.base ?? state.end
         await this.#checkSegment({ path, topic, state, segment, below, recovered }, turn)
       }
+      for (const { path: file, message, anew } of checkProducerFiles(recovered.disk, path, state))
+        this.#found('derived', file, message, this.#repair(file, anew))
       this.#unknownFiles(path, state, recovered)
       this.#partitions += 1
       onProgress?.({ bytes: this.#bytes, bytesTotal, partitions: this.#partitions, partitionsTotal })

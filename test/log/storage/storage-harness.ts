@@ -8,7 +8,7 @@ import { BatchCursor } from '../../../src/log/format/record-cursor.ts'
 import type { CheckpointState, PendingDeletion } from '../../../src/log/journal/checkpoint.ts'
 import { measureEntry, writeEntry, type EntryPart } from '../../../src/log/journal/entry.ts'
 import type { WrittenGroup } from '../../../src/log/journal/journal.ts'
-import { InlineApplier } from '../../../src/log/storage/inline-applier.ts'
+import { InlineApplier, type ApplierOptions } from '../../../src/log/storage/inline-applier.ts'
 import { PartitionReaders } from '../../../src/log/storage/partition-reader.ts'
 import { producedBatch } from '../../../src/log/storage/produced-batch.ts'
 import { PartitionSegments } from '../../../src/log/storage/partition-segments.ts'
@@ -95,8 +95,8 @@ export class StorageHarness {
     }
   }
 
-  openApplier(disk: Disk, topics: readonly TopicInfo[]): InlineApplier {
-    const options = { disk, directory, checkpointDirectory: directory, topics, openFilesMax: 4 }
+  openApplier(disk: Disk, topics: readonly TopicInfo[], producers: ApplierOptions['producers'] = []): InlineApplier {
+    const options = { disk, directory, checkpointDirectory: directory, topics, producers, openFilesMax: 4 }
     return new InlineApplier(options, {
       applied: (sequence) => void (this.applied = sequence),
       failed: (error) => void this.failures.push(error.code),

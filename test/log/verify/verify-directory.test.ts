@@ -154,3 +154,42 @@ describe('verifying a data directory', () => {
     await expect(verifyDirectory({ dataDir: '/nothing', disk })).rejects.toThrow(/FOREIGN_DIRECTORY/)
   })
 })
+
+describe('verifying the files of producers', () => {
+  async function produced(): Promise<LogHarness> {
+    const log = await LogHarness.open()
+    await log.topic('events', 1, { segmentBytes: 1024 })
+    const producer = log.log.producer({ transactionalId: 'tx' })
+    await producer.initTransactions()
+    for (let index = 0; index < 24; index++) {
+      producer.beginTransaction()
+      await producer.send({ topic: 'events', value: `${index}`.padEnd(100) })
+      await (index % 3 === 0 ? producer.abortTransaction() : producer.commitTransaction())
+    }
+    await producer.close()
+    await log.close()
+    return log
+  }
+
+  test('finds those that are missing or torn, says who reads them, and makes them as they were', async () => {
+    const log = await produced()
+    const whole = snapshot(log.disk)
+    expect((await verify(log)).findings).toEqual([])
+    const names = log.disk.list('/log/events-0').map((name) => `/log/events-0/${name}`)
+    const snapshots = names.filter((name) => name.endsWith('.snapshot'))
+    const indexes = names.filter((name) => name.endsWith('.txnindex'))
+    expect(Math.min(snapshots.length, indexes.length)).toBeGreaterThan(1)
+    const harmed = [snapshots[0], snapshots[1], ...indexes].filter((path) => path !== undefined)
+    for (const [index, path] of harmed.entries())
+      if (index % 2 === 0) log.disk.unlink(path)
+      else flip(log.disk, path, 20)
+
+    const report = await verify(log, { repair: true })
+    expect(report.findings.map(({ kind, path, repaired }) => ({ kind, path, repaired }))).toEqual(
+      expect.arrayContaining(harmed.map((path) => ({ kind: 'derived', path, repaired: true }))),
+    )
+    expect(report.findings[0]?.message).toContain('only Kafka’s tools read it')
+    expect((await verify(log)).findings).toEqual([])
+    expect(snapshot(log.disk)).toEqual(whole)
+  })
+})
