@@ -15,7 +15,7 @@ import { SegmentIndexes } from '../storage/segment-indexes.ts'
 import { logFileBase, partitionPath, segmentFile } from '../storage/segment-files.ts'
 import { recoverStorage } from '../storage/storage-recovery.ts'
 import { OverlayDisk } from './overlay-disk.ts'
-import { checkProducerFiles } from './producer-files-check.ts'
+import { checkProducerFiles } from '../storage/producer-files-check.ts'
 
 export interface VerifyOptions {
   /** A data directory that no process has open. */

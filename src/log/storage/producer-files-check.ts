@@ -2,11 +2,11 @@ import type { Disk, DiskFile } from '../../base/disk.ts'
 import { decodeProducerSnapshot } from '../format/producer-snapshot.ts'
 import { baseOffsetOf } from '../format/record-batch.ts'
 import type { PartitionState, ProducerState, SegmentState } from '../journal/checkpoint.ts'
-import { BatchScanner } from '../storage/batch-scanner.ts'
-import { abortedIndexes, producerSnapshot } from '../storage/kafka-files.ts'
-import { producedBatch } from '../storage/produced-batch.ts'
-import { ProducerStates } from '../storage/producer-state.ts'
-import { segmentFile } from '../storage/segment-files.ts'
+import { BatchScanner } from './batch-scanner.ts'
+import { abortedIndexes, producerSnapshot } from './kafka-files.ts'
+import { producedBatch } from './produced-batch.ts'
+import { ProducerStates } from './producer-state.ts'
+import { segmentFile } from './segment-files.ts'
 
 /** A derived file that is not what it must be. */
 export interface WrongProducerFile {
