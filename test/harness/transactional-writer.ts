@@ -1,7 +1,7 @@
 import type { GroupMetadata } from '../../src/log/api/group-metadata.ts'
 import type { Broker } from '../../src/log/broker/broker.ts'
 import { BatchBuilder } from '../../src/log/format/batch-builder.ts'
-import { recordOf } from './log-harness.ts'
+import { recordOf, type RecordSpec } from './log-harness.ts'
 
 /** A transactional producer as the broker sees one: numbered batches, sent by hand. */
 export class TransactionalWriter {
@@ -29,7 +29,7 @@ export class TransactionalWriter {
   }
 
   /** Appends one batch to the open transaction; returns where it went. */
-  async write(topic: string, partition: number, values: readonly string[]): Promise<number> {
+  async write(topic: string, partition: number, values: readonly RecordSpec[]): Promise<number> {
     const place = `${topic}-${partition}`
     const baseSequence = this.#sequences.get(place) ?? 0
     this.#sequences.set(place, baseSequence + values.length)

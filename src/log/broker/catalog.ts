@@ -7,6 +7,7 @@ import { batchHeaderBytes } from '../format/record-batch.ts'
 import type { PartitionState, PendingDeletion, RememberedBatch, SegmentState } from '../journal/checkpoint.ts'
 import type { Isolation } from '../api/log.ts'
 import type { AbortedTransactions } from '../storage/aborted-transactions.ts'
+import type { CompactionResult } from '../storage/compaction.ts'
 import { PartitionSegments, type PlacedBatch, type SegmentReplacement } from '../storage/partition-segments.ts'
 import type { ProducedBatch, ProducedRecords } from '../storage/produced-batch.ts'
 import { ProducerStates } from '../storage/producer-state.ts'
@@ -334,6 +335,16 @@ export class Partition {
   promoteLogStart(offset: Offset): readonly Offset[] {
     this.#pendingProducers?.aborted.forgetBelow(offset)
     return this.#promoted.logStartMoved(offset)
+  }
+
+  /**
+   * Forgets the aborted transactions of which compaction found nothing in the files; nothing more can come to be there. What
+   * is read from memory is as it was before any compaction: there they are known on.
+   */
+  forgetAborted({ readUpTo, abortsLeft }: Pick<CompactionResult, 'readUpTo' | 'abortsLeft'>): void {
+    const below = Math.min(readUpTo, this.tailStart)
+    this.#pendingProducers?.aborted.forgetEmpty(below, abortsLeft)
+    this.producers?.aborted.forgetEmpty(below, abortsLeft)
   }
 
   /**

@@ -171,6 +171,8 @@ export class Housekeeping {
       sequencer.submit(draft)
       await written
     }
+    // Crash here, before a checkpoint: they are known again, and the next pass finds again that nothing is left of them.
+    partition.forgetAborted(result)
     progress.dirtyFrom = result.cleanedUpTo
   }
 

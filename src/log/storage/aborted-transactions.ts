@@ -3,7 +3,7 @@ import type { AbortedTransaction } from './produced-batch.ts'
 
 /**
  * The aborted transactions of a partition, by their markers' offsets: what readers of committed records leave out. Kept in
- * memory and in checkpoints, four numbers each, until the log start has passed them; the `.txnindex` files beside the
+ * memory and in checkpoints, four numbers each, until the log start has passed them or compaction has found them empty; the `.txnindex` files beside the
  * segments say the same to Kafka's tools.
  */
 export class AbortedTransactions {
@@ -64,8 +64,18 @@ export class AbortedTransactions {
   /** Nobody reads below the log start any more. */
   forgetBelow(logStart: Offset): void {
     if ((this.#list[0]?.lastOffset ?? logStart) >= logStart) return
-    this.#list = this.#list.filter(({ lastOffset }) => lastOffset >= logStart)
-    // A new map: who reads below the log start still, from memory, goes on with the old one.
+    this.#keep(({ lastOffset }) => lastOffset >= logStart)
+  }
+
+  /** Compaction has read all below the offset: only the transactions with these markers have batches there. */
+  forgetEmpty(below: Offset, left: ReadonlySet<Offset>): void {
+    const stays = ({ lastOffset }: AbortedTransaction): boolean => lastOffset >= below || left.has(lastOffset)
+    if (!this.#list.every(stays)) this.#keep(stays)
+  }
+
+  #keep(stays: (aborted: AbortedTransaction) => boolean): void {
+    this.#list = this.#list.filter(stays)
+    // A new map: who reads what is gone still, from memory, goes on with the old one.
     this.#ranges = new Map()
     for (const aborted of this.#list) this.#addRange(aborted)
   }

@@ -41,6 +41,9 @@ export function partitionProducers(states: ProducerStates | null): PartitionProd
  * - A batch of an aborted transaction loses all records.
  * - A marker may go once a pass meets no batch of its transaction any more, and then only when its delete horizon has
  *   come: who reads behind it needs it to know how the transaction ended.
+ * - An aborted transaction without batches is forgotten with the pass that finds it so: there is nothing to hide from readers
+ *   any more. Its marker may stay for as long as its horizon says. What a pass takes away is only forgotten by the next one:
+ *   until its output is in place, readers read what it was made from.
  * - The last batch of a producer that is still known stays, if only as a header: its sequence number tells the next one's.
  *   Of a producer without batches, its last marker.
  */
@@ -48,14 +51,25 @@ export class CleanedTransactions {
   readonly #producers: PartitionProducers
   /** Producers with a batch that was met and whose marker was not. */
   readonly #met = new Set<number>()
+  readonly #abortsLeft = new Set<Offset>()
 
   constructor(producers: PartitionProducers) {
     this.#producers = producers
   }
 
+  /** Offsets of the markers of aborted transactions of which a batch was met. */
+  get abortsLeft(): ReadonlySet<Offset> {
+    return this.#abortsLeft
+  }
+
   /** Notes a batch; tells what is to become of it as far as transactions go. */
   met(batch: Uint8Array): 'records' | 'aborted records' | 'marker' | 'marker of nothing' {
-    if (isControl(batch, 0)) return this.#met.delete(producerIdOf(batch, 0)) ? 'marker' : 'marker of nothing'
+    if (isControl(batch, 0)) {
+      const producerId = producerIdOf(batch, 0)
+      if (!this.#met.delete(producerId)) return 'marker of nothing'
+      if (this.#producers.isAborted(producerId, baseOffsetOf(batch, 0))) this.#abortsLeft.add(baseOffsetOf(batch, 0))
+      return 'marker'
+    }
     if (!isTransactional(batch, 0)) return 'records'
     const producerId = producerIdOf(batch, 0)
     this.#met.add(producerId)

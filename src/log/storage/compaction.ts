@@ -58,6 +58,10 @@ export interface CompactionResult {
   readonly replacements: readonly SegmentReplacement[]
   /** `dirtyFrom` of the next pass. */
   readonly cleanedUpTo: Offset
+  /** Below it every batch was read. */
+  readonly readUpTo: Offset
+  /** Markers there, by offset, of aborted transactions that have batches; of the others nothing needs to be known. */
+  readonly abortsLeft: ReadonlySet<Offset>
 }
 
 /**
@@ -99,7 +103,9 @@ export async function compactPartition(options: CompactionOptions): Promise<Comp
     for (const { segment } of replacements) unlinkIfPresent(options.disk, cleanedPath(options.path, segment.base))
     throw error
   }
-  return { replacements, cleanedUpTo: Math.max(options.dirtyFrom, mappedTo) }
+  const { abortsLeft } = transactions
+  const readUpTo = options.segments.find(({ base }) => base >= mappedTo)?.base ?? 0
+  return { replacements, cleanedUpTo: Math.max(options.dirtyFrom, mappedTo), readUpTo, abortsLeft }
 }
 
 /** Share of the bytes that could be compacted which no pass has seen yet: Kafka's dirty ratio. */

@@ -381,3 +381,38 @@ async function values(harness: LogHarness, partition: number, isolation: Isolati
   const records = await readAll(harness.log, { topic: 'events', partition }, isolation)
   return records.map(({ value }) => value ?? '(null)')
 }
+
+for (const [where, recentBytesMax] of [
+  ['in files', 0],
+  ['in memory still', 1_000_000],
+] as const)
+  test(`a compacted topic does not gather aborted transactions, and shows none that is ${where}`, async () => {
+    const options = { recentBytesMax, compactionIntervalMs: 1000, checkpointIntervalMs: 3000 }
+    const harness = await LogHarness.open(options)
+    const config = {
+      cleanupPolicy: 'compact',
+      segmentBytes: 1024,
+      minCleanableDirtyRatio: 0.01,
+      deleteRetentionMs: 0,
+    } as const
+    await harness.topic('events', 1, config)
+    const writer = await TransactionalWriter.open(harness.log.broker, 'payments')
+    for (let round = 0; round < 40; round++) {
+      await writer.write('events', 0, [[`k${round % 3}`, `${round}`.padEnd(60)]])
+      await writer.end(round % 4 === 0 ? 'commit' : 'abort')
+      await harness.clock.run(1000)
+      const seen = (await values(harness, 0, 'committed')).map((value) => Number(value.trim()))
+      expect(seen.filter((value) => value % 4 !== 0)).toEqual([])
+    }
+    await harness.append('events', 0, [['k0', 'last'.padEnd(900)]])
+    await harness.clock.run(20_000)
+    const known = harness.log.broker.abortedTransactions(at, 0, 1000).length
+    expect(known < 10).toBe(recentBytesMax === 0)
+    await harness.close()
+
+    await harness.reopen()
+    expect(harness.log.broker.abortedTransactions(at, 0, 1000)).toHaveLength(known)
+    const seen = (await values(harness, 0, 'committed')).map((value) => value.trim())
+    expect(seen.filter((value) => Number(value) % 4 !== 0 && value !== 'last')).toEqual([])
+    await harness.close()
+  })

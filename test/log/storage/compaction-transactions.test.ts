@@ -64,6 +64,12 @@ class CompactedPartition {
     await harness.checkpoint()
     harness.deletions.length = 0
     this.dirtyFrom = result.cleanedUpTo
+    partition.producers?.aborted.forgetEmpty(result.readUpTo, result.abortsLeft)
+  }
+
+  /** Markers of the aborted transactions that are known. */
+  aborted(): number[] {
+    return (this.harness.partition.producers?.aborted.list ?? []).map(({ lastOffset }) => lastOffset)
   }
 
   /** What a reader of committed records sees. */
@@ -185,5 +191,42 @@ describe('compaction of a partition with transactions', () => {
     // Nothing is remembered from pass to pass but the batches.
     await partition.compact(10_000 + retention)
     expect(partition.harness.readAll()).toEqual(before.slice(2))
+  })
+
+  test('forgets an aborted transaction when a pass finds nothing of it, and takes its marker at the horizon', async () => {
+    const partition = new CompactedPartition()
+    partition.write(2, { a: 'aborted', b: 'aborted' })
+    partition.end(2, 'abort')
+    partition.write(2, { a: 'again' })
+    partition.end(2, 'abort')
+    partition.write(2, { a: 'kept' })
+    partition.end(2, 'commit')
+    partition.seal()
+    expect(partition.aborted()).toEqual([2, 4])
+
+    await partition.compact(0)
+    expect(partition.shape()).toBe('2:m1 4:m1 5:1 6:m1 7:1')
+    expect(partition.aborted(), 'readers may still have the old files').toEqual([2, 4])
+    await partition.compact(100)
+    expect(partition.aborted()).toEqual([])
+    expect(partition.shape(), 'their horizon is set').toBe('2:m1 4:m1 5:1 6:m1 7:1')
+    await partition.compact(100 + retention)
+    expect(partition.shape()).toBe('5:1 6:m1 7:1')
+    expect(partition.committed()).toEqual(['a=kept', 'last=x'])
+  })
+
+  test('knows an aborted transaction for as long as a header of it stays, and any above what it read', async () => {
+    const partition = new CompactedPartition()
+    partition.write(2, { a: 'aborted' })
+    partition.end(2, 'abort')
+    partition.seal()
+    partition.write(3, { a: 'aborted' })
+    for (let pass = 0; pass < 3; pass++) await partition.compact(pass * 10 * retention)
+    expect(partition.shape()).toBe('0:0 1:m1 2:1 3:1')
+    partition.end(3, 'abort')
+    expect(partition.aborted()).toEqual([1, 4])
+    await partition.compact(50 * retention)
+    expect(partition.aborted()).toEqual([1, 4])
+    expect(partition.committed()).toEqual(['last=x'])
   })
 })
