@@ -35,6 +35,7 @@ import { checkOffsetEntry, type GroupOffsets } from './group-offsets.ts'
 import type { GroupAdmin } from './group-admin.ts'
 import type { Groups } from './groups.ts'
 import type { LastSections } from './last-sections.ts'
+import { LeasedNames } from './leased-names.ts'
 import type { OffsetLog } from './offset-log.ts'
 import { PartitionsReader } from './reader.ts'
 import type { Damage, Scrubber } from './scrubber.ts'
@@ -47,6 +48,8 @@ import { offsetForTime } from './time-lookup.ts'
  * path, one commit path.
  */
 export class Broker {
+  /** Names that the clients of this log share out among them. */
+  readonly leasedNames: LeasedNames = new LeasedNames()
   readonly #parts: BrokerParts
   #closing: Promise<void> | null = null
 
@@ -298,6 +301,11 @@ export class Broker {
   /** A producer id that nobody has had, for a producer without transactions. */
   newProducer(): ProducerName {
     return this.#parts.transactions.newProducer()
+  }
+
+  /** `transactionTimeoutMaxMs` of the log. */
+  get transactionTimeoutMaxMs(): number {
+    return this.#parts.transactions.timeoutMaxMs
   }
 
   /**

@@ -61,6 +61,10 @@ export class Transactions {
     return this.#coordinator.finishPrepared()
   }
 
+  get timeoutMaxMs(): number {
+    return this.#parts.config.transactionTimeoutMaxMs
+  }
+
   /** A producer without transactions. Its id is never given twice. */
   newProducer(): ProducerName {
     return { producerId: this.#ids.next(), producerEpoch: 0 }

@@ -5,6 +5,7 @@ import type { OffsetEntry } from '../api/log.ts'
 import { partitionName } from '../api/record.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { AssignedPartitions } from './assigned-partitions.ts'
+import { carryDelayMsMax, type CommitCarrier } from './commit-carrier.ts'
 import type { GroupMembership } from './group-membership.ts'
 
 /**
@@ -13,6 +14,8 @@ import type { GroupMembership } from './group-membership.ts'
  * - A commit carries the member's id and generation, so that who has lost its partitions cannot commit for them.
  * - Automatic commits come every `intervalMs`, if anything was done since, and whenever partitions are given up. Where the
  *   group refuses one the records come again, and nobody hears of it.
+ * - With a carrier a commit also writes what came of the records that it covers, see {@link CommitCarrier}; something that
+ *   waits for it makes a commit due, automatic or not.
  *
  * What may be committed of a partition the partition knows.
  */
@@ -23,7 +26,11 @@ export class ConsumerCommits {
   readonly #intervalMs: number
   readonly #partitions: AssignedPartitions
   readonly #membership: () => GroupMembership | null
+  readonly #carrier: CommitCarrier | null
+  readonly #openCount: () => number
   #committedAt: number
+  /** When (monotonic) something that a commit did not take along is tried again. */
+  #carriedNotBefore = -Infinity
 
   constructor(parts: {
     readonly broker: Broker
@@ -33,6 +40,9 @@ export class ConsumerCommits {
     readonly intervalMs: number
     readonly partitions: AssignedPartitions
     readonly membership: () => GroupMembership | null
+    readonly carrier: CommitCarrier | null
+    /** Records that are with a listener. */
+    readonly openCount: () => number
   }) {
     this.#broker = parts.broker
     this.#clock = parts.clock
@@ -40,6 +50,8 @@ export class ConsumerCommits {
     this.#intervalMs = parts.group === undefined ? 0 : parts.intervalMs
     this.#partitions = parts.partitions
     this.#membership = parts.membership
+    this.#carrier = parts.carrier
+    this.#openCount = parts.openCount
     this.#committedAt = parts.clock.monotonic()
   }
 
@@ -47,10 +59,23 @@ export class ConsumerCommits {
     return this.#intervalMs > 0
   }
 
-  /** When (monotonic) the next automatic commit is due; Infinity while there is nothing to commit. */
+  /** When (monotonic) the next commit is due without being asked for; Infinity while there is nothing to commit. */
   get nextDue(): number {
-    if (!this.isAutomatic || !this.#partitions.list.some(({ hasProgress }) => hasProgress)) return Infinity
-    return this.#committedAt + this.#intervalMs
+    const carried = this.#carriedDue
+    if (!this.isAutomatic || !this.#partitions.list.some(({ hasProgress }) => hasProgress)) return carried
+    return Math.min(carried, this.#committedAt + this.#intervalMs)
+  }
+
+  /** When (monotonic) what waits for a commit has waited long enough: with nothing more to come, at once. */
+  get #carriedDue(): number {
+    if (this.#carrier === null || this.#carrier.waitingCount === 0) return Infinity
+    const since = this.#openCount() === 0 ? -Infinity : this.#carrier.waitingSince + carryDelayMsMax
+    return Math.max(since, this.#carriedNotBefore)
+  }
+
+  /** Records that are done and wait for a commit that writes what came of them. */
+  get carriedCount(): number {
+    return this.#carrier?.waitingCount ?? 0
   }
 
   /** Throws INVALID_CONFIG for a consumer without a group. */
@@ -67,9 +92,9 @@ export class ConsumerCommits {
   }
 
   async commitIfDue(): Promise<void> {
-    if (!this.isAutomatic) return
-    if (this.#clock.monotonic() - this.#committedAt < this.#intervalMs) return
-    await this.commitProgress()
+    const now = this.#clock.monotonic()
+    const isDue = this.isAutomatic && now - this.#committedAt >= this.#intervalMs
+    if (isDue || now >= this.#carriedDue) await this.commitProgress()
   }
 
   /** Automatic commits ask nobody: where the group refuses, the records come again, to whoever has the partitions then. */
@@ -82,15 +107,19 @@ export class ConsumerCommits {
     } catch (error) {
       if (this.#membership()?.commitRefused(error) !== true) throw error
     }
+    // Left is what a record before it holds up, or all where the group refused: both take a while.
+    if (this.carriedCount > 0) this.#carriedNotBefore = this.#clock.monotonic() + carryDelayMsMax
   }
 
   async commit(offsets: readonly OffsetEntry[]): Promise<void> {
     if (offsets.length === 0) return
-    const { group, generation, memberId, groupInstanceId } = this.metadata()
+    const from = this.metadata()
+    const { group, generation, memberId, groupInstanceId } = from
     try {
       // Without its generation it would pass for somebody who never joined, which an empty group allows.
       if (this.#membership() !== null && generation < 0) throw noMember(group)
-      await this.#broker.commitOffsets(group, generation, offsets, { memberId, groupInstanceId })
+      if (this.#carrier !== null) await this.#carrier.commit(offsets, from)
+      else await this.#broker.commitOffsets(group, generation, offsets, { memberId, groupInstanceId })
     } catch (error) {
       this.#membership()?.commitRefused(error)
       throw error

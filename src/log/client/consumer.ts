@@ -7,6 +7,7 @@ import { partitionName, type Offset, type TopicPartition } from '../api/record.t
 import type { Broker } from '../broker/broker.ts'
 import { AssignedPartitions } from './assigned-partitions.ts'
 import { namedAssignors } from './assignors/named-assignors.ts'
+import type { CommitCarrier } from './commit-carrier.ts'
 import { clientNumbers, consumerNumbers, type ConsumerNumbers } from './client-options.ts'
 import { ConsumedPartition } from './consumed-partition.ts'
 import { ConsumerCommits } from './consumer-commits.ts'
@@ -76,7 +77,8 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   #nudged = false
   #woken = false
 
-  constructor(broker: Broker, clock: Clock, options: ConsumerOptions<K, V> = {}) {
+  /** With a `carrier` commits write what came of the records, too; it is for consumers that are part of something. */
+  constructor(broker: Broker, clock: Clock, options: ConsumerOptions<K, V> = {}, carrier: CommitCarrier | null = null) {
     this.#broker = broker
     this.#clock = clock
     const { groupInstanceId, clientId, assignors } = options
@@ -100,6 +102,8 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
       intervalMs: this.#numbers.autoCommitIntervalMs,
       partitions,
       membership: () => this.#sharing.membership,
+      carrier,
+      openCount: () => this.#listening.runner?.openCount ?? 0,
     })
     this.#listening = new RecordListening(clock, () => this.#nudge())
     this.#sharing = new GroupSharing({
@@ -279,7 +283,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
         this.#poll(
           { waitMs: isBusy && this.#commits.isAutomatic ? autoCommitIntervalMs : iterationWaitMs },
           keys,
-          countMax,
+          countMax - this.#commits.carriedCount,
         ),
       add,
       over: () => {

@@ -2,12 +2,13 @@ import type { Clock } from '../../base/clock.ts'
 import type { AnyTopic, Topic } from '../../codec/topic.ts'
 import { LogError } from '../api/errors.ts'
 import type { Header } from '../api/record.ts'
-import type { TopicInfo } from '../api/topic.ts'
+import type { TopicConfig, TopicInfo } from '../api/topic.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { ConsumerOptions, ConsumerRecord } from './consumer-options.ts'
 import { Consumer } from './consumer.ts'
-import { Producer } from './producer.ts'
+import type { BytesRecord } from './producer-options.ts'
 import { bytesFormat, checkFormat, declaredFormat, type BytesOut, type RecordFormat } from './record-format.ts'
+import { RetryHandOver, RetryTransactions } from './retry-hand-over.ts'
 
 /**
  * Processes topics of which some records fail, without standing still: a record whose processing throws goes to a retry
@@ -19,8 +20,11 @@ import { bytesFormat, checkFormat, declaredFormat, type BytesOut, type RecordFor
  *                   waits 10 s                  waits 1 min                 nobody reads it here
  * ```
  *
- * - **At least once.** A record is committed after it was processed, or after its copy was acknowledged. A crash in between
- *   gives it once more, and may leave two copies of one that failed: process it so that twice does no harm.
+ * - **A record is handed over exactly once**: its copy in the next topic and the offset that ends its stay in this one are
+ *   one transaction, so a crash neither loses a record nor doubles it, however often it happens. Whoever reads these topics
+ *   reads committed records, as consumers do unless told otherwise.
+ * - **It is processed at least once**: a crash between a call of `process` and the commit gives the record once more, with
+ *   the same attempt. Process it so that twice does no harm.
  * - **Order**: records of one key are processed in order until one of them fails; those behind it overtake it.
  * - Retry topics have the partitions of their source, and a record keeps its partition, key, value, headers and timestamp.
  * - A record that cannot be read as declared goes to the dead-letter topic at once: it will not get better.
@@ -35,7 +39,7 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
   readonly #clock: Clock
   readonly #options: CheckedOptions
   readonly #process: (record: ConsumerRecord<never, never>, attempt: number) => void | Promise<void>
-  readonly #producer: Producer
+  #transactions: RetryTransactions | null = null
   readonly #consumers: Consumer[] = []
   #phase: 'created' | 'running' | 'closed' = 'created'
 
@@ -44,7 +48,6 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
     this.#clock = clock
     this.#options = checkedOptions(options)
     this.#process = options.process
-    this.#producer = new Producer(broker, clock)
   }
 
   /** The names of the retry topics of a topic, in the order in which a record passes them. */
@@ -73,8 +76,14 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
     if (options.signal?.aborted === true) stop.abort()
     try {
       const sources = await this.#makeTopics()
+      if (this.#hasEnded) return
+      const transactions = new RetryTransactions(this.#broker, this.#clock, this.#options.group)
+      this.#transactions = transactions
+      // First what a predecessor left open is ended: until then nobody knows where it had come to.
+      await transactions.init()
+      if (this.#hasEnded) return
       const levels = [-1, ...this.#options.delaysMs.keys()]
-      const running = levels.map((level) => this.#listen(level, sources, stop))
+      const running = levels.map((level) => this.#listen(level, sources, transactions, stop))
       const results = await Promise.allSettled(running)
       const failed = results.find((result) => result.status === 'rejected')
       if (failed !== undefined) throw failed.reason
@@ -84,12 +93,17 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
     }
   }
 
+  /** Closed while it was still making what it needs. */
+  get #hasEnded(): boolean {
+    return this.#phase === 'closed'
+  }
+
   /** Ends processing: what is under way is finished and committed. Do not await it inside `process`. */
   async close(): Promise<void> {
     if (this.#phase === 'closed') return
     this.#phase = 'closed'
     const closings = await Promise.allSettled(this.#consumers.map((consumer) => consumer.close()))
-    await this.#producer.close()
+    await this.#transactions?.close()
     const failed = closings.find((result) => result.status === 'rejected')
     if (failed !== undefined) throw failed.reason
   }
@@ -106,25 +120,40 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
       await this.#broker.ensureTopics(
         [...this.retryTopicsOf(name), this.deadLetterTopicOf(name)]
           .filter((made) => this.#broker.topic(made) === undefined)
-          .map((made) => ({ name: made, partitions: known.partitions, config: codecsOf(known) })),
+          .map((made) => ({ name: made, partitions: known.partitions, config: configOf(known) })),
       )
     }
     return formats
   }
 
   /** Level -1 reads the topics themselves, level n the n-th retry topic of each. */
-  async #listen(level: number, sources: ReadonlyMap<string, RecordFormat>, stop: AbortController): Promise<void> {
+  async #listen(
+    level: number,
+    sources: ReadonlyMap<string, RecordFormat>,
+    transactions: RetryTransactions,
+    stop: AbortController,
+  ): Promise<void> {
     const { group, delaysMs, concurrency, consumer: options } = this.#options
     const delayMs = delaysMs[level] ?? 0
     const byTopic = new Map([...sources].map(([name, format]) => [this.#topicAt(name, level), { name, format }]))
-    const consumer = new Consumer(this.#broker, this.#clock, { autoOffsetReset: 'earliest', ...options, group })
+    const handOver = new RetryHandOver(this.#broker, this.#clock, transactions)
+    const consumer = new Consumer(
+      this.#broker,
+      this.#clock,
+      // A copy counts only when its transaction does: one that was aborted comes again as another copy.
+      { autoOffsetReset: 'earliest', ...options, ...(level < 0 ? {} : { isolation: 'committed' }), group },
+      handOver,
+    )
     this.#consumers.push(consumer)
     try {
-      consumer.subscribe([...byTopic.keys()])
+      consumer.subscribe([...byTopic.keys()], { onPartitionsRevoked: (at) => handOver.forget(at) })
       await consumer.eachRecord(
         async (record) => {
           const source = byTopic.get(record.topic)
-          if (source !== undefined) await this.#attempt(source, level, record)
+          if (source === undefined) return
+          const line = handOver.lineOf(record)
+          const copy = await this.#attempt(source, level, record)
+          if (copy !== null) handOver.add(line, record.offset, copy)
         },
         {
           concurrency,
@@ -142,11 +171,12 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
     return level < 0 ? topic : this.#retryTopic(topic, level)
   }
 
+  /** What is to be handed over of a record that failed; null where it did not. */
   async #attempt(
     source: { readonly name: string; readonly format: RecordFormat },
     level: number,
     record: ConsumerRecord<BytesOut, BytesOut>,
-  ): Promise<void> {
+  ): Promise<BytesRecord | null> {
     let read: ConsumerRecord<unknown, unknown>
     try {
       read = {
@@ -155,25 +185,24 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
         value: decoded(record.value, (...of) => source.format.readValue(...of)),
       }
     } catch (error) {
-      return await this.#pass(this.deadLetterTopicOf(source.name), record, { error, attempt: level + 2 })
+      return this.#copy(this.deadLetterTopicOf(source.name), record, { error, attempt: level + 2 })
     }
     try {
       // The declared topics say that their records have these types, and `format` has validated them.
       await this.#process(read as ConsumerRecord<never, never>, level + 2)
+      return null
     } catch (error) {
       const isLast = level + 1 >= this.#options.delaysMs.length
       const to = isLast ? this.deadLetterTopicOf(source.name) : this.#retryTopic(source.name, level + 1)
-      // Crash here: the record is not committed and comes again; so it does after the copy was written, which then is one
-      // of two.
-      await this.#pass(to, record, { error, attempt: level + 2 })
+      return this.#copy(to, record, { error, attempt: level + 2 })
     }
   }
 
-  async #pass(
+  #copy(
     to: string,
     record: ConsumerRecord<BytesOut, BytesOut>,
     { error, attempt }: { readonly error: unknown; readonly attempt: number },
-  ): Promise<void> {
+  ): BytesRecord {
     const kept = record.headers.filter(({ key }) => !key.startsWith(headerPrefix))
     const first = (name: string, otherwise: string): string => headerOf(record, name) ?? otherwise
     const cause = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
@@ -188,7 +217,7 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
     ]
     const { key, value, timestamp } = record
     const partitions = this.#broker.topic(to)?.partitions ?? 1
-    await this.#producer.send({ topic: to, key, value, timestamp, headers, partition: record.partition % partitions })
+    return { topic: to, key, value, timestamp, headers, partition: record.partition % partitions }
   }
 }
 
@@ -236,10 +265,14 @@ function checkedOptions<K, V>(options: RetryTopicsOptions<K, V>): CheckedOptions
   return { group, topics, delaysMs, concurrency, deadLetterTopic, consumer }
 }
 
-/** What the topic remembers of its codecs holds for the copies too: they are the same bytes. */
-function codecsOf({ config }: TopicInfo): { keyCodec?: string; valueCodec?: string } {
-  const { keyCodec, valueCodec } = config
-  return { ...(keyCodec === undefined ? {} : { keyCodec }), ...(valueCodec === undefined ? {} : { valueCodec }) }
+/** What the topic remembers of its codecs holds for the copies too: they are the same bytes, and a few headers more. */
+function configOf({ config }: TopicInfo): Partial<TopicConfig> {
+  const { keyCodec, valueCodec, maxMessageBytes } = config
+  return {
+    ...(keyCodec === undefined ? {} : { keyCodec }),
+    ...(valueCodec === undefined ? {} : { valueCodec }),
+    maxMessageBytes: Math.min(maxMessageBytes + headersBytesMax, largestMessageBytes),
+  }
 }
 
 function decoded(bytes: BytesOut, read: (bytes: Uint8Array, start: number, end: number) => unknown): unknown {
@@ -249,6 +282,10 @@ function decoded(bytes: BytesOut, read: (bytes: Uint8Array, start: number, end: 
 const noBytes = new Uint8Array(0)
 const headerPrefix = 'millrace-retry-'
 const causeLengthMax = 1000
+/** What the headers of a copy take at most, the cause in three bytes a character. */
+const headersBytesMax = 4096
+/** The bound of `maxMessageBytes`. */
+const largestMessageBytes = 32 * 1024 * 1024
 
 function header(name: string, text: string): Header {
   return { key: headerPrefix + name, value: Buffer.from(text) }

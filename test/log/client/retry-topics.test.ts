@@ -117,36 +117,6 @@ test('a record that cannot be read as declared goes to the dead letters at once'
   await log.close()
 })
 
-test('a crash before the commit brings a record again, never loses it', async () => {
-  const { log, retries, running } = await open({
-    topics: ['orders'],
-    process: () => {
-      throw new Error('no')
-    },
-    consumer: { autoCommitIntervalMs: 0 },
-  })
-  await log.load('orders', ['x'])
-  await turns(log)
-  await retries.close()
-  await running
-  // Nothing was committed, as if the process had ended before: the record is there twice, in the retry topic.
-  const again = new RetryTopics(log.broker, log.clock, {
-    group: 'g',
-    topics: ['orders'],
-    delaysMs: [1000, 5000],
-    process: () => {
-      throw new Error('no')
-    },
-  })
-  const stop = new AbortController()
-  const rerun = again.run({ signal: stop.signal })
-  await turns(log)
-  expect(await all(log, again.retryTopicsOf('orders')[0] ?? '')).toHaveLength(2)
-  stop.abort()
-  await rerun
-  await log.close()
-})
-
 test('what cannot be is refused', async () => {
   const log = await ClientHarness.open([])
   const make = (options: object): RetryTopics =>
