@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest'
+import type { DiskFile } from '../../../src/base/disk.ts'
 import { SeededRandom } from '../../../src/base/seeded-random.ts'
 import { CheckpointFile } from '../../../src/log/journal/checkpoint-file.ts'
 import { stampBatch } from '../../../src/log/format/record-batch.ts'
-import { readEntries } from '../../../src/log/journal/entry.ts'
+import { defaultTopicConfig } from '../../../src/log/api/topic.ts'
+import { measureEntry, readEntries, writeEntry, type EntryPart } from '../../../src/log/journal/entry.ts'
 import type { WrittenGroup } from '../../../src/log/journal/journal.ts'
 import { lostAndFound, segmentFile } from '../../../src/log/storage/segment-files.ts'
 import { recoverStorage, type RecoveredStorage } from '../../../src/log/storage/storage-recovery.ts'
@@ -38,6 +40,36 @@ function readRecovered(disk: MemoryDisk, recovered: RecoveredStorage): StoredRec
   const state = recovered.partitions.find((partition) => partition.topicId === topicId)
   if (state !== undefined) harness.partition = new PartitionSegments(state)
   return harness.readAll()
+}
+
+class CountingDisk extends MemoryDisk {
+  /** How often each segment was opened. */
+  readonly opened = new Map<string, number>()
+
+  override open(path: string, mode: 'read' | 'write' | 'create'): DiskFile {
+    if (path.endsWith('.log')) this.opened.set(path, (this.opened.get(path) ?? 0) + 1)
+    return super.open(path, mode)
+  }
+}
+
+/** In every round a group with two records for each partition. */
+function mixedGroups(partitions: number, rounds: number): WrittenGroup[] {
+  const topic = { topicId, name: 'orders', partitions, config: defaultTopicConfig }
+  const entries: EntryPart[][] = [[{ kind: 'topicCreated', ...topic }]]
+  let end = 0
+  for (let round = 0; round < rounds; round++) {
+    const bytes = batchOf(someRecords(2, 2 * round))
+    stampBatch(bytes, 0, 2 * round, 1)
+    const place = { kind: 'batch', topicId, leaderEpoch: 1, segmentBase: 0 } as const
+    const filePosition = end
+    entries.push(Array.from({ length: partitions }, (_, partition) => ({ ...place, partition, filePosition, bytes })))
+    end += bytes.length
+  }
+  return entries.map((parts, index) => {
+    const memory = Buffer.alloc(measureEntry(parts))
+    writeEntry(parts, memory, 0)
+    return { sequence: index + 1, memory }
+  })
 }
 
 /** A small life: appends with rolls and checkpoints, a log start that moves, a compaction, its deletions carried out. */
@@ -132,6 +164,25 @@ describe('recovery', () => {
     expect(disk.list(`${directory}/${lostAndFound}`).length).toBe(recovered.moved.length)
     expect(readRecovered(disk, recovered)).toEqual(all)
     expect(recover(disk, []).moved).toEqual([])
+  })
+
+  test('opens the log of each partition once to write and once to look, however its batches are mixed with others', () => {
+    const disk = new CountingDisk()
+    disk.makeDirectory(directory)
+    const groups = mixedGroups(6, 5)
+
+    const recovered = recoverStorage({
+      disk,
+      directory,
+      checkpoint: null,
+      groups,
+      clean: false,
+      now: 77,
+      openFilesMax: 4,
+    })
+
+    expect([...disk.opened.values()]).toEqual([2, 2, 2, 2, 2, 2])
+    expect(recovered.partitions.map(({ end }) => end)).toEqual([10, 10, 10, 10, 10, 10])
   })
 
   test('refuses a segment that is shorter than the checkpoint says, or gone', async () => {
