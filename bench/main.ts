@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { child, type ChildResult } from './child.ts'
+import { conditionsOf, writeInto } from './document.ts'
 import { readEvents } from './events.ts'
 import { hasFloor } from './floor.ts'
 import { Anchors, type AnchorLine } from './kafka.ts'
@@ -11,8 +12,9 @@ import { latencyRow } from './latency.ts'
 import { logBench, logBenchRows } from './log/log-bench.ts'
 import { storageBench, storageBenchRows } from './log/storage-bench.ts'
 import { logRows } from './log-rows.ts'
-import { type BenchOptions, parseOptions, usage, UsageError } from './options.ts'
-import { machine, type Row, spreadOf, table, writeInto } from './report.ts'
+import { type BenchOptions, commandOf, parseOptions, usage, UsageError } from './options.ts'
+import { machine, type Row, spreadOf, table } from './report.ts'
+import { readRows } from './rows-file.ts'
 import { startupRow } from './startup.ts'
 import { workloads } from './stream-workloads.ts'
 
@@ -105,6 +107,7 @@ async function streamRow(
     const kafka = kafkaRow(workload, others)
     const ratio = (ours.recordsPerSecond?.median ?? 0) / Number(last['recordsPerSecond'])
     const cpuRatio = (kafka.cpuSecondsPerMillion?.median ?? 0) / (ours.cpuSecondsPerMillion?.median ?? 1)
+    rows[0] = { ...ours, ...rows[0], ratio, cpuRatio }
     rows.push({
       ...kafka,
       note: `millrace is ${ratio.toFixed(1)} times as fast as its last run, ${cpuRatio.toFixed(1)} times per CPU second`,
@@ -212,19 +215,25 @@ async function recoveryRows(options: BenchOptions, inputs: Inputs): Promise<Row[
 
 async function main(): Promise<void> {
   const options = parseOptions(process.argv.slice(2))
+  if (options.from !== null) return finish(options, readRows(options.from))
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'millrace-bench-'))
   const anchors = options.against === null ? null : new Anchors(options.anchors, options.data)
   if (anchors !== null && !existsSync(options.data))
     throw new UsageError(`--against kafka needs the data set: no file ${options.data}`)
   const inputs = new Inputs(options, directory)
   const rows: Row[] = []
+  const conditions = {
+    machine: machine(),
+    source: existsSync(options.data) ? 'gharchive-10h' : readEvents(options.data).source,
+    command: commandOf(process.argv.slice(2)),
+    commit: execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim(),
+  }
   const add = (more: readonly Row[]): void => {
     for (const row of more) {
-      rows.push(row)
-      if (options.json) console.log(JSON.stringify({ ...row, machine: machine(), source }))
+      rows.push({ ...row, ...conditions })
+      if (options.json) console.log(JSON.stringify(rows.at(-1)))
     }
   }
-  const source = existsSync(options.data) ? 'gharchive-10h' : readEvents(options.data).source
   try {
     for (const name of options.rows) {
       if (name in workloads) add(await streamRow(name, inputs, options, anchors))
@@ -238,19 +247,17 @@ async function main(): Promise<void> {
   } finally {
     if (options.directory === null) rmSync(directory, { recursive: true, force: true })
   }
-  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).trim()
-  const conditions = `${machine()}; ${options.runs} runs each, median (min-max); input ${source}; commit ${commit}`
-  if (!options.json) console.log(`${conditions}\n\n${table(rows)}`)
+  finish(options, rows)
+}
+
+function finish(options: BenchOptions, rows: readonly Row[]): void {
+  const [first] = rows
+  if (!options.json && first !== undefined) console.log(`${conditionsOf(first)}\n\n${table(rows)}`)
   if (options.doc !== null) {
-    const command = `npm run bench -- ${process.argv
-      .slice(2)
-      .filter((argument) => !argument.includes('/'))
-      .join(' ')}`
     const before = existsSync(options.doc) ? readFileSync(options.doc, 'utf8') : '# Performance\n'
-    writeFileSync(options.doc, writeInto(before, rows, `\`${command}\` on ${conditions}.`))
+    writeFileSync(options.doc, writeInto(before, rows))
   }
-  if (options.out !== null)
-    writeFileSync(options.out, `${JSON.stringify({ machine: machine(), source, rows }, null, 2)}\n`)
+  if (options.out !== null) writeFileSync(options.out, `${JSON.stringify({ rows }, null, 2)}\n`)
 }
 
 try {

@@ -18,6 +18,7 @@ export interface BenchOptions {
   readonly directory: string | null
   readonly out: string | null
   readonly doc: string | null
+  readonly from: string | null
 }
 
 export const usage: string = `usage: npm run bench -- [ROW,ROW...] [options]
@@ -33,7 +34,8 @@ export const usage: string = `usage: npm run bench -- [ROW,ROW...] [options]
   --data FILE       default ../shared/data/gharchive-10h.jsonl.br; absent: events of the same shape from a seed
   --directory DIR   where the logs go, default a temporary directory; decides which disk is measured
   --out FILE        writes the rows as JSON there as well
-  --doc FILE        writes the table into that document, as docs/performance.md has it
+  --doc FILE        writes the rows that ran, and the targets that they decide, into the tables of that document
+  --from FILE       runs nothing: takes the rows of an earlier run, as --out wrote or --json printed them
   --json            an object per row on standard output instead of the table`
 
 const allRows: readonly string[] = [
@@ -86,6 +88,7 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
     directory: values.directory ?? null,
     out: values.out ?? null,
     doc: values.doc ?? null,
+    from: values.from ?? null,
   }
 }
 
@@ -110,9 +113,22 @@ const definition = {
     directory: { type: 'string' },
     out: { type: 'string' },
     doc: { type: 'string' },
+    from: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
 } as const
+
+/** The command as another would type it: without what says where files are, which changes no figure. */
+export function commandOf(argv: readonly string[]): string {
+  const { tokens } = parseArgs({ ...definition, args: [...argv], tokens: true })
+  const elsewhere: ReadonlySet<string> = new Set(['anchors', 'data', 'directory', 'out', 'doc', 'from', 'json'])
+  const words = tokens.flatMap((token) => {
+    if (token.kind === 'positional') return [token.value]
+    if (token.kind !== 'option' || elsewhere.has(token.name)) return []
+    return token.value === undefined ? [`--${token.name}`] : [`--${token.name}`, token.value]
+  })
+  return ['npm run bench', ...(words.length === 0 ? [] : ['--', ...words])].join(' ')
+}
 
 function positive(name: string, text: string): number {
   const value = Number(text)

@@ -58,37 +58,13 @@ export function table(rows: readonly Row[]): string {
   return [line((column) => column.title), ...rows.map((row) => line((column) => column.cell(row)))].join('\n')
 }
 
-/** A document with the rows as its table, in the place of the table that an earlier run left there. */
-export function writeInto(document: string, rows: readonly Row[], conditions: string): string {
-  const cells = (row: Row): string =>
-    `| ${[row.workload, row.system, row.sync, spreadCell(row.recordsPerSecond), numberCell(row['ofFloor']), numberCell(row.cpuSecondsPerMillion?.median), numberCell(row.peakRssApp?.median), row.note ?? ''].join(' | ')} |`
-  const lines = [
-    begin,
-    '',
-    conditions,
-    '',
-    `| ${columns.map((column) => column.title).join(' | ')} |`,
-    `|${columns.map(() => '---').join('|')}|`,
-    ...rows.map(cells),
-    '',
-    end,
-  ]
-  const from = document.indexOf(begin)
-  const to = document.indexOf(end)
-  if (from < 0 || to < 0) return `${document.trimEnd()}\n\n${lines.join('\n')}\n`
-  return document.slice(0, from) + lines.join('\n') + document.slice(to + end.length)
-}
-
-const begin = '<!-- written by the bench: from here -->'
-const end = '<!-- written by the bench: to here -->'
-
-function spreadCell(spread: Spread | undefined): string {
+export function spreadCell(spread: Spread | undefined): string {
   if (spread === undefined) return ''
   const text = (value: number): string => Math.round(value).toLocaleString('en-US')
   return `${text(spread.median)} (${text(spread.min)}-${text(spread.max)})`
 }
 
-function numberCell(value: unknown): string {
+export function numberCell(value: unknown): string {
   if (typeof value !== 'number' || Number.isNaN(value)) return ''
   return value >= 100 ? String(Math.round(value)) : value.toFixed(2)
 }
