@@ -42,6 +42,12 @@ export class AssignedPartitions {
     return this.#list.filter((partition) => partition.paused).map((partition) => partition.at)
   }
 
+  /** Those of which so many records are with somebody. */
+  full(openMax: number): readonly TopicPartition[] {
+    if (openMax === Infinity) return []
+    return this.#list.filter((partition) => partition.openCount >= openMax).map((partition) => partition.at)
+  }
+
   /** Where the reader has to stand. */
   get positions(): readonly Position[] {
     return this.#list
@@ -60,15 +66,19 @@ export class AssignedPartitions {
     throw new LogError('UNKNOWN_PARTITION', `${partitionName(at)} is not assigned to this consumer`, { ...at })
   }
 
-  /** Moves up to `countMax` records out of what was fetched. With `open`, they are open, and it gets their keys. */
-  take<K, V>(countMax: number, open: (string | null)[] | null): readonly ConsumerRecord<K, V>[] {
+  /**
+   * Moves up to `countMax` records out of what was fetched. With `open`, they are open, and it gets their keys; no partition
+   * gets more than `openMax` of them.
+   */
+  take<K, V>(countMax: number, open: (string | null)[] | null, openMax: number): readonly ConsumerRecord<K, V>[] {
     const records: ConsumerRecord<K, V>[] = []
     const count = this.#list.length
     for (let step = 0; step < count && records.length < countMax; step++) {
       const partition = this.#list[(this.#first + step) % count] as ConsumedPartition
-      if (partition.paused) continue
+      const left = openMax - partition.openCount
+      if (partition.paused || left <= 0) continue
       // The declared topics say that their records have these types; `take` has validated them.
-      partition.take(records, countMax, open)
+      partition.take(records, Math.min(countMax, records.length + left), open)
     }
     if (count > 0) this.#first = (this.#first + 1) % count
     return records

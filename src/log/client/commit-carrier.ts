@@ -14,10 +14,10 @@ export interface CommitCarrier {
   /** When (monotonic) the first of these began to wait; Infinity without one. */
   readonly waitingSince: number
   /**
-   * Writes these offsets and what came of the records before them, as one. Rejects like a commit of the group; then nothing
-   * of it is written.
+   * Writes these offsets and what came of the records before them, as one; resolves with the number of those records that
+   * had waited. Rejects like a commit of the group; then nothing of it is written.
    */
-  commit(offsets: readonly OffsetEntry[], from: GroupMetadata): Promise<void>
+  commit(offsets: readonly OffsetEntry[], from: GroupMetadata): Promise<number>
 }
 
 /** How long something waits for more of its kind while records are with the listener. */

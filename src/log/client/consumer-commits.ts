@@ -100,31 +100,35 @@ export class ConsumerCommits {
   /** Automatic commits ask nobody: where the group refuses, the records come again, to whoever has the partitions then. */
   async commitProgress(): Promise<void> {
     this.#committedAt = this.#clock.monotonic()
+    let carried = 0
     try {
-      await this.commit(
+      carried = await this.commit(
         this.#partitions.list.filter((partition) => partition.hasProgress).map((partition) => partition.progress()),
       )
     } catch (error) {
       if (this.#membership()?.commitRefused(error) !== true) throw error
     }
-    // Left is what a record before it holds up, or all where the group refused: both take a while.
-    if (this.carriedCount > 0) this.#carriedNotBefore = this.#clock.monotonic() + carryDelayMsMax
+    // Nothing went along: a record before it is not done, or the group refused. Both take a while.
+    if (carried === 0 && this.carriedCount > 0) this.#carriedNotBefore = this.#clock.monotonic() + carryDelayMsMax
   }
 
-  async commit(offsets: readonly OffsetEntry[]): Promise<void> {
-    if (offsets.length === 0) return
+  /** Resolves with how many records had waited for it. */
+  async commit(offsets: readonly OffsetEntry[]): Promise<number> {
+    if (offsets.length === 0) return 0
+    let carried = 0
     const from = this.metadata()
     const { group, generation, memberId, groupInstanceId } = from
     try {
       // Without its generation it would pass for somebody who never joined, which an empty group allows.
       if (this.#membership() !== null && generation < 0) throw noMember(group)
-      if (this.#carrier !== null) await this.#carrier.commit(offsets, from)
+      if (this.#carrier !== null) carried = await this.#carrier.commit(offsets, from)
       else await this.#broker.commitOffsets(group, generation, offsets, { memberId, groupInstanceId })
     } catch (error) {
       this.#membership()?.commitRefused(error)
       throw error
     }
     for (const { at, offset } of offsets) this.#partitions.get(partitionName(at))?.committed(offset)
+    return carried
   }
 }
 

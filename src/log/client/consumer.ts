@@ -73,6 +73,8 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   #use: 'idle' | 'polling' | 'inListener' | 'iterating' | 'running' = 'idle'
   /** Since when (monotonic) user code has what the last poll gave out. */
   #handedOutAt: number | null = null
+  /** Records that listeners may have of all partitions, where each has a share of them; Infinity: whoever comes first. */
+  #shareOf = Infinity
   /** A listener's call has ended: there may be room for more. */
   #nudged = false
   #woken = false
@@ -254,7 +256,9 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     listener: (record: ConsumerRecord<K, V>) => void | Promise<void>,
     options: RecordListenOptions<K, V> = {},
   ): Promise<void> {
-    await this.#listen(options, 1, callPerRecord(this.#partitions, listener, options))
+    // Records that wait for their time must not take the place of those of another partition, whose time has come.
+    const shares = options.notBefore !== undefined
+    await this.#listen(options, { rounds: 1, shares }, callPerRecord(this.#partitions, listener, options))
   }
 
   /**
@@ -265,30 +269,38 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     listener: (batch: RecordBatch<K, V>) => void | Promise<void>,
     options: ListenOptions = {},
   ): Promise<void> {
-    await this.#listen(options, options.concurrency ?? 1, callPerBatch(this.#partitions, listener))
+    const rounds = options.concurrency ?? 1
+    await this.#listen(options, { rounds, shares: false }, callPerBatch(this.#partitions, listener))
   }
 
-  /** `rounds`: how often `maxPollRecords` may be with the listener. */
-  async #listen(options: ListenOptions, rounds: number, add: AddRecords<ConsumerRecord<K, V>>): Promise<void> {
+  /** `rounds`: how often `maxPollRecords` may be with the listener; `shares`: each partition has its part of that. */
+  async #listen(
+    options: ListenOptions,
+    { rounds, shares }: { readonly rounds: number; readonly shares: boolean },
+    add: AddRecords<ConsumerRecord<K, V>>,
+  ): Promise<void> {
     const concurrency = checkedConcurrency(options)
     this.#checkIdle()
     this.#use = 'running'
     this.#partitions.completeAll()
     const { autoCommitIntervalMs, maxPollRecords } = this.#numbers
+    const openMax = Math.max(maxPollRecords, concurrency) * rounds
+    this.#shareOf = shares ? openMax : Infinity
     await this.#listening.run({
       concurrency,
       signal: options.signal,
-      openMax: Math.max(maxPollRecords, concurrency) * rounds,
+      openMax,
       read: (keys, countMax, isBusy) =>
         this.#poll(
           { waitMs: isBusy && this.#commits.isAutomatic ? autoCommitIntervalMs : iterationWaitMs },
           keys,
-          countMax - this.#commits.carriedCount,
+          countMax,
         ),
       add,
       over: () => {
         this.#partitions.giveBack()
         this.#nudged = false
+        this.#shareOf = Infinity
         this.#handedOutAt = null
         this.#use = 'idle'
       },
@@ -399,11 +411,12 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
         await this.#sharing.keep()
         await this.#commits.commitIfDue()
         if (this.#woken || signal?.aborted === true || !this.#lifecycle.is('open')) return []
-        const records =
-          countMax > 0 ? this.#partitions.take<K, V>(Math.min(countMax, this.#numbers.maxPollRecords), open) : []
+        // Asked for here: the commit may have made room.
+        const room = Math.min(countMax - this.#commits.carriedCount, this.#numbers.maxPollRecords)
+        const records = room > 0 ? this.#partitions.take<K, V>(room, open, this.#partitionShare) : []
         if (records.length > 0) return records
         const now = this.#clock.monotonic()
-        const came = await this.#fetch(Math.max(0, this.#waitUntil(deadline) - now), countMax > 0)
+        const came = await this.#fetch(Math.max(0, this.#waitUntil(deadline) - now), room > 0)
         if (this.#nudged) {
           this.#nudged = false
           return []
@@ -434,9 +447,10 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     }
     try {
       if (this.#sharing.needsAttention || this.#nudged) return false
-      if (!more) this.#reader.setPaused(this.assignment)
+      const full = more ? partitions.full(this.#partitionShare) : this.assignment
+      if (full.length > 0) this.#reader.setPaused([...this.paused, ...full])
       const chunks = await this.#reader.poll({ bytesMax: this.#numbers.fetchBytesMax, waitMs })
-      if (!more) this.#tellPaused()
+      if (full.length > 0) this.#tellPaused()
       // A seek while the poll waited has moved the partition: what the old position gave is not asked for any more.
       if (!partitions.moved) for (const chunk of chunks) partitions.get(partitionName(chunk.at))?.add(chunk)
       return chunks.length > 0
@@ -446,6 +460,11 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
       if (!this.#starts.moveIntoRange(partitions, error)) throw error
       return true
     }
+  }
+
+  /** Records that a listener may have of one partition. */
+  get #partitionShare(): number {
+    return Math.max(1, Math.floor(this.#shareOf / Math.max(1, this.#partitions.list.length)))
   }
 
   /** Since when nobody has polled and nothing was finished; null while there is no reason to worry. */

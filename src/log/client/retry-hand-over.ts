@@ -66,7 +66,7 @@ export class RetryHandOver implements CommitCarrier {
     if (this.waitingCount === 0) this.waitingSince = Infinity
   }
 
-  async commit(offsets: readonly OffsetEntry[], from: GroupMetadata): Promise<void> {
+  async commit(offsets: readonly OffsetEntry[], from: GroupMetadata): Promise<number> {
     const ends = offsets.map(({ at, offset }) => ({ line: this.#lines.get(partitionName(at)), offset }))
     const copies = ends.flatMap(({ line, offset }) => line?.waiting.filter((one) => one.offset < offset) ?? [])
     if (copies.length === 0) {
@@ -87,7 +87,8 @@ export class RetryHandOver implements CommitCarrier {
         line.waiting = left
       }
     }
-    if (this.waitingCount === 0) this.waitingSince = Infinity
+    this.waitingSince = this.waitingCount === 0 ? Infinity : this.#clock.monotonic()
+    return copies.length
   }
 }
 

@@ -126,3 +126,91 @@ test('what cannot be is refused', async () => {
   expect(await codeOf(() => make({}).run())).toBe('UNKNOWN_TOPIC')
   await log.close()
 })
+
+test('many that wait hold up nobody in the topic itself, and each is tried when its own delay is over', async () => {
+  const tried = new Map<string, number[]>()
+  const { log, running, stop } = await open({
+    topics: ['orders'],
+    process: (record, attempt) => {
+      const order = record.value?.toString() ?? ''
+      const times = tried.get(order) ?? []
+      tried.set(order, [...times, log.clock.monotonic()])
+      expect(times).toHaveLength(attempt - 1)
+      if (order.startsWith('bad')) throw new Error('no')
+    },
+    consumer: { maxPollRecords: 20 },
+  })
+  const began = log.clock.monotonic()
+  // Two waves: what failed later waits for its own delay, not for that and what is left of the first ones'.
+  await log.load(
+    'orders',
+    Array.from({ length: 50 }, (_, index) => `bad ${index}`),
+  )
+  await turns(log, 100)
+  await log.clock.run(300)
+  await log.load('orders', [...Array.from({ length: 30 }, (_, index) => `bad late ${index}`), 'good'])
+  await turns(log, 100)
+  expect([tried.size, tried.get('good')]).toEqual([81, [began + 300]])
+  for (let step = 0; step < 80; step++) {
+    await log.clock.run(100)
+    await turns(log, 50)
+  }
+  for (const [order, [first = 0, second = 0, third = 0]] of tried) {
+    if (order === 'good') continue
+    for (const [delay, waited] of [
+      [1000, second - first],
+      [5000, third - second],
+    ] as const) {
+      expect(waited, order).toBeGreaterThanOrEqual(delay)
+      expect(waited, order).toBeLessThanOrEqual(delay + 200)
+    }
+  }
+  stop.abort()
+  await running
+  await log.close()
+})
+
+test.each([0, 1, 2])(
+  'what waits longer elsewhere does not keep what is due in partition %i, also after a start',
+  async (early) => {
+    const tried: string[] = []
+    const started = (log: ClientHarness): (() => Promise<void>) => {
+      const retries = new RetryTopics(log.broker, log.clock, {
+        group: 'g',
+        topics: ['orders'],
+        delaysMs: [10_000],
+        process: (record, attempt) => {
+          if (attempt === 2) tried.push(`${log.clock.monotonic()} ${record.value?.toString()}`)
+          throw new Error('no')
+        },
+        consumer: { maxPollRecords: 10 },
+      })
+      const running = retries.run()
+      return async () => {
+        await retries.close()
+        await running
+      }
+    }
+    const log = await ClientHarness.open([{ name: 'orders', partitions: 3 }])
+    const stopBefore = started(log)
+    await turns(log)
+    const producer = log.producer()
+    await producer.send({ topic: 'orders', partition: early, value: 'early' })
+    await log.clock.run(8000)
+    for (const partition of [0, 1, 2].filter((other) => other !== early))
+      for (let index = 0; index < 15; index++) producer.post({ topic: 'orders', partition, value: 'later' })
+    await producer.close()
+    await turns(log, 100)
+    await stopBefore()
+
+    const stop = started(log)
+    await turns(log, 50)
+    await log.clock.run(2500)
+    expect(tried).toEqual(['10000 early'])
+    await log.clock.run(7500)
+    await turns(log, 100)
+    expect(tried.slice(1)).toEqual(Array.from({ length: 30 }, () => '18000 later'))
+    await stop()
+    await log.close()
+  },
+)
