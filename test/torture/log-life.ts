@@ -16,6 +16,8 @@ export interface LogLifeOptions {
   readonly seed: number
   readonly sync: SyncMode
   readonly actions: number
+  /** The topics that it may have. Default: all. */
+  readonly topics?: readonly string[]
   /** Loss patterns tried at each operation of the disk. */
   readonly patterns: number
   readonly lies?: Lies
@@ -128,7 +130,7 @@ export class LogLife {
     const at = await matchingState(log, this.#history.states, floor)
     this.#history.cutTo(at)
     this.#synced = at
-    const user = new LogUser(log, this.#history, this.#random, this.#ids)
+    const user = new LogUser(log, this.#history, this.#random, this.#ids, this.#options.topics)
     await user.open()
     assert(user.epoch > this.#epoch, `epoch ${user.epoch} after ${this.#epoch}`)
     this.#epoch = user.epoch
@@ -235,7 +237,7 @@ export class LogLife {
     { disk, clock, cut, state }: { disk: MemoryDisk; clock: ManualClock; cut: Cut; state: LogState },
   ): Promise<void> {
     const history = new LogHistory(state)
-    const user = new LogUser(log, history, new SeededRandom(this.#ids.next++), this.#ids)
+    const user = new LogUser(log, history, new SeededRandom(this.#ids.next++), this.#ids, this.#options.topics)
     await user.open()
     assert(user.epoch > cut.epoch, `epoch ${user.epoch} after ${cut.epoch}`)
     user.repeatAll()

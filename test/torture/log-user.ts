@@ -120,8 +120,16 @@ export class LogUser {
   #epoch: number | null = null
   /** Without transactions. */
   #producerId: number | null = null
+  readonly #topics: readonly string[]
 
-  constructor(log: EmbeddedLog, history: LogHistory, random: SeededRandom, ids: { next: number }) {
+  constructor(
+    log: EmbeddedLog,
+    history: LogHistory,
+    random: SeededRandom,
+    ids: { next: number },
+    topics: readonly string[] = [...topicKinds.keys()],
+  ) {
+    this.#topics = topics
     this.log = log
     this.history = history
     this.#random = random
@@ -304,8 +312,7 @@ export class LogUser {
     if (transaction.phase === 'ongoing' && random.chance(0.35))
       return this.#endTransaction(id, random.chance(0.65) ? 'commit' : 'abort')
     if (random.chance(0.25)) return this.#sendOffsets(id, transaction, this.#offsetsAt(this.#places(names, 2)))
-    const plain = names.filter((name) => kindOf(name) !== 'table')
-    if (plain.length > 0) this.#appendInTransaction(id, transaction, this.#place(plain))
+    this.#appendInTransaction(id, transaction, this.#place(names))
   }
 
   #initTransactions(id: string): void {
@@ -423,7 +430,7 @@ export class LogUser {
     // A topic on its way cannot be used yet, nor one be made that is on its way out.
     const names = [...topics.keys()].filter((name) => this.log.broker.topic(name) !== undefined)
     const settled = this.history.onTheirWay.length === 0
-    const missing = settled ? [...topicKinds.keys()].filter((name) => !topics.has(name)) : []
+    const missing = settled ? this.#topics.filter((name) => !topics.has(name)) : []
     const choice = random.below(100)
     if (missing.length > 0 && (names.length === 0 || choice < 12)) return this.createTopic(random.pick(missing))
     // An append that has to wait would come behind what does not.

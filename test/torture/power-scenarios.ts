@@ -19,7 +19,15 @@ export interface PowerRun {
   readonly onLife?: (totals: PowerTotals) => void
 }
 
-export type PowerKind = 'log-commit' | 'log-os' | 'app-commit' | 'app-commit-update' | 'app-os' | 'app-os-update'
+export type PowerKind =
+  | 'log-commit'
+  | 'log-os'
+  | 'table-commit'
+  | 'table-os'
+  | 'app-commit'
+  | 'app-commit-update'
+  | 'app-os'
+  | 'app-os-update'
 
 /** Logs make most of the states: they are cheap, and everything stands on them. */
 export const powerKinds: readonly PowerKind[] = [
@@ -32,8 +40,8 @@ export const powerKinds: readonly PowerKind[] = [
   'log-commit',
   'log-os',
   'app-os',
-  'log-commit',
-  'log-os',
+  'table-commit',
+  'table-os',
   'app-os-update',
 ]
 
@@ -58,8 +66,10 @@ export async function cutPower(run: PowerRun): Promise<PowerTotals> {
 async function lead(kind: PowerKind, seed: number, run: PowerRun, totals: PowerTotals): Promise<void> {
   const lies = run.lies === undefined ? {} : { lies: run.lies }
   const sync = kind.includes('-os') ? 'os' : 'commit'
-  if (kind === 'log-commit' || kind === 'log-os') {
-    await new LogLife({ seed, sync, actions: 60, patterns: 1, ...lies }, totals).run()
+  if (kind.startsWith('log-') || kind.startsWith('table-')) {
+    // All in one compacted topic, or a short life hardly ever compacts what transactions wrote.
+    const topics = kind.startsWith('table-') ? { topics: ['table'] } : {}
+    await new LogLife({ seed, sync, actions: 60, patterns: 1, ...topics, ...lies }, totals).run()
     return
   }
   const emit = kind.endsWith('-update') ? 'update' : 'commit'

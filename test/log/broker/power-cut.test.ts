@@ -3,6 +3,7 @@ import { test } from 'vitest'
 import { SeededRandom } from '../../../src/base/seeded-random.ts'
 import type { MemoryDisk } from '../../../src/testing/memory-disk.ts'
 import { LogHarness, readAll, type HarnessOptions } from '../../harness/log-harness.ts'
+import { TransactionalWriter } from '../../harness/transactional-writer.ts'
 
 const cuts = 40
 
@@ -97,6 +98,100 @@ test('a partition that was compacted before the first checkpoint is there after 
   await afterCuts(harness.disk, options, async (left) => {
     assert.deepEqual(await rows(left), await rows(harness))
   })
+})
+
+/** A compacted topic that two transactional producers write to, and the tables that its readers have seen, step by step. */
+class TransactionalTable {
+  readonly harness: LogHarness
+  readonly #records: { readonly offset: number; readonly key: string; readonly value: string; readonly of: string }[] =
+    []
+  readonly #outcomes = new Map<string, 'commit' | 'abort'>()
+  /** What readers of committed records saw after each step that was acknowledged, and will see after the next one. */
+  readonly tables: string[] = []
+  acknowledged = 0
+
+  constructor(harness: LogHarness) {
+    this.harness = harness
+    this.#next()
+  }
+
+  async write(writer: TransactionalWriter, of: string, keys: readonly string[]): Promise<void> {
+    const specs = keys.map((key) => [key, `${of} `.padEnd(150, '.')] as const)
+    const [bounds] = this.harness.log.broker.bounds([tableAt], 'durable')
+    for (const [index, [key, value]] of specs.entries())
+      this.#records.push({ offset: (bounds?.end ?? 0) + index, key, value, of })
+    this.#next()
+    await writer.write('table', 0, specs)
+    this.acknowledged += 1
+  }
+
+  async end(writer: TransactionalWriter, of: string, outcome: 'commit' | 'abort'): Promise<void> {
+    this.#outcomes.set(of, outcome)
+    this.#next()
+    await writer.end(outcome)
+    this.acknowledged += 1
+  }
+
+  #next(): void {
+    const open = this.#records.find(({ of }) => !this.#outcomes.has(of))?.offset ?? Infinity
+    const seen = this.#records.filter(({ offset, of }) => offset < open && this.#outcomes.get(of) === 'commit')
+    this.tables.push(folded(seen))
+  }
+}
+
+function folded(
+  records: readonly { readonly offset: number; readonly key: string | null; readonly value: string | null }[],
+): string {
+  const newest = new Map(
+    records.map(({ key, value, offset }) => [key, `${key}=${value?.replace(/ .*/, '')}@${offset}`]),
+  )
+  return [...newest.values()].sort().join(' ')
+}
+
+const tableAt = { topic: 'table', partition: 0 }
+
+test('a cut anywhere in the compaction of transactions leaves what readers of committed records saw', async () => {
+  const options = { compactionIntervalMs: 1000, checkpointIntervalMs: 2000, recentBytesMax: 0 }
+  const harness = await LogHarness.open(options)
+  await harness.topic('table', 1, { ...table, deleteRetentionMs: 0 })
+  const first = await TransactionalWriter.open(harness.log.broker, 'first')
+  const second = await TransactionalWriter.open(harness.log.broker, 'second')
+  const life = new TransactionalTable(harness)
+  const random = new SeededRandom(11)
+  const cut: { readonly disk: MemoryDisk; readonly acknowledged: number; readonly where: string }[] = []
+  let compactions = 0
+  harness.disk.onOperation = ({ index, kind, path }) => {
+    if (kind === 'rename' && path.endsWith('.log.swap')) compactions += 1
+    // What compaction does is cut at every step, the rest now and then.
+    const compacts = path.includes('/table-0') && kind !== 'write'
+    if (!random.chance(compacts ? 0.5 : 0.05)) return
+    const { acknowledged } = life
+    cut.push({ disk: harness.disk.cut(random), acknowledged, where: `operation ${index}, ${kind} ${path}` })
+  }
+  for (let round = 0; round < 7; round++) {
+    const outcome = round % 3 === 1 ? 'commit' : 'abort'
+    await life.write(first, `a${round}`, ['k0', 'k1'])
+    await life.write(second, `b${round}`, ['k1', 'k2'])
+    await life.write(first, `a${round}`, ['k2', `only-${round}`])
+    await life.end(first, `a${round}`, outcome)
+    await life.end(second, `b${round}`, round % 2 === 0 ? 'commit' : 'abort')
+    await harness.clock.run(1500)
+  }
+  harness.disk.onOperation = null
+  assert(compactions > 4, `${compactions} segments were put in place`)
+
+  for (const { disk, acknowledged, where } of [
+    ...cut,
+    { disk: harness.disk.clone(), acknowledged: life.acknowledged, where: 'the end' },
+  ]) {
+    const left = LogHarness.on(disk, options)
+    await left.reopen()
+    const found = folded(await readAll(left.log, tableAt, 'committed'))
+    assert(
+      life.tables.slice(acknowledged, acknowledged + 2).includes(found),
+      `${where}: ${found} is not one of ${life.tables.slice(acknowledged, acknowledged + 2).join(' | ')}`,
+    )
+  }
 })
 
 test('a compaction that a power cut takes back is not mistaken for the one before', async () => {
