@@ -7,7 +7,7 @@ export { GroupedStream } from './grouped-stream.ts'
 export { GroupedTable } from './grouped-table.ts'
 export { WindowedStream } from './windowed-stream.ts'
 export { hopping, sessions, sliding, tumbling } from './windows.ts'
-export type { Duration } from './duration.ts'
+export type { Duration } from '../base/duration.ts'
 export type { GroupingOf, Keyed, KeyNeedsASchema, KeySource, PlainKey } from './key-needs-a-schema.ts'
 export type {
   Aggregation,

@@ -1,7 +1,7 @@
 import type { Declared, Writable } from '../codec/schema.ts'
 import type { AnyTopic } from '../codec/topic.ts'
 import type { StreamPartitioner } from '../streams/topology/sink-partitioner.ts'
-import type { Duration } from './duration.ts'
+import type { Duration } from '../base/duration.ts'
 
 /** A name for the operator, by which errors, metrics and saved state find it. Default: its kind and a number. */
 export interface Named {

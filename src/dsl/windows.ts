@@ -1,6 +1,6 @@
 import type { WindowKind, Windows } from '../codec/windowed-codec.ts'
 import { StreamsError } from '../streams/errors.ts'
-import type { Duration } from './duration.ts'
+import type { Duration } from '../base/duration.ts'
 import { durationMs } from './duration.ts'
 
 /**

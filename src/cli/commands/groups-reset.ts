@@ -1,4 +1,4 @@
-import { durationMs } from '../../dsl/duration.ts'
+import { millisecondsOf } from '../../base/duration.ts'
 import type { TopicPartition } from '../../log/api/record.ts'
 import type { GroupOffsetReset } from '../../log/client/group-offset-reset.ts'
 import { withLog } from '../open-directory.ts'
@@ -86,9 +86,7 @@ function timeOf(text: string): number {
 }
 
 function ageOf(text: string): number {
-  try {
-    return durationMs(text, '--by-duration')
-  } catch (cause) {
-    throw new UsageError(cause instanceof Error ? cause.message : String(cause), { cause })
-  }
+  const ms = millisecondsOf(text)
+  if (ms !== null) return ms
+  throw new UsageError(`--by-duration ${text}: give a length of time such as 500ms, 30s, 5m, 1h30m or 7d`)
 }

@@ -6,7 +6,7 @@ import type {
   ProcessorContext,
   RecordOrigin,
 } from '../../streams/processor/processor.ts'
-import type { Duration } from '../duration.ts'
+import type { Duration } from '../../base/duration.ts'
 import { durationMs } from '../duration.ts'
 import { undefinedResult } from './undefined-result.ts'
 

@@ -1,0 +1,28 @@
+/** A length of time: milliseconds, or a text such as `'500ms'`, `'30s'`, `'5m'`, `'1h'`, `'7d'` or `'1h30m'`. */
+export type Duration = string | number
+
+const units: { readonly [unit: string]: number } = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+/** Its milliseconds, a whole number from 0 on; null if it is no duration. */
+export function millisecondsOf(duration: Duration): number | null {
+  const ms = typeof duration === 'number' ? duration : parse(duration)
+  return Number.isSafeInteger(ms) && ms >= 0 ? ms : null
+}
+
+/** The same where a length may point backwards: `-5000`, `'-5s'`. */
+export function signedMillisecondsOf(duration: Duration): number | null {
+  const ms = typeof duration === 'number' ? duration : signedParse(duration)
+  if (!Number.isSafeInteger(ms)) return null
+  return ms === 0 ? 0 : ms
+}
+
+function signedParse(text: string): number {
+  return text.startsWith('-') ? -parse(text.slice(1)) : parse(text)
+}
+
+function parse(text: string): number {
+  if (!/^(\d+(ms|s|m|h|d))+$/.test(text)) return Number.NaN
+  let ms = 0
+  for (const [, count, unit] of text.matchAll(/(\d+)(ms|s|m|h|d)/g)) ms += Number(count) * (units[unit ?? ''] ?? 0)
+  return ms
+}
