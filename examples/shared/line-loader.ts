@@ -9,7 +9,14 @@
  * number; so a file that has grown since is read on from where it had ended.
  */
 import type { Topic } from 'millrace'
-import { type EmbeddedLog, type Header, partitionOfKey, type Producer, type ProducerOptions } from 'millrace/log'
+import {
+  type EmbeddedLog,
+  type Header,
+  partitionOfKey,
+  type Producer,
+  type ProducerOptions,
+  type TypedRecord,
+} from 'millrace/log'
 import { lastRecords } from './read-topic.ts'
 
 /** A line on its way into the log. */
@@ -119,7 +126,9 @@ export class LineLoader {
         this.#skipped++
         continue
       }
-      await this.#append(partition, key, line, timestamp, [header(positionHeader, position)])
+      const record = this.#record(partition, key, line, timestamp, [header(positionHeader, position)])
+      // Waits only where there is no room: one wait per line would cost more than the line.
+      while (!this.#producer.post(record)) await this.#producer.ready()
       this.#appended++
     }
   }
@@ -139,7 +148,8 @@ export class LineLoader {
       const loaded = this.#loaded[partition] ?? nothingLoaded
       if (loaded.position >= this.#position && loaded.tick >= number) continue
       const headers = [header(positionHeader, this.#position), header(tickHeader, number)]
-      await this.#append(partition, key, line, timestamp, headers)
+      const record = this.#record(partition, key, line, timestamp, headers)
+      while (!this.#producer.post(record)) await this.#producer.ready()
     }
     await this.flush()
   }
@@ -149,9 +159,14 @@ export class LineLoader {
     await this.#producer.close()
   }
 
-  async #append(partition: number, key: string, value: string, timestamp: number, headers: Header[]): Promise<void> {
-    const record = { topic: this.#topic, partition, key, value, timestamp, headers }
-    while (!this.#producer.post(record)) await this.#producer.ready()
+  #record(
+    partition: number,
+    key: string,
+    value: string,
+    timestamp: number,
+    headers: readonly Header[],
+  ): TypedRecord<string, string> {
+    return { topic: this.#topic, partition, key, value, timestamp, headers }
   }
 
   #partitionOf(key: string): number {

@@ -5,6 +5,8 @@ import {
   alerts,
   boughtAfterView,
   type Counts,
+  eventsPerRegion,
+  eventTypes,
   outcomes,
   pageHours,
   requestsPerClient,
@@ -76,17 +78,27 @@ async function readTotals(log: EmbeddedLog): Promise<Pick<Answers, 'totals' | 'b
   const botsPerRule = counts
     .filter(({ key }) => key.startsWith(botOutcome))
     .map(({ key, count }) => ({ rule: key.slice(botOutcome.length), events: count }))
+  const events = await readEventTypes(log)
   const totals = {
-    lines: counts.reduce((sum, { count }) => sum + count, 0),
+    lines: [...counts, ...events].reduce((sum, { count }) => sum + count, 0),
     malformed: of('malformed'),
     duplicates: of('duplicate'),
     bots: botsPerRule.reduce((sum, { events }) => sum + events, 0),
-    events: counts
-      .filter(({ key }) => key !== 'malformed' && key !== 'duplicate' && !key.startsWith(botOutcome))
-      .map(({ key, count }) => ({ type: key, count }))
-      .toSorted((a, b) => b.count - a.count),
+    events,
   }
   return { totals, botsPerRule }
+}
+
+/** Over all regions; the types that came at all, the most frequent first. */
+async function readEventTypes(log: EmbeddedLog): Promise<Answers['totals']['events']> {
+  const regions = [...(await newestValues(log, eventsPerRegion, (region) => region)).values()]
+  return eventTypes
+    .map((type) => ({
+      type,
+      count: regions.reduce((sum, { key, value }) => sum + (isTick(key) ? 0 : value[type]), 0),
+    }))
+    .filter(({ count }) => count > 0)
+    .toSorted((a, b) => b.count - a.count || order(a.type, b.type))
 }
 
 async function readRequests(log: EmbeddedLog): Promise<Requests> {

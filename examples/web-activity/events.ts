@@ -3,7 +3,8 @@ import { hopping, sessions, type Topic, topic, tumbling, windowed, type Windowed
 import { z } from 'zod'
 import type { PageViews } from './report.ts'
 
-export type EventType = 'view' | 'search' | 'add-to-cart' | 'order' | 'error'
+export const eventTypes = ['view', 'search', 'add-to-cart', 'order', 'error'] as const
+export type EventType = (typeof eventTypes)[number]
 
 export interface ShopEvent {
   readonly id: string
@@ -32,7 +33,7 @@ const name = text.max(nameLengthMax)
 export const shopEvent: z.ZodType<ShopEvent, ShopEvent> = z.object({
   id: name.min(1),
   at: z.int().nonnegative().max(timeMax),
-  type: z.enum(['view', 'search', 'add-to-cart', 'order', 'error']),
+  type: z.enum(eventTypes),
   visitor: name.min(1),
   path: name,
   region: name,
@@ -273,7 +274,24 @@ export const topPages: Topic<number, readonly PageViews[]> = topic('top-pages', 
   partitions,
 })
 
-/** How many lines became what: `malformed`, `duplicate`, `bot` and its rule, or the type of a good event. */
+export type TypeCounts = { readonly [T in EventType]: number }
+
+export const typeCounts: z.ZodType<TypeCounts, TypeCounts> = z.object({
+  view: z.number(),
+  search: z.number(),
+  'add-to-cart': z.number(),
+  order: z.number(),
+  error: z.number(),
+})
+
+/** How many events of each type a region had, over all time. */
+export const eventsPerRegion: Topic<string, TypeCounts> = topic('events-per-region', {
+  key: z.string(),
+  value: typeCounts,
+  partitions,
+})
+
+/** How many lines became no event of a person: `malformed`, `duplicate`, `bot` and its rule. */
 export const outcomes: Counts<string> = topic('outcomes', { key: z.string(), value: z.number(), partitions })
 
 export const requestsPerStatus: Counts<number> = topic('requests-per-status', {

@@ -3,7 +3,7 @@
  *
  *   lines ─ clean ─ judge ─┬─ malformed ────────────────────────────────────────► dead-letters
  *   page-views             ├─ bots ─────────────────────────────────────────────► bot-events
- *   bot-rules              ├─ what became of each line, counted ────────────────► outcomes
+ *   bot-rules              ├─ what became of these, and of repeated lines ───────► outcomes
  *                          ├─ lines of an access log, counted ──────────────────► requests-per-status, -client, -minute
  *                          └─ events of people ─┬─ views, joined with users ─ by page: count-pages.ts
  *                                               ├─ by visitor: follow-visitors.ts
@@ -48,6 +48,7 @@ export function jobTopology({ format, emit }: JobTopologyOptions): Topology {
     .to(botEvents)
   const lineOutcomes = judged.filter((_, visitor) => !isTick(visitor))
   lineOutcomes
+    .filter(({ is }) => is !== 'event')
     .map((outcome) => [outcomeName(outcome), 1])
     .groupByKey({ name: 'lines-by-outcome', key: z.string() })
     .count({ name: 'outcomes', emit })
@@ -90,8 +91,7 @@ function judgedLines(builder: StreamsBuilder, format: LineSource['format']): Str
 export const botOutcome = 'bot '
 
 function outcomeName(outcome: Outcome): string {
-  if (outcome.is === 'bot') return botOutcome + outcome.rule
-  return outcome.is === 'event' ? outcome.event.type : outcome.is
+  return outcome.is === 'bot' ? botOutcome + outcome.rule : outcome.is
 }
 
 /** Of all well-formed lines, bots too. Not by windows: a count over all lines must not lose a late one. */

@@ -2,16 +2,32 @@
  * What each region asks for, and whether it gets it.
  *
  *   events ═ by region ═┬─ views, five minutes every minute ───────────────────► views-per-region
- *                       └─ per minute, when closed ─ bursts of failures ───────► alerts
+ *                       ├─ per minute, when closed ─ bursts of failures ───────► alerts
+ *                       └─ all of them, by type ───────────────────────────────► events-per-region
+ *
+ * The last one needs no region. It stands here because the events are on their way already: by type they would travel
+ * once more, all of them, to be counted in five rows.
  */
 import type { Stream, StreamsBuilder } from 'millrace'
 import { z } from 'zod'
 import { AlertOnBursts, type Health, health, watch } from './alert-on-bursts.ts'
-import { alerts, fiveMinutes, minute, type ShopEvent, viewsPerRegion } from './events.ts'
+import {
+  alerts,
+  eventsPerRegion,
+  type EventType,
+  eventTypes,
+  fiveMinutes,
+  minute,
+  type ShopEvent,
+  type TypeCounts,
+  typeCounts,
+  viewsPerRegion,
+} from './events.ts'
 import type { JobTopologyOptions } from './topology.ts'
 
-// All that has to travel of an event.
-const [anyEvent, view, failure] = [0, 1, 2] as const
+// All that has to travel of an event: the place of its type among all, and further on if it failed.
+const failed = eventTypes.length
+const successfulView = eventTypes.indexOf('view')
 
 export function watchRegions(
   builder: StreamsBuilder,
@@ -22,7 +38,7 @@ export function watchRegions(
     .map((event) => [event.region, signOf(event)])
     .repartition({ name: 'events-by-region', key: z.string(), value: z.number() })
   byRegion
-    .filter((sign) => sign === view)
+    .filter((sign) => sign === successfulView)
     .groupByKey()
     .windowedBy(fiveMinutes)
     .count({ name: 'views-per-region', emit })
@@ -37,16 +53,32 @@ export function watchRegions(
     .toStream()
     .process(() => new AlertOnBursts(watches), { name: 'alert-on-bursts', stores: [watches] })
     .to(alerts)
+
+  byRegion
+    .groupByKey()
+    .aggregate({ name: 'events-per-region', value: typeCounts, initial: () => nothing, add: counted, emit })
+    .toStream()
+    .to(eventsPerRegion)
 }
 
 /** What the server could not do is a failure; what nobody can have, such as a page that is not there, is none. */
 function signOf({ type, status = 0 }: ShopEvent): number {
-  if (status >= 500) return failure
-  return type === 'view' ? view : anyEvent
+  return eventTypes.indexOf(type) + (status >= 500 ? failed : 0)
+}
+
+function typeOf(sign: number): EventType {
+  return eventTypes[sign % failed] ?? 'error'
 }
 
 const healthy: Health = { events: 0, failures: 0 }
 
 function withSign({ events, failures }: Health, sign: number): Health {
-  return { events: events + 1, failures: failures + (sign === failure ? 1 : 0) }
+  return { events: events + 1, failures: failures + (sign >= failed ? 1 : 0) }
+}
+
+const nothing: TypeCounts = { view: 0, search: 0, 'add-to-cart': 0, order: 0, error: 0 }
+
+function counted(counts: TypeCounts, sign: number): TypeCounts {
+  const type = typeOf(sign)
+  return { ...counts, [type]: counts[type] + 1 }
 }
