@@ -41,6 +41,9 @@ export async function runJob(options: JobOptions): Promise<Answers | null> {
   }
 }
 
+/** Nobody watches the answers while a backlog is counted, and a row that changes twice within a commit is written once. */
+const backlogCommitIntervalMs = 500
+
 async function runOnce(log: EmbeddedLog, options: JobOptions): Promise<Answers | null> {
   const { source, segmentBytes } = options
   // Everything is loaded before anything is counted: a partition whose lines came in earlier than those of the others
@@ -48,7 +51,11 @@ async function runOnce(log: EmbeddedLog, options: JobOptions): Promise<Answers |
   // A batch is never split: where segments are small, batches are smaller.
   const loader = await openLoader(log, segmentBytes === undefined ? {} : { batchBytesMax: Math.ceil(segmentBytes / 8) })
   if (!(await loadAll(loader, source, options))) return null
-  if (!(await countAll(counting(log, createStreams(log, options)), options))) return null
+  const streams = createStreams(log, {
+    ...options,
+    commitIntervalMs: options.commitIntervalMs ?? backlogCommitIntervalMs,
+  })
+  if (!(await countAll(counting(log, streams), options))) return null
   return await readAnswers(log, source.format)
 }
 

@@ -10,7 +10,7 @@ import type { AnswerRow } from './plain-oracle.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 // Node strips the types by itself, and remembers what it compiled: a start takes a third of what it takes under tsx.
-const hooks = new URL('../torture/from-source.ts', import.meta.url).href
+const hooks = new URL('../../scripts/from-source.ts', import.meta.url).href
 const compiled = join(tmpdir(), 'millrace-compiled')
 type Example = 'web-activity' | 'github-activity'
 const mainOf = (example: Example): string =>

@@ -141,4 +141,4 @@ function differences(wanted: readonly string[], run: Run): readonly string[] {
 }
 
 const program = fileURLToPath(new URL('../../examples/github-activity/main.ts', import.meta.url))
-const hooks = new URL('from-source.ts', import.meta.url).href
+const hooks = new URL('../../scripts/from-source.ts', import.meta.url).href

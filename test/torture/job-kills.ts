@@ -183,5 +183,5 @@ interface Kill {
 }
 
 const program = fileURLToPath(new URL('job-child.ts', import.meta.url))
-const hooks = new URL('from-source.ts', import.meta.url).href
+const hooks = new URL('../../scripts/from-source.ts', import.meta.url).href
 const lifeMsMax = 120_000

@@ -2,10 +2,10 @@
 import { registerHooks } from 'node:module'
 
 const entries: { readonly [specifier: string]: string } = {
-  millrace: new URL('../../src/index.ts', import.meta.url).href,
-  'millrace/log': new URL('../../src/log/index.ts', import.meta.url).href,
-  'millrace/testing': new URL('../../src/testing/index.ts', import.meta.url).href,
-  'millrace/rxjs': new URL('../../src/rxjs/index.ts', import.meta.url).href,
+  millrace: new URL('../src/index.ts', import.meta.url).href,
+  'millrace/log': new URL('../src/log/index.ts', import.meta.url).href,
+  'millrace/testing': new URL('../src/testing/index.ts', import.meta.url).href,
+  'millrace/rxjs': new URL('../src/rxjs/index.ts', import.meta.url).href,
 }
 
 registerHooks({
