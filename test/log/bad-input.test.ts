@@ -4,10 +4,12 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { NodeDisk, type Disk } from '../../src/base/disk.ts'
 import { LogError, type LogErrorCode } from '../../src/log/api/errors.ts'
+import { BatchBuilder } from '../../src/log/format/batch-builder.ts'
+import type { Compression } from '../../src/log/format/compression.ts'
 import { stampChecksum } from '../../src/log/format/record-batch.ts'
 import { openLog } from '../../src/log/open-log.ts'
 import { MemoryDisk } from '../../src/testing/memory-disk.ts'
-import { batchOf, LogHarness } from '../harness/log-harness.ts'
+import { batchOf, LogHarness, recordOf } from '../harness/log-harness.ts'
 
 /** The error that the act ends with: ours, with a code and with what to do about it. */
 async function refused(act: () => Promise<unknown>): Promise<LogErrorCode> {
@@ -29,6 +31,22 @@ async function goesOn(log: LogHarness): Promise<void> {
   await log.reopen()
   expect(await log.values('events', 0)).toEqual(['before', 'after'])
   await log.close()
+}
+
+interface Lie {
+  readonly lie: (batch: Buffer) => unknown
+  readonly code?: LogErrorCode
+  readonly compression?: Compression
+  /** Records have one header each. */
+  readonly headers?: boolean
+}
+
+/** As many records as that, and as many offsets. */
+function count(records: number): (batch: Buffer) => void {
+  return (batch) => {
+    batch.writeInt32BE(records - 1, 23)
+    batch.writeInt32BE(records, 57)
+  }
 }
 
 async function opened(): Promise<LogHarness> {
@@ -101,6 +119,54 @@ describe('bad batches and records', () => {
       if (summed) stampChecksum(batch, 0)
       const code = await refused(() => log.log.broker.append(at, batch))
       expect(['CORRUPT_BATCH', 'INVALID_RECORD', 'UNSUPPORTED_COMPRESSION'], `${what}: ${code}`).toContain(code)
+    }
+    await goesOn(log)
+  })
+
+  test('records that lie under a right checksum are refused before they have a place, whatever the codec', async () => {
+    const log = await opened()
+    // length, attributes, timestamp delta, offset delta, no key, 3 bytes of value, no headers; the second from byte 71 on
+    const set = (at: number, byte: number): Lie => ({ lie: (batch) => batch.writeUInt8(byte, at) })
+    const lies: Readonly<Record<string, Lie>> = {
+      'a record that is longer than the batch': set(61, 0x7e),
+      'a record that is shorter than what is in it': set(61, 0x10),
+      'a record of a negative length': set(61, 0x11),
+      'an offset delta below 0': set(64, 1),
+      'an offset delta that comes twice': set(74, 0),
+      'an offset delta beyond the last': set(74, 10),
+      'a key that is longer than the record': set(65, 0x60),
+      'a key of a length below -1': set(65, 3),
+      'a value that is longer than the record': set(66, 0x60),
+      'headers that are not there': set(70, 4),
+      'a negative number of headers': set(70, 1),
+      'a header key that is longer than the record': { headers: true, lie: (batch) => batch.writeUInt8(0x60, 71) },
+      'bytes behind the last header': { headers: true, lie: (batch) => batch.writeUInt8(0, 73) },
+      'records that are not compressed': { lie: (batch) => batch.writeInt16BE(1, 21) },
+      'compressed records of fewer': { compression: 'gzip', lie: count(3) },
+      'compressed records of more': { compression: 'zstd', lie: count(1) },
+      'lz4 records of more': { compression: 'lz4', lie: count(1) },
+      'snappy records of fewer': { compression: 'snappy', lie: count(9) },
+      'a highest timestamp that no record has': { lie: (batch) => batch.writeBigInt64BE(5n, 35) },
+      'a delete horizon': { lie: (batch) => batch.writeInt16BE(0x40, 21) },
+      'a negative timestamp': { ...set(63, 1), code: 'INVALID_TIMESTAMP' },
+      'the time of the log': { lie: (batch) => batch.writeInt16BE(8, 21), code: 'INVALID_TIMESTAMP' },
+    }
+    for (const [what, { lie, code = 'INVALID_RECORD', compression = 'none', headers = false }] of Object.entries(
+      lies,
+    )) {
+      const builder = new BatchBuilder()
+      for (const value of ['one', 'two']) {
+        const record = recordOf(value)
+        if (headers) record.headers = [{ key: 'a', value: Buffer.from('b') }]
+        builder.append(record)
+      }
+      const batch = Buffer.from(builder.finish({ compression }))
+      lie(batch)
+      stampChecksum(batch, 0)
+      const error = await log.log.broker.append(at, batch).catch((thrown: unknown) => thrown)
+      expect(error, what).toBeInstanceOf(LogError)
+      expect(error, what).toMatchObject({ code, values: { at } })
+      expect(String(error), what).toMatch(/events-0.*: (mend|send|use)|events-0.*, mend/)
     }
     await goesOn(log)
   })

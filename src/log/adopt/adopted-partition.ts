@@ -12,6 +12,7 @@ import {
   nextOffset,
   stampBatch,
 } from '../format/record-batch.ts'
+import { BatchCursor } from '../format/record-cursor.ts'
 import type { PartitionState, ProducerState, SegmentState } from '../journal/checkpoint.ts'
 import { foldHeader } from '../storage/batch-scanner.ts'
 import { producerSnapshot, writeKafkaFiles } from '../storage/kafka-files.ts'
@@ -161,6 +162,7 @@ class PartitionCopy {
       const batch = Buffer.allocUnsafeSlow(size)
       if (from.read(batch, at) < size) throw torn('the file ends inside it')
       checkBatch(batch, 0, size)
+      checkRecords(batch)
       if (baseOffsetOf(batch, 0) < Math.max(this.#end, segment.base))
         throw torn(`it starts at offset ${baseOffsetOf(batch, 0)}, the log has come to ${this.#end}`)
       return batch
@@ -310,6 +312,13 @@ class SegmentCopy {
     this.#waiting = []
     this.#waitingBytes = 0
   }
+}
+
+/** A checksum that is right proves nothing of who built the batch: every record and marker is decoded once. */
+function checkRecords(batch: Buffer): void {
+  producedBatch(batch, 0)
+  const cursor = new BatchCursor([batch], 0)
+  while (cursor.next()) if (cursor.headerCount > 0) cursor.headers()
 }
 
 function torn(what: string): LogError {

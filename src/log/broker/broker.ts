@@ -1,6 +1,4 @@
 import { assert } from '../../base/assert.ts'
-import { LogError } from '../api/errors.ts'
-import { isInternalTopic } from '../api/internal-topics.ts'
 import type {
   Bounds,
   Committer,
@@ -13,12 +11,10 @@ import type {
   Reader,
   TimeQuery,
 } from '../api/log.ts'
-import { partitionName, type Offset, type TopicPartition } from '../api/record.ts'
+import type { Offset, TopicPartition } from '../api/record.ts'
 import type { TopicConfig, TopicInfo, TopicSpec } from '../api/topic.ts'
 import type { RecordedSection, TaskId } from '../api/commit-section.ts'
 import { BatchBuilder } from '../format/batch-builder.ts'
-import { checkBatch, codecOf, isControl, lastOffsetDeltaOf, recordCountOf } from '../format/record-batch.ts'
-import { BatchCursor } from '../format/record-cursor.ts'
 import { checkGroupName } from '../group/group-coordinator.ts'
 import type { MemberName } from '../group/group-requests.ts'
 import type { GroupMetadata } from '../api/group-metadata.ts'
@@ -27,8 +23,9 @@ import type { Outcome, ProducerName } from '../transaction/transaction-coordinat
 import type { TransactionState } from '../transaction/transaction-topic.ts'
 import type { TransactionalOffsets } from './transactional-offsets.ts'
 import type { Transactions } from './transactions.ts'
-import { producedBatch, type AbortedTransaction, type ProducedRecords } from '../storage/produced-batch.ts'
+import { producedBatch, type AbortedTransaction } from '../storage/produced-batch.ts'
 import type { PartitionReaders } from '../storage/partition-reader.ts'
+import { checkAppended, checkOwn, checkProduced, type BatchOrigin } from './append-check.ts'
 import type { Catalog, Partition } from './catalog.ts'
 import type { Committers } from './committer.ts'
 import { checkOffsetEntry, type GroupOffsets } from './group-offsets.ts'
@@ -64,13 +61,13 @@ export class Broker {
    * (synced under `sync: 'commit'`). Rejects with UNKNOWN_TOPIC, UNKNOWN_PARTITION, MESSAGE_TOO_LARGE, INVALID_RECORD,
    * CORRUPT_BATCH, WRITE_FAILED, DISK_FULL or CLOSED; a producer's numbered batch also with OUT_OF_ORDER_SEQUENCE or
    * INVALID_PRODUCER_EPOCH, one of a transaction with INVALID_PRODUCER_ID_MAPPING or INVALID_TXN_STATE. One that came
-   * before is not written again: the answer is that of the first.
+   * before is not written again: the answer is that of the first. Every record of a batch from outside is decoded first.
    */
-  append(at: TopicPartition, batch: Uint8Array): Promise<AppendedBatch> {
+  append(at: TopicPartition, batch: Uint8Array, origin: BatchOrigin = 'outside'): Promise<AppendedBatch> {
     return new Promise((resolve, reject) => {
       const appendNow = (): void => {
         try {
-          this.appendNow(at, batch).then(resolve, reject)
+          this.appendNow(at, batch, origin).then(resolve, reject)
         } catch (error) {
           reject(error)
         }
@@ -85,11 +82,11 @@ export class Broker {
    * As {@link Broker.append}, for whoever knows that {@link Broker.canAppend} is true: a batch that is refused is refused
    * by a throw, while its bytes are still the caller's; what is returned can only fail with the log.
    */
-  appendNow(at: TopicPartition, batch: Uint8Array): Promise<AppendedBatch> {
+  appendNow(at: TopicPartition, batch: Uint8Array, origin: BatchOrigin = 'outside'): Promise<AppendedBatch> {
     const { sequencer, catalog } = this.#parts
     sequencer.checkWritable()
     const partition = catalog.partition(at)
-    checkAppended(partition, batch)
+    checkAppended(partition, batch, origin)
     const produced = producedBatch(batch, 0)
     if (produced?.kind === 'records') {
       const duplicate = checkProduced(partition, produced)
@@ -424,68 +421,3 @@ export interface AppendedBatch {
 }
 
 const nobody: MemberName = { memberId: '', groupInstanceId: null }
-
-function checkOwn(at: TopicPartition): void {
-  if (!isInternalTopic(at.topic)) return
-  throw new LogError('INVALID_TOPIC', `${at.topic} belongs to the log; use a topic of your own`, { ...at })
-}
-
-/** What Kafka checks of a batch from a client, before it has a place. */
-function checkAppended(partition: Partition, batch: Uint8Array): void {
-  checkOwn(partition.at)
-  const { maxMessageBytes, cleanupPolicy } = partition.topic.config
-  if (batch.length > maxMessageBytes)
-    throw new LogError(
-      'MESSAGE_TOO_LARGE',
-      `a batch of ${batch.length} bytes for ${partition.name}, which takes at most ${maxMessageBytes}: send less at once or raise maxMessageBytes`,
-      { at: partition.at, size: batch.length, maxMessageBytes },
-    )
-  if (checkBatch(batch, 0, batch.length) !== batch.length)
-    throw new LogError('INVALID_RECORD', `more than one batch at once for ${partition.name}`, { at: partition.at })
-  const count = recordCountOf(batch, 0)
-  if (count === 0 || isControl(batch, 0))
-    throw new LogError('INVALID_RECORD', `an empty or control batch for ${partition.name}`, { at: partition.at })
-  if (count !== lastOffsetDeltaOf(batch, 0) + 1)
-    throw new LogError(
-      'INVALID_RECORD',
-      `a batch of ${count} records for ${partition.name} asks for ${lastOffsetDeltaOf(batch, 0) + 1} offsets`,
-      { at: partition.at, count },
-    )
-  if (codecOf(batch, 0) > codecMax)
-    throw new LogError(
-      'UNSUPPORTED_COMPRESSION',
-      `a batch for ${partition.name} has codec ${codecOf(batch, 0)}: use none, gzip, snappy, lz4 or zstd`,
-      { at: partition.at, codec: codecOf(batch, 0) },
-    )
-  if (cleanupPolicy !== 'delete') checkKeys(partition, batch)
-}
-
-/** zstd. What a batch of a known codec holds is looked at where it is read: here it would cost every append. */
-const codecMax = 4
-
-/** Whether the batch came before. Throws if its producer may not write it now. */
-function checkProduced(partition: Partition, batch: ProducedRecords): RememberedBatch | null {
-  if (batch.firstSequence < 0 || batch.producerEpoch < 0)
-    throw new LogError(
-      'INVALID_RECORD',
-      `a batch of producer ${batch.producerId} for ${partition.name} has epoch ${batch.producerEpoch} and sequence ${batch.firstSequence}: number it from 0`,
-      { at: partition.at, producerId: batch.producerId },
-    )
-  return partition.checkProduced(batch)
-}
-
-/** Compaction keeps the newest record of a key, so there must be one. */
-function checkKeys(partition: Partition, batch: Uint8Array): void {
-  const cursor = new BatchCursor([batch], 0)
-  for (let index = 0; cursor.next(); index++) {
-    if (cursor.keyStart >= 0) continue
-    throw new LogError(
-      'INVALID_RECORD',
-      `record ${index} for ${partitionName(partition.at)} has no key, its topic is compacted`,
-      {
-        at: partition.at,
-        index,
-      },
-    )
-  }
-}

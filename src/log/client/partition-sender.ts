@@ -96,7 +96,8 @@ export class PartitionSender {
   async #try(sent: SentBatch, kept: boolean): Promise<AppendedBatch> {
     for (let tries = 0; ; tries++) {
       try {
-        return kept || tries > 0 ? await this.#parts.broker.append(this.at, sent.bytes) : await this.#appendNow(sent)
+        if (!kept && tries === 0) return await this.#appendNow(sent)
+        return await this.#parts.broker.append(this.at, sent.bytes, 'builder')
       } catch (error) {
         if (sent.settled || !this.#mayRetry(sent, error, tries)) throw error
         this.#retrying += 1
@@ -113,7 +114,7 @@ export class PartitionSender {
 
   #appendNow(sent: SentBatch): Promise<AppendedBatch> {
     try {
-      const answer = this.#parts.broker.appendNow(this.at, sent.bytes)
+      const answer = this.#parts.broker.appendNow(this.at, sent.bytes, 'builder')
       sent.accepted = true
       if (!this.#parts.countsTaken) this.#uncounted += 1
       return answer

@@ -1,0 +1,172 @@
+import { LogError } from '../api/errors.ts'
+import { isInternalTopic } from '../api/internal-topics.ts'
+import type { TopicPartition } from '../api/record.ts'
+import {
+  batchAttributes,
+  attributesOf,
+  checkBatch,
+  codecOf,
+  isControl,
+  isLogAppendTime,
+  lastOffsetDeltaOf,
+  maxTimestampOf,
+  recordCountOf,
+} from '../format/record-batch.ts'
+import { BatchCursor } from '../format/record-cursor.ts'
+import type { RememberedBatch } from '../journal/checkpoint.ts'
+import type { ProducedRecords } from '../storage/produced-batch.ts'
+import type { Partition } from './catalog.ts'
+
+/**
+ * Who made a batch. `builder`: our own, whose bytes are believed as far as their checksum goes. `outside`: anybody, who may
+ * lie about every record: all are decoded once before the batch gets its place, because nobody can take it back afterwards
+ * and every reader would stumble over it.
+ */
+export type BatchOrigin = 'outside' | 'builder'
+
+/** What Kafka checks of a batch from a client, before it has a place. Nothing is changed. */
+export function checkAppended(partition: Partition, batch: Uint8Array, origin: BatchOrigin): void {
+  checkOwn(partition.at)
+  const { maxMessageBytes, cleanupPolicy } = partition.topic.config
+  if (batch.length > maxMessageBytes)
+    throw new LogError(
+      'MESSAGE_TOO_LARGE',
+      `a batch of ${batch.length} bytes for ${partition.name}, which takes at most ${maxMessageBytes}: send less at once or raise maxMessageBytes`,
+      { at: partition.at, size: batch.length, maxMessageBytes },
+    )
+  if (checkedEnd(partition, batch) !== batch.length)
+    throw invalid(partition, 'more than one batch at once: append one after the other', { size: batch.length })
+  const count = recordCountOf(batch, 0)
+  if (count === 0 || isControl(batch, 0))
+    throw invalid(partition, 'an empty or control batch: send records, and end transactions by endTransaction', {
+      count,
+    })
+  if (count !== lastOffsetDeltaOf(batch, 0) + 1)
+    throw invalid(
+      partition,
+      `a batch of ${count} records asks for ${lastOffsetDeltaOf(batch, 0) + 1} offsets: each record takes one`,
+      { count },
+    )
+  if (codecOf(batch, 0) > codecMax)
+    throw new LogError(
+      'UNSUPPORTED_COMPRESSION',
+      `a batch for ${partition.name} has codec ${codecOf(batch, 0)}: use none, gzip, snappy, lz4 or zstd`,
+      { at: partition.at, codec: codecOf(batch, 0) },
+    )
+  const needsKeys = cleanupPolicy !== 'delete'
+  if (origin === 'outside') {
+    checkAttributes(partition, batch)
+    checkRecords(partition, batch, needsKeys)
+  } else if (needsKeys) checkKeys(partition, new BatchCursor([batch], 0))
+}
+
+/** INVALID_TOPIC for topics that only the log itself writes. */
+export function checkOwn(at: TopicPartition): void {
+  if (!isInternalTopic(at.topic)) return
+  throw new LogError('INVALID_TOPIC', `${at.topic} belongs to the log; use a topic of your own`, { ...at })
+}
+
+/** Whether the batch came before. Throws if its producer may not write it now. */
+export function checkProduced(partition: Partition, batch: ProducedRecords): RememberedBatch | null {
+  if (batch.firstSequence < 0 || batch.producerEpoch < 0)
+    throw invalid(
+      partition,
+      `a batch of producer ${batch.producerId} has epoch ${batch.producerEpoch} and sequence ${batch.firstSequence}: number it from 0`,
+      { producerId: batch.producerId },
+    )
+  return partition.checkProduced(batch)
+}
+
+/** zstd. */
+const codecMax = 4
+
+function checkedEnd(partition: Partition, batch: Uint8Array): number {
+  try {
+    return checkBatch(batch, 0, batch.length)
+  } catch (error) {
+    if (!(error instanceof LogError)) throw error
+    throw new LogError(
+      error.code,
+      `a batch for ${partition.name} is damaged (${reasonOf(error)}): nothing of it was written, send it once more or build it anew`,
+      { at: partition.at, ...error.values },
+      { cause: error },
+    )
+  }
+}
+
+/** Two bits are the log's own to set. */
+function checkAttributes(partition: Partition, batch: Uint8Array): void {
+  if (isLogAppendTime(batch, 0))
+    throw new LogError(
+      'INVALID_TIMESTAMP',
+      `a batch for ${partition.name} claims to have its time from the log: send it with the records' own timestamps`,
+      { at: partition.at },
+    )
+  if ((attributesOf(batch, 0) & batchAttributes.deleteHorizon) !== 0)
+    throw invalid(partition, 'a batch with a delete horizon, which only compaction sets: send it without bit 6', {})
+}
+
+/** Decodes every record with its headers: lengths, deltas and counts must say what is so, times must be times. */
+function checkRecords(partition: Partition, batch: Uint8Array, needsKeys: boolean): void {
+  const cursor = new BatchCursor([batch], 0)
+  let maxTimestamp = -1
+  try {
+    for (let index = 0; cursor.next(); index++) {
+      if (cursor.headerCount > 0) cursor.headers()
+      if (cursor.timestamp < 0 || !Number.isSafeInteger(cursor.timestamp))
+        throw new LogError(
+          'INVALID_TIMESTAMP',
+          `record ${index} for ${partition.name} has timestamp ${cursor.timestamp}: use milliseconds since 1970`,
+          { at: partition.at, index, timestamp: cursor.timestamp },
+        )
+      if (needsKeys && cursor.keyStart < 0) throw withoutKey(partition, index)
+      maxTimestamp = Math.max(maxTimestamp, cursor.timestamp)
+    }
+  } catch (error) {
+    if (!(error instanceof LogError) || error.code !== 'CORRUPT_BATCH') throw error
+    throw invalid(
+      partition,
+      `a batch whose checksum is right and whose records are not (${reasonOf(error)}): nothing of it was written, mend who builds it`,
+      error.values,
+      error,
+    )
+  }
+  if (maxTimestamp !== maxTimestampOf(batch, 0))
+    throw invalid(
+      partition,
+      `a batch claims ${maxTimestampOf(batch, 0)} as its highest timestamp, its records have ${maxTimestamp}: lookups by time would miss them, mend who builds it`,
+      { maxTimestamp },
+    )
+}
+
+/** Compaction keeps the newest record of a key, so there must be one. */
+function checkKeys(partition: Partition, cursor: BatchCursor): void {
+  for (let index = 0; cursor.next(); index++) if (cursor.keyStart < 0) throw withoutKey(partition, index)
+}
+
+function withoutKey(partition: Partition, index: number): LogError {
+  return new LogError(
+    'INVALID_RECORD',
+    `record ${index} for ${partition.name} has no key, its topic is compacted: give it one`,
+    { at: partition.at, index },
+  )
+}
+
+function invalid(
+  partition: Partition,
+  what: string,
+  values: { readonly [name: string]: unknown },
+  cause?: LogError,
+): LogError {
+  return new LogError(
+    'INVALID_RECORD',
+    `${partition.name} refuses ${what}`,
+    { at: partition.at, ...values },
+    cause === undefined ? {} : { cause },
+  )
+}
+
+/** The message without its code. */
+function reasonOf({ code, message }: LogError): string {
+  return message.startsWith(`${code}: `) ? message.slice(code.length + 2) : message
+}
