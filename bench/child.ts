@@ -3,11 +3,19 @@ import { fileURLToPath } from 'node:url'
 
 export type ChildResult = { readonly [field: string]: number }
 
+export interface ChildLimits {
+  /** `ulimit -n` of the process. Default: ours. */
+  readonly openFiles?: number
+}
+
 /** Runs a script of this folder in a process of its own and reads its one line of JSON. */
-export function child(script: string, args: readonly string[]): Promise<ChildResult> {
+export function child(script: string, args: readonly string[], limits: ChildLimits = {}): Promise<ChildResult> {
   const path = fileURLToPath(new URL(script, import.meta.url))
+  const command = [process.execPath, path, ...args]
+  if (limits.openFiles !== undefined) command.unshift('bash', '-c', `ulimit -n ${limits.openFiles}; exec "$0" "$@"`)
+  const [program = '', ...rest] = command
   return new Promise((resolve, reject) => {
-    const started = spawn(process.execPath, [path, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const started = spawn(program, rest, { stdio: ['ignore', 'pipe', 'inherit'] })
     let text = ''
     started.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()))
     started.on('error', reject)

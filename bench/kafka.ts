@@ -3,6 +3,7 @@ import { cpSync, existsSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
+import { KafkaBroker } from './kafka-broker.ts'
 
 /** The real Kafka and Kafka Streams, run by the anchors' own script: one JSON line per run. */
 export type AnchorLine = { readonly [field: string]: unknown }
@@ -12,6 +13,7 @@ export type AnchorLine = { readonly [field: string]: unknown }
  * keeps the copy for the next row.
  */
 export class Anchors {
+  readonly #folder: string
   readonly #script: string
   readonly #data: string
 
@@ -20,8 +22,15 @@ export class Anchors {
       throw new Error(`no anchors in ${resolve(folder)}: name their folder with --anchors`)
     const copy = join(process.env['MILLRACE_ANCHORS'] ?? mkdtempSync(join(tmpdir(), 'millrace-anchors-')))
     if (!existsSync(join(copy, 'run'))) cpSync(folder, copy, { recursive: true })
+    this.#folder = copy
     this.#script = join(copy, 'run')
     this.#data = resolve(data)
+  }
+
+  /** A broker that stays up until it is stopped. */
+  async broker(): Promise<KafkaBroker> {
+    // Without its classes the script builds them first.
+    return await KafkaBroker.start(this.#folder, this.#data)
   }
 
   async run(workloads: readonly string[], options: readonly string[]): Promise<readonly AnchorLine[]> {

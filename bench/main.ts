@@ -10,6 +10,7 @@ import { hasFloor } from './floor.ts'
 import { Anchors, type AnchorLine } from './kafka.ts'
 import { latencyRow } from './latency.ts'
 import { logBench, logBenchRows } from './log/log-bench.ts'
+import { rebalanceBench } from './log/rebalance-bench.ts'
 import { storageBench, storageBenchRows } from './log/storage-bench.ts'
 import { logRows } from './log-rows.ts'
 import { type BenchOptions, commandOf, parseOptions, usage, UsageError } from './options.ts'
@@ -240,6 +241,7 @@ async function main(): Promise<void> {
       else if (name === 'append' || name === 'tail') add(await logRows({ ...options, rows: [name] }))
       else if (storageBenchRows.includes(name)) add(await storageBench(name, options))
       else if (logBenchRows.includes(name)) add(await logBench(name, options, anchors))
+      else if (name === 'log-rebalance') add(await rebalanceBench(options))
       else if (name === 'latency') add(await latencyRow(options, anchors))
       else if (name === 'startup') add(await startupRow(options))
     }

@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util'
 import { logBenchRows as clientRows } from './log/log-bench.ts'
 import { storageBenchRows } from './log/storage-bench.ts'
 
-const logBenchRows: readonly string[] = [...clientRows, ...storageBenchRows]
+const logBenchRows: readonly string[] = [...clientRows, ...storageBenchRows, 'log-rebalance']
 
 /** What to run, on what, how often. `npm run bench -- w1,n0 --records 500000 --runs 3 --json`. */
 export interface BenchOptions {

@@ -167,7 +167,9 @@ const targets: readonly Target[] = [
   times('write of 100 B, synced before the answer,', 'append 100 B', 5, 'commit'),
   times('write of 1 KiB, synced before the answer,', 'append 1024 B', 5, 'commit'),
   times('read of 100 B', 'cold read 100 B', 2),
+  times('read of 100 B, an object per record,', 'cold read 100 B, an object per record', 2),
   times('read of 1 KiB', 'cold read 1024 B', 2),
+  times('read of 1 KiB, an object per record,', 'cold read 1024 B, an object per record', 2),
   ...['os', 'commit'].map((sync): Target => ({
     what: `64 partitions, of the rate of one, ${sync}`,
     unit: '',

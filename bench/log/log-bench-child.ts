@@ -192,7 +192,12 @@ async function read(job: Job): Promise<object> {
   const cursor = await again(() => readAll(log, job, records))
   const consumer = await again(() => consumeAll(log, job, records))
   await log.close()
-  return { ...cursor, consumerRecordsPerSecond: consumer.recordsPerSecond }
+  return {
+    ...cursor,
+    consumerRecordsPerSecond: consumer.recordsPerSecond,
+    consumerCpuSeconds: consumer.cpuSecondsApp,
+    consumerRecords: consumer.records,
+  }
 }
 
 async function readAll(log: EmbeddedLog, job: Job, records: number): Promise<void> {

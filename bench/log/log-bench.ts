@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { child, type ChildResult } from '../child.ts'
-import type { Anchors, AnchorLine } from '../kafka.ts'
+import type { Anchors } from '../kafka.ts'
+import type { KafkaBroker, RawLogFigures } from '../kafka-broker.ts'
 import type { BenchOptions } from '../options.ts'
 import { type Row, spreadOf } from '../report.ts'
 import type { LogJob } from './log-bench-child.ts'
@@ -13,28 +14,31 @@ import type { LogJob } from './log-bench-child.ts'
  * - `log-append`: one way to write varied at a time around the plain case (records posted as fast as there is room, one
  *   producer, 4 partitions, as Kafka's own tool does it): size and sync mode, batches of 1, 100 and 1,000 that are awaited
  *   before the next, 8 producers, 1, 16 and 64 partitions.
- * - `log-read`: from memory and, after reopening, from the segment files; without an object per record.
+ * - `log-read`: from memory and, after reopening, from the segment files; without an object per record, and with.
  * - `log-callers`: 64 callers that each await their own record.
- * - `log-paced`: an open loop at 20,000/s, and at half of what `log-append` reached.
+ * - `log-paced`: an open loop at 20,000/s, and at half of what `log-append` reached, from due to readable.
  *
- * With `--against kafka` Kafka's own ProducerPerformance and ConsumerPerformance run on a broker of theirs: without fsync
- * beside `os`, with an fsync per append beside `commit`.
+ * With `--against kafka` Kafka's own ProducerPerformance and ConsumerPerformance take turns with ours on one broker of
+ * theirs. The durability is the same on both sides, and the rows name it: `os` beside its default (no fsync), `commit`
+ * beside `flush.messages=1` (an fsync per append, as ours is synced before the answer). `acks=all`, one producer.
  */
 export const logBenchRows: readonly string[] = ['log-append', 'log-read', 'log-callers', 'log-paced']
 
-type Repeat = (job: LogJob) => Promise<readonly ChildResult[]>
-
 export async function logBench(name: string, options: BenchOptions, anchors: Anchors | null): Promise<Row[]> {
-  const repeat: Repeat = (job) => runs(options, job)
-  switch (name) {
-    case 'log-append':
-      return await append(options, repeat, anchors)
-    case 'log-read':
-      return await read(repeat)
-    case 'log-callers':
-      return await callers(repeat)
-    default:
-      return await paced(options, repeat, anchors)
+  const broker = anchors === null || name === 'log-callers' ? null : await anchors.broker()
+  try {
+    switch (name) {
+      case 'log-append':
+        return await append(options, broker)
+      case 'log-read':
+        return await read(options, broker)
+      case 'log-callers':
+        return await callers(options)
+      default:
+        return await paced(options, broker)
+    }
+  } finally {
+    await broker?.stop()
   }
 }
 
@@ -48,133 +52,164 @@ const plain: LogJob = {
   seconds: 3,
 }
 
-async function append(options: BenchOptions, repeat: Repeat, anchors: Anchors | null): Promise<Row[]> {
+type Sync = LogJob['sync']
+
+/** What a broker does beside each of our modes, and what a row calls it. */
+const kafkaSync = {
+  os: { flush: 'default', name: 'page cache' },
+  commit: { flush: '1', name: 'fsync per append' },
+} as const
+
+async function append(options: BenchOptions, broker: KafkaBroker | null): Promise<Row[]> {
   const rows: Row[] = []
-  const theirs = anchors === null ? [] : await rawLog(anchors, options)
   for (const sync of ['os', 'commit'] as const) {
     for (const recordBytes of [100, 1024]) {
-      const job = { ...plain, sync, recordBytes }
-      const ours = rowOf(`append ${recordBytes} B`, sync, await repeat(job))
-      rows.push(ours, ...kafkaRows(theirs, sync, recordBytes, 'write', ours))
+      const [results, theirs] = await turns(options, { ...plain, sync, recordBytes }, broker)
+      const name = `append ${recordBytes} B`
+      const best = Math.max(...theirs.map(({ writePerSecond }) => writePerSecond))
+      const ours = rowOf(name, sync, results)
+      rows.push(theirs.length === 0 ? ours : { ...ours, ...ratioTo(theirs, ours, best) })
+      if (theirs.length === 0) continue
+      rows.push({
+        ...kafkaRow(name, sync, theirs),
+        recordsPerSecond: spreadOf(theirs.map((run) => run.writePerSecond)),
+      })
     }
     for (const batch of [1, 100, 1000]) {
-      rows.push(rowOf(`append, batches of ${batch}`, sync, await repeat({ ...plain, sync, batch })))
+      rows.push(rowOf(`append, batches of ${batch}`, sync, await runs(options, { ...plain, sync, batch })))
     }
-    rows.push(rowOf('append, 8 producers', sync, await repeat({ ...plain, sync, producers: 8 })))
+    rows.push(rowOf('append, 8 producers', sync, await runs(options, { ...plain, sync, producers: 8 })))
     for (const partitions of [1, 16, 64]) {
       const name = `append, ${partitions} partition${partitions === 1 ? '' : 's'}`
-      rows.push(rowOf(name, sync, await repeat({ ...plain, sync, partitions })))
+      rows.push(rowOf(name, sync, await runs(options, { ...plain, sync, partitions })))
     }
   }
   return rows
 }
 
-async function read(repeat: Repeat): Promise<Row[]> {
+async function read(options: BenchOptions, broker: KafkaBroker | null): Promise<Row[]> {
   const rows: Row[] = []
   for (const recordBytes of [100, 1024]) {
+    const theirs: RawLogFigures[] = []
     for (const kind of ['tail', 'cold'] as const) {
-      const job: LogJob = { ...plain, kind, recordBytes }
-      const results = await repeat(job)
-      const consumer = spreadOf(results.map((result) => result['consumerRecordsPerSecond'] ?? 0))
-      const note = `consumer (an object per record): ${Math.round(consumer.median).toLocaleString('en-US')}/s`
-      rows.push({ ...rowOf(`${kind} read ${recordBytes} B`, 'os', results), consumerRecordsPerSecond: consumer, note })
+      // What Kafka's consumer reads stands in files and the page cache, as ours does after reopening.
+      const beside = kind === 'cold' ? broker : null
+      const [results, kafka] = await turns(options, { ...plain, kind, recordBytes }, beside)
+      theirs.push(...kafka)
+      const best = Math.max(...kafka.map(({ readPerSecond }) => readPerSecond))
+      const consumed = results.map((result) => ({
+        ...result,
+        recordsPerSecond: result['consumerRecordsPerSecond'] ?? Number.NaN,
+        cpuSecondsApp: result['consumerCpuSeconds'] ?? Number.NaN,
+        records: result['consumerRecords'] ?? Number.NaN,
+      }))
+      for (const [name, each] of [
+        [`${kind} read ${recordBytes} B`, results],
+        [`${kind} read ${recordBytes} B, an object per record`, consumed],
+      ] as const) {
+        const ours = rowOf(name, 'os', each)
+        rows.push(kafka.length === 0 ? ours : { ...ours, ratio: (ours.recordsPerSecond?.median ?? 0) / best })
+      }
     }
+    if (theirs.length === 0) continue
+    const { cpuSecondsPerMillion: _, ...kafka } = kafkaRow(`cold read ${recordBytes} B`, 'os', theirs)
+    rows.push({
+      ...kafka,
+      recordsPerSecond: spreadOf(theirs.map((run) => run.readPerSecond)),
+      note: 'an object per record',
+    })
   }
   return rows
 }
 
-async function callers(repeat: Repeat): Promise<Row[]> {
-  const results = await repeat({ ...plain, kind: 'callers', sync: 'commit', producers: 64 })
+async function callers(options: BenchOptions): Promise<Row[]> {
+  const results = await runs(options, { ...plain, kind: 'callers', sync: 'commit', producers: 64 })
   return [{ ...rowOf('64 callers', 'commit', results), ...latencies(results) }]
 }
 
-async function paced(options: BenchOptions, repeat: Repeat, anchors: Anchors | null): Promise<Row[]> {
+async function paced(options: BenchOptions, broker: KafkaBroker | null): Promise<Row[]> {
   const rows: Row[] = []
   for (const sync of ['commit', 'os'] as const) {
-    const fast = await child('log/log-bench-child.ts', [JSON.stringify(withDirectory(options, { ...plain, sync }).job)])
-    const half = Math.round((fast['recordsPerSecond'] ?? 0) / 2 / 1000) * 1000
-    for (const rate of [20_000, half]) {
-      const results = await repeat({ ...plain, kind: 'paced', sync, rate, seconds: 10 })
-      const name = `paced ${rate.toLocaleString('en-US')}/s`
-      rows.push({ ...rowOf(name, sync, results), ...latencies(results) })
-    }
+    const job: LogJob = { ...plain, kind: 'paced', sync, rate: 20_000, seconds: 10 }
+    const [results, theirs] = await turns(options, job, broker)
+    rows.push({ ...rowOf('paced 20,000/s', sync, results), ...latencies(results) })
+    if (theirs.length > 0) rows.push({ ...kafkaRow('paced 20,000/s', sync, theirs), ...kafkaLatencies(theirs) })
+
+    const fast = await one(options, { ...plain, sync })
+    const rate = Math.round((fast['recordsPerSecond'] ?? 0) / 2 / 1000) * 1000
+    const half = await runs(options, { ...job, rate })
+    const { note, ...spreads } = latencies(half)
+    rows.push({
+      ...rowOf('half load', sync, half),
+      ...spreads,
+      note: `${note}, from due to readable at ${rate.toLocaleString('en-US')}/s`,
+    })
   }
-  if (anchors === null) return rows
-  const options20k = [
-    '--record-size',
-    '100',
-    '--acks',
-    'all',
-    '--flush',
-    '1',
-    '--throughput',
-    '20000',
-    '--count',
-    '800000',
-  ]
-  const lines = await anchors.run(['rawlog'], [...options20k, '--repeat', String(options.runs)])
-  const of = (field: string): number[] => lines.map(({ write }) => Number(fieldOf(write, field)))
-  const p99 = spreadOf(of('p99Ms'))
-  const note = `p50 ${spreadOf(of('p50Ms')).median} ms, p99 ${p99.median} ms (${p99.min}-${p99.max})`
-  rows.push({ workload: 'paced 20,000/s', system: 'Kafka', sync: 'fsync', records: 200_000, runs: lines.length, note })
   return rows
 }
 
-/** Kafka's write and read figures, as its own tools print them. */
-async function rawLog(anchors: Anchors, options: BenchOptions): Promise<readonly AnchorLine[]> {
-  const shape = ['--record-size', '100,1024', '--acks', 'all', '--flush', 'default,1', '--batch-size', '16384,131072']
-  return await anchors.run(['rawlog'], [...shape, '--repeat', String(options.runs), '--count', String(options.records)])
+/** Our run, then Kafka's in the same shape, and so on: what the machine does in between, it does to both. */
+async function turns(
+  options: BenchOptions,
+  job: LogJob,
+  broker: KafkaBroker | null,
+): Promise<readonly [readonly ChildResult[], readonly RawLogFigures[]]> {
+  const ours: ChildResult[] = []
+  const theirs: RawLogFigures[] = []
+  const { recordBytes, sync, rate } = job
+  // A quarter where each append waits for the device; as long as ours where the pace is given.
+  const most = Math.ceil((options.records / (recordBytes > 500 ? 4 : 1)) * (sync === 'commit' ? 0.25 : 1))
+  const shape = { flush: kafkaSync[sync].flush, recordBytes, throughput: rate ?? -1 }
+  for (let index = 0; index < options.runs; index++) {
+    ours.push(await one(options, job))
+    if (broker === null) continue
+    for (const batchBytes of rate === undefined && job.kind === 'append' ? [16_384, 131_072] : [16_384]) {
+      theirs.push(
+        await broker.rawLog({ ...shape, batchBytes, records: rate === undefined ? most : rate * job.seconds }),
+      )
+    }
+  }
+  return [ours, theirs]
 }
 
-function kafkaRows(
-  lines: readonly AnchorLine[],
-  sync: 'os' | 'commit',
-  recordBytes: number,
-  what: 'write' | 'read',
-  ours: Row,
-): Row[] {
-  const flush = sync === 'os' ? 'default' : '1'
-  const own = lines.filter((line) => line['flushMessages'] === flush && line['recordSize'] === recordBytes)
-  if (own.length === 0) return []
-  const rates = own.map((line) => Number(fieldOf(line[what], 'recordsPerSecond')))
-  const best = Math.max(...rates)
-  const reads = own.map((line) => Number(fieldOf(line['read'], 'recordsPerSecond')))
-  return [
-    {
-      workload: `append ${recordBytes} B`,
-      system: 'Kafka',
-      sync: sync === 'os' ? 'page cache' : 'fsync',
-      records: Number(own[0]?.['records']),
-      runs: own.length,
-      recordsPerSecond: spreadOf(rates),
-      ratio: (ours.recordsPerSecond?.median ?? 0) / best,
-      note: `millrace writes ${((ours.recordsPerSecond?.median ?? 0) / best).toFixed(1)} times its best; it reads ${Math.round(Math.max(...reads)).toLocaleString('en-US')}/s`,
-    },
-  ]
+/** To the best of Kafka's runs, the first of which are those of a broker that is not warm. */
+function ratioTo(theirs: readonly RawLogFigures[], ours: Row, best: number): Pick<Row, 'ratio' | 'cpuRatio'> {
+  const perMillion = Math.min(...theirs.map((run) => run.cpuSeconds / (run.records / 1e6)))
+  return {
+    ratio: (ours.recordsPerSecond?.median ?? 0) / best,
+    cpuRatio: perMillion / (ours.cpuSecondsPerMillion?.median ?? Number.NaN),
+  }
 }
 
-function fieldOf(object: unknown, field: string): unknown {
-  return typeof object === 'object' && object !== null ? (object as AnchorLine)[field] : undefined
+/** CPU seconds are those of broker and producer. */
+function kafkaRow(workload: string, sync: Sync, theirs: readonly RawLogFigures[]): Row {
+  return {
+    workload,
+    system: 'Kafka',
+    sync: kafkaSync[sync].name,
+    records: theirs[0]?.records ?? 0,
+    runs: theirs.length,
+    cpuSecondsPerMillion: spreadOf(theirs.map((run) => run.cpuSeconds / (run.records / 1e6))),
+  }
+}
+
+/** Theirs is from sending to the answer, ours goes on to a reader that has the record. */
+function kafkaLatencies(theirs: readonly RawLogFigures[]): Pick<Row, 'note' | 'p50Ms' | 'p99Ms'> {
+  const [p50, p99] = [spreadOf(theirs.map((run) => run.p50Ms)), spreadOf(theirs.map((run) => run.p99Ms))]
+  const note = `p50 ${p50.median} ms, p99 ${p99.median} ms (${p99.min}-${p99.max}), from sent to answered`
+  return { p50Ms: p50, p99Ms: p99, note }
 }
 
 async function runs(options: BenchOptions, job: LogJob): Promise<readonly ChildResult[]> {
-  const results: ChildResult[] = []
-  for (let index = 0; index < options.runs; index++) {
-    const { job: own, remove } = withDirectory(options, job)
-    try {
-      results.push(await child('log/log-bench-child.ts', [JSON.stringify(own)]))
-    } finally {
-      remove()
-    }
-  }
-  return results
+  return (await turns(options, job, null))[0]
 }
 
-function withDirectory(options: BenchOptions, job: LogJob): { readonly job: object; readonly remove: () => void } {
-  const directory = mkdtempSync(join(options.directory ?? tmpdir(), 'millrace-log-bench-'))
-  return {
-    job: { ...job, directory: join(directory, 'log') },
-    remove: () => rmSync(directory, { recursive: true, force: true }),
+async function one(options: BenchOptions, job: LogJob): Promise<ChildResult> {
+  const work = mkdtempSync(join(options.directory ?? tmpdir(), 'millrace-log-bench-'))
+  try {
+    return await child('log/log-bench-child.ts', [JSON.stringify({ ...job, directory: join(work, 'log') })])
+  } finally {
+    rmSync(work, { recursive: true, force: true })
   }
 }
 

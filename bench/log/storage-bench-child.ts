@@ -17,6 +17,7 @@ export interface StorageJob {
   /** Batches of `batchRecords` that each partition gets before a checkpoint, and after it. */
   readonly batches: number
   readonly tailBatches: number
+  readonly batchRecords: number
   readonly killed: boolean
   readonly rest: boolean
 }
@@ -26,7 +27,6 @@ interface Job extends StorageJob {
 }
 
 const topic = 'rows'
-const batchRecords = 10
 const restMs = 3000
 
 function batch(index: number, records: number, keys: number): Uint8Array {
@@ -44,7 +44,7 @@ function batch(index: number, records: number, keys: number): Uint8Array {
 
 async function appendAll(log: EmbeddedLog, job: Job, batches: number): Promise<void> {
   for (let index = 0; index < batches; index++) {
-    const bytes = batch(index, batchRecords, 1000)
+    const bytes = batch(index, job.batchRecords, 1000)
     const waiting: Promise<unknown>[] = []
     for (let partition = 0; partition < job.partitions; partition++) {
       if (!log.broker.canAppend) await log.broker.ready()
@@ -61,7 +61,9 @@ async function fill(job: Job): Promise<object> {
   await appendAll(log, job, job.batches)
   await log.close()
   if (job.killed) {
-    log = await openLog({ dataDir: job.directory, sync: 'os' })
+    // All of it is to be unapplied: no checkpoint comes between.
+    const never = { checkpointIntervalMs: 3_600_000, checkpointBytes: 1024 ** 4 }
+    log = await openLog({ dataDir: job.directory, sync: 'os', ...never })
     await appendAll(log, job, job.tailBatches)
     process.kill(process.pid, 'SIGKILL')
     await new Promise(() => {})
@@ -95,7 +97,8 @@ async function open(job: Job): Promise<object> {
   global.gc?.()
   const { rss, heapUsed, external, arrayBuffers } = process.memoryUsage()
   await log.close()
-  return { openMs, idleCpuPercent: (user + system) / 10 / restMs, rss, heapUsed, external, arrayBuffers }
+  const cpuSecondsApp = (used.user + used.system) / 1e6
+  return { openMs, cpuSecondsApp, idleCpuPercent: (user + system) / 10 / restMs, rss, heapUsed, external, arrayBuffers }
 }
 
 async function compact(job: Job): Promise<object> {

@@ -1,7 +1,7 @@
 import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { child, type ChildResult } from '../child.ts'
+import { child, type ChildLimits, type ChildResult } from '../child.ts'
 import type { BenchOptions } from '../options.ts'
 import { type Row, spreadOf } from '../report.ts'
 import type { StorageJob } from './storage-bench-child.ts'
@@ -9,14 +9,23 @@ import type { StorageJob } from './storage-bench-child.ts'
 /**
  * What a log costs when nothing happens to it, also `npm run bench -- log`:
  *
- * - `log-open`: after a clean stop and after SIGKILL, with 1, 100 and 10,000 partitions, and after a clean stop with a
- *   longer log, which must not matter.
+ * - `log-open`: after a clean stop and after SIGKILL, with 1, 100 and 10,000 partitions, also with 512 open files; after a
+ *   clean stop with a longer log, which must not matter; after SIGKILL with a longer log before the same tail, which must
+ *   not matter either, and with a longer tail, which may cost what it is longer.
  * - `log-idle`: memory of an idle partition and CPU of an idle log, 10,000 partitions against one.
  * - `log-compact`: records of a pass over one partition per second of CPU.
  */
 export const storageBenchRows: readonly string[] = ['log-open', 'log-idle', 'log-compact']
 
-const step: StorageJob = { kind: 'fill', partitions: 1, batches: 2, tailBatches: 1, killed: false, rest: false }
+const step: StorageJob = {
+  kind: 'fill',
+  partitions: 1,
+  batches: 2,
+  tailBatches: 1,
+  batchRecords: 10,
+  killed: false,
+  rest: false,
+}
 
 export async function storageBench(name: string, options: BenchOptions): Promise<Row[]> {
   const work = mkdtempSync(join(options.directory ?? tmpdir(), 'millrace-storage-bench-'))
@@ -29,33 +38,70 @@ export async function storageBench(name: string, options: BenchOptions): Promise
   }
 }
 
+interface OpenCase {
+  readonly name: string
+  readonly fill: Partial<StorageJob>
+  readonly limits?: ChildLimits
+}
+
+const many = 10_000
+/** Batches of 1,000 records of 100 B. */
+const perMib = { batchRecords: 1000, batches: 9 }
+
+const openCases: readonly OpenCase[] = [
+  ...[1, 100, many].flatMap((partitions) => {
+    const what = `${partitions.toLocaleString('en-US')} partition${partitions === 1 ? '' : 's'}`
+    return [
+      { name: `open after a clean stop, ${what}`, fill: { partitions } },
+      { name: `open after SIGKILL, ${what}`, fill: { partitions, killed: true } },
+    ]
+  }),
+  {
+    name: 'open after SIGKILL, 10,000 partitions, ulimit -n 512',
+    fill: { partitions: many, killed: true },
+    limits: { openFiles: 512 },
+  },
+  ...[1, 64].map((mib) => ({
+    name: `open after a clean stop, log of ${mib} MiB`,
+    fill: { ...perMib, batches: mib * perMib.batches },
+  })),
+  ...[
+    { mib: 1, tail: 4 },
+    { mib: 64, tail: 4 },
+    { mib: 1, tail: 64 },
+  ].map(({ mib, tail }) => ({
+    name: `open after SIGKILL, tail of ${tail} MiB behind ${mib} MiB`,
+    fill: { ...perMib, batches: mib * perMib.batches, tailBatches: tail * perMib.batches, killed: true },
+  })),
+]
+
 async function open(options: BenchOptions, work: string): Promise<Row[]> {
   const rows: Row[] = []
-  const cases = [1, 100, 10_000].flatMap((partitions) => [
-    { partitions, killed: false, batches: 2 },
-    { partitions, killed: true, batches: 2 },
-  ])
-  for (const { partitions, killed, batches } of [...cases, { partitions: 100, killed: false, batches: 1000 }]) {
+  for (const { name, fill, limits } of openCases) {
+    const job: StorageJob = { ...step, ...fill }
     const filled = join(work, 'filled')
-    await run({ ...step, partitions, killed, batches }, filled)
+    await run(job, filled)
     const results: ChildResult[] = []
     for (let index = 0; index < options.runs; index++) {
-      const directory = join(work, 'opened')
-      cpSync(filled, directory, { recursive: true })
-      results.push(await run({ ...step, kind: 'open', partitions }, directory))
-      rmSync(directory, { recursive: true, force: true })
+      // Opened and closed cleanly it is as it was; after a kill the tail is there once only.
+      const directory = job.killed ? join(work, 'opened') : filled
+      if (job.killed) cpSync(filled, directory, { recursive: true })
+      results.push(await run({ ...job, kind: 'open', killed: false, rest: limits !== undefined }, directory, limits))
+      if (job.killed) rmSync(directory, { recursive: true, force: true })
     }
     rmSync(filled, { recursive: true, force: true })
     const readyMs = spreadOf(results.map((result) => Math.round(result['openMs'] ?? Number.NaN)))
-    const what = `${partitions} partition${partitions === 1 ? '' : 's'} of ${batches * 10} records`
+    const cpu = spreadOf(results.map((result) => result['cpuSecondsApp'] ?? Number.NaN))
+    const then = limits === undefined ? '' : '; then every partition is written and read'
     rows.push({
-      workload: `open ${killed ? 'after SIGKILL' : 'after a clean stop'}, ${what}`,
+      workload: name,
       system: 'millrace',
       sync: 'os',
-      records: partitions * batches * 10,
+      records: job.partitions * (job.batches + (job.killed ? job.tailBatches : 0)) * job.batchRecords,
       runs: results.length,
       readyMs,
-      note: `ready in ${readyMs.median} ms (${readyMs.min}-${readyMs.max})`,
+      cpuSecondsApp: cpu,
+      note: `ready in ${readyMs.median} ms (${readyMs.min}-${readyMs.max}), ${cpu.median} CPU s${then}`,
     })
   }
   return rows
@@ -76,15 +122,22 @@ async function idle(options: BenchOptions, work: string): Promise<Row[]> {
     }
     results.push({ perPartition: ((rss[1] ?? 0) - (rss[0] ?? 0)) / (many - 1) / 1024, cpu })
   }
-  const kib = spreadOf(results.map(({ perPartition }) => Math.round(perPartition * 10) / 10))
-  const cpu = spreadOf(results.map((result) => Math.round(result.cpu * 100) / 100))
-  const note = `${kib.median} KiB for each partition (${kib.min}-${kib.max}); ${cpu.median} % of a core at rest`
+  const kibPerPartition = spreadOf(results.map(({ perPartition }) => Math.round(perPartition * 10) / 10))
+  const idleCpuPercent = spreadOf(results.map((result) => Math.round(result.cpu * 100) / 100))
+  const { median, min, max } = kibPerPartition
   return [
-    { workload: 'idle, 10,000 partitions', system: 'millrace', sync: 'os', records: 0, runs: results.length, note },
+    {
+      workload: 'idle, 10,000 partitions',
+      system: 'millrace',
+      sync: 'os',
+      records: 0,
+      runs: results.length,
+      kibPerPartition,
+      idleCpuPercent,
+      note: `${median} KiB for each partition (${min}-${max}); ${idleCpuPercent.median} % of a core at rest`,
+    },
   ]
 }
-
-const many = 10_000
 
 async function compact(options: BenchOptions, work: string): Promise<Row[]> {
   const results: ChildResult[] = []
@@ -107,9 +160,9 @@ async function compact(options: BenchOptions, work: string): Promise<Row[]> {
 }
 
 /** A child that was to be killed ends without a line: that is not an error. */
-async function run(job: StorageJob, directory: string): Promise<ChildResult> {
+async function run(job: StorageJob, directory: string, limits: ChildLimits = {}): Promise<ChildResult> {
   try {
-    return await child('log/storage-bench-child.ts', [JSON.stringify({ ...job, directory })])
+    return await child('log/storage-bench-child.ts', [JSON.stringify({ ...job, directory })], limits)
   } catch (error) {
     if (job.killed) return {}
     throw error
