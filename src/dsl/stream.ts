@@ -297,9 +297,9 @@ export class Stream<out K, out V> {
    * @example views.selectKey((view) => view.region).repartition({ name: 'by-region', partitions: 8 })
    * @example views.repartition({ name: 'views', partitioner: byRegion }).joinTable(builder.table(regions), joiner)
    */
-  repartition<
-    O extends GroupingOf<K> & Pick<Repartitioned<Declared, NonNullable<K>, V>, 'partitions' | 'partitioner'> = {},
-  >(options?: O): Keyed<K, O, Stream<NonNullable<K>, V>> {
+  repartition<O extends GroupingOf<K> & Pick<Repartitioned, 'partitions'> = {}>(
+    options?: O & Pick<Repartitioned<Declared, NonNullable<K>, V>, 'partitioner'>,
+  ): Keyed<K, O, Stream<NonNullable<K>, V>> {
     const partitions = options?.partitions
     if (partitions !== undefined && !(Number.isInteger(partitions) && partitions >= 1)) {
       throw new StreamsError('CONFIG_INVALID', `repartition: partitions is a whole number from 1 on, not ${partitions}`)

@@ -237,3 +237,30 @@ describe('mistakes do not compile', () => {
     })
   })
 })
+
+test('a partitioner takes what may be written, and says a number', () => {
+  never(() => {
+    const declared = { key: z.string(), value: z.number(), tombstones: true } as const
+    topic('placed', {
+      ...declared,
+      partitioner: {
+        id: 'last',
+        partition: (key, value, partitions) => {
+          expectTypeOf(key).toEqualTypeOf<string>()
+          expectTypeOf(value).toEqualTypeOf<number | null>()
+          return partitions - 1
+        },
+      },
+    })
+    // @ts-expect-error keys are text
+    topic('placed', { ...declared, partitioner: { id: 'key', partition: (key: number) => key } })
+    // @ts-expect-error it needs an id
+    topic('placed', { ...declared, partitioner: (_key: string, _value: number | null, count: number) => count - 1 })
+    views.to(pageViews, {
+      partitioner: { id: 'status', partition: (_key, view, partitions) => view.status % partitions },
+    })
+    views.repartition({ name: 'by-status', partitioner: (_key, view, partitions) => view.status % partitions })
+    // @ts-expect-error keys are text
+    views.repartition({ name: 'by-status', partitioner: (key: number) => key })
+  })
+})

@@ -25,6 +25,8 @@ import { RetryHandOver, RetryTransactions } from './retry-hand-over.ts'
  *   reads committed records, as consumers do unless told otherwise.
  * - **It is processed at least once**: a crash between a call of `process` and the commit gives the record once more, with
  *   the same attempt. Process it so that twice does no harm.
+ * - A record is handed over when all records before it in its partition are done; up to `maxPollRecords` wait for that, then
+ *   nothing more is read.
  * - **Order**: records of one key are processed in order until one of them fails; those behind it overtake it.
  * - Retry topics have the partitions of their source, and a record keeps its partition, key, value, headers and timestamp.
  * - A record that cannot be read as declared goes to the dead-letter topic at once: it will not get better.
