@@ -45,8 +45,8 @@ export const json: Codec<unknown> = Object.freeze({
     writeUtf8(text, to)
   },
   read(bytes: Uint8Array, start: number, end: number): unknown {
-    if (end - start > nestingMax) checkJsonNesting(bytes, start, end)
     const text = utf8Slice(bytes, start, end)
+    if (mayNestTooDeep(text)) checkJsonNesting(bytes, start, end)
     let value: unknown
     try {
       value = JSON.parse(text)
@@ -54,10 +54,23 @@ export const json: Codec<unknown> = Object.freeze({
       throw new CodecError('INVALID_RECORD', `no JSON: ${shown(text)}`, { value: text }, { cause })
     }
     // JSON makes an own property of `__proto__`; whoever copies it field by field would set a prototype.
-    if (text.includes('__proto__') || text.includes('\\u')) checkFieldNames(value)
+    // An escape could spell it; to look for one character is cheaper than for two.
+    if (text.includes('__proto__') || text.includes('\\')) checkFieldNames(value)
     return value
   },
 })
+
+/** Whether a text has as many brackets as it takes; few have, and to look for them is much cheaper than to follow them. */
+function mayNestTooDeep(text: string): boolean {
+  // Each level has a bracket at both ends.
+  if (text.length <= 2 * nestingMax) return false
+  let open = 0
+  for (const bracket of '{[') {
+    for (let at = text.indexOf(bracket); at >= 0; at = text.indexOf(bracket, at + 1))
+      if (++open > nestingMax) return true
+  }
+  return false
+}
 
 function checkJsonNesting(bytes: Uint8Array, start: number, end: number): void {
   let depth = 0

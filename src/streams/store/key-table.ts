@@ -106,7 +106,10 @@ function placeOf(hash: number, shift: number): number {
 }
 
 function emptyItems<T>(count: number): (T | null)[] {
-  return Array.from<T | null>({ length: count }).fill(null)
+  // Pushed, not `new Array(count)`: that one has holes for ever, and each search would look behind them.
+  const items: (T | null)[] = []
+  for (let place = 0; place < count; place++) items.push(null)
+  return items
 }
 
 const firstCapacity = 64
