@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { SeededRandom } from '../../../src/base/seeded-random.ts'
-import { RetryTopics } from '../../../src/log/client/retry-topics.ts'
+import type { BytesOut } from '../../../src/log/client/record-format.ts'
+import { RetryTopics, type RetryTopicsOptions } from '../../../src/log/client/retry-topics.ts'
 import type { MemoryDisk } from '../../../src/testing/memory-disk.ts'
 import { LogHarness, readAll, type HarnessOptions } from '../../harness/log-harness.ts'
 
@@ -13,7 +14,10 @@ interface Run {
 }
 
 /** Whatever ends in 1 fails, always. */
-function started({ log, clock }: LogHarness, options: { readonly concurrency?: number } = {}): Run {
+function started(
+  { log, clock }: LogHarness,
+  options: Pick<RetryTopicsOptions<BytesOut, BytesOut>, 'consumer'> = {},
+): Run {
   const processed: string[] = []
   const retries = new RetryTopics(log.broker, clock, {
     group: 'g',
@@ -102,25 +106,40 @@ test.each([
   },
 )
 
-test('a transaction that the log has aborted meanwhile is tried again', async () => {
-  const harness = await opened()
-  const { broker } = harness.log
-  const sendOffsets = broker.sendOffsetsToTransaction.bind(broker)
-  let aborted = false
-  broker.sendOffsetsToTransaction = async (...of) => {
-    await sendOffsets(...of)
-    if (!aborted) {
-      aborted = true
-      await broker.abortTransaction('g-retry-topics-0')
+test.each(['before its records', 'before its end'])(
+  'a transaction that the log has aborted %s is tried again, and what it wrote is read by nobody',
+  async (when) => {
+    const harness = await opened()
+    const { broker } = harness.log
+    const sendOffsets = broker.sendOffsetsToTransaction.bind(broker)
+    const endTransaction = broker.endTransaction.bind(broker)
+    let aborted = 0
+    const abortOnce = async (): Promise<void> => {
+      if (aborted++ === 0) await broker.abortTransaction('g-retry-topics-0')
     }
-  }
-  const run = started(harness)
-  await turns(harness, 100)
-  await harness.clock.run(3000)
-  expect(await committed(harness, 'g-orders-dead-letter')).toEqual(failing)
-  await run.stop()
-  await harness.close()
-})
+    if (when === 'before its records') {
+      broker.sendOffsetsToTransaction = async (...of) => {
+        await sendOffsets(...of)
+        await abortOnce()
+      }
+    } else {
+      broker.endTransaction = async (...of) => {
+        await abortOnce()
+        return await endTransaction(...of)
+      }
+    }
+    // The topic itself may be read as its owner likes, retry topics may not.
+    const run = started(harness, { consumer: { isolation: 'durable' } })
+    await turns(harness, 100)
+    await harness.clock.run(3000)
+    await turns(harness, 100)
+    expect(aborted).toBeGreaterThan(1)
+    expect(run.processed.filter((tried) => tried.endsWith(' 2')).sort()).toEqual(failing.map((order) => `${order} 2`))
+    expect(await committed(harness, 'g-orders-dead-letter')).toEqual(failing)
+    await run.stop()
+    await harness.close()
+  },
+)
 
 test('a record as large as its topic takes is handed over, too', async () => {
   const harness = await LogHarness.open()
