@@ -88,8 +88,8 @@ export class EmbeddedLog implements Log {
     return this.#broker.bounds(at, isolation)
   }
 
-  async offsetsForTime(at: readonly TimeQuery[]): Promise<readonly Position[]> {
-    return this.#broker.offsetsForTime(at)
+  async offsetsForTime(at: readonly TimeQuery[], isolation: Isolation = 'durable'): Promise<readonly Position[]> {
+    return this.#broker.offsetsForTime(at, isolation)
   }
 
   async epochEnds(at: readonly EpochQuery[]): Promise<readonly Position[]> {

@@ -57,6 +57,11 @@ export const logErrorCodes: { readonly [Code in LogErrorCode]: LogErrorKind } = 
     fatal: false,
     description: 'A newer producer of the transactional id has taken over, or its transaction timed out.',
   },
+  UNSTABLE_OFFSET_COMMIT: {
+    retriable: true,
+    fatal: false,
+    description: 'A transaction that is not over may move the committed offset.',
+  },
   INVALID_TXN_STATE: {
     retriable: false,
     fatal: false,
@@ -181,6 +186,7 @@ export type LogErrorCode =
   | 'INVALID_PRODUCER_EPOCH'
   | 'INVALID_PRODUCER_ID_MAPPING'
   | 'PRODUCER_FENCED'
+  | 'UNSTABLE_OFFSET_COMMIT'
   | 'INVALID_TXN_STATE'
   | 'INVALID_TRANSACTION_TIMEOUT'
   | 'TRANSACTION_COORDINATOR_FENCED'

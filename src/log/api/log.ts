@@ -23,8 +23,11 @@ export interface Log {
   /** What the group has committed for these partitions; partitions without are left out. */
   committedOffsets(group: string, at: readonly TopicPartition[]): Promise<readonly OffsetEntry[]>
   bounds(at: readonly TopicPartition[], isolation: Isolation): Promise<readonly Bounds[]>
-  /** Per query the first record with at least that timestamp; a partition without one gives its end offset. */
-  offsetsForTime(at: readonly TimeQuery[]): Promise<readonly Position[]>
+  /**
+   * Per query the first record with at least that timestamp; a partition without one gives its end offset. Never beyond what
+   * the isolation shows. Default: `durable`.
+   */
+  offsetsForTime(at: readonly TimeQuery[], isolation?: Isolation): Promise<readonly Position[]>
   /**
    * Per query the end offset of that leader epoch in its partition (where the next epoch starts, or the log's end). A
    * store whose changelog offset lies beyond it is ahead of the log and must be rebuilt.

@@ -1,4 +1,5 @@
 import { assert } from '../../base/assert.ts'
+import { LogError } from '../api/errors.ts'
 import type {
   Bounds,
   Committer,
@@ -11,7 +12,7 @@ import type {
   Reader,
   TimeQuery,
 } from '../api/log.ts'
-import type { Offset, TopicPartition } from '../api/record.ts'
+import { partitionName, type Offset, type TopicPartition } from '../api/record.ts'
 import type { TopicConfig, TopicInfo, TopicSpec } from '../api/topic.ts'
 import type { RecordedSection, TaskId } from '../api/commit-section.ts'
 import { BatchBuilder } from '../format/batch-builder.ts'
@@ -145,13 +146,17 @@ export class Broker {
     })
   }
 
-  /** Per query the first record with at least that timestamp; a partition without one gives its end offset. */
-  offsetsForTime(at: readonly TimeQuery[]): readonly Position[] {
+  /**
+   * Per query the first record with at least that timestamp; a partition without one gives its end offset. As in Kafka it is
+   * never beyond what a reader of this isolation is shown; of aborted records the offset may be given.
+   */
+  offsetsForTime(at: readonly TimeQuery[], isolation: Isolation = 'durable'): readonly Position[] {
     const { catalog, segments, sequencer } = this.#parts
-    return at.map(({ at: place, timestamp }) => ({
-      at: place,
-      offset: offsetForTime(catalog.partition(place), timestamp, { segments, applied: sequencer.appliedSequence }),
-    }))
+    return at.map(({ at: place, timestamp }) => {
+      const partition = catalog.partition(place)
+      const found = offsetForTime(partition, timestamp, { segments, applied: sequencer.appliedSequence })
+      return { at: place, offset: Math.min(found, partition.visibleEnd(isolation)) }
+    })
   }
 
   epochEnds(at: readonly EpochQuery[]): readonly Position[] {
@@ -287,8 +292,19 @@ export class Broker {
     await written
   }
 
-  committedOffsets(group: string, at: readonly TopicPartition[]): readonly OffsetEntry[] {
-    return this.#parts.offsets.get(group, at)
+  /** Throws UNSTABLE_OFFSET_COMMIT if one must be stable and is not. Kafka: OffsetFetch with `RequireStable`. */
+  committedOffsets(
+    group: string,
+    at: readonly TopicPartition[],
+    { requireStable = false }: { readonly requireStable?: boolean } = {},
+  ): readonly OffsetEntry[] {
+    const unstable = requireStable ? at.find((place) => this.hasUnstableOffset(group, place)) : undefined
+    if (unstable === undefined) return this.#parts.offsets.get(group, at)
+    throw new LogError(
+      'UNSTABLE_OFFSET_COMMIT',
+      `${partitionName(unstable)}: a transaction that is not over may move the offset of group ${group}: ask again when it has ended, or abort it`,
+      { group, ...unstable },
+    )
   }
 
   lastSections(group: string, tasks: readonly TaskId[]): readonly RecordedSection[] {

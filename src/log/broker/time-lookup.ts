@@ -3,7 +3,10 @@ import { BatchCursor } from '../format/record-cursor.ts'
 import type { PartitionReaders } from '../storage/partition-reader.ts'
 import type { Partition, TailBatch } from './catalog.ts'
 
-/** The first promoted record with at least `timestamp`, by offset; the end of the partition if there is none. */
+/**
+ * The first promoted record with at least `timestamp`, by offset; the end of the partition if there is none. What the reader
+ * may see of it, who asks decides.
+ */
 export function offsetForTime(
   partition: Partition,
   timestamp: number,

@@ -50,6 +50,9 @@ export class TransactionalOffsets {
       for (const state of states)
         if (state.group === group && state.entries.some(({ at }) => at.topic === topic && at.partition === partition))
           return true
+    for (const places of this.#sequenced.values())
+      for (const { group: of, at } of places)
+        if (of === group && at.topic === topic && at.partition === partition) return true
     return false
   }
 

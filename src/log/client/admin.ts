@@ -112,7 +112,8 @@ export class Admin {
       )
     }
     if (typeof which === 'object') {
-      return this.#broker.offsetsForTime(at.map((place) => ({ at: place, timestamp: which.timestamp })))
+      const queries = at.map((place) => ({ at: place, timestamp: which.timestamp }))
+      return this.#broker.offsetsForTime(queries, 'committed')
     }
     const bounds = this.#broker.bounds(at, 'committed')
     return bounds.map(({ at, start, end }) => ({ at, offset: which === 'earliest' ? start : end }))

@@ -166,7 +166,9 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     this.#checkIdle()
     if (this.#sharing.membership !== null) throw misuse('the consumer is subscribed: unsubscribe before you assign')
     const taken = at.map((place) => new ConsumedPartition(place, this.#declared.formatOf(place), 0))
-    this.#starts.resolve(taken)
+    // What a transaction may still move waits for its end; polls look after it.
+    for (const partition of taken) partition.unresolved = this.#starts.isUnstable(partition.at)
+    this.#starts.resolve(taken.filter(({ unresolved }) => !unresolved))
     this.#partitions.replace(taken)
   }
 
@@ -370,9 +372,12 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     await this.#commits.commit(offsets ?? known.map((partition) => partition.progress()))
   }
 
-  /** What the group has committed, by default for all partitions of this consumer; partitions without are left out. */
+  /**
+   * What the group has committed, by default for all partitions of this consumer; partitions without are left out. Throws
+   * UNSTABLE_OFFSET_COMMIT while a transaction that is not over may move one of them.
+   */
   committed(at: readonly TopicPartition[] = this.assignment): readonly OffsetEntry[] {
-    return this.#broker.committedOffsets(this.#commits.group, at)
+    return this.#broker.committedOffsets(this.#commits.group, at, { requireStable: true })
   }
 
   /**

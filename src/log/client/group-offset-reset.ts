@@ -71,7 +71,7 @@ function target(
     'ago' in to
       ? Math.max(0, broker.now() - checked('ago', to.ago, to.ago >= 0))
       : checked('timestamp', to.timestamp, to.timestamp >= 0)
-  return broker.offsetsForTime([{ at, timestamp }])[0]?.offset ?? end
+  return broker.offsetsForTime([{ at, timestamp }], 'committed')[0]?.offset ?? end
 }
 
 function within({ start, end }: Bounds, offset: Offset): Offset {

@@ -60,6 +60,7 @@ export class GroupSharing {
     const membership = this.#membership
     if (membership === null) {
       this.#attention = false
+      this.#resolveStarts()
       return
     }
     for (;;) {
@@ -79,6 +80,11 @@ export class GroupSharing {
       if (membership.isSettling) await membership.progress
       else if (!(membership.mustJoin && mayJoin) && !membership.hasNews && !this.#attention) break
     }
+    this.#resolveStarts()
+  }
+
+  /** Of partitions that wait for one, as soon as no transaction may move it any more. */
+  #resolveStarts(): void {
     this.#partitions.resolveStarts(
       this.#partitions.list.filter((partition) => partition.unresolved && !this.#parts.starts.isUnstable(partition.at)),
     )

@@ -66,7 +66,7 @@ export function resolveSeek(
     if (!Number.isSafeInteger(to.timestamp)) {
       throw new LogError('INVALID_TIMESTAMP', `seek to time ${to.timestamp}: use milliseconds, an integer`, { ...to })
     }
-    return onlyOne(broker.offsetsForTime([{ at, timestamp: to.timestamp }])).offset
+    return onlyOne(broker.offsetsForTime([{ at, timestamp: to.timestamp }], isolation)).offset
   }
   const { start, end } = onlyOne(broker.bounds([at], isolation))
   return to === 'beginning' ? start : end

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import type { Isolation } from '../../../src/log/api/log.ts'
 import type { ProducerOptions } from '../../../src/log/client/producer-options.ts'
 import { outside } from '../../harness/transactional-writer.ts'
 import { ClientHarness, textOf } from './client-harness.ts'
@@ -147,3 +148,66 @@ async function values(
   await consumer.close()
   return records.map(textOf)
 }
+
+for (const outcome of ['commit', 'abort'] as const)
+  test(`a consumer whose group's offset is in an open transaction waits for its ${outcome}, then starts where that says`, async () => {
+    const { harness, producer } = await opened()
+    await harness.load('events', ['0', '1', '2', '3', '4'])
+    await harness.broker.commitOffsets('app', -1, [{ at, offset: 1, leaderEpoch: -1, metadata: '' }])
+    producer.beginTransaction()
+    const sent = producer.sendOffsetsToTransaction([{ at, offset: 3, leaderEpoch: -1, metadata: '' }], outside('app'))
+    // Also what is on its way only.
+    expect(harness.broker.hasUnstableOffset('app', at)).toBe(true)
+    await sent
+
+    const consumer = harness.consumer({ group: 'app', autoOffsetReset: 'earliest' })
+    consumer.assign([at])
+    expect(await consumer.poll()).toEqual([])
+    expect(() => consumer.position(at)).toThrow('NO_OFFSET')
+    expect(() => consumer.committed()).toThrow('UNSTABLE_OFFSET_COMMIT')
+    expect(() => harness.broker.committedOffsets('app', [at], { requireStable: true })).toThrow(
+      /events-0.*group app.*abort it/,
+    )
+    expect(harness.broker.committedOffsets('app', [at]), 'who does not ask for stable ones').toMatchObject([
+      { offset: 1 },
+    ])
+    expect(harness.broker.committedOffsets('another', [at], { requireStable: true })).toEqual([])
+    expect(consumer.lag()).toEqual([])
+
+    const waiting = consumer.poll({ waitMs: 60_000 })
+    await (outcome === 'commit' ? producer.commitTransaction() : producer.abortTransaction())
+    await harness.clock.run(1000)
+    expect((await waiting).map(textOf)).toEqual(outcome === 'commit' ? ['3', '4'] : ['1', '2', '3', '4'])
+    expect(consumer.committed()).toMatchObject([{ offset: outcome === 'commit' ? 3 : 1 }])
+    await consumer.close()
+    await harness.close()
+  })
+
+test('a lookup by time leads a reader of committed records to the last stable offset at most', async () => {
+  const { harness, producer } = await opened()
+  for (const [index, value] of ['a', 'b'].entries())
+    await harness.producer().send({ topic: 'events', value, timestamp: 1000 * index })
+  producer.beginTransaction()
+  await producer.send({ topic: 'events', value: 'open', timestamp: 5000 })
+  await harness.producer().send({ topic: 'events', value: 'behind', timestamp: 9000 })
+  const found = (timestamp: number, isolation: Isolation): number | undefined =>
+    harness.broker.offsetsForTime([{ at, timestamp }], isolation)[0]?.offset
+  const ask = (timestamp: number): readonly (number | undefined)[] =>
+    (['durable', 'committed', 'sequenced'] as const).map((isolation) => found(timestamp, isolation))
+
+  expect(ask(500), 'below it nothing is different').toEqual([1, 1, 1])
+  expect(ask(4000)).toEqual([2, 2, 2])
+  expect(ask(8000)).toEqual([3, 2, 2])
+  expect(ask(10_000), 'the end of what each may see').toEqual([4, 2, 2])
+  expect(harness.admin.offsets([at], { timestamp: 8000 })).toMatchObject([{ offset: 2 }])
+  const consumer = harness.consumer()
+  consumer.assign([at])
+  consumer.seek(at, { timestamp: 8000 })
+  expect(consumer.position(at)).toBe(2)
+
+  await producer.commitTransaction()
+  expect(ask(8000)).toEqual([3, 3, 3])
+  expect(ask(10_000)).toEqual([5, 5, 5])
+  await consumer.close()
+  await harness.close()
+})
