@@ -280,20 +280,22 @@ export class MemoryDisk implements Disk {
   }
 
   #directory(path: string, syscall: string): MemoryDirectory {
-    return this.#descend(namesOf(path), path, syscall)
+    const names = namesOf(path)
+    return this.#descend(names, names.length, path, syscall)
   }
 
   #parentOf(path: string, syscall: string): { directory: MemoryDirectory; name: string } {
     const names = namesOf(path)
-    const name = names.pop()
+    const name = names[names.length - 1]
     if (name === undefined) throw new DiskError('EINVAL', syscall, path)
-    return { directory: this.#descend(names, path, syscall), name }
+    return { directory: this.#descend(names, names.length - 1, path, syscall), name }
   }
 
-  #descend(names: readonly string[], path: string, syscall: string): MemoryDirectory {
+  /** The directory that the first `count` names lead to. */
+  #descend(names: readonly string[], count: number, path: string, syscall: string): MemoryDirectory {
     let directory = this.#root
-    for (const name of names) {
-      const entry = directory.entries.get(name)
+    for (let index = 0; index < count; index++) {
+      const entry = directory.entries.get(names[index] as string)
       if (entry === undefined) throw new DiskError('ENOENT', syscall, path)
       if (entry instanceof MemoryFile) throw new DiskError('ENOTDIR', syscall, path)
       directory = entry
@@ -368,16 +370,16 @@ class OpenFile implements DiskFile {
 }
 
 /** Names along a path from the root. Relative paths start there too. */
-function namesOf(path: string): string[] {
+function namesOf(path: string): readonly string[] {
   const known = knownNames.get(path)
-  if (known !== undefined) return known.slice()
+  if (known !== undefined) return known
   const names: string[] = []
   for (const name of path.split('/')) {
     if (name === '..') names.pop()
     else if (name !== '' && name !== '.') names.push(name)
   }
   if (knownNames.size >= knownNamesMax) knownNames.clear()
-  knownNames.set(path, names.slice())
+  knownNames.set(path, names)
   return names
 }
 

@@ -16,7 +16,7 @@ describe('the power cut at every operation', () => {
 })
 
 describe('the same goes red', () => {
-  const controls: readonly ({ readonly rule: string } & Omit<PowerRun, 'states' | 'seed'>)[] = [
+  const controls: readonly ({ readonly rule: string; readonly seed?: number } & Omit<PowerRun, 'states' | 'seed'>)[] = [
     {
       rule: 'when a group is acknowledged before its sync',
       kinds: ['log-commit'],
@@ -46,6 +46,8 @@ describe('the same goes red', () => {
       rule: 'when the entry of a compaction speaks of a file that is not synced',
       kinds: ['log-commit'],
       lies: { sync: (path) => path.endsWith('.log.cleaned') },
+      // A third of the lives compacts where it shows; this is one of them.
+      seed: 10,
     },
     {
       rule: 'when new names are not synced in the data directory',

@@ -33,15 +33,21 @@ export type PowerKind =
 export const powerKinds: readonly PowerKind[] = [
   'log-commit',
   'log-os',
+  'log-commit',
+  'log-os',
   'app-commit',
   'log-commit',
   'log-os',
+  'table-commit',
   'app-commit-update',
+  'log-os',
   'log-commit',
   'log-os',
+  'log-commit',
   'app-os',
-  'table-commit',
   'table-os',
+  'log-commit',
+  'log-os',
   'app-os-update',
 ]
 
@@ -67,9 +73,12 @@ async function lead(kind: PowerKind, seed: number, run: PowerRun, totals: PowerT
   const lies = run.lies === undefined ? {} : { lies: run.lies }
   const sync = kind.includes('-os') ? 'os' : 'commit'
   if (kind.startsWith('log-') || kind.startsWith('table-')) {
+    const table = kind.startsWith('table-')
     // All in one compacted topic, or a short life hardly ever compacts what transactions wrote.
-    const topics = kind.startsWith('table-') ? { topics: ['table'] } : {}
-    await new LogLife({ seed, sync, actions: 60, patterns: 1, ...topics, ...lies }, totals).run()
+    const topics = table ? { topics: ['table'] } : {}
+    // A state costs as much as its life is long so far: many short lives find more than a few long ones.
+    const actions = table || seed % 5 === 0 ? 60 : 24
+    await new LogLife({ seed, sync, actions, patterns: 1, ...topics, ...lies }, totals).run()
     return
   }
   const emit = kind.endsWith('-update') ? 'update' : 'commit'

@@ -348,8 +348,10 @@ function uuid(bytes: Uint8Array): string {
 
 /** Linux names each boot; where there is no such name, every open counts as one. */
 function bootId(options: OpenBrokerOptions): Uint8Array {
+  const path = '/proc/sys/kernel/random/boot_id'
   try {
-    const file = options.disk.open('/proc/sys/kernel/random/boot_id', 'read')
+    if (!options.disk.exists(path)) return options.randomBytes(16)
+    const file = options.disk.open(path, 'read')
     try {
       const text = new Uint8Array(36)
       const id = Buffer.from(

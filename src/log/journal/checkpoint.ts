@@ -212,8 +212,25 @@ export function decodeCheckpoint(bytes: Buffer, path: string): NumberedCheckpoin
     )
   }
   if (version !== checkpointVersion) return null
-  const state = packr.unpack(bytes.subarray(checkpointHeaderBytes)) as CheckpointState
-  // Options that were added later default.
-  const topics = state.topics.map((topic) => ({ ...topic, config: { ...defaultTopicConfig, ...topic.config } }))
-  return { counter: Number(bytes.readBigInt64BE(20)), state: { ...state, topics } }
+  return new StoredCheckpoint(Number(bytes.readBigInt64BE(20)), bytes.subarray(checkpointHeaderBytes))
+}
+
+/** The body is read when somebody asks for it: of the older of two copies nobody does. */
+class StoredCheckpoint implements NumberedCheckpoint {
+  readonly counter: number
+  readonly #body: Uint8Array
+  #state: CheckpointState | null = null
+
+  constructor(counter: number, body: Uint8Array) {
+    this.counter = counter
+    this.#body = body
+  }
+
+  get state(): CheckpointState {
+    if (this.#state !== null) return this.#state
+    const state = packr.unpack(this.#body) as CheckpointState
+    // Options that were added later default.
+    const topics = state.topics.map((topic) => ({ ...topic, config: { ...defaultTopicConfig, ...topic.config } }))
+    return (this.#state = { ...state, topics })
+  }
 }
