@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { SeededRandom } from '../../src/base/seeded-random.ts'
 import { stringKey } from '../../src/codec/key-codecs.ts'
@@ -152,7 +152,24 @@ class Watch implements RecordProcessor<string, string, string, string> {
  * An application with arrivals in and out of order, some at once, some one by one, and starts in between; the offsets of
  * even seeds have gaps.
  */
-async function recordedRun(seed: number): Promise<{ readonly app: StreamsHarness; readonly run: RecordedRun }> {
+async function recordedRun(seed: number): Promise<Recorded> {
+  const known = recordedRuns.get(seed) ?? record(seed)
+  recordedRuns.set(seed, known)
+  return await known
+}
+
+interface Recorded {
+  readonly app: StreamsHarness
+  readonly run: RecordedRun
+}
+
+/** Made once for all tests: they only read. */
+const recordedRuns = new Map<number, Promise<Recorded>>()
+afterAll(async () => {
+  for (const { app } of await Promise.all(recordedRuns.values())) await app.close()
+})
+
+async function record(seed: number): Promise<Recorded> {
   const random = new SeededRandom(seed)
   const topology = application()
   const app = await StreamsHarness.open(
@@ -181,6 +198,7 @@ async function recordedRun(seed: number): Promise<{ readonly app: StreamsHarness
     if (round % 13 === 12) await restart(app, random)
   }
   await app.settle()
+  await app.stop()
   return { app, run: await RecordedRun.read(app.log, topology, 'app') }
 }
 
@@ -242,7 +260,6 @@ describe.each(seeds)('seed %i', (seed) => {
     }
 
     expect(found.slice(0, 3), `${found.length} differ`).toEqual([])
-    await app.close()
   })
 })
 
@@ -250,9 +267,8 @@ describe.each(seeds)('seed %i', (seed) => {
 test('the recorded runs have picks out of order, punctuations and readings of the clock', async () => {
   const sections: RecordedSection[] = []
   for (const seed of seeds) {
-    const { app, run } = await recordedRun(seed)
+    const { run } = await recordedRun(seed)
     sections.push(...run.commits.flatMap((commit) => commit.sections))
-    await app.close()
   }
 
   expect(sections.filter(({ picks }) => picks !== undefined).length).toBeGreaterThan(5)
@@ -320,8 +336,6 @@ describe('a replay finds', () => {
     const { app, run } = await recordedRun(1)
 
     expect(await app.pump(finds(run, (commit, task) => changed(run, commit, task, wrong)))).toBe(true)
-
-    await app.close()
   })
 
   test.each(Object.entries(wrongsBefore))('%s recorded wrongly in the commit before', async (_, wrong) => {
@@ -339,7 +353,6 @@ describe('a replay finds', () => {
     )
 
     expect(found).toBe(true)
-    await app.close()
   })
 })
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'vitest'
 import { JournalLife, type LifeOptions } from './journal-life.ts'
 
-const seeds = 4
+const seeds = 2
 
 async function live(
   options: Omit<LifeOptions, 'seed'>,
