@@ -1,5 +1,5 @@
-import { describe, expect, test } from 'vitest'
-import { killJob, type KillTotals } from '../torture/job-kills.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { killJob, LoadedJob, type KillTotals } from '../torture/job-kills.ts'
 
 /**
  * The web-activity job is killed with SIGKILL at random moments and started again until it is done: what it leaves
@@ -9,12 +9,16 @@ const seed = 20
 const timeoutMs = 240_000
 
 describe(`a job that is killed again and again (seed ${seed})`, () => {
+  let job: LoadedJob
+  beforeAll(async () => void (job = await LoadedJob.load({ seed, events: 2_500 })), timeoutMs)
+  afterAll(() => job.remove())
+
   test(
     'has every output once and in order, the same last values, and the same stores',
     async () => {
       const kills: readonly KillTotals[] = await Promise.all([
-        killJob({ emit: 'update', seed, kills: 10, killsPerRound: 5, events: 2_500 }),
-        killJob({ emit: 'commit', seed, kills: 10, killsPerRound: 5, events: 2_500 }),
+        killJob(job, { emit: 'update', kills: 10, killsPerRound: 5 }),
+        killJob(job, { emit: 'commit', kills: 10, killsPerRound: 5 }),
       ])
 
       expect(kills.flatMap(({ violations }) => violations)).toEqual([])
@@ -31,14 +35,7 @@ describe(`a job that is killed again and again (seed ${seed})`, () => {
   test(
     'is found out when it commits offsets before outputs',
     async () => {
-      const { violations } = await killJob({
-        emit: 'update',
-        seed,
-        kills: 20,
-        killsPerRound: 4,
-        events: 1_500,
-        bug: true,
-      })
+      const { violations } = await killJob(job, { emit: 'update', kills: 20, killsPerRound: 4, bug: true })
 
       expect(violations).not.toEqual([])
     },

@@ -99,7 +99,7 @@ class GithubJob {
   live(dataDir: string, kill: Kill | null): Promise<Life> {
     const child = spawn(process.execPath, ['--import', hooks, program, ...this.#args, '--data-dir', dataDir], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, NODE_COMPILE_CACHE: join(this.#directory, 'compiled') },
+      env: { NODE_COMPILE_CACHE: join(this.#directory, 'compiled'), ...process.env },
     })
     let output = ''
     let errors = ''

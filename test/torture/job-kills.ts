@@ -16,51 +16,42 @@ import { filesOf, readOutcome, violations, type JobOutcome } from './job-outcome
  * restore and processing. Nothing of a moment can be repeated by a seed alone, as the machine takes part in it; but the
  * seed repeats the day, and about when the kills come.
  */
-export async function killJob(options: KillOptions): Promise<KillTotals> {
-  const { seed, kills, killsPerRound, progress } = options
+export async function killJob(job: LoadedJob, options: KillOptions): Promise<KillTotals> {
+  const { emit, kills, killsPerRound, bug = false, progress } = options
   // Under `commit` it depends on the moments of commits which values of a key are seen, but not which one is the last.
-  const allSequences = options.emit === 'update'
-  const random = new SeededRandom(seed)
-  const directory = mkdtempSync(join(tmpdir(), 'millrace-kill-'))
+  const allSequences = emit === 'update'
+  const random = new SeededRandom(job.seed)
   const totals = new Totals()
-  try {
-    const job = new Job(directory, options)
-    const { undisturbed, startMs, runMs } = await job.prepare()
-    while (totals.kills < kills && totals.violations.length === 0) {
-      const dataDir = job.copy()
-      const lastKill = Math.min(kills, totals.kills + killsPerRound)
-      for (let done = false; !done;) {
-        // Kills in this round, together, let it come about as far as it has to go.
-        const afterStart = random.chance(0.8)
-        const delayMs = random.next() * (afterStart ? (1.4 * runMs) / killsPerRound : startMs)
-        const life = await job.live(dataDir, totals.kills < lastKill ? { afterStart, delayMs } : null)
-        if (life.end === 'killed') totals.kills += 1
-        if (life.end === 'failed') throw new Error(`seed ${seed}: after ${totals.kills} kills ${life.errors}`)
-        done = life.end === 'done'
-        progress?.(totals)
-      }
-      const { rolls, checkpoints } = filesOf(dataDir)
-      totals.rolls += rolls - job.loaded.rolls
-      totals.checkpoints += checkpoints - job.loaded.checkpoints
-      totals.rounds += 1
-      totals.violations.push(...violations(undisturbed, await job.outcome(dataDir), allSequences))
-      rmSync(dataDir, { recursive: true })
+  const { outcome: undisturbed, startMs, runMs } = await job.undisturbed(emit)
+  while (totals.kills < kills && totals.violations.length === 0) {
+    const dataDir = job.copy()
+    const lastKill = Math.min(kills, totals.kills + killsPerRound)
+    for (let done = false; !done;) {
+      // Kills in this round, together, let it come about as far as it has to go.
+      const afterStart = random.chance(0.8)
+      const delayMs = random.next() * (afterStart ? (1.4 * runMs) / killsPerRound : startMs)
+      const life = await job.live(dataDir, { emit, bug }, totals.kills < lastKill ? { afterStart, delayMs } : null)
+      if (life.end === 'killed') totals.kills += 1
+      if (life.end === 'failed') throw new Error(`seed ${job.seed}: after ${totals.kills} kills ${life.errors}`)
+      done = life.end === 'done'
       progress?.(totals)
     }
-    return totals
-  } finally {
-    rmSync(directory, { recursive: true, force: true })
+    const { rolls, checkpoints } = filesOf(dataDir)
+    totals.rolls += rolls - job.loaded.rolls
+    totals.checkpoints += checkpoints - job.loaded.checkpoints
+    totals.rounds += 1
+    totals.violations.push(...violations(undisturbed, await outcomeOf(dataDir, emit), allSequences))
+    rmSync(dataDir, { recursive: true })
+    progress?.(totals)
   }
+  return totals
 }
 
 export interface KillOptions {
-  readonly emit: 'commit' | 'update'
-  /** Of the day, and of the kills. */
-  readonly seed: number
+  readonly emit: Emit
   readonly kills: number
   /** More than these end a round: the job is then left alone until it is done. */
   readonly killsPerRound: number
-  readonly events: number
   /** Commits offsets before outputs, to see whether that is found. */
   readonly bug?: boolean
   readonly progress?: (totals: KillTotals) => void
@@ -87,29 +78,43 @@ type Life = { readonly startMs: number; readonly runMs: number } & (
   { readonly end: 'done' | 'killed' } | { readonly end: 'failed'; readonly errors: string }
 )
 
-/** The job as processes on copies of one loaded directory. */
-class Job {
+type Emit = 'commit' | 'update'
+
+/** The job as processes on copies of one directory, into which the day was loaded. */
+export class LoadedJob {
+  /** Of the day, and of the kills. */
+  readonly seed: number
   loaded: { readonly rolls: number; readonly checkpoints: number } = { rolls: 0, checkpoints: 0 }
-  readonly #directory: string
-  readonly #options: KillOptions
+  readonly #events: number
+  readonly #directory = mkdtempSync(join(tmpdir(), 'millrace-kill-'))
+  readonly #undisturbed = new Map<Emit, Promise<Undisturbed>>()
   #copies = 0
 
-  constructor(directory: string, options: KillOptions) {
-    this.#directory = directory
-    this.#options = options
+  private constructor(seed: number, events: number) {
+    this.seed = seed
+    this.#events = events
   }
 
-  /** Loads the day, and counts it once without disturbing it. */
-  async prepare(): Promise<{ readonly undisturbed: JobOutcome; readonly startMs: number; readonly runMs: number }> {
-    const source = join(this.#directory, 'loaded')
-    const loading = await this.#spawn({ ...this.#child(source), work: 'load', bug: false }, null)
-    if (loading.end === 'failed') throw new Error(`loading failed: ${loading.errors}`)
-    this.loaded = filesOf(source)
-    const dataDir = this.copy()
-    const life = await this.#spawn({ ...this.#child(dataDir), bug: false }, null)
-    if (life.end === 'failed') throw new Error(`the undisturbed run failed: ${life.errors}`)
-    const { startMs, runMs } = life
-    return { undisturbed: await this.outcome(dataDir), startMs, runMs }
+  /** Loads a day. `remove` what comes of it. */
+  static async load({ seed, events }: { readonly seed: number; readonly events: number }): Promise<LoadedJob> {
+    const job = new LoadedJob(seed, events)
+    try {
+      const source = join(job.#directory, 'loaded')
+      const life = await job.#spawn({ ...job.#child(source, 'update'), work: 'load' }, null)
+      if (life.end === 'failed') throw new Error(`loading failed: ${life.errors}`)
+      job.loaded = filesOf(source)
+      return job
+    } catch (error) {
+      job.remove()
+      throw error
+    }
+  }
+
+  /** What comes of the day when nobody disturbs it: counted once, however often it is asked for. */
+  undisturbed(emit: Emit): Promise<Undisturbed> {
+    const known = this.#undisturbed.get(emit) ?? this.#countOnce(emit)
+    this.#undisturbed.set(emit, known)
+    return known
   }
 
   /** A directory with the input and nothing else. */
@@ -119,23 +124,34 @@ class Job {
     return copy
   }
 
-  live(dataDir: string, kill: Kill | null): Promise<Life> {
-    return this.#spawn(this.#child(dataDir), kill)
+  live(
+    dataDir: string,
+    { emit, bug }: { readonly emit: Emit; readonly bug: boolean },
+    kill: Kill | null,
+  ): Promise<Life> {
+    return this.#spawn({ ...this.#child(dataDir, emit), bug }, kill)
   }
 
-  outcome(dataDir: string): Promise<JobOutcome> {
-    return readOutcome(dataDir, jobTopology({ format: 'json', emit: this.#options.emit }))
+  remove(): void {
+    rmSync(this.#directory, { recursive: true, force: true })
   }
 
-  #child(dataDir: string): ChildOptions {
-    const { seed, events, emit, bug = false } = this.#options
-    return { dataDir, work: 'count', seed, events, emit, bug }
+  async #countOnce(emit: Emit): Promise<Undisturbed> {
+    const dataDir = this.copy()
+    const life = await this.live(dataDir, { emit, bug: false }, null)
+    if (life.end === 'failed') throw new Error(`the undisturbed run failed: ${life.errors}`)
+    const { startMs, runMs } = life
+    return { outcome: await outcomeOf(dataDir, emit), startMs, runMs }
+  }
+
+  #child(dataDir: string, emit: Emit): ChildOptions {
+    return { dataDir, work: 'count', seed: this.seed, events: this.#events, emit, bug: false }
   }
 
   #spawn(options: ChildOptions, kill: Kill | null): Promise<Life> {
     const child = spawn(process.execPath, ['--import', hooks, program, JSON.stringify(options)], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, NODE_COMPILE_CACHE: join(this.#directory, 'compiled') },
+      env: { NODE_COMPILE_CACHE: join(this.#directory, 'compiled'), ...process.env },
     })
     const startedAt = performance.now()
     let runningAt = startedAt
@@ -174,6 +190,16 @@ class Job {
       })
     })
   }
+}
+
+interface Undisturbed {
+  readonly outcome: JobOutcome
+  readonly startMs: number
+  readonly runMs: number
+}
+
+function outcomeOf(dataDir: string, emit: Emit): Promise<JobOutcome> {
+  return readOutcome(dataDir, jobTopology({ format: 'json', emit }))
 }
 
 /** When a process is killed: so long after it began to process records, or after it was started. */

@@ -3,7 +3,7 @@
  * two ways to count, and holds what it leaves behind against an undisturbed run. Exit code 1 if anything differs.
  */
 import { parseArgs } from 'node:util'
-import { killJob, type KillTotals } from './job-kills.ts'
+import { killJob, LoadedJob, type KillTotals } from './job-kills.ts'
 
 const { values } = parseArgs({
   options: {
@@ -29,19 +29,22 @@ const ways = [
   { name: 'newest per commit', emit: 'commit', share: 0.4 },
 ] as const
 let left = kills
-for (const [index, { name, emit, share }] of ways.entries()) {
-  const part = index === ways.length - 1 ? left : Math.min(left, Math.ceil(kills * share))
-  left -= part
-  const totals = await killJob({
-    emit,
-    seed,
-    kills: part,
-    killsPerRound: 10,
-    events,
-    progress: (now) => progress(`${name}: ${line(now)}`),
-  })
-  if (process.stderr.isTTY) say('\n')
-  process.stdout.write(`${name}, seed ${seed}: ${line(totals)}, ${totals.violations.length} violations\n`)
-  for (const violation of totals.violations) process.stdout.write(`  ${violation}\n`)
-  if (totals.violations.length > 0) process.exitCode = 1
+const job = await LoadedJob.load({ seed, events })
+try {
+  for (const [index, { name, emit, share }] of ways.entries()) {
+    const part = index === ways.length - 1 ? left : Math.min(left, Math.ceil(kills * share))
+    left -= part
+    const totals = await killJob(job, {
+      emit,
+      kills: part,
+      killsPerRound: 10,
+      progress: (now) => progress(`${name}: ${line(now)}`),
+    })
+    if (process.stderr.isTTY) say('\n')
+    process.stdout.write(`${name}, seed ${seed}: ${line(totals)}, ${totals.violations.length} violations\n`)
+    for (const violation of totals.violations) process.stdout.write(`  ${violation}\n`)
+    if (totals.violations.length > 0) process.exitCode = 1
+  }
+} finally {
+  job.remove()
 }
