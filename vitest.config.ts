@@ -1,4 +1,10 @@
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
+
+// Each worker, each of its threads and each program that a test starts loads the same sources: whoever ends first leaves
+// them compiled to the others. By Node's rules a source that changed is compiled anew.
+process.env['NODE_COMPILE_CACHE'] ??= join(tmpdir(), 'millrace-compiled')
 
 const config: ViteUserConfig = defineConfig({
   // One worker more than cores: tests that kill processes or sync files leave theirs idle a third of the time.

@@ -77,7 +77,7 @@ describe('the answers about a made-up day', () => {
   })
 
   test('do not change when the job is killed in the middle and runs again', async () => {
-    const args = `--json --seed 7 --events 8000 --data-dir ${fresh()}`.split(' ')
+    const args = `--json --seed 7 --events 4000 --data-dir ${fresh()}`.split(' ')
     for (const delayMs of [500, 900]) {
       const job = startJob(args)
       const end = ended(job)
@@ -88,11 +88,11 @@ describe('the answers about a made-up day', () => {
 
     const run = await runJob(args)
 
-    expect(sorted(answersOf(run))).toEqual(sorted(shopDayAnswers({ seed: 7, events: 8000 })))
+    expect(sorted(answersOf(run))).toEqual(sorted(shopDayAnswers({ seed: 7, events: 4000 })))
   })
 
   test('do not change when the job is stopped by a signal in the middle, which it ends well, and runs again', async () => {
-    const args = `--json --seed 9 --events 8000 --data-dir ${fresh()}`.split(' ')
+    const args = `--json --seed 9 --events 4000 --data-dir ${fresh()}`.split(' ')
     const job = startJob(args)
     const end = ended(job)
     let stopping = false
@@ -106,7 +106,7 @@ describe('the answers about a made-up day', () => {
     expect(stopped.code).toBe(0)
     expect(stopped.errors).toContain('Run it again')
     expect(stopped.output).toBe('')
-    expect(sorted(answersOf(run))).toEqual(sorted(shopDayAnswers({ seed: 9, events: 8000 })))
+    expect(sorted(answersOf(run))).toEqual(sorted(shopDayAnswers({ seed: 9, events: 4000 })))
   })
 
   test('are printed as tables, followed by what to try next', async () => {
