@@ -93,7 +93,10 @@ export interface RecordListenOptions<in K = never, in V = never> extends ListenO
    * having the same), all records of a partition, or nothing.
    */
   readonly order?: 'key' | 'partition' | 'none'
-  /** Wall-clock time (ms) before which a record waits, and what must not overtake it with it. Default: at once. */
+  /**
+   * Wall-clock time (ms) before which a record waits, and what must not overtake it with it. Each partition then has its share
+   * of `maxPollRecords`, so that one that waits keeps no other from going on. Default: at once.
+   */
   readonly notBefore?: (record: ConsumerRecord<K, V>) => number
 }
 
