@@ -52,8 +52,8 @@ export interface AdoptReport {
  *
  * What cannot be known is said: when a record was appended (retention counts from now on), and members of groups.
  *
- * Rejects with FOREIGN_DIRECTORY where there is nothing to adopt or the target has something in it, CORRUPT_BATCH where
- * synced bytes are damaged.
+ * Rejects with FOREIGN_DIRECTORY where there is nothing to adopt or the target has something in it, NEWER_FORMAT where a later
+ * Kafka laid it out, CORRUPT_BATCH where synced bytes are damaged.
  * @example await adoptDirectory({ source: '/var/lib/kafka', target: 'data' })
  */
 export async function adoptDirectory(options: AdoptOptions): Promise<AdoptReport> {

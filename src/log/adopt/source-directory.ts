@@ -1,4 +1,5 @@
 import type { Disk } from '../../base/disk.ts'
+import { LogError } from '../api/errors.ts'
 import type { Offset, TopicPartition } from '../api/record.ts'
 import { readText } from '../storage/data-directory.ts'
 import { topicIdOf } from '../storage/partition-directory.ts'
@@ -37,7 +38,9 @@ export interface SourceSegment {
   readonly bytes: number
 }
 
+/** Throws NEWER_FORMAT where `meta.properties` says that a later Kafka has laid it out. */
 export function readSourceDirectory(disk: Disk, directory: string): SourceDirectory {
+  checkVersion(disk, `${directory}/meta.properties`)
   const starts = offsetCheckpoint(disk, `${directory}/log-start-offset-checkpoint`)
   const points = offsetCheckpoint(disk, `${directory}/recovery-point-offset-checkpoint`)
   const cleanlyClosed = disk.exists(`${directory}/.kafka_cleanshutdown`)
@@ -66,6 +69,17 @@ export function readSourceDirectory(disk: Disk, directory: string): SourceDirect
     left.at.topic < right.at.topic ? -1 : left.at.topic > right.at.topic ? 1 : left.at.partition - right.at.partition,
   )
   return { partitions, leftOut, cleanlyClosed }
+}
+
+/** Version 0 is of brokers with ZooKeeper, 1 of those without; the files of a partition are the same. */
+function checkVersion(disk: Disk, path: string): void {
+  const version = /^version=(.*)$/m.exec(readText(disk, path) ?? '')?.[1]?.trim() ?? '1'
+  if (version === '0' || version === '1') return
+  throw new LogError(
+    'NEWER_FORMAT',
+    `${path} says version ${version}, known are 0 and 1: adopt with a newer millrace, or a directory of an older broker`,
+    { path, version },
+  )
 }
 
 function isPartition(disk: Disk, path: string): boolean {

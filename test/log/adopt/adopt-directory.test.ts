@@ -1,0 +1,264 @@
+import { describe, expect, test } from 'vitest'
+import { adoptDirectory, type AdoptReport } from '../../../src/log/adopt/adopt-directory.ts'
+import { LogError } from '../../../src/log/api/errors.ts'
+import type { Isolation } from '../../../src/log/api/log.ts'
+import type { TopicPartition } from '../../../src/log/api/record.ts'
+import { stampChecksum } from '../../../src/log/format/record-batch.ts'
+import { openLog } from '../../../src/log/open-log.ts'
+import { verifyDirectory } from '../../../src/log/verify/verify-directory.ts'
+import { ManualClock } from '../../../src/testing/manual-clock.ts'
+import { BrokerDirectory, source, type BrokerPartition, type WrittenRecord } from './broker-directory.ts'
+
+const clock = new ManualClock(1_700_000_000_000)
+const ordersId = 'b3JkZXJzAAAAAAAAAAAAAA'
+const tableId = 'dGFibGUAAAAAAAAAAAAAAA'
+
+function adopt(directory: BrokerDirectory, from = source): Promise<AdoptReport> {
+  return adoptDirectory({ source: from, target: '/log', disk: directory.disk, clock })
+}
+
+/** Every record of the partition in the adopted directory, and where it starts and ends. */
+async function found(
+  directory: BrokerDirectory,
+  at: TopicPartition,
+  isolation: Isolation = 'durable',
+): Promise<{ readonly records: readonly WrittenRecord[]; readonly start: number; readonly end: number }> {
+  const log = await openLog({ dataDir: '/log', disk: directory.disk, clock })
+  const consumer = log.consumer({ isolation, autoOffsetReset: 'earliest' })
+  consumer.assign([at])
+  const records: WrittenRecord[] = []
+  for (let polled = await consumer.poll(); polled.length > 0; polled = await consumer.poll())
+    for (const { offset, key, value, timestamp, headers } of polled)
+      records.push({
+        offset,
+        timestamp,
+        key: key?.toString() ?? null,
+        value: value?.toString() ?? null,
+        headers: Object.fromEntries(headers.map((header) => [header.key, Buffer.from(header.value ?? []).toString()])),
+      })
+  await consumer.close()
+  const [bounds] = await log.bounds([at], isolation)
+  await log.close()
+  return { records, start: bounds?.start ?? -1, end: bounds?.end ?? -1 }
+}
+
+function record(
+  value: string | null,
+  key: string | null = null,
+  timestamp = 1_600_000_000_000,
+): Omit<WrittenRecord, 'offset'> {
+  return { key, value, timestamp, headers: value === null ? {} : { of: value } }
+}
+
+const orders = { topic: 'orders', partition: 0 }
+const table = { topic: 'table', partition: 0 }
+
+/** All codecs over two segments and two leader epochs; a table that was cleaned. */
+function someTopics(directory: BrokerDirectory): { readonly orders: BrokerPartition; readonly table: BrokerPartition } {
+  const plain = directory.partition('orders-0', ordersId)
+  for (const [index, compression] of (['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const).entries()) {
+    if (index === 2) plain.roll()
+    if (index === 3) plain.epoch(4)
+    plain.write([record(`${compression} a`), record(`${compression} b`.repeat(50), 'key', 5 + index)], { compression })
+  }
+  const cleaned = directory.partition('table-0', tableId)
+  cleaned.gap(3)
+  cleaned.write([record('1', 'a'), record('2', 'b'), record(null, 'c'), record('4', 'd'), record('5', 'e')], {
+    compression: 'gzip',
+    keeps: (index) => index === 1 || index === 2,
+  })
+  cleaned.gap(20)
+  cleaned.write([record('6', 'f'), record('7', 'g')], {
+    keeps: () => false,
+    producerId: 9,
+    producerEpoch: 0,
+    baseSequence: 0,
+  })
+  cleaned.write([record('8', 'h')])
+  cleaned.roll(50)
+  cleaned.write([record('9', 'i')])
+  return { orders: plain, table: cleaned }
+}
+
+describe('adopting a broker’s directory', () => {
+  test('brings every record of every codec back, also of a cleaned topic with gaps, and changes nothing in the source', async () => {
+    const directory = new BrokerDirectory()
+    const written = someTopics(directory)
+    const before = directory.disk.list(`${source}/orders-0`).map((name) => directory.bytes(`orders-0/${name}`))
+    const report = await adopt(directory)
+    expect(report.topics.map(({ name, id }) => [name, id])).toEqual([
+      ['orders', ordersId],
+      ['table', tableId],
+    ])
+
+    const { records, start, end } = await found(directory, orders)
+    expect(records).toEqual(written.orders.records)
+    expect([start, end]).toEqual([0, 10])
+    const cleaned = await found(directory, table)
+    expect(cleaned.records).toEqual(written.table.records)
+    expect(cleaned.records.map(({ offset }) => offset)).toEqual([4, 5, 30, 50])
+    expect(directory.disk.list(`${source}/orders-0`).map((name) => directory.bytes(`orders-0/${name}`))).toEqual(before)
+
+    const { findings } = await verifyDirectory({ dataDir: '/log', disk: directory.disk, clock })
+    expect(findings).toEqual([])
+    const log = await openLog({ dataDir: '/log', disk: directory.disk, clock })
+    expect(await log.epochEnds([{ at: orders, leaderEpoch: 0 }])).toMatchObject([{ offset: 6 }])
+    expect(await log.offsetsForTime([{ at: orders, timestamp: 1_600_000_000_000 }])).toMatchObject([{ offset: 0 }])
+    const producer = log.producer()
+    expect(await producer.send({ topic: 'orders', value: 'goes on' })).toMatchObject({ offset: 10 })
+    await producer.close()
+    await log.close()
+  })
+
+  test('keeps transactions as they were decided, aborts what nobody had ended, and says so', async () => {
+    const directory = new BrokerDirectory()
+    const partition = directory.partition('orders-0', ordersId)
+    const transactional = (producerId: number, value: string, baseSequence = 0): void =>
+      partition.write([record(value)], { producerId, producerEpoch: 0, baseSequence, transactional: true })
+    transactional(1, 'committed')
+    transactional(2, 'aborted')
+    partition.marker(1, 'commit')
+    partition.roll()
+    partition.write([record('plain')])
+    partition.marker(2, 'abort')
+    partition.roll()
+    transactional(3, 'open')
+    partition.write([record('behind')])
+
+    const { notes } = await adopt(directory)
+    expect(notes.join('\n')).toMatch(/orders-0: the transaction of producer 3 from offset 5 on was open; it is aborted/)
+    expect((await found(directory, orders)).records).toEqual(partition.records)
+    const values = (await found(directory, orders, 'committed')).records.map(({ value }) => value)
+    expect(values).toEqual(['committed', 'plain', 'behind'])
+    const names = directory.disk.list('/log/orders-0').filter((name) => /txnindex|snapshot/.test(name))
+    expect(names.map((name) => name.replace(/^0+(?=\d)/, ''))).toEqual([
+      '3.snapshot',
+      '3.txnindex',
+      '5.snapshot',
+      '7.snapshot',
+      '7.txnindex',
+      '8.snapshot',
+    ])
+    expect((await verifyDirectory({ dataDir: '/log', disk: directory.disk, clock })).findings).toEqual([])
+  })
+
+  test('starts where the broker’s log did, and leaves out what was being deleted', async () => {
+    const directory = new BrokerDirectory()
+    const written = someTopics(directory)
+    directory.checkpoint('log-start', { 'orders-0': 3 })
+    const gone = directory.partition(`gone-0.${'0'.repeat(32)}-delete`, tableId)
+    gone.write([record('gone')])
+    directory.file('orders-0/00000000000000000077.log.deleted', 'x')
+    const { notes } = await adopt(directory)
+    expect(notes.join('\n')).toContain('left out, it was being deleted')
+    const { records, start } = await found(directory, orders)
+    expect(start).toBe(3)
+    expect(records).toEqual(written.orders.records.slice(3))
+  })
+
+  test('takes a finished swap for what it replaces, and an unfinished cleaning for nothing', async () => {
+    const directory = new BrokerDirectory()
+    const written = someTopics(directory)
+    const first = `orders-0/${'0'.repeat(20)}`
+    directory.file(`${first}.log.swap`, directory.bytes(`${first}.log`))
+    directory.file(`${first}.log`, 'old bytes that the swap replaces')
+    directory.file(`table-0/${'9'.padStart(20, '0')}.log.cleaned`, 'half')
+    await adopt(directory)
+    expect((await found(directory, orders)).records).toEqual(written.orders.records)
+    expect((await found(directory, table)).records).toEqual(written.table.records)
+  })
+
+  test('needs neither indexes nor ids nor epochs nor checkpoints', async () => {
+    const directory = new BrokerDirectory()
+    const written = someTopics(directory)
+    for (const name of directory.disk.list(`${source}/orders-0`))
+      if (!name.endsWith('.log')) directory.remove(`orders-0/${name}`)
+    for (const name of ['recovery-point', 'log-start', 'replication', 'cleaner'])
+      directory.remove(`${name}-offset-checkpoint`)
+    const { topics } = await adopt(directory)
+    expect(topics.find(({ name }) => name === 'orders')?.id).toMatch(/^[\w-]{22}$/)
+    expect((await found(directory, orders)).records).toEqual(written.orders.records)
+  })
+})
+
+describe('a directory that cannot be adopted as it is', () => {
+  async function refused(directory: BrokerDirectory, from?: string): Promise<LogError> {
+    const error = await adopt(directory, from).catch((thrown: unknown) => thrown)
+    expect(error).toBeInstanceOf(LogError)
+    expect(directory.disk.exists('/log'), 'no half of it').toBe(false)
+    return error as LogError
+  }
+
+  /** The last segment of orders, changed. */
+  function harmed(harm: (bytes: Buffer) => Uint8Array): {
+    readonly directory: BrokerDirectory
+    readonly written: BrokerPartition
+  } {
+    const directory = new BrokerDirectory()
+    const written = someTopics(directory).orders
+    directory.file(written.log, harm(directory.bytes(written.log)))
+    return { directory, written }
+  }
+
+  const torn = (bytes: Buffer): Uint8Array => bytes.subarray(0, bytes.length - 5)
+
+  test('with a torn end of a broker that was killed loses what was not synced, and says what', async () => {
+    const { directory, written } = harmed(torn)
+    directory.remove('.kafka_cleanshutdown')
+    const { notes } = await adopt(directory)
+    expect(notes.join('\n')).toMatch(/orders-0: torn at byte \d+ of .*, offset 8: \d+ bytes/)
+    const { records, end } = await found(directory, orders)
+    expect(records).toEqual(written.records.slice(0, 8))
+    expect(end).toBe(8)
+  })
+
+  test('torn where the broker was closed, or below what it had synced, is CORRUPT_BATCH with file, byte and remedy', async () => {
+    const closed = await refused(harmed(torn).directory)
+    expect(closed).toMatchObject({
+      code: 'CORRUPT_BATCH',
+      values: { path: expect.stringContaining('orders-0/') as string },
+    })
+    expect(closed.message).toMatch(/byte \d+ of .*restore the file from a copy/)
+    const { directory } = harmed(torn)
+    directory.remove('.kafka_cleanshutdown')
+    directory.checkpoint('recovery-point', { 'orders-0': 10 })
+    expect((await refused(directory)).code).toBe('CORRUPT_BATCH')
+  })
+
+  test('whose records lie under a right checksum is CORRUPT_BATCH', async () => {
+    const directory = new BrokerDirectory()
+    const partition = directory.partition('orders-0', ordersId)
+    partition.write([record('one'), record('two')])
+    const bytes = directory.bytes(partition.log)
+    bytes.writeUInt8(0x7e, 61)
+    stampChecksum(bytes, 0)
+    directory.file(partition.log, bytes)
+    const error = await refused(directory)
+    expect(error).toMatchObject({ code: 'CORRUPT_BATCH', values: { filePosition: 0 } })
+    expect(error.message).toContain('record of')
+  })
+
+  test('of a newer Kafka is NEWER_FORMAT', async () => {
+    const directory = new BrokerDirectory()
+    someTopics(directory)
+    directory.file('meta.properties', 'version=7\nnode.id=1\n')
+    const error = await refused(directory)
+    expect(error).toMatchObject({ code: 'NEWER_FORMAT', values: { version: '7' } })
+    expect(error.message).toMatch(/meta\.properties.*version 7.*0 and 1/)
+  })
+
+  test('of another program, or none at all, is FOREIGN_DIRECTORY; so is a target with something in it', async () => {
+    const directory = new BrokerDirectory()
+    someTopics(directory)
+    directory.disk.makeDirectory('/thesis')
+    directory.disk.open('/thesis/chapter-1', 'create').write(Buffer.from('years'), 0)
+    for (const from of ['/thesis', '/nowhere'])
+      expect((await refused(directory, from)).message).toMatch(/FOREIGN_DIRECTORY.*name one of its log.dirs/)
+    await expect(adoptDirectory({ source, target: '/thesis', disk: directory.disk, clock })).rejects.toThrow(
+      /FOREIGN_DIRECTORY.*chapter-1/,
+    )
+    expect(directory.disk.list('/thesis')).toEqual(['chapter-1'])
+    directory.disk.makeDirectory('/log.adopting')
+    expect((await refused(directory)).message).toContain('remove it, then adopt again')
+  })
+})
