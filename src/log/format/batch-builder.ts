@@ -51,7 +51,8 @@ export class BatchBuilder {
 
   /** Whether the batch with this record could be larger than `bytesMax`; may say so up to 50 bytes early. */
   wouldExceed(record: OutgoingRecord, bytesMax: number): boolean {
-    return this.#length + recordBytesBound(record) > bytesMax
+    const room = bytesMax - this.#length
+    return roughBytesBound(record) > room && recordBytesBound(record) > room
   }
 
   /** Copies the record to the end of the batch. Throws INVALID_TIMESTAMP, or MESSAGE_TOO_LARGE past 1 GiB. */
@@ -214,11 +215,19 @@ const nullLength = 1
 
 /** An upper bound for the bytes that a record takes in a batch. */
 export function recordBytesBound(record: OutgoingRecord): number {
-  const keyBytes = record.keyStart < 0 ? 0 : record.keyEnd - record.keyStart
-  const valueBytes = record.valueStart < 0 ? 0 : record.valueEnd - record.valueStart
-  const headersBytes = record.headers.length === 0 ? 1 : headersSize(record.headers)
+  return bareBytesBound(record) + (record.headers.length === 0 ? 1 : headersSize(record.headers))
+}
+
+/** A higher one, which looks at no character of the headers. */
+function roughBytesBound(record: OutgoingRecord): number {
+  let bound = bareBytesBound(record) + 5
+  for (const { key, value } of record.headers) bound += 10 + key.length * 3 + (value === null ? 0 : value.length)
+  return bound
+}
+
+function bareBytesBound({ keyStart, keyEnd, valueStart, valueEnd }: OutgoingRecord): number {
   // length 5, attributes 1, timestamp 8, offset 5, key length 5, value length 5
-  return 29 + keyBytes + valueBytes + headersBytes
+  return 29 + (keyStart < 0 ? 0 : keyEnd - keyStart) + (valueStart < 0 ? 0 : valueEnd - valueStart)
 }
 
 function invalidTimestamp(timestamp: number): LogError {
@@ -271,10 +280,17 @@ function magnitude(value: number): number {
   return value >= 0 ? value : -value - 1
 }
 
+/** Of most keys, which are short and ASCII, without a call into C++. */
+function utf8Bytes(key: string): number {
+  if (key.length > asciiKeyMax) return Buffer.byteLength(key)
+  for (let index = 0; index < key.length; index++) if (key.charCodeAt(index) >= 0x80) return Buffer.byteLength(key)
+  return key.length
+}
+
 function headersSize(headers: readonly Header[]): number {
   let size = varintSize(headers.length)
   for (const { key, value } of headers) {
-    const keyBytes = Buffer.byteLength(key)
+    const keyBytes = utf8Bytes(key)
     size += varintSize(keyBytes) + keyBytes + (value === null ? 1 : varintSize(value.length) + value.length)
   }
   return size
@@ -283,7 +299,7 @@ function headersSize(headers: readonly Header[]): number {
 function writeHeaders(bytes: Uint8Array, at: number, headers: readonly Header[]): number {
   at = writeVarint(bytes, at, headers.length)
   for (const { key, value } of headers) {
-    const keyBytes = Buffer.byteLength(key)
+    const keyBytes = utf8Bytes(key)
     at = writeVarint(bytes, at, keyBytes)
     // As many bytes as characters is ASCII, and a call into C++ costs more than a few of them.
     if (keyBytes === key.length && keyBytes <= asciiKeyMax) {
