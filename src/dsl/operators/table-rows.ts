@@ -34,7 +34,7 @@ export function storedRows(store: string): TableRows {
     stores: [store],
     open(context, view) {
       const overlay = context.store<KeyValueOverlay>(store)
-      return new EntryReader(overlay, (key) => overlay.entry(key), view)
+      return new EntryReader(overlay, (key) => overlay.existing(key), view)
     },
   }
 }
@@ -45,11 +45,11 @@ export function windowedRows(store: string): TableRows {
     stores: [store],
     open(context, view) {
       const overlay = context.store<WindowOverlay>(store)
-      const entryOf = (key: unknown): OverlayEntry => {
+      const rowOf = (key: unknown): OverlayEntry | null => {
         const windowed = key as { readonly key: unknown; readonly start: number }
-        return overlay.entry(windowed.key, windowed.start)
+        return overlay.existing(windowed.key, windowed.start)
       }
-      return new EntryReader(overlay, entryOf, view)
+      return new EntryReader(overlay, rowOf, view)
     },
   }
 }
@@ -72,17 +72,21 @@ export function sessionRows(store: string): TableRows {
 class EntryReader implements TableReader {
   timestamp = -1
   readonly #overlay: Overlay
-  readonly #entryOf: (key: unknown) => OverlayEntry
+  readonly #rowOf: (key: unknown) => OverlayEntry | null
   readonly #view: TableView
 
-  constructor(overlay: Overlay, entryOf: (key: unknown) => OverlayEntry, view: TableView) {
+  constructor(overlay: Overlay, rowOf: (key: unknown) => OverlayEntry | null, view: TableView) {
     this.#overlay = overlay
-    this.#entryOf = entryOf
+    this.#rowOf = rowOf
     this.#view = view
   }
 
   get(key: unknown): unknown {
-    const entry = this.#entryOf(key)
+    const entry = this.#rowOf(key)
+    if (entry === null) {
+      this.timestamp = -1
+      return null
+    }
     if (this.#view === 'forwarded' && this.#overlay.isHeldBack(entry)) {
       this.timestamp = entry.forwardedTimestamp
       return entry.forwarded

@@ -35,6 +35,13 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
     return this.#hot.get(this.keyBytes, this.keyFrom, this.keyTo, hash) ?? this.#lookUp(key, hash)
   }
 
+  /** The row of a key, or null; who asks for what is not there leaves nothing behind if memory holds every row. */
+  existing(key: unknown): OverlayEntry | null {
+    const hash = this.#locate(key)
+    const known = this.#hot.get(this.keyBytes, this.keyFrom, this.keyTo, hash) ?? this.#fromCold(hash)
+    return known !== null || this.#complete ? known : this.#readRow(key, hash)
+  }
+
   /** The row of a key to be overwritten, for who does not need to know what is there: the store is not asked. */
   entryToOverwrite(key: unknown): OverlayEntry {
     const hash = this.#locate(key)
@@ -49,7 +56,8 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
   }
 
   get(key: unknown): unknown {
-    return this.entry(key).value
+    const row = this.existing(key)
+    return row === null ? null : row.value
   }
 
   put(key: unknown, value: unknown): void {
@@ -65,9 +73,10 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
   }
 
   delete(key: unknown): unknown {
-    const entry = this.entry(key)
-    const before = entry.value
-    if (before !== null) this.update(entry, null, this.#now(), this.#now())
+    const row = this.existing(key)
+    if (row === null) return null
+    const before = row.value
+    if (before !== null) this.update(row, null, this.#now(), this.#now())
     return before
   }
 
@@ -102,8 +111,11 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
   }
 
   #lookUp(key: unknown, hash: number): OverlayEntry {
-    const cold = this.#fromCold(hash)
-    if (cold !== null) return cold
+    return this.#fromCold(hash) ?? this.#readRow(key, hash)
+  }
+
+  /** A row that memory does not have, from the store; one that is not there either is remembered as absent. */
+  #readRow(key: unknown, hash: number): OverlayEntry {
     const entry = this.#makeEntry(key, hash, null)
     if (!this.#complete) {
       const stored = this.store.get(0, this.localKey(entry))

@@ -65,6 +65,15 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     return this.#lookUp(rows, key, start)
   }
 
+  /** The row, or null; who asks for what is not there leaves nothing behind if memory holds every row of that start. */
+  existing(key: unknown, start: number): OverlayEntry | null {
+    if (start <= this.#horizon) return null
+    this.locate(key)
+    const rows = this.#rowsOfLocated()
+    const entry = rows === null ? null : rows.at(start)
+    return entry !== null || start >= this.#completeFrom ? entry : this.#lookUp(rows, key, start)
+  }
+
   /** The rows of the key that was located, or null. */
   #rowsOfLocated(): KeyRows | null {
     const { keyBytes, keyFrom, keyTo } = this
@@ -87,8 +96,8 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   }
 
   fetch(key: unknown, start: number): unknown {
-    if (start <= this.#horizon) return null
-    return this.entry(key, start).value
+    const row = this.existing(key, start)
+    return row === null ? null : row.value
   }
 
   fetchRange(key: unknown, from: number, to: number): IterableIterator<readonly [number, unknown]> {

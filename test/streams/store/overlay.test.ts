@@ -228,6 +228,22 @@ test('a window that was opened and expired before the flush is never written to 
   expect(life.overlay.windowCount).toBe(2)
 })
 
+test('asking a store for what it does not hold takes no memory while memory holds every row', async () => {
+  const life = new StoreLife(
+    new MemoryStoreEngine(),
+    specOf({ kind: 'keyValue' }),
+    (spec, store, record) => new KeyValueOverlay(spec, store, record, 10_000),
+  )
+  await life.reopen()
+  life.overlay.put('a', 'v')
+
+  for (let key = 0; key < 100; key++) expect(life.overlay.get(`key-${key}`)).toBeNull()
+  expect(life.overlay.delete('key-1')).toBeNull()
+
+  expect(life.overlay.cachedCount).toBe(1)
+  expect(life.overlay.get('a')).toBe('v')
+})
+
 test('clean rows leave memory when the bound is reached, dirty and unflushed ones never', async () => {
   const life = new StoreLife(
     new MemoryStoreEngine(),
@@ -242,10 +258,11 @@ test('clean rows leave memory when the bound is reached, dirty and unflushed one
   expect(life.overlay.cachedCount).toBe(1000)
 
   await life.flush(life.seal())
-  for (let key = 2000; key < 2100; key++) life.overlay.get(`key-${key}`)
-  life.commit()
-  life.commit()
-  life.commit()
+  for (let round = 0; round < 3; round++) {
+    for (let key = 2000; key < 2100; key++) life.overlay.put(`key-${key}`, String(round))
+    life.commit()
+    await life.flush(life.seal())
+  }
 
   expect(life.overlay.cachedCount).toBeLessThan(300)
   expect(life.overlay.get('key-17')).toBe('v')
