@@ -94,7 +94,59 @@ describe('bad topics and offsets', () => {
   })
 })
 
+describe('bad offsets where the log starts later', () => {
+  test('below the start or beyond the end nothing is read, deleted or committed', async () => {
+    const log = await opened()
+    await log.append('events', 0, ['second', 'third'])
+    await log.log.admin.deleteRecords([{ at, offset: 2 }])
+    const reader = await log.log.openReader({ isolation: 'committed' })
+    for (const offset of [0, 1, 4]) {
+      reader.assign([{ at, offset }])
+      expect(await refused(() => reader.poll({ bytesMax: 1000, waitMs: 0 })), String(offset)).toBe(
+        'OFFSET_OUT_OF_RANGE',
+      )
+    }
+    await reader.close()
+    const act = (offset: number): readonly (() => Promise<unknown>)[] => [
+      () => log.log.admin.deleteRecords([{ at, offset }]),
+      () => log.log.purgeBefore([{ at, offset }]),
+    ]
+    for (const deletes of [4, -2, 1.5, Number.NaN].flatMap(act))
+      expect(await refused(deletes)).toBe('OFFSET_OUT_OF_RANGE')
+    for (const offset of [-1, 0.5, Number.NaN, 2 ** 60])
+      expect(
+        await refused(() => log.log.broker.commitOffsets('g', -1, [{ at, offset, leaderEpoch: -1, metadata: '' }])),
+      ).toBe('INVALID_RECORD')
+    expect(log.log.admin.committedOffsets('g', [at])).toEqual([])
+    expect(await log.values('events', 0)).toEqual(['third'])
+    await log.close()
+  })
+})
+
 describe('bad batches and records', () => {
+  test('what is over maxMessageBytes is MESSAGE_TOO_LARGE with both sizes, whoever sends it', async () => {
+    const log = await opened()
+    await log.log.admin.alterTopicConfig('events', { maxMessageBytes: 1024 })
+    const producer = log.log.producer({ compression: 'gzip' })
+    const staged = log.log.broker.openCommitter({ id: 'app' }).begin()
+    const large = 'x'.repeat(2000)
+    const sends: readonly (() => unknown)[] = [
+      () => log.append('events', 0, [large]),
+      () => producer.send({ topic: 'events', value: large }),
+      () => staged.to(at).append(recordOf(large), -1, 'output'),
+    ]
+    for (const send of sends) {
+      const error = await Promise.resolve()
+        .then(send)
+        .catch((thrown: unknown) => thrown)
+      expect(error).toMatchObject({ code: 'MESSAGE_TOO_LARGE' })
+      expect(String(error)).toMatch(/\d{4} bytes.* for events-0.*1024.*raise maxMessageBytes/)
+    }
+    staged.discard()
+    await producer.close()
+    await goesOn(log)
+  })
+
   test('a batch whose length, counts, deltas, codec or checksum lie is refused, and no byte of it is kept', async () => {
     const log = await opened()
     const lies: readonly (readonly [what: string, lie: (batch: Buffer) => Buffer, summed: boolean])[] = [
@@ -222,6 +274,62 @@ describe('bad directories', () => {
     expect(await refused(() => openOn(failing('ENOSPC')))).toBe('DISK_FULL')
   })
 
+  test('that become read-only or are taken away while the log is open fail writers, not readers, and lose nothing', async () => {
+    for (const code of ['EROFS', 'EACCES', 'EIO']) {
+      const log = await opened()
+      log.disk.onOperation = ({ path }) => {
+        throw Object.assign(new Error(`${code}: write '${path}'`), { code })
+      }
+      const producer = log.log.producer()
+      for (const write of [
+        () => log.append('events', 0, ['lost']),
+        () => producer.send({ topic: 'events', value: 'lost' }),
+      ])
+        expect(await refused(write)).toBe('WRITE_FAILED')
+      expect(await refused(() => log.log.admin.createTopics([{ name: 'more', partitions: 1 }]))).toBe('WRITE_FAILED')
+      expect(await log.values('events', 0)).toEqual(['before'])
+      await log.log.close().catch(() => {})
+      log.disk.onOperation = null
+      log.crash()
+      await log.reopen()
+      await goesOn(log)
+    }
+  })
+
+  test('whose segments cannot be read are READ_FAILED for who reads them, and the log goes on', async () => {
+    const log = await LogHarness.open({ recentBytesMax: 0 })
+    await log.topic('events', 1)
+    await log.append('events', 0, ['before'])
+    await log.close()
+    await log.reopen()
+    log.disk.faults.failReadAt = log.disk.counts.read + 1
+    const reader = await log.log.openReader({ isolation: 'durable' })
+    reader.assign([{ at, offset: 0 }])
+    expect(await refused(() => reader.poll({ bytesMax: 1000, waitMs: 0 }))).toBe('READ_FAILED')
+    await reader.close()
+    await goesOn(log)
+  })
+
+  test('without room for compaction keep what they have, and are compacted when there is', async () => {
+    const log = await LogHarness.open({ compactionIntervalMs: 1000, checkpointIntervalMs: 3000, recentBytesMax: 0 })
+    await log.topic('table', 1, { cleanupPolicy: 'compact', segmentBytes: 1024, minCleanableDirtyRatio: 0.01 })
+    for (let index = 0; index < 8; index++)
+      await log.append('table', 0, [
+        ['k', `${index}`.padEnd(300)],
+        [`only-${index}`, `${index}`.padEnd(300)],
+      ])
+    const before = await log.values('table', 0)
+    log.disk.faults.capacityBytes = log.disk.usedBytes
+    await log.clock.run(2500)
+    expect(await log.values('table', 0)).toEqual(before)
+    expect(log.disk.list('/log/table-0').filter((name) => name.endsWith('.cleaned'))).toEqual([])
+    log.disk.faults.capacityBytes = undefined
+    await log.append('table', 0, [['k', 'room'.padEnd(600)]])
+    await log.clock.run(20_000)
+    expect((await log.values('table', 0)).length).toBeLessThan(before.length - 4)
+    await log.close()
+  })
+
   test('that are files, or open in another place, are refused', async () => {
     const work = mkdtempSync(join(tmpdir(), 'millrace-bad-input-'))
     try {
@@ -240,5 +348,34 @@ describe('bad directories', () => {
     } finally {
       rmSync(work, { recursive: true, force: true })
     }
+  })
+})
+
+describe('a clock that goes back', () => {
+  test('neither loses a record, nor keeps a transaction or a group from ending', async () => {
+    const log = await opened()
+    const producer = log.log.producer({ transactionalId: 'id', transactionTimeoutMs: 10_000 })
+    await producer.initTransactions()
+    producer.beginTransaction()
+    log.clock.jumpTo(1000)
+    await producer.send({ topic: 'events', value: 'open', timestamp: 5 })
+    const consumer = log.log.consumer({ group: 'g', autoOffsetReset: 'earliest' })
+    consumer.subscribe(['events'])
+    const polled = consumer.poll({ waitMs: 10_000 })
+    await log.clock.run(9000)
+    expect((await polled).map(({ value }) => value?.toString())).toEqual(['before'])
+    await consumer.commitOffsets()
+    log.clock.jumpTo(0)
+    await consumer.close()
+    await producer.commitTransaction()
+    await producer.close()
+    await log.append('events', 0, ['after'])
+    expect(await log.values('events', 0)).toEqual(['before', 'open', 'after'])
+    expect(log.log.admin.committedOffsets('g', [at])).toMatchObject([{ offset: 1 }])
+    await log.close()
+    log.clock.jumpTo(-1000)
+    await log.reopen()
+    expect(await log.values('events', 0)).toEqual(['before', 'open', 'after'])
+    await log.close()
   })
 })
