@@ -18,7 +18,7 @@ const config: ViteUserConfig = defineConfig({
     hookTimeout: 60_000,
     // Node loads the sources, as it does for users: Vite's own imports make each call between modules a lookup, which
     // cost a fifth of the time.
-    execArgv: ['--import', new URL('scripts/from-source.ts', import.meta.url).href],
+    execArgv: ['--max-semi-space-size=64', '--import', new URL('scripts/from-source.ts', import.meta.url).href],
     experimental: { viteModuleRunner: false, nodeLoader: false },
   },
 })
