@@ -1,8 +1,11 @@
 import { assert } from '../../base/assert.ts'
 import { isMissing, type Disk, type DiskFile } from '../../base/disk.ts'
 
-/** How many files a cache keeps open unless told otherwise. Reader and applier have one each. */
-const openFilesMaxDefault = 256
+/**
+ * How many files a cache keeps open unless told otherwise. Reader and applier have one each, and both together leave room
+ * under the limit of 512 files that some systems have. The applier has more: what it closes must be synced first.
+ */
+const openFilesMaxDefault = { read: 128, create: 256 } as const
 
 /**
  * Open files, at most `openFilesMax` of them, the least recently used closed first.
@@ -24,7 +27,7 @@ export class FileCache {
   constructor(
     disk: Disk,
     mode: 'read' | 'create',
-    openFilesMax: number = openFilesMaxDefault,
+    openFilesMax: number = openFilesMaxDefault[mode],
     whenClosed: 'synced' | 'handed over' = 'synced',
   ) {
     assert(openFilesMax >= 1, `a file cache of ${openFilesMax} files`)
@@ -43,7 +46,7 @@ export class FileCache {
       return file
     }
     while (this.#files.size >= this.#openFilesMax) this.#closeOldest()
-    file = this.#openOrMakeRoom(path)
+    file = this.withRoom(() => this.#disk.open(path, this.#mode))
     this.#files.set(path, file)
     return file
   }
@@ -96,20 +99,23 @@ export class FileCache {
     this.#files.clear()
   }
 
-  get openCount(): number {
-    return this.#files.size
-  }
-
-  /** Out of descriptors is pressure, not failure: give back half of ours and try once more. */
-  #openOrMakeRoom(path: string): DiskFile {
+  /**
+   * Does what needs a descriptor, and what may be begun twice. Out of descriptors is pressure, not failure: half of ours are
+   * given back, and it is tried once more.
+   */
+  withRoom<T>(act: () => T): T {
     try {
-      return this.#disk.open(path, this.#mode)
+      return act()
     } catch (error) {
       if (!isOutOfFiles(error) || this.#files.size === 0) throw error
       const keep = this.#files.size >> 1
       while (this.#files.size > keep) this.#closeOldest()
-      return this.#disk.open(path, this.#mode)
+      return act()
     }
+  }
+
+  get openCount(): number {
+    return this.#files.size
   }
 
   #closeOldest(): void {

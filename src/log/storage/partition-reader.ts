@@ -59,7 +59,7 @@ export interface TimeRequest {
 export interface ReaderOptions {
   readonly disk: Disk
   readonly directory: string
-  /** Default 256. */
+  /** Default 128. */
   readonly openFilesMax?: number
   /**
    * Whether batches of a segment that compaction never touched follow each other without gaps, so that a gap is damage.

@@ -151,7 +151,9 @@ export class SegmentApplier {
     this.#startFrom(partitions)
     this.#files.syncWritten()
     // Crash here: the bytes are there, perhaps without their names. The older checkpoint holds, the journal brings again.
-    for (const directory of this.#unsyncedDirectories) this.#disk.syncDirectory(directory)
+    for (const directory of this.#unsyncedDirectories) {
+      this.#files.withRoom(() => this.#disk.syncDirectory(directory))
+    }
     this.#unsyncedDirectories.clear()
   }
 
@@ -274,9 +276,8 @@ export class SegmentApplier {
     if (partition !== undefined) return partition
     const path = partitionPath(this.#directory, { topic: topic.info.name, partition: index })
     const metadata = `${path}/${partitionMetadataFile}`
-    const isThere =
-      this.#present?.has(path) ??
-      isDirectoryOf(this.#disk, this.#directory, { topic: topic.info.name, partition: index }, topic.info.id)
+    const at = { topic: topic.info.name, partition: index }
+    const isThere = this.#present?.has(path) ?? this.#isDirectoryOf(at, topic.info.id)
     if (!isThere) {
       this.#disk.makeDirectory(path)
       const file = this.#files.open(metadata)
@@ -302,7 +303,7 @@ export class SegmentApplier {
     for (const { writer } of topic.partitions.values()) if (writer !== null) this.#unflushed.delete(writer)
     for (let index = 0; index < topic.info.partitions; index++) {
       const at: TopicPartition = { topic: topic.info.name, partition: index }
-      if (!isDirectoryOf(this.#disk, this.#directory, at, part.topicId)) continue
+      if (!this.#isDirectoryOf(at, part.topicId)) continue
       const path = partitionPath(this.#directory, at)
       this.#files.forgetDirectory(path)
       this.#unsyncedDirectories.delete(path)
@@ -311,6 +312,10 @@ export class SegmentApplier {
       this.#disk.rename(path, deletedPartitionPath(this.#directory, at, part.topicId))
       this.#unsyncedDirectories.add(this.#directory)
     }
+  }
+
+  #isDirectoryOf(at: TopicPartition, topicId: string): boolean {
+    return this.#files.withRoom(() => isDirectoryOf(this.#disk, this.#directory, at, topicId))
   }
 
   #replaceSegments(part: SegmentsReplacedPart): void {

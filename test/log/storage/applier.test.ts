@@ -1,14 +1,51 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { NodeDisk } from '../../../src/base/disk.ts'
+import { NodeDisk, type DiskFile } from '../../../src/base/disk.ts'
 import { LogError } from '../../../src/log/api/errors.ts'
+import { defaultTopicConfig } from '../../../src/log/api/topic.ts'
 import { CheckpointFile } from '../../../src/log/journal/checkpoint-file.ts'
 import { FileCache } from '../../../src/log/storage/file-cache.ts'
+import { SegmentApplier } from '../../../src/log/storage/segment-applier.ts'
 import { segmentFile } from '../../../src/log/storage/segment-files.ts'
 import { ThreadedApplier } from '../../../src/log/storage/threaded-applier.ts'
 import { MemoryDisk } from '../../../src/testing/memory-disk.ts'
-import { directory, fileBytes, partitionFile, someRecords, StorageHarness, topicId, nth } from './storage-harness.ts'
+import {
+  batchOf,
+  directory,
+  fileBytes,
+  partitionFile,
+  someRecords,
+  StorageHarness,
+  topicId,
+  nth,
+} from './storage-harness.ts'
+
+class FewFilesDisk extends MemoryDisk {
+  readonly #limit: number
+  refused = 0
+
+  constructor(limit: number) {
+    super()
+    this.#limit = limit
+  }
+
+  override open(path: string, mode: 'read' | 'write' | 'create'): DiskFile {
+    this.#checkRoom()
+    return super.open(path, mode)
+  }
+
+  override syncDirectory(path: string): void {
+    this.#checkRoom()
+    super.syncDirectory(path)
+  }
+
+  #checkRoom(): void {
+    if (this.openFiles < this.#limit) return
+    this.refused++
+    throw Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE' })
+  }
+}
 
 describe('the applier', () => {
   test('writes Kafka’s text files beside the segments', async () => {
@@ -52,6 +89,24 @@ describe('the applier', () => {
     expect(disk.counts.sync, 'written files are synced before they are closed').toBe(7)
     files.syncWritten()
     expect(disk.counts.sync).toBe(10)
+  })
+
+  test('goes on where the process may open fewer files than its bound', () => {
+    const disk = new FewFilesDisk(6)
+    disk.makeDirectory(directory)
+    const topic = { id: topicId, name: 'orders', partitions: 40, config: defaultTopicConfig }
+    const segments = new SegmentApplier({ disk, directory, topics: [topic] })
+    const place = { kind: 'batch', topicId, leaderEpoch: 1, segmentBase: 0, filePosition: 0 } as const
+
+    for (let partition = 0; partition < topic.partitions; partition++) {
+      segments.apply({ ...place, partition, bytes: batchOf(someRecords(1)) })
+    }
+    segments.sync([])
+    segments.apply({ kind: 'topicDeleted', topicId })
+    segments.close()
+
+    expect(disk.refused).toBeGreaterThan(0)
+    expect(disk.list(directory)).toHaveLength(topic.partitions)
   })
 
   test('unlinks segments only when two checkpoints in a row know of it', async () => {
