@@ -91,22 +91,25 @@ describe('the applier', () => {
     expect(disk.counts.sync).toBe(10)
   })
 
-  test('goes on where the process may open fewer files than its bound', () => {
-    const disk = new FewFilesDisk(6)
+  test.each([4, 5, 6, 7, 8, 9])('goes on where the process may open %i files, fewer than its bound', (limit) => {
+    const disk = new FewFilesDisk(limit)
     disk.makeDirectory(directory)
     const topic = { id: topicId, name: 'orders', partitions: 40, config: defaultTopicConfig }
-    const segments = new SegmentApplier({ disk, directory, topics: [topic] })
     const place = { kind: 'batch', topicId, leaderEpoch: 1, segmentBase: 0, filePosition: 0 } as const
-
-    for (let partition = 0; partition < topic.partitions; partition++) {
-      segments.apply({ ...place, partition, bytes: batchOf(someRecords(1)) })
+    // The second finds directories there, and looks whose they are.
+    for (const life of ['first', 'second']) {
+      const segments = new SegmentApplier({ disk, directory, topics: [topic] })
+      for (let partition = 0; partition < topic.partitions; partition++) {
+        segments.apply({ ...place, partition, bytes: batchOf(someRecords(1)) })
+        if (partition % 7 === 0) segments.sync([])
+      }
+      segments.sync([])
+      if (life === 'second') segments.apply({ kind: 'topicDeleted', topicId })
+      segments.close()
     }
-    segments.sync([])
-    segments.apply({ kind: 'topicDeleted', topicId })
-    segments.close()
 
     expect(disk.refused).toBeGreaterThan(0)
-    expect(disk.list(directory)).toHaveLength(topic.partitions)
+    expect(disk.list(directory).every((name) => name.endsWith('-delete'))).toBe(true)
   })
 
   test('unlinks segments only when two checkpoints in a row know of it', async () => {
