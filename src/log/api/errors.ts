@@ -145,7 +145,11 @@ export const logErrorCodes: { readonly [Code in LogErrorCode]: LogErrorKind } = 
     fatal: false,
     description: 'The data directory is read-only, or the rights are missing.',
   },
-  NEWER_FORMAT: { retriable: false, fatal: false, description: 'A newer version of millrace wrote the directory.' },
+  NEWER_FORMAT: {
+    retriable: false,
+    fatal: false,
+    description: 'A newer version of millrace, or of Kafka, wrote the directory.',
+  },
   JOURNAL_MISSING: { retriable: false, fatal: false, description: 'Topics are there, but their journal is not.' },
   JOURNAL_GAP: { retriable: false, fatal: false, description: 'A journal file in the middle is missing.' },
   JOURNAL_ROT: {
