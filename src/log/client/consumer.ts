@@ -169,6 +169,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     // What a transaction may still move waits for its end; polls look after it.
     for (const partition of taken) partition.unresolved = this.#starts.isUnstable(partition.at)
     this.#starts.resolve(taken.filter(({ unresolved }) => !unresolved))
+    this.#sharing.forgetGroup()
     this.#partitions.replace(taken)
   }
 
@@ -182,9 +183,12 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     return this.#partitions.places
   }
 
-  /** Who this consumer is in its group, for a transaction that commits its offsets. Kafka: `groupMetadata`. */
+  /**
+   * Who this consumer is in its group, for a transaction that commits its offsets. One that the group gave up stays who it
+   * was, so that the transaction is refused. Kafka: `groupMetadata`.
+   */
   groupMetadata(): GroupMetadata {
-    return this.#commits.metadata()
+    return this.#sharing.lastMember ?? this.#commits.metadata()
   }
 
   /**

@@ -35,6 +35,7 @@ export class GroupMembership {
   #phase: 'outside' | 'joining' | 'inside' = 'outside'
   #memberId = ''
   #generation = -1
+  #lastMember: GroupMetadata | null = null
   #mustJoin = true
   #isLost = false
   #failure: unknown = null
@@ -57,6 +58,14 @@ export class GroupMembership {
   get metadata(): GroupMetadata {
     const { group, groupInstanceId } = this.#parts
     return { group, generation: this.#generation, memberId: this.#memberId, groupInstanceId }
+  }
+
+  /**
+   * Who it was when it was last in. Whoever was expelled speaks in this name: without one it would pass for somebody who
+   * never joined, and a transaction would take its offsets. Null before it first joined.
+   */
+  get lastMember(): GroupMetadata | null {
+    return this.#generation >= 0 ? this.metadata : this.#lastMember
   }
 
   /** Cooperative if all its assignors are: in doubt it gives up more rather than less. */
@@ -153,6 +162,7 @@ export class GroupMembership {
   async #joined(attempt: number, joined: JoinAnswer): Promise<void> {
     if (attempt !== this.#attempt) return
     this.#generation = joined.generation
+    this.#lastMember = this.metadata
     try {
       const asked = this.#parts.broker.groups.sync({
         ...this.metadata,
@@ -323,6 +333,9 @@ export class GroupMembership {
     if (this.#parts.groupInstanceId === null) this.#leaveGroup()
     this.#phase = 'outside'
     this.#generation = -1
+    this.#assignment = null
+    // A poll may be waiting for the round that nobody takes note of any more.
+    this.#goOn()
   }
 
   #leaveGroup(): void {

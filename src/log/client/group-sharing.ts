@@ -1,4 +1,5 @@
 import type { Clock } from '../../base/clock.ts'
+import type { GroupMetadata } from '../api/group-metadata.ts'
 import { partitionName, type TopicPartition } from '../api/record.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { AssignedPartitions } from './assigned-partitions.ts'
@@ -27,6 +28,7 @@ export class GroupSharing {
   readonly #commits: ConsumerCommits
   #membership: GroupMembership | null = null
   #listener: RebalanceListener = {}
+  #left: GroupMetadata | null = null
   /** Something other than records has to be looked after; a waiting poll was woken for it. */
   #attention = false
 
@@ -38,6 +40,16 @@ export class GroupSharing {
 
   get membership(): GroupMembership | null {
     return this.#membership
+  }
+
+  /** Who this consumer is, or was when it last was in the group; null where it was in none since {@link forgetGroup}. */
+  get lastMember(): GroupMetadata | null {
+    return this.#membership?.lastMember ?? this.#left
+  }
+
+  /** From now on it reads on its own. */
+  forgetGroup(): void {
+    this.#left = null
   }
 
   get needsAttention(): boolean {
@@ -150,6 +162,7 @@ export class GroupSharing {
       if (membership !== null && this.#partitions.list.length > 0)
         await this.#parts.call(() => this.#listener.onPartitionsRevoked?.(this.#partitions.places))
     } finally {
+      this.#left = membership?.lastMember ?? this.#left
       membership?.leave()
       this.#membership = null
       this.#partitions.drop(this.#partitions.list)

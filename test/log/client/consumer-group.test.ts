@@ -229,6 +229,33 @@ describe('a consumer that does not poll', () => {
     await log.close()
   })
 
+  test.each(['was given up', 'was closed'])('and %s cannot have its offsets in a transaction', async (how) => {
+    const log = await ClientHarness.open([orders])
+    const slow = log.consumer({ group: 'g', maxPollIntervalMs: 10_000, autoCommitIntervalMs: 0 })
+    slow.subscribe(['orders'])
+    await slow.poll()
+    const other = log.consumer({ group: 'g' })
+    other.subscribe(['orders'])
+    const producer = log.producer({ transactionalId: 'id' })
+    await producer.initTransactions()
+    producer.beginTransaction()
+    if (how === 'was closed') await slow.close()
+    else await log.clock.run(10_000)
+    await settle(log, [other])
+    expect(names(other)).toHaveLength(4)
+    const offset = { at: { topic: 'orders', partition: 0 }, offset: 5, leaderEpoch: -1, metadata: '' }
+    expect(await codeOf(() => producer.sendOffsetsToTransaction([offset], slow.groupMetadata()))).toBe(
+      'UNKNOWN_MEMBER_ID',
+    )
+    // Who reads on without a group speaks for nobody.
+    if (how === 'was given up') {
+      await slow.unsubscribe()
+      slow.assign([offset.at])
+      expect(slow.groupMetadata()).toMatchObject({ generation: -1, memberId: '' })
+    }
+    await log.close()
+  })
+
   test('is not expelled while it waits in a poll, however long', async () => {
     const log = await ClientHarness.open([orders])
     const consumer = log.consumer({ group: 'g', maxPollIntervalMs: 10_000 })
@@ -281,6 +308,27 @@ describe('a consumer is woken', () => {
     await log.close()
   })
 })
+
+test.each([0, 1, 2, 3, 5, 8, 13])(
+  'a poll ends with nothing when the consumer is closed %d promises after it began to join',
+  async (count) => {
+    const log = await ClientHarness.open([orders])
+    const consumer = log.consumer({ group: 'g' })
+    const happened: string[] = []
+    consumer.subscribe(['orders'], diary('a', happened))
+    const polled = consumer.poll({ waitMs: 60_000 })
+    for (let turn = 0; turn < count; turn++) await Promise.resolve()
+    await consumer.close()
+    await log.clock.nextTurn()
+    // One that hangs would never come to be a winner here.
+    expect(await Promise.race([polled, log.clock.nextTurn()])).toEqual([])
+    expect(consumer.assignment).toEqual([])
+    expect(happened.filter((line) => line.includes('+'))).toHaveLength(
+      happened.filter((line) => line.includes('-')).length,
+    )
+    await log.close()
+  },
+)
 
 describe('a static consumer', () => {
   test('that was closed gets back what it had, and the others notice nothing', async () => {
