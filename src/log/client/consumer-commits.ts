@@ -6,6 +6,7 @@ import { partitionName } from '../api/record.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { AssignedPartitions } from './assigned-partitions.ts'
 import { carryDelayMsMax, type CommitCarrier } from './commit-carrier.ts'
+import type { ConsumedPartition } from './consumed-partition.ts'
 import type { GroupMembership } from './group-membership.ts'
 
 /**
@@ -102,14 +103,18 @@ export class ConsumerCommits {
     this.#committedAt = this.#clock.monotonic()
     let carried = 0
     try {
-      carried = await this.commit(
-        this.#partitions.list.filter((partition) => partition.hasProgress).map((partition) => partition.progress()),
-      )
+      carried = await this.commit(this.progressOf(this.#partitions.list.filter(({ hasProgress }) => hasProgress)))
     } catch (error) {
       if (this.#membership()?.commitRefused(error) !== true) throw error
     }
     // Nothing went along: a record before it is not done, or the group refused. Both take a while.
     if (carried === 0 && this.carriedCount > 0) this.#carriedNotBefore = this.#clock.monotonic() + carryDelayMsMax
+  }
+
+  /** What may be committed of them. A topic that was deleted has no offsets any more, and takes none from the others. */
+  progressOf(partitions: readonly ConsumedPartition[]): readonly OffsetEntry[] {
+    const live = partitions.filter(({ at }) => this.#broker.topic(at.topic) !== undefined)
+    return live.map((partition) => partition.progress())
   }
 
   /** Resolves with how many records had waited for it. */

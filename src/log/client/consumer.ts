@@ -373,7 +373,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   async commitOffsets(offsets?: readonly OffsetEntry[]): Promise<void> {
     this.#checkOpen()
     const known = this.#partitions.list.filter(({ unresolved }) => !unresolved)
-    await this.#commits.commit(offsets ?? known.map((partition) => partition.progress()))
+    await this.#commits.commit(offsets ?? this.#commits.progressOf(known))
   }
 
   /**
@@ -449,12 +449,12 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   /** Whether anything came. Without `more` it only waits. */
   async #fetch(waitMs: number, more: boolean): Promise<boolean> {
     const partitions = this.#partitions
-    if (partitions.moved) {
-      partitions.moved = false
-      this.#reader.assign(partitions.positions)
-      this.#tellPaused()
-    }
     try {
+      if (partitions.moved) {
+        this.#reader.assign(partitions.positions)
+        partitions.moved = false
+        this.#tellPaused()
+      }
       if (this.#sharing.needsAttention || this.#nudged) return false
       const full = more ? partitions.full(this.#partitionShare) : this.assignment
       if (full.length > 0) this.#reader.setPaused([...this.paused, ...full])
@@ -466,6 +466,8 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     } catch (error) {
       // Closed while it waited: the poll ends with nothing.
       if (!this.#lifecycle.is('open')) return false
+      // A topic was deleted while it waited: the next step drops what it had of it, and reads on.
+      if (this.#sharing.noticeDeleted()) return true
       if (!this.#starts.moveIntoRange(partitions, error)) throw error
       return true
     }

@@ -315,6 +315,11 @@ export class GroupMembership {
     this.#schedule()
   }
 
+  /** Topics that it reads are gone, or are others of the same name: the group has to share anew. */
+  topicsGone(): void {
+    if (this.#phase === 'inside') this.#mustJoin = true
+  }
+
   /** It has given up what the assignment did not leave it: others may have it, which takes another rebalance. */
   gaveUp(): void {
     if (this.isCooperative) this.#mustJoin = true

@@ -19,6 +19,8 @@ import type { StartOffsets } from './start-offsets.ts'
  *   are gone. Only then the group is told, so that nobody else has them before.
  * - Partitions that were lost may be somebody else's already: nothing is waited for and nothing committed.
  * - A member that was too slow joins again only when the call that took too long has ended.
+ * - Partitions of a topic that was deleted are lost: nobody has them any more. One that was made again under its name is
+ *   another topic, which the group shares anew.
  *
  * What is said to the group, and when, is {@link GroupMembership}'s business.
  */
@@ -29,6 +31,9 @@ export class GroupSharing {
   #membership: GroupMembership | null = null
   #listener: RebalanceListener = {}
   #left: GroupMetadata | null = null
+  /** By name, under which id its topics were when it got partitions of them; and when they were looked at last. */
+  readonly #topicIds = new Map<string, string>()
+  #catalogRevision = -1
   /** Something other than records has to be looked after; a waiting poll was woken for it. */
   #attention = false
 
@@ -76,6 +81,7 @@ export class GroupSharing {
       return
     }
     for (;;) {
+      await this.#dropDeleted(membership)
       if (this.#attention || membership.isBeatDue) {
         this.#attention = false
         membership.look()
@@ -90,7 +96,8 @@ export class GroupSharing {
       const mayJoin = !this.#isOverdue
       if (membership.mustJoin && mayJoin) await this.#rejoin(membership)
       if (membership.isSettling) await membership.progress
-      else if (!(membership.mustJoin && mayJoin) && !membership.hasNews && !this.#attention) break
+      else if (!(membership.mustJoin && mayJoin) && !membership.hasNews && !this.#attention && !this.#topicsChanged)
+        break
     }
     this.#resolveStarts()
   }
@@ -98,8 +105,35 @@ export class GroupSharing {
   /** Of partitions that wait for one, as soon as no transaction may move it any more. */
   #resolveStarts(): void {
     this.#partitions.resolveStarts(
-      this.#partitions.list.filter((partition) => partition.unresolved && !this.#parts.starts.isUnstable(partition.at)),
+      this.#partitions.list.filter(
+        ({ unresolved, at }) => unresolved && this.#exists(at) && !this.#parts.starts.isUnstable(at),
+      ),
     )
+  }
+
+  /** Whether a poll may have failed because topics are no more. Then the next `keep` drops what it has of them. */
+  noticeDeleted(): boolean {
+    if (this.#membership === null || this.#deleted.length === 0) return false
+    this.#catalogRevision = -1
+    return true
+  }
+
+  get #deleted(): readonly ConsumedPartition[] {
+    const { broker } = this.#parts
+    return this.#partitions.list.filter(({ at }) => broker.topic(at.topic)?.id !== this.#topicIds.get(at.topic))
+  }
+
+  get #topicsChanged(): boolean {
+    return this.#parts.broker.catalogRevision !== this.#catalogRevision
+  }
+
+  async #dropDeleted(membership: GroupMembership): Promise<void> {
+    if (!this.#topicsChanged) return
+    this.#catalogRevision = this.#parts.broker.catalogRevision
+    const gone = this.#deleted
+    if (gone.length === 0) return
+    await this.#drop(gone)
+    membership.topicsGone()
   }
 
   get #isOverdue(): boolean {
@@ -123,8 +157,13 @@ export class GroupSharing {
       // Only now may somebody else get them.
       membership.gaveUp()
     }
+    // While others were waited for, topics may have gone.
+    await this.#dropDeleted(membership)
     const added = at.filter((place) => this.#partitions.get(partitionName(place)) === undefined && this.#exists(place))
-    for (const place of added) this.#partitions.add(place)
+    for (const place of added) {
+      this.#partitions.add(place)
+      this.#topicIds.set(place.topic, this.#parts.broker.topic(place.topic)?.id ?? '')
+    }
     this.#partitions.moved = true
     await this.#parts.call(() => this.#listener.onPartitionsAssigned?.(added))
   }
@@ -144,9 +183,14 @@ export class GroupSharing {
   }
 
   async #lost(): Promise<void> {
-    const at = this.#partitions.places
-    this.#parts.runner()?.abandon(new Set(this.#partitions.list))
-    this.#partitions.drop(this.#partitions.list)
+    await this.#drop(this.#partitions.list)
+  }
+
+  /** They are gone already: nothing is waited for. */
+  async #drop(partitions: readonly ConsumedPartition[]): Promise<void> {
+    const at = partitions.map((partition) => partition.at)
+    this.#parts.runner()?.abandon(new Set(partitions))
+    this.#partitions.drop(partitions)
     if (at.length === 0) return
     const listener = this.#listener
     await this.#parts.call(() =>

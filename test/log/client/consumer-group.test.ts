@@ -164,6 +164,58 @@ describe('a subscription', () => {
     await log.close()
   })
 
+  test('reads on when a topic is deleted, and begins anew with another of its name', async () => {
+    const log = await ClientHarness.open([
+      { name: 'orders-eu', partitions: 1 },
+      { name: 'orders-us', partitions: 1 },
+    ])
+    const happened: string[] = []
+    const consumer = log.consumer({ group: 'g', autoOffsetReset: 'earliest', autoCommitIntervalMs: 60_000 })
+    consumer.subscribe(/^orders-/, diary('a', happened))
+    await log.load('orders-eu', ['1', '2', '3'])
+    await log.load('orders-us', ['4'])
+    const before = [...(await consumer.poll()), ...(await consumer.poll()), ...(await consumer.poll())]
+    expect(before.map(textOf).sort()).toEqual(['1', '2', '3', '4'])
+    const waiting = consumer.poll({ waitMs: 60_000 })
+    await log.clock.nextTurn()
+    await log.admin.deleteTopic('orders-eu')
+    await log.load('orders-us', ['5'])
+    await log.clock.nextTurn()
+    expect((await waiting).map(textOf)).toEqual(['5'])
+    expect(names(consumer)).toEqual(['orders-us-0'])
+    expect(happened).toEqual(['a + 00', 'a ! 0', 'a + '])
+
+    await log.admin.createTopics([{ name: 'orders-eu', partitions: 2 }])
+    await log.load('orders-eu', ['6'])
+    await settle(log, [consumer])
+    await log.clock.run(3000)
+    expect((await consumer.poll()).map(textOf)).toEqual(['6'])
+    await log.admin.deleteTopic('orders-eu')
+    await log.admin.createTopics([{ name: 'orders-eu', partitions: 1 }])
+    await log.load('orders-eu', ['7', '8'])
+    expect((await consumer.poll()).map(textOf)).toEqual(['7', '8'])
+    expect(names(consumer)).toEqual(['orders-eu-0', 'orders-us-0'])
+    await consumer.close()
+    expect(log.broker.committedOffsets('g', [{ topic: 'orders-us', partition: 0 }])).toMatchObject([{ offset: 2 }])
+    await log.close()
+  })
+
+  test('of a consumer that is closed behind a deletion keeps what it has done elsewhere', async () => {
+    const log = await ClientHarness.open([
+      { name: 'orders-eu', partitions: 1 },
+      { name: 'orders-us', partitions: 1 },
+    ])
+    const consumer = log.consumer({ group: 'g', autoOffsetReset: 'earliest' })
+    consumer.subscribe(/^orders-/)
+    await log.load('orders-eu', ['1'])
+    await log.load('orders-us', ['2'])
+    await settle(log, [consumer])
+    await log.admin.deleteTopic('orders-eu')
+    await consumer.close()
+    expect(log.broker.committedOffsets('g', [{ topic: 'orders-us', partition: 0 }])).toMatchObject([{ offset: 1 }])
+    await log.close()
+  })
+
   test('takes new partitions of its topics', async () => {
     const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
     const consumer = log.consumer({ group: 'g' })
