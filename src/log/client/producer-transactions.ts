@@ -17,6 +17,9 @@ import type { ProducerIdentity } from './partition-sender.ts'
  *                any phase ─ another producer has taken over ─► fenced
  * ```
  * In `failed` only `abort` is left: what was sent is not whole. In `fenced` nothing is: close the producer.
+ *
+ * What is sent from `ending` on is refused, before anything is flushed: it would come behind the end, into the next
+ * transaction or into none.
  */
 export class ProducerTransactions {
   readonly transactionalId: string
@@ -78,23 +81,42 @@ export class ProducerTransactions {
     else if (this.#phase.is('open')) {
       this.#failure = error
       this.#phase.to('failed')
-    }
+    } else if (this.#phase.is('ending')) this.#failure ??= error
   }
 
-  /** All that was sent has been answered. */
-  async commit(): Promise<void> {
+  /** `flush` resolves when all that was sent has been answered. */
+  async commit(flush: () => Promise<void>): Promise<void> {
     this.checkSend()
+    this.#phase.to('ending')
+    await flush().catch((error: unknown) => this.sendFailed(error))
+    this.#checkNotFenced()
+    if (this.#failure !== null) {
+      this.#phase.to('failed')
+      throw this.#failure
+    }
     await this.#end('commit')
   }
 
-  async abort(): Promise<void> {
-    if (this.#phase.is('fenced')) throw this.#failure
-    if (!this.#phase.is('open') && !this.#phase.is('failed')) throw this.#misuse('there is no transaction to abort')
+  async abort(flush: () => Promise<void>): Promise<void> {
+    this.#checkNotFenced()
+    if (!this.isOpen) throw this.#misuse('there is no transaction to abort')
+    this.#phase.to('ending')
+    // What failed, and why, was said where it was sent.
+    await flush().catch(() => {})
+    this.#checkNotFenced()
     await this.#end('abort')
   }
 
+  /** Whether there is a transaction that nobody is ending. */
+  get isOpen(): boolean {
+    return this.#phase.is('open') || this.#phase.is('failed')
+  }
+
+  #checkNotFenced(): void {
+    if (this.#phase.is('fenced')) throw this.#failure
+  }
+
   async #end(outcome: 'commit' | 'abort'): Promise<void> {
-    this.#phase.to('ending')
     const identity = this.#identity
     if (this.#used && identity !== null)
       try {

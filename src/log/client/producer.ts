@@ -115,22 +115,16 @@ export class Producer {
   }
 
   /**
-   * Sends what is left and makes the transaction count, whole. Rejects with what a send of it failed with, with
+   * Sends what is left and makes the transaction count, whole; from the call on nothing more can be sent in it. Rejects with what a send of it failed with, with
    * PRODUCER_FENCED, or INVALID_TXN_STATE if it timed out: then only `abortTransaction` is left.
    */
   async commitTransaction(): Promise<void> {
-    const transactions = this.#transactional()
-    transactions.checkSend()
-    await this.flush()
-    await transactions.commit()
+    await this.#transactional().commit(() => this.flush())
   }
 
   /** Nothing of the transaction counts. Afterwards another may begin, unless this rejects with PRODUCER_FENCED. */
   async abortTransaction(): Promise<void> {
-    const transactions = this.#transactional()
-    // What failed, and why, was said where it was sent.
-    await this.flush().catch(() => {})
-    await transactions.abort()
+    await this.#transactional().abort(() => this.flush())
   }
 
   #transactional(): ProducerTransactions {
@@ -184,13 +178,16 @@ export class Producer {
     return this.#dispatch.flush()
   }
 
-  /** Flushes and ends. Sends from now on are CLOSED. */
+  /** Flushes, aborts a transaction that is open, and ends. Sends from now on are CLOSED. */
   async close(): Promise<void> {
     if (!this.#lifecycle.is('open')) return
     this.#lifecycle.to('closing')
     try {
       await this.flush()
     } finally {
+      // Or readers of what is committed would stand before it until it times out. If the log takes no abort any more, it
+      // does just that.
+      if (this.#transactions?.isOpen === true) await this.abortTransaction().catch(() => {})
       this.#lifecycle.to('closed')
       this.#dispatch.stop()
     }

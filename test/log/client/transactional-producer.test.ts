@@ -76,6 +76,43 @@ test('when a send fails the transaction can only be aborted, and the next one is
   await harness.close()
 })
 
+test.each(['commit', 'abort'] as const)('what is sent while a transaction ends by %s is refused', async (how) => {
+  const { harness, producer } = await opened()
+  producer.beginTransaction()
+  producer.post({ topic: 'events', value: 'a' })
+  const ended = how === 'commit' ? producer.commitTransaction() : producer.abortTransaction()
+  await expect(producer.send({ topic: 'events', value: 'late' })).rejects.toMatchObject({ code: 'INVALID_TXN_STATE' })
+  await ended
+  await producer.flush()
+  expect(harness.broker.describeTransaction('id').phase).toBe(how === 'commit' ? 'completeCommit' : 'completeAbort')
+  expect(await values(harness)).toEqual(how === 'commit' ? ['a'] : [])
+  await harness.close()
+})
+
+test('a send that fails while the transaction is committed fails the commit', async () => {
+  const { harness, producer } = await opened()
+  await harness.admin.createTopics([{ name: 'keyed', partitions: 1, config: { cleanupPolicy: 'compact' } }])
+  producer.beginTransaction()
+  producer.post({ topic: 'events', value: 'a' })
+  const failed = expect(producer.send({ topic: 'keyed', value: 'b' })).rejects.toMatchObject({ code: 'INVALID_RECORD' })
+  await expect(producer.commitTransaction()).rejects.toMatchObject({ code: 'INVALID_RECORD' })
+  await failed
+  await expect(producer.commitTransaction()).rejects.toMatchObject({ code: 'INVALID_RECORD' })
+  await producer.abortTransaction()
+  expect(await values(harness)).toEqual([])
+  await harness.close()
+})
+
+test('a producer that is closed in a transaction aborts it, and holds no reader up', async () => {
+  const { harness, producer } = await opened()
+  producer.beginTransaction()
+  producer.post({ topic: 'events', value: 'half' })
+  await producer.close()
+  await harness.load('events', ['behind'])
+  expect(await values(harness)).toEqual(['behind'])
+  await harness.close()
+})
+
 test('a transaction that timed out fails to commit, is aborted, and its producer goes on', async () => {
   const { harness, producer } = await opened({ transactionTimeoutMs: 15_000 })
   producer.beginTransaction()
