@@ -23,7 +23,7 @@ export class ProducerIds {
 const idsPerOpening = 1_000_000_000
 
 /** The last epoch that a producer writes with; a marker above it still fits into 16 bits. */
-const producerEpochMax = 32_766
+export const producerEpochMax: number = 32_766
 
 /** Who writes next under a transactional id: the next epoch, or when these are used up a new id. */
 export function nextProducer(

@@ -1,7 +1,7 @@
 import { assert } from '../../base/assert.ts'
 import { LogError } from '../api/errors.ts'
 import { partitionName, type TopicPartition } from '../api/record.ts'
-import { nextProducer, type ProducerIds } from './producer-ids.ts'
+import { nextProducer, producerEpochMax, type ProducerIds } from './producer-ids.ts'
 import { transactionTransitions } from './transaction-lifecycle.ts'
 import type { TransactionState } from './transaction-topic.ts'
 
@@ -15,7 +15,9 @@ import type { TransactionState } from './transaction-topic.ts'
  * - A transaction ends by one entry: its markers, the offsets it carries and this state are whole or absent. Therefore no
  *   request is ever told to come back later (Kafka's CONCURRENT_TRANSACTIONS): there is no in-between.
  * - A marker's epoch is one above that of the transaction: strictly newer, so that nothing of it can come behind the marker.
- * - A repeated end gets the answer of the first, when that is written.
+ * - A repeated end gets the answer of the first, when that is written. So does a repeated claim of `init`, and only that very
+ *   one: whoever was replaced must not be told who has replaced it.
+ * - How long a transaction is open is counted by the monotonic clock: a wall clock that goes back must not keep one for ever.
  *
  * It deliberately knows no partitions' contents: fencing there is `storage/producer-state.ts`.
  */
@@ -31,7 +33,10 @@ export class TransactionCoordinator {
 
   /** What recovery found. */
   restore(state: TransactionState): void {
-    this.#states.set(state.transactionalId, coordinated(state, done))
+    // What was open while the log was closed goes by the wall clock, and never back.
+    const { now, monotonic } = this.#parts
+    const openedAt = monotonic() - Math.max(0, now() - state.startedAt)
+    this.#states.set(state.transactionalId, coordinated(state, { written: done, openedAt, claimedBy: null }))
     this.#byProducer.set(state.producerId, state.transactionalId)
   }
 
@@ -64,6 +69,7 @@ export class TransactionCoordinator {
     return this.#moved(
       { ...state, ...next, ...previousOf(state, next), timeoutMs, phase: 'empty', partitions: [], updatedAt: now() },
       ended,
+      expected,
     )
   }
 
@@ -79,10 +85,9 @@ export class TransactionCoordinator {
   }
 
   /** Whether the answer to this very request was lost: then it is given again. */
-  async #isRepeatedInit({ state, written }: Coordinated, expected: ProducerName): Promise<boolean> {
-    const same = expected.producerId === state.producerId
-    if (same && expected.producerEpoch === state.producerEpoch) return false
-    const repeated = state.phase === 'empty' && isPredecessor(expected, state)
+  async #isRepeatedInit({ state, written, claimedBy }: Coordinated, expected: ProducerName): Promise<boolean> {
+    if (isSame(expected, state)) return false
+    const repeated = state.phase === 'empty' && claimedBy !== null && isSame(expected, claimedBy)
     if (!repeated) throw fenced(state, expected)
     await written
     return true
@@ -172,10 +177,10 @@ export class TransactionCoordinator {
 
   /** Aborts what has been open longer than its timeout. Resolves with the transactional ids when that is written. */
   async abortExpired(): Promise<readonly string[]> {
-    const now = this.#parts.now()
-    const expired = this.list().filter(
-      ({ phase, startedAt, timeoutMs }) => phase === 'ongoing' && now - startedAt >= timeoutMs,
-    )
+    const now = this.#parts.monotonic()
+    const expired = Array.from(this.#states.values())
+      .filter(({ state, openedAt }) => state.phase === 'ongoing' && now - openedAt >= state.timeoutMs)
+      .map(({ state }) => state)
     await Promise.all(expired.map((state) => this.#end(state, 'abort')))
     return expired.map(({ transactionalId }) => transactionalId)
   }
@@ -227,15 +232,20 @@ export class TransactionCoordinator {
   }
 
   /** Writes the state, with the end of a transaction if it is one, and goes on from it. */
-  async #moved(state: TransactionState, ended: EndedTransaction | null): Promise<ProducerName> {
+  async #moved(
+    state: TransactionState,
+    ended: EndedTransaction | null,
+    claimedBy: ProducerName | null = null,
+  ): Promise<ProducerName> {
     const written = this.#parts.write(state, ended)
-    this.#keep(state, written)
+    this.#keep(state, written, claimedBy)
     await written
     return nameOf(state)
   }
 
-  #keep(state: TransactionState, written: Promise<void>): void {
-    const before = this.#states.get(state.transactionalId)?.state
+  #keep(state: TransactionState, written: Promise<void>, claimedBy: ProducerName | null = null): void {
+    const known = this.#states.get(state.transactionalId)
+    const before = known?.state
     if (before !== undefined) {
       const allowed = transactionTransitions[before.phase].includes(state.phase)
       assert(allowed, `transactional id ${state.transactionalId} from ${before.phase} to ${state.phase}`)
@@ -243,7 +253,9 @@ export class TransactionCoordinator {
     }
     // Nobody may be waiting for it; whoever does hears of a failure.
     written.catch(() => {})
-    this.#states.set(state.transactionalId, coordinated(state, written))
+    const openedAt =
+      known?.state.phase === 'ongoing' && state.phase === 'ongoing' ? known.openedAt : this.#parts.monotonic()
+    this.#states.set(state.transactionalId, coordinated(state, { written, openedAt, claimedBy }))
     this.#byProducer.set(state.producerId, state.transactionalId)
   }
 }
@@ -251,6 +263,7 @@ export class TransactionCoordinator {
 export interface CoordinatorParts {
   readonly ids: ProducerIds
   readonly now: () => number
+  readonly monotonic: () => number
   readonly timeoutMaxMs: number
   /** Writes state and end as one entry, in this turn; resolves when it is written. Throws if the log takes no more. */
   readonly write: (state: TransactionState, ended: EndedTransaction | null) => Promise<void>
@@ -285,12 +298,23 @@ interface Coordinated {
   readonly names: ReadonlySet<string>
   /** Settles when the entry with this state has. */
   readonly written: Promise<void>
+  /** When (monotonic) the open transaction began. */
+  readonly openedAt: number
+  /** Who got this state by naming itself as the present producer; null: it was taken without asking. */
+  readonly claimedBy: ProducerName | null
 }
 
 const done = Promise.resolve()
 
-function coordinated(state: TransactionState, written: Promise<void>): Coordinated {
-  return { state, names: new Set(state.partitions.map(partitionName)), written }
+function coordinated(
+  state: TransactionState,
+  how: Pick<Coordinated, 'written' | 'openedAt' | 'claimedBy'>,
+): Coordinated {
+  return { state, names: new Set(state.partitions.map(partitionName)), ...how }
+}
+
+function isSame(left: ProducerName, right: ProducerName): boolean {
+  return left.producerId === right.producerId && left.producerEpoch === right.producerEpoch
 }
 
 function nameOf({ producerId, producerEpoch }: TransactionState): ProducerName {
@@ -306,7 +330,9 @@ function endOf(state: TransactionState, outcome: Outcome): EndedTransaction {
 function isPredecessor(producer: ProducerName, state: TransactionState): boolean {
   return (
     (producer.producerId === state.producerId && producer.producerEpoch === state.producerEpoch - 1) ||
-    (producer.producerId === state.previousProducerId && state.producerEpoch === 0)
+    (producer.producerId === state.previousProducerId &&
+      producer.producerEpoch >= producerEpochMax &&
+      state.producerEpoch === 0)
   )
 }
 

@@ -51,6 +51,22 @@ test('a producer that asks for a new epoch gets one while it is the present one,
   })
 })
 
+test('a producer that was replaced does not become its successor by asking for a new epoch', async () => {
+  const { coordinator } = opened()
+  const old = await coordinator.init('id', 1000)
+  await coordinator.init('id', 1000)
+  await expect(coordinator.init('id', 1000, old)).rejects.toMatchObject({ code: 'PRODUCER_FENCED' })
+})
+
+test('only the last epoch of a producer id that is used up gets the answer of its end again', async () => {
+  const { coordinator } = opened({ producerEpoch: 32_766, phase: 'ongoing', partitions: [events] })
+  const next = await coordinator.end('id', { producerId: 7, producerEpoch: 32_766 }, 'abort')
+  await expect(coordinator.end('id', { producerId: 7, producerEpoch: 100 }, 'abort')).rejects.toMatchObject({
+    code: 'PRODUCER_FENCED',
+  })
+  expect(await coordinator.end('id', { producerId: 7, producerEpoch: 32_766 }, 'abort')).toEqual(next)
+})
+
 /** Kafka's table of KIP-890: what an end gets, by phase, from the present producer and from the one before. */
 test.each<[TransactionPhase, 'commit' | 'abort', 'present' | 'before', string]>([
   ['empty', 'abort', 'before', 'PRODUCER_FENCED'],
@@ -139,6 +155,7 @@ function opened(state?: Partial<TransactionState>): {
   const coordinator = new TransactionCoordinator({
     ids: new ProducerIds(3),
     now: () => 1_700_000_000_000,
+    monotonic: () => 0,
     timeoutMaxMs: 900_000,
     write: (_state, end) => {
       if (end !== null) ended.push(end)
