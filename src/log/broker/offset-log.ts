@@ -94,8 +94,12 @@ export class OffsetLog {
     if (at.length === 0) return
     for (const place of at) this.#append(builder, group, place, { now: draft.context.now, deleted: true })
     draft.batch(this.#partitionOf(group), builder.seal())
+    for (const place of at) this.#transactional.deleting(group, place)
     draft.also(() => {
-      for (const place of at) this.#offsets.delete(group, place)
+      for (const place of at) {
+        this.#offsets.delete(group, place)
+        this.#transactional.forget(group, place)
+      }
     })
   }
 

@@ -86,6 +86,7 @@ function replayOffsets(
     }
     if (cursor.valueStart < 0) {
       offsets.delete(key.group, key.at)
+      transactionalOffsets.forget(key.group, key.at)
       continue
     }
     const value = decodeOffsetValue(cursor.bytes.subarray(cursor.valueStart, cursor.valueEnd))

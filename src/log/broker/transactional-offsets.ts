@@ -9,7 +9,8 @@ import type { GroupOffsets } from './group-offsets.ts'
  *
  * - What is promoted is what a checkpoint keeps. What is only sequenced matters where a topic is deleted: its offsets must
  *   go wherever they are on their way.
- * - The newest record of a partition wins, as in Kafka: one that was committed plainly after the transaction's stays.
+ * - The newest record of a partition wins, as in Kafka: one that was committed plainly after the transaction's stays, and
+ *   what was deleted after it is not brought back: a topic that was made again under its name is another topic.
  */
 export class TransactionalOffsets {
   readonly #offsets: GroupOffsets
@@ -30,6 +31,30 @@ export class TransactionalOffsets {
   /** The record with the offsets is promoted, or was found by recovery. */
   add(state: TransactionalOffsetsState): void {
     listOf(this.#promoted, state.producerId).push(state)
+  }
+
+  /** A tombstone has its place: what is on its way before it will not count. */
+  deleting(group: string, at: TopicPartition): void {
+    for (const [producerId, places] of this.#sequenced)
+      this.#sequenced.set(
+        producerId,
+        places.filter(
+          (place) => place.group !== group || place.at.topic !== at.topic || place.at.partition !== at.partition,
+        ),
+      )
+  }
+
+  /** The tombstone is promoted, or was found by recovery. */
+  forget(group: string, at: TopicPartition): void {
+    const stays = (entry: OffsetEntry): boolean => entry.at.topic !== at.topic || entry.at.partition !== at.partition
+    for (const [producerId, states] of this.#promoted) {
+      if (!states.some((state) => state.group === group && !state.entries.every(stays))) continue
+      const left = states
+        .map((state) => (state.group === group ? { ...state, entries: state.entries.filter(stays) } : state))
+        .filter(({ entries }) => entries.length > 0)
+      if (left.length > 0) this.#promoted.set(producerId, left)
+      else this.#promoted.delete(producerId)
+    }
   }
 
   /** The producer's transaction has ended. Offsets of topics that have gone meanwhile are nobody's any more. */

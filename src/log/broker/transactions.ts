@@ -9,6 +9,7 @@ import type { LogConfig } from '../config.ts'
 import { BatchBuilder } from '../format/batch-builder.ts'
 import { encodeMarker } from '../format/control-batch.ts'
 import type { ProducerState } from '../journal/checkpoint.ts'
+import { checkGroupName } from '../group/group-coordinator.ts'
 import { producedBatch } from '../storage/produced-batch.ts'
 import { ProducerIds } from '../transaction/producer-ids.ts'
 import {
@@ -48,6 +49,7 @@ export class Transactions {
     this.#coordinator = new TransactionCoordinator({
       ids: this.#ids,
       now: () => parts.clock.now(),
+      monotonic: () => parts.clock.monotonic(),
       timeoutMaxMs: parts.config.transactionTimeoutMaxMs,
       write: (state, ended) => this.#write(state, ended),
       forget: (transactionalId) => this.#forget(transactionalId),
@@ -115,6 +117,7 @@ export class Transactions {
   async sendOffsets(producer: ProducerName, offsets: readonly OffsetEntry[], from: GroupMetadata): Promise<void> {
     const { catalog, groups, offsetLog, sequencer } = this.#parts
     sequencer.checkWritable()
+    checkGroupName(from.group)
     groups.checkTransactionalCommit(from)
     for (const entry of offsets) {
       catalog.partition(entry.at)

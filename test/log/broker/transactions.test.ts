@@ -139,6 +139,18 @@ test('a transaction that takes longer than its timeout is aborted by the clock',
   await harness.close()
 })
 
+test.each([-3_600_000, 3_600_000])('a wall clock that jumps by %d ms moves no timeout', async (jumpMs) => {
+  const harness = await opened()
+  const writer = await TransactionalWriter.open(harness.log.broker, 'payments', 30_000)
+  await writer.write('events', 0, ['hangs'])
+  harness.clock.jumpTo(harness.clock.now() + jumpMs)
+  await harness.clock.run(25_000)
+  expect(harness.log.broker.lastStableOffset(at)).toBe(0)
+  await harness.clock.run(15_000)
+  expect(harness.log.broker.lastStableOffset(at)).toBe(2)
+  await harness.close()
+})
+
 test('a transaction that was open when the log closed is aborted by the clock of the next opening', async () => {
   const harness = await opened()
   const writer = await TransactionalWriter.open(harness.log.broker, 'payments', 30_000)
@@ -196,6 +208,32 @@ test('offsets of a transaction count when it is committed, and never when it is 
   await writer.offset('events', 0, 6, outside('app'))
   await writer.end('commit')
   expect(broker.committedOffsets('app', [at])).toMatchObject([{ offset: 6 }])
+  await harness.close()
+})
+
+test.each(['at once', 'after a power cut'])(
+  'offsets of a transaction for a topic that was deleted are not those of the next topic of its name, %s',
+  async (when) => {
+    const harness = await opened()
+    const writer = await TransactionalWriter.open(harness.log.broker, 'payments')
+    await writer.offset('events', 0, 6, outside('app'))
+    await harness.log.broker.deleteTopic('events')
+    await harness.log.broker.createTopics([{ name: 'events', partitions: 2 }])
+    expect(harness.log.broker.hasUnstableOffset('app', at)).toBe(false)
+    if (when === 'after a power cut') {
+      harness.crash({ powerCutSeed: 5 })
+      await harness.reopen()
+    }
+    await harness.log.broker.endTransaction('payments', writer, 'commit')
+    expect(harness.log.broker.committedOffsets('app', [at])).toEqual([])
+    await harness.close()
+  },
+)
+
+test('offsets of a transaction need a group with a name', async () => {
+  const harness = await opened()
+  const writer = await TransactionalWriter.open(harness.log.broker, 'payments')
+  await expect(writer.offset('events', 0, 1, outside(''))).rejects.toMatchObject({ code: 'INVALID_GROUP_ID' })
   await harness.close()
 })
 
