@@ -184,8 +184,11 @@ class SlidingAggregate implements Processor {
     if (this.#isClosed(start)) return
     const after = this.#fold(aggregate, value, key)
     const entry = this.#store.entry(key, start)
+    // The right window of the record before is also the left one of this, if they are one more than the size apart: then
+    // it is made twice, as in Kafka.
+    const before = entry.value
     this.#store.update(entry, after, timestamp, timestamp)
-    if (this.#emission === 'update') this.#forward(entry, key, { newValue: after, oldValue: null })
+    if (this.#emission === 'update') this.#forward(entry, key, { newValue: after, oldValue: before })
   }
 
   #update(key: unknown, value: unknown, timestamp: number, entry: OverlayEntry): void {

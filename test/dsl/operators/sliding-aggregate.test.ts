@@ -1,6 +1,10 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { topic } from '../../../src/codec/topic.ts'
+import { StreamsBuilder } from '../../../src/dsl/streams-builder.ts'
 import { sliding } from '../../../src/dsl/windows.ts'
+import { TopologyTestDriver } from '../../../src/testing/topology-test-driver.ts'
 import type { InputRecord } from '../../harness/streams-harness.ts'
 import { lastResults, windowResults, type WindowResult } from '../../harness/windowed-results.ts'
 
@@ -82,4 +86,24 @@ test('a window that has closed takes no more records, and they count as dropped'
 
   expect(results.map(([window]) => window)).toEqual(['k 5..10', 'k 25..30'])
   expect(dropped).toBe(1)
+})
+
+test('a window that is the right one of a record and the left one of the next is counted once downstream', async () => {
+  const events = topic('events', { key: z.string(), value: z.string() })
+  const builder = new StreamsBuilder()
+  builder
+    .stream(events)
+    .groupByKey()
+    .windowedBy(sliding(7))
+    .count({ name: 'counts', emit: 'update' })
+    .groupBy((count) => count)
+    .count({ name: 'windows-by-count' })
+  const driver = await TopologyTestDriver.open(builder.build())
+  for (const timestamp of [104, 106, 114]) await driver.input(events).pipe({ key: 'k', value: 'v', timestamp })
+
+  expect(await driver.store('windows-by-count').all()).toEqual([
+    [1, 3],
+    [2, 1],
+  ])
+  await driver.close()
 })
