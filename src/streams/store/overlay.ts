@@ -72,6 +72,8 @@ export abstract class Overlay {
     this.#keyCodec = spec.key.check === undefined ? noCodec : spec.key.id
     this.position = store.position
     this.storeTime = store.position?.storeTime ?? -1
+    // A flush before the first commit must not turn the store's clock back.
+    this.#open.storeTime = this.storeTime
   }
 
   /** Gives an entry a new value, null to delete it. `updateTime` is the timestamp of the record that did it. */

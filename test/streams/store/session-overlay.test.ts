@@ -310,6 +310,23 @@ test('an old session that has left memory is found beside a newer one of its key
   expect(shown(life, 'k')).toEqual(['10..10 a', '50..50 bc'])
 })
 
+test('a flush of nothing leaves the clock of the store where it was', async () => {
+  const life = new StoreLife(
+    memory(),
+    specOf({ kind: 'session', retentionMs: 10 }),
+    (spec, store, record) => new SessionOverlay(spec, store, record, 0),
+  )
+  await life.reopen()
+  addRecord(life.overlay, 'a', '1', 2, 1)
+  life.commit()
+  await life.reopen()
+  await life.flush(life.seal())
+  await life.reopen()
+
+  expect([...life.overlay.all()]).toEqual([{ key: 'a', start: 2, end: 2, value: '1' }])
+  await life.close()
+})
+
 test('what was known of a key that had nothing ends when it has something', async () => {
   const life = await opened({ cache: 0 })
   addRecord(life.overlay, 'other', 'x', 1, 5)
