@@ -64,7 +64,7 @@ export function aggregatePlan(of: {
         ? undefined
         : Object.freeze({
             ...windows,
-            retentionMs: retentionOf(store.name, windows, { retention: store.retention, emit }),
+            retentionMs: retentionOf(store.name, windows, store.retention),
           }),
   }
 }
@@ -76,14 +76,9 @@ function valueCodec(declared: Declared | undefined): Codec<unknown> | undefined 
 
 /**
  * How long rows are kept. Windows and sessions are needed as long as they take records; a sliding window also while
- * another one may begin in it. A session closes one millisecond after it has expired, so under `final` it stays that much
- * longer, and nobody but the emission sees it.
+ * another one may begin in it.
  */
-function retentionOf(
-  store: string,
-  windows: Windows<WindowKind>,
-  { retention, emit }: { readonly retention: Duration | undefined; readonly emit: EmitPolicy },
-): number {
+function retentionOf(store: string, windows: Windows<WindowKind>, retention: Duration | undefined): number {
   const least = (isSliding(windows) ? 2 * windows.sizeMs : windows.sizeMs) + windows.graceMs
   const retentionMs = retention === undefined ? least : durationMs(retention, `the retention of ${store}`)
   if (retentionMs < least) {
@@ -94,5 +89,5 @@ function retentionOf(
       { store, retentionMs, least },
     )
   }
-  return windows.kind === 'session' && emit === 'final' ? retentionMs + 1 : retentionMs
+  return retentionMs
 }

@@ -324,7 +324,10 @@ class Compilation {
 function shapeOf(windows: AggregatePlan['windows']): StoreShape {
   if (windows === undefined) return { kind: 'keyValue' }
   const { kind, sizeMs, retentionMs } = windows
-  return kind === 'session' ? { kind, retentionMs } : { kind: 'window', sizeMs, retentionMs }
+  if (kind !== 'session') return { kind: 'window', sizeMs, retentionMs }
+  // A session still takes a record that comes exactly at its end plus gap and grace, and is told under `final` behind it:
+  // it has to be there then, though its store says no more of it, as in Kafka.
+  return { kind, retentionMs: retentionMs + 1, unlistedMs: 1 }
 }
 
 function supplierOf({ aggregate, initial, add, merge, store, windows }: AggregatePlan): () => Processor {

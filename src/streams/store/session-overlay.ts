@@ -31,6 +31,7 @@ import { sessionSpaceCount, WindowSpaces } from './window-spaces.ts'
  */
 export class SessionOverlay extends Overlay implements SessionStore<unknown, unknown> {
   readonly #spaces: WindowSpaces
+  readonly #unlistedMs: number
   readonly #cacheBytesMax: number
   readonly #keys = new KeyTable<KeySessions>()
   /** All entries in memory. */
@@ -51,6 +52,7 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
   constructor(spec: StoreSpec, store: OrderedStore, record: RecordContext, cacheBytesMax: number) {
     super(spec, store, record)
     this.#spaces = new WindowSpaces(spec.shape.kind === 'session' ? spec.shape.retentionMs : 0, sessionSpaceCount)
+    this.#unlistedMs = (spec.shape.kind === 'session' ? spec.shape.unlistedMs : undefined) ?? 0
     this.#cacheBytesMax = cacheBytesMax
     this.#unclosed = spec.emit === 'final' ? new EndQueue() : null
     this.#stored = new StoredKeys(store, sessionSpaceCount, sessionTimesBytes)
@@ -184,10 +186,9 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
     return { key: this.keyOf(entry), start: entry.start, end: entry.timestamp, value: entry.value }
   }
 
-  /** All sessions that have not expired, by end, then by start, then by the keys' bytes. */
+  /** All sessions that are listed, by end, then by start, then by the keys' bytes. */
   rows(): readonly OverlayEntry[] {
-    // Under final the retention has a millisecond in it that is there for the emission alone.
-    const from = this.#horizon + (this.spec.emit === 'final' ? 2 : 1)
+    const from = this.#horizon + 1 + this.#unlistedMs
     if (from < this.#completeFrom) this.#readAll(from, this.#completeFrom - 1)
     const found: OverlayEntry[] = []
     for (const sessions of this.#keys.values()) {

@@ -116,8 +116,8 @@ export type StoreShape =
   | { readonly kind: 'join'; readonly retentionMs: number }
   /** The records of a left or outer join that have found no partner yet. */
   | { readonly kind: 'unmatched' }
-  /** Sessions by key, end and start. */
-  | { readonly kind: 'session'; readonly retentionMs: number }
+  /** Sessions by key, end and start. In the last `unlistedMs` of the retention one is found, but not listed any more. */
+  | { readonly kind: 'session'; readonly retentionMs: number; readonly unlistedMs?: number }
 
 export type EmitPolicy = 'commit' | 'update' | 'final'
 
