@@ -223,13 +223,42 @@ describe('bad batches and records', () => {
     await goesOn(log)
   })
 
-  test('negative and broken timestamps are INVALID_TIMESTAMP, one of the far future is kept and pins nothing', async () => {
-    const log = await LogHarness.open({ retentionCheckIntervalMs: 1000 })
-    await log.topic('events', 1, { retentionMs: 3_600_000, segmentBytes: 1024 })
+  test('negative and broken timestamps are INVALID_TIMESTAMP, and those too far from the clock', async () => {
+    const log = await LogHarness.open()
+    const hour = 3_600_000
+    await log.topic('events', 1)
+    await log.topic('recent', 1, { timestampBeforeMaxMs: hour, timestampAfterMaxMs: hour })
     const producer = log.log.producer()
-    for (const timestamp of [-1, 1.5, Number.NaN, 2 ** 53])
-      expect(await refused(() => producer.send({ topic: 'events', value: 'x', timestamp }))).toBe('INVALID_TIMESTAMP')
+    const now = log.clock.now()
+    const send = (topic: string, timestamp: number): Promise<string> =>
+      refused(() => producer.send({ topic, value: 'x', timestamp }))
+    for (const timestamp of [-1, 1.5, Number.NaN, 2 ** 53, 2 ** 53 - 1, now + 24 * hour + 1])
+      expect(await send('events', timestamp), String(timestamp)).toBe('INVALID_TIMESTAMP')
+    for (const timestamp of [now - hour - 1, now + hour + 1])
+      expect(await send('recent', timestamp)).toBe('INVALID_TIMESTAMP')
+    const said = await producer
+      .send({ topic: 'recent', value: 'x', timestamp: now + hour + 1 })
+      .catch((error: unknown) => String(error))
+    expect(said).toContain(
+      `timestamp ${now + hour + 1} of a record for topic recent is ${hour + 1} ms ahead of the clock`,
+    )
+    expect(said).toContain('raise timestampAfterMaxMs')
+
+    await producer.send({ topic: 'events', value: 'last', timestamp: now + 24 * hour })
+    await producer.send({ topic: 'recent', value: 'first', timestamp: now - hour })
     await producer.close()
+    expect(await log.values('events', 0)).toEqual(['last'])
+    expect(await log.values('recent', 0)).toEqual(['first'])
+    const built = new BatchBuilder()
+    built.append({ ...recordOf('x'), timestamp: now + 24 * hour + 1 })
+    expect(await refused(() => log.log.broker.append(at, built.finish()))).toBe('INVALID_TIMESTAMP')
+    await log.close()
+  })
+
+  test('a record of the far future, where a topic takes it, pins nothing', async () => {
+    const log = await LogHarness.open({ retentionCheckIntervalMs: 1000 })
+    const timestampAfterMaxMs = Number.MAX_SAFE_INTEGER
+    await log.topic('events', 1, { retentionMs: 3_600_000, segmentBytes: 1024, timestampAfterMaxMs })
     await log.append('events', 0, [['k', 'future'.padEnd(900), 8_000_000_000_000_000]])
     await log.append('events', 0, [['k', 'now'.padEnd(900), 1_700_000_000_000]])
     const [found] = await log.log.offsetsForTime([{ at, timestamp: 7_000_000_000_000_000 }])

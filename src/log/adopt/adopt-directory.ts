@@ -265,6 +265,8 @@ const numberSettings: { readonly [kafka: string]: keyof TopicConfig } = {
   'segment.index.bytes': 'segmentIndexBytes',
   'index.interval.bytes': 'indexIntervalBytes',
   'max.message.bytes': 'maxMessageBytes',
+  'message.timestamp.after.max.ms': 'timestampAfterMaxMs',
+  'message.timestamp.before.max.ms': 'timestampBeforeMaxMs',
   'delete.retention.ms': 'deleteRetentionMs',
   'min.cleanable.dirty.ratio': 'minCleanableDirtyRatio',
   'min.compaction.lag.ms': 'minCompactionLagMs',

@@ -17,7 +17,11 @@ export const logErrorCodes: { readonly [Code in LogErrorCode]: LogErrorKind } = 
   INVALID_CONFIG: { retriable: false, fatal: false, description: 'An option has a value outside its bounds.' },
   INVALID_RECORD: { retriable: false, fatal: false, description: 'The record or batch breaks a rule of its topic.' },
   PARTITIONER_FAILED: { retriable: false, fatal: false, description: 'The given partitioner threw.' },
-  INVALID_TIMESTAMP: { retriable: false, fatal: false, description: 'The timestamp is negative or no integer.' },
+  INVALID_TIMESTAMP: {
+    retriable: false,
+    fatal: false,
+    description: "The timestamp is negative, no integer, or too far from the log's clock.",
+  },
   POLICY_VIOLATION: {
     retriable: false,
     fatal: false,

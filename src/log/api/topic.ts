@@ -25,6 +25,14 @@ export interface TopicConfig {
   readonly indexIntervalBytes: number
   /** `max.message.bytes`: the largest batch. Default 1,048,588. */
   readonly maxMessageBytes: number
+  /**
+   * `message.timestamp.after.max.ms`: a record whose timestamp lies further ahead of the log's clock is refused, because
+   * one from the far future closes every window for good. Default 24 h, so that ticks may be dated ahead of a source's
+   * end; Kafka: 1 h. Only of what producers send: what a topology writes follows from its inputs.
+   */
+  readonly timestampAfterMaxMs: number
+  /** `message.timestamp.before.max.ms`: as above for records from the past. Default: without bound. */
+  readonly timestampBeforeMaxMs: number
   /** `delete.retention.ms`: how long compaction keeps a tombstone. Default 24 h. */
   readonly deleteRetentionMs: number
   /** `min.cleanable.dirty.ratio`. Default 0.5. */
@@ -61,6 +69,8 @@ export const defaultTopicConfig: TopicConfig = {
   segmentIndexBytes: 10 * 1024 * 1024,
   indexIntervalBytes: 4096,
   maxMessageBytes: 1_048_588,
+  timestampAfterMaxMs: 24 * 3_600_000,
+  timestampBeforeMaxMs: 2 ** 53 - 1,
   deleteRetentionMs: 24 * 3_600_000,
   minCleanableDirtyRatio: 0.5,
   minCompactionLagMs: 0,

@@ -13,6 +13,7 @@ import {
   recordCountOf,
 } from '../format/record-batch.ts'
 import { BatchCursor } from '../format/record-cursor.ts'
+import { checkTimestampBounds } from '../format/timestamp-bounds.ts'
 import type { RememberedBatch } from '../journal/checkpoint.ts'
 import type { ProducedRecords } from '../storage/produced-batch.ts'
 import type { Partition } from './catalog.ts'
@@ -25,7 +26,7 @@ import type { Partition } from './catalog.ts'
 export type BatchOrigin = 'outside' | 'builder'
 
 /** What Kafka checks of a batch from a client, before it has a place. Nothing is changed. */
-export function checkAppended(partition: Partition, batch: Uint8Array, origin: BatchOrigin): void {
+export function checkAppended(partition: Partition, batch: Uint8Array, origin: BatchOrigin, now: number): void {
   checkOwn(partition.at)
   const { maxMessageBytes, cleanupPolicy } = partition.topic.config
   if (batch.length > maxMessageBytes)
@@ -56,7 +57,7 @@ export function checkAppended(partition: Partition, batch: Uint8Array, origin: B
   const needsKeys = cleanupPolicy !== 'delete'
   if (origin === 'outside') {
     checkAttributes(partition, batch)
-    checkRecords(partition, batch, needsKeys)
+    checkRecords(partition, batch, needsKeys, now)
   } else if (needsKeys) checkKeys(partition, new BatchCursor([batch], 0))
 }
 
@@ -107,7 +108,7 @@ function checkAttributes(partition: Partition, batch: Uint8Array): void {
 }
 
 /** Decodes every record with its headers: lengths, deltas and counts must say what is so, times must be times. */
-function checkRecords(partition: Partition, batch: Uint8Array, needsKeys: boolean): void {
+function checkRecords(partition: Partition, batch: Uint8Array, needsKeys: boolean, now: number): void {
   const cursor = new BatchCursor([batch], 0)
   let maxTimestamp = -1
   try {
@@ -119,6 +120,7 @@ function checkRecords(partition: Partition, batch: Uint8Array, needsKeys: boolea
           `record ${index} for ${partition.name} has timestamp ${cursor.timestamp}: use milliseconds since 1970`,
           { at: partition.at, index, timestamp: cursor.timestamp },
         )
+      checkTimestampBounds(partition.name, partition.topic.config, cursor.timestamp, now)
       if (needsKeys && cursor.keyStart < 0) throw withoutKey(partition, index)
       maxTimestamp = Math.max(maxTimestamp, cursor.timestamp)
     }

@@ -87,7 +87,7 @@ export class Broker {
     const { sequencer, catalog } = this.#parts
     sequencer.checkWritable()
     const partition = catalog.partition(at)
-    checkAppended(partition, batch, origin)
+    checkAppended(partition, batch, origin, sequencer.clock.now())
     const produced = producedBatch(batch, 0)
     if (produced?.kind === 'records') {
       const duplicate = checkProduced(partition, produced)

@@ -61,6 +61,8 @@ const integerBounds = {
   segmentIndexBytes: [64, 2 ** 31 - 1],
   indexIntervalBytes: [0, 2 ** 31 - 1],
   maxMessageBytes: [128, 32 * 1024 * 1024],
+  timestampAfterMaxMs: [0, never],
+  timestampBeforeMaxMs: [0, never],
   deleteRetentionMs: [0, never],
   minCompactionLagMs: [0, never],
   maxCompactionLagMs: [1, never],

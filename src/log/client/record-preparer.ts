@@ -2,6 +2,7 @@ import { ByteWriter } from '../../base/bytes.ts'
 import type { Clock } from '../../base/clock.ts'
 import { LogError } from '../api/errors.ts'
 import { noHeaders, outgoingRecord, type Header, type OutgoingRecord } from '../api/record.ts'
+import { checkTimestampBounds } from '../format/timestamp-bounds.ts'
 import { checkPartitionedAs, declaredPartition, producerPartition, type ProducerPartitioner } from './partitioner.ts'
 import type { ProducedTopic, ProducedTopics } from './produced-topic.ts'
 import type { GivenRecord } from './producer-options.ts'
@@ -68,8 +69,10 @@ export class RecordPreparer {
       into.valueEnd = valueBytes.length
     }
     into.headers = record.headers === undefined ? noHeaders : checkedHeaders(name, record.headers)
-    into.timestamp = record.timestamp ?? format.timestampOf(value, key, this.#clock.now())
+    const now = this.#clock.now()
+    into.timestamp = record.timestamp ?? format.timestampOf(value, key, now)
     if (!Number.isSafeInteger(into.timestamp) || into.timestamp < 0) throw invalidTimestamp(name, into.timestamp)
+    checkTimestampBounds(`topic ${name}`, topic.info.config, into.timestamp, now)
 
     const { partitions } = topic.info
     if (record.partition !== undefined) {

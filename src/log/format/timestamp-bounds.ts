@@ -1,0 +1,24 @@
+import { LogError } from '../api/errors.ts'
+import type { TopicConfig } from '../api/topic.ts'
+
+/**
+ * How far a record's time may lie from the log's clock. What is refused here would stay: retention goes by the time of the
+ * append, but a single record from the far future moves the stream time of whoever reads it past all others, for good.
+ *
+ * Kafka's `message.timestamp.after.max.ms` and `message.timestamp.before.max.ms`.
+ */
+export function checkTimestampBounds(name: string, config: TopicConfig, timestamp: number, now: number): void {
+  const { timestampAfterMaxMs, timestampBeforeMaxMs } = config
+  if (timestamp - now > timestampAfterMaxMs)
+    throw refused(name, timestamp, now, `ahead of the clock, at most ${timestampAfterMaxMs} are`, 'timestampAfterMaxMs')
+  if (now - timestamp > timestampBeforeMaxMs)
+    throw refused(name, timestamp, now, `behind the clock, at most ${timestampBeforeMaxMs} are`, 'timestampBeforeMaxMs')
+}
+
+function refused(name: string, timestamp: number, now: number, how: string, option: string): LogError {
+  return new LogError(
+    'INVALID_TIMESTAMP',
+    `timestamp ${timestamp} of a record for ${name} is ${Math.abs(timestamp - now)} ms ${how} allowed: correct the time, which counts milliseconds, or raise ${option} of the topic`,
+    { name, timestamp, now, [option]: Math.abs(timestamp - now) },
+  )
+}
