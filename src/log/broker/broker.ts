@@ -400,6 +400,7 @@ export class Broker {
 
 /** For the clients, which know the broker and nothing below it. */
 export type { ProducerState, TransactionState }
+export { producerEpochMax } from '../transaction/producer-ids.ts'
 
 export interface BrokerParts {
   readonly sequencer: Sequencer

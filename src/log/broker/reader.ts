@@ -15,6 +15,7 @@ import type { Sequencer } from './sequencer.ts'
  * - Up to the pending end for `sequenced`, else up to the promoted end; batches come whole, as they are stored.
  * - A poll gives each partition its share of the bytes and starts one further than the poll before, so that a busy
  *   partition cannot starve the others.
+ * - A partition that cannot be read fails a poll that has nothing yet; what was read of others is given out first.
  * - What was taken as sequenced and then dropped makes every poll fail with ABORTED until the next `assign`.
  *
  * `durable` shows what transactions have written whether they are decided or not (Kafka's read_uncommitted). The other two
@@ -141,15 +142,24 @@ export class PartitionsReader implements Reader {
     const chunks: Chunk[] = []
     const share = Math.max(shareMin, Math.ceil(bytesMax / count))
     let left = bytesMax
+    const first = this.#first
+    // Also if this one fails: a partition that cannot be read keeps nobody from the others.
+    this.#first = (first + 1) % count
     for (let step = 0; step < count && left > 0; step++) {
-      const position = this.#positions[(this.#first + step) % count] as ReadPosition
+      const position = this.#positions[(first + step) % count] as ReadPosition
       if (position.paused) continue
-      const chunk = this.#read(position, { bytesMax: Math.min(share, left), first: chunks.length === 0, left })
+      let chunk: Chunk | null
+      try {
+        chunk = this.#read(position, { bytesMax: Math.min(share, left), first: chunks.length === 0, left })
+      } catch (error) {
+        if (chunks.length === 0) throw error
+        // Positions have moved past what was read before it: that must not be lost. The error comes with a later poll.
+        break
+      }
       if (chunk === null) continue
       left -= chunk.bytes
       chunks.push(chunk)
     }
-    this.#first = (this.#first + 1) % count
     return chunks
   }
 

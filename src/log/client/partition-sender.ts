@@ -1,7 +1,7 @@
 import { assert } from '../../base/assert.ts'
 import { LogError } from '../api/errors.ts'
 import type { TopicPartition } from '../api/record.ts'
-import type { AppendedBatch, Broker } from '../broker/broker.ts'
+import { producerEpochMax, type AppendedBatch, type Broker } from '../broker/broker.ts'
 import type { SealOptions } from '../format/batch-builder.ts'
 import { stampProducer } from '../format/record-batch.ts'
 import type { SealedBatch } from './batch-accumulator.ts'
@@ -29,6 +29,8 @@ export class PartitionSender {
   #uncounted = 0
   /** Batches that wait to be tried again. */
   #retrying = 0
+  /** The producer's identity, as it was last; a partition that has used up its epochs goes on under one of its own. */
+  #given: ProducerIdentity | null = null
   /** Whose epoch the numbers count in, and how many epochs this partition is ahead of it. */
   #identity: ProducerIdentity | null = null
   #epochsAhead = 0
@@ -50,14 +52,13 @@ export class PartitionSender {
 
   /** The numbers of the next batch, of `count` records. Seal with them and send, in this order. */
   number(count: number): SealOptions {
-    const identity = this.#parts.identity()
-    if (identity === null) return unnumbered
-    if (identity !== this.#identity) {
-      this.#identity = identity
-      this.#numbering += 1
-      this.#nextSequence = 0
-      this.#epochsAhead = 0
+    const given = this.#parts.identity()
+    if (given === null) return unnumbered
+    if (given !== this.#given) {
+      this.#given = given
+      this.#countAs(given, 0)
     }
+    const identity = this.#identity ?? given
     const baseSequence = this.#nextSequence
     this.#nextSequence = (baseSequence + count) % sequences
     return {
@@ -66,6 +67,13 @@ export class PartitionSender {
       baseSequence,
       transactional: identity.transactional,
     }
+  }
+
+  #countAs(identity: ProducerIdentity, epochsAhead: number): void {
+    this.#identity = identity
+    this.#epochsAhead = epochsAhead
+    this.#numbering += 1
+    this.#nextSequence = 0
   }
 
   /** Another one whenever numbers start anew: those given out before and not sent are then worth nothing. */
@@ -174,18 +182,20 @@ export class PartitionSender {
     sent.leave()
   }
 
-  /** The numbers of a batch that failed will never come: those behind it count from 0 in an epoch of their own. */
+  /**
+   * The numbers of a batch that failed will never come: those behind it count from 0 in an epoch of their own, or behind
+   * the last epoch under an id of their own.
+   */
   #leaveHole(): void {
     const identity = this.#identity
-    if (identity === null || identity.transactional || identity !== this.#parts.identity()) return
+    if (identity === null || identity.transactional || this.#given !== this.#parts.identity()) return
     // None behind it was taken: the log would have refused it, and so their bytes are still their own.
-    this.#epochsAhead += 1
-    this.#numbering += 1
-    this.#nextSequence = 0
+    if (identity.producerEpoch + this.#epochsAhead < producerEpochMax) this.#countAs(identity, this.#epochsAhead + 1)
+    else this.#countAs({ ...this.#parts.broker.newProducer(), transactional: false }, 0)
     for (const { batch, bytes } of this.#unanswered) {
       const numbers = this.number(batch.count)
       stampProducer(bytes, 0, {
-        producerId: identity.producerId,
+        producerId: numbers.producerId ?? -1,
         producerEpoch: numbers.producerEpoch ?? -1,
         baseSequence: numbers.baseSequence ?? -1,
         transactional: false,
@@ -195,7 +205,7 @@ export class PartitionSender {
 }
 
 export interface PartitionSenderParts {
-  readonly broker: Pick<Broker, 'append' | 'appendNow'>
+  readonly broker: Pick<Broker, 'append' | 'appendNow' | 'newProducer'>
   /** Whose numbers batches get now; another object for every epoch. Null: none. */
   readonly identity: () => ProducerIdentity | null
   readonly inFlightMax: number

@@ -59,10 +59,13 @@ export class StartOffsets {
     if (!(error instanceof LogError) || error.code !== 'OFFSET_OUT_OF_RANGE' || this.#autoOffsetReset === 'none')
       return false
     let any = false
-    const bounds = this.#broker.bounds(partitions.places, this.#isolation)
-    for (const { at, start, end } of bounds) {
+    const places = partitions.places
+    const bounds = this.#broker.bounds(places, this.#isolation)
+    const ends = this.#broker.bounds(places, 'durable')
+    for (const [index, { at, start, end }] of bounds.entries()) {
       const partition = partitions.of(at)
-      if (partition.fetchAt >= start && partition.fetchAt <= end) continue
+      // Within a transaction that is not decided it waits where it is.
+      if (partition.fetchAt >= start && partition.fetchAt <= Math.max(end, ends[index]?.end ?? end)) continue
       partition.moveTo(Math.min(end, Math.max(start, this.#resetOf(at))))
       any = true
     }

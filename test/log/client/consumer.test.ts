@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { topic } from '../../../src/codec/topic.ts'
+import { LogError } from '../../../src/log/api/errors.ts'
 import { ClientHarness, codeOf, drain, textOf } from './client-harness.ts'
 
 const at = { topic: 'orders', partition: 0 }
@@ -78,6 +79,32 @@ describe('a consumer starts', () => {
   })
 })
 
+test('a partition that is out of range moves no other, not even one that waits inside a transaction', async () => {
+  const log = await ClientHarness.open([
+    { name: 'short', partitions: 1 },
+    { name: 'held', partitions: 1 },
+  ])
+  await log.load('short', ['gone', 'gone'])
+  await log.admin.deleteRecords([{ at: { topic: 'short', partition: 0 }, offset: -1 }])
+  const producer = log.producer({ transactionalId: 'id' })
+  await producer.initTransactions()
+  producer.beginTransaction()
+  for (const value of ['a', 'b', 'c']) await producer.send({ topic: 'held', value })
+  const consumer = log.consumer({ autoOffsetReset: 'earliest' })
+  const [short, held] = [
+    { topic: 'short', partition: 0 },
+    { topic: 'held', partition: 0 },
+  ] as const
+  consumer.assign([short, held])
+  consumer.seek(short, 1)
+  consumer.seek(held, 2)
+  await consumer.poll()
+  expect([consumer.position(short), consumer.position(held)]).toEqual([2, 2])
+  await producer.commitTransaction()
+  expect((await drain(consumer)).map(textOf)).toEqual(['c'])
+  await log.close()
+})
+
 describe('seek', () => {
   test('goes to an offset, the beginning, the end, and drops what was fetched', async () => {
     const log = await ClientHarness.open([orders])
@@ -151,6 +178,33 @@ describe('poll', () => {
       )
     }
     expect(all).toHaveLength(15)
+    await log.close()
+  })
+
+  test('that fails for one partition loses nothing of the others, and keeps nobody from them', async () => {
+    const log = await ClientHarness.open([
+      { name: 'good', partitions: 1 },
+      { name: 'short', partitions: 1 },
+    ])
+    await log.load('good', ['1', '2'])
+    await log.load('short', ['gone'])
+    await log.admin.deleteRecords([{ at: { topic: 'short', partition: 0 }, offset: -1 }])
+    const both = ['good', 'short'].map((topic) => ({ topic, partition: 0 }))
+    for (const order of [both, both.toReversed()]) {
+      const reader = log.broker.openReader({ isolation: 'committed' })
+      reader.assign(order.map((at) => ({ at, offset: 0 })))
+      const outcomes = []
+      for (let poll = 0; poll < 4; poll++)
+        outcomes.push(
+          await reader.poll({ bytesMax: 1024, waitMs: 0 }).then(
+            (chunks) => chunks.map(({ at, nextOffset }) => `${at.topic} up to ${nextOffset}`).join(),
+            (error: unknown) => (error instanceof LogError ? error.code : String(error)),
+          ),
+        )
+      expect(outcomes.filter((outcome) => outcome.startsWith('good'))).toEqual(['good up to 2'])
+      expect(outcomes).toContain('OFFSET_OUT_OF_RANGE')
+      await reader.close()
+    }
     await log.close()
   })
 

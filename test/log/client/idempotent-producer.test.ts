@@ -66,6 +66,30 @@ test('a batch that fails for good takes no other with it: those behind it are nu
   await harness.close()
 })
 
+test('a partition that has used up its epochs goes on under another producer id', async () => {
+  const { harness, broker, producer } = await opened()
+  broker.firstEpoch = 32_765
+  await producer.send({ topic, value: 'before' })
+  for (let failure = 0; failure < 3; failure++) {
+    broker.refuse('INVALID_RECORD')
+    const bad = expect(producer.send({ topic, value: 'bad' })).rejects.toMatchObject({ code: 'INVALID_RECORD' })
+    await harness.clock.nextTurn()
+    const behind = producer.send({ topic, value: `behind ${failure}` })
+    await harness.clock.run(1000)
+    await bad
+    await behind
+  }
+  expect(await harness.values()).toEqual(['before', 'behind 0', 'behind 1', 'behind 2'])
+  const written = broker.seen.filter((_, index) => index % 2 === 0).map(({ epoch, sequence }) => [epoch, sequence])
+  expect(written).toEqual([
+    [32_765, 0],
+    [32_766, 0],
+    [0, 0],
+    [1, 0],
+  ])
+  await harness.close()
+})
+
 test('retries end after their number, and after the delivery timeout', async () => {
   const { harness, broker, producer } = await opened({ retries: 2 })
   broker.refuse('TIMEOUT', 3)
@@ -176,6 +200,11 @@ class UnreliableBroker {
     const overrides: Partial<Broker> = {
       appendNow: (at, batch) => this.#append(at, batch),
       append: async (at, batch) => await this.#append(at, batch),
+      newProducer: () => {
+        const producerEpoch = this.firstEpoch
+        this.firstEpoch = 0
+        return { ...broker.newProducer(), producerEpoch }
+      },
     }
     return new Proxy(broker, {
       get: (target, name) => {
@@ -186,6 +215,9 @@ class UnreliableBroker {
       },
     })
   }
+
+  /** Of the first producer id that is given out. */
+  firstEpoch = 0
 
   loseAnswers(count: number): void {
     this.#lost = count
