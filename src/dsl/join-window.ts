@@ -24,7 +24,7 @@ export function joinWindow(options: StreamJoined): JoinWindow {
       : durationMs(within, `within of join ${name}`)
   const afterMs = within === undefined ? signedDurationMs(after ?? 0, `after of join ${name}`) : beforeMs
   const graceMs = durationMs(grace, `the grace of join ${name}`)
-  if (!Number.isSafeInteger(beforeMs + afterMs + graceMs)) {
+  if (!Number.isSafeInteger(joinRetentionMs({ beforeMs, afterMs, graceMs }))) {
     throw invalid(
       `join ${name}: before ${beforeMs} ms, after ${afterMs} ms and grace ${graceMs} ms together exceed what a timestamp can hold; shorten them`,
       { beforeMs, afterMs, graceMs },
@@ -40,11 +40,12 @@ export function joinWindow(options: StreamJoined): JoinWindow {
 }
 
 /**
- * How long each side keeps its rows: as long as a record that is not too late can meet them. At least a millisecond: rows
- * are kept while they are younger than that, and with nothing at all equal times would never meet.
+ * How long each side keeps its rows: as long as a record that is not too late can meet them. Rows are kept while they are
+ * younger than that. So where one of both is nothing or negative, it has to be more than the other alone: else records in
+ * order, at the far end of the window, would come a millisecond too late if rows of other keys moved the clock on.
  */
 export function joinRetentionMs({ beforeMs, afterMs, graceMs }: JoinWindow): number {
-  return Math.max(1, beforeMs + afterMs + graceMs)
+  return Math.max(beforeMs + afterMs, beforeMs + 1, afterMs + 1) + graceMs
 }
 
 function invalid(message: string, values: Readonly<{ [name: string]: unknown }>): StreamsError {

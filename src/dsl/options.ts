@@ -171,8 +171,8 @@ export interface StreamJoined {
   /** How much newer than this stream's record the other one may be. Default 0 where `before` is given. May be negative. */
   readonly after?: Duration
   /**
-   * How long, in stream time, a window stays open after its end for records that are late: rows are kept for before +
-   * after + grace, and results without a partner leave only then. Default 0.
+   * How long, in stream time, a window stays open after its end for records that are late: rows are kept for at least
+   * before + after + grace, and results without a partner leave only then. Default 0.
    */
   readonly grace?: Duration
   /** Schema or codec of the key, where it has changed on both sides and is none that needs no declaration. */

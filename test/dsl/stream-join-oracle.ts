@@ -76,7 +76,7 @@ export class JoinOracle {
     const { before, after, grace } = this.#case
     const reach = this.#reach(side)
     const other = side === 'left' ? 'right' : 'left'
-    const oldest = this.#clocks[other] - Math.max(1, before + after + grace)
+    const oldest = this.#clocks[other] - (Math.max(before + after, before + 1, after + 1) + grace)
     return this.#rows[other]
       .filter((row) => row.key === key && row.time > oldest)
       .filter((row) => row.time >= time - reach.before && row.time <= Math.max(0, time + reach.after))

@@ -4,10 +4,12 @@ import { stringKey } from '../../src/codec/key-codecs.ts'
 import { topic } from '../../src/codec/topic.ts'
 import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
 import type { StreamJoined } from '../../src/dsl/options.ts'
+import { TopologyTestDriver } from '../../src/testing/topology-test-driver.ts'
 import { storeIdentity } from '../../src/streams/store/store-identity.ts'
 
 const left = topic('left', { key: stringKey, value: z.string() })
 const right = topic('right', { key: stringKey, value: z.string() })
+const pairs = topic('joined', { key: stringKey, value: z.string() })
 
 function joined(options: Omit<StreamJoined, 'name'>): () => void {
   return () => {
@@ -35,7 +37,33 @@ test('a negative grace, a negative within and lengths that overflow are refused 
   expect(joined({ within: 1, grace: Number.MAX_SAFE_INTEGER })).toThrow(
     /CONFIG_INVALID.*exceed what a timestamp can hold/,
   )
+  expect(joined({ after: Number.MAX_SAFE_INTEGER })).toThrow(/CONFIG_INVALID.*exceed what a timestamp can hold/)
   expect(joined({ before: '1 minute' })).toThrow(/CONFIG_INVALID.*before of join pairs is "1 minute"/)
+})
+
+test.each([
+  { before: 0, after: 10 },
+  { before: 10, after: 0 },
+  { before: 0, after: 0, grace: 10 },
+  { before: -5, after: 10 },
+  { before: 10, after: -5 },
+  { before: 10, after: 10 },
+])('records in order meet at the far end of a window, wherever other keys have moved time, %j', async (window) => {
+  const [first, second] = window.after > 0 ? [left, right] : [right, left]
+  const apart = Math.max(window.before, window.after)
+  const builder = new StreamsBuilder()
+  builder
+    .stream(left)
+    .join(builder.stream(right), (a, b) => a + b, { name: 'pairs', ...window })
+    .to(pairs)
+  const driver = await TopologyTestDriver.open(builder.build())
+  await driver.input(first).pipe({ key: 'k', value: 'x', timestamp: 100 })
+  await driver.input(first).pipe({ key: 'other', value: '', timestamp: 100 + apart - 1 })
+  await driver.input(first).pipe({ key: 'other', value: '', timestamp: 100 + apart })
+  await driver.input(second).pipe({ key: 'k', value: 'x', timestamp: 100 + apart })
+
+  expect(await driver.output(pairs).readAll()).toMatchObject([{ key: 'k', value: 'xx', timestamp: 100 + apart }])
+  await driver.close()
 })
 
 test('topics that are partitioned otherwise are not joined', () => {
