@@ -83,6 +83,8 @@ export class LineLoader {
   readonly #loaded: readonly Loaded[]
   /** Up to here every partition is loaded. */
   readonly #loadedInAll: number
+  /** Beyond this no partition is. */
+  readonly #loadedInAny: number
   #appended = 0
   #skipped = 0
   #position = -1
@@ -95,6 +97,7 @@ export class LineLoader {
     this.#ticksAfter = ticksAfter
     this.#loaded = loaded
     this.#loadedInAll = Math.min(...loaded.map(({ position }) => position))
+    this.#loadedInAny = Math.max(...loaded.map(({ position }) => position))
   }
 
   /** Lines appended by this loader. */
@@ -117,16 +120,11 @@ export class LineLoader {
     for (const { position, key, line, timestamp } of piece) {
       this.#position = position
       this.#timestamp = timestamp
-      if (position <= this.#loadedInAll) {
+      if (this.#isLoaded(position, key)) {
         this.#skipped++
         continue
       }
-      const partition = this.#partitionOf(key)
-      if (position <= (this.#loaded[partition] ?? nothingLoaded).position) {
-        this.#skipped++
-        continue
-      }
-      const record = this.#record(partition, key, line, timestamp, [header(positionHeader, position)])
+      const record = this.#record(key, line, timestamp, [header(positionHeader, position)])
       // Waits only where there is no room: one wait per line would cost more than the line.
       while (!this.#producer.post(record)) await this.#producer.ready()
       this.#appended++
@@ -148,7 +146,7 @@ export class LineLoader {
       const loaded = this.#loaded[partition] ?? nothingLoaded
       if (loaded.position >= this.#position && loaded.tick >= number) continue
       const headers = [header(positionHeader, this.#position), header(tickHeader, number)]
-      const record = this.#record(partition, key, line, timestamp, headers)
+      const record = this.#record(key, line, timestamp, headers)
       while (!this.#producer.post(record)) await this.#producer.ready()
     }
     await this.flush()
@@ -159,16 +157,16 @@ export class LineLoader {
     await this.#producer.close()
   }
 
-  #record(
-    partition: number,
-    key: string,
-    value: string,
-    timestamp: number,
-    headers: readonly Header[],
-  ): TypedRecord<string, string> {
-    return { topic: this.#topic, partition, key, value, timestamp, headers }
+  #isLoaded(position: number, key: string): boolean {
+    if (position > this.#loadedInAny) return false
+    return position <= this.#loadedInAll || position <= (this.#loaded[this.#partitionOf(key)] ?? nothingLoaded).position
   }
 
+  #record(key: string, value: string, timestamp: number, headers: readonly Header[]): TypedRecord<string, string> {
+    return { topic: this.#topic, key, value, timestamp, headers }
+  }
+
+  /** As the producer chooses it. */
   #partitionOf(key: string): number {
     const bytes = encoder.encode(key)
     return partitionOfKey(bytes, 0, bytes.length, this.#loaded.length)

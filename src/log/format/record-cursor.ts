@@ -1,4 +1,4 @@
-import { utf8Slice } from '../../base/bytes.ts'
+import { copyBytes, utf8Slice } from '../../base/bytes.ts'
 import { noBytes, noHeaders, type Header, type Offset, type RecordCursor } from '../api/record.ts'
 import { decompress, inflatedBytesMax } from './compression.ts'
 import {
@@ -61,6 +61,7 @@ export class BatchCursor implements RecordCursor {
   /** -1: each record has a time of its own; else the time at which the log took the batch. */
   #appendTime = -1
   #recordEnd = 0
+  #lastHeaderKey = ''
 
   /** Walks `buffers`, each one or more whole batches, from the first record at or after `start`. */
   constructor(buffers: readonly Uint8Array[], start: Offset, options: BatchCursorOptions = {}) {
@@ -88,17 +89,30 @@ export class BatchCursor implements RecordCursor {
     for (let index = 0; index < this.headerCount; index++) {
       const keyBytes = this.#varint()
       if (keyBytes < 0 || keyBytes > end - this.#at) throw this.#broken(`header key of ${keyBytes} bytes`)
-      const key = utf8Slice(this.bytes, this.#at, this.#at + keyBytes)
+      const key = this.#headerKey(this.#at, this.#at + keyBytes)
       this.#at += keyBytes
       const valueBytes = this.#varint()
       if (valueBytes < -1 || valueBytes > end - this.#at) throw this.#broken(`header value of ${valueBytes} bytes`)
-      // Not `slice`: of a Buffer that is a view.
-      const value = valueBytes < 0 ? null : new Uint8Array(this.bytes.subarray(this.#at, this.#at + valueBytes))
-      headers.push({ key, value })
+      headers.push({ key, value: valueBytes < 0 ? null : this.#copyOf(this.#at, this.#at + valueBytes) })
       this.#at += Math.max(0, valueBytes)
     }
     if (this.#at !== end) throw this.#broken(`${end - this.#at} bytes between headers and the end of the record`)
     return headers
+  }
+
+  /** The records of a topic mostly have the same headers: a name like the last one is not decoded again. */
+  #headerKey(start: number, end: number): string {
+    const last = this.#lastHeaderKey
+    let isLast = last.length === end - start
+    for (let index = 0; isLast && index < last.length; index++)
+      isLast = last.charCodeAt(index) === this.bytes[start + index] && last.charCodeAt(index) < 0x80
+    return isLast ? last : (this.#lastHeaderKey = utf8Slice(this.bytes, start, end))
+  }
+
+  #copyOf(start: number, end: number): Uint8Array {
+    const copy = new Uint8Array(end - start)
+    copyBytes(this.bytes, start, end, copy, 0)
+    return copy
   }
 
   #decode(): void {

@@ -89,7 +89,7 @@ export abstract class Overlay {
     }
     entry.value = value
     entry.timestamp = timestamp
-    entry.lastUpdate = this.#updates.add(entry, this.record, updateTime)
+    entry.lastUpdate = this.#updates.add(entry, this.record, updateTime, this.emit !== null)
   }
 
   /** Whether the entry holds a value that nobody downstream has been given yet: it leaves with the commit. */

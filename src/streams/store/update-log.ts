@@ -18,11 +18,14 @@ export class UpdateLog {
   readonly entries: OverlayEntry[] = []
   #offsets: Float64Array = new Float64Array(firstCapacity)
   readonly #inputs: (TopicPartition | null)[] = []
-  /** Few records have headers. */
+  /** Few records have headers, and only what is forwarded again carries them. */
   readonly #headers = new Map<number, readonly Header[]>()
 
-  /** Notes an update and returns its place. `time` is the timestamp of the record that did it. */
-  add(entry: OverlayEntry, record: RecordContext, time: number): number {
+  /**
+   * Notes an update and returns its place. `time` is the timestamp of the record that did it; its headers are kept where
+   * the row will be forwarded.
+   */
+  add(entry: OverlayEntry, record: RecordContext, time: number, isForwarded: boolean): number {
     const place = this.count
     if (place === this.times.length) this.#grow()
     this.count = place + 1
@@ -31,7 +34,7 @@ export class UpdateLog {
     this.causes[place] = record.cause
     this.#offsets[place] = record.offset
     this.#inputs[place] = record.input
-    if (record.headers.length > 0) this.#headers.set(place, record.headers)
+    if (isForwarded && record.headers.length > 0) this.#headers.set(place, record.headers)
     return place
   }
 
