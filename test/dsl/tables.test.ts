@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { SeededRandom } from '../../src/base/seeded-random.ts'
 import { topic } from '../../src/codec/topic.ts'
 import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
+import { sessions, sliding, tumbling } from '../../src/dsl/windows.ts'
 import { TopologyTestDriver } from '../../src/testing/topology-test-driver.ts'
 import { StreamsHarness, type InputRecord } from '../harness/streams-harness.ts'
 
@@ -159,6 +160,62 @@ describe("with emit 'commit' a row leaves once per commit", () => {
       ['b', 'z 1'],
     ])
     await harness.close()
+  })
+
+  /** The last values of a topology that joins windows, of input in order that is processed in one commit. */
+  async function lastValues(build: (builder: StreamsBuilder) => void): Promise<Map<string | null, unknown>> {
+    const builder = new StreamsBuilder()
+    build(builder)
+    const harness = await StreamsHarness.open(builder.build(), { left: 1, right: 1, out: 1 })
+    for (const [name, offset] of [['left', 0] as const, ['right', 1] as const]) {
+      const records = Array.from({ length: 20 }, (_, index): InputRecord => [
+        'ab'[index % 2] ?? '',
+        'x',
+        index * 7 + offset,
+      ])
+      await harness.send(name, records)
+    }
+    await harness.start()
+    await harness.settle()
+    const read = await harness.read('out')
+    await harness.close()
+    return new Map(read.filter(({ value }) => value !== null).map(({ key, value }) => [key, value]))
+  }
+
+  test.each([tumbling(10), sliding(5)])(
+    'rows of windows meet, however far time has gone on by then (%j)',
+    async (windows) => {
+      const joined = (emit: 'commit' | 'update') => (builder: StreamsBuilder) => {
+        const lives = builder.stream(lefts).groupByKey().windowedBy(windows).count({ name: 'lefts', emit })
+        const others = builder.stream(rights).groupByKey().windowedBy(windows).count({ name: 'rights', emit })
+        lives
+          .outerJoin(others, (l, r) => `${l ?? '-'} ${r ?? '-'}`)
+          .toStream()
+          .selectKey((_value, { key, start }) => `${key} ${start}`)
+          .to(out)
+      }
+      const byUpdate = await lastValues(joined('update'))
+
+      expect([...byUpdate.values()]).toContain('1 1')
+      expect(await lastValues(joined('commit'))).toEqual(byUpdate)
+    },
+  )
+
+  test('rows of sessions meet, however far time has gone on by then', async () => {
+    const joined = (emit: 'commit' | 'update') => (builder: StreamsBuilder) => {
+      const grouped = builder.stream(lefts).groupByKey().windowedBy(sessions(5))
+      const texts = grouped.reduce({ name: 'texts', emit, add: (a, b) => `${a}${b}` })
+      grouped
+        .count({ name: 'counts', emit })
+        .join(texts, (count, value) => `${count} ${value}`)
+        .toStream()
+        .selectKey((_value, { key, start, end }) => `${key} ${start} ${end}`)
+        .to(out)
+    }
+    const byUpdate = await lastValues(joined('update'))
+
+    expect(byUpdate.size).toBe(20)
+    expect(await lastValues(joined('commit'))).toEqual(byUpdate)
   })
 
   const seed = Number(process.env['TABLES_SEED'] ?? 20_261_121)

@@ -47,7 +47,7 @@ export function windowedRows(store: string): TableRows {
       const overlay = context.store<WindowOverlay>(store)
       const rowOf = (key: unknown): OverlayEntry | null => {
         const windowed = key as { readonly key: unknown; readonly start: number }
-        return overlay.existing(windowed.key, windowed.start)
+        return overlay.partner(windowed.key, windowed.start)
       }
       return new EntryReader(overlay, rowOf, view)
     },
@@ -60,11 +60,11 @@ export function sessionRows(store: string): TableRows {
     stores: [store],
     open(context, view) {
       const overlay = context.store<SessionOverlay>(store)
-      const entryOf = (key: unknown): OverlayEntry => {
+      const rowOf = (key: unknown): OverlayEntry | null => {
         const session = key as { readonly key: unknown; readonly start: number; readonly end: number }
-        return overlay.entry(session.key, session.start, session.end)
+        return overlay.partner(session.key, session.start, session.end)
       }
-      return new EntryReader(overlay, entryOf, view)
+      return new EntryReader(overlay, rowOf, view)
     },
   }
 }

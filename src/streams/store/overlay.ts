@@ -44,6 +44,8 @@ export abstract class Overlay {
   emitsKeyBytes = false
   /** Newest row time that the store was given, -1 at first. Windows expire by it. */
   storeTime: number
+  /** What `storeTime` was at the last commit. */
+  protected committedTime: number
   /** Where the changelog ends for the newest commit whose placement is known. */
   position: StorePosition | null
   readonly #updates = new UpdateLog()
@@ -72,6 +74,7 @@ export abstract class Overlay {
     this.#keyCodec = spec.key.check === undefined ? noCodec : spec.key.id
     this.position = store.position
     this.storeTime = store.position?.storeTime ?? -1
+    this.committedTime = this.storeTime
     // A flush before the first commit must not turn the store's clock back.
     this.#open.storeTime = this.storeTime
   }
@@ -108,6 +111,7 @@ export abstract class Overlay {
   /** The clock as the last commit recorded it: rows that came and went before they were written moved it too. */
   resumeAt(storeTime: number): void {
     if (storeTime > this.storeTime) this.storeTime = storeTime
+    this.committedTime = this.storeTime
   }
 
   get isDirty(): boolean {
@@ -175,6 +179,7 @@ export abstract class Overlay {
     }
     record.leave()
     set.storeTime = this.storeTime
+    this.committedTime = this.storeTime
     updates.clear()
     this.#touched = 0
     this.expire()

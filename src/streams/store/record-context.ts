@@ -16,6 +16,8 @@ export class RecordContext {
   timestamp = -1
   /** Index of the record among those that its task processed since the last commit; -1 outside of a record. */
   cause = -1
+  /** A commit tells what became of a row: what happens now happened when the row was changed last. */
+  isEmission = false
   /** The node in process: after an exception, the one that threw. */
   node = ''
 

@@ -89,6 +89,15 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
   }
 
   /**
+   * The row as one of another table sees it that is joined with it. A commit tells what rows became long after they did,
+   * when the clock has gone on: rows that were there at the commit before are seen all the same.
+   */
+  partner(key: unknown, start: number, end: number): OverlayEntry | null {
+    const time = this.record.isEmission ? this.committedTime : this.storeTime
+    return end <= time - this.#spaces.retentionMs ? null : (this.#complete(key, end)?.at(start, end) ?? null)
+  }
+
+  /**
    * The row for a session that takes the place of `merged`, all of one key and found just now. They are deleted, or one of
    * them moved if nobody knows it yet. The caller gives the row its value by `update`.
    */

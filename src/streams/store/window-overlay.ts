@@ -67,7 +67,19 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
 
   /** The row, or null; who asks for what is not there leaves nothing behind if memory holds every row of that start. */
   existing(key: unknown, start: number): OverlayEntry | null {
-    if (start <= this.#horizon) return null
+    return start <= this.#horizon ? null : this.#existing(key, start)
+  }
+
+  /**
+   * The row as one of another table sees it that is joined with it. A commit tells what rows became long after they did,
+   * when the clock has gone on: rows that were there at the commit before are seen all the same.
+   */
+  partner(key: unknown, start: number): OverlayEntry | null {
+    if (!this.record.isEmission) return this.existing(key, start)
+    return start <= this.committedTime - this.#spaces.retentionMs ? null : this.#existing(key, start)
+  }
+
+  #existing(key: unknown, start: number): OverlayEntry | null {
     this.locate(key)
     const rows = this.#rowsOfLocated()
     const entry = rows === null ? null : rows.at(start)

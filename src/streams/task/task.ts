@@ -220,7 +220,9 @@ export class Task implements NodeHost {
     const entry = overlay.updates.entries[place] as OverlayEntry
     entry.isForwarded = true
     if (this.#order !== null) this.collector.emits(overlay.level, record.timestamp)
+    record.isEmission = true
     overlay.emit?.(entry)
+    record.isEmission = false
   }
 
   begin(scope: CommitScope): void {
