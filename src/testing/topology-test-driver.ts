@@ -82,7 +82,7 @@ export class TopologyTestDriver {
       retentionCheckIntervalMs: never,
       compactionIntervalMs: never,
     })
-    const planned = partitions === 'declared' ? topology : withPartitions(topology, partitions)
+    const planned = atAnyTime(partitions === 'declared' ? topology : withPartitions(topology, partitions))
     const checked = checkedTopology(planned)
     const makeRuntime = (): StreamsRuntime =>
       new StreamsRuntime(checked, {
@@ -251,6 +251,19 @@ function withPartitions(topology: Topology, partitions: number): Topology {
     declaredTopics: [...topology.declaredTopics, ...topology.undeclaredTopics].map((spec) => ({ ...spec, partitions })),
     undeclaredTopics: [],
     internalTopics: topology.internalTopics.map((topic) => ({ ...topic, partitions })),
+  }
+}
+
+/** The wall clock of a test begins at 0, and records may come at any time before or after it. */
+function atAnyTime(topology: Topology): Topology {
+  const open = <Spec extends Pick<TopicSpec, 'config'>>(spec: Spec): Spec => ({
+    ...spec,
+    config: { timestampAfterMaxMs: Number.MAX_SAFE_INTEGER, ...spec.config },
+  })
+  return {
+    ...topology,
+    declaredTopics: topology.declaredTopics.map(open),
+    undeclaredTopics: topology.undeclaredTopics.map(open),
   }
 }
 

@@ -103,6 +103,23 @@ describe('records', () => {
     )
   })
 
+  test.each([1, 'declared'] as const)(
+    'may be of any time, whatever the wall clock says (%s partitions)',
+    async (partitions) => {
+      const topology = described((stream) => stream.mapValues((view) => view.path).to(paths))
+      await driven(
+        topology,
+        async (driver) => {
+          const timestamp = Date.UTC(2100, 0)
+          await driver.input(views).pipe({ key: 'ada', value: home, timestamp })
+
+          expect((await driver.output(paths).read())?.timestamp).toBe(timestamp)
+        },
+        { partitions },
+      )
+    },
+  )
+
   test('piped together go one after another, each with its commit', async () => {
     await driven(byPath, async (driver) => {
       await driver.input(views).pipeAll([
