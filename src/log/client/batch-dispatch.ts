@@ -36,7 +36,8 @@ export class BatchDispatch {
   #unheard: unknown = null
   /** Looks for batches that are on their way for too long, while any is. */
   #expiry: Timer | null = null
-  readonly #addWaiting = (send: WaitingSend): void => this.add(send.record, send.topic, send.partition, send.delivery)
+  readonly #addWaiting = ({ record, topic, partition, delivery }: WaitingSend): void =>
+    this.add(record, this.#topics.successorOf(topic), partition, delivery)
 
   constructor(parts: BatchDispatchParts) {
     this.#broker = parts.broker

@@ -12,7 +12,7 @@ import { bytesFormat, checkFormat, declaredFormat, type RecordFormat } from './r
  * The topics a producer sends to, as it found them: each with its format, and with what is collected for its partitions.
  *
  * - A topic is looked up for every record, because it may have been deleted and made again: then it is another topic, and
- *   what was collected for the old one is sent before anything is collected for the new one.
+ *   what was collected for the old one is sent before anything is collected for the new one, and is answered like all else.
  * - The log's own topics are never among them.
  *
  * It sends nothing itself.
@@ -20,6 +20,8 @@ import { bytesFormat, checkFormat, declaredFormat, type RecordFormat } from './r
 export class ProducedTopics {
   readonly #broker: Broker
   readonly #byName = new Map<string, ProducedTopic>()
+  /** Topics that are no more, of which something was not answered yet. */
+  #replacedTopics: ProducedTopic[] = []
   /** Sends what was collected for a topic that is no more. */
   readonly #replaced: (topic: ProducedTopic) => void
 
@@ -29,8 +31,15 @@ export class ProducedTopics {
   }
 
   /** All that anything was sent to. */
-  all(): MapIterator<ProducedTopic> {
-    return this.#byName.values()
+  all(): Iterable<ProducedTopic> {
+    if (this.#replacedTopics.length === 0) return this.#byName.values()
+    this.#replacedTopics = this.#replacedTopics.filter(({ isAnswered }) => !isAnswered)
+    return [...this.#byName.values(), ...this.#replacedTopics]
+  }
+
+  /** The topic that has its name now: what waited for room goes where it would go if it were sent now. */
+  successorOf(topic: ProducedTopic): ProducedTopic {
+    return this.#byName.get(topic.info.name) ?? topic
   }
 
   /** Throws UNKNOWN_TOPIC, INVALID_TOPIC (internal). */
@@ -50,7 +59,10 @@ export class ProducedTopics {
       throw new LogError('INVALID_TOPIC', `topic ${name} is the log's own: only the log writes to it`, { topic: name })
     }
     // The topic was deleted and made again meanwhile; what was sent to its name goes to its name.
-    if (known !== undefined) this.#replaced(known)
+    if (known !== undefined) {
+      this.#replaced(known)
+      this.#replacedTopics.push(known)
+    }
     const topic = new ProducedTopic(info)
     this.#byName.set(name, topic)
     return topic
@@ -70,6 +82,11 @@ export class ProducedTopic {
     this.info = info
     this.named = bytesFormat(info.name)
     this.#format = this.named
+  }
+
+  /** Whether all that was ever taken for it has been answered. */
+  get isAnswered(): boolean {
+    return this.partitions.every((one) => one === undefined || one.sender.answeredRecords >= one.takenRecords)
   }
 
   /** The format of a declaration, held once against what the topic remembers. */

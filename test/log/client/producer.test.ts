@@ -423,3 +423,17 @@ describe('batches', () => {
     }
   })
 })
+
+test('a send that waits for room is answered when its topic is deleted and made again meanwhile', async () => {
+  const log = await ClientHarness.open([{ name: 'events', partitions: 1 }])
+  const producer = log.producer({ bufferBytesMax: 1 })
+  const sends = [producer.send({ topic: 'events', value: 'first' }), producer.send({ topic: 'events', value: 'waits' })]
+  await log.admin.deleteTopic('events')
+  await log.admin.createTopics([{ name: 'events', partitions: 1 }])
+  sends.push(producer.send({ topic: 'events', value: 'last' }))
+  await producer.flush()
+  await log.clock.nextTurn()
+  const outcomes = await Promise.race([Promise.allSettled(sends), log.clock.nextTurn()])
+  expect(outcomes).toMatchObject([{}, { status: 'fulfilled' }, { status: 'fulfilled' }])
+  await log.close()
+})

@@ -229,6 +229,30 @@ describe('eachRecord', () => {
     await log.close()
   })
 
+  test('of a static consumer whose call never ends loses its place when its session does', async () => {
+    const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
+    await load(log, ['a:1'])
+    const times = { maxPollIntervalMs: 10_000, sessionTimeoutMs: 20_000, autoCommitIntervalMs: 1000 }
+    const open = (groupInstanceId: string): Consumer => {
+      const consumer = log.consumer({ group: 'g', groupInstanceId, autoOffsetReset: 'earliest', ...times })
+      consumer.subscribe(['orders'])
+      return consumer
+    }
+    const hanging = open('one')
+    const calls = gate(log)
+    const running = hanging.eachRecord((record) => calls.hold(textOf(record)))
+    await log.clock.run(1000)
+    const other = open('two')
+    const taken: (string | undefined)[] = []
+    const reading = other.eachRecord((record) => void taken.push(textOf(record)))
+    await log.clock.run(60_000)
+    expect(taken).toEqual(['1'])
+    await calls.finish('1')
+    await Promise.all([hanging.close(), other.close()])
+    await Promise.all([running, reading])
+    await log.close()
+  })
+
   test('waits for the time of a record without holding up others', async () => {
     const [log, consumer] = await open(['late:1', 'now:2', 'late:3'])
     const calls = gate(log)
