@@ -11,6 +11,10 @@ import type { Codec } from './codec.ts'
 export const msgpack: Codec<unknown> = Object.freeze({
   id: 'msgpack',
   write(value: unknown, to: ByteWriter): void {
+    if (typeof value === 'number' && value >>> 0 === value) {
+      writeCount(value, to)
+      return
+    }
     if (value === undefined || typeof value === 'function' || typeof value === 'symbol') {
       throw new CodecError('INVALID_RECORD', `${shown(value)} cannot be written: use null or leave the record out`)
     }
@@ -24,6 +28,10 @@ export const msgpack: Codec<unknown> = Object.freeze({
   },
   read(bytes: Uint8Array, start: number, end: number): unknown {
     if (start >= end) throw new CodecError('INVALID_RECORD', 'no msgpack: the value is empty')
+    if (end - start <= countBytesMax) {
+      const count = readCount(bytes, start, end)
+      if (count >= 0) return count
+    }
     // A level of nesting takes a byte, so short values need no walk.
     if (end - start > nestingMax) checkNesting(bytes, start, end)
     range.start = start
@@ -35,6 +43,36 @@ export const msgpack: Codec<unknown> = Object.freeze({
     }
   },
 })
+
+/**
+ * Whole numbers below 2^32 are what most stores of counts hold, and the encoder takes a view of its buffer for each. Same
+ * bytes as its own: positive fixint, uint 8, uint 16, uint 32.
+ */
+function writeCount(value: number, to: ByteWriter): void {
+  if (value < 0x80) to.u8(value)
+  else if (value < 0x100) {
+    to.u8(0xcc)
+    to.u8(value)
+  } else if (value < 0x1_0000) {
+    to.u8(0xcd)
+    to.i16((value << 16) >> 16)
+  } else {
+    to.u8(0xce)
+    to.u32(value)
+  }
+}
+
+/** What {@link writeCount} wrote; -1 if these bytes are anything else. */
+function readCount(bytes: Uint8Array, start: number, end: number): number {
+  const type = bytes[start] as number
+  const size = end - start
+  if (size === 1) return type < 0x80 ? type : -1
+  if (size === 2 && type === 0xcc) return unsigned(bytes, start + 1, 1)
+  if (size === 3 && type === 0xcd) return unsigned(bytes, start + 1, 2)
+  return size === countBytesMax && type === 0xce ? unsigned(bytes, start + 1, 4) : -1
+}
+
+const countBytesMax = 5
 
 const packr = new Packr({ useRecords: false, copyBuffers: true })
 // Read before `unpack` returns, so one object serves for all.

@@ -1,3 +1,4 @@
+import { Packr } from 'msgpackr'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
@@ -44,6 +45,18 @@ describe('msgpack and json', () => {
     const value = { text: 'é'.repeat(100_000), list: Array.from({ length: 20_000 }, (_, index) => index) }
     expect(decode(msgpack, encode(msgpack, value))).toEqual(value)
     expect(decode(json, encode(json, value))).toEqual(value)
+  })
+
+  test('whole numbers have the bytes of the encoder, and come back', () => {
+    const packr = new Packr({ useRecords: false })
+    const edges = [0, 1, 0x1f, 0x20, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x1_0000, 2 ** 31, 2 ** 32 - 1]
+    for (const value of [...edges, 2 ** 32, -1, -0, 0.5, 2 ** 53 - 1]) {
+      const bytes = encode(msgpack, value)
+      expect(Buffer.from(bytes), String(value)).toEqual(Buffer.from(packr.pack(value)))
+      expect(decode(msgpack, bytes)).toBe(value === 0 ? 0 : value)
+    }
+    for (const bytes of [[0xcc], [0xcd, 1], [0xce, 1, 2, 3], [1, 2]])
+      expect(() => decode(msgpack, Buffer.from(bytes))).toThrow(/INVALID_RECORD/)
   })
 
   test('what nests too deep is refused before anybody walks it', () => {
