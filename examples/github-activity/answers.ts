@@ -1,7 +1,7 @@
 /** The answers as the topics hold them: the newest value of each key. */
 import type { Topic, Windowed, WindowKind } from 'millrace'
 import type { EmbeddedLog } from 'millrace/log'
-import { newestValues, records } from '../shared/read-topic.ts'
+import { newestValues, polls } from '../shared/read-topic.ts'
 import {
   type Counts,
   eventsPerRepository,
@@ -85,10 +85,12 @@ async function newestWindows<V, Kind extends WindowKind>(
 
 async function readPairs(log: EmbeddedLog): Promise<readonly PairAnswer[]> {
   const pairs: PairAnswer[] = []
-  for await (const { key, value } of records(log, watchForkPairs)) {
-    const [actor, repository] = key
-    pairs.push({ actor, repository, ...value })
-  }
+  for await (const records of polls(log, watchForkPairs))
+    for (const {
+      key: [actor, repository],
+      value,
+    } of records)
+      pairs.push({ actor, repository, ...value })
   return pairs.toSorted(
     (a, b) =>
       a.watchedAt - b.watchedAt ||

@@ -7,14 +7,20 @@ const waitMs = 1000
 
 type Readable<K, V> = Topic<K, V, never, never>
 
-/** Every record of a topic that is not written to meanwhile. A topic that does not exist has none. */
-export async function* records<K, V>(log: EmbeddedLog, topic: Readable<K, V>): AsyncGenerator<ConsumerRecord<K, V>> {
+/**
+ * Every record of a topic that is not written to meanwhile, poll by poll: one wait per poll, not per record. A topic that
+ * does not exist has none.
+ */
+export async function* polls<K, V>(
+  log: EmbeddedLog,
+  topic: Readable<K, V>,
+): AsyncGenerator<readonly ConsumerRecord<K, V>[]> {
   const ends = endsOf(log, topic)
   if (ends.length === 0) return
   const consumer = log.consumer({ topics: [topic], autoOffsetReset: 'earliest', maxPollRecords: 10_000 })
   try {
     consumer.assign(ends.map(({ at }) => at))
-    while (ends.some(({ at, offset }) => consumer.position(at) < offset)) yield* await consumer.poll({ waitMs })
+    while (ends.some(({ at, offset }) => consumer.position(at) < offset)) yield await consumer.poll({ waitMs })
   } finally {
     await consumer.close()
   }
@@ -62,6 +68,7 @@ export async function newestValues<K, V>(
   name: (key: K) => string | number,
 ): Promise<ReadonlyMap<string | number, { readonly key: K; readonly value: V }>> {
   const newest = new Map<string | number, { readonly key: K; readonly value: V }>()
-  for await (const { key, value } of records(log, topic)) newest.set(name(key), { key, value })
+  for await (const records of polls(log, topic))
+    for (const { key, value } of records) newest.set(name(key), { key, value })
   return newest
 }

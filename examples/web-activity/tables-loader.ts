@@ -4,7 +4,7 @@
  */
 import type { Topic } from 'millrace'
 import { type EmbeddedLog, partitionOfKey } from 'millrace/log'
-import { records } from '../shared/read-topic.ts'
+import { polls } from '../shared/read-topic.ts'
 import { type BotRules, botRulesTopic, pages, pageViews, rulesKey, users } from './events.ts'
 import type { PageRow, UserRow } from './shop.ts'
 
@@ -40,7 +40,8 @@ export async function loadTables(log: EmbeddedLog, rows: TableRows): Promise<voi
 async function loadRows<V>(log: EmbeddedLog, topic: Topic<string, V>, rows: readonly Row<V>[]): Promise<void> {
   const partitions = topic.partitions ?? 1
   const there = Array.from({ length: partitions }, () => 0)
-  for await (const { partition } of records(log, topic)) there[partition] = (there[partition] ?? 0) + 1
+  for await (const records of polls(log, topic))
+    for (const { partition } of records) there[partition] = (there[partition] ?? 0) + 1
   const producer = log.producer()
   for (const { key, value, timestamp } of rows) {
     const partition = partitionOf(key, partitions)

@@ -1,10 +1,10 @@
-import { type EmbeddedLog, openLog } from 'millrace/log'
+import { type ConsumerRecord, type EmbeddedLog, openLog } from 'millrace/log'
 import { MemoryDisk, SeededRandom } from 'millrace/testing'
 import { describe, expect, test } from 'vitest'
 import { lines } from '../../examples/web-activity/events.ts'
 import { openLoader } from '../../examples/web-activity/loader.ts'
 import { loadedUpTo, type SourceLine } from '../../examples/shared/line-loader.ts'
-import { records } from '../../examples/shared/read-topic.ts'
+import { polls } from '../../examples/shared/read-topic.ts'
 import { ticks } from '../../examples/web-activity/ticks.ts'
 
 function sourceLines(count: number): readonly SourceLine[] {
@@ -22,13 +22,19 @@ async function openOn(disk: MemoryDisk): Promise<EmbeddedLog> {
   return log
 }
 
+async function everyLine(log: EmbeddedLog): Promise<readonly ConsumerRecord<string, string>[]> {
+  const all: ConsumerRecord<string, string>[] = []
+  for await (const records of polls(log, lines)) all.push(...records)
+  return all
+}
+
 /** What the topic holds: lines by partition, and how many ticks. */
 async function loaded(
   log: EmbeddedLog,
 ): Promise<{ readonly positions: readonly number[][]; readonly ticks: number[] }> {
   const positions: number[][] = [[], [], [], []]
   const tickCounts = [0, 0, 0, 0]
-  for await (const { partition, headers, value } of records(log, lines)) {
+  for (const { partition, headers, value } of await everyLine(log)) {
     const { position, tick } = loadedUpTo(headers)
     if (tick >= 0) tickCounts[partition] = (tickCounts[partition] ?? 0) + 1
     else {
@@ -88,7 +94,7 @@ describe('the loader', () => {
 
     const counts = [0, 0, 0, 0]
     let earliest = Infinity
-    for await (const { partition, headers, timestamp } of records(log, lines)) {
+    for (const { partition, headers, timestamp } of await everyLine(log)) {
       if (loadedUpTo(headers).tick < 0) continue
       counts[partition] = (counts[partition] ?? 0) + 1
       earliest = Math.min(earliest, timestamp)
