@@ -34,6 +34,8 @@ export const lines: Topic<string, string> = topic('lines', {
   value: z.string(),
   format: 'string',
   partitions,
+  // A file is loaded whole, whatever its lines say of when they came.
+  config: { timestampAfterMaxMs: Number.MAX_SAFE_INTEGER },
 })
 
 export interface DeadLetter {

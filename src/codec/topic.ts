@@ -59,6 +59,10 @@ export interface TopicSettings {
   readonly segmentMs?: number
   /** `max.message.bytes`. Default 1,048,588. */
   readonly maxMessageBytes?: number
+  /** `message.timestamp.after.max.ms`: how far ahead of the log's clock a record may be. Default 24 h (Kafka: 1 h). */
+  readonly timestampAfterMaxMs?: number
+  /** `message.timestamp.before.max.ms`: how far behind it. Default: without bound. */
+  readonly timestampBeforeMaxMs?: number
   /** `delete.retention.ms`. Default 24 h. */
   readonly deleteRetentionMs?: number
   /** `min.cleanable.dirty.ratio`. Default 0.5. */

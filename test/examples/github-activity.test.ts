@@ -98,6 +98,13 @@ describe('the answers about events', () => {
     expect(sorted(grown)).toEqual(sorted(activityAnswers(lines, { withinMs: hourMs, graceMs: hourMs })))
   })
 
+  test('count lines of the far future like others: what they say of time is for the operators to judge', async () => {
+    const lines = ['2016-01-01T00:00:00Z', '9999-12-31T23:59:59Z'].map((dt) =>
+      JSON.stringify({ dt, repo: 'a/b', type: 'push', actor: 'ann' }),
+    )
+    expect(sorted(await rows(lines))).toEqual(sorted(activityAnswers(lines, { withinMs: hourMs, graceMs: hourMs })))
+  })
+
   test('about an empty file are none', async () => {
     const none = [
       { answer: 'totals', lines: 0, malformed: 0, events: {} },
