@@ -4,5 +4,7 @@ import { createInterface } from 'node:readline'
 import { runCli } from './program.ts'
 import { processTerminal } from './process-terminal.ts'
 
-const terminal = processTerminal(process, () => createInterface({ input: process.stdin, crlfDelay: Infinity }))
+const terminal = processTerminal(process, (signal) =>
+  createInterface({ input: process.stdin, crlfDelay: Infinity, signal }),
+)
 process.exitCode = await runCli(process.argv.slice(2), terminal)

@@ -1,7 +1,10 @@
 import type { Terminal } from './terminal.ts'
 
 /** The terminal of this process. Whoever reads the output may have seen enough: `millrace log consume t | head` ends well. */
-export function processTerminal(process: NodeJS.Process, lines: () => AsyncIterable<string>): Terminal {
+export function processTerminal(
+  process: TerminalProcess,
+  lines: (stop: AbortSignal) => AsyncIterable<string>,
+): Terminal {
   const { stdout, stderr } = process
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
@@ -38,7 +41,20 @@ export function processTerminal(process: NodeJS.Process, lines: () => AsyncItera
       stderr.write(`\r\u001b[K${text.slice(0, (stderr.columns ?? 80) - 1)}`)
       open = true
     },
-    input: lines,
+    // Who waits for a line that is never typed must not have to be killed.
+    input: () => lines(stop.signal),
     stop: stop.signal,
   }
+}
+
+/** What a terminal needs of a process. */
+export interface TerminalProcess {
+  readonly stdout: {
+    write(text: string): boolean
+    on(event: 'error', listener: (error: NodeJS.ErrnoException) => void): unknown
+    once(event: 'drain', listener: () => void): unknown
+    off(event: 'drain', listener: () => void): unknown
+  }
+  readonly stderr: { readonly isTTY: boolean; readonly columns?: number; write(text: string): unknown }
+  once(signal: 'SIGINT' | 'SIGTERM', listener: () => void): unknown
 }

@@ -99,6 +99,21 @@ describe('log consume', () => {
   })
 })
 
+describe('log consume', () => {
+  test('shows a time that no calendar has as its number', async () => {
+    await cli.fill(async (log) => {
+      await log.admin.createTopics([
+        { name: 'late', partitions: 1, config: { timestampAfterMaxMs: Number.MAX_SAFE_INTEGER } },
+      ])
+      const producer = log.producer()
+      await producer.send({ topic: 'late', value: 'x', timestamp: Number.MAX_SAFE_INTEGER })
+      await producer.close()
+    })
+    const { code, out } = await cli.run('log consume late --keys')
+    expect([code, out]).toEqual([0, '9007199254740991  late-0@0  null  x'])
+  })
+})
+
 describe('log produce', () => {
   test('writes a record per line, as the codecs of the topic want it', async () => {
     await fillViews()
@@ -119,6 +134,32 @@ describe('log produce', () => {
     await cli.fill(async (log) => void (await log.admin.ensureTopics([{ ...views, name: 'copy' }])))
     await cli.json('log produce copy', copied)
     expect((await cli.run('log consume copy')).out).toBe((await cli.run('log consume views')).out)
+  })
+
+  test('takes headers of any bytes back as they were', async () => {
+    const headers = [
+      { key: 'text', value: Buffer.from('ü') },
+      { key: 'bytes', value: Buffer.from([0xff, 0x00]) },
+      { key: 'none', value: null },
+    ]
+    await cli.fill(async (log) => {
+      await log.admin.createTopics([
+        { name: 'from', partitions: 1 },
+        { name: 'to', partitions: 1 },
+      ])
+      const producer = log.producer()
+      await producer.send({ topic: 'from', value: 'x', headers })
+      await producer.close()
+    })
+    const [line] = (await cli.run('log consume from --json')).out.split('\n')
+    const { value, headers: shown } = JSON.parse(line ?? '') as { value: unknown; headers: unknown }
+    expect(shown).toEqual([
+      ['text', 'ü'],
+      ['bytes', { base64: '/wA=' }],
+      ['none', null],
+    ])
+    await cli.json('log produce to', [JSON.stringify({ value, headers: shown })])
+    expect(await cli.json('log consume to')).toMatchObject([{ headers: shown }])
   })
 
   test('stops at the first bad line, names it, and says what is written', async () => {

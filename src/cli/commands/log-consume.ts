@@ -60,7 +60,7 @@ async function consume(log: EmbeddedLog, topic: string, options: ConsumeOptions,
           if (options.json) {
             const headers = record
               .headers()
-              .map(({ key: name, value: of }) => [name, of === null ? null : Buffer.from(of).toString()])
+              .map(({ key: name, value: of }) => [name, of === null ? null : headerText.plain(of, 0, of.length)])
             const line = {
               topic,
               partition,
@@ -73,7 +73,7 @@ async function consume(log: EmbeddedLog, topic: string, options: ConsumeOptions,
             await terminal.out(JSON.stringify(line, jsonSafe))
           } else {
             const shown = value.show(bytes, valueStart, valueEnd)
-            const place = `${new Date(timestamp).toISOString()}  ${plain(topic)}-${partition}@${offset}`
+            const place = `${timeText(timestamp)}  ${plain(topic)}-${partition}@${offset}`
             await terminal.out(options.keys ? `${place}  ${key.show(bytes, keyStart, keyEnd)}  ${shown}` : shown)
           }
           printed++
@@ -86,6 +86,15 @@ async function consume(log: EmbeddedLog, topic: string, options: ConsumeOptions,
   } finally {
     await reader.close()
   }
+}
+
+/** Headers have no codec: text where they are text. */
+const headerText = valueText(undefined)
+
+/** Times may lie beyond all that calendars know. */
+function timeText(timestamp: number): string {
+  const date = new Date(timestamp)
+  return Number.isNaN(date.getTime()) ? `${timestamp}` : date.toISOString()
 }
 
 function startsOf(log: EmbeddedLog, topic: string, { from, partition, group }: ConsumeOptions): readonly Position[] {

@@ -28,17 +28,21 @@ export const logProduce: AddCommand = (parent, terminal) => {
     .addOption(new Option('--compression <codec>', 'of the batches').choices(compressions).default('none'))
     .addHelpText(
       'after',
-      '\nWith --json a line is {"key", "value", "headers": [[name, text]], "timestamp", "partition"}; all but value may be left out.',
+      '\nWith --json a line is {"key", "value", "headers": [[name, text]], "timestamp", "partition"}; all but value may be left out; bytes that are no text are {"base64"}.',
     )
   withDirectory(command).action(async (topic: string, options: ProduceOptions) => {
     await withLog(options.dataDir, (log) => produce(log, topic, options, terminal))
   })
 }
 
+/** As `log consume --json` shows it. */
+const headerJson = z.union([z.string(), z.strictObject({ base64: z.base64() })])
+const headerText = valueText(undefined)
+
 const jsonLine = z.strictObject({
   key: z.unknown().optional(),
   value: z.unknown(),
-  headers: z.array(z.tuple([z.string(), z.string().nullable()])).optional(),
+  headers: z.array(z.tuple([z.string(), headerJson.nullable()])).optional(),
   timestamp: z.int().min(0).optional(),
   partition: z.int().min(0).optional(),
 })
@@ -125,7 +129,9 @@ function fromJson(line: string, key: StoredText, value: StoredText): ProducedRec
     value: v === undefined || v === null ? null : value.fromPlain(v),
     ...(headers === undefined
       ? {}
-      : { headers: headers.map(([name, text]) => ({ key: name, value: text === null ? null : Buffer.from(text) })) }),
+      : {
+          headers: headers.map(([name, of]) => ({ key: name, value: of === null ? null : headerText.fromPlain(of) })),
+        }),
     ...(timestamp === undefined ? {} : { timestamp }),
     ...(partition === undefined ? {} : { partition }),
   }
