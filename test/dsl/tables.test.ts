@@ -162,6 +162,40 @@ describe("with emit 'commit' a row leaves once per commit", () => {
     await harness.close()
   })
 
+  test.each(['inner', 'left', 'outer'] as const)(
+    'and the first change after a restart meets what the other side told before it (%s join)',
+    async (type) => {
+      const builder = new StreamsBuilder()
+      const [left, right] = [builder.table(lefts), builder.table(rights)]
+      const joiner = (l: string | null, r: string | null): string => `${l} ${r}`
+      const joined =
+        type === 'inner'
+          ? left.join(right, joiner)
+          : type === 'left'
+            ? left.leftJoin(right, joiner)
+            : left.outerJoin(right, joiner)
+      joined.toStream().to(out)
+      const harness = await StreamsHarness.open(builder.build(), { left: 1, right: 1, out: 1 })
+      for (const [l, r, time] of [
+        ['l1', 'r1', 10],
+        ['l2', 'r2', 5],
+      ] as const) {
+        await harness.send('left', [['k', l, time]])
+        await harness.send('right', [['k', r, time + 1]])
+        await harness.start()
+        await harness.settle()
+        await harness.stop()
+      }
+
+      const told = await harness.read('out')
+      expect(told.slice(-2).map(({ value, timestamp }) => [value, timestamp])).toEqual([
+        ['l2 r1', 11],
+        ['l2 r2', 6],
+      ])
+      await harness.pump(harness.harness.close())
+    },
+  )
+
   /** The last values of a topology that joins windows, of input in order that is processed in one commit. */
   async function lastValues(build: (builder: StreamsBuilder) => void): Promise<Map<string | null, unknown>> {
     const builder = new StreamsBuilder()

@@ -88,8 +88,9 @@ class EntryReader implements TableReader {
       return null
     }
     if (this.#view === 'forwarded' && this.#overlay.isHeldBack(entry)) {
+      const value = this.#overlay.forwardedValue(entry)
       this.timestamp = entry.forwardedTimestamp
-      return entry.forwarded
+      return value
     }
     this.timestamp = entry.timestamp
     return entry.value

@@ -100,6 +100,18 @@ export abstract class Overlay {
     return this.emit !== null && entry.lastUpdate >= 0 && !entry.isForwarded
   }
 
+  /**
+   * The value that was last forwarded, with its timestamp in the entry. A put that did not ask what was there is asked now:
+   * the store has it, for what it lacks never leaves memory.
+   */
+  forwardedValue(entry: OverlayEntry): unknown {
+    if (entry.forwarded !== unresolved) return entry.forwarded
+    const stored = this.store.get(this.spaceOf(entry), this.localKey(entry))
+    entry.forwarded = stored === undefined ? null : this.spec.value.read(stored, timestampBytes, stored.length)
+    entry.forwardedTimestamp = stored === undefined ? -1 : readTimestamp(stored)
+    return entry.forwarded
+  }
+
   /** Puts the key's bytes, as the store has them, where the sinks find those of the record in process. */
   presentKey(entry: OverlayEntry): void {
     const record = this.record
