@@ -15,7 +15,7 @@ export class BatchAccumulator {
   #builder = new BatchBuilder()
   #deliveries: Delivery[] = []
   #bytesTaken = 0
-  /** Monotonic time of the first record, for linger. */
+  /** Monotonic time of the first record, for linger and for the delivery timeout. */
   #since = 0
 
   /** `spares` are builders that nobody uses, shared with others: some are taken, none is added here. */
@@ -74,6 +74,7 @@ export class BatchAccumulator {
       bytes: options.kept && !leaves ? builder.finish(seal) : builder.seal(seal),
       builder: leaves ? builder : null,
       count: builder.count,
+      since: this.#since,
       deliveries: this.#deliveries,
       bytesTaken: this.#bytesTaken,
     }
@@ -113,6 +114,8 @@ export interface SealedBatch {
   /** Whose memory the bytes are, where the accumulator has given it up. */
   readonly builder: BatchBuilder | null
   readonly count: number
+  /** When (monotonic) its first record was taken. */
+  readonly since: number
   /** One per record that was sent; posted records have none. */
   readonly deliveries: readonly Delivery[]
   /** What the records count against the producer's buffer. */

@@ -16,7 +16,8 @@ import type { SendBuffer, WaitingSend } from './send-buffer.ts'
  *   all that one turn sends shares a batch.
  * - While as many batches of a partition are on their way as may be, the next one waits and grows; a full one is sealed and
  *   stands in line. Batches of a partition go in the order in which they were filled.
- * - Every batch is answered: by the log, or by `deliveryTimeoutMs`. Only then its bytes make room for others.
+ * - Every batch is answered: by the log, or `deliveryTimeoutMs` after its first record, wherever it stands then. Only then
+ *   its bytes make room for others.
  * - A failure that nobody waits for is kept for the next flush.
  *
  * How a batch comes to its partition, once, is {@link PartitionSender}'s business.
@@ -71,7 +72,7 @@ export class BatchDispatch {
     }
     accumulator.add(record, delivery, {
       maxMessageBytes,
-      now: this.#parts.lingerMs === 0 ? 0 : this.#clock.monotonic(),
+      now: accumulator.isEmpty ? this.#clock.monotonic() : 0,
     })
     produced.takenRecords += 1
     this.#buffer.take(bytesOf(record))
@@ -201,7 +202,10 @@ export class BatchDispatch {
         this.#answered(topic, produced, batch)
       })
     this.#inFlight.add(delivered)
-    if (this.#expiry === null) this.#expireAfter(this.#parts.senders.deliveryTimeoutMs)
+    if (this.#expiry === null) {
+      const { deliveryTimeoutMs } = this.#parts.senders
+      this.#expireAfter(Math.max(1, batch.since + deliveryTimeoutMs - this.#clock.monotonic()))
+    }
   }
 
   /** Its builder goes with it: what was given up may still be waiting in line, and is copied when its turn comes. */

@@ -90,7 +90,7 @@ export class PartitionSender {
 
   /** Resolves with where the batch went. `bytes` hold until this returns, or until it settles if they are `kept`. */
   async send(batch: SealedBatch, options: { readonly kept: boolean }): Promise<AppendedBatch> {
-    const sent = new SentBatch(batch, this.#parts.now())
+    const sent = new SentBatch(batch)
     this.#unanswered.push(sent)
     // The first try is in this turn, while the bytes hold.
     const tried = this.#try(sent, options.kept)
@@ -149,7 +149,7 @@ export class PartitionSender {
     while (!sent.settled && this.#unanswered[0] !== sent) await this.#unanswered[0]?.answered
   }
 
-  /** What has been on its way for longer than it may is given up. It may still have been written. */
+  /** What was given to the producer longer ago than it may is given up. It may still have been written. */
   expire(before: number): void {
     for (const sent of this.#unanswered.filter(({ since }) => since <= before))
       this.#settle(
@@ -163,7 +163,7 @@ export class PartitionSender {
       )
   }
 
-  /** When the oldest batch on its way was sealed; Infinity without one. */
+  /** When the oldest batch on its way got its first record; Infinity without one. */
   get oldestSince(): number {
     return this.#unanswered[0]?.since ?? Infinity
   }
@@ -245,10 +245,10 @@ class SentBatch {
   readonly answered: Promise<void>
   leave: () => void = () => {}
 
-  constructor(batch: SealedBatch, since: number) {
+  constructor(batch: SealedBatch) {
     this.batch = batch
     this.bytes = batch.bytes
-    this.since = since
+    this.since = batch.since
     this.answered = new Promise((resolve) => (this.leave = resolve))
   }
 }

@@ -44,7 +44,10 @@ export interface ProducerOptions {
   readonly retries?: number
   /** Time between two tries. Default 100 ms. Kafka: `retry.backoff.ms`. */
   readonly retryBackoffMs?: number
-  /** After that a batch is given up with TIMEOUT; it may still be written. Default 120,000 ms. Kafka: `delivery.timeout.ms`. */
+  /**
+   * So long after its first record was taken a batch is given up with TIMEOUT; it may still be written. More than `lingerMs`.
+   * Default 120,000 ms. Kafka: `delivery.timeout.ms`.
+   */
   readonly deliveryTimeoutMs?: number
   /**
    * Chooses partitions for topics that declare no partitioner. Default: murmur2 of the key, as Kafka's producers. Kafka:

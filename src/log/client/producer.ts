@@ -51,6 +51,13 @@ export class Producer {
 
   constructor(broker: Broker, clock: Clock, options: ProducerOptions = {}) {
     const numbers = clientNumbers('producer', producerNumbers, options)
+    const { lingerMs, deliveryTimeoutMs } = numbers
+    if (lingerMs >= deliveryTimeoutMs)
+      throw new LogError(
+        'INVALID_CONFIG',
+        `lingerMs is ${lingerMs}, deliveryTimeoutMs is ${deliveryTimeoutMs}: a batch would be given up before it goes; wait less, or raise deliveryTimeoutMs`,
+        { lingerMs, deliveryTimeoutMs },
+      )
     this.#broker = broker
     const { transactionalId } = options
     const numbered = isNumbered(options)

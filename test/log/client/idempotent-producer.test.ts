@@ -119,6 +119,25 @@ test('a batch that is never answered is given up after the delivery timeout', as
   await harness.close()
 })
 
+test('a linger that is as long as the delivery timeout is refused', async () => {
+  await expect(opened({ lingerMs: 1000, deliveryTimeoutMs: 1000 })).rejects.toMatchObject({ code: 'INVALID_CONFIG' })
+})
+
+test.each([1, 5])(
+  'what waits behind %d batches that are never answered is given up with them, not one timeout later each',
+  async (inFlightMax) => {
+    const { harness, broker, producer } = await opened({ deliveryTimeoutMs: 5000, inFlightMax, batchBytesMax: 80 })
+    broker.holdAnswers()
+    const sends = Array.from({ length: 12 }, (_, index) => producer.send({ topic, value: `value ${index}` }))
+    const outcomes = Promise.allSettled(sends)
+    await harness.clock.run(5100)
+    const settled = await Promise.race([outcomes, harness.clock.nextTurn()])
+    expect(settled).toMatchObject(sends.map(() => ({ reason: { code: 'TIMEOUT' } })))
+    await producer.flush()
+    await harness.close()
+  },
+)
+
 test.each([1, 2, 5])(
   'no more than %d batches of a partition are on their way, and all arrive in order',
   async (bound) => {
