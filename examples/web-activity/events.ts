@@ -26,20 +26,53 @@ export const nameLengthMax = 500
 /** The end of the year 9999: what lies beyond is no time but a mistake. */
 const timeMax = Date.UTC(10_000, 0) - 1
 
-/** JSON can say half of a surrogate pair, which no bytes of a key can. */
-const text = z.string().refine((given) => given.isWellFormed(), 'has half of a surrogate pair')
-const name = text.max(nameLengthMax)
-
-export const shopEvent: z.ZodType<ShopEvent, ShopEvent> = z.object({
-  id: name.min(1),
-  at: z.int().nonnegative().max(timeMax),
+// The types alone: a check per field makes objects for each, and every line of the job comes through here.
+const anyEvent = z.object({
+  id: z.string(),
+  at: z.number(),
   type: z.enum(eventTypes),
-  visitor: name.min(1),
-  path: name,
-  region: name,
-  agent: text,
-  status: z.int().optional(),
+  visitor: z.string(),
+  path: z.string(),
+  region: z.string(),
+  agent: z.string(),
+  status: z.number().optional(),
 })
+
+export const shopEvent: z.ZodType<ShopEvent, ShopEvent> = anyEvent.superRefine((event, context) => {
+  const found = mistakeIn(event)
+  if (found) context.addIssue({ code: 'custom', path: [found.field], message: found.message })
+})
+
+/** What no type says: names that can be keys, times that can be. */
+function mistakeIn({ id, at, visitor, path, region, agent, status = 0 }: ShopEvent): Mistake | null {
+  if (id === '') return { field: 'id', message: 'is empty' }
+  if (visitor === '') return { field: 'visitor', message: 'is empty' }
+  if (!Number.isSafeInteger(at) || at < 0 || at > timeMax)
+    return { field: 'at', message: `is no time in milliseconds from 0 to ${timeMax}` }
+  if (!Number.isSafeInteger(status)) return { field: 'status', message: 'is no whole number' }
+  return (
+    mistakeInName('id', id) ??
+    mistakeInName('visitor', visitor) ??
+    mistakeInName('path', path) ??
+    mistakeInName('region', region) ??
+    mistakeInText('agent', agent)
+  )
+}
+
+function mistakeInName(field: keyof ShopEvent, name: string): Mistake | null {
+  if (name.length > nameLengthMax) return { field, message: `has more than ${nameLengthMax} characters` }
+  return mistakeInText(field, name)
+}
+
+/** JSON can say half of a surrogate pair, which no bytes of a key can. */
+function mistakeInText(field: keyof ShopEvent, text: string): Mistake | null {
+  return text.isWellFormed() ? null : { field, message: 'has half of a surrogate pair' }
+}
+
+interface Mistake {
+  readonly field: keyof ShopEvent
+  readonly message: string
+}
 
 /** Of every topic of the job. */
 export const partitions = 4
