@@ -196,6 +196,31 @@ describe("with emit 'commit' a row leaves once per commit", () => {
     },
   )
 
+  test('and the deletion of a row that was never there leaves nothing, whether the rows stand in memory or not', async () => {
+    const builder = new StreamsBuilder()
+    builder.table(lefts, { name: 'kept' }).toStream().to(out)
+    const harness = await StreamsHarness.open(builder.build(), { left: 1, out: 1 })
+    for (const key of ['a', 'b']) {
+      await harness.send('left', [
+        [key, 'x', 1],
+        [`${key} was never there`, null, 2],
+      ])
+      await harness.start()
+      await harness.settle()
+      await harness.stop()
+    }
+    await harness.send('left', [['a', null, 3]])
+    await harness.start()
+    await harness.settle()
+
+    expect((await harness.read('out')).map(({ key, value }) => [key, value])).toEqual([
+      ['a', 'x'],
+      ['b', 'x'],
+      ['a', null],
+    ])
+    await harness.close()
+  })
+
   /** The last values of a topology that joins windows, of input in order that is processed in one commit. */
   async function lastValues(build: (builder: StreamsBuilder) => void): Promise<Map<string | null, unknown>> {
     const builder = new StreamsBuilder()

@@ -71,7 +71,8 @@ class StoredTable implements Processor {
   }
 
   #emit(entry: OverlayEntry): void {
-    if (entry.value === null && entry.forwarded === null) return
+    // A delete asks, though nobody else does: what leaves must not depend on which rows stand in memory.
+    if (entry.value === null && this.#store.forwardedValue(entry) === null) return
     const oldValue = entry.forwarded === unresolved ? null : entry.forwarded
     const change: Change<unknown> = { newValue: entry.value, oldValue }
     this.#context.forward(this.#store.keyOf(entry), change, entry.timestamp)
