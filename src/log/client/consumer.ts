@@ -371,7 +371,8 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
    * when they are about to be: poll, then try again.
    */
   async commitOffsets(offsets?: readonly OffsetEntry[]): Promise<void> {
-    this.#checkOpen()
+    // While it is closing, calls under way and the rebalance listener still commit what they have done.
+    if (this.#lifecycle.is('closed')) throw closed()
     const known = this.#partitions.list.filter(({ unresolved }) => !unresolved)
     await this.#commits.commit(offsets ?? this.#commits.progressOf(known))
   }
@@ -386,7 +387,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
 
   /**
    * Ends listening, commits if commits are automatic, leaves the group (a static member stays in it) and ends. A waiting
-   * poll resolves with nothing.
+   * poll resolves with nothing. Until it has ended, listeners may commit by hand.
    */
   async close(): Promise<void> {
     if (!this.#lifecycle.is('open')) return
@@ -517,7 +518,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   }
 
   #checkOpen(): void {
-    if (!this.#lifecycle.is('open')) throw new LogError('CLOSED', 'the consumer is closed')
+    if (!this.#lifecycle.is('open')) throw closed()
   }
 
   #checkIdle(): void {
@@ -543,6 +544,10 @@ const iterationWaitMs = 60_000
 
 /** How often a partition is tried whose committed offset a transaction may still change. */
 const unstableRetryMs = 20
+
+function closed(): LogError {
+  return new LogError('CLOSED', 'the consumer is closed')
+}
 
 function misuse(what: string): LogError {
   return new LogError('INVALID_CONFIG', what)

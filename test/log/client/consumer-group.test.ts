@@ -382,6 +382,35 @@ test.each([0, 1, 2, 3, 5, 8, 13])(
   },
 )
 
+test('a consumer that is closed commits by hand what its listeners still do', async () => {
+  const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
+  await log.load('orders', ['a', 'b'])
+  const at = { topic: 'orders', partition: 0 }
+  const options = { group: 'g', autoOffsetReset: 'earliest', autoCommitIntervalMs: 0 } as const
+  const first = log.consumer(options)
+  first.subscribe(['orders'], { onPartitionsRevoked: () => first.commitOffsets() })
+  expect(await first.poll()).toHaveLength(2)
+  await first.close()
+  expect(log.broker.committedOffsets('g', [at])).toMatchObject([{ offset: 2 }])
+  expect(await codeOf(() => first.commitOffsets())).toBe('CLOSED')
+
+  await log.load('orders', ['c'])
+  const second = log.consumer(options)
+  second.subscribe(['orders'])
+  const held = Promise.withResolvers<void>()
+  const running = second.eachRecord(async ({ offset }) => {
+    await held.promise
+    await second.commitOffsets([{ at, offset: offset + 1, leaderEpoch: -1, metadata: '' }])
+  })
+  await log.clock.run(10)
+  const closed = second.close()
+  await log.clock.nextTurn()
+  held.resolve()
+  await Promise.all([closed, running])
+  expect(log.broker.committedOffsets('g', [at])).toMatchObject([{ offset: 3 }])
+  await log.close()
+})
+
 describe('a static consumer', () => {
   test('that was closed gets back what it had, and the others notice nothing', async () => {
     const log = await ClientHarness.open([orders])
