@@ -36,6 +36,15 @@ export function aggregatePlan(of: {
     throw new StreamsError('CONFIG_INVALID', `${how.aggregate} needs { name }, by which its state is found again`)
   }
   const emit = store.emit ?? 'commit'
+  if (emit !== 'commit' && emit !== 'update' && emit !== 'final') {
+    throw new StreamsError(
+      'CONFIG_INVALID',
+      `${store.name}: emit is 'commit', 'update' or 'final', not ${String(emit)}`,
+      {
+        store: store.name,
+      },
+    )
+  }
   if (emit === 'final' && windows === undefined) {
     throw new StreamsError(
       'CONFIG_INVALID',

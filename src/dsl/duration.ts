@@ -7,7 +7,7 @@ export function durationMs(duration: Duration, what: string): number {
   if (ms !== null) return ms
   throw new StreamsError(
     'CONFIG_INVALID',
-    `${what} is ${JSON.stringify(duration)}; give whole milliseconds from 0 on, or a text such as '500ms', '30s', '5m', '1h', '7d', '1h30m'`,
+    `${what} is ${shown(duration)}; give whole milliseconds from 0 on, or a text such as '500ms', '30s', '5m', '1h', '7d', '1h30m'`,
     { duration },
   )
 }
@@ -18,7 +18,11 @@ export function signedDurationMs(duration: Duration, what: string): number {
   if (ms !== null) return ms
   throw new StreamsError(
     'CONFIG_INVALID',
-    `${what} is ${JSON.stringify(duration)}; give whole milliseconds, or a text such as '500ms', '30s', '5m', '1h', '-5s'`,
+    `${what} is ${shown(duration)}; give whole milliseconds, or a text such as '500ms', '30s', '5m', '1h', '-5s'`,
     { duration },
   )
+}
+
+function shown(duration: Duration): string {
+  return typeof duration === 'string' ? JSON.stringify(duration) : String(duration)
 }

@@ -202,6 +202,11 @@ describe('what is wrong is refused when the topology is built', () => {
     ).toThrow(/CONFIG_INVALID.*120000 ms/)
     // @ts-expect-error Type '"final"' is not assignable
     expect(() => grouped().count({ name: 'a', emit: 'final' })).toThrow(/CONFIG_INVALID.*window/)
+    // From JavaScript.
+    const misspelt = 'finally' as 'final'
+    expect(() => grouped().windowedBy(tumbling('1m')).count({ name: 'a', emit: misspelt })).toThrow(
+      /CONFIG_INVALID: a: emit is 'commit', 'update' or 'final', not finally/,
+    )
     expect(() =>
       grouped()
         .windowedBy(sessions('1m', { grace: '10s' }))

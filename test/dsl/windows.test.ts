@@ -37,6 +37,7 @@ test('a window that cannot be is one clear error at the call', () => {
     expect(() => sliding(wrong)).toThrow(/CONFIG_INVALID: the size of a sliding window is/)
     expect(() => sliding(1, { grace: wrong })).toThrow(/CONFIG_INVALID: the grace of a sliding window is/)
   }
+  expect(() => sessions(1, { grace: Infinity })).toThrow(/the grace of a session is Infinity; give/)
   expect(() => sessions('1m', { grace: Number.MAX_SAFE_INTEGER })).toThrow(/CONFIG_INVALID.*gap 60000 ms.*exceed/)
   expect(() => sliding(Number.MAX_SAFE_INTEGER)).toThrow(/CONFIG_INVALID.*exceed/)
   expect(() => hopping('1m', { advance: 0 })).toThrow(/CONFIG_INVALID.*advance by more than 0 ms/)
