@@ -323,7 +323,8 @@ function nameOf({ producerId, producerEpoch }: TransactionState): ProducerName {
 
 function endOf(state: TransactionState, outcome: Outcome): EndedTransaction {
   const { producerId, producerEpoch, partitions } = state
-  return { producerId, producerEpoch: producerEpoch + 1, outcome, partitions }
+  // A broker that had begun to end one with the last epoch has counted on already, to the last number of 16 bits.
+  return { producerId, producerEpoch: Math.min(producerEpoch + 1, producerEpochMax + 1), outcome, partitions }
 }
 
 /** Whether this is who wrote just before the present one. */

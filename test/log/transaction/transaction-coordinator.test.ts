@@ -40,6 +40,13 @@ test.each(['prepareCommit', 'prepareAbort'] as const)('what a broker of Kafka le
   expect(coordinator.describe('id').phase).toBe(outcome === 'commit' ? 'completeCommit' : 'completeAbort')
 })
 
+test('what a broker left half ended at the very last epoch is ended with a marker that fits', async () => {
+  const { coordinator, ended } = opened({ phase: 'prepareCommit', producerEpoch: 32_767, partitions: [events] })
+  await coordinator.finishPrepared()
+  expect(ended).toMatchObject([{ producerId: 7, producerEpoch: 32_767 }])
+  expect(coordinator.describe('id')).toMatchObject({ producerId: 3_000_000_000, producerEpoch: 0 })
+})
+
 test('a producer that asks for a new epoch gets one while it is the present one, also when the answer was lost', async () => {
   const { coordinator } = opened({ producerEpoch: 4, phase: 'completeCommit' })
   const producer = { producerId: 7, producerEpoch: 4 }
