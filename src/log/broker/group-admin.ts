@@ -195,7 +195,11 @@ export class GroupAdmin {
   #checkKnown(name: string): void {
     const { groups, offsets } = this.#parts
     if (offsets.of(name).length > 0 || groups.names.includes(name)) return
-    throw new LogError('GROUP_ID_NOT_FOUND', `there is no group ${JSON.stringify(name)}`, { group: name })
+    throw new LogError(
+      'GROUP_ID_NOT_FOUND',
+      `there is no group ${JSON.stringify(name)}: name one that listGroups has`,
+      { group: name },
+    )
   }
 }
 

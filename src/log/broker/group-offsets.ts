@@ -76,12 +76,15 @@ export const offsetMetadataBytesMax = 4096
 export function checkOffsetEntry(group: string, entry: OffsetEntry): void {
   const place = `group ${group}, partition ${partitionName(entry.at)}`
   if (!Number.isSafeInteger(entry.offset) || entry.offset < 0)
-    throw new LogError('INVALID_RECORD', `${place}: the offset ${entry.offset} is no offset`, { group, ...entry })
+    throw new LogError('INVALID_RECORD', `${place}: the offset ${entry.offset} is none: use an integer of 0 or more`, {
+      group,
+      ...entry,
+    })
   const size = Buffer.byteLength(entry.metadata)
   if (size <= offsetMetadataBytesMax) return
   throw new LogError(
     'INVALID_RECORD',
-    `${place}: ${size} bytes of metadata, at most ${offsetMetadataBytesMax} are kept`,
+    `${place}: ${size} bytes of metadata, at most ${offsetMetadataBytesMax} are kept: say it in less`,
     { group, at: entry.at, size },
   )
 }

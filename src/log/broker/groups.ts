@@ -45,9 +45,13 @@ export class Groups {
     for (const name of topics) {
       const topic = this.#catalog.topic(name)
       if (topic === undefined)
-        throw new LogError('UNKNOWN_TOPIC', `group ${group} subscribes to ${name}, which does not exist`, {
-          topic: name,
-        })
+        throw new LogError(
+          'UNKNOWN_TOPIC',
+          `group ${group} subscribes to ${name}, which does not exist: create it first`,
+          {
+            topic: name,
+          },
+        )
       for (const partition of topic.partitions) assigned.push(partition.at)
     }
     this.#joins += 1
@@ -74,7 +78,11 @@ export class Groups {
   join(request: JoinRequest): GroupAnswer<JoinAnswer> {
     const { group } = request
     if (this.#applications.has(group))
-      throw new LogError('GROUP_IN_USE', `group ${group} belongs to an application that is running`, { group })
+      throw new LogError(
+        'GROUP_IN_USE',
+        `group ${group} belongs to an application that is running: close it, or use another group`,
+        { group },
+      )
     return this.#coordinator.join(request)
   }
 

@@ -34,7 +34,7 @@ export class Topics {
   async create(specs: readonly TopicSpec[]): Promise<readonly TopicInfo[]> {
     for (const { name } of specs) {
       if (this.#parts.catalog.topic(name) === undefined && !this.#creating.has(name)) continue
-      throw new LogError('TOPIC_EXISTS', `topic ${name} exists already`, { topic: name })
+      throw new LogError('TOPIC_EXISTS', `topic ${name} exists already: use it, or delete it first`, { topic: name })
     }
     return this.#create(specs)
   }
@@ -245,7 +245,7 @@ export class Topics {
   #known(name: string): Topic {
     const topic = this.#parts.catalog.topic(name)
     if (topic === undefined || topic.phase !== 'live')
-      throw new LogError('UNKNOWN_TOPIC', `topic ${name} does not exist`, { topic: name })
+      throw new LogError('UNKNOWN_TOPIC', `topic ${name} does not exist: create it first`, { topic: name })
     return topic
   }
 }

@@ -209,7 +209,11 @@ export class Admin {
   #known(name: string): TopicInfo {
     const info = this.#broker.topic(name)
     if (info !== undefined) return info
-    throw new LogError('UNKNOWN_TOPIC', `topic ${JSON.stringify(name)} does not exist`, { topic: name })
+    throw new LogError(
+      'UNKNOWN_TOPIC',
+      `topic ${JSON.stringify(name)} does not exist: create it, or name one that listTopics has`,
+      { topic: name },
+    )
   }
 }
 
@@ -236,5 +240,5 @@ function specOf(topic: TopicSpec | AnyTopic): TopicSpec {
 
 function refuseInternal(name: string, what: 'create' | 'delete' | 'change' | 'delete records of'): void {
   if (!isInternalTopic(name)) return
-  throw new LogError('INVALID_TOPIC', `${what} topic ${name}: it is the log's own`, { topic: name })
+  throw new LogError('INVALID_TOPIC', `${what} topic ${name}: it is the log's own; name one of yours`, { topic: name })
 }

@@ -26,7 +26,8 @@ export class DeclaredTopics {
   /** Throws UNKNOWN_TOPIC, UNKNOWN_PARTITION, TOPIC_MISMATCH, or INVALID_CONFIG for a topic that is not declared. */
   formatOf(at: TopicPartition): RecordFormat {
     const info = this.#broker.topic(at.topic)
-    if (info === undefined) throw new LogError('UNKNOWN_TOPIC', `topic ${at.topic} does not exist`, { topic: at.topic })
+    if (info === undefined)
+      throw new LogError('UNKNOWN_TOPIC', `topic ${at.topic} does not exist: create it first`, { topic: at.topic })
     if (!Number.isInteger(at.partition) || at.partition < 0 || at.partition >= info.partitions) {
       throw new LogError(
         'UNKNOWN_PARTITION',

@@ -47,7 +47,8 @@ function placesOf(broker: Broker, group: string, { topics, partitions }: GroupOf
   const places = new Map<string, TopicPartition>()
   for (const topic of topics ?? []) {
     const known = broker.topic(topic)
-    if (known === undefined) throw new LogError('UNKNOWN_TOPIC', `topic ${topic} does not exist`, { topic })
+    if (known === undefined)
+      throw new LogError('UNKNOWN_TOPIC', `topic ${topic} does not exist: name one that listTopics has`, { topic })
     for (let partition = 0; partition < known.partitions; partition++)
       places.set(partitionName({ topic, partition }), { topic, partition })
   }

@@ -115,7 +115,8 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
     for (const topic of this.#options.topics) {
       const name = typeof topic === 'string' ? topic : topic.name
       const known = this.#broker.topic(name)
-      if (known === undefined) throw new LogError('UNKNOWN_TOPIC', `topic ${name} does not exist`, { topic: name })
+      if (known === undefined)
+        throw new LogError('UNKNOWN_TOPIC', `topic ${name} does not exist: create it first`, { topic: name })
       const format = typeof topic === 'string' ? bytesFormat(name) : declaredFormat(topic)
       checkFormat(known, format)
       formats.set(name, format)

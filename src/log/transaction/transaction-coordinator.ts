@@ -169,9 +169,13 @@ export class TransactionCoordinator {
   async abort(transactionalId: string): Promise<void> {
     const { state } = this.#known(transactionalId)
     if (state.phase !== 'ongoing')
-      throw new LogError('INVALID_TXN_STATE', `transactional id ${transactionalId} has no transaction open`, {
-        transactionalId,
-      })
+      throw new LogError(
+        'INVALID_TXN_STATE',
+        `transactional id ${transactionalId} has no transaction open: there is nothing to abort`,
+        {
+          transactionalId,
+        },
+      )
     await this.#end(state, 'abort')
   }
 
@@ -226,9 +230,13 @@ export class TransactionCoordinator {
   #known(transactionalId: string): Coordinated {
     const known = this.#states.get(transactionalId)
     if (known !== undefined) return known
-    throw new LogError('TRANSACTIONAL_ID_NOT_FOUND', `transactional id ${transactionalId} is not known`, {
-      transactionalId,
-    })
+    throw new LogError(
+      'TRANSACTIONAL_ID_NOT_FOUND',
+      `transactional id ${transactionalId} is not known: name one that listTransactions has`,
+      {
+        transactionalId,
+      },
+    )
   }
 
   /** Writes the state, with the end of a transaction if it is one, and goes on from it. */
