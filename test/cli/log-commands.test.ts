@@ -172,6 +172,18 @@ describe('log produce', () => {
     expect((await cli.run('log produce views --json', ['{"valu":1}'])).err).toContain('valu')
   })
 
+  test('names the line that the log refuses, too', async () => {
+    await cli.fill(async (log) => void (await log.admin.createTopics([{ name: 'one', partitions: 1 }])))
+    const { code, err } = await cli.run('log produce one --json', [
+      '{"value":"a"}',
+      '{"value":"b","partition":7}',
+      '{"value":"c"}',
+    ])
+    expect(code).toBe(2)
+    expect(err).toMatch(/^millrace: line 2: UNKNOWN_PARTITION: .*; 1 line before it is written$/)
+    expect(await cli.json('log consume one')).toHaveLength(1)
+  })
+
   test('makes a topic only when told to', async () => {
     expect((await cli.run('log produce fresh', ['x'])).err).toContain('UNKNOWN_TOPIC')
     expect(await cli.json('log produce fresh --create 3', ['{"value":"x"}'])).toEqual([{ topic: 'fresh', records: 1 }])

@@ -1,5 +1,8 @@
 import { Option } from 'commander'
 import { z } from 'zod'
+import { LogError } from '../../log/api/errors.ts'
+import type { BytesRecord } from '../../log/client/producer-options.ts'
+import type { Producer } from '../../log/client/producer.ts'
 import type { EmbeddedLog } from '../../log/embedded-log.ts'
 import { withLog } from '../open-directory.ts'
 import type { AddCommand } from '../program.ts'
@@ -60,7 +63,7 @@ async function produce(log: EmbeddedLog, topic: string, options: ProduceOptions,
     for await (const line of terminal.input()) {
       if (terminal.stop.aborted) break
       const record = recordOf(line, count + 1, options, key, value)
-      while (!producer.post({ topic, ...partitionOf(options), ...record })) await producer.ready()
+      while (!post(producer, { topic, ...partitionOf(options), ...record }, count + 1)) await producer.ready()
       count++
       if (count % 10_000 === 0) terminal.progress(`${count.toLocaleString('en-US')} records`)
     }
@@ -77,6 +80,16 @@ async function produce(log: EmbeddedLog, topic: string, options: ProduceOptions,
   }
   const answer = { topic, records: count }
   await terminal.out(options.json ? JSON.stringify(answer) : `${counted(count, 'record')} written to ${topic}`)
+}
+
+/** False where there is no room. What is refused is refused by the number of its line. */
+function post(producer: Producer, record: BytesRecord, number: number): boolean {
+  try {
+    return producer.post(record)
+  } catch (error) {
+    if (error instanceof LogError) throw new UsageError(`line ${number}: ${error.message}`, { cause: error })
+    throw error
+  }
 }
 
 function partitionOf({ partition }: ProduceOptions): { readonly partition?: number } {

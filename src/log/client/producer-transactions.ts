@@ -27,6 +27,7 @@ export class ProducerTransactions {
   readonly #timeoutMs: number
   readonly #phase = new Lifecycle<TransactionPhase>('the transactional producer', transitions, 'new')
   #identity: ProducerIdentity | null = null
+  #isInitializing = false
   /** Whether the open transaction has anything that the log knows of. */
   #used = false
   #failure: unknown = null
@@ -42,11 +43,18 @@ export class ProducerTransactions {
   }
 
   async init(): Promise<void> {
-    if (!this.#phase.is('new')) throw this.#misuse('initTransactions was called already: once per producer is enough')
-    await this.#guarded(async () => {
-      this.#goOn(await this.#broker.initProducer(this.transactionalId, this.#timeoutMs))
-    })
-    this.#phase.to('ready')
+    if (!this.#phase.is('new') || this.#isInitializing)
+      throw this.#misuse('initTransactions was called already: once per producer is enough')
+    this.#isInitializing = true
+    try {
+      await this.#guarded(async () => {
+        this.#goOn(await this.#broker.initProducer(this.transactionalId, this.#timeoutMs))
+      })
+      this.#phase.to('ready')
+    } finally {
+      // Where it was refused it may be called again.
+      this.#isInitializing = false
+    }
   }
 
   begin(): void {
