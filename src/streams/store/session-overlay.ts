@@ -182,7 +182,7 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
   }
 
   fetch(key: unknown): IterableIterator<SessionRow<unknown, unknown>> {
-    return this.findSessions(key, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY)
+    return this.findSessions(key, this.#horizon + 1 + this.#unlistedMs, Number.POSITIVE_INFINITY)
   }
 
   all(): IterableIterator<SessionRow<unknown, unknown>> {

@@ -128,6 +128,20 @@ test.each(['update', 'commit', 'final'] as const)(
   },
 )
 
+test('a session that takes records for the last time is listed neither by its key nor among all', async () => {
+  const events = topic('events', { key: z.string(), value: z.string() })
+  const builder = new StreamsBuilder()
+  builder.stream(events).groupByKey().windowedBy(sessions(10)).count({ name: 'counts' })
+  const driver = await TopologyTestDriver.open(builder.build())
+  await driver.input(events).pipe({ key: 'a', value: '', timestamp: 0 })
+  await driver.input(events).pipe({ key: 'b', value: '', timestamp: 10 })
+
+  const store = driver.store<string, number>('counts')
+  expect(await store.fetchSessions('a')).toEqual([])
+  expect((await store.rows()).map(({ key }) => key)).toEqual(['b'])
+  await driver.close()
+})
+
 test('under commit a session is taken back before the one that it is part of comes', async () => {
   const parts: InputRecord[][] = [
     [['k', 'a', 10]],
