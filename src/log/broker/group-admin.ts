@@ -105,11 +105,8 @@ export class GroupAdmin {
   async delete(name: string): Promise<void> {
     this.#checkKnown(name)
     this.checkEmpty(name)
-    await this.#forget(
-      name,
-      this.#parts.offsets.of(name).map(({ at }) => at),
-      true,
-    )
+    // What is on its way counts, or it would bring the group back.
+    await this.#forget(name, this.#parts.offsetLog.ofGroup(name), true)
   }
 
   /** GROUP_SUBSCRIBED_TO_TOPIC where a member reads the topic; GROUP_ID_NOT_FOUND. Places without an offset are passed over. */

@@ -2,7 +2,7 @@ import { assert } from '../../base/assert.ts'
 import { ByteWriter } from '../../base/bytes.ts'
 import { offsetsTopic } from '../api/internal-topics.ts'
 import type { OffsetEntry } from '../api/log.ts'
-import { outgoingRecord, type TopicPartition } from '../api/record.ts'
+import { outgoingRecord, partitionName, type TopicPartition } from '../api/record.ts'
 import type { BatchBuilder } from '../format/batch-builder.ts'
 import type { Catalog, Partition } from './catalog.ts'
 import type { GroupOffsets } from './group-offsets.ts'
@@ -80,12 +80,17 @@ export class OffsetLog {
   /** Every offset of a topic that is there or will be when all that is on its way has come true. */
   ofTopic(topic: string): readonly { readonly group: string; readonly at: TopicPartition }[] {
     const found = new Map<string, PendingOffset>()
-    for (const { group, at } of [
-      ...this.#offsets.ofTopic(topic),
-      ...this.#pending,
-      ...this.#transactional.ofTopic(topic),
-    ])
+    for (const { group, at } of [...this.#offsets.ofTopic(topic), ...this.#pending, ...this.#transactional.places])
       if (at.topic === topic) found.set(`${group}/${at.partition}`, { group, at })
+    return [...found.values()]
+  }
+
+  /** The same of a group. */
+  ofGroup(name: string): readonly TopicPartition[] {
+    const found = new Map<string, TopicPartition>()
+    for (const { at } of this.#offsets.of(name)) found.set(partitionName(at), at)
+    for (const { group, at } of [...this.#pending, ...this.#transactional.places])
+      if (group === name) found.set(partitionName(at), at)
     return [...found.values()]
   }
 

@@ -81,12 +81,12 @@ export class TransactionalOffsets {
     return false
   }
 
-  /** Where a transaction that has not ended, or whose end is on its way, brings offsets of the topic to. */
-  ofTopic(topic: string): readonly { readonly group: string; readonly at: TopicPartition }[] {
+  /** Where transactions that have not ended, or whose end is on its way, bring offsets to. */
+  get places(): readonly { readonly group: string; readonly at: TopicPartition }[] {
     const promoted = [...this.#promoted.values()]
       .flat()
       .flatMap(({ group, entries }) => entries.map(({ at }) => ({ group, at })))
-    return [...promoted, ...[...this.#sequenced.values()].flat()].filter(({ at }) => at.topic === topic)
+    return [...promoted, ...[...this.#sequenced.values()].flat()]
   }
 
   states(): readonly TransactionalOffsetsState[] {

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import type { OffsetEntry } from '../../../src/log/api/log.ts'
 import { LogHarness } from '../../harness/log-harness.ts'
+import { outside } from '../../harness/transactional-writer.ts'
 import { ClientHarness, codeOf, drain } from './client-harness.ts'
 
 const place = (partition: number): { topic: string; partition: number } => ({ topic: 'orders', partition })
@@ -202,4 +204,25 @@ test('generation and offsets of a group survive a crash and a clean stop, with a
       await harness.close()
     }
   }
+})
+
+test('a deleted group takes along what is on its way to it, in a transaction too', async () => {
+  const log = await ClientHarness.open([{ name: 'orders', partitions: 3 }])
+  const offset = (partition: number): OffsetEntry => ({
+    at: { topic: 'orders', partition },
+    offset: 5,
+    leaderEpoch: -1,
+    metadata: '',
+  })
+  await log.broker.commitOffsets('g', -1, [offset(0)])
+  const producer = log.producer({ transactionalId: 'id' })
+  await producer.initTransactions()
+  producer.beginTransaction()
+  await producer.sendOffsetsToTransaction([offset(1)], outside('g'))
+  const onItsWay = log.broker.commitOffsets('g', -1, [offset(2)])
+  await log.admin.deleteGroup('g')
+  await onItsWay
+  await producer.commitTransaction()
+  expect(log.admin.listGroups()).toEqual([])
+  await log.close()
 })
