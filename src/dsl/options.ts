@@ -60,7 +60,11 @@ export interface StoreOptions {
   readonly name: string
   /** Where rows are kept: on disk by LMDB (default) or in memory. */
   readonly engine?: 'lmdb' | 'memory'
-  /** `commit` (default): the newest value per key and commit. `update`: every update. */
+  /**
+   * `commit` (default): the newest value per key and commit. `update`: every update. What leaves at a commit is of times
+   * before it, which in a backfill are long past: to join the stream of it in time with one that was not held back, use
+   * `update`, or a grace that covers what a commit takes in.
+   */
   readonly emit?: 'commit' | 'update'
   /** False: no changelog; the state is lost with its directory. Default true. Kafka's `withLoggingDisabled`. */
   readonly changelog?: boolean

@@ -15,7 +15,7 @@ export interface SinkPartitioner {
   readonly id?: string
   /** As it was given, by which a function is known. */
   readonly given: StreamPartitioner<unknown, unknown>
-  partition(key: unknown, value: unknown, partitions: number): number
+  readonly partition: (key: unknown, value: unknown, partitions: number) => number
 }
 
 /** Throws CONFIG_INVALID unless it is one. */

@@ -175,7 +175,8 @@ describe('a subscription', () => {
     await log.load('orders-eu', ['1', '2', '3'])
     await log.load('orders-us', ['4'])
     const before = [...(await consumer.poll()), ...(await consumer.poll()), ...(await consumer.poll())]
-    expect(before.map(textOf).sort()).toEqual(['1', '2', '3', '4'])
+    expect(new Set(before.map(textOf))).toEqual(new Set(['1', '2', '3', '4']))
+    expect(before.length).toBe(4)
     const waiting = consumer.poll({ waitMs: 60_000 })
     await log.clock.nextTurn()
     await log.admin.deleteTopic('orders-eu')
