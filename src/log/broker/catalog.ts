@@ -247,11 +247,11 @@ export class Partition {
     this.#pendingProducers.note(batch, placed.baseOffset, placed.appendedAt)
   }
 
-  /** Forgets producers that were not used since `before`; does nothing while anything is on its way. */
+  /** Forgets producers that were not used since `before`, by what is on its way too. */
   expireProducers(before: number): number {
-    if (this.pendingEnd !== this.end) return 0
-    this.#pendingProducers?.expire(before)
-    return this.producers?.expire(before) ?? 0
+    const pending = this.#pendingProducers
+    pending?.expire(before)
+    return this.producers?.expire(before, pending) ?? 0
   }
 
   get segments(): readonly SegmentState[] {

@@ -159,11 +159,15 @@ export class ProducerStates {
     return aborted
   }
 
-  /** Forgets producers without an open transaction that were not used since `before`. Returns how many. */
-  expire(before: number): number {
+  /**
+   * Forgets producers without an open transaction that were not used since `before`, and are not known to `newer`, which
+   * has noted more. Returns how many.
+   */
+  expire(before: number, newer: ProducerStates | null = null): number {
     const count = this.#producers.size
+    const kept = newer === null ? nobody : newer.#producers
     for (const { producerId, usedAt, transactionStart } of this.#producers.values())
-      if (usedAt < before && transactionStart < 0) this.#producers.delete(producerId)
+      if (usedAt < before && transactionStart < 0 && !kept.has(producerId)) this.#producers.delete(producerId)
     return count - this.#producers.size
   }
 
@@ -172,6 +176,8 @@ export class ProducerStates {
     return Array.from(this.#producers.values(), (producer) => ({ ...producer, batches: [...producer.batches] }))
   }
 }
+
+const nobody: ReadonlyMap<number, Producer> = new Map()
 
 /** As many as Kafka remembers, and as many as a producer may have on their way. */
 export const batchesRemembered = 5

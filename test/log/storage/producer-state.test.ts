@@ -87,6 +87,18 @@ test('a producer that is not used is forgotten, unless it has a transaction open
   expect(states.states().map(({ producerId }) => producerId)).toEqual([2, 3])
 })
 
+test('a producer of which something newer is on its way is not forgotten, and the others beside it are', () => {
+  const [promoted, pending] = [new ProducerStates(), new ProducerStates()]
+  for (const states of [promoted, pending]) {
+    append(states, records({ producerId: 1, firstSequence: 0 }), 0, 1000)
+    append(states, records({ producerId: 2, firstSequence: 0 }), 1, 1000)
+  }
+  append(pending, records({ producerId: 2, firstSequence: 1 }), 2, 5000)
+  expect(pending.expire(2000)).toBe(1)
+  expect(promoted.expire(2000, pending)).toBe(1)
+  expect(promoted.states().map(({ producerId }) => producerId)).toEqual([2])
+})
+
 /**
  * The model keeps every batch that was accepted and knows no bookkeeping: what comes next, what is a duplicate and what is
  * open follows from that list each time anew.
