@@ -169,7 +169,14 @@ export class LogUser {
     const transactionalOffsets = new Map(
       [...history.last.transactionalOffsets].filter(([, { at }]) => at.topic !== name),
     )
-    const state = { ...history.last, topics, offsets, transactionalOffsets }
+    // What an open transaction brings to it is not its successor's, either.
+    const transactions = new Map(
+      [...history.last.transactions].map(([id, open]) => [
+        id,
+        { ...open, offsets: new Map([...open.offsets].filter(([, { at }]) => at.topic !== name)) },
+      ]),
+    )
+    const state = { ...history.last, topics, offsets, transactionalOffsets, transactions }
     history.push(state, log.broker.deleteTopic(name), () => false)
   }
 
