@@ -268,13 +268,18 @@ function checkedOptions<K, V>(options: RetryTopicsOptions<K, V>): CheckedOptions
   return { group, topics, delaysMs, concurrency, deadLetterTopic, consumer }
 }
 
-/** What the topic remembers of its codecs holds for the copies too: they are the same bytes, and a few headers more. */
+/**
+ * What the topic remembers of its codecs holds for the copies too: they are the same bytes, and a few headers more. Their
+ * times were let in once: however far they are from the clock by now, the copies are as well.
+ */
 function configOf({ config }: TopicInfo): Partial<TopicConfig> {
   const { keyCodec, valueCodec, maxMessageBytes } = config
   return {
     ...(keyCodec === undefined ? {} : { keyCodec }),
     ...(valueCodec === undefined ? {} : { valueCodec }),
     maxMessageBytes: Math.min(maxMessageBytes + headersBytesMax, largestMessageBytes),
+    timestampAfterMaxMs: Number.MAX_SAFE_INTEGER,
+    timestampBeforeMaxMs: Number.MAX_SAFE_INTEGER,
   }
 }
 

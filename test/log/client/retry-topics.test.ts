@@ -82,6 +82,25 @@ test('a record that fails is tried again after each delay, then goes to the dead
   await log.close()
 })
 
+test('a record whose time its own topic let in is let in by retry topics and dead letters, however far it is off', async () => {
+  const { log, retries, running, stop } = await open({
+    topics: ['orders'],
+    process: () => {
+      throw new Error('never')
+    },
+  })
+  await log.admin.alterTopicConfig('orders', { timestampAfterMaxMs: Number.MAX_SAFE_INTEGER })
+  const timestamp = log.clock.now() + 30 * 86_400_000
+  const producer = log.producer()
+  await producer.send({ topic: 'orders', value: 'x', timestamp })
+  await log.clock.run(60_000)
+  await turns(log)
+  expect((await all(log, retries.deadLetterTopicOf('orders'))).map((record) => record.timestamp)).toEqual([timestamp])
+  stop.abort()
+  await running
+  await log.close()
+})
+
 test('a record that succeeds when it is tried again goes no further', async () => {
   let failures = 1
   const { log, retries, running, stop } = await open({
