@@ -205,6 +205,14 @@ export class TopologyBuilder {
         .filter((store) => store.logged && store.sourceTopic === undefined)
         .map((store) => changelogTopic(store)),
     ]
+    for (const { name, role } of internalTopics) {
+      if (!this.#topics.has(name) && !this.#namedTopics.has(name)) continue
+      throw new StreamsError(
+        'TOPOLOGY_INVALID',
+        `topic ${name} has the name that the application gives to a ${role} topic of its own; rename the topic, or the ${role === 'changelog' ? 'store' : 'operator'} that it is made for`,
+        { topic: name },
+      )
+    }
     const sinks = nodes.filter((node): node is SinkNode => node.kind === 'sink')
     const declared: TopicSpec[] = []
     const undeclared: UndeclaredTopic[] = []

@@ -65,6 +65,16 @@ describe('a legal topology', () => {
     expect(() => builder().addSource({ name: 'again', topic: numbers('in') })).toThrow(/both read in/)
   })
 
+  test('reads and writes no topic under the name of one that the application makes for itself', () => {
+    const counted = new StreamsBuilder()
+    const orders = counted.stream(numbers('orders-changelog'))
+    orders.groupByKey().count({ name: 'orders' })
+    expect(() => counted.build()).toThrow(/TOPOLOGY_INVALID.*orders-changelog.*changelog topic.*rename/)
+    const moved = new StreamsBuilder()
+    moved.stream(numbers('in')).repartition({ name: 'orders' }).to(numbers('orders-repartition'))
+    expect(() => moved.build()).toThrow(/TOPOLOGY_INVALID.*orders-repartition.*repartition topic.*rename/)
+  })
+
   test('has names that can stand in topic and directory names', () => {
     for (const name of ['', '..', 'a/b', 'ä', 'x'.repeat(200)]) {
       expect(() => builder().addProcessor({ name, parents: ['in'], supplier })).toThrow(/TOPOLOGY_INVALID.*name/)
