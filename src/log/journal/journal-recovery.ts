@@ -1,11 +1,17 @@
 import { dirname, join } from 'node:path'
-import { assert } from '../../base/assert.ts'
 import { crc32c } from '../../base/crc32c.ts'
 import type { Disk, DiskFile } from '../../base/disk.ts'
 import { LogError } from '../api/errors.ts'
-import type { CheckpointState } from './checkpoint.ts'
-import { headerBytes, journalFormatVersion, readFileHeader, writeFileHeader, writeGroupHeader } from './group.ts'
-import type { Checked, FileHeader, GroupHeader } from './group.ts'
+import { headerBytes, journalFormatVersion, writeFileHeader, writeGroupHeader } from './group.ts'
+import {
+  emptyJournal,
+  followJournal,
+  type FollowOptions,
+  type FoundGroup,
+  type FoundJournal,
+  rot,
+  type TornBytes,
+} from './journal-chain.ts'
 import { JournalFileReader } from './journal-file-reader.ts'
 import {
   fileBytesMaxDefault,
@@ -45,7 +51,7 @@ export function recoverJournal(options: RecoveryOptions): RecoveredJournal {
     )
   }
 
-  const found = numbers.length === 0 ? emptyJournal(options) : followJournal(options, numbers)
+  const found = numbers.length === 0 ? emptyJournal(options.newJournalId) : followJournal(options, numbers)
   const cuts = saveCuts(options, found.cuts)
   const number = (numbers.at(-1) ?? 0) + 1
   const incarnation = found.incarnation + 1
@@ -79,12 +85,8 @@ export function recoverJournal(options: RecoveryOptions): RecoveredJournal {
   }
 }
 
-export interface RecoveryOptions {
-  readonly disk: Disk
-  /** Where the journal files are; made if absent. */
-  readonly directory: string
-  /** The newest checkpoint; null if the log never wrote one. */
-  readonly checkpoint: Pick<CheckpointState, 'sequence' | 'incarnation'> | null
+/** `directory`: where the journal files are; made if absent. */
+export interface RecoveryOptions extends FollowOptions {
   /** 16 random bytes, used if there is no journal yet. */
   readonly newJournalId: Uint8Array
   /** 16 bytes that name this boot of the machine (or of the simulation). */
@@ -113,259 +115,10 @@ export interface RecoveredJournal {
   groups(): Iterable<WrittenGroup>
 }
 
-/** Bytes at the end of the journal that are no whole groups, or follow a gap: written, never proven durable. */
-export interface JournalCut {
-  readonly file: string
-  readonly from: number
-  readonly to: number
+/** Torn bytes, kept for a person to look at. */
+export interface JournalCut extends TornBytes {
   /** Where they were copied to. */
   readonly savedAs: string
-}
-
-/** A whole group at its place. */
-interface FoundGroup {
-  readonly path: string
-  readonly position: number
-  readonly sequence: number
-  readonly bodyBytes: number
-  readonly bodyChecksum: number
-  readonly checksum: number
-}
-
-interface FoundJournal {
-  readonly journalId: Uint8Array
-  /** The highest of any open so far. */
-  readonly incarnation: number
-  readonly groups: readonly FoundGroup[]
-  /** The last group of the chain; the last that is proven durable, and that one's checksum. */
-  readonly last: number
-  readonly durable: number
-  readonly durableChecksum: number
-  readonly files: JournalStart['files']
-  readonly cuts: readonly Omit<JournalCut, 'savedAs'>[]
-  readonly closed: boolean
-}
-
-/** A file as it stands in the directory. Its header is null if it is none, or that of another number: not begun. */
-interface StandingFile {
-  readonly number: number
-  readonly path: string
-  readonly bytes: number
-  readonly header: Checked<FileHeader> | null
-}
-
-function emptyJournal(options: RecoveryOptions): FoundJournal {
-  return {
-    journalId: options.newJournalId,
-    incarnation: 0,
-    groups: [],
-    last: 0,
-    durable: 0,
-    durableChecksum: 0,
-    files: [],
-    cuts: [],
-    closed: false,
-  }
-}
-
-function followJournal(options: RecoveryOptions, numbers: readonly number[]): FoundJournal {
-  const { disk, directory, checkpoint } = options
-  const base = checkpoint?.sequence ?? 0
-  const all = numbers.map((number) => standingFile(disk, directory, number))
-  const headers = all.map((file) => file.header).filter((header) => header !== null)
-  const first = startingFile(all, base)
-  const journalId = first.header.journalId
-  for (const { path, header } of all) {
-    if (header === null || Buffer.compare(header.journalId, journalId) === 0) continue
-    throw rot(path, 0, headerBytes, 'its header is that of another journal')
-  }
-  const files = all.slice(all.findIndex((file) => file.number === first.number))
-  checkNumbers(directory, files)
-  // A file ends where the header of any later one says that the files before it end.
-  const limits = files.map((_file, index) =>
-    Math.min(...files.slice(index + 1).map((later) => later.header?.previousSequence ?? Infinity)),
-  )
-
-  const groups: FoundGroup[] = []
-  let last = first.header.previousSequence
-  let checksum = first.header.previousChecksum
-  let durable = Math.max(base, ...headers.map((header) => header.durableThrough))
-  let cuts: Omit<JournalCut, 'savedAs'>[] = []
-  let closed = false
-  for (const [index, file] of files.entries()) {
-    const limit = limits[index] as number
-    if (last >= limit) continue
-    const walk = walkFile(disk, file, { journalId, last, checksum, limit }, groups)
-    last = walk.last
-    checksum = walk.checksum
-    closed = walk.closed
-    durable = Math.max(durable, walk.durable)
-    if (last === limit) continue
-    // The chain breaks here, or ends.
-    const beyond = walk.closed ? nothingBeyond : lookBeyond(disk, files.slice(index), walk.position, journalId, last)
-    durable = Math.max(durable, beyond.durable)
-    if (durable > last) {
-      throw rot(
-        file.path,
-        walk.position,
-        beyond.nextValid ?? file.bytes,
-        `group ${last + 1} is not there or damaged, and was durable: group ${durable} was reported synced`,
-      )
-    }
-    cuts = beyond.cuts
-    break
-  }
-  const proven = groups.findLast((group) => group.sequence === durable)
-  assert(proven !== undefined || durable === first.header.previousSequence, `group ${durable} is proven but not found`)
-  return {
-    journalId,
-    incarnation: Math.max(checkpoint?.incarnation ?? 0, ...headers.map((header) => header.incarnation)),
-    groups,
-    last,
-    durable,
-    durableChecksum: proven?.checksum ?? first.header.previousChecksum,
-    files: all.map(({ number, bytes }, index) => {
-      const offset = index - (all.length - files.length)
-      return { number, bytes, lastSequence: Math.min(durable, offset < 0 ? base : (limits[offset] as number)) }
-    }),
-    cuts,
-    closed,
-  }
-}
-
-function standingFile(disk: Disk, directory: string, number: number): StandingFile {
-  const path = join(directory, journalFileName(number))
-  const file = disk.open(path, 'read')
-  try {
-    const bytes = Buffer.alloc(headerBytes)
-    file.read(bytes, 0)
-    const header = readFileHeader(bytes)
-    if (header !== null && header.version > journalFormatVersion) {
-      throw new LogError(
-        'NEWER_FORMAT',
-        `${path} has format ${header.version}, this version reads up to ${journalFormatVersion}: open the log with the newer millrace`,
-        { path, version: header.version },
-      )
-    }
-    return { number, path, bytes: file.size(), header: header?.fileNumber === number ? header : null }
-  } finally {
-    file.close()
-  }
-}
-
-/** The newest file that starts at or below the checkpoint: nothing before it is needed. */
-function startingFile(
-  files: readonly StandingFile[],
-  base: number,
-): StandingFile & { readonly header: Checked<FileHeader> } {
-  for (const { header, ...file } of files.toReversed()) {
-    if (header !== null && header.previousSequence <= base) return { ...file, header }
-  }
-  const begun = files.find((file) => file.header !== null)
-  const oldest = files[0]
-  assert(oldest, 'a journal without files')
-  if (!begun?.header) throw rot(oldest.path, 0, headerBytes, 'no file of the journal has a readable header')
-  throw new LogError(
-    'JOURNAL_GAP',
-    `${begun.path} starts after group ${begun.header.previousSequence}, but the segments hold the groups up to ${base} only: restore the journal files before it`,
-    { path: begun.path, startsAfter: begun.header.previousSequence, checkpoint: base },
-  )
-}
-
-function checkNumbers(directory: string, files: readonly StandingFile[]): void {
-  for (const [index, file] of files.entries()) {
-    const before = files[index - 1]
-    if (before === undefined || file.number === before.number + 1) continue
-    throw new LogError(
-      'JOURNAL_GAP',
-      `${directory} has the journal files ${before.number} and ${file.number} and none between: restore the missing ones`,
-      { directory, before: before.number, after: file.number },
-    )
-  }
-}
-
-/** Follows the chain through one file and collects its groups. */
-function walkFile(
-  disk: Disk,
-  file: StandingFile,
-  from: { readonly journalId: Uint8Array; readonly last: number; readonly checksum: number; readonly limit: number },
-  groups: FoundGroup[],
-): { last: number; checksum: number; durable: number; position: number; closed: boolean } {
-  let { last, checksum } = from
-  let durable = 0
-  let closed = false
-  const { header } = file
-  // Torn before its first sync, or it goes on from groups that are not there.
-  if (header === null || header.previousSequence !== last || header.previousChecksum !== checksum) {
-    return { last, checksum, durable, position: 0, closed }
-  }
-  const reader = new JournalFileReader(disk, file.path)
-  let position = headerBytes
-  try {
-    while (last < from.limit) {
-      const group = reader.groupAt(position)
-      if (group === null || !isOf(group, file.number, from.journalId)) break
-      if (group.previousChecksum !== checksum || group.sequence !== (group.seal ? last : last + 1)) break
-      durable = Math.max(durable, group.durableThrough)
-      closed = group.closed
-      if (!group.seal) {
-        const { sequence, bodyBytes, bodyChecksum } = group
-        groups.push({ path: file.path, position, sequence, bodyBytes, bodyChecksum, checksum: group.checksum })
-        last = sequence
-        checksum = group.checksum
-      }
-      position += headerBytes + group.bodyBytes
-    }
-  } finally {
-    reader.close()
-  }
-  return { last, checksum, durable, position, closed }
-}
-
-interface Beyond {
-  /** What headers past the break say was durable. */
-  readonly durable: number
-  /** Where the next valid group stands in the file of the break. */
-  readonly nextValid: number | null
-  readonly cuts: Omit<JournalCut, 'savedAs'>[]
-}
-
-const nothingBeyond: Beyond = { durable: 0, nextValid: null, cuts: [] }
-
-/** Looks through all that follows a break in the first of `files`: for proofs of durability, and for torn bytes. */
-function lookBeyond(
-  disk: Disk,
-  files: readonly StandingFile[],
-  position: number,
-  journalId: Uint8Array,
-  last: number,
-): Beyond {
-  let durable = 0
-  let nextValid: number | null = null
-  const cuts: Omit<JournalCut, 'savedAs'>[] = []
-  for (const [index, file] of files.entries()) {
-    const reader = new JournalFileReader(disk, file.path)
-    try {
-      const from = index === 0 ? position : 0
-      let to = file.header !== null && index > 0 ? headerBytes : from
-      for (const { position: at, header } of reader.scan(from)) {
-        if (!isOf(header, file.number, journalId) || header.sequence <= last) continue
-        durable = Math.max(durable, header.durableThrough)
-        if (index === 0 && at > position) nextValid ??= at
-        to = Math.max(to, Math.min(at + headerBytes + header.bodyBytes, file.bytes))
-      }
-      // A file that began with zeros has nothing of its own beyond them. In a recycled one old content follows.
-      if (to === from && file.header !== null && !file.header.recycled) to = reader.endOfContent(from)
-      if (to > from) cuts.push({ file: file.path, from, to })
-    } finally {
-      reader.close()
-    }
-  }
-  return { durable, nextValid, cuts }
-}
-
-function isOf(header: GroupHeader, fileNumber: number, journalId: Uint8Array): boolean {
-  return header.fileNumber === fileNumber && Buffer.compare(header.journalId, journalId) === 0
 }
 
 /** Copies torn bytes where a person can look at them, before the new file makes them count for nothing. */
@@ -489,14 +242,6 @@ function makeDurableDirectory(disk: Disk, directory: string): void {
   if (disk.exists(directory)) return
   disk.makeDirectory(directory)
   disk.syncDirectory(dirname(directory))
-}
-
-function rot(path: string, from: number, to: number, what: string): LogError {
-  return new LogError(
-    'JOURNAL_ROT',
-    `${path}, bytes ${from} to ${to}: ${what}. Nothing was changed: restore the file from a copy`,
-    { path, from, to },
-  )
 }
 
 const copyStepBytes = 1024 * 1024
