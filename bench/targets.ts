@@ -117,6 +117,15 @@ const within = (what: string, workload: string, field: string, limit: number, un
   value: of(workload, field, sync),
 })
 
+/** How many times as long a larger case takes to be ready as a smaller one. */
+const growth = (what: string, limit: number, larger: string, smaller: string): Target => ({
+  what,
+  unit: '',
+  limit,
+  atMost: true,
+  value: (look) => quotient(of(larger, 'readyMs')(look), of(smaller, 'readyMs')(look)),
+})
+
 /** One thread, exactly once, on the machine of the run; ratios to what Kafka did in the same run. */
 const targets: readonly Target[] = [
   times('pass-through', 'n0', 4),
@@ -185,39 +194,24 @@ const targets: readonly Target[] = [
   within('paced 20,000/s, synced before the answer, p99', 'paced 20,000/s', 'p99Ms', 10, ' ms', 'commit'),
   within('10,000 partitions open after SIGKILL', 'open after SIGKILL, 10,000 partitions', 'readyMs', 10_000),
   within('10,000 partitions open after a clean stop', 'open after a clean stop, 10,000 partitions', 'readyMs', 2000),
-  {
-    what: 'open after a clean stop: 64 times the log, times the time',
-    unit: '',
-    limit: 1.5,
-    atMost: true,
-    value: (look) =>
-      quotient(
-        of('open after a clean stop, log of 64 MiB', 'readyMs')(look),
-        of('open after a clean stop, log of 1 MiB', 'readyMs')(look),
-      ),
-  },
-  {
-    what: 'open after SIGKILL: 64 times the log before the same tail, times the time',
-    unit: '',
-    limit: 1.5,
-    atMost: true,
-    value: (look) =>
-      quotient(
-        of('open after SIGKILL, tail of 4 MiB behind 64 MiB', 'readyMs')(look),
-        of('open after SIGKILL, tail of 4 MiB behind 1 MiB', 'readyMs')(look),
-      ),
-  },
-  {
-    what: 'open after SIGKILL: 16 times the tail, times the time',
-    unit: '',
-    limit: 16,
-    atMost: true,
-    value: (look) =>
-      quotient(
-        of('open after SIGKILL, tail of 64 MiB behind 1 MiB', 'readyMs')(look),
-        of('open after SIGKILL, tail of 4 MiB behind 1 MiB', 'readyMs')(look),
-      ),
-  },
+  growth(
+    'open after a clean stop: 64 times the log, times the time',
+    1.5,
+    'open after a clean stop, log of 64 MiB',
+    'open after a clean stop, log of 1 MiB',
+  ),
+  growth(
+    'open after SIGKILL: 64 times the log before the same tail, times the time',
+    1.5,
+    'open after SIGKILL, tail of 4 MiB behind 64 MiB',
+    'open after SIGKILL, tail of 4 MiB behind 1 MiB',
+  ),
+  growth(
+    'open after SIGKILL: 16 times the tail, times the time',
+    16,
+    'open after SIGKILL, tail of 64 MiB behind 1 MiB',
+    'open after SIGKILL, tail of 4 MiB behind 1 MiB',
+  ),
   within('memory of an idle partition', 'idle, 10,000 partitions', 'kibPerPartition', 64, ' KiB'),
   within('CPU at rest, of a core', 'idle, 10,000 partitions', 'idleCpuPercent', 1, ' %'),
   perSecond('compaction', 'compaction, 100 B, 50,000 keys', 300_000),

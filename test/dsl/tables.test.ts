@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { SeededRandom } from '../../src/base/seeded-random.ts'
 import { topic } from '../../src/codec/topic.ts'
 import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
+import type { Table } from '../../src/dsl/table.ts'
 import { sessions, sliding, tumbling } from '../../src/dsl/windows.ts'
 import { TopologyTestDriver } from '../../src/testing/topology-test-driver.ts'
 import { StreamsHarness, type InputRecord } from '../harness/streams-harness.ts'
@@ -167,13 +168,8 @@ describe("with emit 'commit' a row leaves once per commit", () => {
     async (type) => {
       const builder = new StreamsBuilder()
       const [left, right] = [builder.table(lefts), builder.table(rights)]
-      const joiner = (l: string | null, r: string | null): string => `${l} ${r}`
-      const joined =
-        type === 'inner'
-          ? left.join(right, joiner)
-          : type === 'left'
-            ? left.leftJoin(right, joiner)
-            : left.outerJoin(right, joiner)
+      const joiner: Joiner = (l, r) => `${l} ${r}`
+      const joined = joinedBy(type, left, right, joiner)
       joined.toStream().to(out)
       const harness = await StreamsHarness.open(builder.build(), { left: 1, right: 1, out: 1 })
       for (const [l, r, time] of [
@@ -220,6 +216,18 @@ describe("with emit 'commit' a row leaves once per commit", () => {
     ])
     await harness.close()
   })
+
+  type Joiner = (left: string | null, right: string | null) => string
+
+  function joinedBy(
+    type: 'inner' | 'left' | 'outer',
+    left: Table<string, string>,
+    right: Table<string, string>,
+    joiner: Joiner,
+  ): Table<string, string> {
+    if (type === 'inner') return left.join(right, joiner)
+    return type === 'left' ? left.leftJoin(right, joiner) : left.outerJoin(right, joiner)
+  }
 
   /** The last values of a topology that joins windows, of input in order that is processed in one commit. */
   async function lastValues(build: (builder: StreamsBuilder) => void): Promise<Map<string | null, unknown>> {
@@ -284,13 +292,8 @@ describe("with emit 'commit' a row leaves once per commit", () => {
       const builder = new StreamsBuilder()
       const left = builder.table(lefts, { name: 'lefts' }).filter((value) => value !== 'hidden')
       const right = builder.table(rights, { name: 'rights', changelog: 'source' })
-      const joiner = (l: string | null, r: string | null): string => `${l ?? '-'}${r ?? '-'}`
-      const joined =
-        type === 'inner'
-          ? left.join(right, joiner)
-          : type === 'left'
-            ? left.leftJoin(right, joiner)
-            : left.outerJoin(right, joiner)
+      const joiner: Joiner = (l, r) => `${l ?? '-'}${r ?? '-'}`
+      const joined = joinedBy(type, left, right, joiner)
       joined.groupBy((value) => value).count({ name: 'counts' })
       const harness = await StreamsHarness.open(
         builder.build(),
