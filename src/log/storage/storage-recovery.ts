@@ -1,17 +1,15 @@
 import { dirname } from 'node:path'
 import { isMissing, type Disk } from '../../base/disk.ts'
 import type { Offset, TopicPartition } from '../api/record.ts'
-import type { TopicInfo } from '../api/topic.ts'
-import { baseOffsetOf, maxTimestampOf, nextOffset } from '../format/record-batch.ts'
-import type { CheckpointState, PartitionState, PendingDeletion, SegmentState } from '../journal/checkpoint.ts'
+import type { PartitionState, SegmentState } from '../journal/checkpoint.ts'
 import { readEntries, type BatchPart, type EntryPart, type SegmentsReplacedPart } from '../journal/entry.ts'
 import type { WrittenGroup } from '../journal/journal.ts'
 import { corrupt } from './batch-frame.ts'
 import { segmentChecksum } from './batch-scanner.ts'
 import { abortedIndexes, settleAbortedIndexes } from './kafka-files.ts'
 import { moveToLostAndFound, topicIdOf } from './partition-directory.ts'
-import { PartitionSegments } from './partition-segments.ts'
-import { producedBatch } from './produced-batch.ts'
+import type { PartitionSegments } from './partition-segments.ts'
+import { type LedgerStart, type LedgerState, partitionKey, ReplayLedger, sumLater } from './replay-ledger.ts'
 import { SegmentApplier, type UnsyncedNames } from './segment-applier.ts'
 import {
   deletedPartitionPath,
@@ -27,7 +25,7 @@ export interface StorageRecoveryOptions {
   /** The data directory. */
   readonly directory: string
   /** The newest valid checkpoint; null before the first. */
-  readonly checkpoint: Pick<CheckpointState, 'topics' | 'partitions' | 'deletions'> | null
+  readonly checkpoint: LedgerStart | null
   /** The durable groups after the checkpoint, in order. Walked twice. */
   readonly groups: Iterable<WrittenGroup>
   /** Whether the journal was sealed by a clean close. */
@@ -37,12 +35,7 @@ export interface StorageRecoveryOptions {
   readonly openFilesMax?: number
 }
 
-export interface RecoveredStorage {
-  readonly topics: readonly TopicInfo[]
-  /** Of every partition that holds or held a batch, as the next checkpoint should say it. */
-  readonly partitions: readonly PartitionState[]
-  /** Still to be carried out, as soon as two checkpoints in a row have them. */
-  readonly deletions: readonly PendingDeletion[]
+export interface RecoveredStorage extends LedgerState {
   /** What was written and is to be synced before a checkpoint may say so. Until then the journal has it all. */
   readonly unsynced: UnsyncedNames
   /** Where files and directories went that belong to nothing: `lost+found/`. */
@@ -64,156 +57,14 @@ export interface RecoveredStorage {
  * touched. Deletes nothing but caches and the unfinished output of a compaction.
  */
 export function recoverStorage(options: StorageRecoveryOptions): RecoveredStorage {
-  const ledger = new ReplayLedger(options)
+  const ledger = new ReplayLedger(options.checkpoint, options.now)
   let replayed = 0
   for (const group of options.groups) {
     replayed++
     for (const parts of readEntries(group.memory)) for (const part of parts) ledger.note(part)
   }
-  if (options.clean && replayed === 0) return ledger.result([], { files: [], directories: [] })
+  if (options.clean && replayed === 0) return { ...ledger.state(), moved: [], unsynced: { files: [], directories: [] } }
   return new StorageRepair(options, ledger).run()
-}
-
-/** What checkpoint and journal say: topics, partitions, deletions. No files. */
-class ReplayLedger {
-  readonly topics = new Map<string, TopicInfo>()
-  readonly partitions = new Map<string, PartitionSegments>()
-  readonly deletions: PendingDeletion[] = []
-  /** Batches that the journal brings for each partition, whether they still count or not. */
-  readonly batches = new Map<string, number>()
-  readonly #now: number
-
-  constructor({ checkpoint, now }: StorageRecoveryOptions) {
-    this.#now = now
-    for (const topic of checkpoint?.topics ?? []) this.topics.set(topic.id, topic)
-    for (const state of checkpoint?.partitions ?? []) {
-      this.partitions.set(partitionKey(state.topicId, state.partition), new PartitionSegments(state))
-    }
-    this.deletions.push(...(checkpoint?.deletions ?? []))
-  }
-
-  note(part: EntryPart): void {
-    switch (part.kind) {
-      case 'batch':
-        return this.#append(part)
-      case 'topicCreated': {
-        const { topicId: id, name, partitions, config } = part
-        this.topics.set(id, { id, name, partitions, config })
-        return
-      }
-      case 'topicConfig': {
-        const topic = this.topics.get(part.topicId)
-        if (topic !== undefined) this.topics.set(part.topicId, { ...topic, config: part.config })
-        return
-      }
-      case 'partitionsAdded': {
-        const topic = this.topics.get(part.topicId)
-        if (topic !== undefined) this.topics.set(part.topicId, { ...topic, partitions: part.partitions })
-        return
-      }
-      case 'topicDeleted':
-        return this.#deleteTopic(part.topicId)
-      case 'logStart': {
-        if (!this.topics.has(part.topicId)) return
-        const bases = this.#partition(part).logStartMoved(part.offset)
-        if (bases.length > 0) this.deletions.push({ topicId: part.topicId, partition: part.partition, bases })
-        return
-      }
-      case 'segmentsReplaced':
-        return this.#replace(part)
-      case 'incarnation':
-        return
-    }
-  }
-
-  isLive(part: BatchPart): boolean {
-    const partition = this.partitions.get(partitionKey(part.topicId, part.partition))
-    return partition?.segments.some(({ base }) => base === part.segmentBase) ?? false
-  }
-
-  /** Bases of segments that are waiting to be unlinked or swapped, by partition. */
-  pendingBases(): ReadonlyMap<string, ReadonlySet<Offset>> {
-    const pending = new Map<string, Set<Offset>>()
-    for (const { topicId, partition, bases = [] } of this.deletions) {
-      const key = partitionKey(topicId, partition)
-      const known = pending.get(key)
-      if (known === undefined) pending.set(key, new Set(bases))
-      else for (const base of bases) known.add(base)
-    }
-    return pending
-  }
-
-  result(moved: readonly string[], unsynced: UnsyncedNames): RecoveredStorage {
-    return {
-      topics: [...this.topics.values()],
-      partitions: [...this.partitions.values()].map((partition) => partition.state()),
-      deletions: this.deletions,
-      unsynced,
-      moved,
-    }
-  }
-
-  #append(part: BatchPart): void {
-    const key = partitionKey(part.topicId, part.partition)
-    this.batches.set(key, (this.batches.get(key) ?? 0) + 1)
-    if (!this.topics.has(part.topicId)) return
-    this.#partition(part).appended({
-      baseOffset: baseOffsetOf(part.bytes, 0),
-      nextOffset: nextOffset(part.bytes, 0),
-      leaderEpoch: part.leaderEpoch,
-      maxTimestamp: maxTimestampOf(part.bytes, 0),
-      segmentBase: part.segmentBase,
-      filePosition: part.filePosition,
-      bytes: part.bytes.length,
-      appendedAt: this.#now,
-      produced: producedBatch(part.bytes, 0),
-    })
-  }
-
-  #deleteTopic(topicId: string): void {
-    const topic = this.topics.get(topicId)
-    if (topic === undefined) return
-    this.topics.delete(topicId)
-    for (let partition = 0; partition < topic.partitions; partition++) {
-      this.partitions.delete(partitionKey(topicId, partition))
-      this.deletions.push({ topicId, partition })
-    }
-  }
-
-  #replace(part: SegmentsReplacedPart): void {
-    const partition = this.partitions.get(partitionKey(part.topicId, part.partition))
-    const bases = new Set(part.oldBases)
-    const old = partition?.segments.filter(({ base }) => bases.has(base)) ?? []
-    if (partition === undefined || old.length === 0) return
-    const segment: SegmentState = {
-      base: part.newBase,
-      bytes: part.newBytes,
-      firstAppendAt: Math.min(...old.map(({ firstAppendAt }) => firstAppendAt)),
-      lastAppendAt: Math.max(...old.map(({ lastAppendAt }) => lastAppendAt)),
-      // A bound is enough: it only lets a lookup by time skip the segment.
-      maxTimestamp: Math.max(...old.map(({ maxTimestamp }) => maxTimestamp)),
-      // Summed below, when the file has its place.
-      checksum: sumLater,
-    }
-    if (!partition.replaced({ oldBases: part.oldBases, segment })) return
-    this.deletions.push({ topicId: part.topicId, partition: part.partition, bases: part.oldBases })
-  }
-
-  #partition(part: { readonly topicId: string; readonly partition: number }): PartitionSegments {
-    const key = partitionKey(part.topicId, part.partition)
-    let partition = this.partitions.get(key)
-    if (partition === undefined) {
-      partition = PartitionSegments.empty(part.topicId, part.partition)
-      this.partitions.set(key, partition)
-    }
-    return partition
-  }
-}
-
-const sumLater = -1
-
-function partitionKey(topicId: string, partition: number): string {
-  return `${topicId}/${partition}`
 }
 
 /** The work on files. */
@@ -241,10 +92,14 @@ class StorageRepair {
     const pending = this.#ledger.pendingBases()
     for (const [key, partition] of this.#ledger.partitions) this.#settleEnds(partition, pending.get(key) ?? new Set())
     this.#disk.syncDirectory(this.#directory)
-    return this.#ledger.result(this.#moved, {
-      files: [...unsynced.files, ...this.#settled],
-      directories: [...unsynced.directories, ...this.#settled.map((file) => dirname(file))],
-    })
+    return {
+      ...this.#ledger.state(),
+      moved: this.#moved,
+      unsynced: {
+        files: [...unsynced.files, ...this.#settled],
+        directories: [...unsynced.directories, ...this.#settled.map((file) => dirname(file))],
+      },
+    }
   }
 
   #settleNames(): void {
