@@ -16,7 +16,7 @@ import { BatchCursor } from '../format/record-cursor.ts'
 import { checkTimestampBounds } from '../format/timestamp-bounds.ts'
 import type { RememberedBatch } from '../journal/checkpoint.ts'
 import type { ProducedRecords } from '../storage/produced-batch.ts'
-import type { Partition } from './catalog.ts'
+import type { Partition } from './partition.ts'
 
 /**
  * Who made a batch. `builder`: our own, whose bytes are believed as far as their checksum goes. `outside`: anybody, who may

@@ -1,5 +1,5 @@
 import type { Clock, Timer } from '../../base/clock.ts'
-import type { Partition } from './catalog.ts'
+import type { Partition } from './partition.ts'
 
 /**
  * Long polls: a reader that found nothing parks here until something it may see arrives, its time is up, or it is woken.

@@ -1,6 +1,6 @@
 import type { Offset } from '../api/record.ts'
 import type { OffsetRange } from '../api/commit-section.ts'
-import type { TailBatch } from './catalog.ts'
+import type { TailBatch } from './partition.ts'
 
 /**
  * Which section of a commit each record of one partition belongs to, as runs: consecutive records mostly come from one

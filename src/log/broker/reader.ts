@@ -5,7 +5,8 @@ import { partitionName, type Offset, type RecordCursor, type TopicPartition } fr
 import { leaderEpochOf } from '../format/record-batch.ts'
 import { BatchCursor, type BatchCursorOptions } from '../format/record-cursor.ts'
 import type { PartitionReaders } from '../storage/partition-reader.ts'
-import type { Catalog, Partition, TailBatch } from './catalog.ts'
+import type { Catalog } from './catalog.ts'
+import type { Partition, TailBatch } from './partition.ts'
 import type { FetchWait, FetchWaiters } from './fetch-waiters.ts'
 import type { Sequencer } from './sequencer.ts'
 

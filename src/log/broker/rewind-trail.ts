@@ -2,7 +2,8 @@ import type { CommitRecord, RecordedSection } from '../api/commit-section.ts'
 import { commitsTopic } from '../api/internal-topics.ts'
 import type { Offset } from '../api/record.ts'
 import type { RewindMark, RewindState, WindowMarks } from '../journal/checkpoint.ts'
-import type { Catalog, Partition, Topic } from './catalog.ts'
+import type { Catalog, Topic } from './catalog.ts'
+import type { Partition } from './partition.ts'
 
 /**
  * How far what an application keeps may be cleaned so that it can still be rewound to any commit that is not older than

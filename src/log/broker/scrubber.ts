@@ -7,7 +7,8 @@ import type { LogConfig } from '../config.ts'
 import type { SegmentState } from '../journal/checkpoint.ts'
 import { checkSegment } from '../storage/segment-check.ts'
 import { partitionPath, segmentFile } from '../storage/segment-files.ts'
-import type { Catalog, Partition } from './catalog.ts'
+import type { Catalog } from './catalog.ts'
+import type { Partition } from './partition.ts'
 import type { Sequencer } from './sequencer.ts'
 
 /** Stored bytes that are not what was written. */

@@ -6,7 +6,8 @@ import type { AppendedEntry, Journal, JournalListener, WrittenGroup } from '../j
 import type { Applier } from '../storage/applier.ts'
 import { lastOffsetDeltaOf, maxTimestampOf, stampBatch } from '../format/record-batch.ts'
 import { producedBatch } from '../storage/produced-batch.ts'
-import type { Catalog, Partition, PendingMark, PlaceContext, TailBatch } from './catalog.ts'
+import type { Catalog } from './catalog.ts'
+import type { Partition, PendingMark, PlaceContext, TailBatch } from './partition.ts'
 import type { FetchWaiters } from './fetch-waiters.ts'
 import type { TailRing } from './tail-ring.ts'
 

@@ -2,7 +2,7 @@ import { LogError } from '../api/errors.ts'
 import type { StagedPartition } from '../api/log.ts'
 import type { OutgoingRecord, TopicPartition } from '../api/record.ts'
 import { BatchBuilder } from '../format/batch-builder.ts'
-import type { Partition } from './catalog.ts'
+import type { Partition } from './partition.ts'
 import { OutputRuns, type CountedBatch, type RangeKind } from './output-runs.ts'
 import type { EntryDraft } from './sequencer.ts'
 

@@ -1,5 +1,5 @@
 import { noBytes } from '../api/record.ts'
-import type { TailBatch } from './catalog.ts'
+import type { TailBatch } from './partition.ts'
 
 /**
  * Keeps the newest batches in memory, for readers at the tail and because the segment files do not have them yet. It

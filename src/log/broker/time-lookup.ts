@@ -1,7 +1,7 @@
 import type { Offset } from '../api/record.ts'
 import { BatchCursor } from '../format/record-cursor.ts'
 import type { PartitionReaders } from '../storage/partition-reader.ts'
-import type { Partition, TailBatch } from './catalog.ts'
+import type { Partition, TailBatch } from './partition.ts'
 
 /**
  * The first promoted record with at least `timestamp`, by offset; the end of the partition if there is none. What the reader

@@ -19,7 +19,8 @@ import {
   type ProducerName,
 } from '../transaction/transaction-coordinator.ts'
 import type { TransactionState } from '../transaction/transaction-topic.ts'
-import type { Catalog, Partition } from './catalog.ts'
+import type { Catalog } from './catalog.ts'
+import type { Partition } from './partition.ts'
 import { checkOffsetEntry } from './group-offsets.ts'
 import type { Groups } from './groups.ts'
 import type { OffsetLog } from './offset-log.ts'

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { Catalog, type Partition, type TailBatch } from '../../../src/log/broker/catalog.ts'
+import { Catalog } from '../../../src/log/broker/catalog.ts'
+import type { Partition, TailBatch } from '../../../src/log/broker/partition.ts'
 import { TailRing } from '../../../src/log/broker/tail-ring.ts'
 import { defaultTopicConfig } from '../../../src/log/api/topic.ts'
 
