@@ -59,15 +59,17 @@ describe.skipIf(!existsSync(browserPath))(
       await rm(directory, { recursive: true, force: true })
     })
 
-    test('counts a click within a moment, and keeps the token out of the address', async () => {
+    test('counts a click within a second, and keeps the token out of the address', async () => {
       expect(new URL(page.url()).hash).toBe('')
+      const took: number[] = []
       for (const [index, name] of ['Kettle', 'Home', 'Lamp'].entries()) {
         const before = performance.now()
         await page.getByRole('button', { name }).click()
         await page.locator('#counted', { hasText: new RegExp(`^${index + 1}$`) }).waitFor()
-        // A second on a machine that has nothing else to do.
-        expect(performance.now() - before).toBeLessThan(10_000)
+        took.push(performance.now() - before)
       }
+      // Of the quickest: beside other tests the machine may be busy for a second with nothing of ours.
+      expect(Math.min(...took), `the clicks took ${took.map(Math.round).join(', ')} ms`).toBeLessThan(1000)
       await page.getByText('You came in by /products/kettle and are at /products/lamp.').waitFor()
       await page.locator('#pages').getByText('/products/kettle').waitFor()
     })
