@@ -6,6 +6,7 @@ import type { WindowKind, Windows } from '../codec/windowed-codec.ts'
 import { StreamsError } from '../streams/errors.ts'
 import type { EmitPolicy } from '../streams/topology/node.ts'
 import type { Duration } from '../base/duration.ts'
+import { checkFunction } from './arguments.ts'
 import { durationMs } from './duration.ts'
 import { isSliding } from './windows.ts'
 import type { AggregatePlan, GroupingPlan, PlanId } from './plan/plan-node.ts'
@@ -35,6 +36,8 @@ export function aggregatePlan(of: {
   if (typeof store.name !== 'string') {
     throw new StreamsError('CONFIG_INVALID', `${how.aggregate} needs { name }, by which its state is found again`)
   }
+  if (how.aggregate !== 'count') checkFunction(store.name, 'add', how.add)
+  if (how.aggregate === 'aggregate') checkFunction(store.name, 'initial', how.initial)
   const emit = store.emit ?? 'commit'
   if (emit !== 'commit' && emit !== 'update' && emit !== 'final') {
     throw new StreamsError(

@@ -1,9 +1,15 @@
+import { checkFunction } from './arguments.ts'
+
 /**
  * Whether a callback `(value, key) => …` looks at its arguments, told from its text when the topology is built. What
  * nobody looks at is not decoded. In doubt the answer is yes: rest parameters, defaults, `arguments` and functions
- * without text (bound, native) count as reading everything.
+ * without text (bound, native) count as reading everything. Throws CONFIG_INVALID if what `call` was given is no function.
  */
-export function readsOf(callback: (...values: never[]) => unknown): { readsValue: boolean; readsKey: boolean } {
+export function readsOf(
+  call: string,
+  callback: (...values: never[]) => unknown,
+): { readsValue: boolean; readsKey: boolean } {
+  checkFunction(call, 'what it calls', callback)
   if (callback.length >= 2 || isVariadic(callback)) return { readsValue: true, readsKey: true }
   return { readsValue: callback.length >= 1, readsKey: false }
 }

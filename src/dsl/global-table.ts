@@ -1,4 +1,5 @@
 import { StreamsError } from '../streams/errors.ts'
+import { checkInstance } from './arguments.ts'
 import type { Plan } from './plan/plan.ts'
 import type { PlanId } from './plan/plan-node.ts'
 
@@ -20,6 +21,7 @@ export class GlobalTable<out K, out V> {
 
   /** The number of a table's node in a plan, for the streams that join it. */
   static idIn(table: GlobalTable<unknown, unknown>, plan: Plan): PlanId {
+    checkInstance('join', GlobalTable, table)
     if (table.#plan === plan) return table.#id
     throw new StreamsError(
       'TOPOLOGY_INVALID',

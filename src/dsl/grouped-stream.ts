@@ -1,6 +1,7 @@
 import type { Declared, OutputOf } from '../codec/schema.ts'
 import type { WindowKind, Windows } from '../codec/windowed-codec.ts'
 import { aggregatePlan } from './aggregation.ts'
+import { checkWindows } from './arguments.ts'
 import type { Aggregation, Reduction, StoreOptions } from './options.ts'
 import type { Plan } from './plan/plan.ts'
 import type { GroupingPlan, PlanId } from './plan/plan-node.ts'
@@ -38,7 +39,7 @@ export class GroupedStream<out K, out V> {
   reduce(options: StoreOptions & Reduction<V, K>): Table<K, V, never> {
     return this.#append(options, {
       aggregate: 'reduce',
-      add: (reduced: V, value: V, key: K) => options.add(reduced, value, key),
+      add: options.add,
       value: options.value,
     })
   }
@@ -65,6 +66,7 @@ export class GroupedStream<out K, out V> {
    * @example views.groupBy((view) => view.path).windowedBy(tumbling('1m')).count({ name: 'views-per-minute' })
    */
   windowedBy<Kind extends WindowKind>(windows: Windows<Kind>): WindowedStream<K, V, Kind> {
+    checkWindows('windowedBy', windows)
     return new WindowedStream(this.#plan, this.#parent, this.#grouping, windows, this.#newStream)
   }
 

@@ -1,4 +1,5 @@
 import type { Declared, OutputOf } from '../codec/schema.ts'
+import { checkFunction } from './arguments.ts'
 import type { StoreOptions, TableAggregation, TableReduction } from './options.ts'
 import type { Plan } from './plan/plan.ts'
 import type { GroupingPlan, PlanId } from './plan/plan-node.ts'
@@ -53,8 +54,8 @@ export class GroupedTable<out K, out V> {
     return this.#append(options, options.value, {
       aggregate: 'reduce',
       initial: undefined,
-      add: (reduced: V, value: V, key: K) => options.add(reduced, value, key),
-      subtract: (reduced: V, value: V, key: K) => options.subtract(reduced, value, key),
+      add: options.add,
+      subtract: options.subtract,
     })
   }
 
@@ -86,16 +87,22 @@ export class GroupedTable<out K, out V> {
       readonly subtract: ((aggregate: never, value: never, key: never) => unknown) | undefined
     },
   ): Table<K, A, N> {
+    const { aggregate, initial, add, subtract } = how
+    if (aggregate === 'aggregate') checkFunction(options.name, 'initial', initial)
+    if (aggregate !== 'count') {
+      checkFunction(options.name, 'add', add)
+      checkFunction(options.name, 'subtract', subtract)
+    }
     const store = tableStorePlan({ ...options, value })
     const id = this.#plan.append({
       kind: 'table-aggregate',
       parent: this.#parent,
       grouping: this.#grouping,
       group: this.#group,
-      aggregate: how.aggregate,
-      initial: how.initial,
-      add: how.add as TableAggregatePlan['add'],
-      subtract: how.subtract as TableAggregatePlan['subtract'],
+      aggregate,
+      initial,
+      add: add as TableAggregatePlan['add'],
+      subtract: subtract as TableAggregatePlan['subtract'],
       emit: emitOf(store.name, options.emit),
       store,
     })

@@ -4,6 +4,7 @@ import type { Declared } from '../codec/schema.ts'
 import { StreamsError } from '../streams/errors.ts'
 import type { Processor } from '../streams/processor/processor.ts'
 import { sinkPartitioner } from '../streams/topology/sink-partitioner.ts'
+import { checkFunction, checkInstance, checkTopic } from './arguments.ts'
 import { readsOf } from './callback-parameters.ts'
 import { GroupedStream } from './grouped-stream.ts'
 import { groupingPlan } from './grouping.ts'
@@ -72,7 +73,7 @@ export class Stream<out K, out V> {
   map<K2, V2>(mapper: (value: V, key: K) => readonly [K2, V2], options: Named = {}): Stream<K2, V2> {
     return this.#operator('map', options, {
       supplier: (node) => mapSupplier(node, untyped(mapper)),
-      ...readsOf(mapper),
+      ...readsOf('map', mapper),
       changesKey: true,
       changesValue: true,
     })
@@ -85,7 +86,7 @@ export class Stream<out K, out V> {
   mapValues<W>(mapper: (value: V, key: K) => W, options: Named = {}): Stream<K, W> {
     return this.#operator('map-values', options, {
       supplier: (node) => mapValuesSupplier(node, untyped(mapper)),
-      ...readsOf(mapper),
+      ...readsOf('mapValues', mapper),
       changesKey: false,
       changesValue: true,
     })
@@ -98,7 +99,7 @@ export class Stream<out K, out V> {
   flatMap<K2, V2>(mapper: (value: V, key: K) => Iterable<readonly [K2, V2]>, options: Named = {}): Stream<K2, V2> {
     return this.#operator('flat-map', options, {
       supplier: (node) => flatMapSupplier(node, untyped(mapper)),
-      ...readsOf(mapper),
+      ...readsOf('flatMap', mapper),
       changesKey: true,
       changesValue: true,
     })
@@ -111,7 +112,7 @@ export class Stream<out K, out V> {
   flatMapValues<W>(mapper: (value: V, key: K) => Iterable<W>, options: Named = {}): Stream<K, W> {
     return this.#operator('flat-map-values', options, {
       supplier: (node) => flatMapValuesSupplier(node, untyped(mapper)),
-      ...readsOf(mapper),
+      ...readsOf('flatMapValues', mapper),
       changesKey: false,
       changesValue: true,
     })
@@ -124,7 +125,7 @@ export class Stream<out K, out V> {
   selectKey<K2>(mapper: (value: V, key: K) => K2, options: Named = {}): Stream<K2, V> {
     return this.#operator('select-key', options, {
       supplier: (node) => selectKeySupplier(node, untyped(mapper)),
-      ...readsOf(mapper),
+      ...readsOf('selectKey', mapper),
       changesKey: true,
       changesValue: false,
     })
@@ -169,7 +170,7 @@ export class Stream<out K, out V> {
       kind: 'operator',
       operator: 'merge',
       name: options.name,
-      parents: [this.#id, other.#in(this.#plan)],
+      parents: [this.#id, Stream.#idIn('merge', other, this.#plan)],
       stores: [],
       supplier: mergeSupplier,
       readsKey: false,
@@ -193,7 +194,7 @@ export class Stream<out K, out V> {
     const { rest } = options
     checkBranches(names, rest)
     const predicates = names.map((name) => ({ name, predicate: untyped(branches[name] as Predicate<V, K>) }))
-    const reads = names.map((name) => readsOf(branches[name] as Callback<V, K>))
+    const reads = names.map((name) => readsOf(`split, branch ${name}`, branches[name] as Callback<V, K>))
     const split = this.#append('split', options, {
       supplier: (node) =>
         branchSupplier(
@@ -223,6 +224,7 @@ export class Stream<out K, out V> {
     supplier: () => RecordProcessor<K, V, K2, V2>,
     options: Named & { readonly stores?: readonly (StoreRef<unknown> | string)[] } = {},
   ): Stream<K2, V2> {
+    checkFunction('process', 'the supplier', supplier)
     return this.#operator('process', options, {
       supplier: (node) => processSupplier(node, supplier),
       stores: (options.stores ?? []).map(storeName),
@@ -241,6 +243,7 @@ export class Stream<out K, out V> {
     supplier: () => ValueProcessor<K, V, V2>,
     options: Named & { readonly stores?: readonly (StoreRef<unknown> | string)[] } = {},
   ): Stream<K, V2> {
+    checkFunction('processValues', 'the supplier', supplier)
     return this.#operator('process-values', options, {
       supplier: (node) => processValuesSupplier(node, supplier),
       stores: (options.stores ?? []).map(storeName),
@@ -279,7 +282,7 @@ export class Stream<out K, out V> {
       {},
       {
         supplier: (node) => selectKeySupplier(node, untyped(mapper)),
-        ...readsOf(mapper),
+        ...readsOf('groupBy', mapper),
         changesKey: true,
         changesValue: false,
       },
@@ -456,6 +459,7 @@ export class Stream<out K, out V> {
   ): void {
     const { choose, partitioner } = options
     const all = isList(topics) ? topics : [topics]
+    for (const topic of all) checkTopic('to', topic)
     if (isList(topics) && choose === undefined) {
       throw new StreamsError('TOPOLOGY_INVALID', 'to([...]) needs { choose }, which names the topic of each record')
     }
@@ -480,11 +484,12 @@ export class Stream<out K, out V> {
     if (typeof name !== 'string') {
       throw new StreamsError('CONFIG_INVALID', 'a join of streams needs { name }, by which its state is found again')
     }
+    checkFunction(`join ${name}`, 'the joiner', joiner)
     const id = this.#plan.append({
       kind: 'stream-join',
       type,
       left: this.#id,
-      right: other.#in(this.#plan),
+      right: Stream.#idIn(`join ${name}`, other, this.#plan),
       name,
       window: joinWindow(options),
       joiner: joiner as StreamJoinPlan['joiner'],
@@ -503,6 +508,7 @@ export class Stream<out K, out V> {
     joiner: (value: NonNullable<V>, row: V2, key: K) => R,
     options: TableJoined,
   ): Stream<K, R> {
+    checkFunction('joinTable', 'the joiner', joiner)
     const id = this.#plan.append({
       kind: 'stream-table-join',
       type,
@@ -522,6 +528,8 @@ export class Stream<out K, out V> {
     joiner: (value: NonNullable<V>, row: V2, key: K, rowKey: K2) => R,
     options: Named,
   ): Stream<K, R> {
+    checkFunction('joinGlobalTable', 'what selects the key', selectKey)
+    checkFunction('joinGlobalTable', 'the joiner', joiner)
     const id = this.#plan.append({
       kind: 'global-join',
       type,
@@ -534,9 +542,10 @@ export class Stream<out K, out V> {
     return new Stream(this.#plan, id)
   }
 
-  /** The number of this stream's node, if it belongs to that plan. */
-  #in(plan: Plan): PlanId {
-    if (this.#plan === plan) return this.#id
+  /** The number of another stream's node, if it belongs to that plan. */
+  static #idIn(call: string, stream: Stream<unknown, unknown>, plan: Plan): PlanId {
+    checkInstance(call, Stream, stream)
+    if (stream.#plan === plan) return stream.#id
     throw new StreamsError('TOPOLOGY_INVALID', 'the streams are of different builders; build each topology from one')
   }
 
@@ -544,7 +553,7 @@ export class Stream<out K, out V> {
   #keeping<W>(operator: string, options: Named, callback: Callback<V, K>, supplier: () => Processor): Stream<K, W> {
     return this.#operator(operator, options, {
       supplier: () => supplier,
-      ...readsOf(callback),
+      ...readsOf(operator, callback),
       changesKey: false,
       changesValue: false,
     })

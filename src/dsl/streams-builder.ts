@@ -8,6 +8,7 @@ import type { KeyValueStore, SessionStore, WindowStore } from '../streams/store/
 import type { InvalidRecordPolicy, StoreShape } from '../streams/topology/node.ts'
 import type { Topology } from '../streams/topology/topology.ts'
 import type { Duration } from '../base/duration.ts'
+import { checkTopic } from './arguments.ts'
 import { durationMs } from './duration.ts'
 import type { StoreRef } from './operators/process.ts'
 import { GlobalTable } from './global-table.ts'
@@ -39,10 +40,12 @@ export class StreamsBuilder {
     topics: Topic<K, V, never, never> | readonly Topic<K, V, never, never>[],
     options: Consumed = {},
   ): Stream<K, V> {
+    const all = isList(topics) ? [...topics] : [topics]
+    for (const topic of all) checkTopic('stream', topic)
     const id = this.#plan.append({
       kind: 'source',
       name: options.name,
-      topics: isList(topics) ? [...topics] : [topics],
+      topics: all,
       onInvalid: policyOf(options.onInvalid),
     })
     return new Stream(this.#plan, id)
@@ -57,6 +60,7 @@ export class StreamsBuilder {
     topic: Topic<K, V, never, never>,
     options: TableSourceOptions = {},
   ): Table<NonNullable<K>, NonNullable<V>, Extract<V, null>> {
+    checkTopic('table', topic)
     const { onInvalid, ...store } = options
     const name = options.name ?? `${topic.name}-table`
     const parent = this.#plan.append({
@@ -87,6 +91,7 @@ export class StreamsBuilder {
     topic: Topic<K, V, never, never>,
     options: GlobalTableOptions = {},
   ): GlobalTable<NonNullable<K>, NonNullable<V>> {
+    checkTopic('globalTable', topic)
     const id = this.#plan.append({
       kind: 'global-table',
       name: options.name ?? `${topic.name}-table`,

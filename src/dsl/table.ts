@@ -1,4 +1,5 @@
 import { StreamsError } from '../streams/errors.ts'
+import { checkFunction, checkInstance } from './arguments.ts'
 import { GroupedTable } from './grouped-table.ts'
 import { groupingPlan } from './grouping.ts'
 import type { GroupingOf, Keyed } from './key-needs-a-schema.ts'
@@ -34,6 +35,7 @@ export class Table<out K, out V, out N = null> {
 
   /** The number of a table's node in a plan, for the streams that join it. */
   static idIn(table: Table<unknown, unknown, unknown>, plan: Plan): PlanId {
+    checkInstance('join', Table, table)
     if (table.#plan === plan) return table.#id
     throw new StreamsError(
       'TOPOLOGY_INVALID',
@@ -101,6 +103,7 @@ export class Table<out K, out V, out N = null> {
     mapper: (value: V, key: K) => K2,
     options?: O,
   ): Keyed<K2, O, GroupedTable<NonNullable<K2>, V>> {
+    checkFunction('groupBy of a table', 'the mapper', mapper)
     return new GroupedTable<NonNullable<K2>, V>(
       this.#plan,
       this.#id,
@@ -152,6 +155,7 @@ export class Table<out K, out V, out N = null> {
     callback: (value: V, key: K) => unknown,
     options: TableOptions,
   ): Table<K, W, M> {
+    checkFunction(`${operator} of a table`, 'what it calls', callback)
     const id = this.#plan.append({
       kind: 'table-operator',
       operator,
@@ -170,6 +174,7 @@ export class Table<out K, out V, out N = null> {
     joiner: (left: V, right: V2, key: K) => unknown,
     options: TableOptions,
   ): Table<K, R, M> {
+    checkFunction('join of tables', 'the joiner', joiner)
     const id = this.#plan.append({
       kind: 'table-join',
       type,

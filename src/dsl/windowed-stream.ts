@@ -51,7 +51,7 @@ export class WindowedStream<out K, out V, Kind extends WindowKind> {
   reduce(options: WindowStoreOptions & Reduction<V, K>): Table<Windowed<K, Kind>, V, Deleted<Kind>> {
     return this.#append(options, {
       aggregate: 'reduce',
-      add: (reduced: V, value: V, key: K) => options.add(reduced, value, key),
+      add: options.add,
       value: options.value,
     })
   }

@@ -178,18 +178,18 @@ describe('processors of the user', () => {
 
 test('a callback reads what it names; in doubt everything', () => {
   const both = { readsValue: true, readsKey: true }
-  expect(readsOf((value: never) => value)).toEqual({ readsValue: true, readsKey: false })
-  expect(readsOf(() => 1)).toEqual({ readsValue: false, readsKey: false })
-  expect(readsOf((_: never, key: never) => key)).toEqual(both)
-  expect(readsOf((...all: never[]) => all)).toEqual(both)
-  expect(readsOf((value: never, ...rest: never[]) => [value, rest])).toEqual(both)
-  expect(readsOf((value: never, key: number = 1) => [value, key])).toEqual(both)
+  expect(readsOf('map', (value: never) => value)).toEqual({ readsValue: true, readsKey: false })
+  expect(readsOf('map', () => 1)).toEqual({ readsValue: false, readsKey: false })
+  expect(readsOf('map', (_: never, key: never) => key)).toEqual(both)
+  expect(readsOf('map', (...all: never[]) => all)).toEqual(both)
+  expect(readsOf('map', (value: never, ...rest: never[]) => [value, rest])).toEqual(both)
+  expect(readsOf('map', (value: never, key: number = 1) => [value, key])).toEqual(both)
   expect(
-    readsOf(function (this: unknown, value: never) {
+    readsOf('map', function (this: unknown, value: never) {
       return [value, arguments[1]]
     }),
   ).toEqual(both)
-  expect(readsOf(String.prototype.concat.bind('x') as (value: never) => unknown)).toEqual(both)
+  expect(readsOf('map', String.prototype.concat.bind('x') as (value: never) => unknown)).toEqual(both)
   const methods = {
     one(this: void, value: { a: number }) {
       return value.a === 1
@@ -199,6 +199,6 @@ test('a callback reads what it names; in doubt everything', () => {
     },
   }
   const { one, two } = methods
-  expect(readsOf(one)).toEqual({ readsValue: true, readsKey: false })
-  expect(readsOf(two)).toEqual(both)
+  expect(readsOf('map', one)).toEqual({ readsValue: true, readsKey: false })
+  expect(readsOf('map', two)).toEqual(both)
 })

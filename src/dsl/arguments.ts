@@ -1,0 +1,47 @@
+import type { AnyTopic } from '../codec/topic.ts'
+import type { WindowKind, Windows } from '../codec/windowed-codec.ts'
+import { StreamsError } from '../streams/errors.ts'
+
+/*
+ * What the types promise, asked once more where a call is made: imports in a circle hand over `undefined` where the
+ * compiler saw a topic, and not every caller has a compiler. Later the same mistake would be a TypeError of ours, or,
+ * with windows that are not there, a count over all time.
+ */
+
+/** Throws CONFIG_INVALID unless `value` is a function; `what` it is for, as `the mapper`. */
+export function checkFunction(call: string, what: string, value: unknown): void {
+  if (typeof value !== 'function') throw wrong(call, `${what} is a function`, value)
+}
+
+/** Throws CONFIG_INVALID unless `value` was made by `topic()`. */
+export function checkTopic(call: string, value: unknown): asserts value is AnyTopic {
+  const isTopic = typeof value === 'object' && value !== null && 'name' in value && 'key' in value && 'config' in value
+  if (!isTopic) throw wrong(call, 'a topic is what topic(name, ...) made', value)
+}
+
+/** Throws CONFIG_INVALID unless `value` is a window in time or of a session. */
+export function checkWindows(call: string, value: unknown): asserts value is Windows<WindowKind> {
+  const areWindows = typeof value === 'object' && value !== null && 'sizeMs' in value && 'graceMs' in value
+  if (!areWindows) throw wrong(call, 'windows are what tumbling, hopping, sliding or sessions made', value)
+}
+
+/** Throws CONFIG_INVALID unless `value` is an instance of `type`. */
+export function checkInstance<T>(
+  call: string,
+  type: abstract new (...given: never[]) => T,
+  value: unknown,
+): asserts value is T {
+  if (!(value instanceof type)) throw wrong(call, `what it joins is a ${type.name}`, value)
+}
+
+function wrong(call: string, rule: string, value: unknown): StreamsError {
+  const imported = value === undefined ? '; where it is imported, look for modules that import each other' : ''
+  return new StreamsError('CONFIG_INVALID', `${call}: ${rule}, not ${shown(value)}${imported}`, { call })
+}
+
+function shown(value: unknown): string {
+  if (value === null || value === undefined) return String(value)
+  if (typeof value === 'object')
+    return Array.isArray(value) ? 'a list' : `an object of ${Object.keys(value).join(', ')}`
+  return typeof value === 'string' ? JSON.stringify(value) : `${typeof value} ${String(value)}`
+}
