@@ -1,3 +1,4 @@
+import { assert } from '../../base/assert.ts'
 import { LogError } from '../api/errors.ts'
 import type { GroupMetadata } from '../api/group-metadata.ts'
 import type { GroupOptions, Membership } from '../api/log.ts'
@@ -17,8 +18,8 @@ import type { Catalog } from './catalog.ts'
  * Who is in which group. A group is either an application's or its consumers':
  *
  * - *An application* (Streams, through the seam) is the one member of its group and has all partitions: it shares its work
- *   out itself. A second member is GROUP_IN_USE. Its generation carries the incarnation of the log in its upper bits, so
- *   that none is given out twice; what was prepared under an older one is FENCED.
+ *   out itself. A second member is GROUP_IN_USE. Its generation carries the incarnation of the log in its upper bits
+ *   and counts up below, so that a later one is always higher; what was prepared under an older one is FENCED.
  * - *Consumers*, of this process or over the wire, share their partitions by Kafka's protocol: `group/`.
  */
 export class Groups {
@@ -54,8 +55,7 @@ export class Groups {
         )
       for (const partition of topic.partitions) assigned.push(partition.at)
     }
-    this.#joins += 1
-    const generation = incarnation * joinsPerIncarnation + (this.#joins % joinsPerIncarnation)
+    const generation = this.#nextGeneration(incarnation)
     const membership: Membership = {
       group,
       generation,
@@ -68,6 +68,11 @@ export class Groups {
     }
     this.#applications.set(group, membership)
     return membership
+  }
+
+  #nextGeneration(incarnation: number): number {
+    assert(this.#joins < joinsPerIncarnation, `applications joined ${this.#joins} times since the log was opened`)
+    return incarnation * joinsPerIncarnation + this.#joins++
   }
 
   /** The application that is in this group. */
@@ -135,5 +140,8 @@ export class Groups {
   }
 }
 
-/** Kafka's generations are 32 bits: this leaves room for two million openings of the log. */
-const joinsPerIncarnation = 1024
+/**
+ * An incarnation is a leader epoch, and thus of 31 bits: with these 22 a generation is an integer that is exact. It never
+ * gets into Kafka's 32 bits: what an application commits carries it only to this log, and as a varint.
+ */
+const joinsPerIncarnation = 2 ** 22
