@@ -2,7 +2,7 @@ import { CodecError } from './codec-error.ts'
 import type { KeyCodec } from './codec.ts'
 import { stringKey, taggedKey } from './key-codecs.ts'
 import type { Declared, ZodDefinition } from './schema.ts'
-import { definitionOf, isCodec, validatorOf } from './schema.ts'
+import { checkDeclared, definitionOf, isCodec, validatorOf } from './schema.ts'
 
 /** How the keys of a topic, grouping or store are written, and what they are checked against. */
 export interface KeyDeclaration {
@@ -26,6 +26,7 @@ export interface KeyDeclaration {
  * error that asks for a codec. msgpack never encodes a key: it is not canonical.
  */
 export function keyDeclaration(declared: Declared, what: string): KeyDeclaration {
+  checkDeclared(declared, what)
   if (isCodec(declared)) return { codec: asKeyCodec(declared, what), allowsNull: true }
   const definition = definitionOf(declared)
   if (definition === undefined) {

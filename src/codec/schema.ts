@@ -32,6 +32,15 @@ export type Writable<D extends Declared> = [OutputOf<D>] extends [InputOf<D>]
   ? unknown
   : OneWaySchema<InputOf<D>, OutputOf<D>>
 
+/** Throws INVALID_DECLARATION unless it is a schema or a codec: the types say so, imports in a circle do not. */
+export function checkDeclared(declared: unknown, what: string): asserts declared is Declared {
+  // Schemas of some libraries are functions.
+  const isObject = (typeof declared === 'object' && declared !== null) || typeof declared === 'function'
+  if (isObject && ('~standard' in declared || ('write' in declared && 'read' in declared))) return
+  const given = isObject ? 'something else' : declared === undefined ? 'undefined' : shown(declared)
+  throw new CodecError('INVALID_DECLARATION', `${what}: give a schema, such as z.string(), or a codec, not ${given}`)
+}
+
 export function isCodec(declared: Declared): declared is Codec<unknown> {
   return 'write' in declared && 'read' in declared
 }

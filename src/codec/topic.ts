@@ -4,7 +4,7 @@ import { keyDeclaration } from './key-choice.ts'
 import type { KeyDeclaration } from './key-choice.ts'
 import type { Declared, InputOf, OutputOf, Writable } from './schema.ts'
 import { checkedPartitioner, type TopicPartitioner } from './partitioner.ts'
-import { isCodec, validatorOf } from './schema.ts'
+import { checkDeclared, isCodec, validatorOf } from './schema.ts'
 import { bytes, json, long, msgpack, number, string } from './value-codecs.ts'
 
 /**
@@ -122,6 +122,9 @@ export function topic<KD extends Declared, VD extends Declared, T extends boolea
   InputOf<KD>,
   InputOf<VD> | (T extends true ? null : never)
 > {
+  if (typeof name !== 'string' || name === '' || typeof options !== 'object') {
+    throw new CodecError('INVALID_DECLARATION', `topic ${name}: declare it by topic('name', { key, value })`)
+  }
   const { partitions, partitioner } = options
   if (partitions !== undefined && !(Number.isInteger(partitions) && partitions >= 1 && partitions <= partitionsMax)) {
     throw new CodecError(
@@ -167,6 +170,7 @@ function valueDeclaration(
   },
 ): ValueDeclaration {
   const declared = options.value
+  checkDeclared(declared, `value of topic ${name}`)
   if (isCodec(declared)) {
     if (options.format !== undefined) {
       throw new CodecError('INVALID_DECLARATION', `topic ${name}: a codec is its own format; leave out format`)

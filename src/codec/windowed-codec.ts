@@ -49,6 +49,12 @@ export function windowed<D extends Declared, Kind extends WindowKind>(
   key: D,
   windows: Windows<Kind>,
 ): WindowedKeyCodec<OutputOf<D>, Kind> {
+  if (typeof windows !== 'object' || windows === null) {
+    throw new CodecError(
+      'INVALID_DECLARATION',
+      `windowed: windows are what tumbling, hopping, sliding or sessions made, not ${String(windows)}`,
+    )
+  }
   const inner = keyDeclaration(key, 'key of a window')
   return windows.kind === 'session' ? sessionCodec(inner, windows) : timeCodec(inner, windows)
 }

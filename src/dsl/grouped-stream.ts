@@ -37,11 +37,8 @@ export class GroupedStream<out K, out V> {
    * @example prices.groupByKey().reduce({ name: 'highest', add: (highest, price) => Math.max(highest, price) })
    */
   reduce(options: StoreOptions & Reduction<V, K>): Table<K, V, never> {
-    return this.#append(options, {
-      aggregate: 'reduce',
-      add: options.add,
-      value: options.value,
-    })
+    const { add, value } = options
+    return this.#append(options, { aggregate: 'reduce', add, value })
   }
 
   /**

@@ -51,12 +51,8 @@ export class GroupedTable<out K, out V> {
    * @example shops.groupBy((shop) => shop.town).reduce({ name: 'sales', add: (a, b) => a + b, subtract: (a, b) => a - b })
    */
   reduce(options: StoreOptions & TableReduction<V, K>): Table<K, V> {
-    return this.#append(options, options.value, {
-      aggregate: 'reduce',
-      initial: undefined,
-      add: options.add,
-      subtract: options.subtract,
-    })
+    const { add, subtract, value } = options
+    return this.#append(options, value, { aggregate: 'reduce', initial: undefined, add, subtract })
   }
 
   /**

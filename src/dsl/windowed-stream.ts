@@ -49,11 +49,8 @@ export class WindowedStream<out K, out V, Kind extends WindowKind> {
    * @example grouped.windowedBy(tumbling('1h')).reduce({ name: 'highest', add: (left, right) => Math.max(left, right) })
    */
   reduce(options: WindowStoreOptions & Reduction<V, K>): Table<Windowed<K, Kind>, V, Deleted<Kind>> {
-    return this.#append(options, {
-      aggregate: 'reduce',
-      add: options.add,
-      value: options.value,
-    })
+    const { add, value } = options
+    return this.#append(options, { aggregate: 'reduce', add, value })
   }
 
   /**

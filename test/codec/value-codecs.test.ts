@@ -182,4 +182,16 @@ describe('a topic', () => {
     expect(() => topic('t', { key: z.string(), value: bytes, format: 'json' })).toThrow(/INVALID_DECLARATION.*format/)
     expect(() => topic('t', { key: z.string(), value, format: 'xml' as never })).toThrow(/format is one of/)
   })
+
+  test.each<[string, () => unknown, RegExp]>([
+    ['nothing', () => topic('t', undefined as never), /topic t: declare it by topic/],
+    ['no name', () => topic('', { key: z.string(), value: bytes }), /declare it by topic/],
+    ['no key', () => topic('t', { key: undefined as never, value: bytes }), /key of topic t: give a schema.*undefined/],
+    ['no value', () => topic('t', { key: z.string(), value: undefined as never }), /value of topic t: give a schema/],
+    ['the name of a type', () => topic('t', { key: 'string' as never, value: bytes }), /not "string"/],
+    ['no windows', () => windowed(z.string(), undefined as never), /windowed: windows are what tumbling/],
+  ])('a declaration with %s says what is missing', (_, declare, message) => {
+    expect(declare).toThrow(message)
+    expect(declare).toThrow(expect.objectContaining({ code: 'INVALID_DECLARATION' }))
+  })
 })
