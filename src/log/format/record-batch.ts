@@ -231,6 +231,12 @@ export function checkBatch(bytes: Uint8Array, at: number, end: number): number {
   const batchEndsAt = batchEnd(bytes, at, end)
   const sum = crc32c(bytes, at + crcStart, batchEndsAt)
   if (sum !== crcOf(bytes, at)) throw corrupt(`checksum ${hex(sum)}, stored ${hex(crcOf(bytes, at))}`, at)
+  return checkBatchFields(bytes, at, end)
+}
+
+/** As {@link checkBatch}, but the checksum is believed: of a batch that was summed in this process a moment ago. */
+export function checkBatchFields(bytes: Uint8Array, at: number, end: number): number {
+  const batchEndsAt = batchEnd(bytes, at, end)
   const base = baseOffsetOf(bytes, at)
   const delta = lastOffsetDeltaOf(bytes, at)
   const count = recordCountOf(bytes, at)
