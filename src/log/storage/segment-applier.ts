@@ -13,6 +13,7 @@ import type {
 } from '../journal/checkpoint.ts'
 import type { BatchPart, EntryPart, SegmentsReplacedPart, TopicDeletedPart } from '../journal/entry.ts'
 import { FileCache } from './file-cache.ts'
+import { GatherMemory } from './gather-memory.ts'
 import { abortedIndexes, writeKafkaFiles } from './kafka-files.ts'
 import {
   isDirectoryOf,
@@ -30,7 +31,7 @@ import {
   segmentFile,
 } from './segment-files.ts'
 import { SegmentIndexes } from './segment-indexes.ts'
-import { SegmentWriter } from './segment-writer.ts'
+import { gatherBytesMax, SegmentWriter } from './segment-writer.ts'
 
 export interface SegmentApplierOptions {
   readonly disk: Disk
@@ -73,6 +74,7 @@ export class SegmentApplier {
   readonly #disk: Disk
   readonly #directory: string
   readonly #files: FileCache
+  readonly #gather = new GatherMemory(gatherBytesMax)
   readonly #topics = new Map<string, AppliedTopic>()
   readonly #present: ReadonlySet<string> | null
   /** Writers with batches that are not written yet. */
@@ -248,6 +250,7 @@ export class SegmentApplier {
         base: part.segmentBase,
         bytes: part.filePosition,
         intervalBytes: topic.info.config.indexIntervalBytes,
+        gather: this.#gather,
         indexes: this.#present === null ? 'as they grow' : 'at the end',
       })
       partition.writer = writer

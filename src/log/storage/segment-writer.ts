@@ -4,13 +4,14 @@ import type { Offset } from '../api/record.ts'
 import { maxTimestampOf, nextOffset } from '../format/record-batch.ts'
 import { corrupt } from './batch-frame.ts'
 import type { FileCache } from './file-cache.ts'
+import type { GatherMemory } from './gather-memory.ts'
 import { segmentFile } from './segment-files.ts'
 import { SegmentIndexes } from './segment-indexes.ts'
 
 /** Index entries that may wait in memory: readers scan past what the files lack. */
 const indexEntriesWaitingMax = 64
 /** Writes up to this size are gathered into one. */
-const gatherBytesMax = 1024 * 1024
+export const gatherBytesMax: number = 1024 * 1024
 /** Batches of this size on average are written one by one: copying them together costs more than the calls. */
 const gatherBatchBytesMax = 32 * 1024
 
@@ -29,6 +30,7 @@ const gatherBatchBytesMax = 32 * 1024
 export class SegmentWriter {
   readonly base: Offset
   readonly #files: FileCache
+  readonly #gather: GatherMemory
   readonly #log: string
   readonly #index: string
   readonly #timeIndex: string
@@ -49,11 +51,14 @@ export class SegmentWriter {
       readonly base: Offset
       readonly bytes: number
       readonly intervalBytes: number
+      /** Of {@link gatherBytesMax}; writers of one thread share it. */
+      readonly gather: GatherMemory
       readonly indexes?: 'as they grow' | 'at the end'
     },
   ) {
     this.base = segment.base
     this.#files = files
+    this.#gather = segment.gather
     this.#log = `${path}/${segmentFile(segment.base, '.log')}`
     this.#index = `${path}/${segmentFile(segment.base, '.index')}`
     this.#timeIndex = `${path}/${segmentFile(segment.base, '.timeindex')}`
@@ -92,7 +97,7 @@ export class SegmentWriter {
     if (this.#waiting.length > 0) {
       const file = this.#files.open(this.#log)
       if (this.#waitingBytes < this.#waiting.length * gatherBatchBytesMax && this.#waiting.length > 1) {
-        file.write(Buffer.concat(this.#waiting, this.#waitingBytes), this.#waitingAt)
+        file.write(this.#gather.join(this.#waiting), this.#waitingAt)
       } else {
         let at = this.#waitingAt
         for (const batch of this.#waiting) {
