@@ -116,7 +116,7 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     description: 'Size of the first journal file; prepared ones double from there.',
   },
   journalFileBytesMax: {
-    default: 64 * mib,
+    default: 32 * mib,
     unit: 'bytes',
     min: 16 * kib,
     max: gib,
@@ -132,12 +132,13 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     description: 'Time after which a checkpoint is due if anything was appended.',
   },
   checkpointBytes: {
-    default: 256 * mib,
+    default: 64 * mib,
     unit: 'bytes',
     min: kib,
     max: never,
     kafka: null,
-    description: 'Bytes of journal after which a checkpoint is due.',
+    description:
+      'Bytes of journal after which a checkpoint is due; up to four times as many where there are thousands of partitions.',
   },
   checkpointEveryCommits: {
     default: 0,

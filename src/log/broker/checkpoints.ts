@@ -18,6 +18,8 @@ import type { TransactionalOffsets } from './transactional-offsets.ts'
  * the promoted sequence.
  *
  * - One at a time. Due by time, by bytes of journal or (in tests) by groups, if anything was promoted since the last.
+ * - Due soon, under load: it lets the journal write over the same few files, whose pages are in memory. Pages that nobody
+ *   has touched yet cost a writer many times the copying. But it syncs a file per partition, so many of them make it rarer.
  * - The journal may be used again below the older of the two durable copies, never below the newer.
  * - A deletion stays in the state until two checkpoints in a row carried it: then both copies know, and it is done.
  */
@@ -26,6 +28,8 @@ export class Checkpoints {
   #running: Promise<void> | null = null
   #lastSequence: number
   #lastTime: number
+  /** That the last one spoke of. */
+  #partitionCount = 0
   /** Deletions in the checkpoint that this opening wrote last. What older openings knew is not counted: twice is safe. */
   #carried: ReadonlySet<PendingDeletion> = new Set()
   #timer: Timer | null = null
@@ -54,7 +58,9 @@ export class Checkpoints {
     const groups = sequencer.promotedSequence - this.#lastSequence
     if (groups <= 0) return false
     if (config.checkpointEveryCommits > 0 && groups >= config.checkpointEveryCommits) return true
-    return journal.bytesSince(this.#lastSequence) >= config.checkpointBytes
+    const most = config.checkpointBytes * rarerAtMost
+    const bytes = Math.min(most, Math.max(config.checkpointBytes, this.#partitionCount * bytesPerPartition))
+    return journal.bytesSince(this.#lastSequence) >= bytes
   }
 
   /** One timer serves for ever: it looks how long ago the last checkpoint was. */
@@ -101,6 +107,7 @@ export class Checkpoints {
     // a deletion applied in between would take files away that it counts.
     while (journal.durableSequence < sequencer.promotedSequence) await journal.syncTo(sequencer.promotedSequence)
     const state = this.#state()
+    this.#partitionCount = state.partitions.length
     await applier.checkpoint(state)
     // Both copies now hold everything up to the sequence of the one before.
     const lower = this.#lastSequence
@@ -143,6 +150,11 @@ export class Checkpoints {
     if (sequencer.promotedSequence > this.#lastSequence) await this.take()
   }
 }
+
+/** A checkpoint syncs a file per partition that was written to, which takes as long as writing this much. */
+const bytesPerPartition = 64 * 1024
+/** Times `checkpointBytes`. */
+const rarerAtMost = 4
 
 export interface CheckpointsParts {
   readonly config: Pick<LogConfig, 'checkpointIntervalMs' | 'checkpointBytes' | 'checkpointEveryCommits'>

@@ -169,9 +169,9 @@ interface PreparedFile {
 }
 
 export const firstFileBytesDefault: number = 1024 * 1024
-export const fileBytesMaxDefault: number = 64 * 1024 * 1024
+export const fileBytesMaxDefault: number = 32 * 1024 * 1024
 
-/** Files kept for use again: what one checkpoint interval of 256 MiB frees. */
+/** Files kept for use again: what two checkpoint intervals of 64 MiB free. */
 const sparesMax = 4
 const fillStepBytes = 512 * 1024
 const zeros = Buffer.alloc(fillStepBytes)
