@@ -23,7 +23,10 @@ export class TailBatch implements PlacedBatch {
   readonly maxTimestamp: number
   readonly appendedAt: number
   readonly produced: ProducedBatch | null
-  /** The batch in the group's memory, and the group; set when the journal has taken the entry. */
+  /**
+   * The batch in the group's memory, and the group; set when the journal has taken the entry. Other bytes are there once it
+   * has left the tail ring: copy what is to be kept beyond this turn.
+   */
   memory: Uint8Array = noBytes
   sequence = 0
 

@@ -181,14 +181,14 @@ export class PartitionsReader implements Reader {
   #readTail(position: ReadPosition, end: Offset, limits: ReadLimits): Chunk | null {
     const { partition } = position
     const { tail } = partition
-    const buffers: Uint8Array[] = []
+    const first = partition.tailIndex(position.offset)
     let bytes = 0
     let last: TailBatch | null = null
-    for (let index = partition.tailIndex(position.offset); index < tail.length; index++) {
+    let index = first
+    for (; index < tail.length; index++) {
       const batch = tail[index] as TailBatch
       if (batch.nextOffset > end) break
       if (bytes + batch.bytes > limits.bytesMax && !this.#mayExceed(bytes, batch.bytes, limits)) break
-      buffers.push(batch.memory)
       bytes += batch.bytes
       last = batch
     }
@@ -199,7 +199,7 @@ export class PartitionsReader implements Reader {
       endOffset: end,
       leaderEpoch: last.leaderEpoch,
       bytes,
-      buffers,
+      buffers: [copyOf(tail, first, index, bytes)],
       isAborted: partition.hiddenFrom(this.#isolation)?.lookup,
     })
     position.offset = last.nextOffset
@@ -290,6 +290,18 @@ class ReadChunk implements Chunk {
   cursor(): RecordCursor {
     return new BatchCursor(this.#buffers, this.#from, this.#options)
   }
+}
+
+/** Of a run of batches, one behind the other: readers may keep what they were given, the ring's memory serves again. */
+function copyOf(tail: readonly TailBatch[], first: number, end: number, bytes: number): Uint8Array {
+  const { buffer, byteOffset } = Buffer.allocUnsafeSlow(bytes)
+  const copy = new Uint8Array(buffer, byteOffset, bytes)
+  for (let index = first, at = 0; index < end; index++) {
+    const { memory } = tail[index] as TailBatch
+    copy.set(memory, at)
+    at += memory.length
+  }
+  return copy
 }
 
 type IsAborted = NonNullable<BatchCursorOptions['isAborted']>

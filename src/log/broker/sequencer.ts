@@ -205,6 +205,7 @@ export class Sequencer implements JournalListener {
   applied(sequence: number): void {
     this.#appliedSequence = sequence
     this.#ring.applied(sequence)
+    this.#running?.journal.release(this.#ring.oldestSequence(sequence + 1))
     while (this.#ring.hasRoom) {
       const resume = this.#waitingForRoom.shift()
       if (resume === undefined) return

@@ -3,7 +3,7 @@ import type { TailBatch } from './partition.ts'
 
 /**
  * Keeps the newest batches in memory, for readers at the tail and because the segment files do not have them yet. It
- * holds references to the memory of groups, copies nothing and reuses nothing.
+ * holds references to the memory of groups, which is used again for what comes once it has let go.
  *
  * - A batch leaves only after it was applied: until then memory is the only place it can be read from.
  * - Batches leave in the order in which they came, so each partition's tail is always a suffix of its log.
@@ -39,6 +39,11 @@ export class TailRing {
     return this.#unappliedBytes < this.#unappliedBytesMax
   }
 
+  /** Of the oldest batch that is here; `otherwise` if none is. The memory of older groups is nobody's. */
+  oldestSequence(otherwise: number): number {
+    return this.#batches[this.#head]?.sequence ?? otherwise
+  }
+
   push(batch: TailBatch): void {
     this.#batches.push(batch)
     this.#unappliedBytes += batch.bytes
@@ -59,8 +64,7 @@ export class TailRing {
       this.#head += 1
       this.#recentBytes -= batch.bytes
       leaveTail(batch)
-      // Both lists keep what has left for a while, and a view of a few bytes holds the whole slab: the bound is only
-      // one if nothing but the ring holds memory. Who reads has views of its own.
+      // Both lists keep what has left for a while, and soon other bytes are there. Who reads has a copy.
       batch.memory = noBytes
     }
     this.#compact()

@@ -137,8 +137,8 @@ export function measureEntry(parts: readonly EntryPart[]): number {
 }
 
 /**
- * Writes the entry to `target` at `at`, a multiple of 8, where the memory must be zero. Returns for each batch part its
- * bytes in the target.
+ * Writes the entry to `target` at `at`, a multiple of 8, whatever was there before. Returns for each batch part its bytes in
+ * the target.
  */
 export function writeEntry(parts: readonly EntryPart[], target: Buffer, at: number): Uint8Array[] {
   const batches: Uint8Array[] = []
@@ -149,10 +149,10 @@ export function writeEntry(parts: readonly EntryPart[], target: Buffer, at: numb
       continue
     }
     const fields = encodeFields(part)
-    target[position] = kindOf(part)
+    target.writeUInt32LE(kindOf(part), position)
     target.writeUInt32BE(fields.length, position + 4)
     target.set(fields, position + partHeaderBytes)
-    position += partHeaderBytes + padded(fields.length)
+    position = pad(target, position + partHeaderBytes + fields.length)
   }
   target.writeUInt32BE(position - at, at)
   target.writeUInt32BE(parts.length, at + 4)
@@ -164,16 +164,24 @@ function writeBatch(part: BatchPart, target: Buffer, at: number, batches: Uint8A
   assert(topicId.length <= 0xff, `topic id of ${topicId.length} characters`)
   target[at] = kindBatch
   target[at + 1] = topicId.length
+  target[at + 2] = 0
+  target[at + 3] = 0
   target.writeUInt32BE(bytes.length, at + 4)
   target.writeInt32BE(part.partition, at + 8)
   target.writeInt32BE(part.leaderEpoch, at + 12)
   writeInt64(target, part.segmentBase, at + 16)
   writeInt64(target, part.filePosition, at + 24)
   for (let index = 0; index < topicId.length; index++) target[at + batchHeaderBytes + index] = topicId.charCodeAt(index)
-  const start = at + batchHeaderBytes + padded(topicId.length)
+  const start = pad(target, at + batchHeaderBytes + topicId.length)
   target.set(bytes, start)
   batches.push(new Uint8Array(target.buffer, target.byteOffset + start, bytes.length))
-  return start + padded(bytes.length)
+  return pad(target, start + bytes.length)
+}
+
+/** Fills up with zeros to a multiple of 8, and returns that. */
+function pad(target: Buffer, at: number): number {
+  while ((at & 7) !== 0) target[at++] = 0
+  return at
 }
 
 /**

@@ -25,7 +25,7 @@ export class GroupJournal implements Journal {
   readonly #listener: JournalListener
   readonly #backend: WriterBackend
   readonly #groupBytesMax: number
-  readonly #memory = new GroupMemory()
+  readonly #memory: GroupMemory
   /** Closed at their bound while the writer was busy, oldest first. */
   readonly #closed: Buffer[] = []
   /** Sequence of the group that is open. */
@@ -49,6 +49,7 @@ export class GroupJournal implements Journal {
   constructor(options: JournalOptions) {
     const { start } = options
     this.#clock = options.clock
+    this.#memory = new GroupMemory({ shared: options.thread })
     this.#listener = options.listener
     this.#groupBytesMax = Math.min(groupBytesMax, start.fileBytesMax - 3 * headerBytes)
     this.#openSequence = start.lastSequence + 1
@@ -93,7 +94,7 @@ export class GroupJournal implements Journal {
     }
     if (!this.#memory.isEmpty && this.#memory.groupBytes + size > this.#groupBytesMax) this.#closeGroup()
     const sequence = this.#openSequence
-    const batches = this.#memory.append(parts, size)
+    const batches = this.#memory.append(parts, size, sequence)
     this.#schedule()
     return { sequence, batches }
   }
@@ -107,6 +108,10 @@ export class GroupJournal implements Journal {
     this.#waiters.push({ sequence, resolve, reject })
     this.#schedule()
     return promise
+  }
+
+  release(sequence: number): void {
+    this.#memory.release(Math.min(sequence, this.#written + 1))
   }
 
   recycleBelow(sequence: number): void {

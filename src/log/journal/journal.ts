@@ -8,13 +8,15 @@ import type { EntryPart } from './entry.ts'
  * the writer is free (or at its bound), is written with one write and, under `sync: 'commit'`, one sync.
  */
 export interface Journal {
-  /** Copies an entry into the open group. The views are of the group's memory, which never changes again. */
+  /** Copies an entry into the open group. The views are of the group's memory, which does not change until `release`. */
   append(parts: readonly EntryPart[]): AppendedEntry
   /** Bytes appended and not yet written: what back-pressure looks at. */
   readonly unwrittenBytes: number
   /** Sequence of the last group that was written / that is synced. Equal under `sync: 'commit'`. */
   readonly writtenSequence: number
   readonly durableSequence: number
+  /** Nobody looks at the memory of groups below `sequence` any more: those that are written make room for others. */
+  release(sequence: number): void
   /** Resolves when every group up to `sequence` is synced, syncing if need be (`sync: 'os'`). */
   syncTo(sequence: number): Promise<void>
   /** Files whose groups all lie below `sequence`, the lower of both durable checkpoints, may be used again. */
@@ -42,7 +44,10 @@ export interface JournalListener {
   failed(error: LogError): void
 }
 
-/** A group's entries (`readEntries`): memory that is never written again. Copied where it goes to another thread. */
+/**
+ * A group's entries (`readEntries`): memory that does not change until the group is released. Shared memory is what another
+ * thread may have; other memory is copied where it goes to one.
+ */
 export interface WrittenGroup {
   readonly sequence: number
   readonly memory: Uint8Array

@@ -172,15 +172,13 @@ export class StartingBackend implements WriterBackend {
 /**
  * The writer on a thread of its own, which sleeps on a shared counter between commands.
  *
- * Groups pass through one piece of shared memory, used over and over: one command is under way at a time, and shared
- * memory that is given up is not collected for long. A group too large for it is copied and transferred.
+ * A group in shared memory goes there by reference. One that is not, as it is too large, is copied and transferred.
  */
 export class ThreadBackend implements WriterBackend {
   readonly asynchronous = true
   readonly #worker: Worker
   readonly #port: MessageChannel['port1']
   readonly #signal = new Int32Array(new SharedArrayBuffer(4))
-  #passage = sharedBytes(256 * 1024)
   #ended = false
 
   constructor(sync: JournalSync, report: (report: WriterReport) => void, ready: () => void) {
@@ -228,14 +226,9 @@ export class ThreadBackend implements WriterBackend {
 
   #post(command: WriterCommand & { readonly kind: 'write' }): void {
     const { group } = command
-    if (group.length <= passageBytesMax) {
-      if (group.length > this.#passage.length) this.#passage = sharedBytes(2 ** Math.ceil(Math.log2(group.length)))
-      this.#passage.set(group)
-      this.#port.postMessage({ ...command, group: this.#passage.subarray(0, group.length) })
-    } else {
-      const copy = Uint8Array.from(group)
-      this.#port.postMessage({ ...command, group: copy }, [copy.buffer])
-    }
+    if (group.buffer instanceof SharedArrayBuffer) return this.#port.postMessage(command)
+    const copy = Uint8Array.from(group)
+    this.#port.postMessage({ ...command, group: copy }, [copy.buffer])
   }
 
   async end(): Promise<void> {
@@ -254,13 +247,6 @@ export interface JournalThreadSetup {
 }
 
 const journalThreadUrl = new URL(`./journal-thread${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url)
-
-/** The bound of a group that is not one large entry. */
-const passageBytesMax = 4 * 1024 * 1024
-
-function sharedBytes(bytes: number): Uint8Array {
-  return new Uint8Array(new SharedArrayBuffer(bytes))
-}
 
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)

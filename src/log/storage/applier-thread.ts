@@ -15,17 +15,11 @@ const bytesPerReportMax = 8 * 1024 * 1024
 function run(options: Omit<ApplierOptions, 'disk'>): void {
   const port = parentPort
   assert(port !== null, 'the applier thread needs a parent')
-  const report = (message: ApplierReport, memories: readonly ArrayBuffer[] = []): void =>
-    port.postMessage(message, memories)
-  /** Of the groups that are being applied. */
-  let memories: ArrayBuffer[] = []
+  const report = (message: ApplierReport): void => port.postMessage(message)
   const applier = new InlineApplier(
     { ...options, disk: new NodeDisk() },
     {
-      applied: (sequence) => {
-        report({ kind: 'applied', sequence, memories }, memories)
-        memories = []
-      },
+      applied: (sequence) => report({ kind: 'applied', sequence }),
       failed: (error) => report({ kind: 'failed', code: error.code, message: error.message }),
     },
   )
@@ -40,9 +34,8 @@ function run(options: Omit<ApplierOptions, 'disk'>): void {
     }
     for (let command: ApplierCommand | undefined = first; command !== undefined; command = nextCommand()) {
       if (command.kind === 'apply') {
-        const memory = Buffer.from(command.memory, 0, command.length)
-        memories.push(command.memory)
-        groups.push({ sequence: command.sequence, memory })
+        const { sequence, memory } = command
+        groups.push({ sequence, memory })
         bytes += memory.length
         if (bytes >= bytesPerReportMax) applyGroups()
         continue

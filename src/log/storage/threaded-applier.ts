@@ -6,13 +6,12 @@ import type { Applier, ApplierListener } from './applier.ts'
 import { applierFailure, type ApplierOptions } from './inline-applier.ts'
 
 export type ApplierCommand =
-  | { readonly kind: 'apply'; readonly sequence: number; readonly memory: ArrayBuffer; readonly length: number }
+  | { readonly kind: 'apply'; readonly sequence: number; readonly memory: Uint8Array }
   | { readonly kind: 'checkpoint'; readonly id: number; readonly state: CheckpointState }
   | { readonly kind: 'close' }
 
 export type ApplierReport =
-  /** The groups' memory comes back, to carry later ones. */
-  | { readonly kind: 'applied'; readonly sequence: number; readonly memories: readonly ArrayBuffer[] }
+  | { readonly kind: 'applied'; readonly sequence: number }
   | { readonly kind: 'failed'; readonly code: LogErrorCode; readonly message: string }
   | { readonly kind: 'checkpointed'; readonly id: number; readonly error: string | null }
   | { readonly kind: 'closed'; readonly error: string | null }
@@ -23,15 +22,13 @@ interface Waiting {
 }
 
 /**
- * The applier in a thread of its own, on the machine's file system. A group crosses as a copy that is transferred: readers
- * on this side go on reading its memory, and shared memory would never be collected in time. The memory of the copies
- * comes back and is used again. What may queue up is bounded by the sequencer, which stops appending at its bound of
- * unapplied bytes.
+ * The applier in a thread of its own, on the machine's file system. A group in shared memory crosses by reference: it does
+ * not change before it was applied. Another one, as it is too large, crosses as a copy that is transferred. What may queue
+ * up is bounded by the sequencer, which stops appending at its bound of unapplied bytes.
  */
 export class ThreadedApplier implements Applier {
   readonly #listener: ApplierListener
   readonly #worker: Worker
-  readonly #crossing = new CrossingMemory()
   readonly #checkpoints = new Map<number, Waiting>()
   #nextCheckpoint = 0
   #closing: Waiting | null = null
@@ -60,11 +57,10 @@ export class ThreadedApplier implements Applier {
 
   apply(group: WrittenGroup): void {
     if (this.#failure !== null || this.#closed !== null) return
-    const { sequence } = group
-    const { length } = group.memory
-    const memory = this.#crossing.take(length)
-    new Uint8Array(memory).set(group.memory)
-    this.#worker.postMessage({ kind: 'apply', sequence, memory, length } satisfies ApplierCommand, [memory])
+    const { sequence, memory } = group
+    if (memory.buffer instanceof SharedArrayBuffer) return this.#post({ kind: 'apply', sequence, memory })
+    const copy = Uint8Array.from(memory)
+    this.#worker.postMessage({ kind: 'apply', sequence, memory: copy } satisfies ApplierCommand, [copy.buffer])
   }
 
   checkpoint(state: CheckpointState): Promise<void> {
@@ -102,7 +98,6 @@ export class ThreadedApplier implements Applier {
   #take(report: ApplierReport): void {
     switch (report.kind) {
       case 'applied':
-        for (const memory of report.memories) this.#crossing.giveBack(memory)
         if (this.#failure === null) this.#listener.applied(report.sequence)
         return
       case 'failed':
@@ -139,30 +134,3 @@ export class ThreadedApplier implements Applier {
     this.#listener.failed(error)
   }
 }
-
-/** Memory that goes to the thread with a group and comes back: in powers of two, so that most of it fits again. */
-class CrossingMemory {
-  readonly #free = new Map<number, ArrayBuffer[]>()
-  #freeBytes = 0
-
-  take(atLeast: number): ArrayBuffer {
-    const bytes = 2 ** Math.ceil(Math.log2(Math.max(atLeast, crossingBytesMin)))
-    const memory = this.#free.get(bytes)?.pop()
-    if (memory === undefined) return new ArrayBuffer(bytes)
-    this.#freeBytes -= bytes
-    return memory
-  }
-
-  giveBack(memory: ArrayBuffer): void {
-    const bytes = memory.byteLength
-    if (this.#freeBytes + bytes > crossingFreeBytesMax) return
-    this.#freeBytes += bytes
-    const list = this.#free.get(bytes)
-    if (list === undefined) this.#free.set(bytes, [memory])
-    else list.push(memory)
-  }
-}
-
-const crossingBytesMin = 4 * 1024
-/** Kept for later groups: what a burst of the largest ones has under way. */
-const crossingFreeBytesMax = 16 * 1024 * 1024

@@ -50,7 +50,8 @@ test('entries of all kinds come back as they were written, in order, in exactly 
     fc.property(fc.array(fc.array(part, { maxLength: 6 }), { maxLength: 6 }), (entries) => {
       const sizes = entries.map(measureEntry)
       const total = sizes.reduce((sum, size) => sum + size, 0)
-      const memory = Buffer.from(new SharedArrayBuffer(total + 64))
+      // What was there before must not show: memory serves again.
+      const memory = Buffer.from(new SharedArrayBuffer(total + 64)).fill(0xee, 0, total)
       let at = 0
       for (const [index, entry] of entries.entries()) {
         const views = writeEntry(entry, memory, at)

@@ -15,7 +15,7 @@ function write(disk: MemoryDisk, sync: JournalSync, releasedAfter: number, onRel
   const memory = new GroupMemory()
   for (let sequence = 1; sequence <= groupCount; sequence++) {
     const parts = [entryPart(sequence, 900)]
-    memory.append(parts, measureEntry(parts))
+    memory.append(parts, measureEntry(parts), sequence)
     writer.write(sequence, memory.take())
     // So that what was made ready is given up now and then, and used now and then.
     if (sequence % 2 === 0) writer.prepare()

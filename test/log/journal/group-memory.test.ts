@@ -1,0 +1,79 @@
+import { expect, test } from 'vitest'
+import { measureEntry } from '../../../src/log/journal/entry.ts'
+import { GroupMemory } from '../../../src/log/journal/group-memory.ts'
+import { headerBytes } from '../../../src/log/journal/group.ts'
+import { entriesOf, entryPart } from './journal-harness.ts'
+
+const mib = 1024 * 1024
+
+/** A journal's use of its memory: one entry per group. */
+class Groups {
+  readonly memory: GroupMemory
+  /** Every memory that ever held a group. */
+  readonly buffers = new Set<ArrayBufferLike>()
+  #sequence = 0
+
+  constructor(shared: boolean) {
+    this.memory = new GroupMemory({ shared })
+  }
+
+  add(bytes: number): Buffer {
+    const parts = [entryPart(++this.#sequence, bytes)]
+    this.memory.append(parts, measureEntry(parts), this.#sequence)
+    const group = this.memory.take()
+    this.buffers.add(group.buffer)
+    return group.subarray(headerBytes)
+  }
+}
+
+test('the memory of released groups serves again, so that no more is taken than was in use at once', () => {
+  const groups = new Groups(false)
+  const held: Buffer[] = []
+  for (let sequence = 1; sequence <= 200; sequence++) {
+    held.push(groups.add(200_000))
+    if (held.length > 25) held.shift()
+    groups.memory.release(sequence - held.length + 1)
+    // Whatever was written over, it was not what is held.
+    const oldest = held[0]
+    if (oldest !== undefined) expect(entriesOf(oldest)).toEqual([sequence - held.length + 1])
+  }
+
+  const bytes = [...groups.buffers].reduce((sum, { byteLength }) => sum + byteLength, 0)
+  expect(bytes).toBeLessThan(25 * 200_000 + 8 * mib)
+})
+
+test('what is not released is never written over', () => {
+  const groups = new Groups(false)
+  const bodies = Array.from({ length: 40 }, () => groups.add(300_000))
+  groups.memory.release(1)
+  for (let more = 0; more < 40; more++) groups.add(300_000)
+
+  expect(bodies.flatMap(entriesOf)).toEqual(bodies.map((_body, index) => index + 1))
+})
+
+test('the former memory of a group that has moved stays until the group is released', () => {
+  const memory = new GroupMemory({ shared: false })
+  const first = entryPart(1, 50_000)
+  const [view] = memory.append([first], measureEntry([first]), 1)
+  const second = entryPart(2, 500_000)
+  memory.append([second], measureEntry([second]), 1)
+  memory.take()
+  memory.release(1)
+  for (let sequence = 2; sequence < 10; sequence++) {
+    const part = entryPart(3, 60_000)
+    memory.append([part], measureEntry([part]), sequence)
+    memory.take()
+  }
+
+  if (first.kind !== 'batch' || view === undefined) throw new Error('an entry without its batch')
+  expect(Buffer.compare(view, first.bytes)).toBe(0)
+})
+
+test('for threads it is shared, but for a group that is larger than a slab', () => {
+  const groups = new Groups(true)
+
+  expect(groups.add(100).buffer).toBeInstanceOf(SharedArrayBuffer)
+  expect(groups.add(3 * mib).buffer).toBeInstanceOf(SharedArrayBuffer)
+  expect(groups.add(5 * mib).buffer).toBeInstanceOf(ArrayBuffer)
+  expect(groups.add(100).buffer).toBeInstanceOf(SharedArrayBuffer)
+})
