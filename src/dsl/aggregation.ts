@@ -36,8 +36,10 @@ export function aggregatePlan(of: {
   if (typeof store.name !== 'string') {
     throw new StreamsError('CONFIG_INVALID', `${how.aggregate} needs { name }, by which its state is found again`)
   }
-  if (how.aggregate !== 'count') checkFunction(store.name, 'add', how.add)
-  if (how.aggregate === 'aggregate') checkFunction(store.name, 'initial', how.initial)
+  if (how.aggregate === 'aggregate') {
+    checkFunction(store.name, 'initial', how.initial)
+    checkFunction(store.name, 'add', how.add)
+  }
   const emit = store.emit ?? 'commit'
   if (emit !== 'commit' && emit !== 'update' && emit !== 'final') {
     throw new StreamsError(

@@ -43,5 +43,5 @@ function shown(value: unknown): string {
   if (value === null || value === undefined) return String(value)
   if (typeof value === 'object')
     return Array.isArray(value) ? 'a list' : `an object of ${Object.keys(value).join(', ')}`
-  return typeof value === 'string' ? JSON.stringify(value) : `${typeof value} ${String(value)}`
+  return typeof value === 'string' ? JSON.stringify(value) : `a ${typeof value}`
 }

@@ -51,8 +51,14 @@ export class GroupedTable<out K, out V> {
    * @example shops.groupBy((shop) => shop.town).reduce({ name: 'sales', add: (a, b) => a + b, subtract: (a, b) => a - b })
    */
   reduce(options: StoreOptions & TableReduction<V, K>): Table<K, V> {
-    const { add, subtract, value } = options
-    return this.#append(options, value, { aggregate: 'reduce', initial: undefined, add, subtract })
+    checkFunction(options.name, 'add', options.add)
+    checkFunction(options.name, 'subtract', options.subtract)
+    return this.#append(options, options.value, {
+      aggregate: 'reduce',
+      initial: undefined,
+      add: (reduced: V, value: V, key: K) => options.add(reduced, value, key),
+      subtract: (reduced: V, value: V, key: K) => options.subtract(reduced, value, key),
+    })
   }
 
   /**
@@ -84,8 +90,8 @@ export class GroupedTable<out K, out V> {
     },
   ): Table<K, A, N> {
     const { aggregate, initial, add, subtract } = how
-    if (aggregate === 'aggregate') checkFunction(options.name, 'initial', initial)
-    if (aggregate !== 'count') {
+    if (aggregate === 'aggregate') {
+      checkFunction(options.name, 'initial', initial)
       checkFunction(options.name, 'add', add)
       checkFunction(options.name, 'subtract', subtract)
     }
