@@ -13,6 +13,11 @@ export function checkFunction(call: string, what: string, value: unknown): void 
   if (typeof value !== 'function') throw wrong(call, `${what} is a function`, value)
 }
 
+/** Throws CONFIG_INVALID unless the options of `call` have functions of those names. */
+export function checkFunctions(call: string, options: object, ...names: readonly string[]): void {
+  for (const name of names) checkFunction(call, name, Reflect.get(options, name))
+}
+
 /** Throws CONFIG_INVALID unless `value` was made by `topic()`. */
 export function checkTopic(call: string, value: unknown): asserts value is AnyTopic {
   const isTopic = typeof value === 'object' && value !== null && 'name' in value && 'key' in value && 'config' in value

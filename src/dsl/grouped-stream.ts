@@ -1,7 +1,7 @@
 import type { Declared, OutputOf } from '../codec/schema.ts'
 import type { WindowKind, Windows } from '../codec/windowed-codec.ts'
 import { aggregatePlan } from './aggregation.ts'
-import { checkFunction, checkWindows } from './arguments.ts'
+import { checkFunctions, checkWindows } from './arguments.ts'
 import type { Aggregation, Reduction, StoreOptions } from './options.ts'
 import type { Plan } from './plan/plan.ts'
 import type { GroupingPlan, PlanId } from './plan/plan-node.ts'
@@ -37,7 +37,7 @@ export class GroupedStream<out K, out V> {
    * @example prices.groupByKey().reduce({ name: 'highest', add: (highest, price) => Math.max(highest, price) })
    */
   reduce(options: StoreOptions & Reduction<V, K>): Table<K, V, never> {
-    checkFunction(options.name, 'add', options.add)
+    checkFunctions(options.name, options, 'add')
     return this.#append(options, {
       aggregate: 'reduce',
       add: (reduced: V, value: V, key: K) => options.add(reduced, value, key),

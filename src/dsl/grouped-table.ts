@@ -1,5 +1,5 @@
 import type { Declared, OutputOf } from '../codec/schema.ts'
-import { checkFunction } from './arguments.ts'
+import { checkFunction, checkFunctions } from './arguments.ts'
 import type { StoreOptions, TableAggregation, TableReduction } from './options.ts'
 import type { Plan } from './plan/plan.ts'
 import type { GroupingPlan, PlanId } from './plan/plan-node.ts'
@@ -51,8 +51,7 @@ export class GroupedTable<out K, out V> {
    * @example shops.groupBy((shop) => shop.town).reduce({ name: 'sales', add: (a, b) => a + b, subtract: (a, b) => a - b })
    */
   reduce(options: StoreOptions & TableReduction<V, K>): Table<K, V> {
-    checkFunction(options.name, 'add', options.add)
-    checkFunction(options.name, 'subtract', options.subtract)
+    checkFunctions(options.name, options, 'add', 'subtract')
     return this.#append(options, options.value, {
       aggregate: 'reduce',
       initial: undefined,

@@ -2,7 +2,7 @@ import type { Declared, OutputOf } from '../codec/schema.ts'
 import type { Windowed, WindowKind, Windows } from '../codec/windowed-codec.ts'
 import { StreamsError } from '../streams/errors.ts'
 import { aggregatePlan } from './aggregation.ts'
-import { checkFunction } from './arguments.ts'
+import { checkFunctions } from './arguments.ts'
 import type { Aggregation, Reduction, WindowStoreOptions } from './options.ts'
 import type { Plan } from './plan/plan.ts'
 import type { GroupingPlan, PlanId } from './plan/plan-node.ts'
@@ -50,7 +50,7 @@ export class WindowedStream<out K, out V, Kind extends WindowKind> {
    * @example grouped.windowedBy(tumbling('1h')).reduce({ name: 'highest', add: (left, right) => Math.max(left, right) })
    */
   reduce(options: WindowStoreOptions & Reduction<V, K>): Table<Windowed<K, Kind>, V, Deleted<Kind>> {
-    checkFunction(options.name, 'add', options.add)
+    checkFunctions(options.name, options, 'add')
     return this.#append(options, {
       aggregate: 'reduce',
       add: (reduced: V, value: V, key: K) => options.add(reduced, value, key),
