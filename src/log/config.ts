@@ -154,7 +154,8 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     min: 64 * kib,
     max: 4 * gib,
     kafka: null,
-    description: 'Appended bytes that are not yet in segment files; above it appends wait.',
+    description:
+      'Appended bytes that are not yet in segment files; above it appends, commits of offsets and transactions wait.',
   },
   recentBytesMax: {
     default: 16 * mib,

@@ -66,18 +66,7 @@ export class Broker {
    * before is not written again: the answer is that of the first. Every record of a batch from outside is decoded first.
    */
   append(at: TopicPartition, batch: Uint8Array, origin: BatchOrigin = 'outside'): Promise<AppendedBatch> {
-    return new Promise((resolve, reject) => {
-      const appendNow = (): void => {
-        try {
-          this.appendNow(at, batch, origin).then(resolve, reject)
-        } catch (error) {
-          reject(error)
-        }
-      }
-      // Who waits is bounded by the callers: each holds one batch and its own bound on bytes.
-      if (this.#parts.sequencer.hasRoom) appendNow()
-      else this.#parts.sequencer.whenRoom(appendNow)
-    })
+    return this.#parts.sequencer.whenRoom(() => this.appendNow(at, batch, origin))
   }
 
   /**
@@ -268,29 +257,35 @@ export class Broker {
   }
 
   /**
-   * Commits offsets in a member's name, or (generation -1, no member) for a group that has none. Resolves when written.
-   * Rejects as {@link Groups.checkCommit} does, or with UNKNOWN_TOPIC, UNKNOWN_PARTITION, INVALID_RECORD.
+   * Commits offsets in a member's name, or (generation -1, no member) for a group that has none. Waits in line with the
+   * appends; resolves when written. Rejects as {@link Groups.checkCommit} does, or with UNKNOWN_TOPIC, UNKNOWN_PARTITION,
+   * INVALID_RECORD.
    */
-  async commitOffsets(
+  commitOffsets(
     group: string,
     generation: number,
     offsets: readonly OffsetEntry[],
     member: MemberName = nobody,
   ): Promise<void> {
+    return this.#parts.sequencer.whenRoom(() => this.#commitNow({ group, generation, ...member }, offsets))
+  }
+
+  #commitNow(from: GroupMetadata, offsets: readonly OffsetEntry[]): Promise<void> {
     const { sequencer, groups, catalog, offsetLog } = this.#parts
+    const { group } = from
     sequencer.checkWritable()
     checkGroupName(group)
-    groups.checkCommit({ group, generation, ...member })
+    groups.checkCommit(from)
     for (const entry of offsets) {
       catalog.partition(entry.at)
       checkOffsetEntry(group, entry)
     }
-    if (offsets.length === 0) return
+    if (offsets.length === 0) return Promise.resolve()
     const draft = new EntryDraft(sequencer.placeContext())
     offsetLog.commit(draft, new BatchBuilder({ initialBytes: 512 }), group, offsets)
     const written = draft.outcome()
     sequencer.submit(draft)
-    await written
+    return written
   }
 
   /** Throws UNSTABLE_OFFSET_COMMIT if one must be stable and is not. Kafka: OffsetFetch with `RequireStable`. */

@@ -20,7 +20,9 @@ import type { TailRing } from './tail-ring.ts'
  * - If writing fails, that group and all behind it never were: pending state falls back, whoever waits is told, readers
  *   that took any of it as sequenced get ABORTED. Nothing is written afterwards.
  * - The applier gets each group once, after its promotion and in order.
- * - Appends wait while the tail ring is at its bound, in the order in which they came.
+ * - What is asked of the log from outside (appends, commits, transactions) waits while the tail ring is at its bound, in
+ *   the order in which it came. Only the applier makes room, and it waits for none of them: so everybody's turn comes. What
+ *   the log does on its own (the records of a group's rebalance, housekeeping) is little, and goes on.
  *
  * It deliberately knows no records: a batch is its header and its bytes.
  */
@@ -95,17 +97,27 @@ export class Sequencer implements JournalListener {
     return this.#ring.hasRoom && this.#waitingForRoom.length === 0
   }
 
-  /** Calls `resume` once there is room, or once there will never be any: the callee checks. */
-  whenRoom(resume: () => void): void {
-    this.#waitingForRoom.push(resume)
+  /**
+   * Calls `act` now if there is room, else in its turn once there is, or once there will never be any: it checks whether the
+   * log takes anything, and all else that may have changed meanwhile. What it submits, it submits before it returns.
+   */
+  whenRoom<T>(act: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const inTurn = (): void => {
+        try {
+          act().then(resolve, reject)
+        } catch (error) {
+          reject(error)
+        }
+      }
+      // Who waits is bounded by the callers: each holds one batch or one request, and its own bound on bytes.
+      if (this.hasRoom || this.#failure !== null) inTurn()
+      else this.#waitingForRoom.push(inTurn)
+    })
   }
 
   ready(): Promise<void> {
-    if (this.#failure !== null) return Promise.reject(this.#failure)
-    if (this.hasRoom) return Promise.resolve()
-    return new Promise((resolve, reject) =>
-      this.whenRoom(() => (this.#failure === null ? resolve() : reject(this.#failure))),
-    )
+    return this.whenRoom(() => (this.#failure === null ? Promise.resolve() : Promise.reject(this.#failure)))
   }
 
   /** Resolves when all that is promoted is on the device. */

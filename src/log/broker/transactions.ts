@@ -36,6 +36,7 @@ import type { TransactionalOffsets } from './transactional-offsets.ts'
  *   Crash here, before the entry is durable: the transaction is open when the log opens again, and its producer may still
  *   end it, or its timeout does. Behind it: it has ended everywhere.
  * - What hangs is aborted by the clock.
+ * - Everything waits in line with the appends, and is decided when its turn has come: what is decided is what is written.
  */
 export class Transactions {
   readonly #parts: TransactionsParts
@@ -73,15 +74,25 @@ export class Transactions {
     return { producerId: this.#ids.next(), producerEpoch: 0 }
   }
 
-  async initProducer(transactionalId: string, timeoutMs: number, expected?: ProducerName): Promise<ProducerName> {
-    this.#parts.sequencer.checkWritable()
-    return await this.#coordinator.init(transactionalId, timeoutMs, expected ?? null)
+  initProducer(transactionalId: string, timeoutMs: number, expected?: ProducerName): Promise<ProducerName> {
+    return this.#inTurn(() => this.#coordinator.init(transactionalId, timeoutMs, expected ?? null))
+  }
+
+  #inTurn<T>(act: () => Promise<T>): Promise<T> {
+    const { sequencer } = this.#parts
+    return sequencer.whenRoom(() => {
+      sequencer.checkWritable()
+      return act()
+    })
   }
 
   /** Takes the partitions into the transaction before anything is written to them, as older clients ask for. */
-  async addPartitions(producer: ProducerName, at: readonly TopicPartition[]): Promise<void> {
+  addPartitions(producer: ProducerName, at: readonly TopicPartition[]): Promise<void> {
+    return this.#inTurn(() => this.#addNow(producer, at))
+  }
+
+  async #addNow(producer: ProducerName, at: readonly TopicPartition[]): Promise<void> {
     const { catalog, log, sequencer } = this.#parts
-    sequencer.checkWritable()
     for (const place of at) catalog.partition(place)
     const joining = this.#coordinator.joining(producer, at)
     if (joining === null) return
@@ -115,9 +126,12 @@ export class Transactions {
   }
 
   /** Offsets that are committed when the transaction is. */
-  async sendOffsets(producer: ProducerName, offsets: readonly OffsetEntry[], from: GroupMetadata): Promise<void> {
+  sendOffsets(producer: ProducerName, offsets: readonly OffsetEntry[], from: GroupMetadata): Promise<void> {
+    return this.#inTurn(() => this.#sendOffsetsNow(producer, offsets, from))
+  }
+
+  async #sendOffsetsNow(producer: ProducerName, offsets: readonly OffsetEntry[], from: GroupMetadata): Promise<void> {
     const { catalog, groups, offsetLog, sequencer } = this.#parts
-    sequencer.checkWritable()
     checkGroupName(from.group)
     groups.checkTransactionalCommit(from)
     for (const entry of offsets) {
@@ -137,9 +151,8 @@ export class Transactions {
     await written
   }
 
-  async end(transactionalId: string, producer: ProducerName, outcome: Outcome): Promise<ProducerName> {
-    this.#parts.sequencer.checkWritable()
-    return await this.#coordinator.end(transactionalId, producer, outcome)
+  end(transactionalId: string, producer: ProducerName, outcome: Outcome): Promise<ProducerName> {
+    return this.#inTurn(() => this.#coordinator.end(transactionalId, producer, outcome))
   }
 
   list(): readonly TransactionState[] {
@@ -156,18 +169,20 @@ export class Transactions {
   }
 
   /** Aborts the open transaction of the id and fences its producer. */
-  async abort(transactionalId: string): Promise<void> {
-    this.#parts.sequencer.checkWritable()
-    await this.#coordinator.abort(transactionalId)
+  abort(transactionalId: string): Promise<void> {
+    return this.#inTurn(() => this.#coordinator.abort(transactionalId))
   }
 
   /**
    * Aborts what a producer has open in one partition and no coordinator knows of (in a directory that was taken over): it
    * would hold up readers of committed records for ever.
    */
-  async abortHanging(at: TopicPartition, producerId: number): Promise<void> {
+  abortHanging(at: TopicPartition, producerId: number): Promise<void> {
+    return this.#inTurn(() => this.#abortHangingNow(at, producerId))
+  }
+
+  async #abortHangingNow(at: TopicPartition, producerId: number): Promise<void> {
     const { catalog, sequencer } = this.#parts
-    sequencer.checkWritable()
     const partition = catalog.partition(at)
     const state = partition.pendingProducers?.states().find((producer) => producer.producerId === producerId)
     if (state === undefined || state.transactionStart < 0 || this.#coordinator.hasOpen(producerId, at))
@@ -236,16 +251,22 @@ export class Transactions {
     if (this.#timer !== null || this.#closed) return
     const { clock, config, logger, sequencer } = this.#parts
     this.#timer = clock.setTimer(config.transactionCheckIntervalMs, () => {
-      this.#timer = null
-      if (this.#closed || sequencer.failure !== null) return
-      this.#coordinator.abortExpired().then(
-        (aborted) => {
-          for (const id of aborted) logger.warn(`the transaction of ${id} took longer than its timeout and was aborted`)
-        },
-        (error: unknown) => logger.error('aborting transactions that took too long failed', error),
-      )
-      if (this.#coordinator.anyOpen) this.#watch()
+      this.#abortExpired()
+        .catch((error: unknown) => logger.error('aborting transactions that took too long failed', error))
+        .finally(() => {
+          this.#timer = null
+          if (this.#coordinator.anyOpen && sequencer.failure === null) this.#watch()
+        })
     })
+  }
+
+  /** One after the other: each may have ended by itself when its turn has come. */
+  async #abortExpired(): Promise<void> {
+    for (const transactionalId of this.#coordinator.expired()) {
+      if (this.#closed || this.#parts.sequencer.failure !== null) return
+      if (await this.#inTurn(() => this.#coordinator.abortExpired(transactionalId)))
+        this.#parts.logger.warn(`the transaction of ${transactionalId} took longer than its timeout and was aborted`)
+    }
   }
 
   close(): void {

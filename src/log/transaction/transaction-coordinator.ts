@@ -63,7 +63,10 @@ export class TransactionCoordinator {
       return this.#moved(state, null)
     }
     const { state } = known
-    if (expected !== null && (await this.#isRepeatedInit(known, expected))) return nameOf(state)
+    if (expected !== null && this.#isRepeatedInit(known, expected)) {
+      await known.written
+      return nameOf(state)
+    }
     const next = nextProducer(state, ids)
     const ended = state.phase === 'ongoing' ? endOf(state, 'abort') : null
     return this.#moved(
@@ -85,11 +88,10 @@ export class TransactionCoordinator {
   }
 
   /** Whether the answer to this very request was lost: then it is given again. */
-  async #isRepeatedInit({ state, written, claimedBy }: Coordinated, expected: ProducerName): Promise<boolean> {
+  #isRepeatedInit({ state, claimedBy }: Coordinated, expected: ProducerName): boolean {
     if (isSame(expected, state)) return false
     const repeated = state.phase === 'empty' && claimedBy !== null && isSame(expected, claimedBy)
     if (!repeated) throw fenced(state, expected)
-    await written
     return true
   }
 
@@ -179,14 +181,21 @@ export class TransactionCoordinator {
     await this.#end(state, 'abort')
   }
 
-  /** Aborts what has been open longer than its timeout. Resolves with the transactional ids when that is written. */
-  async abortExpired(): Promise<readonly string[]> {
-    const now = this.#parts.monotonic()
-    const expired = Array.from(this.#states.values())
-      .filter(({ state, openedAt }) => state.phase === 'ongoing' && now - openedAt >= state.timeoutMs)
-      .map(({ state }) => state)
-    await Promise.all(expired.map((state) => this.#end(state, 'abort')))
-    return expired.map(({ transactionalId }) => transactionalId)
+  /** Transactional ids whose transaction has been open longer than its timeout. */
+  expired(): readonly string[] {
+    return [...this.#states.keys()].filter((transactionalId) => this.#isExpired(transactionalId))
+  }
+
+  #isExpired(transactionalId: string): boolean {
+    const known = this.#states.get(transactionalId)
+    return known?.state.phase === 'ongoing' && this.#parts.monotonic() - known.openedAt >= known.state.timeoutMs
+  }
+
+  /** Aborts the transaction if it has been open longer than its timeout; resolves with whether, when that is written. */
+  async abortExpired(transactionalId: string): Promise<boolean> {
+    if (!this.#isExpired(transactionalId)) return false
+    await this.#end(this.#known(transactionalId).state, 'abort')
+    return true
   }
 
   /** Ends what a broker of Kafka had begun to end. */

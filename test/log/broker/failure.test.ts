@@ -1,6 +1,9 @@
 import { expect, test } from 'vitest'
 import { outgoingRecord } from '../../../src/log/api/record.ts'
+import { LogError } from '../../../src/log/api/errors.ts'
+import { offsetsTopic, transactionsTopic } from '../../../src/log/api/internal-topics.ts'
 import { batchOf, LogHarness, recordOf } from '../../harness/log-harness.ts'
+import { outside, TransactionalWriter } from '../../harness/transactional-writer.ts'
 
 const at = { topic: 'events', partition: 0 }
 const progress = { group: 'app', generation: -1, offsets: [], sections: [], build: null, configuration: '' }
@@ -169,4 +172,116 @@ test('a commit that fails while it takes its places leaves no hole behind', asyn
   await harness.reopen()
   expect(await harness.values('events', 0)).toEqual(['first', 'second'])
   await harness.close()
+})
+
+test('above the bound of unapplied bytes commits and transactions wait in line with the appends, and all come true', async () => {
+  const harness = await LogHarness.open({ unappliedBytesMax: 64 * 1024 })
+  await harness.topic('events', 2)
+  const { broker } = harness.log
+  const [left, kept, begun] = await Promise.all(
+    ['left', 'kept', 'begun'].map((id) => TransactionalWriter.open(broker, id)),
+  )
+  if (left === undefined || kept === undefined || begun === undefined) throw new Error('three writers')
+  await Promise.all([left, kept].map((writer) => writer.write('events', 1, ['x'])))
+  const ends = (): readonly number[] => {
+    const internal = [offsetsTopic, transactionsTopic].map((name) => broker.topic(name))
+    const places = internal.flatMap((topic) =>
+      Array.from({ length: topic?.partitions ?? 0 }, (_, partition) => ({ topic: topic?.name ?? '', partition })),
+    )
+    return broker.bounds([...places, { topic: 'events', partition: 1 }], 'sequenced').map(({ end }) => end)
+  }
+
+  const appends = Array.from({ length: 20 }, () => broker.append(at, batchOf(['x'.repeat(4000)])))
+  expect(broker.canAppend).toBe(false)
+  const before = ends()
+  const commits = [
+    broker.commitOffsets('plain', -1, [{ at, offset: 7, leaderEpoch: -1, metadata: '' }]),
+    kept.offset('events', 0, 3, outside('kept')),
+    kept.end('commit'),
+    broker.addPartitionsToTransaction(begun, [at]),
+    broker.initProducer('left', 60_000),
+    broker.abortTransaction('begun'),
+    broker.initProducer('new', 60_000),
+  ]
+
+  expect(ends()).toEqual(before)
+  await Promise.all([...appends, ...commits])
+  expect(broker.committedOffsets('plain', [at])).toMatchObject([{ offset: 7 }])
+  expect(broker.committedOffsets('kept', [at])).toMatchObject([{ offset: 3 }])
+  expect(broker.describeTransaction('left').phase).toBe('empty')
+  expect(broker.describeTransaction('begun').phase).toBe('completeAbort')
+  await harness.close()
+})
+
+test('however many commit at once, what is not applied stays within its bound and one entry', async () => {
+  const harness = await LogHarness.open({ unappliedBytesMax: 64 * 1024 })
+  await harness.topic('events', 1)
+  const metadata = 'm'.repeat(4000)
+  const { broker } = harness.log
+  const places = Array.from({ length: 50 }, (_, partition) => ({ topic: offsetsTopic, partition }))
+  const sequenced = (): number => broker.bounds(places, 'sequenced').reduce((sum, { end }) => sum + end, 0)
+  const durable = (): number => broker.bounds(places, 'durable').reduce((sum, { end }) => sum + end, 0)
+
+  let pendingMax = 0
+  const commits = Array.from({ length: 200 }, async (_, offset) => {
+    const committed = broker.commitOffsets('g', -1, [{ at, offset, leaderEpoch: -1, metadata }])
+    pendingMax = Math.max(pendingMax, sequenced() - durable())
+    await committed
+    pendingMax = Math.max(pendingMax, sequenced() - durable())
+  })
+  await Promise.all(commits)
+
+  expect(pendingMax).toBeLessThanOrEqual(Math.ceil((64 * 1024) / 4000))
+  expect(broker.committedOffsets('g', [at])).toMatchObject([{ offset: 199 }])
+  await harness.close()
+})
+
+test('commits and ends of transactions that wait for room are refused when the log fails', async () => {
+  const harness = await LogHarness.open({ unappliedBytesMax: 64 * 1024 })
+  await harness.topic('events', 1)
+  const { broker } = harness.log
+  const writer = await TransactionalWriter.open(broker, 'id')
+  await writer.write('events', 0, ['x'])
+  harness.disk.faults.failSyncAt = harness.disk.counts.sync + harness.disk.counts.syncDirectory + 1
+  const appends = Array.from({ length: 20 }, () => broker.append(at, batchOf(['x'.repeat(4000)])))
+  const commits = [
+    broker.commitOffsets('g', -1, [{ at, offset: 1, leaderEpoch: -1, metadata: '' }]),
+    writer.offset('events', 0, 1, outside('g')),
+    writer.end('commit'),
+  ]
+  for (const outcome of await Promise.allSettled([...appends, ...commits]))
+    expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'WRITE_FAILED' } })
+  await harness.close()
+})
+
+test('a transaction that took too long is aborted when there is room for its end', async () => {
+  const harness = await LogHarness.open({ unappliedBytesMax: 64 * 1024, transactionCheckIntervalMs: 1000 })
+  await harness.topic('events', 2)
+  const { broker } = harness.log
+  const writer = await TransactionalWriter.open(broker, 'id', 1000)
+  await writer.write('events', 1, ['x'])
+  const appends = Array.from({ length: 20 }, () => broker.append(at, batchOf(['x'.repeat(4000)])))
+  expect(broker.canAppend).toBe(false)
+  harness.clock.advance(1000)
+  expect(broker.describeTransaction('id').phase).toBe('ongoing')
+  await Promise.all(appends)
+  await broker.ready()
+  expect(broker.describeTransaction('id').phase).toBe('completeAbort')
+  await harness.close()
+})
+
+test('an append for which there is no room is refused, also after segment files could not be written', async () => {
+  const harness = await LogHarness.open({ unappliedBytesMax: 64 * 1024 })
+  await harness.topic('events', 1)
+  harness.disk.onOperation = ({ path }) => {
+    if (path.includes('/events-0/')) throw Object.assign(new Error('EIO'), { code: 'EIO' })
+  }
+  const appends = Array.from({ length: 20 }, () => harness.log.broker.append(at, batchOf(['x'.repeat(4000)])))
+  await Promise.allSettled(appends)
+  await expect(harness.log.broker.ready()).rejects.toBeInstanceOf(LogError)
+  expect(harness.log.broker.canAppend).toBe(false)
+  await expect(harness.append('events', 0, ['more'])).rejects.toBeInstanceOf(LogError)
+  await expect(harness.log.broker.commitOffsets('g', -1, [])).rejects.toBeInstanceOf(LogError)
+  harness.disk.onOperation = null
+  await harness.close().catch(() => {})
 })
