@@ -191,12 +191,13 @@ export class ByteReader {
 /** Copies `source[start, end)` to `target[at, ...)`. Short runs are copied in a loop, where a call into C++ costs more. */
 export function copyBytes(source: Uint8Array, start: number, end: number, target: Uint8Array, at: number): void {
   const length = end - start
-  if (length <= 48) {
+  const whole = length === source.length
+  if (length <= (whole ? 16 : 48)) {
     for (let index = 0; index < length; index++) target[at + index] = source[start + index] as number
     return
   }
-  // Not `subarray`: a Buffer's makes a Buffer, which takes longer to make.
-  target.set(new Uint8Array(source.buffer, source.byteOffset + start, length), at)
+  // Making a view takes longer than copying. Not `subarray`: a Buffer's makes a Buffer, which takes longer still.
+  target.set(whole ? source : new Uint8Array(source.buffer, source.byteOffset + start, length), at)
 }
 
 /** Decodes UTF-8 without making a view first. */
