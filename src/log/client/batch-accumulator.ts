@@ -42,22 +42,35 @@ export class BatchAccumulator {
     return this.#builder.count > 0 && this.#builder.wouldExceed(record, batchBytesMax)
   }
 
-  /** Copies the record. Throws MESSAGE_TOO_LARGE for one that no batch of the topic can hold, INVALID_TIMESTAMP. */
-  add(record: OutgoingRecord, delivery: Delivery | null, limits: AddLimits): void {
-    if (this.#builder.count === 0) {
-      this.#builder.append(record)
-      if (this.#builder.bytes > limits.maxMessageBytes) {
-        const bytes = this.#builder.bytes
-        this.#builder.reset()
-        throw tooLarge(this.at, bytes, limits.maxMessageBytes)
-      }
-      this.#since = limits.now
-    } else this.#builder.append(record)
-    this.#bytesTaken += bytesOf(record)
+  /**
+   * Copies the first record of a batch and returns what it counts against the producer's buffer. Throws MESSAGE_TOO_LARGE for
+   * one that no batch of the topic can hold, INVALID_TIMESTAMP.
+   */
+  begin(record: OutgoingRecord, delivery: Delivery | null, limits: AddLimits): number {
+    this.#builder.append(record)
+    if (this.#builder.bytes > limits.maxMessageBytes) {
+      const bytes = this.#builder.bytes
+      this.#builder.reset()
+      throw tooLarge(this.at, bytes, limits.maxMessageBytes)
+    }
+    this.#since = limits.now
+    return this.#taken(record, delivery)
+  }
+
+  /** Copies a record that follows others. Throws INVALID_TIMESTAMP. */
+  add(record: OutgoingRecord, delivery: Delivery | null): number {
+    this.#builder.append(record)
+    return this.#taken(record, delivery)
+  }
+
+  #taken(record: OutgoingRecord, delivery: Delivery | null): number {
+    const bytes = recordBytesBound(record)
+    this.#bytesTaken += bytes
     if (delivery !== null) {
       delivery.index = this.#builder.count - 1
       this.#deliveries.push(delivery)
     }
+    return bytes
   }
 
   /**
@@ -120,11 +133,6 @@ export interface SealedBatch {
   readonly deliveries: readonly Delivery[]
   /** What the records count against the producer's buffer. */
   readonly bytesTaken: number
-}
-
-/** What a record counts against the producer's buffer, from the moment it is taken until it is answered. */
-export function bytesOf(record: OutgoingRecord): number {
-  return recordBytesBound(record)
 }
 
 function tooLarge(at: TopicPartition, bytes: number, bytesMax: number): LogError {

@@ -3,7 +3,7 @@ import type { OutgoingRecord } from '../api/record.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { BatchBuilder } from '../format/batch-builder.ts'
 import type { Compression } from '../format/compression.ts'
-import { BatchAccumulator, bytesOf, type Delivery, type SealedBatch } from './batch-accumulator.ts'
+import { BatchAccumulator, type Delivery, type SealedBatch } from './batch-accumulator.ts'
 import { PartitionSender, type PartitionSenderParts } from './partition-sender.ts'
 import { ProducedPartition, type ProducedTopic, type ProducedTopics } from './produced-topic.ts'
 import type { ProducerTransactions } from './producer-transactions.ts'
@@ -70,12 +70,11 @@ export class BatchDispatch {
       // A record without a key follows the batch that is gone to the next partition.
       if (partition < 0) return this.add(record, topic, partition, delivery)
     }
-    accumulator.add(record, delivery, {
-      maxMessageBytes,
-      now: accumulator.isEmpty ? this.#clock.monotonic() : 0,
-    })
+    const bytes = accumulator.isEmpty
+      ? accumulator.begin(record, delivery, { maxMessageBytes, now: this.#clock.monotonic() })
+      : accumulator.add(record, delivery)
     produced.takenRecords += 1
-    this.#buffer.take(bytesOf(record))
+    this.#buffer.take(bytes)
     if (this.#drain === 'none') this.#scheduleDrain()
   }
 

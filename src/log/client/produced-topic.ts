@@ -20,6 +20,7 @@ import { bytesFormat, checkFormat, declaredFormat, type RecordFormat } from './r
 export class ProducedTopics {
   readonly #broker: Broker
   readonly #byName = new Map<string, ProducedTopic>()
+  #last: ProducedTopic | null = null
   /** Topics that are no more, of which something was not answered yet. */
   #replacedTopics: ProducedTopic[] = []
   /** Sends what was collected for a topic that is no more. */
@@ -50,9 +51,12 @@ export class ProducedTopics {
         topic: name,
       })
     }
+    // Most records go where the one before went.
+    if (this.#last?.info === info) return this.#last
     const known = this.#byName.get(name)
     if (known?.info.id === info.id) {
       known.info = info
+      this.#last = known
       return known
     }
     if (isInternalTopic(name)) {
@@ -72,6 +76,8 @@ export class ProducedTopics {
 /** One topic, under one id. */
 export class ProducedTopic {
   info: TopicInfo
+  /** As messages call it. */
+  readonly title: string
   readonly named: RecordFormat
   readonly partitioner: Partitioner = new Partitioner()
   readonly partitions: (ProducedPartition | undefined)[] = []
@@ -80,6 +86,7 @@ export class ProducedTopic {
 
   constructor(info: TopicInfo) {
     this.info = info
+    this.title = `topic ${info.name}`
     this.named = bytesFormat(info.name)
     this.#format = this.named
   }

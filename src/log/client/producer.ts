@@ -201,7 +201,8 @@ export class Producer {
   }
 
   #checkOpen(): void {
-    if (!this.#lifecycle.is('open')) throw new LogError('CLOSED', 'the producer is closed')
+    // Asked for each record: not by `is`, which makes a list.
+    if (this.#lifecycle.phase !== 'open') throw new LogError('CLOSED', 'the producer is closed')
   }
 
   #prepare(record: GivenRecord): PreparedRecord {

@@ -2,6 +2,7 @@ import { ByteWriter } from '../../base/bytes.ts'
 import type { Clock } from '../../base/clock.ts'
 import { LogError } from '../api/errors.ts'
 import { noHeaders, outgoingRecord, type Header, type OutgoingRecord } from '../api/record.ts'
+import type { TopicConfig } from '../api/topic.ts'
 import { checkTimestampBounds } from '../format/timestamp-bounds.ts'
 import { checkPartitionedAs, declaredPartition, producerPartition, type ProducerPartitioner } from './partitioner.ts'
 import type { ProducedTopic, ProducedTopics } from './produced-topic.ts'
@@ -26,6 +27,8 @@ export class RecordPreparer {
   readonly #keyBytes = new ByteWriter()
   readonly #valueBytes = new ByteWriter()
   readonly #scratch = outgoingRecord()
+  /** The clock as it was read last. */
+  #now = Number.NEGATIVE_INFINITY
 
   constructor(topics: ProducedTopics, partitioner: ProducerPartitioner | null, clock: Clock) {
     this.#topics = topics
@@ -69,10 +72,11 @@ export class RecordPreparer {
       into.valueEnd = valueBytes.length
     }
     into.headers = record.headers === undefined ? noHeaders : checkedHeaders(name, record.headers)
-    const now = this.#clock.now()
+    const { config } = topic.info
+    const now = this.#needsNow(record.timestamp, config) ? (this.#now = this.#clock.now()) : this.#now
     into.timestamp = record.timestamp ?? format.timestampOf(value, key, now)
     if (!Number.isSafeInteger(into.timestamp) || into.timestamp < 0) throw invalidTimestamp(name, into.timestamp)
-    checkTimestampBounds(`topic ${name}`, topic.info.config, into.timestamp, now)
+    checkTimestampBounds(topic.title, config, into.timestamp, now)
 
     const { partitions } = topic.info
     if (record.partition !== undefined) {
@@ -92,6 +96,18 @@ export class RecordPreparer {
     }
     const partition = into.keyStart < 0 ? anyPartition : topic.partitioner.ofKey(into.key, 0, into.keyEnd, partitions)
     return { record: into, topic, partition }
+  }
+
+  /**
+   * Reading the clock is a tenth of what a small record costs. What was not too far ahead of it then is not now, so only a
+   * record without a time, one that may be too far ahead, or a topic that bounds the past needs it.
+   */
+  #needsNow(timestamp: number | undefined, { timestampAfterMaxMs, timestampBeforeMaxMs }: TopicConfig): boolean {
+    return (
+      timestamp === undefined ||
+      timestamp - this.#now > timestampAfterMaxMs ||
+      timestampBeforeMaxMs < Number.MAX_SAFE_INTEGER
+    )
   }
 }
 

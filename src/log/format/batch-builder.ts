@@ -221,6 +221,7 @@ export function recordBytesBound(record: OutgoingRecord): number {
 /** A higher one, which looks at no character of the headers. */
 function roughBytesBound(record: OutgoingRecord): number {
   let bound = bareBytesBound(record) + 5
+  if (record.headers.length === 0) return bound
   for (const { key, value } of record.headers) bound += 10 + key.length * 3 + (value === null ? 0 : value.length)
   return bound
 }
