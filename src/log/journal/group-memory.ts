@@ -22,6 +22,8 @@ export class GroupMemory {
   /** Where the open group starts in the slab; a multiple of 64. */
   #start = 0
   #length = headerBytes
+  /** Of the group before: what the open one will probably need. */
+  #lastGroupBytes = 0
   /** Left by the groups, in their order; not released. */
   readonly #used: Slab[] = []
   readonly #free: Slab[] = []
@@ -42,7 +44,10 @@ export class GroupMemory {
 
   /** Copies an entry of `size` measured bytes into the open group, which is `sequence`; returns the views of its batches. */
   append(parts: readonly EntryPart[], size: number, sequence: number): Uint8Array[] {
-    if (this.#start + alignGroup(this.#length + size) > this.#slab.bytes.length) this.#move(size)
+    const left = this.#slab.bytes.length - this.#start
+    const needed = alignGroup(this.#length + size)
+    // A group that will probably outgrow what is left begins in another slab, or it would be copied there.
+    if (needed > left || (this.isEmpty && this.#lastGroupBytes > left)) this.#move(needed)
     const slab = this.#slab
     const batches = writeEntry(parts, slab.bytes, this.#start + this.#length)
     this.#length += size
@@ -59,6 +64,7 @@ export class GroupMemory {
     const group = bytes.subarray(this.#start, end)
     this.#start = end
     this.#length = headerBytes
+    this.#lastGroupBytes = group.length
     return group
   }
 
@@ -71,10 +77,10 @@ export class GroupMemory {
   }
 
   /** Takes the open group to a slab that has room for it. */
-  #move(size: number): void {
+  #move(needed: number): void {
     const former = this.#slab
-    const slab = this.#slabFor(alignGroup(this.#length + size))
-    slab.bytes.set(former.bytes.subarray(this.#start, this.#start + this.#length))
+    const slab = this.#slabFor(needed)
+    if (!this.isEmpty) slab.bytes.set(former.bytes.subarray(this.#start, this.#start + this.#length))
     this.#used.push(former)
     this.#slab = slab
     this.#start = 0
@@ -104,7 +110,7 @@ class Slab {
   }
 }
 
-/** As large as a group of more than one entry gets. */
-const slabBytes = 4 * 1024 * 1024
+/** Twice as large as a group of more than one entry gets, so that not much is left over. */
+const slabBytes = 8 * 1024 * 1024
 /** Small, so that a log that is opened for a few commits is opened quickly. */
 const firstSlabBytes = 64 * 1024
