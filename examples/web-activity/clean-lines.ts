@@ -9,7 +9,8 @@ import type { DeadLetter, ShopEvent } from './events.ts'
 import type { LineSource } from './sources.ts'
 
 export type Cleaned =
-  | { readonly is: 'event' | 'duplicate'; readonly event: ShopEvent }
+  | { readonly is: 'event'; readonly event: ShopEvent }
+  | { readonly is: 'duplicate'; readonly event: ShopEvent }
   | { readonly is: 'malformed'; readonly letter: DeadLetter }
 
 /**

@@ -25,7 +25,6 @@ import {
   requestsPerMinute,
   requestsPerStatus,
   rulesKey,
-  type ShopEvent,
 } from './events.ts'
 import { followVisitors } from './follow-visitors.ts'
 import { JudgeBots, type Outcome, pace } from './judge-bots.ts'
@@ -42,9 +41,13 @@ export interface JobTopologyOptions {
 export function jobTopology({ format, emit }: JobTopologyOptions): Topology {
   const builder = new StreamsBuilder()
   const judged = judgedLines(builder, format)
-  judged.flatMapValues((outcome) => (outcome.is === 'malformed' ? [outcome.letter] : [])).to(deadLetters)
   judged
-    .flatMapValues((outcome) => (outcome.is === 'bot' ? [{ rule: outcome.rule, event: outcome.event }] : []))
+    .filter((outcome) => outcome.is === 'malformed')
+    .mapValues(({ letter }) => letter)
+    .to(deadLetters)
+  judged
+    .filter((outcome) => outcome.is === 'bot')
+    .mapValues(({ rule, event }) => ({ rule, event }))
     .to(botEvents)
   const lineOutcomes = judged.filter((_, visitor) => !isTick(visitor))
   lineOutcomes
@@ -56,7 +59,7 @@ export function jobTopology({ format, emit }: JobTopologyOptions): Topology {
     .to(outcomes)
   if (format === 'combined') countRequests(lineOutcomes, emit)
 
-  const people = judged.flatMapValues((outcome) => (outcome.is === 'event' ? [outcome.event] : []))
+  const people = judged.filter((outcome) => outcome.is === 'event').mapValues(({ event }) => event)
   countPages(
     builder,
     people.filter(({ type }) => type === 'view'),
@@ -96,7 +99,7 @@ function outcomeName(outcome: Outcome): string {
 
 /** Of all well-formed lines, bots too. Not by windows: a count over all lines must not lose a late one. */
 function countRequests(outcomes: Stream<string, Outcome>, emit: JobTopologyOptions['emit']): void {
-  const requests = outcomes.flatMapValues((outcome): ShopEvent[] => (outcome.is === 'malformed' ? [] : [outcome.event]))
+  const requests = outcomes.filter((outcome) => outcome.is !== 'malformed').mapValues(({ event }) => event)
   requests
     .map(({ status }) => [status ?? 0, 1])
     .groupByKey({ key: z.number() })
