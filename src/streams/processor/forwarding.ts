@@ -72,7 +72,8 @@ export class NodeContext implements ProcessorContext {
     if (only !== null) {
       record.node = this.#onlyName
       only.process(key, value, timestamp)
-      record.headers = headers
+      // Mostly they are as they were, and storing them again costs the collector a look.
+      if (record.headers !== headers) record.headers = headers
       record.node = this.node
       return
     }
@@ -80,7 +81,7 @@ export class NodeContext implements ProcessorContext {
     for (let index = 0; index < receivers.length; index++) {
       record.node = (this.#children[index] as Child).name
       ;(receivers[index] as Receiver).process(key, value, timestamp)
-      record.headers = headers
+      if (record.headers !== headers) record.headers = headers
     }
     record.node = this.node
   }
