@@ -1,5 +1,5 @@
 import type { OffsetEntry } from '../api/log.ts'
-import type { TopicPartition } from '../api/record.ts'
+import { partitionName, type Offset, type TopicPartition } from '../api/record.ts'
 import type { TransactionalOffsetsState } from '../journal/checkpoint.ts'
 import type { GroupOffsets } from './group-offsets.ts'
 
@@ -7,6 +7,7 @@ import type { GroupOffsets } from './group-offsets.ts'
  * Offsets that open transactions have brought to their groups: committed for nobody before the transaction is. Their
  * records stand in `__consumer_offsets`; the marker there decides, here as in recovery.
  *
+ * - Of a transaction, group and partition only the newest is kept: it is the one that will count.
  * - What is promoted is what a checkpoint keeps. What is only sequenced matters where a topic is deleted: its offsets must
  *   go wherever they are on their way.
  * - The newest record of a partition wins, as in Kafka: one that was committed plainly after the transaction's stays, and
@@ -14,8 +15,9 @@ import type { GroupOffsets } from './group-offsets.ts'
  */
 export class TransactionalOffsets {
   readonly #offsets: GroupOffsets
-  readonly #promoted = new Map<number, TransactionalOffsetsState[]>()
-  readonly #sequenced = new Map<number, { readonly group: string; readonly at: TopicPartition }[]>()
+  /** By producer, then by {@link placeName}. */
+  readonly #promoted = new Map<number, Map<string, PromotedOffset>>()
+  readonly #sequenced = new Map<number, Map<string, OffsetPlace>>()
 
   constructor(offsets: GroupOffsets, states: readonly TransactionalOffsetsState[] = []) {
     this.#offsets = offsets
@@ -24,81 +26,99 @@ export class TransactionalOffsets {
 
   /** The record with the offsets has its place. */
   sequenced(producerId: number, group: string, entries: readonly OffsetEntry[]): void {
-    const places = entries.map(({ at }) => ({ group, at }))
-    listOf(this.#sequenced, producerId).push(...places)
+    const places = placesOf(this.#sequenced, producerId)
+    for (const { at } of entries) places.set(placeName(group, at), { group, at })
   }
 
   /** The record with the offsets is promoted, or was found by recovery. */
-  add(state: TransactionalOffsetsState): void {
-    listOf(this.#promoted, state.producerId).push(state)
+  add({ producerId, group, entries, committedAt, recordOffset }: TransactionalOffsetsState): void {
+    const kept = placesOf(this.#promoted, producerId)
+    for (const entry of entries) {
+      const name = placeName(group, entry.at)
+      // In the order of the records, also where one takes the place of another.
+      kept.delete(name)
+      kept.set(name, { group, at: entry.at, entry, committedAt, recordOffset })
+    }
   }
 
   /** A tombstone has its place: what is on its way before it will not count. */
   deleting(group: string, at: TopicPartition): void {
-    for (const [producerId, places] of this.#sequenced)
-      this.#sequenced.set(
-        producerId,
-        places.filter(
-          (place) => place.group !== group || place.at.topic !== at.topic || place.at.partition !== at.partition,
-        ),
-      )
+    remove(this.#sequenced, placeName(group, at))
   }
 
   /** The tombstone is promoted, or was found by recovery. */
   forget(group: string, at: TopicPartition): void {
-    const stays = (entry: OffsetEntry): boolean => entry.at.topic !== at.topic || entry.at.partition !== at.partition
-    for (const [producerId, states] of this.#promoted) {
-      if (!states.some((state) => state.group === group && !state.entries.every(stays))) continue
-      const left = states
-        .map((state) => (state.group === group ? { ...state, entries: state.entries.filter(stays) } : state))
-        .filter(({ entries }) => entries.length > 0)
-      if (left.length > 0) this.#promoted.set(producerId, left)
-      else this.#promoted.delete(producerId)
-    }
+    remove(this.#promoted, placeName(group, at))
   }
 
   /** The producer's transaction has ended. Offsets of topics that have gone meanwhile are nobody's any more. */
   end(producerId: number, outcome: 'commit' | 'abort', isTopic: (name: string) => boolean): void {
-    const states = this.#promoted.get(producerId)
+    const kept = this.#promoted.get(producerId)
     this.#promoted.delete(producerId)
     this.#sequenced.delete(producerId)
-    if (states === undefined || outcome === 'abort') return
-    for (const { group, entries, committedAt, recordOffset } of states)
-      for (const entry of entries)
-        if (isTopic(entry.at.topic) && this.#offsets.recordOffset(group, entry.at) < recordOffset)
-          this.#offsets.set(group, entry, committedAt, recordOffset)
+    if (kept === undefined || outcome === 'abort') return
+    for (const { group, entry, committedAt, recordOffset } of kept.values())
+      if (isTopic(entry.at.topic) && this.#offsets.recordOffset(group, entry.at) < recordOffset)
+        this.#offsets.set(group, entry, committedAt, recordOffset)
   }
 
   /** Whether a transaction that is open may yet change what the group has committed there. */
   isUnstable(group: string, topic: string, partition: number): boolean {
-    for (const states of this.#promoted.values())
-      for (const state of states)
-        if (state.group === group && state.entries.some(({ at }) => at.topic === topic && at.partition === partition))
-          return true
-    for (const places of this.#sequenced.values())
-      for (const { group: of, at } of places)
-        if (of === group && at.topic === topic && at.partition === partition) return true
+    if (this.#promoted.size === 0 && this.#sequenced.size === 0) return false
+    const name = placeName(group, { topic, partition })
+    for (const kept of this.#promoted.values()) if (kept.has(name)) return true
+    for (const places of this.#sequenced.values()) if (places.has(name)) return true
     return false
   }
 
-  /** Where transactions that have not ended, or whose end is on its way, bring offsets to. */
-  get places(): readonly { readonly group: string; readonly at: TopicPartition }[] {
-    const promoted = [...this.#promoted.values()]
-      .flat()
-      .flatMap(({ group, entries }) => entries.map(({ at }) => ({ group, at })))
-    return [...promoted, ...[...this.#sequenced.values()].flat()]
+  /** Where transactions that have not ended, or whose end is on its way, bring offsets to; some may come twice. */
+  get places(): readonly OffsetPlace[] {
+    return [...this.#promoted.values(), ...this.#sequenced.values()].flatMap((places) => [...places.values()])
   }
 
+  /** As a checkpoint keeps them: what is left of each record. */
   states(): readonly TransactionalOffsetsState[] {
-    return [...this.#promoted.values()].flat()
+    return [...this.#promoted].flatMap(([producerId, kept]) => statesOf(producerId, [...kept.values()]))
   }
 }
 
-function listOf<T>(map: Map<number, T[]>, producerId: number): T[] {
-  let list = map.get(producerId)
-  if (list === undefined) {
-    list = []
-    map.set(producerId, list)
+interface OffsetPlace {
+  readonly group: string
+  readonly at: TopicPartition
+}
+
+interface PromotedOffset extends OffsetPlace {
+  readonly entry: OffsetEntry
+  readonly committedAt: number
+  readonly recordOffset: Offset
+}
+
+/** No topic has a slash in its name: a group may. */
+function placeName(group: string, at: TopicPartition): string {
+  return `${partitionName(at)}/${group}`
+}
+
+function placesOf<T>(byProducer: Map<number, Map<string, T>>, producerId: number): Map<string, T> {
+  let places = byProducer.get(producerId)
+  if (places === undefined) {
+    places = new Map()
+    byProducer.set(producerId, places)
   }
-  return list
+  return places
+}
+
+function remove<T>(byProducer: Map<number, Map<string, T>>, name: string): void {
+  for (const [producerId, places] of byProducer)
+    if (places.delete(name) && places.size === 0) byProducer.delete(producerId)
+}
+
+/** A record has one group: together with its offset in the group's partition that names it. */
+function statesOf(producerId: number, kept: readonly PromotedOffset[]): readonly TransactionalOffsetsState[] {
+  const byRecord = Map.groupBy(kept, ({ group, recordOffset }) => `${recordOffset}/${group}`)
+  return [...byRecord.values()].flatMap((of) => {
+    const [first] = of
+    if (first === undefined) return []
+    const { group, committedAt, recordOffset } = first
+    return [{ producerId, group, entries: of.map(({ entry }) => entry), committedAt, recordOffset }]
+  })
 }

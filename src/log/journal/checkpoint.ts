@@ -93,7 +93,7 @@ export interface TransactionRecordState {
   readonly record: Uint8Array
 }
 
-/** What one request of an open transaction brought to a group. */
+/** What one request of an open transaction brought to a group, without what later ones of it have replaced. */
 export interface TransactionalOffsetsState {
   readonly producerId: number
   readonly group: string
