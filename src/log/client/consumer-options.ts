@@ -49,11 +49,17 @@ export type AssignorName = 'range' | 'roundrobin' | 'cooperative-sticky'
  * `ConsumerRebalanceListener`.
  */
 export interface RebalanceListener {
-  /** These partitions are the consumer's from now on. Under a cooperative assignor only what is new. */
+  /** These partitions are the consumer's from now on; under a cooperative assignor only what is new. Ends every rebalance. */
   onPartitionsAssigned?(at: readonly TopicPartition[]): void | Promise<void>
-  /** These partitions go to somebody else. They are still the consumer's: what is done with them can be committed now. */
+  /**
+   * These partitions go to somebody else. They are still the consumer's: what is done with them can be committed now. Begins
+   * every rebalance under an eager assignor, also with none; comes only with some under a cooperative one.
+   */
   onPartitionsRevoked?(at: readonly TopicPartition[]): void | Promise<void>
-  /** The group gave the consumer up: these partitions may be somebody else's already. Default: as revoked. */
+  /**
+   * The group gave the consumer up, or it left in the middle of a rebalance: these partitions may be somebody else's already,
+   * and commits are refused. Default: as revoked.
+   */
   onPartitionsLost?(at: readonly TopicPartition[]): void | Promise<void>
 }
 

@@ -73,6 +73,11 @@ export class GroupMembership {
     return this.#parts.assignors.every(({ cooperative }) => cooperative)
   }
 
+  /** Whether it ever got a generation that it was not expelled from. */
+  get hasGeneration(): boolean {
+    return this.#generation >= 0
+  }
+
   /** It has to join (again), after giving up what it must not keep meanwhile. */
   get mustJoin(): boolean {
     return this.#mustJoin && this.#phase !== 'joining'
@@ -235,6 +240,15 @@ export class GroupMembership {
     this.#isLost = true
     this.#mustJoin = true
     this.#goOn()
+  }
+
+  /**
+   * Whether it is in the generation that gave it what it has: not once it was expelled, whether it has heard of it or not, and
+   * not while it joins the next one, which may be over without it.
+   */
+  isStillInside(): boolean {
+    if (this.#phase === 'inside' && !this.#parts.broker.groups.coordinator.isClosed) this.#beat()
+    return this.#phase === 'inside' && this.#assignment === null
   }
 
   /** Learns how things stand: a sign of life whose answer tells. Throws what is not about membership. */

@@ -17,7 +17,11 @@ import type { StartOffsets } from './start-offsets.ts'
  * - Everything happens inside a poll: there the listener is called, and no record is given out meanwhile.
  * - Partitions are given up in this order: what is under way is finished, it is committed, the listener hears of it, they
  *   are gone. Only then the group is told, so that nobody else has them before.
- * - Partitions that were lost may be somebody else's already: nothing is waited for and nothing committed.
+ * - Partitions that were lost may be somebody else's already: nothing is waited for and nothing committed. Whoever leaves the
+ *   group has lost what it had if it was expelled, or is in the middle of a rebalance.
+ * - The listener is called as Kafka's is: `onPartitionsRevoked` begins every rebalance under an eager assignor, with nothing
+ *   if there is nothing, and comes under a cooperative one only with something; `onPartitionsAssigned` ends every rebalance.
+ *   What it throws the poll throws, and what was to be given up is given up all the same.
  * - A member that was too slow joins again only when the call that took too long has ended.
  * - Partitions of a topic that was deleted are lost: nobody has them any more. One that was made again under its name is
  *   another topic, which the group shares anew.
@@ -34,6 +38,8 @@ export class GroupSharing {
   /** By name, under which id its topics were when it got partitions of them; and when they were looked at last. */
   readonly #topicIds = new Map<string, string>()
   #catalogRevision = -1
+  /** Under an eager assignor: it has given up everything for the rebalance that is under way. */
+  #hasGivenUpAll = false
   /** Something other than records has to be looked after; a waiting poll was woken for it. */
   #attention = false
 
@@ -70,6 +76,7 @@ export class GroupSharing {
   begin(membership: GroupMembership, listener: RebalanceListener): void {
     this.#membership = membership
     this.#listener = listener
+    this.#hasGivenUpAll = false
   }
 
   /** Does what the group asks of this member, as far as it needs nobody else. */
@@ -142,18 +149,28 @@ export class GroupSharing {
   }
 
   async #rejoin(membership: GroupMembership): Promise<void> {
-    if (!membership.isCooperative) await this.#giveUp(this.#partitions.list)
+    if (!membership.isCooperative) await this.#giveUpAll(membership)
     else if (this.#commits.isAutomatic) await this.#commits.commitProgress()
     // While others were waited for, things may have gone on.
     if (membership === this.#membership && membership.mustJoin) membership.begin(this.#partitions.places)
   }
 
+  /** Once per rebalance, and then also where it has nothing: with this a rebalance begins. */
+  async #giveUpAll(membership: GroupMembership): Promise<void> {
+    if (this.#hasGivenUpAll) return
+    this.#hasGivenUpAll = true
+    // Whoever was expelled has lost it all, and has heard so.
+    if (membership.hasGeneration) await this.#giveUp(this.#partitions.list)
+  }
+
   /** The partitions that are the consumer's from now on. */
   async #assigned(membership: GroupMembership, at: readonly TopicPartition[]): Promise<void> {
+    this.#hasGivenUpAll = false
     const names = new Set(at.map(partitionName))
     const surplus = this.#partitions.list.filter((partition) => !names.has(partitionName(partition.at)))
+    const thrown: unknown[] = []
     if (surplus.length > 0) {
-      await this.#giveUp(surplus)
+      await this.#giveUp(surplus).catch((error: unknown) => thrown.push(error))
       // Only now may somebody else get them.
       membership.gaveUp()
     }
@@ -166,6 +183,7 @@ export class GroupSharing {
     }
     this.#partitions.moved = true
     await this.#parts.call(() => this.#listener.onPartitionsAssigned?.(added))
+    if (thrown.length > 0) throw thrown[0]
   }
 
   #exists(at: TopicPartition): boolean {
@@ -174,28 +192,34 @@ export class GroupSharing {
 
   /** In this order: what is under way is finished, it is committed, the listener hears of it, they are gone. */
   async #giveUp(partitions: readonly ConsumedPartition[]): Promise<void> {
-    if (partitions.length === 0) return
     const going = [...partitions]
     await this.#parts.runner()?.release(new Set(going))
     if (this.#commits.isAutomatic) await this.#commits.commitProgress()
-    await this.#parts.call(() => this.#listener.onPartitionsRevoked?.(going.map(({ at }) => at)))
-    this.#partitions.drop(going)
+    try {
+      await this.#parts.call(() => this.#listener.onPartitionsRevoked?.(going.map(({ at }) => at)))
+    } finally {
+      this.#partitions.drop(going)
+    }
   }
 
   async #lost(): Promise<void> {
     await this.#drop(this.#partitions.list)
   }
 
-  /** They are gone already: nothing is waited for. */
+  /** They are gone already: nothing is waited for. As in Kafka the listener still finds them assigned. */
   async #drop(partitions: readonly ConsumedPartition[]): Promise<void> {
-    const at = partitions.map((partition) => partition.at)
-    this.#parts.runner()?.abandon(new Set(partitions))
-    this.#partitions.drop(partitions)
-    if (at.length === 0) return
+    if (partitions.length === 0) return
+    const going = [...partitions]
+    const at = going.map((partition) => partition.at)
+    this.#parts.runner()?.abandon(new Set(going))
     const listener = this.#listener
-    await this.#parts.call(() =>
-      listener.onPartitionsLost === undefined ? listener.onPartitionsRevoked?.(at) : listener.onPartitionsLost(at),
-    )
+    try {
+      await this.#parts.call(() =>
+        listener.onPartitionsLost === undefined ? listener.onPartitionsRevoked?.(at) : listener.onPartitionsLost(at),
+      )
+    } finally {
+      this.#partitions.drop(going)
+    }
   }
 
   /** Gives up all partitions, of a group or not, and leaves the group. */
@@ -203,8 +227,11 @@ export class GroupSharing {
     const membership = this.#membership
     try {
       if (this.#commits.isAutomatic) await this.#commits.commitProgress()
-      if (membership !== null && this.#partitions.list.length > 0)
-        await this.#parts.call(() => this.#listener.onPartitionsRevoked?.(this.#partitions.places))
+      if (membership !== null && this.#partitions.list.length > 0) {
+        if (membership.isStillInside())
+          await this.#parts.call(() => this.#listener.onPartitionsRevoked?.(this.#partitions.places))
+        else await this.#lost()
+      }
     } finally {
       this.#left = membership?.lastMember ?? this.#left
       membership?.leave()

@@ -322,6 +322,137 @@ describe('a consumer that does not poll', () => {
   })
 })
 
+describe('the listener of a consumer that ends', () => {
+  const ways = ['close', 'unsubscribe'] as const
+  const cases = ways.flatMap((way) => [0, 5000].map((autoCommitIntervalMs) => ({ way, autoCommitIntervalMs })))
+
+  test.each(cases)('by $way hears what is revoked (commits every $autoCommitIntervalMs ms)', async (how) => {
+    const { log, consumer, happened } = await opened(how)
+    await consumer[how.way]()
+    expect(happened).toEqual(['a + 0123', 'a - 0123'])
+    await log.close()
+  })
+
+  test.each(cases)(
+    'by $way after it left the group for not polling hears what is lost (commits every $autoCommitIntervalMs ms)',
+    async (how) => {
+      const { log, consumer, happened } = await opened(how)
+      await log.clock.run(10_000)
+      await consumer[how.way]()
+      expect(happened).toEqual(['a + 0123', 'a ! 0123'])
+      await log.close()
+    },
+  )
+
+  test.each(cases)(
+    'by $way after the group expelled it hears what is lost, told of it or not (commits every $autoCommitIntervalMs ms)',
+    async (how) => {
+      const { log, consumer, happened } = await opened(how)
+      const { memberId } = consumer.groupMetadata()
+      log.broker.groups.leave('g', { memberId, groupInstanceId: null })
+      await consumer[how.way]()
+      expect(happened).toEqual(['a + 0123', 'a ! 0123'])
+      expect(log.broker.committedOffsets('g', [{ topic: 'orders', partition: 0 }])).toEqual([])
+      await log.close()
+    },
+  )
+
+  test.each(ways)('by %s in the middle of a rebalance hears what is lost', async (way) => {
+    const { log, consumer, happened } = await opened({ autoCommitIntervalMs: 0 })
+    const open = (): Consumer => {
+      const other = log.consumer({ group: 'g' })
+      other.subscribe(['orders'])
+      return other
+    }
+    const [second, third] = [open(), open()]
+    await settle(log, [consumer, second])
+    happened.length = 0
+    const held = consumer.assignment.map(({ partition }) => partition).join('')
+    await third.poll()
+    // It has joined the next generation, and the second holds it up.
+    await consumer.poll()
+    await consumer[way]()
+    expect(happened).toEqual([`a ! ${held}`])
+    await log.close()
+  })
+
+  test('hears it as revoked where it does not tell the two apart, and its commits are refused', async () => {
+    const log = await ClientHarness.open([orders])
+    const codes: string[] = []
+    const consumer = log.consumer({ group: 'g', maxPollIntervalMs: 10_000, autoCommitIntervalMs: 0 })
+    consumer.subscribe(['orders'], {
+      onPartitionsRevoked: async () => void codes.push(await codeOf(() => consumer.commitOffsets())),
+    })
+    await consumer.poll()
+    await log.clock.run(10_000)
+    await consumer.close()
+    expect(codes).toEqual(['UNKNOWN_MEMBER_ID'])
+    await log.close()
+  })
+
+  async function opened({ autoCommitIntervalMs }: { readonly autoCommitIntervalMs: number }): Promise<{
+    readonly log: ClientHarness
+    readonly consumer: Consumer
+    readonly happened: string[]
+  }> {
+    const log = await ClientHarness.open([orders])
+    const happened: string[] = []
+    const options = { autoCommitIntervalMs, autoOffsetReset: 'earliest', maxPollIntervalMs: 10_000 } as const
+    const consumer = log.consumer({ group: 'g', ...options })
+    consumer.subscribe(['orders'], diary('a', happened))
+    await log.load('orders', ['1', '2'])
+    while ((await consumer.poll()).length === 0);
+    return { log, consumer, happened }
+  }
+})
+
+test('under an eager assignor every rebalance begins with what is revoked, also where that is nothing', async () => {
+  const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
+  const happened: string[] = []
+  const open = (clientId: string): Consumer => {
+    const consumer = log.consumer({ group: 'g', clientId, assignors: ['range'] })
+    consumer.subscribe(['orders'], diary(clientId, happened))
+    return consumer
+  }
+  const [first, second, third] = [open('a'), open('b'), open('c')]
+  await first.poll()
+  await settle(log, [first, second])
+  expect(happened).toEqual(['a + 0', 'a - 0', 'a + 0', 'b + '])
+  happened.length = 0
+  await settle(log, [first, second, third])
+  expect(happened.sort()).toEqual(['a + 0', 'a - 0', 'b + ', 'b - ', 'c + '])
+  await log.close()
+})
+
+test.each(['range', 'cooperative-sticky'] as const)(
+  'a listener that throws fails the poll, and what was to be given up is given up all the same (%s)',
+  async (assignor) => {
+    const log = await ClientHarness.open([orders])
+    const options = { group: 'g', assignors: [assignor] } as const
+    const [first, second] = [log.consumer(options), log.consumer(options)]
+    const happened: string[] = []
+    first.subscribe(['orders'], {
+      ...diary('a', happened),
+      onPartitionsRevoked: (at) => {
+        happened.push(`a - ${at.length}`)
+        throw new Error('no')
+      },
+    })
+    second.subscribe(['orders'])
+    await first.poll()
+    const thrown: string[] = []
+    for (let turn = 0; turn < 6; turn++) {
+      await second.poll()
+      await first.poll().catch((error: unknown) => thrown.push(String(error)))
+      await log.clock.nextTurn()
+    }
+    expect([names(first).length, names(second).length]).toEqual([2, 2])
+    expect(thrown).toEqual(['Error: no'])
+    expect(happened.filter((line) => line.startsWith('a -'))).toEqual([assignor === 'range' ? 'a - 4' : 'a - 2'])
+    await log.close()
+  },
+)
+
 describe('a consumer is woken', () => {
   test('by a rebalance while it waits for records', async () => {
     const log = await ClientHarness.open([orders])
