@@ -14,6 +14,11 @@ export function readsOf(
   return { readsValue: callback.length >= 1, readsKey: false }
 }
 
+/** Whether a callback looks at its argument of that place, from 0 on; in doubt it does. */
+export function readsArgument(callback: (...values: never[]) => unknown, place: number): boolean {
+  return callback.length > place || isVariadic(callback)
+}
+
 function isVariadic(callback: (...values: never[]) => unknown): boolean {
   const text = Function.prototype.toString.call(callback)
   if (text.includes('[native code]') || /\barguments\b/.test(text)) return true

@@ -16,6 +16,8 @@ import type { WindowOverlay } from '../../streams/store/window-overlay.ts'
 export interface TableRows {
   /** The stores that the rows come from. */
   readonly stores: readonly string[]
+  /** Id of the codec in whose bytes a key may stay that nobody decoded; without one, readers take decoded keys only. */
+  readonly keyBytesOf?: string
   open(context: ProcessorContext, view: TableView): TableReader
 }
 
@@ -28,10 +30,11 @@ export interface TableReader {
   readonly timestamp: number
 }
 
-/** Rows that stand in a key-value store. */
-export function storedRows(store: string): TableRows {
+/** Rows that stand in a key-value store, whose keys are of the codec of that id. */
+export function storedRows(store: string, keyCodec: string): TableRows {
   return {
     stores: [store],
+    keyBytesOf: keyCodec,
     open(context, view) {
       const overlay = context.store<KeyValueOverlay>(store)
       return new EntryReader(overlay, (key) => overlay.existing(key), view)

@@ -1,6 +1,7 @@
 import type { Change, Processor, ProcessorContext } from '../../streams/processor/processor.ts'
 import type { KeyValueOverlay } from '../../streams/store/key-value-overlay.ts'
 import { unresolved, type OverlayEntry } from '../../streams/store/overlay-entry.ts'
+import { undecoded } from '../../streams/store/record-context.ts'
 
 export interface TableSourceOptions {
   /** Null: nothing downstream needs the rows, so they are not kept. */
@@ -75,6 +76,11 @@ class StoredTable implements Processor {
     if (entry.value === null && this.#store.forwardedValue(entry) === null) return
     const oldValue = entry.forwarded === unresolved ? null : entry.forwarded
     const change: Change<unknown> = { newValue: entry.value, oldValue }
+    if (this.#store.emitsKeyBytes) {
+      this.#store.presentKey(entry)
+      this.#context.forward(undecoded, change, entry.timestamp)
+      return
+    }
     this.#context.forward(this.#store.keyOf(entry), change, entry.timestamp)
   }
 }

@@ -7,6 +7,7 @@ import { long, msgpack } from '../../codec/value-codecs.ts'
 import { StreamsError } from '../../streams/errors.ts'
 import type { StoreSpec } from '../../streams/topology/node.ts'
 import type { TopologyBuilder } from '../../streams/topology/topology-builder.ts'
+import { readsArgument } from '../callback-parameters.ts'
 import type { NodeNames } from '../naming.ts'
 import { mergeSupplier } from '../operators/merge.ts'
 import { streamTableJoinSupplier } from '../operators/stream-table-join.ts'
@@ -100,6 +101,10 @@ export class TableCompilation {
       parents: [parent.node],
       stores: keeps ? [plan.store.name] : [],
       supplier: tableSourceSupplier({ store: keeps ? plan.store.name : null, emit: plan.emit, needsOld }),
+      // A store takes keys as bytes, and what leaves it at a commit has the store's own; null keys are told without a look.
+      readsKey: keeps,
+      ...(keeps ? { keyBytesOf: key.id } : {}),
+      changesKey: keeps && plan.emit === 'commit',
     })
     return { node, key, value, keyChanged: false }
   }
@@ -222,6 +227,7 @@ export class TableCompilation {
       parents: [stream.node],
       stores: rows.stores,
       supplier: streamTableJoinSupplier({ node, rows, joiner: plan.joiner, isLeft, rowKey: null }),
+      ...(rows.keyBytesOf === undefined || readsArgument(plan.joiner, 2) ? {} : { keyBytesOf: rows.keyBytesOf }),
       changesKey: false,
     })
     return { ...stream, node, value: null }
@@ -259,7 +265,7 @@ export class TableCompilation {
       globals: [table.name],
       supplier: streamTableJoinSupplier({
         node,
-        rows: storedRows(table.name),
+        rows: storedRows(table.name, table.topic.key.codec.id),
         joiner: plan.joiner,
         isLeft,
         rowKey: plan.rowKey,
@@ -276,7 +282,7 @@ export class TableCompilation {
     const node = this.#host.nodes[id]
     assert(node?.kind === 'aggregate', `plan node ${id} is no table, or its rows were not asked for`)
     const { name } = node.store
-    if (node.windows === undefined) return storedRows(name)
+    if (node.windows === undefined) return storedRows(name, (this.#host.flow(id).key ?? taggedKey).id)
     return node.windows.kind === 'session' ? sessionRows(name) : windowedRows(name)
   }
 
@@ -288,7 +294,7 @@ export class TableCompilation {
     emit: StoreSpec['emit'],
     sourceTopic: AnyTopic | null = null,
   ): void {
-    this.#rows.set(id, storedRows(store.name))
+    this.#rows.set(id, storedRows(store.name, key.id))
     this.#host.builder.addStore({
       name: store.name,
       shape: Object.freeze({ kind: 'keyValue' }),

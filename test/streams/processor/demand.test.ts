@@ -78,3 +78,47 @@ describe('a count by key', () => {
     expect(counted(stringKey, 'update').demand.key).toBe(true)
   })
 })
+
+describe('a join with a table', () => {
+  type Joiner = (value: string, row: string, key: string) => string
+
+  function joined(joiner: Joiner, given: { readonly key?: KeyCodec<never>; readonly emit?: 'update' } = {}): Demand {
+    const builder = new StreamsBuilder()
+    const key: KeyCodec<string> = given.key ?? stringKey
+    const words = builder.stream(topic('in', { key, value: string }))
+    const rows = words.filter((value) => value !== '').toTable({ name: 'rows', emit: given.emit ?? 'commit' })
+    words.joinTable(rows, joiner).to(topic('out', { key, value: string }))
+    return demandIn(builder).demand
+  }
+
+  test('takes the bytes of keys, and so does the table', () => {
+    expect(joined((value, row) => value + row).key).toBe(false)
+    expect(joined((value, row) => value + row, { emit: 'update' }).key).toBe(false)
+  })
+
+  test('reads the keys that its joiner takes, or may, and those that no codec can check', () => {
+    expect(joined((value, row, key) => value + row + key).key).toBe(true)
+    expect(joined((...all) => all[2]).key).toBe(true)
+    expect(joined((value, row) => value + row, { key: longKey as KeyCodec<never> }).key).toBe(true)
+  })
+
+  test('reads keys where the rows are computed of those of a table', () => {
+    const builder = new StreamsBuilder()
+    const words = builder.stream(topic('in', { key: stringKey, value: string }))
+    const rows = words.toTable({ name: 'rows' }).mapValues((value, key) => value + key)
+    words.joinTable(rows, (value, row) => value + row).to(topic('out', { key: stringKey, value: string }))
+
+    expect(demandIn(builder).demand.key).toBe(true)
+  })
+
+  test('reads the keys of a table that tells each update to one who reads them', () => {
+    const builder = new StreamsBuilder()
+    const words = builder.stream(topic('in', { key: stringKey, value: string }))
+    words
+      .toTable({ name: 'rows', emit: 'update' })
+      .toStream()
+      .foreach((_value, key) => void key)
+
+    expect(demandIn(builder).demand.key).toBe(true)
+  })
+})
