@@ -31,8 +31,9 @@ export class LmdbEnvironment {
   readonly #views: Uint8Array[] = []
   #position: StorePosition | null
 
-  constructor(directory: string, spaces: number) {
-    if (!hasLmdbStore(directory)) createDirectory(directory, spaces)
+  /** Makes the store if there is none, from the empty ones that its caller made before. */
+  constructor(directory: string, spaces: number, empty: EmptyStores = new Map()) {
+    if (!hasLmdbStore(directory)) createDirectory(directory, spaces, empty)
     const { root, meta, databases } = openEnvironment(directory, spaces)
     this.#root = root
     this.#meta = meta
@@ -124,6 +125,13 @@ export class LmdbEnvironment {
   }
 }
 
+/**
+ * The data files of empty stores, by their spaces. The first of each is made by LMDB, others are written as a copy: an
+ * environment to make it in costs several times as much, and an application has a hundred stores. LMDB's files are the
+ * same wherever they lie, and nothing in them is of one store alone.
+ */
+export type EmptyStores = Map<number, Uint8Array>
+
 type LmdbRoot = RootDatabase<Uint8Array, Uint8Array>
 type LmdbDatabase = Database<Uint8Array, Uint8Array>
 
@@ -185,14 +193,30 @@ function openSpaces(root: LmdbRoot, spaces: number): LmdbDatabase[] {
 }
 
 /** Makes a store beside its place, complete and synced, then moves it there. */
-function createDirectory(directory: string, spaces: number): void {
+function createDirectory(directory: string, spaces: number, empty: EmptyStores): void {
   const fresh = `${directory}.new`
   // Crash before the rename: the next try finds the half-made one here and starts over.
   removeLmdbFiles(fresh)
   let stable = dirname(directory)
   while (!disk.exists(stable)) stable = dirname(stable)
   disk.makeDirectory(fresh)
-  const root = openRoot(fresh, spaces)
+  const made = empty.get(spaces)
+  if (made === undefined) empty.set(spaces, makeEmpty(fresh, spaces))
+  else writeSynced(join(fresh, lmdbDataFile), made)
+  disk.syncDirectory(fresh)
+  // A removal that was interrupted leaves the directory without its data.
+  removeLmdbFiles(directory)
+  disk.rename(fresh, directory)
+  // Crash before the last of these: the store may be gone after a power cut. Nothing was promised of it yet.
+  for (let parent = dirname(directory); ; parent = dirname(parent)) {
+    disk.syncDirectory(parent)
+    if (parent === stable) return
+  }
+}
+
+/** Has LMDB make an empty store, synced; returns its data file. */
+function makeEmpty(directory: string, spaces: number): Uint8Array {
+  const root = openRoot(directory, spaces)
   root.transactionSync(() => {
     const meta = root.openDB<Uint8Array, Uint8Array>('__meta', binary)
     openSpaces(root, spaces)
@@ -202,14 +226,23 @@ function createDirectory(directory: string, spaces: number): void {
     meta.putSync(formatKey, format)
   })
   void root.close()
-  disk.syncDirectory(fresh)
-  // A removal that was interrupted leaves the directory without its data.
-  removeLmdbFiles(directory)
-  disk.rename(fresh, directory)
-  // Crash before the last of these: the store may be gone after a power cut. Nothing was promised of it yet.
-  for (let parent = dirname(directory); ; parent = dirname(parent)) {
-    disk.syncDirectory(parent)
-    if (parent === stable) return
+  const file = disk.open(join(directory, lmdbDataFile), 'read')
+  try {
+    const bytes = new Uint8Array(file.size())
+    file.read(bytes, 0)
+    return bytes
+  } finally {
+    file.close()
+  }
+}
+
+function writeSynced(path: string, bytes: Uint8Array): void {
+  const file = disk.open(path, 'create')
+  try {
+    file.write(bytes, 0)
+    file.sync()
+  } finally {
+    file.close()
   }
 }
 

@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../../base/assert.ts'
 import { type FlushReply, type FlushRequest, flushIdle, flushStopped, flushWriting } from './flush-message.ts'
-import { LmdbEnvironment } from './lmdb-environment.ts'
+import { type EmptyStores, LmdbEnvironment } from './lmdb-environment.ts'
 
 /*
  * The flush thread: applies batches to the stores of one worker, one synced transaction each, so that a sync never stops
@@ -12,6 +12,7 @@ assert(parentPort !== null, 'the flush thread runs as a worker thread only')
 const port = parentPort
 const state = new Int32Array((workerData as { state: SharedArrayBuffer }).state)
 const environments = new Map<string, LmdbEnvironment>()
+const empty: EmptyStores = new Map()
 
 port.on('message', (request: FlushRequest) => {
   if (request.kind === 'stop') {
@@ -36,7 +37,7 @@ function flush(request: Extract<FlushRequest, { kind: 'flush' }>): void {
   try {
     let environment = environments.get(request.directory)
     if (environment === undefined) {
-      environment = new LmdbEnvironment(request.directory, request.spaces)
+      environment = new LmdbEnvironment(request.directory, request.spaces, empty)
       environments.set(request.directory, environment)
     }
     const { clear, bytes, count, position } = request

@@ -100,6 +100,33 @@ describe('lmdb store', () => {
     for (const directory of directories) await engine.destroy(directory)
   })
 
+  test('a store made after others begins empty and in its own shape', async () => {
+    const own = new StoreFlusher()
+    const engine = new LmdbStoreEngine(own)
+    const directories = Array.from({ length: 4 }, freshDirectory)
+    const shapes = [1, 2, 1, 2]
+    const stores: OrderedStore[] = []
+
+    for (const [index, directory] of directories.entries()) {
+      const store = await engine.open({ directory, spaces: shapes[index] as number })
+      await flushKeys(store, index * 10, index * 10 + 3, index)
+      stores.push(store)
+    }
+
+    for (const [index, store] of stores.entries()) {
+      const keys = Array.from(
+        store.range(0, { from: new Uint8Array(0), to: null, reverse: false }),
+        ({ key }) => key[3],
+      )
+      assert.deepEqual(keys, [index * 10, index * 10 + 1, index * 10 + 2])
+      await store.close()
+      const again = await engine.open({ directory: directories[index] as string, spaces: shapes[index] as number })
+      assert.equal(again.count(0), 3)
+      await again.close()
+    }
+    await own.close()
+  })
+
   test('a store of another shape is refused with both shapes in the message', async () => {
     const engine = new LmdbStoreEngine(null)
     const directory = freshDirectory()
