@@ -8,7 +8,7 @@ import { claimFor, type JobLogOptions, openJobLog } from '../shared/job-log.ts'
 import { readAnswers } from './answers.ts'
 import { lines, pages, pageViews, users } from './events.ts'
 import { openLoader } from './loader.ts'
-import { openLivePage } from './page/live-page.ts'
+import type { LivePage } from './page/live-page.ts'
 import type { Answers } from './report.ts'
 import type { LineSource } from './sources.ts'
 import { countAll, loadAll, type RunControl } from '../shared/one-run.ts'
@@ -72,10 +72,16 @@ function createStreams(log: EmbeddedLog, { source, emit, dataDir, commitInterval
   })
 }
 
+/** Loads what serves it only now: a tenth of a second that a run without a page does not wait for. */
+async function openPage(log: EmbeddedLog, port: number): Promise<LivePage> {
+  const { openLivePage } = await import('./page/live-page.ts')
+  return openLivePage(log, { port, now: () => Date.now() })
+}
+
 async function runLive(log: EmbeddedLog, options: JobOptions): Promise<Answers> {
   const { source, status } = options
   // First: a port that is taken must not leave anything begun.
-  const page = options.page ? await openLivePage(log, { port: options.page.port, now: () => Date.now() }) : null
+  const page = options.page ? await openPage(log, options.page.port) : null
   const streams = createStreams(log, options)
   const showing = setInterval(() => status.update(statusOf(streams)), statusIntervalMs)
   try {
