@@ -1,5 +1,6 @@
 import {
   closeSync,
+  constants,
   existsSync,
   fdatasyncSync,
   fstatSync,
@@ -58,12 +59,7 @@ export class NodeDisk implements Disk {
   open(path: string, mode: 'read' | 'write' | 'create'): DiskFile {
     if (mode === 'read') return new NodeFile(path, openSync(path, 'r'))
     if (mode === 'write') return new NodeFile(path, openSync(path, 'r+'))
-    try {
-      return new NodeFile(path, openSync(path, 'r+'))
-    } catch (error) {
-      if (!isMissing(error)) throw error
-      return new NodeFile(path, openSync(path, 'wx+', 0o600))
-    }
+    return new NodeFile(path, openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600))
   }
 
   exists(path: string): boolean {
