@@ -7,6 +7,7 @@ import { StreamsError } from '../streams/errors.ts'
 import type { EmitPolicy } from '../streams/topology/node.ts'
 import type { Duration } from '../base/duration.ts'
 import { checkFunction } from './arguments.ts'
+import { readsArgument } from './callback-parameters.ts'
 import { durationMs } from './duration.ts'
 import { isSliding } from './windows.ts'
 import type { AggregatePlan, GroupingPlan, PlanId } from './plan/plan-node.ts'
@@ -65,6 +66,7 @@ export function aggregatePlan(of: {
     initial: how.initial,
     add: how.add as AggregatePlan['add'],
     merge: how.merge as AggregatePlan['merge'],
+    readsKey: how.aggregate !== 'count' && takesKey(store),
     store: Object.freeze({
       name: store.name,
       engine: store.engine ?? 'lmdb',
@@ -81,6 +83,14 @@ export function aggregatePlan(of: {
             retentionMs: retentionOf(store.name, windows, store.retention),
           }),
   }
+}
+
+/** Whether a callback of the options takes the key, which stands behind two values. */
+function takesKey(options: object): boolean {
+  return ['add', 'merge'].some((name) => {
+    const callback: unknown = Reflect.get(options, name)
+    return typeof callback === 'function' && readsArgument(callback as (...values: never[]) => unknown, 2)
+  })
 }
 
 function valueCodec(declared: Declared | undefined): Codec<unknown> | undefined {

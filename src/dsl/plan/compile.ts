@@ -292,7 +292,7 @@ class Compilation {
     const name = this.#names.pick(store.name, '')
     // At a commit, or when a window closes, keys come from the store; with every update it is the one that came.
     const emitsOwnKeys = store.emit === 'commit' || (store.emit === 'final' && windows !== undefined)
-    const takesBytes = plan.aggregate === 'count' && emitsOwnKeys
+    const takesBytes = emitsOwnKeys && !plan.readsKey
     this.#builder.addProcessor({
       name,
       parents: [grouped.node],

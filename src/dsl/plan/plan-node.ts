@@ -71,6 +71,8 @@ export interface AggregatePlan {
   readonly add: ((aggregate: unknown, value: unknown, key: unknown) => unknown) | undefined
   /** With sessions: makes one aggregate of two. */
   readonly merge: ((left: unknown, right: unknown, key: unknown) => unknown) | undefined
+  /** A callback takes the key. */
+  readonly readsKey: boolean
   readonly store: {
     readonly name: string
     readonly engine: StoreSpec['engine']

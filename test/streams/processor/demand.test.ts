@@ -4,7 +4,7 @@ import type { KeyCodec } from '../../../src/codec/codec.ts'
 import { topic } from '../../../src/codec/topic.ts'
 import { string } from '../../../src/codec/value-codecs.ts'
 import { StreamsBuilder } from '../../../src/dsl/streams-builder.ts'
-import { tumbling } from '../../../src/dsl/windows.ts'
+import { sessions, tumbling } from '../../../src/dsl/windows.ts'
 import { demandOf, takesKeyBytes, type Demand } from '../../../src/streams/processor/demand.ts'
 import type { TopologyNode } from '../../../src/streams/topology/node.ts'
 
@@ -72,6 +72,20 @@ describe('a count by key', () => {
   test('takes the bytes of keys where a codec can check them', () => {
     expect(counted(stringKey, 'commit')).toEqual({ demand: { key: false, value: false }, takesBytes: true })
     expect(counted(longKey, 'commit').demand.key).toBe(true)
+  })
+
+  test('is told from other aggregations by nothing but what their callbacks take', () => {
+    const folded = (add: (all: string, value: string, key: string) => string): boolean => {
+      const builder = new StreamsBuilder()
+      const words = builder.stream(topic('in', { key: stringKey, value: string })).groupByKey()
+      words.windowedBy(tumbling('1m')).reduce({ name: 'reduced', add, emit: 'final' })
+      words.windowedBy(sessions('1m')).aggregate({ name: 'a', value: string, initial: () => '', add, merge: add })
+      return demandIn(builder).demand.key
+    }
+
+    expect(folded((all, value) => all + value)).toBe(false)
+    expect(folded((all, value, key) => all + value + key)).toBe(true)
+    expect(folded((...all) => all[2])).toBe(true)
   })
 
   test('reads the keys that it passes on with every update', () => {
