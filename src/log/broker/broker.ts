@@ -396,6 +396,7 @@ export class Broker {
 
 /** For the clients, which know the broker and nothing below it. */
 export type { ProducerState, TransactionState }
+export { topicDeleted } from './reader.ts'
 export { producerEpochMax } from '../transaction/producer-ids.ts'
 
 export interface BrokerParts {

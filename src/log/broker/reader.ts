@@ -311,9 +311,15 @@ const noChunks: readonly Chunk[] = []
 /** Smaller shares would read a batch at a time where many partitions are assigned. */
 const shareMin = 16 * 1024
 
+/** What whoever reads a topic hears when it is no more. */
+export function topicDeleted(topic: string): LogError {
+  return new LogError('UNKNOWN_TOPIC', `topic ${topic} was deleted: assign partitions of others, or of its successor`, {
+    topic,
+  })
+}
+
 function outOfRange({ partition, offset }: ReadPosition): LogError {
-  if (partition.deleted)
-    return new LogError('UNKNOWN_TOPIC', `topic ${partition.at.topic} was deleted`, { topic: partition.at.topic })
+  if (partition.deleted) return topicDeleted(partition.at.topic)
   return new LogError(
     'OFFSET_OUT_OF_RANGE',
     `${partition.name} has offsets ${partition.logStart} to ${partition.pendingEnd}, the position is ${offset}; start at one of them`,

@@ -4,7 +4,7 @@ import { LogError } from '../api/errors.ts'
 import type { GroupMetadata } from '../api/group-metadata.ts'
 import type { Isolation, OffsetEntry, Reader } from '../api/log.ts'
 import { partitionName, type Offset, type TopicPartition } from '../api/record.ts'
-import type { Broker } from '../broker/broker.ts'
+import { topicDeleted, type Broker } from '../broker/broker.ts'
 import { AssignedPartitions } from './assigned-partitions.ts'
 import { namedAssignors } from './assignors/named-assignors.ts'
 import type { CommitCarrier } from './commit-carrier.ts'
@@ -169,7 +169,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     // What a transaction may still move waits for its end; polls look after it.
     for (const partition of taken) partition.unresolved = this.#starts.isUnstable(partition.at)
     this.#starts.resolve(taken.filter(({ unresolved }) => !unresolved))
-    this.#sharing.forgetGroup()
+    this.#sharing.chosen(at)
     this.#partitions.replace(taken)
   }
 
@@ -459,8 +459,14 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
       if (this.#sharing.needsAttention || this.#nudged) return false
       const full = more ? partitions.full(this.#partitionShare) : this.assignment
       if (full.length > 0) this.#reader.setPaused([...this.paused, ...full])
-      const chunks = await this.#reader.poll({ bytesMax: this.#numbers.fetchBytesMax, waitMs })
-      if (full.length > 0) this.#tellPaused()
+      const { neverRead } = this.#sharing
+      const chunks = await this.#reader
+        .poll({ bytesMax: this.#numbers.fetchBytesMax, waitMs: neverRead === null ? waitMs : 0 })
+        .finally(() => {
+          if (full.length > 0) this.#tellPaused()
+        })
+      // As of a reader that fails for one partition: what there is of others is given out first.
+      if (neverRead !== null && chunks.length === 0) throw topicDeleted(neverRead.topic)
       // A seek while the poll waited has moved the partition: what the old position gave is not asked for any more.
       if (!partitions.moved) for (const chunk of chunks) partitions.get(partitionName(chunk.at))?.add(chunk)
       return chunks.length > 0

@@ -53,14 +53,32 @@ export class GroupSharing {
     return this.#membership
   }
 
-  /** Who this consumer is, or was when it last was in the group; null where it was in none since {@link forgetGroup}. */
+  /** Who this consumer is, or was when it last was in the group; null where it was in none since {@link chosen}. */
   get lastMember(): GroupMetadata | null {
     return this.#membership?.lastMember ?? this.#left
   }
 
-  /** From now on it reads on its own. */
-  forgetGroup(): void {
+  /** From now on it reads these on its own. */
+  chosen(at: readonly TopicPartition[]): void {
     this.#left = null
+    for (const place of at) this.#noteTopic(place)
+  }
+
+  #noteTopic({ topic }: TopicPartition): void {
+    this.#topicIds.set(topic, this.#parts.broker.topic(topic)?.id ?? '')
+  }
+
+  /**
+   * Of partitions chosen by hand, one that will never be read: its topic was deleted before anybody knew where to start. The
+   * group drops such partitions, a reader stumbles over those that it has.
+   */
+  get neverRead(): TopicPartition | null {
+    if (this.#membership !== null) return null
+    return this.#partitions.list.find((partition) => partition.unresolved && this.#isDeleted(partition))?.at ?? null
+  }
+
+  #isDeleted({ at }: ConsumedPartition): boolean {
+    return this.#parts.broker.topic(at.topic)?.id !== this.#topicIds.get(at.topic)
   }
 
   get needsAttention(): boolean {
@@ -113,7 +131,8 @@ export class GroupSharing {
   #resolveStarts(): void {
     this.#partitions.resolveStarts(
       this.#partitions.list.filter(
-        ({ unresolved, at }) => unresolved && this.#exists(at) && !this.#parts.starts.isUnstable(at),
+        (partition) =>
+          partition.unresolved && !this.#isDeleted(partition) && !this.#parts.starts.isUnstable(partition.at),
       ),
     )
   }
@@ -126,8 +145,7 @@ export class GroupSharing {
   }
 
   get #deleted(): readonly ConsumedPartition[] {
-    const { broker } = this.#parts
-    return this.#partitions.list.filter(({ at }) => broker.topic(at.topic)?.id !== this.#topicIds.get(at.topic))
+    return this.#partitions.list.filter((partition) => this.#isDeleted(partition))
   }
 
   get #topicsChanged(): boolean {
@@ -179,7 +197,7 @@ export class GroupSharing {
     const added = at.filter((place) => this.#partitions.get(partitionName(place)) === undefined && this.#exists(place))
     for (const place of added) {
       this.#partitions.add(place)
-      this.#topicIds.set(place.topic, this.#parts.broker.topic(place.topic)?.id ?? '')
+      this.#noteTopic(place)
     }
     this.#partitions.moved = true
     await this.#parts.call(() => this.#listener.onPartitionsAssigned?.(added))

@@ -1,8 +1,8 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Isolation } from '../../../src/log/api/log.ts'
 import type { ProducerOptions } from '../../../src/log/client/producer-options.ts'
 import { outside } from '../../harness/transactional-writer.ts'
-import { ClientHarness, textOf } from './client-harness.ts'
+import { ClientHarness, codeOf, textOf } from './client-harness.ts'
 
 const at = { topic: 'events', partition: 0 }
 
@@ -251,4 +251,62 @@ test('a lookup by time leads a reader of committed records to the last stable of
   expect(ask(10_000)).toEqual([5, 5, 5])
   await consumer.close()
   await harness.close()
+})
+
+describe('a consumer of partitions chosen by hand, whose topic is deleted', () => {
+  const cases = [
+    'waits for records',
+    'waits behind an open transaction',
+    'waits for a transaction to leave its offset alone',
+  ]
+  const whens = ['while it polls', 'between its polls', 'and made again while it polls']
+
+  test.each(cases.flatMap((why) => whens.map((when) => ({ why, when }))))(
+    'while it $why hears UNKNOWN_TOPIC ($when)',
+    async ({ why, when }) => {
+      const { harness, producer } = await opened()
+      const offset = { at, offset: 1, leaderEpoch: -1, metadata: '' }
+      if (why !== 'waits for records') producer.beginTransaction()
+      if (why === 'waits behind an open transaction')
+        await producer.send({ topic: 'events', value: 'open', partition: 0 })
+      if (why.includes('offset')) await producer.sendOffsetsToTransaction([offset], outside('app'))
+      const consumer = harness.consumer({ group: 'app', autoOffsetReset: 'earliest' })
+      consumer.assign([at])
+      expect(await consumer.poll()).toEqual([])
+
+      const waiting = when === 'between its polls' ? null : codeOf(() => consumer.poll({ waitMs: 60_000 }))
+      await harness.admin.deleteTopic('events')
+      if (when.includes('made again')) {
+        await harness.admin.createTopics([{ name: 'events', partitions: 1 }])
+        await harness.load('events', ['another'])
+      }
+      await harness.clock.run(1000)
+      if (waiting !== null) expect(await waiting).toBe('UNKNOWN_TOPIC')
+      for (let again = 0; again < 2; again++) expect(await codeOf(() => consumer.poll())).toBe('UNKNOWN_TOPIC')
+      await expect(consumer.poll()).rejects.toThrow('topic events was deleted')
+      if (when.includes('made again')) {
+        consumer.assign([at])
+        expect((await consumer.poll()).map(textOf)).toEqual(['another'])
+      }
+      await consumer.close()
+      await harness.close()
+    },
+  )
+
+  test('still gets what comes in its other topics', async () => {
+    const { harness, producer } = await opened()
+    await harness.admin.createTopics([{ name: 'others', partitions: 1 }])
+    producer.beginTransaction()
+    await producer.sendOffsetsToTransaction([{ at, offset: 1, leaderEpoch: -1, metadata: '' }], outside('app'))
+    const consumer = harness.consumer({ group: 'app', autoOffsetReset: 'earliest' })
+    consumer.assign([at, { topic: 'others', partition: 0 }])
+    await harness.admin.deleteTopic('events')
+    await harness.load('others', ['a'])
+    expect((await consumer.poll()).map(textOf)).toEqual(['a'])
+    expect(await codeOf(() => consumer.poll())).toBe('UNKNOWN_TOPIC')
+    await harness.load('others', ['b'])
+    expect((await consumer.poll()).map(textOf)).toEqual(['b'])
+    await consumer.close()
+    await harness.close()
+  })
 })
