@@ -18,7 +18,7 @@ import type { TransactionalOffsets } from './transactional-offsets.ts'
  *
  * Offsets of a group without members expire `offsetsRetentionMs` after its last member left, or after their commit where
  * it never had any; those of topics that no member of a living consumer group reads, after their commit. An application's
- * offsets never expire: its stores stand on them.
+ * offsets never expire: its stores stand on them. Nor does what is about to be committed anew.
  */
 export class GroupAdmin {
   readonly #parts: GroupAdminParts
@@ -144,24 +144,27 @@ export class GroupAdmin {
 
   /** Forgets what has been kept long enough. One entry per group, so that a crash forgets it whole or not. */
   async expire(): Promise<void> {
-    const { groups, offsets, sections, sequencer } = this.#parts
+    const { groups, offsetLog, offsets, sections, sequencer } = this.#parts
     for (const name of new Set([...offsets.groups, ...groups.coordinator.names])) {
       if (sequencer.failure !== null) return
       if (groups.application(name) !== undefined || sections.has(name)) continue
       const due = this.#expired(name)
       const group = groups.coordinator.get(name)
-      const over = group?.phase === 'empty' && due.length === offsets.of(name).length
+      const over = group?.phase === 'empty' && due.length === offsetLog.ofGroup(name).length
       if (due.length > 0 || over) await this.#forget(name, due, over)
     }
   }
 
   #expired(name: string): readonly TopicPartition[] {
-    const { groups, offsets, offsetsRetentionMs, sequencer, transactionalOffsets } = this.#parts
+    const { groups, offsetLog, offsets, offsetsRetentionMs, sequencer, transactionalOffsets } = this.#parts
     const before = sequencer.clock.now() - offsetsRetentionMs
     const group = groups.coordinator.get(name)
-    // What an open transaction may yet change does not expire under it.
+    // What a commit on its way, or an open transaction, will change does not expire under it: a tombstone would come behind
+    // the new offset and take that.
+    const pending = offsetLog.pendingOf(name)
     const entries = offsets
       .statesOf(name)
+      .filter(({ at }) => !pending.has(partitionName(at)))
       .filter(({ at }) => !transactionalOffsets.isUnstable(name, at.topic, at.partition))
     if (group === undefined) return entries.filter(({ committedAt }) => committedAt <= before).map(({ at }) => at)
     if (group.phase === 'empty') return group.phaseSince <= before ? entries.map(({ at }) => at) : []

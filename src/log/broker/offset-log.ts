@@ -95,6 +95,13 @@ export class OffsetLog {
     return [...found.values()]
   }
 
+  /** Partitions of which the group has a commit on its way. */
+  pendingOf(name: string): ReadonlySet<string> {
+    const names = new Set<string>()
+    for (const { group, at } of this.#pending) if (group === name) names.add(partitionName(at))
+    return names
+  }
+
   /** Offsets of partitions that no longer exist: tombstones, so that compaction forgets them too. */
   delete(draft: EntryDraft, builder: BatchBuilder, group: string, at: readonly TopicPartition[]): void {
     if (at.length === 0) return

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { OffsetEntry } from '../../../src/log/api/log.ts'
 import { LogHarness } from '../../harness/log-harness.ts'
-import { outside } from '../../harness/transactional-writer.ts'
+import { outside, TransactionalWriter } from '../../harness/transactional-writer.ts'
 import { ClientHarness, codeOf, drain } from './client-harness.ts'
 
 const place = (partition: number): { topic: string; partition: number } => ({ topic: 'orders', partition })
@@ -177,6 +177,69 @@ describe('offsets expire', () => {
     await consumer.close()
     await waiting
     await harness.close()
+  })
+
+  describe('but not those of a commit that is under way', () => {
+    const byHand = { offsetsRetentionMs: hour, offsetsRetentionCheckIntervalMs: 100 * hour }
+    const offsetOf = (partition: number, offset: number): OffsetEntry => ({
+      at: place(partition),
+      offset,
+      leaderEpoch: -1,
+      metadata: '',
+    })
+
+    test.each(['that never had members', 'whose members have left'])('to a group %s', async (which) => {
+      const harness = await LogHarness.open(byHand)
+      await harness.topic('orders', 2)
+      const { broker } = harness.log
+      if (which === 'whose members have left') {
+        const consumer = harness.log.consumer({ group: 'g' })
+        consumer.subscribe(['orders'])
+        await consumer.poll()
+        await consumer.close()
+      }
+      await broker.commitOffsets('g', -1, [offsetOf(0, 1), offsetOf(1, 1)])
+      await harness.clock.run(2 * hour)
+
+      const underWay = broker.commitOffsets('g', -1, [offsetOf(1, 2)])
+      await broker.groupAdmin.expire()
+      await underWay
+
+      const left = (): unknown => harness.log.broker.committedOffsets('g', [place(0), place(1)])
+      expect(left()).toEqual([offsetOf(1, 2)])
+      const { kind, generation } = harness.log.admin.describeGroup('g')
+      harness.crash()
+      await harness.reopen()
+      expect(left()).toEqual([offsetOf(1, 2)])
+      expect(harness.log.admin.describeGroup('g')).toMatchObject({ kind, generation })
+      await harness.close()
+    })
+
+    test.each(['plainly', 'in a transaction'])('%s, to a partition that had none: the group stays', async (how) => {
+      const harness = await LogHarness.open(byHand)
+      await harness.topic('orders', 2)
+      const { broker } = harness.log
+      const consumer = harness.log.consumer({ group: 'g' })
+      consumer.subscribe(['orders'])
+      await consumer.poll()
+      await consumer.close()
+      const { generation } = harness.log.admin.describeGroup('g')
+      await broker.commitOffsets('g', -1, [offsetOf(0, 1)])
+      await harness.clock.run(2 * hour)
+
+      const writer = await TransactionalWriter.open(broker, 'id')
+      const underWay =
+        how === 'plainly'
+          ? broker.commitOffsets('g', -1, [offsetOf(1, 2)])
+          : writer.offset('orders', 1, 2, outside('g'))
+      await broker.groupAdmin.expire()
+      await underWay
+      if (how === 'in a transaction') await writer.end('commit')
+
+      expect(broker.committedOffsets('g', [place(0), place(1)])).toEqual([offsetOf(1, 2)])
+      expect(harness.log.admin.describeGroup('g')).toMatchObject({ kind: 'consumers', generation })
+      await harness.close()
+    })
   })
 })
 
