@@ -24,12 +24,12 @@ import { printSupplier } from './operators/print.ts'
 import type { RecordProcessor, StoreRef, ValueProcessor } from './operators/process.ts'
 import { processSupplier, processValuesSupplier } from './operators/process.ts'
 import { selectKeySupplier } from './operators/select-key.ts'
-import { joinWindow } from './join-window.ts'
 import type { Named, Produced, Repartitioned, StreamJoined, TableJoined, ToTableOptions } from './options.ts'
 import type { StreamJoinPlan } from './plan/join-plan.ts'
 import type { Plan } from './plan/plan.ts'
 import type { OperatorPlan, PlanId } from './plan/plan-node.ts'
 import type { GlobalJoinPlan, StreamTableJoinPlan } from './plan/table-plan.ts'
+import { globalJoinPlan, streamJoinPlan, streamTableJoinPlan } from './stream-joins.ts'
 import { emitOf, tableStorePlan } from './table-store.ts'
 import { Table, type NewStream } from './table.ts'
 
@@ -474,72 +474,36 @@ export class Stream<out K, out V> {
     })
   }
 
-  #joinStream<V2, R>(
+  #joinStream<R>(
     type: StreamJoinPlan['type'],
-    other: Stream<unknown, V2>,
-    joiner: (value: NonNullable<V>, other: NonNullable<V2>, key: NonNullable<K>) => R,
+    other: Stream<unknown, unknown>,
+    joiner: (...values: never[]) => R,
     options: StreamJoined,
   ): Stream<K, R> {
-    const { name, engine = 'lmdb', changelog = true, key, value, otherValue } = options
-    if (typeof name !== 'string') {
-      throw new StreamsError('CONFIG_INVALID', 'a join of streams needs { name }, by which its state is found again')
-    }
-    checkFunction(`join ${name}`, 'the joiner', joiner)
-    const id = this.#plan.append({
-      kind: 'stream-join',
-      type,
-      left: this.#id,
-      right: Stream.#idIn(`join ${name}`, other, this.#plan),
-      name,
-      window: joinWindow(options),
-      joiner: joiner as StreamJoinPlan['joiner'],
-      engine,
-      logged: changelog,
-      key: groupingPlan({ name, ...(key === undefined ? {} : { key }) }).key,
-      leftValue: groupingPlan(value === undefined ? {} : { value }).value,
-      rightValue: groupingPlan(otherValue === undefined ? {} : { value: otherValue }).value,
-    })
-    return new Stream(this.#plan, id)
+    const right = (call: string): PlanId => Stream.#idIn(call, other, this.#plan)
+    return new Stream(this.#plan, this.#plan.append(streamJoinPlan(type, this.#id, right, joiner, options)))
   }
 
-  #joinTable<V2, R>(
+  #joinTable<R>(
     type: StreamTableJoinPlan['type'],
-    table: Table<unknown, V2, unknown>,
-    joiner: (value: NonNullable<V>, row: V2, key: K) => R,
+    table: Table<unknown, unknown, unknown>,
+    joiner: (...values: never[]) => R,
     options: TableJoined,
   ): Stream<K, R> {
-    checkFunction('joinTable', 'the joiner', joiner)
-    const id = this.#plan.append({
-      kind: 'stream-table-join',
-      type,
-      stream: this.#id,
-      table: Table.idIn(table, this.#plan),
-      name: options.name,
-      value: groupingPlan(options.value === undefined ? {} : { value: options.value }).value,
-      joiner: joiner as StreamTableJoinPlan['joiner'],
-    })
-    return new Stream(this.#plan, id)
+    const rows = Table.idIn(table, this.#plan)
+    return new Stream(this.#plan, this.#plan.append(streamTableJoinPlan(type, this.#id, rows, joiner, options)))
   }
 
-  #joinGlobalTable<K2, V2, R>(
+  #joinGlobalTable<R>(
     type: GlobalJoinPlan['type'],
-    table: GlobalTable<K2, V2>,
-    selectKey: (value: NonNullable<V>, key: K) => K2 | null,
-    joiner: (value: NonNullable<V>, row: V2, key: K, rowKey: K2) => R,
+    table: GlobalTable<unknown, unknown>,
+    selectKey: (...values: never[]) => unknown,
+    joiner: (...values: never[]) => R,
     options: Named,
   ): Stream<K, R> {
-    checkFunction('joinGlobalTable', 'what selects the key', selectKey)
-    checkFunction('joinGlobalTable', 'the joiner', joiner)
-    const id = this.#plan.append({
-      kind: 'global-join',
-      type,
-      stream: this.#id,
-      table: GlobalTable.idIn(table, this.#plan),
-      name: options.name,
-      rowKey: selectKey as GlobalJoinPlan['rowKey'],
-      joiner: joiner as GlobalJoinPlan['joiner'],
-    })
-    return new Stream(this.#plan, id)
+    const rows = GlobalTable.idIn(table, this.#plan)
+    const plan = globalJoinPlan(type, this.#id, rows, { selectKey, joiner }, options)
+    return new Stream(this.#plan, this.#plan.append(plan))
   }
 
   /** The number of another stream's node, if it belongs to that plan. */
