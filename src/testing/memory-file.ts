@@ -166,6 +166,8 @@ function tear(
 }
 
 function isZero(bytes: Uint8Array): boolean {
+  // Nearly all that is no zeros shows it at an end.
+  if (bytes[bytes.length - 1] !== 0 || bytes[0] !== 0) return false
   for (let at = 0; at < bytes.length; at += pageSize) {
     const part = bytes.length - at > pageSize ? bytes.subarray(at, at + pageSize) : bytes.subarray(at)
     if (Buffer.compare(part, part.length === pageSize ? zeroPage : zeroPage.subarray(0, part.length)) !== 0)
@@ -203,8 +205,9 @@ class FileContent {
       const inPage = at % pageSize
       const part = Math.min(count - done, pageSize - inPage)
       const page = this.#pages[(at - inPage) / pageSize]
-      if (page === undefined) into.fill(0, done, done + part)
-      else into.set(page.bytes.subarray(inPage, inPage + part), done)
+      const held = page === undefined ? 0 : Math.min(part, Math.max(0, page.bytes.length - inPage))
+      if (page !== undefined && held > 0) into.set(page.bytes.subarray(inPage, inPage + held), done)
+      if (held < part) into.fill(0, done + held, done + part)
       done += part
     }
     return count
@@ -221,9 +224,9 @@ class FileContent {
       if (part === pageSize) {
         this.#pages[index] = bytes === null ? undefined : { owner: null, bytes: bytes.subarray(from, from + part) }
       } else if (bytes !== null) {
-        this.#ownPage(index).set(bytes.subarray(from, from + part), inPage)
+        this.#ownPage(index, inPage + part).set(bytes.subarray(from, from + part), inPage)
       } else if (this.#pages[index] !== undefined) {
-        this.#ownPage(index).fill(0, inPage, inPage + part)
+        this.#ownPage(index, 0).fill(0, inPage, inPage + part)
       }
       from += part
     }
@@ -242,21 +245,32 @@ class FileContent {
     const count = Math.ceil(size / pageSize)
     this.#pages.length = count
     // What lies past the end must read as zeros when the file grows again.
-    if (inPage > 0 && this.#pages[count - 1] !== undefined) this.#ownPage(count - 1).fill(0, inPage)
+    if (inPage > 0 && this.#pages[count - 1] !== undefined) this.#ownPage(count - 1, 0).fill(0, inPage)
     this.size = size
   }
 
-  #ownPage(index: number): Uint8Array {
+  /** The page, this content's alone, with room for its first `length` bytes at least. */
+  #ownPage(index: number, length: number): Uint8Array {
     const page = this.#pages[index]
-    if (page?.owner === this.#mark) return page.bytes
-    const bytes = page === undefined ? new Uint8Array(pageSize) : page.bytes.slice()
+    if (page !== undefined && page.owner === this.#mark && page.bytes.length >= length) return page.bytes
+    const held = page === undefined ? 0 : page.bytes.length
+    const bytes = new Uint8Array(held >= length ? held : roomFor(length))
+    if (page !== undefined) bytes.set(page.bytes)
     this.#pages[index] = { owner: this.#mark, bytes }
     return bytes
   }
 }
 
+/** Most files hold a few dozen bytes: they need not have a whole page each, and torture makes millions of them. */
+function roomFor(length: number): number {
+  let room = 64
+  while (room < length) room *= 2
+  return room
+}
+
 interface Page {
   /** Whose alone it is to write; null: nobody's. */
   readonly owner: object | null
+  /** From the page's start on; zeros follow. */
   readonly bytes: Uint8Array
 }

@@ -333,3 +333,44 @@ test('what is written is a copy, also of a Buffer, and pages are never shared wi
   assert.deepEqual(new Set(cut.contents('/d/f')), new Set([2]))
   assert.deepEqual(new Set(disk.contents('/d/f')), new Set([2, 4]))
 })
+
+test('a file holds what an array of bytes would, and so does every clone of it', () => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const random = new SeededRandom(seed)
+    let disk = diskWith(0, 0)
+    let model = new Uint8Array(0)
+    const clones: { readonly disk: MemoryDisk; readonly model: Uint8Array }[] = []
+    const near = (): number => random.pick([0, 1, 60, 64, 500, 4090, 4096, 4100, 8200]) + random.below(8)
+    for (let step = 0; step < 30; step++) {
+      const file = disk.open('/d/f', 'write')
+      const choice = random.below(6)
+      if (choice < 3) {
+        const bytes = new Uint8Array(near()).fill(random.below(3))
+        const at = near()
+        file.write(bytes, at)
+        const longer = new Uint8Array(Math.max(model.length, bytes.length === 0 ? 0 : at + bytes.length))
+        longer.set(model)
+        longer.set(bytes, bytes.length === 0 ? 0 : at)
+        model = longer
+      } else if (choice === 3) {
+        const size = near()
+        file.truncate(size)
+        const cut = new Uint8Array(size)
+        cut.set(model.subarray(0, size))
+        model = cut
+      } else if (choice === 4) {
+        file.sync()
+      } else {
+        clones.push({ disk, model: model.slice() })
+        disk = disk.clone()
+      }
+      file.close()
+      const into = new Uint8Array(random.below(9000)).fill(9)
+      const from = near()
+      const read = disk.open('/d/f', 'read').read(into, from)
+      assert.ok(Buffer.from(into.subarray(0, read)).equals(model.subarray(from, from + into.length)), `seed ${seed}`)
+    }
+    for (const clone of [...clones, { disk, model }])
+      assert.ok(Buffer.from(clone.disk.contents('/d/f')).equals(clone.model), `seed ${seed}`)
+  }
+})
