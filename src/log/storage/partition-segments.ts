@@ -69,6 +69,18 @@ export class PartitionSegments {
     return this.#segments
   }
 
+  /** Whether a segment has this base: recovery asks for every batch, so it does not look through all of them. */
+  hasSegment(base: Offset): boolean {
+    let low = 0
+    let high = this.#segments.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.#segments[middle] as SegmentState).base < base) low = middle + 1
+      else high = middle
+    }
+    return this.#segments[low]?.base === base
+  }
+
   get epochs(): PartitionState['epochs'] {
     return this.#epochs
   }

@@ -62,9 +62,10 @@ export class ReplayLedger {
     }
   }
 
+  /** Whether the batch's segment is part of the log still. */
   isLive(part: BatchPart): boolean {
     const partition = this.partitions.get(partitionKey(part.topicId, part.partition))
-    return partition?.segments.some(({ base }) => base === part.segmentBase) ?? false
+    return partition?.hasSegment(part.segmentBase) ?? false
   }
 
   /** Bases of segments that are waiting to be unlinked or swapped, by partition. */
