@@ -149,11 +149,18 @@ export class BatchDispatch {
     produced.due = true
     if (!sender.hasRoom || produced.queue.length > 0) return
     produced.due = false
+    if (this.#parts.transactions?.hasReached(accumulator.at) === false) this.#reach(this.#parts.transactions)
     // With room in the log the bytes are copied before `append` returns, and the builder's own memory serves.
     const kept = !this.#broker.canAppend
     const batch = accumulator.take({ kept, numbers: sender.number(accumulator.count) })
     topic.partitioner.batchSent(accumulator.at.partition, topic.info.partitions)
     this.#deliver(topic, produced, { batch, kept })
+  }
+
+  /** The transaction asks at once for all partitions that something was collected for. */
+  #reach(transactions: ProducerTransactions): void {
+    const collecting = this.#senders().filter(({ accumulator }) => !accumulator.isEmpty)
+    transactions.reach(collecting.map(({ accumulator }) => accumulator.at))
   }
 
   /** A full batch behind as many as may be on their way is sealed and waits for its turn. */

@@ -2,6 +2,7 @@ import { Lifecycle, type Transitions } from '../../base/lifecycle.ts'
 import { LogError } from '../api/errors.ts'
 import type { GroupMetadata } from '../api/group-metadata.ts'
 import type { OffsetEntry } from '../api/log.ts'
+import type { TopicPartition } from '../api/record.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { ProducerIdentity } from './partition-sender.ts'
 
@@ -30,6 +31,7 @@ export class ProducerTransactions {
   #isInitializing = false
   /** Whether the open transaction has anything that the log knows of. */
   #used = false
+  readonly #reached = new Set<TopicPartition>()
   #failure: unknown = null
 
   constructor(broker: Broker, transactionalId: string, timeoutMs: number) {
@@ -73,6 +75,26 @@ export class ProducerTransactions {
   /** A batch is on its way. */
   used(): void {
     this.#used = true
+  }
+
+  /** Whether the log was told, or will be by a batch that is on its way, that the open transaction writes there. */
+  hasReached(at: TopicPartition): boolean {
+    return this.#reached.has(at)
+  }
+
+  /**
+   * Records for these partitions are about to go. A batch takes its partition in by itself, with a record that names all
+   * the transaction has; several new ones are asked for together, so that there is one such record and not one each. The
+   * same partition is always the same object.
+   */
+  reach(partitions: readonly TopicPartition[]): void {
+    const added = partitions.filter((at) => !this.#reached.has(at))
+    for (const at of added) this.#reached.add(at)
+    const identity = this.#identity
+    if (added.length < 2 || identity === null) return
+    this.#used = true
+    // Where it is refused the batches ask once more, each for itself, and are told what is wrong.
+    this.#broker.addPartitionsToTransaction(identity, added).catch(() => {})
   }
 
   async sendOffsets(offsets: readonly OffsetEntry[], from: GroupMetadata): Promise<void> {
@@ -136,6 +158,7 @@ export class ProducerTransactions {
         throw error
       }
     this.#used = false
+    this.#reached.clear()
     this.#failure = null
     this.#phase.to('ready')
   }

@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest'
+import { transactionsTopic } from '../../../src/log/api/internal-topics.ts'
 import type { Isolation } from '../../../src/log/api/log.ts'
+import type { TopicSpec } from '../../../src/log/api/topic.ts'
 import type { ProducerOptions } from '../../../src/log/client/producer-options.ts'
 import { outside } from '../../harness/transactional-writer.ts'
-import { ClientHarness, codeOf, textOf } from './client-harness.ts'
+import { ClientHarness, codeOf, drain, textOf } from './client-harness.ts'
 
 const at = { topic: 'events', partition: 0 }
 
@@ -169,10 +171,81 @@ test('readers of all that is durable see a transaction before it is decided', as
   await harness.close()
 })
 
+describe('a transaction over many partitions', () => {
+  const partitions = 40
+  const wide = { name: 'wide', partitions }
+
+  test.each([
+    { how: 'in one turn', options: {} },
+    { how: 'within lingerMs', options: { lingerMs: 50 } },
+    { how: 'in batches that are full at once', options: { batchBytesMax: 1 } },
+  ])('takes those that it sends to $how into it by one record', async ({ options }) => {
+    const { harness, producer } = await opened(options, [wide])
+    const places = Array.from({ length: partitions }, (_, partition) => ({ topic: 'wide', partition }))
+    for (const value of ['a', 'b']) {
+      const before = stateRecords(harness)
+      producer.beginTransaction()
+      for (const place of [...places, ...places]) producer.post({ ...place, value })
+      await producer.flush()
+      expect(stateRecords(harness) - before).toBe(1)
+      for (const place of places) producer.post({ ...place, value })
+      await producer.flush()
+      expect(stateRecords(harness) - before, 'those it has').toBe(1)
+      await producer.commitTransaction()
+    }
+    // Twice three records and a marker.
+    expect(harness.broker.bounds(places, 'committed').every(({ end }) => end === 8)).toBe(true)
+    await harness.close()
+  })
+
+  test('waits in line with its records when there is no room, and is whole', async () => {
+    const { harness, producer } = await opened({}, [wide], { unappliedBytesMax: 64 * 1024 })
+    const value = 'x'.repeat(4000)
+    const before = stateRecords(harness)
+    producer.beginTransaction()
+    for (let partition = 0; partition < partitions; partition++) producer.post({ topic: 'wide', value, partition })
+    await producer.commitTransaction()
+    expect(stateRecords(harness) - before, 'its partitions, its end').toBe(2)
+    for (let round = 0; round < 2; round++) {
+      producer.beginTransaction()
+      for (let partition = 0; partition < partitions; partition++) producer.post({ topic: 'wide', value, partition })
+      await (round === 0 ? producer.abortTransaction() : producer.commitTransaction())
+    }
+    const consumer = harness.consumer({ autoOffsetReset: 'earliest' })
+    consumer.assign(Array.from({ length: partitions }, (_, partition) => ({ topic: 'wide', partition })))
+    expect(await drain(consumer)).toHaveLength(2 * partitions)
+    await consumer.close()
+    await harness.close()
+  })
+
+  test('of which one is gone tells whoever sent to that one, and reaches the others', async () => {
+    const { harness, producer } = await opened({ lingerMs: 50 }, [wide, { name: 'gone', partitions: 1 }])
+    producer.beginTransaction()
+    const sends = [0, 1].map((partition) => producer.send({ topic: 'wide', value: 'a', partition }))
+    const gone = codeOf(() => producer.send({ topic: 'gone', value: 'a', partition: 0 }))
+    await harness.admin.deleteTopic('gone')
+    await harness.clock.run(50)
+    await Promise.all(sends)
+    expect(await gone).toBe('UNKNOWN_TOPIC')
+    await producer.abortTransaction()
+    expect(harness.broker.describeTransaction('id')).toMatchObject({ phase: 'completeAbort' })
+    await harness.close()
+  })
+
+  /** How many states of transactional ids were written. */
+  function stateRecords({ broker }: ClientHarness): number {
+    const count = broker.topic(transactionsTopic)?.partitions ?? 0
+    const places = Array.from({ length: count }, (_, partition) => ({ topic: transactionsTopic, partition }))
+    return broker.bounds(places, 'durable').reduce((sum, { end }) => sum + end, 0)
+  }
+})
+
 async function opened(
   options: ProducerOptions = {},
+  topics: readonly TopicSpec[] = [],
+  logOptions: { readonly unappliedBytesMax?: number } = {},
 ): Promise<{ readonly harness: ClientHarness; readonly producer: ReturnType<ClientHarness['producer']> }> {
-  const harness = await ClientHarness.open([{ name: 'events', partitions: 1 }])
+  const harness = await ClientHarness.open([{ name: 'events', partitions: 1 }, ...topics], logOptions)
   const producer = harness.producer({ transactionalId: 'id', ...options })
   await producer.initTransactions()
   return { harness, producer }
