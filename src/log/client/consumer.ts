@@ -2,9 +2,9 @@ import type { Clock } from '../../base/clock.ts'
 import { Lifecycle, type Transitions } from '../../base/lifecycle.ts'
 import { LogError } from '../api/errors.ts'
 import type { GroupMetadata } from '../api/group-metadata.ts'
-import type { Isolation, OffsetEntry, Reader } from '../api/log.ts'
+import type { Isolation, OffsetEntry } from '../api/log.ts'
 import { partitionName, type Offset, type TopicPartition } from '../api/record.ts'
-import { topicDeleted, type Broker } from '../broker/broker.ts'
+import type { Broker } from '../broker/broker.ts'
 import { AssignedPartitions } from './assigned-partitions.ts'
 import { namedAssignors } from './assignors/named-assignors.ts'
 import type { CommitCarrier } from './commit-carrier.ts'
@@ -33,6 +33,7 @@ import {
   RecordListening,
   type AddRecords,
 } from './record-listening.ts'
+import { RecordPolling } from './record-polling.ts'
 import { StartOffsets } from './start-offsets.ts'
 import { TopicSubscription } from './topic-subscription.ts'
 
@@ -63,21 +64,14 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   readonly #isolation: Isolation
   readonly #declared: DeclaredTopics
   readonly #starts: StartOffsets
-  readonly #reader: Reader
   readonly #lifecycle = new Lifecycle<ConsumerPhase>('the consumer', consumerTransitions, 'open')
 
   readonly #partitions: AssignedPartitions
   readonly #commits: ConsumerCommits
   readonly #sharing: GroupSharing
   readonly #listening: RecordListening
+  readonly #polling: RecordPolling
   #use: 'idle' | 'polling' | 'inListener' | 'iterating' | 'running' = 'idle'
-  /** Since when (monotonic) user code has what the last poll gave out. */
-  #handedOutAt: number | null = null
-  /** Records that listeners may have of all partitions, where each has a share of them; Infinity: whoever comes first. */
-  #shareOf = Infinity
-  /** A listener's call has ended: there may be room for more. */
-  #nudged = false
-  #woken = false
 
   /** With a `carrier` commits write what came of the records, too; it is for consumers that are part of something. */
   constructor(broker: Broker, clock: Clock, options: ConsumerOptions<K, V> = {}, carrier: CommitCarrier | null = null) {
@@ -107,7 +101,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
       carrier,
       openCount: () => this.#listening.runner?.openCount ?? 0,
     })
-    this.#listening = new RecordListening(clock, () => this.#nudge())
+    this.#listening = new RecordListening(clock, () => this.#polling.nudge())
     this.#sharing = new GroupSharing({
       broker,
       clock,
@@ -126,7 +120,16 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
         `heartbeatIntervalMs is ${heartbeatIntervalMs}, not below sessionTimeoutMs (${sessionTimeoutMs}): use a third of it`,
       )
     namedAssignors(assignors)
-    this.#reader = broker.openReader({ isolation: this.#isolation })
+    this.#polling = new RecordPolling({
+      clock,
+      reader: broker.openReader({ isolation: this.#isolation }),
+      partitions,
+      sharing: this.#sharing,
+      commits: this.#commits,
+      starts: this.#starts,
+      numbers: this.#numbers,
+      isOpen: () => this.#lifecycle.is('open'),
+    })
   }
 
   /**
@@ -202,7 +205,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     try {
       // Who polls again is done with what came before.
       this.#partitions.completeAll()
-      return await this.#poll(options, null)
+      return await this.#polling.poll<K, V>(options, null)
     } finally {
       this.#use = 'idle'
     }
@@ -211,8 +214,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   /** Ends a waiting `poll` early; it resolves with nothing. */
   wakeup(): void {
     if (this.#use === 'idle') return
-    this.#woken = true
-    this.#reader.wakeup()
+    this.#polling.wakeup()
   }
 
   /** Every record from here on, until the consumer is closed. A record is done when the next one is asked for. */
@@ -230,11 +232,11 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     try {
       while (this.#lifecycle.is('open') && options.signal?.aborted !== true) {
         const open: (string | null)[] = []
-        const records = await this.#poll({ ...options, waitMs: iterationWaitMs }, open)
+        const records = await this.#polling.poll<K, V>({ ...options, waitMs: iterationWaitMs }, open)
         for (const [index, record] of records.entries()) {
           let finished = false
           try {
-            this.#handedOutAt = this.#clock.monotonic()
+            this.#polling.handsOut()
             yield record
             finished = true
           } finally {
@@ -291,13 +293,13 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     this.#partitions.completeAll()
     const { autoCommitIntervalMs, maxPollRecords } = this.#numbers
     const openMax = Math.max(maxPollRecords, concurrency) * rounds
-    this.#shareOf = shares ? openMax : Infinity
+    this.#polling.shareOf = shares ? openMax : Infinity
     await this.#listening.run({
       concurrency,
       signal: options.signal,
       openMax,
       read: (keys, countMax, isBusy) =>
-        this.#poll(
+        this.#polling.poll<K, V>(
           { waitMs: isBusy && this.#commits.isAutomatic ? autoCommitIntervalMs : iterationWaitMs },
           keys,
           countMax,
@@ -305,9 +307,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
       add,
       over: () => {
         this.#partitions.giveBack()
-        this.#nudged = false
-        this.#shareOf = Infinity
-        this.#handedOutAt = null
+        this.#polling.listeningIsOver()
         this.#use = 'idle'
       },
     })
@@ -353,12 +353,12 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   /** Leaves these partitions out of `poll` until they are resumed. Their positions stay. */
   pause(at: readonly TopicPartition[]): void {
     for (const place of at) this.#partitions.of(place).paused = true
-    this.#tellPaused()
+    this.#polling.tellPaused()
   }
 
   resume(at: readonly TopicPartition[]): void {
     for (const place of at) this.#partitions.of(place).paused = false
-    this.#tellPaused()
+    this.#polling.tellPaused()
   }
 
   get paused(): readonly TopicPartition[] {
@@ -399,106 +399,19 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
       await this.#leave()
     } finally {
       this.#lifecycle.to('closed')
-      await this.#reader.close()
+      await this.#polling.close()
     }
-  }
-
-  // One step of reading
-
-  /** With `open`, records are open until they are completed, and it gets their keys. `countMax` 0: only what else is due. */
-  async #poll(
-    options: PollOptions,
-    open: (string | null)[] | null,
-    countMax: number = this.#numbers.maxPollRecords,
-  ): Promise<readonly ConsumerRecord<K, V>[]> {
-    const { waitMs = 0, signal } = options
-    this.#handedOutAt = null
-    const deadline = this.#clock.monotonic() + waitMs
-    const wake = (): void => this.wakeup()
-    signal?.addEventListener('abort', wake)
-    try {
-      for (;;) {
-        await this.#sharing.keep()
-        await this.#commits.commitIfDue()
-        if (this.#woken || signal?.aborted === true || !this.#lifecycle.is('open')) return []
-        // Asked for here: the commit may have made room.
-        const room = Math.min(countMax - this.#commits.carriedCount, this.#numbers.maxPollRecords)
-        const records = room > 0 ? this.#partitions.take<K, V>(room, open, this.#partitionShare) : []
-        if (records.length > 0) return records
-        const now = this.#clock.monotonic()
-        const came = await this.#fetch(Math.max(0, this.#waitUntil(deadline) - now), room > 0)
-        if (this.#nudged) {
-          this.#nudged = false
-          return []
-        }
-        if (!came && !this.#sharing.needsAttention && this.#clock.monotonic() >= deadline) return []
-      }
-    } finally {
-      signal?.removeEventListener('abort', wake)
-      this.#woken = false
-      this.#handedOutAt = this.#clock.monotonic()
-    }
-  }
-
-  /** No longer than until the next automatic commit, if there is anything to commit, or until a transaction may be over. */
-  #waitUntil(deadline: number): number {
-    if (this.#partitions.list.some(({ unresolved }) => unresolved))
-      return Math.min(deadline, this.#clock.monotonic() + unstableRetryMs)
-    return Math.min(deadline, this.#commits.nextDue)
-  }
-
-  /** Whether anything came. Without `more` it only waits. */
-  async #fetch(waitMs: number, more: boolean): Promise<boolean> {
-    const partitions = this.#partitions
-    try {
-      if (partitions.moved) {
-        this.#reader.assign(partitions.positions)
-        partitions.moved = false
-        this.#tellPaused()
-      }
-      if (this.#sharing.needsAttention || this.#nudged) return false
-      const full = more ? partitions.full(this.#partitionShare) : this.assignment
-      if (full.length > 0) this.#reader.setPaused([...this.paused, ...full])
-      const { neverRead } = this.#sharing
-      const chunks = await this.#reader
-        .poll({ bytesMax: this.#numbers.fetchBytesMax, waitMs: neverRead === null ? waitMs : 0 })
-        .finally(() => {
-          if (full.length > 0) this.#tellPaused()
-        })
-      // As of a reader that fails for one partition: what there is of others is given out first.
-      if (neverRead !== null && chunks.length === 0) throw topicDeleted(neverRead.topic)
-      // A seek while the poll waited has moved the partition: what the old position gave is not asked for any more.
-      if (!partitions.moved) for (const chunk of chunks) partitions.get(partitionName(chunk.at))?.add(chunk)
-      return chunks.length > 0
-    } catch (error) {
-      // Closed while it waited: the poll ends with nothing.
-      if (!this.#lifecycle.is('open')) return false
-      // A topic was deleted while it waited: the next step drops what it had of it, and reads on.
-      if (this.#sharing.noticeDeleted()) return true
-      if (!this.#starts.moveIntoRange(partitions, error)) throw error
-      return true
-    }
-  }
-
-  /** Records that a listener may have of one partition. */
-  get #partitionShare(): number {
-    return Math.max(1, Math.floor(this.#shareOf / Math.max(1, this.#partitions.list.length)))
   }
 
   /** Since when nobody has polled and nothing was finished; null while there is no reason to worry. */
   #busySince(): number | null {
     const { runner } = this.#listening
-    return runner === null ? this.#handedOutAt : runner.oldestBegan
+    return runner === null ? this.#polling.handedOutAt : runner.oldestBegan
   }
 
   #callAttention(): void {
     this.#sharing.callAttention()
-    this.#reader.wakeup()
-  }
-
-  #nudge(): void {
-    this.#nudged = true
-    this.#reader.wakeup()
+    this.#polling.lookUp()
   }
 
   async #call(listener: () => void | Promise<void> | undefined): Promise<void> {
@@ -515,12 +428,8 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     try {
       await this.#sharing.leave()
     } finally {
-      this.#handedOutAt = null
+      this.#polling.handsNothing()
     }
-  }
-
-  #tellPaused(): void {
-    this.#reader.setPaused(this.paused)
   }
 
   #checkOpen(): void {
@@ -547,9 +456,6 @@ const busyWith = {
 
 /** How long an iteration waits at a time; `close` wakes it. */
 const iterationWaitMs = 60_000
-
-/** How often a partition is tried whose committed offset a transaction may still change. */
-const unstableRetryMs = 20
 
 function closed(): LogError {
   return new LogError('CLOSED', 'the consumer is closed')
