@@ -1,8 +1,7 @@
 import { InvariantError } from '../../base/assert.ts'
-import type { Disk, DiskFile } from '../../base/disk.ts'
+import type { DiskFile } from '../../base/disk.ts'
 import { LogError } from '../api/errors.ts'
-import type { Offset, TopicPartition } from '../api/record.ts'
-import { partitionName } from '../api/record.ts'
+import type { Offset } from '../api/record.ts'
 import type { PartitionState, SegmentState } from '../journal/checkpoint.ts'
 import {
   baseOffsetOf,
@@ -13,111 +12,12 @@ import {
 } from '../format/record-batch.ts'
 import { checkHeader, checkSum, corrupt } from './batch-frame.ts'
 import { BatchScanner } from './batch-scanner.ts'
-import { FileCache } from './file-cache.ts'
 import type { OffsetIndex } from './offset-index.ts'
+import type { OpenedSegments } from './opened-segments.ts'
 import { firstRecordSince } from './record-search.ts'
-import { leadsToItsBatch, SegmentIndexes } from './segment-indexes.ts'
-import { partitionPath, segmentFile } from './segment-files.ts'
+import { leadsToItsBatch } from './segment-indexes.ts'
+import { segmentStretches, type SegmentStretch } from './segment-stretch.ts'
 import type { TimeIndex } from './time-index.ts'
-
-/** Positions that a partition remembers for readers going on where they stopped. */
-const hintsMax = 32
-/** Segments of a partition whose indexes stay in memory. */
-const indexesMax = 8
-/** The reader's own index of a segment may be finer than the file's or coarser: it is only ever a place to start. */
-const readerIntervalBytes = 4096
-
-export interface ReadRequest {
-  readonly from: Offset
-  /**
-   * The offset after a batch that is in the files, as are all before it: reading stops there. Bytes beyond are still
-   * being written and are not looked at.
-   */
-  readonly end: Offset
-  readonly bytesMax: number
-  /** As the sequencer knows them; the last may count bytes that are not applied yet. */
-  readonly segments: readonly SegmentState[]
-  /** If given, every batch must carry the leader epoch of its offset. */
-  readonly epochs?: PartitionState['epochs']
-}
-
-export interface SegmentRead {
-  /** Whole batches of one segment, the first the one that contains `from` or the next after it. At least one if there is. */
-  readonly bytes: Buffer
-  /** Where to read on: after the last batch; `end` if nothing was left below it. */
-  readonly nextOffset: Offset
-}
-
-export interface TimeRequest {
-  readonly timestamp: number
-  /** The log start. */
-  readonly from: Offset
-  readonly end: Offset
-  readonly segments: readonly SegmentState[]
-}
-
-export interface ReaderOptions {
-  readonly disk: Disk
-  readonly directory: string
-  /** Default 128. */
-  readonly openFilesMax?: number
-  /**
-   * Whether batches of a segment that compaction never touched follow each other without gaps, so that a gap is damage.
-   * Default true; false where offsets get artificial gaps.
-   */
-  readonly contiguous?: boolean
-}
-
-/** The first record that a lookup by time asked for. */
-export interface FoundRecord {
-  readonly offset: Offset
-  readonly timestamp: number
-}
-
-/** All partitions' readers over one bounded set of open files. For the thread that serves reads; never writes. */
-export class PartitionReaders {
-  readonly #disk: Disk
-  readonly #directory: string
-  readonly #contiguous: boolean
-  readonly #files: FileCache
-  readonly #readers = new Map<string, PartitionReader>()
-
-  constructor(options: ReaderOptions) {
-    this.#disk = options.disk
-    this.#directory = options.directory
-    this.#contiguous = options.contiguous ?? true
-    this.#files = new FileCache(options.disk, 'read', options.openFilesMax)
-  }
-
-  of(at: TopicPartition): PartitionReader {
-    const name = partitionName(at)
-    let reader = this.#readers.get(name)
-    if (reader === undefined) {
-      reader = new PartitionReader(this.#disk, this.#files, partitionPath(this.#directory, at), this.#contiguous)
-      this.#readers.set(name, reader)
-    }
-    return reader
-  }
-
-  /** The partition is deleted, or its segments were replaced: nothing known of its files holds any more. */
-  forget(at: TopicPartition): void {
-    this.#readers.delete(partitionName(at))
-    this.#files.forgetDirectory(partitionPath(this.#directory, at))
-  }
-
-  close(): void {
-    this.#readers.clear()
-    this.#files.close()
-  }
-}
-
-interface Located {
-  readonly filePosition: number
-  /** What the base offset there must be at least. */
-  readonly baseOffset: Offset
-  /** Whether it must be exactly that. */
-  readonly exactly: boolean
-}
 
 /**
  * Reads one partition's segment files.
@@ -128,21 +28,20 @@ interface Located {
  * - A reader that goes on where it stopped needs no lookup.
  */
 export class PartitionReader {
-  readonly #disk: Disk
-  readonly #files: FileCache
   readonly #path: string
+  readonly #opened: OpenedSegments
   readonly #contiguous: boolean
   /** By next offset: where that batch starts. Insertion order is age. */
   readonly #hints = new Map<Offset, { readonly base: Offset; readonly filePosition: number }>()
-  readonly #indexes = new Map<Offset, SegmentIndexes>()
-  /** Segments that compaction wrote and that wait under their `.swap` name. */
-  readonly #paths = new Map<Offset, string>()
 
-  constructor(disk: Disk, files: FileCache, path: string, contiguous: boolean) {
-    this.#disk = disk
-    this.#files = files
+  /**
+   * `path`: the partition's directory. `contiguous`: whether batches of a segment that compaction never touched follow each
+   * other without gaps, so that a gap is damage.
+   */
+  constructor(path: string, opened: OpenedSegments, options: { readonly contiguous: boolean }) {
     this.#path = path
-    this.#contiguous = contiguous
+    this.#opened = opened
+    this.#contiguous = options.contiguous
   }
 
   /** Reads up to `bytesMax` bytes of whole batches, but at least one batch, however large. */
@@ -157,7 +56,7 @@ export class PartitionReader {
   /** The first record at or after `from` with at least `timestamp`, or null if there is none below `end`. */
   offsetForTime(request: TimeRequest): FoundRecord | null {
     try {
-      for (const stretch of stretches(request)) {
+      for (const stretch of segmentStretches(request)) {
         if (stretch.segment.maxTimestamp < request.timestamp) continue
         const found = this.#searchTime(stretch, request.timestamp)
         if (found !== null) return found
@@ -170,8 +69,8 @@ export class PartitionReader {
 
   #read(request: ReadRequest): SegmentRead {
     if (request.from >= request.end) return { bytes: noBatches, nextOffset: request.from }
-    let last: Stretch | undefined
-    for (const stretch of stretches(request)) {
+    let last: SegmentStretch | undefined
+    for (const stretch of segmentStretches(request)) {
       last = stretch
       const located = this.#locate(stretch, stretch.from)
       const read = located === null ? null : this.#readBatches(stretch, located, request)
@@ -179,26 +78,26 @@ export class PartitionReader {
     }
     // Compaction may have emptied the rest. Where it never was, the sequencer knows of batches that the file lacks.
     if (last !== undefined && this.#isContiguous(last.segment)) {
-      const place = { path: this.#logPath(last.segment.base), filePosition: last.segment.bytes }
+      const place = { path: this.#opened.pathOf(last.segment.base), filePosition: last.segment.bytes }
       throw corrupt(place, `offsets ${request.from} to ${request.end - 1} are missing`)
     }
     return { bytes: noBatches, nextOffset: request.end }
   }
 
-  #searchTime(stretch: Stretch, timestamp: number): FoundRecord | null {
+  #searchTime(stretch: SegmentStretch, timestamp: number): FoundRecord | null {
     const { segment } = stretch
-    const { times } = this.#indexOf(segment)
+    const { times } = this.#opened.indexesOf(segment)
     const entry = times.floor(timestamp)
     const offset = entry < 0 ? segment.base : times.offsetAt(entry)
     let located = this.#locate(stretch, Math.max(stretch.from, offset))
     if (offset > stretch.from && (located === null || !this.#confirms(segment, located, times, entry))) {
       // The index lies. The log itself is the truth.
-      this.#keepIndex(segment.base, new SegmentIndexes(segment.base, readerIntervalBytes))
+      this.#opened.indexAnew(segment)
       located = this.#locate(stretch, stretch.from)
     }
     if (located === null) return null
 
-    const file = this.#open(segment)
+    const file = this.#opened.open(segment)
     const scanner = this.#scannerAt(file, segment, located)
     while (this.#advance(scanner, stretch)) {
       if (scanner.maxTimestamp < timestamp) continue
@@ -212,9 +111,9 @@ export class PartitionReader {
     return null
   }
 
-  #readBatches(stretch: Stretch, located: Located, request: ReadRequest): SegmentRead | null {
+  #readBatches(stretch: SegmentStretch, located: Located, request: ReadRequest): SegmentRead | null {
     const { segment, end } = stretch
-    const file = this.#open(segment)
+    const file = this.#opened.open(segment)
     const left = segment.bytes - located.filePosition
     let buffer = Buffer.allocUnsafeSlow(Math.min(left, Math.max(request.bytesMax, batchHeaderBytes)))
     let length = file.read(buffer, located.filePosition)
@@ -257,7 +156,7 @@ export class PartitionReader {
   }
 
   /** Where the first batch that ends at or after `from` starts, or null if the segment has none in the stretch. */
-  #locate(stretch: Stretch, from: Offset): Located | null {
+  #locate(stretch: SegmentStretch, from: Offset): Located | null {
     const { segment } = stretch
     const exactly = this.#isContiguous(segment)
     const hint = this.#hints.get(from)
@@ -266,12 +165,12 @@ export class PartitionReader {
     }
     if (from <= segment.base) return { filePosition: 0, baseOffset: segment.base, exactly }
 
-    const file = this.#open(segment)
-    let { offsets } = this.#indexOf(segment)
+    const file = this.#opened.open(segment)
+    let { offsets } = this.#opened.indexesOf(segment)
     let entry = offsets.floor(from)
     if (entry >= 0 && !leadsToItsBatch(file, offsets, entry)) {
       // The index lies. The log itself is the truth: it is indexed anew on the way.
-      offsets = this.#keepIndex(segment.base, new SegmentIndexes(segment.base, readerIntervalBytes)).offsets
+      offsets = this.#opened.indexAnew(segment).offsets
       entry = -1
     }
     const start = entry < 0 ? { filePosition: 0, baseOffset: segment.base, exactly } : afterEntry(offsets, entry)
@@ -294,9 +193,9 @@ export class PartitionReader {
   }
 
   /** The next batch of the stretch. Batches that the index in memory has not counted yet are counted on the way. */
-  #advance(scanner: BatchScanner, stretch: Stretch): boolean {
+  #advance(scanner: BatchScanner, stretch: SegmentStretch): boolean {
     if (scanner.nextOffset >= stretch.end || !scanner.next() || scanner.baseOffset >= stretch.end) return false
-    const indexes = this.#indexOf(stretch.segment)
+    const indexes = this.#opened.indexesOf(stretch.segment)
     if (scanner.filePosition === indexes.countedBytes) {
       indexes.count(scanner.nextOffset, scanner.maxTimestamp, scanner.bytes)
     }
@@ -305,7 +204,7 @@ export class PartitionReader {
 
   /** Whether the batch that a time entry led to is the one that it speaks of. */
   #confirms(segment: SegmentState, located: Located, times: TimeIndex, entry: number): boolean {
-    const scanner = this.#scannerAt(this.#open(segment), segment, located)
+    const scanner = this.#scannerAt(this.#opened.open(segment), segment, located)
     return (
       scanner.next() &&
       scanner.nextOffset - 1 === times.offsetAt(entry) &&
@@ -313,58 +212,8 @@ export class PartitionReader {
     )
   }
 
-  #indexOf(segment: SegmentState): SegmentIndexes {
-    const known = this.#indexes.get(segment.base)
-    if (known !== undefined) {
-      this.#indexes.delete(segment.base)
-      this.#indexes.set(segment.base, known)
-      return known
-    }
-    const path = this.#logPath(segment.base)
-    const swapped = path.endsWith('.swap')
-    const stored = {
-      index: swapped ? null : this.#wholeFile(segmentFile(segment.base, '.index')),
-      timeIndex: swapped ? null : this.#wholeFile(segmentFile(segment.base, '.timeindex')),
-    }
-    return this.#keepIndex(segment.base, SegmentIndexes.stored(stored, segment.base, readerIntervalBytes))
-  }
-
-  #keepIndex(base: Offset, indexes: SegmentIndexes): SegmentIndexes {
-    this.#indexes.set(base, indexes)
-    for (const oldest of this.#indexes.keys()) {
-      if (this.#indexes.size <= indexesMax) break
-      this.#indexes.delete(oldest)
-    }
-    return indexes
-  }
-
-  #wholeFile(name: string): Buffer | null {
-    const file = this.#files.openIfPresent(`${this.#path}/${name}`)
-    if (file === null) return null
-    const bytes = Buffer.allocUnsafeSlow(file.size())
-    return bytes.subarray(0, file.read(bytes, 0))
-  }
-
   #isContiguous(segment: SegmentState): boolean {
     return this.#contiguous && segment.checksum === undefined
-  }
-
-  #open(segment: SegmentState): DiskFile {
-    const file = this.#files.openIfPresent(this.#logPath(segment.base))
-    if (file !== null) return file
-    // The applier may have renamed `.swap` into place since: ask the directory once more.
-    this.#paths.delete(segment.base)
-    return this.#files.open(this.#logPath(segment.base))
-  }
-
-  #logPath(base: Offset): string {
-    let path = this.#paths.get(base)
-    if (path === undefined) {
-      const swap = `${this.#path}/${segmentFile(base, '.log.swap')}`
-      path = this.#disk.exists(swap) ? swap : `${this.#path}/${segmentFile(base, '.log')}`
-      this.#paths.set(base, path)
-    }
-    return path
   }
 
   #remember(nextOffset: Offset, base: Offset, filePosition: number): void {
@@ -377,48 +226,58 @@ export class PartitionReader {
   }
 }
 
-const noBatches: Buffer = Buffer.alloc(0)
-
-/** The part of one segment that a request is about. */
-interface Stretch {
-  readonly segment: SegmentState
+export interface ReadRequest {
   readonly from: Offset
-  /** Batches that start at or beyond it are not asked for. */
+  /**
+   * The offset after a batch that is in the files, as are all before it: reading stops there. Bytes beyond are still
+   * being written and are not looked at.
+   */
   readonly end: Offset
-  /** No batch of the segment may start at or beyond it. */
-  readonly below: Offset
-}
-
-function* stretches(request: {
+  readonly bytesMax: number
+  /** As the sequencer knows them; the last may count bytes that are not applied yet. */
   readonly segments: readonly SegmentState[]
+  /** If given, every batch must carry the leader epoch of its offset. */
+  readonly epochs?: PartitionState['epochs']
+}
+
+export interface SegmentRead {
+  /** Whole batches of one segment, the first the one that contains `from` or the next after it. At least one if there is. */
+  readonly bytes: Buffer
+  /** Where to read on: after the last batch; `end` if nothing was left below it. */
+  readonly nextOffset: Offset
+}
+
+export interface TimeRequest {
+  readonly timestamp: number
+  /** The log start. */
   readonly from: Offset
   readonly end: Offset
-}): Generator<Stretch, void, undefined> {
-  const { segments, end } = request
-  for (let index = Math.max(0, floorSegment(segments, request.from)); index < segments.length; index++) {
-    const segment = segments[index] as SegmentState
-    if (segment.base >= end) return
-    const below = segments[index + 1]?.base ?? Infinity
-    yield { segment, from: Math.max(request.from, segment.base), end: Math.min(end, below), below }
-  }
+  readonly segments: readonly SegmentState[]
 }
+
+/** The first record that a lookup by time asked for. */
+export interface FoundRecord {
+  readonly offset: Offset
+  readonly timestamp: number
+}
+
+interface Located {
+  readonly filePosition: number
+  /** What the base offset there must be at least. */
+  readonly baseOffset: Offset
+  /** Whether it must be exactly that. */
+  readonly exactly: boolean
+}
+
+/** Positions that a partition remembers for readers going on where they stopped. */
+const hintsMax = 32
+
+const noBatches: Buffer = Buffer.alloc(0)
 
 /** The batch an entry leads to. Its base offset is not known, only that it follows the entry before. */
 function afterEntry(offsets: OffsetIndex, entry: number): Located {
   const baseOffset = entry === 0 ? offsets.base : offsets.offsetAt(entry - 1) + 1
   return { filePosition: offsets.filePositionAt(entry), baseOffset, exactly: false }
-}
-
-/** The last segment whose base is at or below `offset`, or -1. */
-function floorSegment(segments: readonly SegmentState[], offset: Offset): number {
-  let low = 0
-  let high = segments.length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if ((segments[middle] as SegmentState).base <= offset) low = middle + 1
-    else high = middle
-  }
-  return low - 1
 }
 
 function checkEpoch(

@@ -3,6 +3,7 @@ import type { Offset } from '../api/record.ts'
 import type { PartitionState, SegmentState } from '../journal/checkpoint.ts'
 import type { ProducedBatch } from './produced-batch.ts'
 import { ProducerStates } from './producer-state.ts'
+import { floorSegment } from './segment-stretch.ts'
 
 /** A batch as it changes what is known of its partition. */
 export interface PlacedBatch {
@@ -71,14 +72,7 @@ export class PartitionSegments {
 
   /** Whether a segment has this base: recovery asks for every batch, so it does not look through all of them. */
   hasSegment(base: Offset): boolean {
-    let low = 0
-    let high = this.#segments.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((this.#segments[middle] as SegmentState).base < base) low = middle + 1
-      else high = middle
-    }
-    return this.#segments[low]?.base === base
+    return this.#segments[floorSegment(this.#segments, base)]?.base === base
   }
 
   get epochs(): PartitionState['epochs'] {

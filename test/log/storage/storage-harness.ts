@@ -9,7 +9,7 @@ import type { CheckpointState, PendingDeletion } from '../../../src/log/journal/
 import { measureEntry, writeEntry, type EntryPart } from '../../../src/log/journal/entry.ts'
 import type { WrittenGroup } from '../../../src/log/journal/journal.ts'
 import { InlineApplier, type ApplierOptions } from '../../../src/log/storage/inline-applier.ts'
-import { PartitionReaders } from '../../../src/log/storage/partition-reader.ts'
+import { PartitionReaders } from '../../../src/log/storage/partition-readers.ts'
 import { producedBatch } from '../../../src/log/storage/produced-batch.ts'
 import { PartitionSegments } from '../../../src/log/storage/partition-segments.ts'
 

@@ -1,0 +1,91 @@
+import type { Disk, DiskFile } from '../../base/disk.ts'
+import type { Offset } from '../api/record.ts'
+import type { SegmentState } from '../journal/checkpoint.ts'
+import type { FileCache } from './file-cache.ts'
+import { segmentFile } from './segment-files.ts'
+import { SegmentIndexes } from './segment-indexes.ts'
+
+/**
+ * What readers have open of one partition's segments: files, and indexes in memory.
+ *
+ * - A segment that compaction wrote may still wait under its `.swap` name. Where a segment is found is remembered until it
+ *   is not there any more.
+ * - The indexes of at most {@link indexesMax} segments are in memory, those that were asked for last. The files' indexes are
+ *   where they begin; whoever finds that one lies begins it anew.
+ *
+ * It believes nothing and checks nothing: that is the reader's business.
+ */
+export class OpenedSegments {
+  readonly #disk: Disk
+  readonly #files: FileCache
+  readonly #directory: string
+  /** In the order in which they were asked for. */
+  readonly #indexes = new Map<Offset, SegmentIndexes>()
+  readonly #paths = new Map<Offset, string>()
+
+  /** `directory`: the partition's. */
+  constructor(disk: Disk, files: FileCache, directory: string) {
+    this.#disk = disk
+    this.#files = files
+    this.#directory = directory
+  }
+
+  open(segment: SegmentState): DiskFile {
+    const file = this.#files.openIfPresent(this.pathOf(segment.base))
+    if (file !== null) return file
+    // The applier may have renamed `.swap` into place since: ask the directory once more.
+    this.#paths.delete(segment.base)
+    return this.#files.open(this.pathOf(segment.base))
+  }
+
+  pathOf(base: Offset): string {
+    let path = this.#paths.get(base)
+    if (path === undefined) {
+      const swap = `${this.#directory}/${segmentFile(base, '.log.swap')}`
+      path = this.#disk.exists(swap) ? swap : `${this.#directory}/${segmentFile(base, '.log')}`
+      this.#paths.set(base, path)
+    }
+    return path
+  }
+
+  indexesOf({ base }: SegmentState): SegmentIndexes {
+    const known = this.#indexes.get(base)
+    if (known !== undefined) {
+      this.#indexes.delete(base)
+      this.#indexes.set(base, known)
+      return known
+    }
+    const swapped = this.pathOf(base).endsWith('.swap')
+    const stored = {
+      index: swapped ? null : this.#wholeFile(segmentFile(base, '.index')),
+      timeIndex: swapped ? null : this.#wholeFile(segmentFile(base, '.timeindex')),
+    }
+    return this.#keep(base, SegmentIndexes.stored(stored, base, readerIntervalBytes))
+  }
+
+  /** The file's index lies: it is made anew, from the batches that are met on the way. */
+  indexAnew({ base }: SegmentState): SegmentIndexes {
+    return this.#keep(base, new SegmentIndexes(base, readerIntervalBytes))
+  }
+
+  #keep(base: Offset, indexes: SegmentIndexes): SegmentIndexes {
+    this.#indexes.set(base, indexes)
+    for (const oldest of this.#indexes.keys()) {
+      if (this.#indexes.size <= indexesMax) break
+      this.#indexes.delete(oldest)
+    }
+    return indexes
+  }
+
+  #wholeFile(name: string): Buffer | null {
+    const file = this.#files.openIfPresent(`${this.#directory}/${name}`)
+    if (file === null) return null
+    const bytes = Buffer.allocUnsafeSlow(file.size())
+    return bytes.subarray(0, file.read(bytes, 0))
+  }
+}
+
+/** Segments of a partition whose indexes stay in memory. */
+const indexesMax = 8
+/** The reader's own index of a segment may be finer than the file's or coarser: it is only ever a place to start. */
+const readerIntervalBytes = 4096
