@@ -1,6 +1,6 @@
 import * as assert from 'node:assert/strict'
 import { test } from 'vitest'
-import { crc32c } from '../../src/base/crc32c.ts'
+import { crc32c, joinCrc32c } from '../../src/base/crc32c.ts'
 import { SeededRandom } from '../../src/base/seeded-random.ts'
 
 /** The definition, bit by bit. */
@@ -36,4 +36,25 @@ test('memory shared between threads is summed like any other', () => {
   const shared = new Uint8Array(new SharedArrayBuffer(2000)).fill(5)
   assert.equal(crc32c(shared), slowCrc32c(shared))
   assert.equal(crc32c(shared, 10, 100), slowCrc32c(shared.subarray(10, 100)))
+})
+
+test('the sum of two runs follows from their sums, whatever their lengths', () => {
+  const random = new SeededRandom(4)
+  const bytes = Uint8Array.from({ length: 300_000 }, () => random.below(256))
+  for (const [cut, end] of [
+    [0, 0],
+    [0, 5],
+    [5, 5],
+    [1, 2],
+    [100, 612],
+    [3, 70_003],
+    [40_000, 40_001],
+    [131_072, 262_144],
+    [17, 300_000],
+  ] as const) {
+    const first = crc32c(bytes, 0, cut)
+    const whole = crc32c(bytes, 0, end)
+    assert.equal(joinCrc32c(first, crc32c(bytes, cut, end), end - cut), whole, `${cut} and ${end - cut} bytes`)
+    assert.equal(crc32c(bytes, cut, end, first), whole, `${end - cut} bytes behind ${cut}`)
+  }
 })

@@ -4,7 +4,7 @@ import { LogError } from '../api/errors.ts'
 import type { EntryPart } from '../journal/entry.ts'
 import type { AppendedEntry, Journal, JournalListener, WrittenGroup } from '../journal/journal.ts'
 import type { Applier } from '../storage/applier.ts'
-import { lastOffsetDeltaOf, maxTimestampOf, stampBatch } from '../format/record-batch.ts'
+import { lastOffsetDeltaOf, maxTimestampOf, stampBatch, summedBytesOf } from '../format/record-batch.ts'
 import { producedBatch } from '../storage/produced-batch.ts'
 import type { Catalog } from './catalog.ts'
 import type { Partition, PendingMark, PlaceContext, TailBatch } from './partition.ts'
@@ -309,6 +309,7 @@ export class EntryDraft {
       segmentBase: placed.segmentBase,
       filePosition: placed.filePosition,
       bytes,
+      summed: bytes.length < summedBytesMin ? undefined : summedBytesOf(bytes),
     })
     this.batches.push(placed)
     this.effects.push(placed)
@@ -319,3 +320,6 @@ export class EntryDraft {
     for (const mark of this.#marks.reverse()) mark.partition.returnTo(mark)
   }
 }
+
+/** Below it going through a batch once more takes less than putting checksums together. */
+const summedBytesMin = 16 * 1024

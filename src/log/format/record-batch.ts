@@ -157,6 +157,11 @@ export function stampProducer(
   stampChecksum(bytes, at)
 }
 
+/** What the batch's checksum says, of a batch that has been checked or sealed: the sum of its bytes from there to its end. */
+export function summedBytesOf(bytes: Uint8Array): { readonly from: number; readonly checksum: number } {
+  return { from: crcStart, checksum: crcOf(bytes, 0) }
+}
+
 /** Sums the batch anew, after something under the checksum was changed. */
 export function stampChecksum(bytes: Uint8Array, at: number): void {
   writeI32(bytes, at + 17, crc32c(bytes, at + crcStart, at + batchBytesOf(bytes, at)))

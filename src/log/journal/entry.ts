@@ -30,6 +30,14 @@ export interface BatchPart {
   readonly filePosition: number
   /** Exactly Kafka's bytes, base offset and leader epoch stamped. */
   readonly bytes: Uint8Array
+  /** What somebody knows already of its checksum, so that the group need not go through it again. Not stored. */
+  readonly summed?: SummedBytes | undefined
+}
+
+/** The CRC-32C of some bytes from `from` to their end. */
+export interface SummedBytes {
+  readonly from: number
+  readonly checksum: number
 }
 
 export interface TopicCreatedPart {

@@ -3,7 +3,7 @@ import type { Clock, Timer } from '../../base/clock.ts'
 import type { Disk } from '../../base/disk.ts'
 import { LogError } from '../api/errors.ts'
 import { measureEntry, type EntryPart } from './entry.ts'
-import { GroupMemory } from './group-memory.ts'
+import { GroupMemory, type CollectedGroup } from './group-memory.ts'
 import { headerBytes } from './group.ts'
 import type { AppendedEntry, Journal, JournalListener } from './journal.ts'
 import type { JournalStart, JournalSync } from './journal-writer.ts'
@@ -27,7 +27,7 @@ export class GroupJournal implements Journal {
   readonly #groupBytesMax: number
   readonly #memory: GroupMemory
   /** Closed at their bound while the writer was busy, oldest first. */
-  readonly #closed: Buffer[] = []
+  readonly #closed: CollectedGroup[] = []
   /** Sequence of the group that is open. */
   #openSequence: number
   #written: number
@@ -157,10 +157,11 @@ export class GroupJournal implements Journal {
     if (this.#closed.length === 0 && !this.#memory.isEmpty) this.#closeGroup()
     const group = this.#closed.shift()
     if (group !== undefined) {
-      this.#closedBytes -= group.length
-      this.#underWay = { kind: 'write', group }
+      const { bytes, summed } = group
+      this.#closedBytes -= bytes.length
+      this.#underWay = { kind: 'write', group: bytes }
       this.#sealed = false
-      this.#backend.send({ kind: 'write', sequence: this.#written + 1, group })
+      this.#backend.send({ kind: 'write', sequence: this.#written + 1, group: bytes, summed })
     } else if (this.#closing !== null) {
       this.#send({ kind: 'close' })
     } else if (!this.#sealed) {
@@ -176,7 +177,7 @@ export class GroupJournal implements Journal {
   #closeGroup(): void {
     const group = this.#memory.take()
     this.#closed.push(group)
-    this.#closedBytes += group.length
+    this.#closedBytes += group.bytes.length
     this.#openSequence++
   }
 

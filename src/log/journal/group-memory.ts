@@ -1,6 +1,6 @@
 import { assert } from '../../base/assert.ts'
 import { writeEntry, type EntryPart } from './entry.ts'
-import { alignGroup, headerBytes } from './group.ts'
+import { alignGroup, headerBytes, type SummedRange } from './group.ts'
 
 /**
  * The memory in which groups collect: slabs, so that the journal thread, the applier and the tail ring have a group by
@@ -24,6 +24,8 @@ export class GroupMemory {
   #length = headerBytes
   /** Of the group before: what the open one will probably need. */
   #lastGroupBytes = 0
+  /** In the open group. */
+  #summed: SummedRange[] = []
   /** Left by the groups, in their order; not released. */
   readonly #used: Slab[] = []
   readonly #free: Slab[] = []
@@ -50,13 +52,26 @@ export class GroupMemory {
     if (needed > left || (this.isEmpty && this.#lastGroupBytes > left)) this.#move(needed)
     const slab = this.#slab
     const batches = writeEntry(parts, slab.bytes, this.#start + this.#length)
+    this.#noteSums(parts, batches)
     this.#length += size
     slab.lastSequence = sequence
     return batches
   }
 
+  #noteSums(parts: readonly EntryPart[], batches: readonly Uint8Array[]): void {
+    let index = 0
+    for (const part of parts) {
+      if (part.kind !== 'batch') continue
+      const batch = batches[index++]
+      if (part.summed === undefined || batch === undefined) continue
+      const start = batch.byteOffset - this.#slab.bytes.byteOffset - this.#start
+      const { from, checksum } = part.summed
+      this.#summed.push({ start: start + from, end: start + batch.length, checksum })
+    }
+  }
+
   /** Ends the open group and starts the next: room for the header, the body, zeros up to 64 bytes. */
-  take(): Buffer {
+  take(): CollectedGroup {
     assert(!this.isEmpty, 'a group without entries')
     const { bytes } = this.#slab
     const end = this.#start + this.groupBytes
@@ -65,7 +80,9 @@ export class GroupMemory {
     this.#start = end
     this.#length = headerBytes
     this.#lastGroupBytes = group.length
-    return group
+    const summed = this.#summed
+    this.#summed = []
+    return { bytes: group, summed }
   }
 
   /** Nobody looks at groups below `sequence` any more. */
@@ -98,6 +115,12 @@ export class GroupMemory {
   #newSlab(bytes: number): Slab {
     return new Slab(Buffer.from(this.#shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes)))
   }
+}
+
+/** A group that is whole but for its header. */
+export interface CollectedGroup {
+  readonly bytes: Buffer
+  readonly summed: readonly SummedRange[]
 }
 
 class Slab {

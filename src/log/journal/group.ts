@@ -1,5 +1,5 @@
 import { assert } from '../../base/assert.ts'
-import { crc32c } from '../../base/crc32c.ts'
+import { crc32c, joinCrc32c } from '../../base/crc32c.ts'
 
 /**
  * The group: the unit that is summed, written with one write and kept whole or cut. Groups and file headers stand at
@@ -145,6 +145,27 @@ export function readFileHeader(bytes: Buffer): Checked<FileHeader> | null {
     incarnation: Number(bytes.readBigInt64BE(64)),
     bootId: bytes.subarray(72, 88),
   }
+}
+
+/** A part of a group, header included, of which the checksum is known: `[start, end)`. */
+export interface SummedRange {
+  readonly start: number
+  readonly end: number
+  readonly checksum: number
+}
+
+/**
+ * The checksum of a group's body, in which only what is not known is gone through; `known` in order. Bytes that changed since
+ * they were summed make a group that recovery does not take: as if they had changed on the device.
+ */
+export function bodyChecksum(group: Uint8Array, known: readonly SummedRange[]): number {
+  let sum = 0
+  let at = headerBytes
+  for (const { start, end, checksum } of known) {
+    sum = joinCrc32c(crc32c(group, at, start, sum), checksum, end - start)
+    at = end
+  }
+  return crc32c(group, at, group.length, sum)
 }
 
 /** `length` filled up to the alignment of groups. */

@@ -1,8 +1,14 @@
 import { join } from 'node:path'
 import { assert } from '../../base/assert.ts'
-import { crc32c } from '../../base/crc32c.ts'
 import type { Disk, DiskFile } from '../../base/disk.ts'
-import { headerBytes, journalFormatVersion, writeFileHeader, writeGroupHeader } from './group.ts'
+import {
+  bodyChecksum,
+  headerBytes,
+  journalFormatVersion,
+  writeFileHeader,
+  writeGroupHeader,
+  type SummedRange,
+} from './group.ts'
 import { JournalFiles, journalFileName, type JournalFile } from './journal-files.ts'
 
 /** `commit`: synced before it is acknowledged. `os`: written before it is acknowledged, synced on demand. */
@@ -75,19 +81,21 @@ export class JournalWriter {
     return this.#durableSequence
   }
 
-  /** Writes a group: room for its header and its body, a multiple of 64 bytes. Fills in the header. */
-  write(sequence: number, group: Buffer): void {
+  /**
+   * Writes a group: room for its header and its body, a multiple of 64 bytes. Fills in the header; `summed` is what is known
+   * of its sums.
+   */
+  write(sequence: number, group: Buffer, summed: readonly SummedRange[]): void {
     assert(sequence === this.#lastSequence + 1, `group ${sequence} after group ${this.#lastSequence}`)
     // A file keeps room for its seal. A group larger than any file makes an empty one as long as it needs.
     if (this.#position + group.length + headerBytes > this.#bytes && this.#position > headerBytes) this.#nextFile()
-    const body = group.subarray(headerBytes)
     const checksum = writeGroupHeader(
       {
         ...this.#ids(),
         seal: false,
         closed: false,
-        bodyBytes: body.length,
-        bodyChecksum: crc32c(body),
+        bodyBytes: group.length - headerBytes,
+        bodyChecksum: bodyChecksum(group, summed),
         sequence,
       },
       group,

@@ -1,11 +1,17 @@
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads'
 import type { Disk } from '../../base/disk.ts'
 import type { Clock } from '../../base/clock.ts'
+import type { SummedRange } from './group.ts'
 import { JournalWriter, type JournalStart, type JournalSync } from './journal-writer.ts'
 
 /** What the sequencer asks of the writer, one at a time: the next command goes out when the last was reported. */
 export type WriterCommand =
-  | { readonly kind: 'write'; readonly sequence: number; readonly group: Uint8Array }
+  | {
+      readonly kind: 'write'
+      readonly sequence: number
+      readonly group: Uint8Array
+      readonly summed: readonly SummedRange[]
+    }
   | { readonly kind: 'sync' }
   | { readonly kind: 'seal' }
   | { readonly kind: 'close' }
@@ -37,7 +43,7 @@ export function perform(writer: JournalWriter, command: WriterCommand): WriterRe
   try {
     switch (command.kind) {
       case 'write':
-        writer.write(command.sequence, asBuffer(command.group))
+        writer.write(command.sequence, asBuffer(command.group), command.summed)
         break
       case 'sync':
         writer.sync()

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
+import { crc32c } from '../../../src/base/crc32c.ts'
 import { measureEntry } from '../../../src/log/journal/entry.ts'
 import { GroupMemory } from '../../../src/log/journal/group-memory.ts'
-import { headerBytes } from '../../../src/log/journal/group.ts'
+import { bodyChecksum, headerBytes } from '../../../src/log/journal/group.ts'
 import { entriesOf, entryPart } from './journal-harness.ts'
 
 const mib = 1024 * 1024
@@ -20,7 +21,7 @@ class Groups {
   add(bytes: number): Buffer {
     const parts = [entryPart(++this.#sequence, bytes)]
     this.memory.append(parts, measureEntry(parts), this.#sequence)
-    const group = this.memory.take()
+    const { bytes: group } = this.memory.take()
     this.buffers.add(group.buffer)
     return group.subarray(headerBytes)
   }
@@ -76,4 +77,25 @@ test('for threads it is shared, but for a group that is larger than a slab', () 
   expect(groups.add(3 * mib).buffer).toBeInstanceOf(SharedArrayBuffer)
   expect(groups.add(9 * mib).buffer).toBeInstanceOf(ArrayBuffer)
   expect(groups.add(100).buffer).toBeInstanceOf(SharedArrayBuffer)
+})
+
+test('the checksum of a group is the same whether parts of it were summed before or not, also when the group has moved', () => {
+  const memory = new GroupMemory({ shared: false })
+  for (let sequence = 1; sequence < 6; sequence++) {
+    for (let id = 0; id < 8; id++) {
+      const part = entryPart(id, id % 3 === 0 ? 100 : sequence * 30_000 + id)
+      if (part.kind !== 'batch') throw new Error('no batch')
+      const { bytes } = part
+      const parts = [
+        entryPart(id, 333),
+        bytes.length < 1000 ? part : { ...part, summed: { from: 21, checksum: crc32c(bytes, 21) } },
+      ]
+      memory.append(parts, measureEntry(parts), sequence)
+    }
+    const { bytes, summed } = memory.take()
+
+    expect(summed).toHaveLength(5)
+    expect(bodyChecksum(bytes, summed)).toBe(crc32c(bytes, headerBytes))
+    expect(bodyChecksum(bytes, [])).toBe(crc32c(bytes, headerBytes))
+  }
 })

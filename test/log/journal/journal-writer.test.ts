@@ -16,7 +16,8 @@ function write(disk: MemoryDisk, sync: JournalSync, releasedAfter: number, onRel
   for (let sequence = 1; sequence <= groupCount; sequence++) {
     const parts = [entryPart(sequence, 900)]
     memory.append(parts, measureEntry(parts), sequence)
-    writer.write(sequence, memory.take())
+    const { bytes, summed } = memory.take()
+    writer.write(sequence, bytes, summed)
     // So that what was made ready is given up now and then, and used now and then.
     if (sequence % 2 === 0) writer.prepare()
     if (sequence !== releasedAfter) continue
