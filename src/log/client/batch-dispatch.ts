@@ -65,7 +65,8 @@ export class BatchDispatch {
     const { accumulator } = produced
     const { maxMessageBytes } = topic.info.config
     if (accumulator.mustSendBefore(record, Math.min(this.#parts.batchBytesMax, maxMessageBytes))) {
-      if (produced.sender.hasRoom) this.#send(topic, produced)
+      // An answer may have made room that those in line have not taken yet: this batch goes behind them.
+      if (produced.sender.hasRoom && produced.queue.length === 0) this.#send(topic, produced)
       else this.#queue(topic, produced)
       // A record without a key follows the batch that is gone to the next partition.
       if (partition < 0) return this.add(record, topic, partition, delivery)

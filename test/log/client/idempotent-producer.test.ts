@@ -153,6 +153,28 @@ test.each([1, 2, 5])(
   },
 )
 
+test.each(['with', 'without'])(
+  'records %s keys that come between an answer and its effects are batched within the bound, in order',
+  async (how) => {
+    const { harness, broker, producer } = await opened({ inFlightMax: 1, batchBytesMax: 80 })
+    broker.delayAnswers(10)
+    const values = Array.from({ length: 30 }, (_, index) => `value ${index}`)
+    const post = (value: string): boolean => producer.post({ topic, key: how === 'with' ? 'k' : null, value })
+    const first = producer.send({ topic, key: 'k', value: values[0] ?? '' })
+    for (const value of values.slice(1, 5)) post(value)
+    // Runs as soon as the answer is there, before the producer sends what waits.
+    const rest = first.then(() => values.slice(5).forEach(post))
+    await harness.clock.run(2000)
+    await rest
+    const flushed = producer.flush()
+    await harness.clock.run(2000)
+    await flushed
+    expect(Math.max(...broker.seen.map(({ bytes }) => bytes))).toBeLessThanOrEqual(90)
+    expect(await harness.values()).toEqual(values)
+    await harness.close()
+  },
+)
+
 test('flush waits for what was sent, also for what has to wait its turn', async () => {
   const { harness, broker, producer } = await opened({ inFlightMax: 1, batchBytesMax: 80 })
   broker.delayAnswers(10)
@@ -201,7 +223,12 @@ test('a partitioner of ones own places records, and its topic takes no other', a
 
 /** A broker whose answers get lost, late or wrong. */
 class UnreliableBroker {
-  readonly seen: { readonly producerId: number; readonly epoch: number; readonly sequence: number }[] = []
+  readonly seen: {
+    readonly producerId: number
+    readonly epoch: number
+    readonly sequence: number
+    readonly bytes: number
+  }[] = []
   mostOnTheirWay = 0
   #onTheirWay = 0
   #lost = 0
@@ -256,6 +283,7 @@ class UnreliableBroker {
 
   #append(at: TopicPartition, batch: Uint8Array): Promise<AppendedBatch> {
     this.seen.push({
+      bytes: batch.length,
       producerId: producerIdOf(batch, 0),
       epoch: producerEpochOf(batch, 0),
       sequence: baseSequenceOf(batch, 0),
