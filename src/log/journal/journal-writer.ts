@@ -58,6 +58,7 @@ export class JournalWriter {
   #lastChecksum: number
   #durableSequence: number
   #sealed: boolean
+  #unsyncedBytes = 0
 
   constructor(disk: Disk, start: JournalStart, sync: JournalSync) {
     this.#start = start
@@ -102,6 +103,7 @@ export class JournalWriter {
     )
     this.#file.write(group, this.#position)
     this.#position += group.length
+    this.#unsyncedBytes += group.length
     this.#lastSequence = sequence
     this.#lastChecksum = checksum
     this.#sealed = false
@@ -118,6 +120,7 @@ export class JournalWriter {
       this.#unsynced.shift()
     }
     this.#file.sync()
+    this.#unsyncedBytes = 0
     this.#durableSequence = this.#lastSequence
   }
 
@@ -144,9 +147,16 @@ export class JournalWriter {
     this.#sealed = true
   }
 
-  /** A bounded piece of work that is not urgent: the next file. Whether there was any. */
+  /** A bounded piece of work that is not urgent: for the next file, or for the next checkpoint. Whether there was any. */
   prepare(): boolean {
-    return this.#files.prepare()
+    return this.#files.prepare() || this.#syncAhead()
+  }
+
+  /** Under `os` a checkpoint asks for a sync: of all since the last one, all appends would wait for it. */
+  #syncAhead(): boolean {
+    if (this.#unsyncedBytes < syncAheadBytes) return false
+    this.sync()
+    return true
   }
 
   recycleBelow(sequence: number): void {
@@ -220,3 +230,6 @@ export class JournalWriter {
     }
   }
 }
+
+/** What a device takes in some ten milliseconds. */
+const syncAheadBytes = 8 * 1024 * 1024

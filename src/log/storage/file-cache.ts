@@ -20,7 +20,8 @@ export class FileCache {
   readonly #mode: 'read' | 'create'
   readonly #openFilesMax: number
   readonly #files = new Map<string, DiskFile>()
-  readonly #unsynced = new Set<string>()
+  /** Bytes written to each file since it was synced, as far as they were counted. */
+  readonly #unsynced = new Map<string, number>()
 
   readonly #whenClosed: 'synced' | 'handed over'
 
@@ -63,19 +64,28 @@ export class FileCache {
   }
 
   /** Marks the file as written: it must be synced before the next checkpoint. */
-  written(path: string): void {
-    this.#unsynced.add(path)
+  written(path: string, bytes = 0): void {
+    this.#unsynced.set(path, (this.#unsynced.get(path) ?? 0) + bytes)
+  }
+
+  /** Syncs the files to which at least so much was written: the next checkpoint then waits for less. */
+  syncAhead(bytesMin: number): void {
+    for (const [path, bytes] of this.#unsynced) {
+      if (bytes < bytesMin) continue
+      this.open(path).sync()
+      this.#unsynced.delete(path)
+    }
   }
 
   /** Syncs every written file. A failure is final: the caller stops, nothing is retried. */
   syncWritten(): void {
-    for (const path of this.#unsynced) this.open(path).sync()
+    for (const path of this.#unsynced.keys()) this.open(path).sync()
     this.#unsynced.clear()
   }
 
   /** Every written file that is not synced yet: from here on the business of whoever takes the list. */
   handOver(): readonly string[] {
-    const paths = [...this.#unsynced]
+    const paths = [...this.#unsynced.keys()]
     this.#unsynced.clear()
     return paths
   }
@@ -89,7 +99,7 @@ export class FileCache {
 
   /** Closes every file under a directory, likewise. */
   forgetDirectory(directory: string): void {
-    for (const path of [...this.#files.keys(), ...this.#unsynced]) {
+    for (const path of [...this.#files.keys(), ...this.#unsynced.keys()]) {
       if (path.startsWith(`${directory}/`)) this.forget(path)
     }
   }

@@ -65,6 +65,16 @@ export class InlineApplier implements Applier {
       return
     }
     this.#listener.applied(last.sequence)
+    this.#syncAhead()
+  }
+
+  #syncAhead(): void {
+    if (this.#closed) return
+    try {
+      this.#segments.syncAhead()
+    } catch (error) {
+      this.#fail(error)
+    }
   }
 
   checkpoint(state: CheckpointState): Promise<void> {

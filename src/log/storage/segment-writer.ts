@@ -105,7 +105,7 @@ export class SegmentWriter {
           at += batch.length
         }
       }
-      this.#files.written(this.#log)
+      this.#files.written(this.#log, this.#waitingBytes)
       this.#waiting = []
       this.#waitingBytes = 0
     }

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'vitest'
+import { SeededRandom } from '../../../src/base/seeded-random.ts'
 import { SystemClock } from '../../../src/base/clock.ts'
 import { NodeDisk } from '../../../src/base/disk.ts'
 import { entryBytesMax, groupBytesMax } from '../../../src/log/journal/group-journal.ts'
@@ -128,6 +129,25 @@ describe('groups', () => {
 })
 
 describe('durability', () => {
+  test('under sync: os what has grown to 8 MiB is synced between commands, so that syncTo has little left to do', async () => {
+    const disk = new MemoryDisk()
+    const harness = new JournalHarness(disk, {
+      sync: 'os',
+      firstFileBytes: 64 * 1024 * 1024,
+      fileBytesMax: 64 * 1024 * 1024,
+    })
+    const syncs: number[] = []
+    disk.onOperation = ({ kind, path }) =>
+      void (kind === 'sync' && path === file(1) && syncs.push(harness.written.length))
+    for (let id = 1; id <= 9; id++) {
+      await harness.appendAlone(id, 2_500_000)
+      await harness.clock.nextTurn()
+    }
+
+    assert.deepEqual(syncs, [4, 8])
+    assert.deepEqual(replayOf(recover(disk.cut(new SeededRandom(1)))).slice(0, 8), harness.written.slice(0, 8))
+  })
+
   test('under sync: os groups are reported unsynced, and syncTo syncs', async () => {
     const disk = new MemoryDisk()
     const harness = new JournalHarness(disk, { sync: 'os' })

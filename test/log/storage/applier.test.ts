@@ -48,6 +48,24 @@ class FewFilesDisk extends MemoryDisk {
 }
 
 describe('the applier', () => {
+  test('syncs a segment ahead once 8 MiB were written to it, so that a checkpoint has little left to do', async () => {
+    const disk = new MemoryDisk()
+    const harness = new StorageHarness(disk)
+    const syncs: number[] = []
+    disk.onOperation = ({ kind, path }) => {
+      if (kind === 'sync' && path.endsWith('.log')) syncs.push(harness.applied)
+    }
+    const large = { key: 'k', value: 'x'.repeat(1024 * 1024), timestamp: 1 }
+    for (let count = 0; count < 18; count++) harness.append([large])
+
+    // The first group creates the topic.
+    expect(syncs).toEqual([9, 17])
+    await harness.checkpoint()
+    expect(syncs).toEqual([9, 17, 19])
+    await harness.checkpoint()
+    expect(syncs).toEqual([9, 17, 19])
+  })
+
   test('writes Kafka’s text files beside the segments', async () => {
     const harness = new StorageHarness(new MemoryDisk())
     harness.append(someRecords(3))
