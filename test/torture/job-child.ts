@@ -2,6 +2,7 @@
  * The web-activity job as the process that is killed: either loads the day, or counts it until everything is counted.
  * Says `running` when records are processed, and `done` with what it did. Small files, so that ends of files are crossed.
  */
+import { setTimeout } from 'node:timers/promises'
 import { lines } from '../../examples/web-activity/events.ts'
 import { applicationId } from '../../examples/web-activity/job.ts'
 import { openLoader } from '../../examples/web-activity/loader.ts'
@@ -19,8 +20,8 @@ export interface ChildOptions {
   readonly seed: number
   readonly events: number
   readonly emit: 'commit' | 'update'
-  /** The bug that the harness has to find: offsets are committed before outputs. */
-  readonly bug: boolean
+  /** The bug that the harness has to find: offsets are committed before outputs. After so many commits it says `gap`. */
+  readonly bugAfter: number | null
 }
 
 async function main(options: ChildOptions): Promise<void> {
@@ -46,11 +47,11 @@ async function load(log: EmbeddedLog, { seed, events }: ChildOptions): Promise<v
   await loader.close()
 }
 
-async function count(log: EmbeddedLog, { dataDir, emit, bug }: ChildOptions): Promise<void> {
+async function count(log: EmbeddedLog, { dataDir, emit, bugAfter }: ChildOptions): Promise<void> {
   const streams = new Streams(jobTopology({ format: 'json', emit }), {
     applicationId,
     dataDir,
-    log: bug ? offsetsFirst(log) : log,
+    log: bugAfter === null ? log : offsetsFirst(log, { commits: bugAfter, between: toBeKilled }),
     // More commits and flushes than by default, so that more of them are cut in two; every hop keeps its records, so
     // that they can be compared.
     commitIntervalMs: 10,
@@ -61,6 +62,12 @@ async function count(log: EmbeddedLog, { dataDir, emit, bug }: ChildOptions): Pr
   process.stdout.write('running\n')
   await streams.settled()
   await streams.close()
+}
+
+/** Says that outputs are still to come whose inputs count as read, and waits for the end. */
+async function toBeKilled(): Promise<void> {
+  process.stdout.write('gap\n')
+  await setTimeout(3_600_000)
 }
 
 const segmentBytes = 64 * 1024

@@ -30,7 +30,8 @@ export async function killJob(job: LoadedJob, options: KillOptions): Promise<Kil
       // Kills in this round, together, let it come about as far as it has to go.
       const afterStart = random.chance(0.8)
       const delayMs = random.next() * (afterStart ? (1.4 * runMs) / killsPerRound : startMs)
-      const life = await job.live(dataDir, { emit, bug }, totals.kills < lastKill ? { afterStart, delayMs } : null)
+      const kill = totals.kills >= lastKill ? null : bug ? atGap : { afterStart, delayMs }
+      const life = await job.live(dataDir, { emit, bugAfter: kill === atGap ? random.below(5) : null }, kill)
       if (life.end === 'killed') totals.kills += 1
       if (life.end === 'failed') throw new Error(`seed ${job.seed}: after ${totals.kills} kills ${life.errors}`)
       done = life.end === 'done'
@@ -52,7 +53,7 @@ export interface KillOptions {
   readonly kills: number
   /** More than these end a round: the job is then left alone until it is done. */
   readonly killsPerRound: number
-  /** Commits offsets before outputs, to see whether that is found. */
+  /** Commits offsets before outputs and is killed between the two, to see whether that is found. */
   readonly bug?: boolean
   readonly progress?: (totals: KillTotals) => void
 }
@@ -126,10 +127,10 @@ export class LoadedJob {
 
   live(
     dataDir: string,
-    { emit, bug }: { readonly emit: Emit; readonly bug: boolean },
-    kill: Kill | null,
+    { emit, bugAfter }: Pick<ChildOptions, 'emit' | 'bugAfter'>,
+    kill: Kill | typeof atGap | null,
   ): Promise<Life> {
-    return this.#spawn({ ...this.#child(dataDir, emit), bug }, kill)
+    return this.#spawn({ ...this.#child(dataDir, emit), bugAfter }, kill)
   }
 
   remove(): void {
@@ -138,17 +139,17 @@ export class LoadedJob {
 
   async #countOnce(emit: Emit): Promise<Undisturbed> {
     const dataDir = this.copy()
-    const life = await this.live(dataDir, { emit, bug: false }, null)
+    const life = await this.live(dataDir, { emit, bugAfter: null }, null)
     if (life.end === 'failed') throw new Error(`the undisturbed run failed: ${life.errors}`)
     const { startMs, runMs } = life
     return { outcome: await outcomeOf(dataDir, emit), startMs, runMs }
   }
 
   #child(dataDir: string, emit: Emit): ChildOptions {
-    return { dataDir, work: 'count', seed: this.seed, events: this.#events, emit, bug: false }
+    return { dataDir, work: 'count', seed: this.seed, events: this.#events, emit, bugAfter: null }
   }
 
-  #spawn(options: ChildOptions, kill: Kill | null): Promise<Life> {
+  #spawn(options: ChildOptions, kill: Kill | typeof atGap | null): Promise<Life> {
     const child = spawn(process.execPath, ['--import', hooks, program, JSON.stringify(options)], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { NODE_COMPILE_CACHE: join(this.#directory, 'compiled'), ...process.env },
@@ -172,11 +173,13 @@ export class LoadedJob {
         child.kill('SIGKILL')
       }, lifeMsMax),
     )
-    if (kill?.afterStart === false) killAfter(kill.delayMs)
+    const timed = kill === atGap ? null : kill
+    if (timed?.afterStart === false) killAfter(timed.delayMs)
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       if (output === '') runningAt = performance.now()
-      if (output === '' && kill?.afterStart === true) killAfter(kill.delayMs)
+      if (output === '' && timed?.afterStart === true) killAfter(timed.delayMs)
       output += text
+      if (kill === atGap && output.includes('gap\n')) killAfter(0)
     })
     child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
     return new Promise((resolve, reject) => {
@@ -207,6 +210,9 @@ interface Kill {
   readonly afterStart: boolean
   readonly delayMs: number
 }
+
+/** A job with the bug is killed when it says that it is in the middle of a commit. */
+const atGap = 'gap'
 
 const program = fileURLToPath(new URL('job-child.ts', import.meta.url))
 const hooks = new URL('../../scripts/from-source.ts', import.meta.url).href

@@ -1,16 +1,20 @@
-import { setTimeout } from 'node:timers/promises'
 import type { Committer, Log, Placement, Progress, Receipt, Sequenced, Staged } from '../../src/log/api/log.ts'
 
 /**
- * A bug on purpose: the log commits how far the inputs were read in an entry of its own, and a little later what came of
- * them. Whoever is killed in between has lost outputs, and a harness that does not notice proves nothing.
+ * A bug on purpose: the log commits how far the inputs were read in an entry of its own, and then what came of them.
+ * Whoever is killed in between has lost outputs, and a harness that does not notice proves nothing. So that it is killed
+ * there, `between` is waited for once: in the first commit that stages something after `commits` others did.
  */
-export function offsetsFirst(log: Log): Log {
+export function offsetsFirst(log: Log, { commits, between }: Gap): Log {
+  let left = commits
+  const atCommit = async (staged: Staged): Promise<void> => {
+    if (staged.bytes > 0 && left-- === 0) await between()
+  }
   return new Proxy(log, {
     get: (target, name) => {
       if (name === 'openCommitter') {
         return async (options: { readonly id: string }): Promise<Committer> =>
-          splitting(await target.openCommitter(options))
+          splitting(await target.openCommitter(options), atCommit)
       }
       // One commit at a time leaves room for the entry that comes first.
       if (name === 'commitHints') return { ...target.commitHints, pipelineDepth: 1 }
@@ -20,7 +24,12 @@ export function offsetsFirst(log: Log): Log {
   })
 }
 
-function splitting(committer: Committer): Committer {
+export interface Gap {
+  readonly commits: number
+  readonly between: () => Promise<void>
+}
+
+function splitting(committer: Committer, between: (staged: Staged) => Promise<void>): Committer {
   let before: Promise<unknown> = Promise.resolve()
   return {
     id: committer.id,
@@ -31,7 +40,7 @@ function splitting(committer: Committer): Committer {
     begin: () => {
       const staged = committer.begin()
       const commit = (progress: Progress): Sequenced => {
-        const whole = before.then(() => commitInTwo(committer, staged, progress))
+        const whole = before.then(() => commitInTwo(committer, staged, { progress, between }))
         before = whole
         const placements: readonly Placement[] | null = null
         return { placements, sequenced: whole.then(() => undefined), durable: whole }
@@ -49,11 +58,13 @@ function splitting(committer: Committer): Committer {
   }
 }
 
-async function commitInTwo(committer: Committer, staged: Staged, progress: Progress): Promise<Receipt> {
+async function commitInTwo(
+  committer: Committer,
+  staged: Staged,
+  how: { readonly progress: Progress; readonly between: (staged: Staged) => Promise<void> },
+): Promise<Receipt> {
+  const { progress, between } = how
   await committer.begin().commit({ ...progress, sections: [] }).durable
-  await setTimeout(gapMs)
+  await between(staged)
   return await staged.commit({ ...progress, offsets: [] }).durable
 }
-
-/** Long enough to be hit by some of the kills. */
-const gapMs = 20
