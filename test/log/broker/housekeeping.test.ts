@@ -368,3 +368,29 @@ test('compact,delete does both: the newest of a key stays until its segment is o
   expect(await values()).toEqual(['5'])
   await log.close()
 })
+
+test.each([
+  [1, 16],
+  [8, 4],
+])(
+  'with %d partitions a mebibyte of journal brings %d checkpoints of 64 KiB: each is a sync a partition',
+  async (partitions, expected) => {
+    const log = await LogHarness.open({ checkpointBytes: 64 * 1024 })
+    await log.topic('events', partitions)
+    const append = async (bytes: number): Promise<void> => {
+      for (let index = 0; index * 8192 < bytes; index++) {
+        await log.append('events', index % partitions, [`${index}`.padEnd(8000)])
+        await log.clock.nextTurn()
+      }
+    }
+    // The first one learns how many there are.
+    await append(128 * 1024)
+    let checkpoints = 0
+    log.disk.onOperation = ({ kind, path }) => void (kind === 'sync' && /checkpoint-[01]/.test(path) && checkpoints++)
+    await append(1024 * 1024)
+
+    expect(checkpoints).toBeGreaterThanOrEqual(expected - 2)
+    expect(checkpoints).toBeLessThanOrEqual(expected + 1)
+    await log.close()
+  },
+)
