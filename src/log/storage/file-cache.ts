@@ -7,6 +7,9 @@ import { isMissing, type Disk, type DiskFile } from '../../base/disk.ts'
  */
 const openFilesMaxDefault = { read: 128, create: 256 } as const
 
+/** What a device takes in some ten milliseconds. */
+const syncAheadBytes = 8 * 1024 * 1024
+
 /**
  * Open files, at most `openFilesMax` of them, the least recently used closed first.
  *
@@ -22,6 +25,8 @@ export class FileCache {
   readonly #files = new Map<string, DiskFile>()
   /** Bytes written to each file since it was synced, as far as they were counted. */
   readonly #unsynced = new Map<string, number>()
+  /** Of these, the ones with much, in the order in which they came to it. */
+  readonly #grown: string[] = []
 
   readonly #whenClosed: 'synced' | 'handed over'
 
@@ -65,15 +70,19 @@ export class FileCache {
 
   /** Marks the file as written: it must be synced before the next checkpoint. */
   written(path: string, bytes = 0): void {
-    this.#unsynced.set(path, (this.#unsynced.get(path) ?? 0) + bytes)
+    const before = this.#unsynced.get(path) ?? 0
+    this.#unsynced.set(path, before + bytes)
+    if (before < syncAheadBytes && before + bytes >= syncAheadBytes) this.#grown.push(path)
   }
 
-  /** Syncs the files to which at least so much was written: the next checkpoint then waits for less. */
-  syncAhead(bytesMin: number): void {
-    for (const [path, bytes] of this.#unsynced) {
-      if (bytes < bytesMin) continue
+  /** Syncs one of the files to which 8 MiB were written: the next checkpoint then waits for less. */
+  syncAhead(): void {
+    for (let path = this.#grown.shift(); path !== undefined; path = this.#grown.shift()) {
+      // Synced or gone meanwhile.
+      if ((this.#unsynced.get(path) ?? 0) < syncAheadBytes) continue
       this.open(path).sync()
       this.#unsynced.delete(path)
+      return
     }
   }
 
@@ -81,6 +90,7 @@ export class FileCache {
   syncWritten(): void {
     for (const path of this.#unsynced.keys()) this.open(path).sync()
     this.#unsynced.clear()
+    this.#grown.length = 0
   }
 
   /** Every written file that is not synced yet: from here on the business of whoever takes the list. */

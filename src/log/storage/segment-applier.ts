@@ -143,11 +143,11 @@ export class SegmentApplier {
   }
 
   /**
-   * Syncs segments that got much since they were synced. A checkpoint has to, and what is applied then waits: piece by piece
-   * nobody waits for long. Says nothing about what is durable.
+   * Syncs a segment that got much since it was synced, if there is one. A checkpoint has to, and what is applied then waits:
+   * piece by piece nobody waits for long. Says nothing about what is durable.
    */
   syncAhead(): void {
-    this.#files.syncAhead(syncAheadBytes)
+    this.#files.syncAhead()
   }
 
   /** Makes everything applied so far durable: bytes and names. */
@@ -463,6 +463,3 @@ interface AppliedPartition {
   /** The text last written to `leader-epoch-checkpoint`. */
   epochs: string
 }
-
-/** Of one segment: what a device takes in some ten milliseconds. */
-const syncAheadBytes = 8 * 1024 * 1024
