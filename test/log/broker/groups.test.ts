@@ -48,7 +48,7 @@ function join(harness: LogHarness): Membership {
 }
 
 async function joinAndLeave(harness: LogHarness): Promise<number> {
-  const { generation, leave } = join(harness)
-  await leave()
-  return generation
+  const member = join(harness)
+  await member.leave()
+  return member.generation
 }
