@@ -1,7 +1,7 @@
 /** From a line as it arrived to an event that can be counted, or the reason why not. */
 import { createHash } from 'node:crypto'
 import { parseAccessLine } from './access-log.ts'
-import { nameLengthMax, shopEvent, type ShopEvent } from './events.ts'
+import { nameLengthMax, readEvent, type ShopEvent } from './events.ts'
 
 export type Reading =
   { readonly event: ShopEvent; readonly reason?: undefined } | { readonly event?: undefined; readonly reason: string }
@@ -14,10 +14,8 @@ export function readShopLine(line: string): Reading {
   } catch {
     return { reason: 'not JSON' }
   }
-  const checked = shopEvent.safeParse(parsed)
-  if (checked.success) return { event: checked.data }
-  const issue = checked.error.issues[0]
-  return { reason: `${issue?.path.join('.') || 'event'}: ${issue?.message ?? 'does not fit'}` }
+  const read = readEvent(parsed)
+  return 'event' in read ? read : { reason: read.mistake }
 }
 
 /** Reads a line of an access log. It names no event, no visitor and no region: its number and the client stand in. */

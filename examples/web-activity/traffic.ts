@@ -68,6 +68,7 @@ class Crowd {
   readonly #people: Visits
   readonly #failing: readonly Outage[]
   readonly #dayStart: number
+  readonly #day: string
   readonly #recent: Arrival[] = []
 
   constructor(random: Random, failing: readonly Outage[], dayStart: number) {
@@ -75,6 +76,7 @@ class Crowd {
     this.#people = new Visits(random)
     this.#failing = failing
     this.#dayStart = dayStart
+    this.#day = dayOf(dayStart)
   }
 
   /** The line that arrives then, while so many visitors are there. */
@@ -83,7 +85,7 @@ class Crowd {
     const first = random.chance(0.01) && this.#recent.length > 0 ? random.pick(this.#recent) : undefined
     if (first && arrivedAt - first.arrivedAt <= repeatMaxMs) return { ...first, position, arrivedAt }
     const late = random.chance(0.03) ? random.between(1000, lateMaxMs) : 0
-    const event = this.#event(`e${position}`, Math.max(this.#dayStart, arrivedAt - late), there)
+    const event = this.#event(`${this.#day}-${position}`, Math.max(this.#dayStart, arrivedAt - late), there)
     const { visitor } = event
     if (random.chance(0.004)) return { position, visitor, line: spoil(event, random), arrivedAt }
     const arrival = { position, visitor, line: JSON.stringify(event), arrivedAt }
@@ -125,10 +127,16 @@ function botEvent(id: string, at: number, random: Random): ShopEvent {
   return { id, at, type: 'view', visitor: `b${number}`, path: anyPath(random), region: regionOf(number), agent }
 }
 
+/** Begins the ids of a day's events, so that no two days have one in common. */
+function dayOf(dayStart: number): string {
+  return new Date(dayStart).toISOString().slice(0, 10)
+}
+
 function scraperLine(position: number, dayStart: number, { scraper, at, path }: ScraperRequest): Arrival {
   const [visitor, arrivedAt] = [`s${scraper}`, dayStart + at]
   const [region, agent] = [regionOf(scraper), pick(browsers, scraper)]
-  const event: ShopEvent = { id: `e${position}`, at: arrivedAt, type: 'view', visitor, path, region, agent }
+  const id = `${dayOf(dayStart)}-${position}`
+  const event: ShopEvent = { id, at: arrivedAt, type: 'view', visitor, path, region, agent }
   return { position, visitor, line: JSON.stringify(event), arrivedAt }
 }
 
