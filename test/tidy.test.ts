@@ -55,6 +55,14 @@ test('no file or folder is named after a kind instead of a mechanism', () => {
   expect(tracked('src', 'examples', 'bench').filter((file) => kinds.test(file))).toEqual([])
 })
 
+test('nothing lies about: every file is of a kind that the project writes', () => {
+  const kinds =
+    /\.(ts|mjs|md|json|css|html|js|svg|snap|java|xml)$|^\.ci\/run$|^LICENSE$|^\.(gitignore|npmrc|prettierignore)$/
+  // What somebody has beside it and does not commit is his own.
+  const committed = execFileSync('git', ['ls-files'], { cwd: root, encoding: 'utf8' }).trim().split('\n')
+  expect(committed.filter((file) => !kinds.test(file))).toEqual([])
+})
+
 test('every document has exactly one title', () => {
   const documents = tracked('*.md', '**/*.md')
   const titles = (file: string): number =>
