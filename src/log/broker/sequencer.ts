@@ -217,7 +217,8 @@ export class Sequencer implements JournalListener {
   applied(sequence: number): void {
     this.#appliedSequence = sequence
     this.#ring.applied(sequence)
-    this.#running?.journal.release(this.#ring.oldestSequence(sequence + 1))
+    // Not up to the ring's oldest alone: groups without batches stand in no ring, and the applier may be behind them.
+    this.#running?.journal.release(Math.min(sequence + 1, this.#ring.oldestSequence))
     while (this.#ring.hasRoom) {
       const resume = this.#waitingForRoom.shift()
       if (resume === undefined) return

@@ -39,9 +39,9 @@ export class TailRing {
     return this.#unappliedBytes < this.#unappliedBytesMax
   }
 
-  /** Of the oldest batch that is here; `otherwise` if none is. The memory of older groups is nobody's. */
-  oldestSequence(otherwise: number): number {
-    return this.#batches[this.#head]?.sequence ?? otherwise
+  /** Of the group of the oldest batch that is here; Infinity if none is. The ring holds no memory of older groups. */
+  get oldestSequence(): number {
+    return this.#batches[this.#head]?.sequence ?? Number.POSITIVE_INFINITY
   }
 
   push(batch: TailBatch): void {
