@@ -4,24 +4,13 @@ import { LogError } from '../api/errors.ts'
 import type { Offset, TopicPartition } from '../api/record.ts'
 import type { TopicInfo } from '../api/topic.ts'
 import { producerIdOf } from '../format/record-batch.ts'
-import type {
-  CheckpointState,
-  PartitionState,
-  PendingDeletion,
-  ProducerState,
-  SegmentState,
-} from '../journal/checkpoint.ts'
+import type { CheckpointState, PartitionState, PendingDeletion, ProducerState } from '../journal/checkpoint.ts'
 import type { BatchPart, EntryPart, SegmentsReplacedPart, TopicDeletedPart } from '../journal/entry.ts'
+import { DeletedFiles } from './deleted-files.ts'
 import { FileCache } from './file-cache.ts'
 import { GatherMemory } from './gather-memory.ts'
-import { abortedIndexes, writeKafkaFiles } from './kafka-files.ts'
-import {
-  isDirectoryOf,
-  leaderEpochCheckpoint,
-  partitionMetadata,
-  removePartitionDirectory,
-  segmentPaths,
-} from './partition-directory.ts'
+import { writeKafkaFiles } from './kafka-files.ts'
+import { isDirectoryOf, leaderEpochCheckpoint, partitionMetadata } from './partition-directory.ts'
 import { ProducerFiles } from './producer-files.ts'
 import {
   deletedPartitionPath,
@@ -30,7 +19,6 @@ import {
   partitionPath,
   segmentFile,
 } from './segment-files.ts'
-import { SegmentIndexes } from './segment-indexes.ts'
 import { gatherBytesMax, SegmentWriter } from './segment-writer.ts'
 
 export interface SegmentApplierOptions {
@@ -66,7 +54,7 @@ export interface UnsyncedNames {
  * - Nothing is synced before `sync`: until a checkpoint vouches for the files, the journal can bring everything again.
  * - A checkpoint syncs no more than it must: bytes of segments, and names of what was not there before. Indexes of open
  *   segments and leader epochs follow from the rest; nobody believes them unseen, so a power cut may take what it likes.
- * - Nothing is unlinked but by `carryOut`, which is told what both checkpoints know.
+ * - Nothing is unlinked but by `carryOut` (`DeletedFiles`), which is told what both checkpoints know.
  * - A deleted topic's directory changes its name at once, so that a new topic may take it; its files stay.
  * - The first error is final: the caller uses this no more.
  */
@@ -74,6 +62,7 @@ export class SegmentApplier {
   readonly #disk: Disk
   readonly #directory: string
   readonly #files: FileCache
+  readonly #deleted: DeletedFiles
   readonly #gather = new GatherMemory(gatherBytesMax)
   readonly #topics = new Map<string, AppliedTopic>()
   readonly #present: ReadonlySet<string> | null
@@ -89,6 +78,12 @@ export class SegmentApplier {
     this.#present = options.present ?? null
     const whenClosed = this.#present === null ? 'synced' : 'handed over'
     this.#files = new FileCache(options.disk, 'create', options.openFilesMax, whenClosed)
+    this.#deleted = new DeletedFiles({
+      disk: options.disk,
+      directory: options.directory,
+      files: this.#files,
+      topicOf: (topicId) => this.#topics.get(topicId)?.info,
+    })
     for (const path of options.unsynced?.files ?? []) this.#files.written(path)
     for (const path of options.unsynced?.directories ?? []) this.#unsyncedDirectories.add(path)
     for (const topic of options.topics) this.#topics.set(topic.id, new AppliedTopic(topic))
@@ -201,26 +196,9 @@ export class SegmentApplier {
       if (producers !== undefined) this.#topics.get(topicId)?.producers.set(partition, producers)
   }
 
-  /**
-   * Carries out deletions that both checkpoints know of, so that no recovery will ask for these files again. `state` is the
-   * newest checkpoint: what it counts as live is not unlinked but swapped in. Doing it twice does no harm.
-   */
+  /** Unlinks what deletions that both checkpoints know of speak of, and swaps in what compaction put in its place. */
   carryOut(deletions: readonly PendingDeletion[], state: CheckpointState): void {
-    if (deletions.length === 0) return
-    const live = new Map<string, Map<number, PartitionState>>()
-    for (const each of state.partitions) {
-      const known = live.get(each.topicId)
-      if (known === undefined) live.set(each.topicId, new Map([[each.partition, each]]))
-      else known.set(each.partition, each)
-    }
-    // A topic of many partitions is many deletions: its directories are found in one look.
-    const dead = deletions.some(({ bases }) => bases === undefined)
-      ? this.#deadDirectories()
-      : new Map<string, string>()
-    for (const deletion of deletions) {
-      if (deletion.bases === undefined) this.#removeDeleted(deletion, dead)
-      else this.#removeSegments(deletion, deletion.bases, live)
-    }
+    this.#deleted.carryOut(deletions, state)
   }
 
   /** Completes the indexes and closes all files. Syncs nothing: that was the last checkpoint's work. */
@@ -362,83 +340,6 @@ export class SegmentApplier {
     file.write(bytes, 0)
     if (file.size() > bytes.length) file.truncate(bytes.length)
     partition.epochs = text
-  }
-
-  /** Names of deleted partitions' directories, by partition and topic id. */
-  #deadDirectories(): Map<string, string> {
-    const dead = new Map<string, string>()
-    for (const name of this.#disk.list(this.#directory)) {
-      const place = /-(\d{1,10}\.[0-9a-f]{32})-delete$/.exec(name)?.[1]
-      if (place !== undefined) dead.set(place, name)
-    }
-    return dead
-  }
-
-  #removeDeleted({ topicId, partition }: PendingDeletion, dead: ReadonlyMap<string, string>): void {
-    const name = dead.get(`${partition}.${Buffer.from(topicId, 'base64url').toString('hex')}`)
-    if (name === undefined) return
-    // Crash here, or between any two files: the directory keeps its name, the next checkpoint goes on.
-    removePartitionDirectory(this.#disk, `${this.#directory}/${name}`)
-    this.#disk.syncDirectory(this.#directory)
-  }
-
-  #removeSegments(
-    deletion: PendingDeletion,
-    bases: readonly Offset[],
-    states: ReadonlyMap<string, ReadonlyMap<number, PartitionState>>,
-  ): void {
-    const topic = this.#topics.get(deletion.topicId)
-    if (topic === undefined) return
-    const path = partitionPath(this.#directory, { topic: topic.info.name, partition: deletion.partition })
-    if (!this.#disk.exists(path)) return
-    const state = states.get(deletion.topicId)?.get(deletion.partition)
-    const live = new Map(state?.segments.map((segment) => [segment.base, segment] as const))
-    let changed = false
-    for (const base of bases) {
-      const segment = live.get(base)
-      if (state === undefined || segment === undefined) continue
-      changed = this.#swapIn(path, segment, { state, intervalBytes: topic.info.config.indexIntervalBytes }) || changed
-    }
-    // Crash here: whether a swap took place or not, the segment is found under `.swap` first, under `.log` otherwise.
-    if (changed) this.#disk.syncDirectory(path)
-    for (const base of bases) {
-      if (live.has(base)) continue
-      for (const file of segmentPaths(path, base)) {
-        this.#files.forget(file)
-        if (!this.#disk.exists(file)) continue
-        this.#disk.unlink(file)
-        changed = true
-      }
-    }
-    if (changed) this.#disk.syncDirectory(path)
-  }
-
-  /** Puts a compacted segment under its final name. Its old indexes go first: they speak of the old bytes. */
-  #swapIn(
-    path: string,
-    { base, bytes }: SegmentState,
-    { state, intervalBytes }: { readonly state: PartitionState; readonly intervalBytes: number },
-  ): boolean {
-    const swap = `${path}/${segmentFile(base, '.log.swap')}`
-    if (!this.#disk.exists(swap)) return false
-    for (const suffix of ['.index', '.timeindex', '.txnindex'] as const) {
-      const file = `${path}/${segmentFile(base, suffix)}`
-      this.#files.forget(file)
-      // Crash here: readers build an index in memory when the file is missing.
-      if (this.#disk.exists(file)) this.#disk.unlink(file)
-    }
-    const log = `${path}/${segmentFile(base, '.log')}`
-    this.#files.forget(log)
-    this.#disk.rename(swap, log)
-    // Crash here: as above. Half an index is found out by who opens it, and made anew.
-    const indexes = SegmentIndexes.build(this.#files.open(log), { base, bytes, intervalBytes })
-    indexes.finish()
-    this.#files.open(`${path}/${segmentFile(base, '.timeindex')}`).write(indexes.times.encode(), 0)
-    this.#files.open(`${path}/${segmentFile(base, '.index')}`).write(indexes.offsets.encode(), 0)
-    // Crash here: without it, or with half of it; recovery makes it what the checkpoint says.
-    const aborted = abortedIndexes(state).get(base)
-    if (aborted !== undefined) this.#files.open(`${path}/${segmentFile(base, '.txnindex')}`).write(aborted, 0)
-    return true
   }
 }
 
