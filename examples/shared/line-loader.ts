@@ -175,6 +175,7 @@ export class LineLoader {
 
 const encoder = new TextEncoder()
 
+/** Digits are the same in Latin 1, which Node writes several times as fast. */
 function header(key: string, value: number): Header {
-  return { key, value: encoder.encode(String(value)) }
+  return { key, value: Buffer.from(String(value), 'latin1') }
 }
