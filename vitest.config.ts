@@ -1,11 +1,10 @@
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 // Each worker, each of its threads and each program that a test starts loads the same sources: whoever ends first leaves
-// them compiled to the others. By Node's rules a source that changed is compiled anew.
-process.env['NODE_COMPILE_CACHE'] ??= join(tmpdir(), 'millrace-compiled')
+// them compiled to the others, in the cache of `scripts/from-source.ts`.
+process.env['NODE_COMPILE_CACHE'] ??= join(import.meta.dirname, 'node_modules/.cache/millrace')
 
 /** Where tests are that take long, longest first: whatever starts last and takes long has a core to itself at the end. */
 const long: readonly string[] = ['/test/crash/', '/test/examples/', '/test/golden/']

@@ -1,5 +1,9 @@
 /** For `node --import`: `millrace` is the source beside this folder, so that a process starts without a build. */
-import { registerHooks } from 'node:module'
+import { enableCompileCache, registerHooks } from 'node:module'
+import { fileURLToPath } from 'node:url'
+
+// To strip the types of the sources takes longer than to run them. By Node's rules a source that changed is compiled anew.
+enableCompileCache(fileURLToPath(new URL('../node_modules/.cache/millrace', import.meta.url)))
 
 const entries: { readonly [specifier: string]: string } = {
   millrace: new URL('../src/index.ts', import.meta.url).href,
