@@ -76,8 +76,12 @@ export class Partition {
   #promoted: PartitionSegments
   /** Pending: what the next batch of a producer is held against. Null until a producer with an id writes. */
   #pendingProducers: ProducerStates | null = null
-  #replacing: { readonly sequence: number; readonly old: readonly SegmentState[]; readonly newBase: Offset } | null =
-    null
+  /** Compacted segments whose files are not known to stand where readers look, in the order of their groups. */
+  #replacing: {
+    readonly sequence: number
+    readonly old: readonly SegmentState[]
+    readonly newBase: Offset
+  }[] = []
 
   constructor(topic: Topic, index: number) {
     this.topic = topic
@@ -255,20 +259,25 @@ export class Partition {
     const bases = new Set(replacement.oldBases)
     const old = this.segments.filter(({ base }) => bases.has(base))
     if (!this.#promoted.replaced(replacement)) return false
-    this.#replacing = { sequence, old, newBase: replacement.segment.base }
+    // A pass replaces several runs of segments at once; and one that was applied may stand here until somebody reads.
+    this.#replacing.push({ sequence, old, newBase: replacement.segment.base })
     return true
   }
 
   /** The segments to read, given what is applied; `replaced` is called when new ones take over. */
-  segmentsToRead(appliedSequence: number, replaced: () => void): readonly SegmentState[] {
-    const replacing = this.#replacing
-    if (replacing === null) return this.segments
-    if (appliedSequence >= replacing.sequence) {
-      this.#replacing = null
-      replaced()
-      return this.segments
-    }
-    return this.segments.flatMap((segment) => (segment.base === replacing.newBase ? replacing.old : [segment]))
+  segmentsToRead(appliedSequence: number, replaced: () => void): ReadableSegments {
+    if (this.#replacing.length === 0) return { segments: this.segments, inPlace: false }
+    const waiting = this.#replacing.filter(({ sequence }) => sequence > appliedSequence)
+    if (waiting.length < this.#replacing.length) replaced()
+    this.#replacing = waiting
+    if (waiting.length === 0) return { segments: this.segments, inPlace: false }
+    const old = new Map(waiting.map((each) => [each.newBase, each.old]))
+    return { segments: this.segments.flatMap((segment) => old.get(segment.base) ?? [segment]), inPlace: true }
+  }
+
+  /** Whether the files are those that {@link Partition.segments} speaks of, given what is applied. */
+  hasFiles(appliedSequence: number): boolean {
+    return this.#replacing.every(({ sequence }) => sequence <= appliedSequence)
   }
 
   /** Below it everything is in the files, given what is applied: whoever reads files himself may only look there. */
@@ -338,6 +347,16 @@ export class Partition {
   get touched(): boolean {
     return this.end > 0 || this.segments.length > 0
   }
+}
+
+/** What readers are given of a partition's segments. */
+export interface ReadableSegments {
+  readonly segments: readonly SegmentState[]
+  /**
+   * Compaction has replaced some of them, and the applier may be about to put its files beside theirs: all are to be read
+   * under their final names, which they have, for no partition is compacted before all of it stands there.
+   */
+  readonly inPlace: boolean
 }
 
 export interface PendingMark {

@@ -219,7 +219,7 @@ export class PartitionsReader implements Reader {
       from: position.offset,
       end: Math.min(partition.tailStart, end),
       bytesMax: limits.bytesMax,
-      segments: toRead,
+      ...toRead,
       epochs: partition.epochs,
     })
     const bytes = read.bytes.length

@@ -95,7 +95,9 @@ export class Scrubber {
     const { catalog, sequencer } = this.#parts
     for (const topic of catalog.topics) {
       for (const partition of topic.partitions) {
-        const { segments } = partition
+        // What compaction has put in the place of others has no file to look at before it is applied.
+        if (!partition.hasFiles(sequencer.appliedSequence)) continue
+        const segments = [...partition.segments]
         for (const [index, segment] of segments.entries()) {
           const below = segments[index + 1]?.base
           // The last one is still written to; of the others the applier may lag behind.

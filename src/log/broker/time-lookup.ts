@@ -14,8 +14,8 @@ export function offsetForTime(
 ): Offset {
   const { at, logStart, tailStart, end } = partition
   if (logStart < tailStart) {
-    const segments = partition.segmentsToRead(from.applied, () => from.segments.forget(at))
-    const found = from.segments.of(at).offsetForTime({ timestamp, from: logStart, end: tailStart, segments })
+    const toRead = partition.segmentsToRead(from.applied, () => from.segments.forget(at))
+    const found = from.segments.of(at).offsetForTime({ timestamp, from: logStart, end: tailStart, ...toRead })
     if (found !== null) return found.offset
   }
   for (let index = partition.tailIndex(logStart); index < partition.tail.length; index++) {

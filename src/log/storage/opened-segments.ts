@@ -9,7 +9,7 @@ import { SegmentIndexes } from './segment-indexes.ts'
  * What readers have open of one partition's segments: files, and indexes in memory.
  *
  * - A segment that compaction wrote may still wait under its `.swap` name. Where a segment is found is remembered until it
- *   is not there any more.
+ *   is not there any more. With `inPlace` what waits there is a successor that nobody may read yet.
  * - The indexes of at most {@link indexesMax} segments are in memory, those that were asked for last. The files' indexes are
  *   where they begin; whoever finds that one lies begins it anew.
  *
@@ -22,6 +22,8 @@ export class OpenedSegments {
   /** In the order in which they were asked for. */
   readonly #indexes = new Map<Offset, SegmentIndexes>()
   readonly #paths = new Map<Offset, string>()
+  /** Whether all segments that are asked for have their final names. */
+  inPlace: boolean = false
 
   /** `directory`: the partition's. */
   constructor(disk: Disk, files: FileCache, directory: string) {
@@ -39,6 +41,7 @@ export class OpenedSegments {
   }
 
   pathOf(base: Offset): string {
+    if (this.inPlace) return `${this.#directory}/${segmentFile(base, '.log')}`
     let path = this.#paths.get(base)
     if (path === undefined) {
       const swap = `${this.#directory}/${segmentFile(base, '.log.swap')}`

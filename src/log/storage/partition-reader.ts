@@ -46,6 +46,7 @@ export class PartitionReader {
 
   /** Reads up to `bytesMax` bytes of whole batches, but at least one batch, however large. */
   read(request: ReadRequest): SegmentRead {
+    this.#opened.inPlace = request.inPlace ?? false
     try {
       return this.#read(request)
     } catch (error) {
@@ -55,6 +56,7 @@ export class PartitionReader {
 
   /** The first record at or after `from` with at least `timestamp`, or null if there is none below `end`. */
   offsetForTime(request: TimeRequest): FoundRecord | null {
+    this.#opened.inPlace = request.inPlace ?? false
     try {
       for (const stretch of segmentStretches(request)) {
         if (stretch.segment.maxTimestamp < request.timestamp) continue
@@ -236,6 +238,8 @@ export interface ReadRequest {
   readonly bytesMax: number
   /** As the sequencer knows them; the last may count bytes that are not applied yet. */
   readonly segments: readonly SegmentState[]
+  /** Whether a `.swap` file beside one of them is not it, but its successor, which is not to be read yet. Default false. */
+  readonly inPlace?: boolean
   /** If given, every batch must carry the leader epoch of its offset. */
   readonly epochs?: PartitionState['epochs']
 }
@@ -253,6 +257,8 @@ export interface TimeRequest {
   readonly from: Offset
   readonly end: Offset
   readonly segments: readonly SegmentState[]
+  /** As of {@link ReadRequest}. */
+  readonly inPlace?: boolean
 }
 
 /** The first record that a lookup by time asked for. */
