@@ -170,12 +170,23 @@ export class PartitionsReader implements Reader {
     if (position.offset < partition.logStart || position.offset > partition.pendingEnd || partition.deleted)
       throw outOfRange(position)
     if (position.offset >= end) return null
-    if (position.offset < partition.tailStart) {
+    const from = position.offset
+    if (from < partition.tailStart) {
       const chunk = this.#readSegments(position, end, limits)
-      // Nothing below the tail: what was there is compacted away. Go on in memory.
-      if (chunk !== null || position.offset < partition.tailStart) return chunk
+      if (chunk !== null || position.offset === from) return chunk
     }
-    return this.#readTail(position, end, limits)
+    // Nothing below the tail: what was there is compacted away. Go on in memory.
+    const chunk = this.#readTail(position, end, limits)
+    if (chunk !== null || position.offset === from) return chunk
+    // Nor there, below the end that is shown. Who reads up to the end has to hear that he is there.
+    return new ReadChunk(partition.at, from, {
+      nextOffset: position.offset,
+      endOffset: end,
+      leaderEpoch: partition.epochAt(from),
+      bytes: 0,
+      buffers: [],
+      isAborted: undefined,
+    })
   }
 
   #readTail(position: ReadPosition, end: Offset, limits: ReadLimits): Chunk | null {

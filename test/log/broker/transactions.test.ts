@@ -454,3 +454,35 @@ for (const [where, recentBytesMax] of [
     expect(seen.filter((value) => Number(value) % 4 !== 0 && value !== 'last')).toEqual([])
     await harness.close()
   })
+
+test('who reads what is committed up to its end gets there, also where compaction left nothing below it', async () => {
+  const harness = await LogHarness.open({ recentBytesMax: 0, compactionIntervalMs: 1000, checkpointIntervalMs: 3000 })
+  await harness.topic('events', 1, { cleanupPolicy: 'compact', segmentBytes: 1024, minCleanableDirtyRatio: 0.01 })
+  const aborted = await TransactionalWriter.open(harness.log.broker, 'aborted')
+  const open = await TransactionalWriter.open(harness.log.broker, 'open')
+  await aborted.write('events', 0, [['k', 'aborted']])
+  await open.write('events', 0, [['k', 'open']])
+  await aborted.end('abort')
+  await harness.append('events', 0, [['k', 'plain'.padEnd(1000)]])
+  await harness.clock.run(20_000)
+
+  const read = await readAll(harness.log, at, 'durable')
+  expect(
+    read.map(({ offset }) => offset),
+    'the aborted record is gone',
+  ).toEqual([1, 3])
+  const reader = await harness.log.openReader({ isolation: 'committed' })
+  reader.assign([{ at, offset: 0 }])
+  const [chunk] = await reader.poll({ bytesMax: 1000, waitMs: 0 })
+  expect(chunk).toMatchObject({ nextOffset: 1, endOffset: 1, bytes: 0 })
+  expect(chunk?.cursor().next()).toBe(false)
+  expect(await reader.poll({ bytesMax: 1000, waitMs: 0 })).toEqual([])
+  const consumer = harness.log.consumer({ autoOffsetReset: 'earliest' })
+  consumer.assign([at])
+  expect(await consumer.poll()).toEqual([])
+  expect(consumer.lag()).toMatchObject([{ position: 1, end: 1, lag: 0 }])
+
+  await open.end('commit')
+  expect((await consumer.poll()).map(({ offset }) => offset)).toEqual([1])
+  await harness.close()
+})
