@@ -37,8 +37,14 @@ export class BatchDispatch {
   #unheard: unknown = null
   /** Looks for batches that are on their way for too long, while any is. */
   #expiry: Timer | null = null
-  readonly #addWaiting = ({ record, topic, partition, delivery }: WaitingSend): void =>
-    this.add(record, this.#topics.successorOf(topic), partition, delivery)
+  readonly #addWaiting = ({ record, topic, partition, delivery }: WaitingSend): void => {
+    try {
+      this.add(record, this.#topics.successorOf(topic), partition, delivery)
+    } catch (error) {
+      this.#parts.transactions?.sendFailed(error)
+      throw error
+    }
+  }
 
   constructor(parts: BatchDispatchParts) {
     this.#broker = parts.broker

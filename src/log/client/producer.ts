@@ -147,10 +147,11 @@ export class Producer {
    */
   send<KIn, VIn>(record: BytesRecord | TypedRecord<KIn, VIn>): Promise<SentRecord> {
     return new Promise((resolve, reject) => {
-      const prepared = this.#prepare(record)
-      const delivery: Delivery = { index: 0, timestamp: prepared.record.timestamp, resolve, reject }
-      if (this.#buffer.hasRoom) this.#dispatch.add(prepared.record, prepared.topic, prepared.partition, delivery)
-      else this.#buffer.wait(prepared, delivery)
+      this.#take(record, (prepared) => {
+        const delivery: Delivery = { index: 0, timestamp: prepared.record.timestamp, resolve, reject }
+        if (this.#buffer.hasRoom) this.#dispatch.add(prepared.record, prepared.topic, prepared.partition, delivery)
+        else this.#buffer.wait(prepared, delivery)
+      })
     })
   }
 
@@ -163,8 +164,7 @@ export class Producer {
       this.#checkOpen()
       return false
     }
-    const prepared = this.#prepare(record)
-    this.#dispatch.add(prepared.record, prepared.topic, prepared.partition, null)
+    this.#take(record, ({ record: outgoing, topic, partition }) => this.#dispatch.add(outgoing, topic, partition, null))
     return true
   }
 
@@ -205,10 +205,16 @@ export class Producer {
     if (this.#lifecycle.phase !== 'open') throw new LogError('CLOSED', 'the producer is closed')
   }
 
-  #prepare(record: GivenRecord): PreparedRecord {
+  #take(record: GivenRecord, add: (prepared: PreparedRecord) => void): void {
     this.#checkOpen()
     this.#transactions?.checkSend()
-    return this.#preparer.prepare(record)
+    try {
+      add(this.#preparer.prepare(record))
+    } catch (error) {
+      // Without it the transaction is not whole, as Kafka sees it too: nobody may commit the rest by not looking.
+      this.#transactions?.sendFailed(error)
+      throw error
+    }
   }
 }
 

@@ -105,6 +105,43 @@ test('a send that fails while the transaction is committed fails the commit', as
   await harness.close()
 })
 
+describe('a record that is refused before it is taken', () => {
+  test.each(['send', 'post'] as const)('by %s fails the transaction: it would be committed without it', async (how) => {
+    const { harness, producer } = await opened()
+    producer.beginTransaction()
+    await producer.send({ topic: 'events', value: 'half' })
+    const refused = { topic: 'nowhere', value: 'other half' }
+    expect(await codeOf(async () => (how === 'send' ? producer.send(refused) : producer.post(refused)))).toBe(
+      'UNKNOWN_TOPIC',
+    )
+    expect(await codeOf(() => producer.commitTransaction())).toBe('UNKNOWN_TOPIC')
+    expect(await codeOf(() => producer.send({ topic: 'events', value: 'more' }))).toBe('UNKNOWN_TOPIC')
+    await producer.abortTransaction()
+    expect(await values(harness)).toEqual([])
+
+    producer.beginTransaction()
+    producer.post({ topic: 'events', value: 'whole' })
+    await producer.commitTransaction()
+    expect(await values(harness)).toEqual(['whole'])
+    await harness.close()
+  })
+
+  test('does so where it waited for room', async () => {
+    const { harness, producer } = await opened({ bufferBytesMax: 100 })
+    producer.beginTransaction()
+    const first = producer.send({ topic: 'events', value: 'a'.repeat(200) })
+    const waiting = codeOf(() => producer.send({ topic: 'events', value: 'b'.repeat(2000) }))
+    await harness.admin.alterTopicConfig('events', { maxMessageBytes: 1024 })
+    // From here on the producer knows of the bound.
+    producer.send({ topic: 'events', value: 'c' }).catch(() => {})
+    const committed = codeOf(() => producer.commitTransaction())
+    await first
+    expect(await waiting).toBe('MESSAGE_TOO_LARGE')
+    expect(await committed).toBe('MESSAGE_TOO_LARGE')
+    await harness.close()
+  })
+})
+
 test('a producer that is closed in a transaction aborts it, and holds no reader up', async () => {
   const { harness, producer } = await opened()
   producer.beginTransaction()
