@@ -237,7 +237,12 @@ export class Topics {
         if (bases.length > 0) catalog.deletions.push({ topicId: partition.topic.id, partition: partition.index, bases })
       })
     }
-    if (draft.parts.length === 0) return
+    if (draft.parts.length === 0) {
+      // Somebody else has asked for as much: it is done when that is.
+      const isOnItsWay = moves.some(({ partition, offset }) => offset > partition.logStart)
+      if (isOnItsWay) await sequencer.follow(sequencer.submittedSequence)
+      return
+    }
     const written = draft.outcome()
     sequencer.submit(draft)
     await written

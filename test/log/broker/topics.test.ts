@@ -224,6 +224,19 @@ describe('deleted records', () => {
     await log.close()
   })
 
+  test('that somebody else is deleting are deleted when that is durable, for both', async () => {
+    const log = await LogHarness.open()
+    await log.topic('events', 1)
+    for (const value of ['a', 'b', 'c']) await log.append('events', 0, [value])
+    const at = { topic: 'events', partition: 0 }
+    const both = (offset: number): Promise<readonly unknown[]> =>
+      Promise.all([offset, offset].map((each) => log.log.admin.deleteRecords([{ at, offset: each }]).catch(String)))
+    expect(await both(2)).toEqual([[{ at, offset: 2 }], [{ at, offset: 2 }]])
+    log.disk.faults.failSyncAt = log.disk.counts.sync + log.disk.counts.syncDirectory + 1
+    expect(await both(3)).toEqual([expect.stringMatching('WRITE_FAILED'), expect.stringMatching('WRITE_FAILED')])
+    await log.close()
+  })
+
   test('beyond the end or below -1 are OFFSET_OUT_OF_RANGE, of a compacted topic POLICY_VIOLATION', async () => {
     const log = await LogHarness.open()
     await log.topic('events', 1)
