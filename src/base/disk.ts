@@ -12,9 +12,11 @@ import {
   readSync,
   renameSync,
   rmdirSync,
+  statSync,
   unlinkSync,
   writeSync,
 } from 'node:fs'
+import { dirname } from 'node:path'
 
 /**
  * The only door to files. Synchronous: a thread of its own calls it where waiting would hurt, and simulation runs it
@@ -71,7 +73,7 @@ export class NodeDisk implements Disk {
   }
 
   makeDirectory(directory: string): void {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    makeWithParents(directory)
   }
 
   removeDirectory(directory: string): void {
@@ -93,6 +95,20 @@ export class NodeDisk implements Disk {
     } finally {
       closeSync(descriptor)
     }
+  }
+}
+
+/** As `mkdir -p`. Node's own goes round for ever where a parent is there and nothing can be made in it, as in `/proc`. */
+function makeWithParents(directory: string): void {
+  try {
+    mkdirSync(directory, { mode: 0o700 })
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code === 'EEXIST' && statSync(directory).isDirectory()) return
+    const parent = dirname(directory)
+    if (code !== 'ENOENT' || parent === directory || existsSync(parent)) throw error
+    makeWithParents(parent)
+    makeWithParents(directory)
   }
 }
 

@@ -363,9 +363,7 @@ describe('bad directories', () => {
     const work = mkdtempSync(join(tmpdir(), 'millrace-bad-input-'))
     try {
       writeFileSync(join(work, 'file'), 'x')
-      expect(await refused(() => openLog({ dataDir: join(work, 'file'), threads: false }))).toMatch(
-        /FOREIGN_DIRECTORY|NOT_WRITABLE/,
-      )
+      expect(await refused(() => openLog({ dataDir: join(work, 'file'), threads: false }))).toBe('FOREIGN_DIRECTORY')
       expect(await refused(() => openLog({ dataDir: join(work, 'file', 'below'), threads: false }))).toBe(
         'FOREIGN_DIRECTORY',
       )

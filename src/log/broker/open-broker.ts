@@ -58,6 +58,8 @@ export async function openBroker(options: OpenBrokerOptions): Promise<Broker> {
       disk.makeDirectory(config.dataDir)
       disk.syncDirectory(dirname(config.dataDir))
     }
+    // What is no directory shows here with its own error; the lock would only say that it cannot be opened.
+    disk.list(config.dataDir)
     lock = options.lock(config.dataDir)
     const recovered = recover(options)
     return await serve(options, recovered, lock)
