@@ -50,7 +50,7 @@ export function activityTopology({ withinMs, graceMs }: ActivityOptions): Topolo
   const read = builder.stream(lines).process(() => new ReadActivities(), { name: 'read' })
   read.flatMapValues((reading) => (reading.is === 'malformed' ? [reading.letter] : [])).to(deadLetters)
   read
-    .map((reading) => [reading.is === 'malformed' ? 'malformed' : reading.event.type, 1])
+    .map((reading) => [reading.is === 'malformed' ? 'malformed' : eventOutcome + reading.event.type, 1])
     .groupByKey({ name: 'lines-by-outcome', key: z.string() })
     .count({ name: 'outcomes' })
     .toStream()
@@ -68,6 +68,9 @@ export function activityTopology({ withinMs, graceMs }: ActivityOptions): Topolo
   joinWatchesWithForks(events, { withinMs, graceMs })
   return builder.build()
 }
+
+/** Followed by the type of the event: a type may be called anything, also `malformed`. */
+export const eventOutcome = 'event '
 
 type Outcome =
   { readonly is: 'event'; readonly event: Activity } | { readonly is: 'malformed'; readonly letter: DeadLetter }

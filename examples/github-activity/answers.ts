@@ -2,6 +2,7 @@
 import type { Topic, Windowed, WindowKind } from 'millrace'
 import type { EmbeddedLog } from 'millrace/log'
 import { newestValues, polls } from '../shared/read-topic.ts'
+import { eventOutcome } from './activity-topology.ts'
 import {
   type Counts,
   eventsPerRepository,
@@ -16,14 +17,15 @@ import {
 import type { ActivityAnswers, PairAnswer, Session, TouchesAnswers, WindowCount } from './report.ts'
 
 export async function readActivityAnswers(log: EmbeddedLog): Promise<ActivityAnswers> {
-  const { malformed = 0, ...events } = Object.fromEntries(await keyCounts(log, outcomes))
+  const counts = await keyCounts(log, outcomes)
   const hours = await newestValues(log, topRepositories, (hour) => hour)
   return {
     format: 'events',
     totals: {
-      malformed,
-      events: Object.entries(events)
-        .map(([type, count]) => ({ type, count }))
+      malformed: counts.find(([outcome]) => outcome === 'malformed')?.[1] ?? 0,
+      events: counts
+        .filter(([outcome]) => outcome.startsWith(eventOutcome))
+        .map(([outcome, count]) => ({ type: outcome.slice(eventOutcome.length), count }))
         .toSorted(mostFirst),
     },
     perType: await minuteCounts(log, eventsPerType),

@@ -55,7 +55,8 @@ export function jobTopology({
 }
 
 /** What was counted with one grace cannot go on with another one. */
-function identity({ source, withinMs, graceMs }: JobOptions): string {
+function identity({ source, withinMs, graceMs }: JobOptions): string | null {
+  if (source.identity === null) return null
   return source.format === 'events'
     ? `${source.identity} --within ${withinMs}ms --grace ${graceMs}ms`
     : `${source.identity} --grace ${graceMs}ms`

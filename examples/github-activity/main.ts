@@ -19,7 +19,8 @@ async function main(args: readonly string[]): Promise<void> {
   const stop = stopOnSignal()
   const status = new StatusLine(process.stderr, () => performance.now())
   // The file comes first: one that cannot be read must not leave a new data directory behind.
-  const source = await activityFile(options.format, options.input, await openLines(options.input))
+  const source = await activityFile(options.format, options.input, await openLines(options.input, stop))
+  if (stop.aborted) return status.finish('Stopped before the first line.')
   const answers = await runJob({ ...options, source, stop, status })
   if (answers) await print(options.json ? jsonLines(answers) : [tables(answers)])
 }

@@ -8,8 +8,8 @@ export type Format = 'events' | 'touches'
 
 export interface ActivitySource extends DescribedLines {
   readonly format: Format
-  /** Says whether a data directory holds this source: equal only for what may be continued. */
-  readonly identity: string
+  /** Says whether a data directory holds this source: equal only for what may be continued. Null: it has no line yet. */
+  readonly identity: string | null
 }
 
 /** A file that is open already. */
@@ -21,7 +21,7 @@ export async function activityFile(
   const { fingerprint, lines } = await numberedLines(pieces, (line) => ({ key: '', at: arrivalTime[format](line) }))
   return {
     format,
-    identity: `${format} ${fingerprint}`,
+    identity: fingerprint === null ? null : `${format} ${fingerprint}`,
     description: `${format} ${path === '-' ? 'on standard input' : `of ${path}`}`,
     lines,
   }

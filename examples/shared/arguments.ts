@@ -16,6 +16,9 @@ export function parseArguments<const Options extends ParseArgsOptionsConfig>(
   } catch (error) {
     // Node explains at length; its first sentence names the option.
     const message = error instanceof Error ? error.message : String(error)
+    const [, ambiguous] = /^Option '(--[a-z-]+)[^']*' argument is ambiguous/.exec(message) ?? []
+    if (ambiguous !== undefined)
+      throw new JobError(`${ambiguous} needs a value; write ${ambiguous}=VALUE where it begins with -`)
     throw new JobError(`${message.split(/\. |\.?(\n|$)/)[0]}; --help lists what there is`)
   }
 }

@@ -13,6 +13,10 @@ export async function runCommand(name: string, main: (args: readonly string[]) =
     if (error.code === 'EPIPE') process.exit(0)
     throw error
   })
+  // Who reads how far it is may have seen enough, too, and that is no reason to end: `npm start 2>&1 | head`.
+  process.stderr.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+  })
   try {
     await main(process.argv.slice(2))
   } catch (error) {

@@ -41,11 +41,15 @@ const sourceOfLines: Topic<string, string> = topic('source-of-lines', {
   partitions: 1,
 })
 
-/** Writes down what the directory is filled from, or refuses if that is something else. */
-export async function claimFor(identity: string, log: EmbeddedLog, dataDir: string): Promise<void> {
+/**
+ * Writes down what the directory is filled from, or refuses if that is something else. Null is a source without a line:
+ * what it will be is not known yet, so it claims nothing.
+ */
+export async function claimFor(identity: string | null, log: EmbeddedLog, dataDir: string): Promise<void> {
   await log.admin.ensureTopics([sourceOfLines])
   const [claimed] = await lastRecords(log, sourceOfLines)
   if (!claimed) {
+    if (identity === null) return
     const producer = log.producer()
     await producer.send({ topic: sourceOfLines, key: 'source', value: identity })
     await producer.close()
@@ -53,6 +57,6 @@ export async function claimFor(identity: string, log: EmbeddedLog, dataDir: stri
   }
   if (claimed.value === identity) return
   throw new JobError(
-    `--data-dir ${dataDir} holds ${claimed.value}, not ${identity}: run with the options that made it, or name another --data-dir`,
+    `--data-dir ${dataDir} holds ${claimed.value}, not ${identity ?? 'a source without lines'}: run with the options that made it, or name another --data-dir`,
   )
 }

@@ -9,9 +9,12 @@ import { JobError } from './job-error.ts'
 /** A line longer than this is cut here: no log line is, and a file without line ends must not fill the memory. */
 export const lineLengthMax: number = 64 * 1024
 
-/** Opens the source, or fails with one clear line before anything else has happened. */
-export async function openLines(path: string): Promise<AsyncIterable<readonly string[]>> {
-  if (path === '-') return linesOf(process.stdin, 'standard input')
+/**
+ * Opens the source, or fails with one clear line before anything else has happened. `stop` ends the lines early: who
+ * writes to standard input may be silent for as long as he likes, and must not hold up whoever wants to leave.
+ */
+export async function openLines(path: string, stop?: AbortSignal): Promise<AsyncIterable<readonly string[]>> {
+  if (path === '-') return linesOf(process.stdin, 'standard input', stop)
   let file
   try {
     file = await open(path)
@@ -20,13 +23,15 @@ export async function openLines(path: string): Promise<AsyncIterable<readonly st
     await file?.close()
     throw new JobError(`cannot read --input ${path}: ${reason(error)}`)
   }
-  return linesOf(file.createReadStream({ highWaterMark: 256 * 1024 }), path)
+  return linesOf(file.createReadStream({ highWaterMark: 256 * 1024 }), path, stop)
 }
 
 /** Yields the lines of each piece that was read: one array instead of one await per line. */
-async function* linesOf(source: Readable, path: string): AsyncGenerator<readonly string[]> {
+async function* linesOf(source: Readable, path: string, stop?: AbortSignal): AsyncGenerator<readonly string[]> {
   const decoder = new TextDecoder()
   let rest = ''
+  const end = (): void => void source.destroy(new Error('stopped'))
+  stop?.addEventListener('abort', end)
   try {
     for await (const piece of decompressed(source, path)) {
       const lines = (rest + decoder.decode(piece, { stream: true })).split('\n')
@@ -36,8 +41,11 @@ async function* linesOf(source: Readable, path: string): AsyncGenerator<readonly
       yield lines.map(clean)
     }
   } catch (error) {
+    // What was read last may be half a line: it is left for the next run.
+    if (stop?.aborted) return
     throw new JobError(`cannot read --input ${path}: ${reason(error)}`)
   } finally {
+    stop?.removeEventListener('abort', end)
     // Also where nobody wants the rest: what decompresses does not close what it reads from.
     source.destroy()
   }
@@ -47,7 +55,13 @@ async function* linesOf(source: Readable, path: string): AsyncGenerator<readonly
 
 function clean(line: string): string {
   const end = line.endsWith('\r') ? line.length - 1 : line.length
-  return line.slice(0, Math.min(end, lineLengthMax))
+  if (end <= lineLengthMax) return line.slice(0, end)
+  // Not between the two halves of a character: half of one has no UTF-8.
+  return line.slice(0, isLeadSurrogate(line.charCodeAt(lineLengthMax - 1)) ? lineLengthMax - 1 : lineLengthMax)
+}
+
+function isLeadSurrogate(unit: number): boolean {
+  return unit >= 0xd800 && unit <= 0xdbff
 }
 
 function decompressed(source: Readable, path: string): AsyncIterable<Buffer> {

@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto'
 import type { SourceLine } from './line-loader.ts'
 
 export interface NumberedLines {
-  /** Of the first line: a file may have grown since it was loaded, so that is what makes it the same. */
-  readonly fingerprint: string
+  /** Of the first line: a file may have grown since it was loaded, so that is what makes it the same. Null: it has none. */
+  readonly fingerprint: string | null
   /** To be read once. */
   readonly lines: () => AsyncGenerator<readonly SourceLine[]>
 }
@@ -23,9 +23,9 @@ export async function numberedLines(
   const iterator = pieces[Symbol.asyncIterator]()
   let first = await iterator.next()
   while (!first.done && first.value.length === 0) first = await iterator.next()
-  const firstLine = first.done ? '' : (first.value[0] ?? '')
+  const firstLine = first.done ? undefined : first.value[0]
   return {
-    fingerprint: createHash('sha256').update(firstLine).digest('hex').slice(0, 16),
+    fingerprint: firstLine === undefined ? null : createHash('sha256').update(firstLine).digest('hex').slice(0, 16),
     async *lines() {
       let timestamp = 0
       let position = 0

@@ -22,13 +22,14 @@ async function main(args: readonly string[]): Promise<void> {
   const status = new StatusLine(process.stderr, () => performance.now())
   // The source comes first: a file that cannot be read must not leave a new data directory behind.
   const source = await sourceOf(options, stop)
+  if (stop.aborted) return status.finish('Stopped before the first line.')
   const answers = await runJob({ ...options, source, stop, status })
   if (!answers) return
   await print(options.json ? jsonLines(answers) : [tables(answers), tryNext(options)])
 }
 
 async function sourceOf({ input, live, seed, events }: Options, stop: AbortSignal): Promise<LineSource> {
-  if (input !== undefined) return accessLog(input, await openLines(input))
+  if (input !== undefined) return accessLog(input, await openLines(input, stop))
   return live ? liveTraffic({ seed, events, now: () => Date.now(), wait, stop }) : generatedDay({ seed, events })
 }
 

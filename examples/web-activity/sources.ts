@@ -10,8 +10,8 @@ import { traffic } from './traffic.ts'
 export interface LineSource {
   /** `combined`: lines of an access log; `json`: events of the shop. */
   readonly format: 'combined' | 'json'
-  /** Says whether a data directory holds this source: equal only for what may be continued. */
-  readonly identity: string
+  /** Says whether a data directory holds this source: equal only for what may be continued. Null: it has no line yet. */
+  readonly identity: string | null
   /** What the user would call it. */
   readonly description: string
   readonly tables: TableRows
@@ -94,7 +94,7 @@ export async function accessLog(path: string, pieces: AsyncIterable<readonly str
   }))
   return {
     format: 'combined',
-    identity: `access log ${numbered.fingerprint}`,
+    identity: numbered.fingerprint === null ? null : `access log ${numbered.fingerprint}`,
     description: path === '-' ? 'the access log on standard input' : `the access log ${path}`,
     tables: { users: [], pages: [], botRules },
     lines: () => numbered.lines(),

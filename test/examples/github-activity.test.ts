@@ -105,6 +105,16 @@ describe('the answers about events', () => {
     expect(sorted(await rows(lines))).toEqual(sorted(activityAnswers(lines, { withinMs: hourMs, graceMs: hourMs })))
   })
 
+  test('take any name for a type, also that of what is no event', async () => {
+    const types = ['malformed', '__proto__', 'push', 'malformed', 'event push']
+    const lines = types.map((type) => `{"dt":"2016-01-01T00:00:00Z","repo":"a/b","type":"${type}","actor":"ann"}`)
+    const [totals] = await rows([...lines, 'no JSON'])
+    expect(totals).toMatchObject({ lines: 6, malformed: 1 })
+    expect(Object.entries(Object(totals?.events))).toEqual(
+      expect.arrayContaining([['malformed', 2], ...['__proto__', 'push', 'event push'].map((type) => [type, 1])]),
+    )
+  })
+
   test('about an empty file are none', async () => {
     const none = [
       { answer: 'totals', lines: 0, malformed: 0, events: {} },

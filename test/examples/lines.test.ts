@@ -39,6 +39,12 @@ describe('the lines of a file', () => {
     expect(lines.map((line) => line.length)).toEqual([lineLengthMax, 5])
   })
 
+  test('are not cut in the middle of a character, which would be no text', async () => {
+    const lines = await linesOf('i.log', `${'😀'.repeat(lineLengthMax)}\nx${'😀'.repeat(lineLengthMax)}\n`)
+    expect(lines.map((line) => line.length)).toEqual([lineLengthMax, lineLengthMax - 1])
+    expect(lines.every((line) => line.isWellFormed())).toBe(true)
+  })
+
   test('cannot be had from no file or a directory: refused at once, in one line', async () => {
     await expect(openLines(join(directory, 'none'))).rejects.toThrow(
       /^cannot read --input [^\n]*: there is no such file$/,

@@ -32,6 +32,7 @@ describe('an access log as a source', () => {
     expect(await identity('a', 'b')).toBe(await identity('a'))
     expect(await identity('b')).not.toBe(await identity('a'))
     expect((await linesOf(await accessLog('a', pieces()))).length).toBe(0)
+    expect((await accessLog('a', pieces())).identity).toBeNull()
   })
 })
 

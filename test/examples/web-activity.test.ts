@@ -204,6 +204,7 @@ describe('the answers about an access log', () => {
   test('count the lines that were added since the last run', async () => {
     const dataDir = fresh()
     const source = (lines: readonly string[]) => accessLog('grown.log', pieces(lines))
+    await answersFrom(await source([]), { dataDir })
     await answersFrom(await source(log.slice(0, 500)), { dataDir })
 
     const rows = await answersFrom(await source(log), { dataDir })
@@ -211,6 +212,22 @@ describe('the answers about an access log', () => {
     const requests = (all: readonly { readonly [field: string]: unknown }[]) =>
       sorted(all.filter(({ answer }) => String(answer).startsWith('requests-') || answer === 'totals'))
     expect(requests(rows)).toEqual(requests(accessLogAnswers(log.join('\n'))))
+  })
+
+  test('are whole after a stop that waited neither for more of standard input nor for a reader of the status', async () => {
+    const dataDir = fresh()
+    const job = startJob(['--json', '--input', '-', '--data-dir', dataDir])
+    const { promise: end, resolve } = Promise.withResolvers<number | null>()
+    job.on('close', resolve)
+    job.stdin.write(`${log.slice(0, 300).join('\n')}\n`)
+    await new Promise<void>((seen) => void job.stderr.once('data', () => seen()))
+    job.stderr.destroy()
+    job.kill('SIGINT')
+    expect(await end).toBe(0)
+
+    const rows = await answersFrom(await accessLog('whole.log', pieces(log.slice(0, 600))), { dataDir })
+
+    expect(rows[0]).toMatchObject({ answer: 'totals', lines: 600 })
   })
 })
 
