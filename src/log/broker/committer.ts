@@ -305,10 +305,10 @@ class SectionRanges {
   }
 
   add(batches: StagedBatches, placed: readonly CountedBatch[]): void {
-    batches.runs.forEachRange(placed, (section, kind, range) => {
+    batches.runs.forEachRange(placed, (section, kind, start, end) => {
       const ranges = (kind === 'output' ? this.outputs : this.changelogs)[section]
       assert(ranges !== undefined, `a record for section ${section}, the commit has ${this.outputs.length}`)
-      ranges.push({ at: batches.at, ...range })
+      ranges.push({ at: batches.at, start, end })
     })
   }
 }

@@ -1,5 +1,4 @@
 import type { Offset } from '../api/record.ts'
-import type { OffsetRange } from '../api/commit-section.ts'
 import type { TailBatch } from './partition.ts'
 
 /**
@@ -31,10 +30,10 @@ export class OutputRuns {
     this.#lastSection = noSection
   }
 
-  /** Hands each run's range to `found`, now that the batches have their places. Runs of no section are left out. */
+  /** Hands each run's range, end exclusive, to `found`, now that the batches have their places; not runs of no section. */
   forEachRange(
     placed: readonly CountedBatch[],
-    found: (section: number, kind: RangeKind, range: Omit<OffsetRange, 'at'>) => void,
+    found: (section: number, kind: RangeKind, start: Offset, end: Offset) => void,
   ): void {
     let total = 0
     for (const { count } of placed) total += count
@@ -43,7 +42,7 @@ export class OutputRuns {
       if (section < 0) continue
       const first = this.#starts[run] as number
       const last = (this.#starts[run + 1] ?? total) - 1
-      found(section, this.#kinds[run] as RangeKind, { start: offsetOf(placed, first), end: offsetOf(placed, last) + 1 })
+      found(section, this.#kinds[run] as RangeKind, offsetOf(placed, first), offsetOf(placed, last) + 1)
     }
   }
 }

@@ -1,5 +1,5 @@
 import { noHeaders, type Header, type TopicPartition } from '../../log/api/record.ts'
-import type { OverlayEntry } from './overlay-entry.ts'
+import { OverlayEntry } from './overlay-entry.ts'
 import type { RecordContext } from './record-context.ts'
 
 const firstCapacity = 256
@@ -17,7 +17,10 @@ export class UpdateLog {
   causes: Int32Array = new Int32Array(firstCapacity)
   readonly entries: OverlayEntry[] = []
   #offsets: Float64Array = new Float64Array(firstCapacity)
+  /** Places in {@link #inputs}: a task has few inputs, and most updates come from the same one as the one before. */
+  #inputIndexes: Int32Array = new Int32Array(firstCapacity)
   readonly #inputs: (TopicPartition | null)[] = []
+  #lastIndex = -1
   /** Few records have headers, and only what is forwarded again carries them. */
   readonly #headers = new Map<number, readonly Header[]>()
 
@@ -33,7 +36,7 @@ export class UpdateLog {
     this.times[place] = time
     this.causes[place] = record.cause
     this.#offsets[place] = record.offset
-    this.#inputs[place] = record.input
+    this.#inputIndexes[place] = this.#indexOf(record.input)
     if (isForwarded && record.headers.length > 0) this.#headers.set(place, record.headers)
     return place
   }
@@ -53,16 +56,26 @@ export class UpdateLog {
   /** Brings the context back to the record that did the update. */
   resume(place: number, record: RecordContext): void {
     record.headers = this.#headers.size === 0 ? noHeaders : (this.#headers.get(place) ?? noHeaders)
-    record.input = this.#inputs[place] ?? null
+    record.input = this.#inputs[this.#inputIndexes[place] as number] ?? null
     record.offset = this.#offsets[place] as number
     record.timestamp = this.times[place] as number
   }
 
+  /** Keeps its memory: the next generation will be about as long. */
   clear(): void {
+    this.entries.fill(noEntry, 0, this.count)
     this.count = 0
-    this.entries.length = 0
     this.#inputs.length = 0
+    this.#lastIndex = -1
     this.#headers.clear()
+  }
+
+  #indexOf(input: TopicPartition | null): number {
+    if (this.#lastIndex >= 0 && this.#inputs[this.#lastIndex] === input) return this.#lastIndex
+    let index = this.#inputs.indexOf(input)
+    if (index < 0) index = this.#inputs.push(input) - 1
+    this.#lastIndex = index
+    return index
   }
 
   #grow(): void {
@@ -70,11 +83,17 @@ export class UpdateLog {
     const times = new Float64Array(size)
     const causes = new Int32Array(size)
     const offsets = new Float64Array(size)
+    const inputIndexes = new Int32Array(size)
     times.set(this.times)
     causes.set(this.causes)
     offsets.set(this.#offsets)
+    inputIndexes.set(this.#inputIndexes)
     this.times = times
     this.causes = causes
     this.#offsets = offsets
+    this.#inputIndexes = inputIndexes
   }
 }
+
+/** Where no update stands. */
+const noEntry = new OverlayEntry(null, -1, null, -1)
