@@ -9,15 +9,9 @@ import { BatchDispatch } from './batch-dispatch.ts'
 import { clientNumbers, producerNumbers } from './client-options.ts'
 import type { ProducerIdentity } from './partition-sender.ts'
 import { ProducedTopics } from './produced-topic.ts'
-import {
-  isNumbered,
-  type BytesRecord,
-  type GivenRecord,
-  type ProducerOptions,
-  type TypedRecord,
-} from './producer-options.ts'
+import { isNumbered, type BytesRecord, type ProducerOptions, type TypedRecord } from './producer-options.ts'
 import { ProducerTransactions } from './producer-transactions.ts'
-import { RecordPreparer, type PreparedRecord } from './record-preparer.ts'
+import { RecordPreparer } from './record-preparer.ts'
 import { SendBuffer } from './send-buffer.ts'
 
 /**
@@ -147,11 +141,15 @@ export class Producer {
    */
   send<KIn, VIn>(record: BytesRecord | TypedRecord<KIn, VIn>): Promise<SentRecord> {
     return new Promise((resolve, reject) => {
-      this.#take(record, (prepared) => {
+      this.#checkMaySend()
+      try {
+        const prepared = this.#preparer.prepare(record)
         const delivery: Delivery = { index: 0, timestamp: prepared.record.timestamp, resolve, reject }
         if (this.#buffer.hasRoom) this.#dispatch.add(prepared.record, prepared.topic, prepared.partition, delivery)
         else this.#buffer.wait(prepared, delivery)
-      })
+      } catch (error) {
+        throw this.#refused(error)
+      }
     })
   }
 
@@ -164,7 +162,13 @@ export class Producer {
       this.#checkOpen()
       return false
     }
-    this.#take(record, ({ record: outgoing, topic, partition }) => this.#dispatch.add(outgoing, topic, partition, null))
+    this.#checkMaySend()
+    try {
+      const prepared = this.#preparer.prepare(record)
+      this.#dispatch.add(prepared.record, prepared.topic, prepared.partition, null)
+    } catch (error) {
+      throw this.#refused(error)
+    }
     return true
   }
 
@@ -205,16 +209,15 @@ export class Producer {
     if (this.#lifecycle.phase !== 'open') throw new LogError('CLOSED', 'the producer is closed')
   }
 
-  #take(record: GivenRecord, add: (prepared: PreparedRecord) => void): void {
+  #checkMaySend(): void {
     this.#checkOpen()
     this.#transactions?.checkSend()
-    try {
-      add(this.#preparer.prepare(record))
-    } catch (error) {
-      // Without it the transaction is not whole, as Kafka sees it too: nobody may commit the rest by not looking.
-      this.#transactions?.sendFailed(error)
-      throw error
-    }
+  }
+
+  /** Without the record its transaction is not whole, as Kafka sees it too: nobody may commit the rest by not looking. */
+  #refused(error: unknown): unknown {
+    this.#transactions?.sendFailed(error)
+    return error
   }
 }
 
