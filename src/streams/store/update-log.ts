@@ -1,5 +1,5 @@
 import { noHeaders, type Header, type TopicPartition } from '../../log/api/record.ts'
-import { OverlayEntry } from './overlay-entry.ts'
+import type { OverlayEntry } from './overlay-entry.ts'
 import type { RecordContext } from './record-context.ts'
 
 const firstCapacity = 256
@@ -15,7 +15,8 @@ export class UpdateLog {
   count = 0
   times: Float64Array = new Float64Array(firstCapacity)
   causes: Int32Array = new Int32Array(firstCapacity)
-  readonly entries: OverlayEntry[] = []
+  /** Null where no update stands. */
+  readonly entries: (OverlayEntry | null)[] = []
   #offsets: Float64Array = new Float64Array(firstCapacity)
   /** Places in {@link #inputs}: a task has few inputs, and most updates come from the same one as the one before. */
   #inputIndexes: Int32Array = new Int32Array(firstCapacity)
@@ -63,7 +64,7 @@ export class UpdateLog {
 
   /** Keeps its memory: the next generation will be about as long. */
   clear(): void {
-    this.entries.fill(noEntry, 0, this.count)
+    this.entries.fill(null, 0, this.count)
     this.count = 0
     this.#inputs.length = 0
     this.#lastIndex = -1
@@ -94,6 +95,3 @@ export class UpdateLog {
     this.#inputIndexes = inputIndexes
   }
 }
-
-/** Where no update stands. */
-const noEntry = new OverlayEntry(null, -1, null, -1)
