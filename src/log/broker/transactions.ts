@@ -252,7 +252,9 @@ export class Transactions {
     const { clock, config, logger, sequencer } = this.#parts
     this.#timer = clock.setTimer(config.transactionCheckIntervalMs, () => {
       this.#abortExpired()
-        .catch((error: unknown) => logger.error('aborting transactions that took too long failed', error))
+        .catch((error: unknown) => {
+          if (!this.#closed) logger.error('aborting transactions that took too long failed', error)
+        })
         .finally(() => {
           this.#timer = null
           if (this.#coordinator.anyOpen && sequencer.failure === null) this.#watch()
