@@ -345,8 +345,9 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     this.#checkOpen()
     if (this.#use !== 'inListener') this.#checkIdle()
     const partition = this.#partitions.of(at)
+    const offset = resolveSeek(this.#broker, at, { to, isolation: this.#isolation })
     partition.completeAll()
-    partition.moveTo(resolveSeek(this.#broker, at, { to, isolation: this.#isolation }))
+    partition.moveTo(offset)
     this.#partitions.moved = true
   }
 

@@ -66,6 +66,12 @@ function target(
   if (to === 'earliest') return start
   if (to === 'latest') return end
   if (to === 'current') return from ?? end
+  if (typeof to !== 'object' || to === null || !resetKinds.some((kind) => kind in to))
+    throw new LogError(
+      'INVALID_CONFIG',
+      `the reset goes to ${JSON.stringify(to)}: use 'earliest', 'latest', 'current', { offset }, { timestamp }, { ago } or { shift }`,
+      { to },
+    )
   if ('offset' in to) return checked('offset', to.offset, to.offset >= 0)
   if ('shift' in to) return (from ?? end) + checked('shift', to.shift, true)
   const timestamp =
@@ -79,9 +85,10 @@ function within({ start, end }: Bounds, offset: Offset): Offset {
   return Math.min(end, Math.max(start, offset))
 }
 
-function checked(name: string, value: number, allowed: boolean): number {
+const resetKinds = ['offset', 'timestamp', 'ago', 'shift'] as const
+
+function checked(name: (typeof resetKinds)[number], value: number, allowed: boolean): number {
   if (Number.isSafeInteger(value) && allowed) return value
-  throw new LogError('INVALID_CONFIG', `${name} of the reset is ${String(value)}: use an integer of 0 or more`, {
-    [name]: value,
-  })
+  const remedy = name === 'shift' ? 'an integer, below 0 to go back' : 'an integer of 0 or more'
+  throw new LogError('INVALID_CONFIG', `${name} of the reset is ${String(value)}: use ${remedy}`, { [name]: value })
 }

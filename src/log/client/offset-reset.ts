@@ -63,13 +63,24 @@ export function resolveSeek(
     })
   }
   if (typeof to === 'object') {
+    if (to === null) throw wrongTarget(at, to)
     if (!Number.isSafeInteger(to.timestamp)) {
       throw new LogError('INVALID_TIMESTAMP', `seek to time ${to.timestamp}: use milliseconds, an integer`, { ...to })
     }
     return onlyOne(broker.offsetsForTime([{ at, timestamp: to.timestamp }], isolation)).offset
   }
+  if (to !== 'beginning' && to !== 'end') throw wrongTarget(at, to)
   const { start, end } = onlyOne(broker.bounds([at], isolation))
   return to === 'beginning' ? start : end
+}
+
+/** Callers without types: taken for another it would pass over records, or give them once more. */
+function wrongTarget(at: TopicPartition, to: unknown): LogError {
+  return new LogError(
+    'INVALID_CONFIG',
+    `seek of ${partitionName(at)} to ${JSON.stringify(to)}: use an offset, 'beginning', 'end' or { timestamp: milliseconds }`,
+    { ...at, to },
+  )
 }
 
 function onlyOne<T>(list: readonly T[]): T {
