@@ -129,12 +129,25 @@ export class ConsumerCommits {
       if (this.#carrier !== null) carried = await this.#carrier.commit(offsets, from)
       else await this.#broker.commitOffsets(group, generation, offsets, { memberId, groupInstanceId })
     } catch (error) {
-      this.#membership()?.commitRefused(error)
+      const membership = this.#membership()
+      const isJoining = membership?.isJoining === true && error instanceof LogError
+      if (isJoining && error.code === 'ILLEGAL_GENERATION') throw rebalancing(group, error)
+      membership?.commitRefused(error)
       throw error
     }
     for (const { at, offset } of offsets) this.#partitions.get(partitionName(at))?.committed(offset)
     return carried
   }
+}
+
+/** The group has gone on to the generation that the member is joining: it keeps what it has, and commits in that one. */
+function rebalancing(group: string, cause: LogError): LogError {
+  return new LogError(
+    'REBALANCE_IN_PROGRESS',
+    `group ${group} is rebalancing: poll, then commit again`,
+    { group },
+    { cause },
+  )
 }
 
 function noMember(group: string): LogError {

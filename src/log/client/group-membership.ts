@@ -88,6 +88,11 @@ export class GroupMembership {
     return this.#phase === 'joining' && !this.#waitsForMembers
   }
 
+  /** It has asked to be in the next generation, and perhaps is, without having heard of it. */
+  get isJoining(): boolean {
+    return this.#phase === 'joining'
+  }
+
   /** Resolves when the round under way has come further. */
   get progress(): Promise<void> {
     return this.#stage.promise
@@ -226,6 +231,8 @@ export class GroupMembership {
       return true
     }
     if (code !== 'UNKNOWN_MEMBER_ID' && code !== 'ILLEGAL_GENERATION') return false
+    // The round is over and its answer on the way: it is in the new generation, with all that it still has.
+    if (code === 'ILLEGAL_GENERATION' && this.#phase === 'joining') return true
     this.#lose()
     // With its member id it is still known; only its generation has passed.
     if (code === 'UNKNOWN_MEMBER_ID') this.#memberId = ''

@@ -3,6 +3,8 @@ import type { GroupAssignor } from '../../../src/log/api/assignor.ts'
 import { partitionName } from '../../../src/log/api/record.ts'
 import type { RebalanceListener } from '../../../src/log/client/consumer-options.ts'
 import type { Consumer } from '../../../src/log/client/consumer.ts'
+import { consumerProtocolType, encodeSubscription } from '../../../src/log/group/consumer-protocol.ts'
+import type { GroupAnswer, JoinAnswer } from '../../../src/log/group/group-requests.ts'
 import { ClientHarness, codeOf, textOf } from './client-harness.ts'
 
 const orders = { name: 'orders', partitions: 4 }
@@ -404,6 +406,42 @@ describe('the listener of a consumer that ends', () => {
     while ((await consumer.poll()).length === 0);
     return { log, consumer, happened }
   }
+})
+
+test('a commit in the moment in which the next generation begins is refused, and nothing is lost', async () => {
+  const log = await ClientHarness.open([orders])
+  const happened: string[] = []
+  const consumer = log.consumer({ group: 'g', autoCommitIntervalMs: 0 })
+  consumer.subscribe(['orders'], diary('a', happened))
+  await consumer.poll()
+  const { groups } = log.broker
+  const other = { group: 'g', groupInstanceId: null, protocolType: consumerProtocolType }
+  const metadata = encodeSubscription({ topics: ['orders'], userData: null, owned: [], generation: -1 })
+  const join = (memberId: string): GroupAnswer<JoinAnswer> =>
+    groups.join({
+      ...other,
+      memberId,
+      clientId: 'other',
+      clientHost: 'elsewhere',
+      protocols: [{ name: 'cooperative-sticky', metadata }],
+      sessionTimeoutMs: 30_000,
+      rebalanceTimeoutMs: 60_000,
+      requireMemberId: false,
+      onChange: () => {},
+    })
+  const joined = join('')
+  await consumer.poll()
+  const { memberId } = await joined.answer
+  // It has given two partitions up and asked for another round, which waits for the other member.
+  expect(happened.at(-1)).toBe('a + ')
+  const again = join(memberId)
+  const offset = { at: { topic: 'orders', partition: 0 }, offset: 0, leaderEpoch: -1, metadata: '' }
+  expect(await codeOf(() => consumer.commitOffsets([offset]))).toBe('REBALANCE_IN_PROGRESS')
+  await again.answer
+  await consumer.poll()
+  expect(names(consumer)).toHaveLength(2)
+  expect(happened.filter((line) => line.includes('!'))).toEqual([])
+  await log.close()
 })
 
 test('under an eager assignor every rebalance begins with what is revoked, also where that is nothing', async () => {
