@@ -4,6 +4,7 @@ import type { LogConfig } from '../config.ts'
 
 /** The whole configuration of a topic: what it says itself, over what the log says, over Kafka's defaults. */
 export function topicConfig(given: Partial<TopicConfig>, log: TopicDefaults): TopicConfig {
+  checkSettingNames(given)
   const config: TopicConfig = {
     ...defaultTopicConfig,
     segmentBytes: cleansItself(given) ? Math.min(log.segmentBytes, cleanedSegmentBytes) : log.segmentBytes,
@@ -35,6 +36,9 @@ export function checkTopicConfig(config: TopicConfig): void {
     if (!Number.isSafeInteger(value) || value < min || value > max)
       throw refused(name, value, `use an integer from ${min} to ${max}`)
   }
+  for (const name of codecIds)
+    if (config[name] !== undefined && typeof config[name] !== 'string')
+      throw refused(name, config[name], 'use the id, a text')
   const { windowRetentionMs: windows, storeClock: clock, purgedWhenRead: purged } = config
   if (windows !== undefined && (!Number.isSafeInteger(windows) || windows < 0))
     throw refused('windowRetentionMs', windows, `use an integer from 0 to ${never}`)
@@ -49,6 +53,22 @@ export function checkTopicConfig(config: TopicConfig): void {
   const ratio = config.minCleanableDirtyRatio
   if (!(ratio >= 0 && ratio <= 1)) throw refused('minCleanableDirtyRatio', ratio, 'use a number from 0 to 1')
 }
+
+/** A setting by another name, Kafka's with dots for example, would be kept and never asked for. Throws INVALID_CONFIG. */
+export function checkSettingNames(given: Partial<TopicConfig>): void {
+  for (const [name, value] of Object.entries(given))
+    if (!settingNames.has(name))
+      throw refused(name, value, `no such setting of a topic; there are ${[...settingNames].join(', ')}`)
+}
+
+const codecIds = ['keyCodec', 'valueCodec', 'partitioner'] as const
+const settingNames: ReadonlySet<string> = new Set([
+  ...Object.keys(defaultTopicConfig),
+  'windowRetentionMs',
+  'storeClock',
+  'purgedWhenRead',
+  ...codecIds,
+])
 
 const never = 2 ** 53 - 1
 

@@ -12,6 +12,7 @@ import { EntryDraft, type Sequencer } from './sequencer.ts'
 import {
   checkPartitions,
   checkSameTopic,
+  checkSettingNames,
   checkTopicConfig,
   cleanedSegmentBytes,
   topicConfig,
@@ -151,6 +152,7 @@ export class Topics {
     const { sequencer } = this.#parts
     const topic = this.#known(name)
     checkNotInternal(topic)
+    checkSettingNames(changes)
     // What is on its way counts: of two changes at once neither is lost.
     const config: TopicConfig = { ...(this.#altering.get(topic.id) ?? topic.config), ...changes }
     checkTopicConfig(config)

@@ -142,6 +142,23 @@ describe('settings changed at run time', () => {
     await log.close()
   })
 
+  test('by a name that there is none of, or of another type, are INVALID_CONFIG, when a topic is made too', async () => {
+    const log = await LogHarness.open()
+    const { admin } = log.log
+    await log.topic('events', 1)
+    const before = admin.describeTopic('events').config
+    for (const config of [{ 'retention.ms': 5 }, { retentionMS: 5 }, { keyCodec: 7 }, { partitioner: null }]) {
+      expect(await codeOf(async () => Reflect.apply(admin.alterTopicConfig, admin, ['events', config]))).toBe(
+        'INVALID_CONFIG',
+      )
+      const specs = [{ name: 'others', partitions: 1, config }]
+      expect(await codeOf(async () => Reflect.apply(admin.createTopics, admin, [specs]))).toBe('INVALID_CONFIG')
+    }
+    expect(admin.describeTopic('events').config).toEqual(before)
+    expect(admin.listTopics()).toHaveLength(1)
+    await log.close()
+  })
+
   test('out of bounds are INVALID_CONFIG, and nothing has changed', async () => {
     const log = await LogHarness.open()
     await log.topic('events', 1)
