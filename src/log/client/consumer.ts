@@ -24,7 +24,7 @@ import type {
 import { DeclaredTopics } from './declared-topics.ts'
 import { GroupMembership } from './group-membership.ts'
 import { GroupSharing } from './group-sharing.ts'
-import { checkedReset, resolveSeek, type SeekTarget } from './offset-reset.ts'
+import { checkedIsolation, checkedReset, resolveSeek, type SeekTarget } from './offset-reset.ts'
 import type { BytesOut } from './record-format.ts'
 import {
   callPerBatch,
@@ -84,7 +84,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
       ...(assignors === undefined ? {} : { assignors }),
     }
     this.#numbers = clientNumbers('consumer', consumerNumbers, options)
-    this.#isolation = options.isolation ?? 'committed'
+    this.#isolation = checkedIsolation(options.isolation ?? 'committed')
     const { group } = options
     const autoOffsetReset = checkedReset(options.autoOffsetReset ?? 'latest')
     this.#declared = new DeclaredTopics(broker, options.topics ?? [])

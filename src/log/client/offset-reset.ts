@@ -25,6 +25,16 @@ export function checkedReset(reset: OffsetReset): CheckedReset {
   )
 }
 
+/** Kafka's names are others: taken for the default they would hide, or show, what they say. Throws INVALID_CONFIG. */
+export function checkedIsolation(isolation: Isolation): Isolation {
+  if (isolation === 'committed' || isolation === 'durable' || isolation === 'sequenced') return isolation
+  throw new LogError(
+    'INVALID_CONFIG',
+    `isolation is ${JSON.stringify(isolation)}: use 'committed' (Kafka's read_committed), 'durable' (read_uncommitted) or 'sequenced'`,
+    { isolation },
+  )
+}
+
 /** Durations of ISO 8601 as Java reads them: days, hours, minutes, seconds with a fraction. */
 function isoDurationMs(reset: string): number | null {
   const parts = /^by_duration:P(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?$/i.exec(reset)

@@ -1,7 +1,7 @@
 import type { AnyTopic, Topic } from '../../codec/topic.ts'
 import { LogError } from '../api/errors.ts'
 import type { Header } from '../api/record.ts'
-import type { Compression } from '../format/compression.ts'
+import { compressionCodes, type Compression } from '../format/compression.ts'
 import type { ProducerPartitioner } from './partitioner.ts'
 import type { BytesIn } from './record-format.ts'
 
@@ -75,6 +75,16 @@ export function isNumbered({ acks, idempotence, transactionalId }: ProducerOptio
       transactionalId,
     })
   return wanted
+}
+
+/** Throws INVALID_CONFIG for a codec that there is none of: its first batch would be the end of the process. */
+export function checkedCompression({ compression = 'none' }: ProducerOptions): Compression {
+  if (Object.hasOwn(compressionCodes, compression)) return compression
+  throw new LogError(
+    'INVALID_CONFIG',
+    `compression of the producer is ${JSON.stringify(compression)}: use ${Object.keys(compressionCodes).join(', ')}`,
+    { compression },
+  )
 }
 
 interface RecordPlace {

@@ -9,7 +9,13 @@ import { BatchDispatch } from './batch-dispatch.ts'
 import { clientNumbers, producerNumbers } from './client-options.ts'
 import type { ProducerIdentity } from './partition-sender.ts'
 import { ProducedTopics } from './produced-topic.ts'
-import { isNumbered, type BytesRecord, type ProducerOptions, type TypedRecord } from './producer-options.ts'
+import {
+  checkedCompression,
+  isNumbered,
+  type BytesRecord,
+  type ProducerOptions,
+  type TypedRecord,
+} from './producer-options.ts'
 import { ProducerTransactions } from './producer-transactions.ts'
 import { RecordPreparer } from './record-preparer.ts'
 import { SendBuffer } from './send-buffer.ts'
@@ -77,7 +83,7 @@ export class Producer {
         now: () => clock.monotonic(),
         sleep: (ms) => sleep(clock, ms),
       },
-      compression: options.compression ?? 'none',
+      compression: checkedCompression(options),
       lingerMs: numbers.lingerMs,
       batchBytesMax: numbers.batchBytesMax,
       answersAtOnce: options.acks === 0,

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { topic } from '../../../src/codec/topic.ts'
 import { LogError } from '../../../src/log/api/errors.ts'
+import { Consumer } from '../../../src/log/client/consumer.ts'
 import { ClientHarness, codeOf, drain, textOf } from './client-harness.ts'
 
 const at = { topic: 'orders', partition: 0 }
@@ -401,5 +402,16 @@ test('options outside their bounds are INVALID_CONFIG', async () => {
   ]) {
     expect(await codeOf(() => log.consumer(options)), JSON.stringify(options)).toBe('INVALID_CONFIG')
   }
+  // Kafka's names, and what is none: callers without types.
+  for (const options of [
+    { isolation: 'read_uncommitted' },
+    { isolation: '' },
+    { assignors: [{}] },
+    { assignors: [null] },
+  ])
+    expect(
+      await codeOf(() => Reflect.construct(Consumer, [log.broker, log.clock, options])),
+      JSON.stringify(options),
+    ).toBe('INVALID_CONFIG')
   await log.close()
 })

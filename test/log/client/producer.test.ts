@@ -421,6 +421,13 @@ describe('batches', () => {
     for (const options of [{ lingerMs: -1 }, { batchBytesMax: 0 }, { bufferBytesMax: Number.NaN }, { lingerMs: 0.5 }]) {
       expect(await codeOf(() => open(options))).toBe('INVALID_CONFIG')
     }
+    // Callers without types would hear of it at their first batch, by the end of the process.
+    const log = await ClientHarness.open([])
+    for (const compression of ['', 'GZIP', 'brotli', 'toString', 7])
+      expect(await codeOf(() => Reflect.construct(Producer, [log.broker, log.clock, { compression }]))).toBe(
+        'INVALID_CONFIG',
+      )
+    await log.close()
   })
 })
 
