@@ -185,7 +185,7 @@ class TaskGraph {
 
   constructor(setting: TaskSetting, part: SubTopology, task: Task) {
     this.#task = task
-    const nodes: readonly TopologyNode[] = [...part.sources, ...part.processors, ...part.sinks]
+    const nodes = nodesInOrder(part)
     for (const node of nodes) {
       if (node.kind === 'source') continue
       for (const parent of node.parents) {
@@ -286,6 +286,13 @@ class TaskGraph {
         nodes.includes(name) && !readsKeysOf(name, emittedKeyId(overlay.spec), (node) => this.#childrenOf(node))
     }
   }
+}
+
+/** Children follow each other in the order in which they were added, whatever they are: it is that of what comes out. */
+function nodesInOrder({ order, sources, processors, sinks }: SubTopology): readonly TopologyNode[] {
+  const places = new Map(order.map((name, place) => [name, place]))
+  const placeOf = ({ name }: TopologyNode): number => places.get(name) ?? 0
+  return [...sources, ...processors, ...sinks].sort((left, right) => placeOf(left) - placeOf(right))
 }
 
 /** Id of the codec in which a store has the keys that it emits. */

@@ -106,7 +106,7 @@ function nodeLines(node: TopologyNode, children: readonly string[]): string[] {
 
 /** The nodes of a part in the order in which they were added. */
 function nodesOf(topology: Topology, part: SubTopology): readonly TopologyNode[] {
-  const names = new Set([...part.sources, ...part.processors, ...part.sinks].map((node) => node.name))
+  const names = new Set(part.order)
   return topology.nodes.filter((node) => names.has(node.name))
 }
 

@@ -31,6 +31,7 @@ function subTopology(id: number, nodes: readonly TopologyNode[], all: readonly S
   const stores = all.filter((store) => names.has(store.name))
   return Object.freeze({
     id,
+    order: Object.freeze(nodes.map(({ name }) => name)),
     sources: Object.freeze(sources),
     processors: Object.freeze(processors),
     sinks: Object.freeze(sinks),

@@ -36,6 +36,8 @@ export type UndeclaredTopic = Omit<TopicSpec, 'partitions'>
 /** A connected part: runs as one task per partition of its sources. */
 export interface SubTopology {
   readonly id: number
+  /** All nodes of it by name, in the order in which they were added: that of a node's children. */
+  readonly order: readonly string[]
   readonly sources: readonly SourceNode[]
   readonly processors: readonly ProcessorNode[]
   readonly sinks: readonly SinkNode[]
