@@ -296,13 +296,14 @@ export class Stream<out K, out V> {
 
   /**
    * Writes the stream to a topic of the application's own and reads it back, so that every record is in the partition
-   * of its key, or in the one that `partitioner` chooses: that of a topic which is joined next. Null keys drop out.
+   * of its key, or in the one that `partitioner` chooses: that of a topic which is joined next. Null keys drop out, unless a
+   * left or outer join of streams, or a left join with a table, stands somewhere behind, which takes records without a key.
    * @example views.selectKey((view) => view.region).repartition({ name: 'by-region', partitions: 8 })
    * @example views.repartition({ name: 'views', partitioner: byRegion }).joinTable(builder.table(regions), joiner)
    */
   repartition<O extends GroupingOf<K> & Pick<Repartitioned, 'partitions'> = {}>(
     options?: O & Pick<Repartitioned<Declared, NonNullable<K>, V>, 'partitioner'>,
-  ): Keyed<K, O, Stream<NonNullable<K>, V>> {
+  ): Keyed<K, O, Stream<K, V>> {
     const partitions = options?.partitions
     if (partitions !== undefined && !(Number.isInteger(partitions) && partitions >= 1)) {
       throw new StreamsError('CONFIG_INVALID', `repartition: partitions is a whole number from 1 on, not ${partitions}`)
@@ -314,7 +315,7 @@ export class Stream<out K, out V> {
       partitions,
       partitioner: sinkPartitioner(options?.partitioner, 'repartition'),
     })
-    return new Stream<NonNullable<K>, V>(this.#plan, id) as Keyed<K, O, Stream<NonNullable<K>, V>>
+    return new Stream<K, V>(this.#plan, id) as Keyed<K, O, Stream<K, V>>
   }
 
   /**

@@ -9,6 +9,7 @@ import { streamJoinSideSupplier } from '../operators/stream-join-side.ts'
 import type { TableHost } from './compile-tables.ts'
 import type { Flow } from './flow.ts'
 import type { StreamJoinPlan } from './join-plan.ts'
+import type { PlanId } from './plan-node.ts'
 
 /**
  * A join of two streams: a node and a store for each side, and one that brings their results together. A side whose key
@@ -17,6 +18,7 @@ import type { StreamJoinPlan } from './join-plan.ts'
  */
 export function compileStreamJoin(
   host: Pick<TableHost, 'builder' | 'names' | 'flow' | 'through'>,
+  id: PlanId,
   plan: StreamJoinPlan,
 ): Flow {
   const { builder, names } = host
@@ -26,8 +28,7 @@ export function compileStreamJoin(
   const throughTopic = (given: Flow, side: 'left' | 'right'): Flow => {
     if (!given.keyChanged) return given
     const value = side === 'left' ? plan.leftValue : plan.rightValue
-    // A record without a key may leave alone, so it has to come that far.
-    return host.through(given, `${name}-${side}`, { name, key, value }, { keepsNullKeys: type !== 'inner' })
+    return host.through(id, given, `${name}-${side}`, { name, key, value }, {})
   }
   const left = throughTopic(givenLeft, 'left')
   const right = plan.left === plan.right ? left : throughTopic(givenRight, 'right')

@@ -75,7 +75,7 @@ export class TableCompilation {
       case 'table-aggregate':
         return this.#aggregate(id, node)
       case 'stream-table-join':
-        return this.#streamJoin(node)
+        return this.#streamJoin(id, node)
       case 'global-table':
         this.#global(node)
         return null
@@ -89,7 +89,7 @@ export class TableCompilation {
   #source(id: PlanId, plan: TableSourcePlan): Flow {
     const { builder, names } = this.#host
     const given = this.#host.flow(plan.parent)
-    const parent = given.keyChanged ? this.#host.through(given, plan.name, plan.grouping, {}) : given
+    const parent = given.keyChanged ? this.#host.through(id, given, plan.name, plan.grouping, {}) : given
     const key = parent.key ?? taggedKey
     const value = plan.store.value ?? parent.value ?? msgpack
     const needsOld = this.#demand.old.has(id)
@@ -176,7 +176,7 @@ export class TableCompilation {
 
   #aggregate(id: PlanId, plan: TableAggregatePlan): Flow {
     const { builder, names } = this.#host
-    const grouped = this.#grouped(plan)
+    const grouped = this.#grouped(id, plan)
     const key = grouped.key ?? taggedKey
     const { store, emit } = plan
     const value = plan.aggregate === 'count' ? long : (store.value ?? this.#host.flow(plan.parent).value ?? msgpack)
@@ -191,7 +191,7 @@ export class TableCompilation {
     return { node, key, value, keyChanged: false }
   }
 
-  #grouped(plan: TableAggregatePlan): Flow {
+  #grouped(id: PlanId, plan: TableAggregatePlan): Flow {
     const { builder, names } = this.#host
     const { grouping } = plan
     const shared = grouping.name === undefined ? undefined : this.#groups.get(grouping)
@@ -206,6 +206,7 @@ export class TableCompilation {
     })
     const value = changeCodec(grouping.value ?? parent.value ?? msgpack) as Codec<unknown>
     const flow = this.#host.through(
+      id,
       { node, key: null, value: null, keyChanged: true },
       grouping.name ?? plan.store.name,
       { name: grouping.name, key, value },
@@ -215,12 +216,12 @@ export class TableCompilation {
     return flow
   }
 
-  #streamJoin(plan: StreamTableJoinPlan): Flow {
+  #streamJoin(id: PlanId, plan: StreamTableJoinPlan): Flow {
     const { builder, names } = this.#host
     const table = this.#host.flow(plan.table)
     const isLeft = plan.type === 'left'
     const rows = this.#rowsOf(plan.table)
-    const stream = this.#atTable(plan, this.#host.flow(plan.stream), table, rows)
+    const stream = this.#atTable(id, plan, this.#host.flow(plan.stream), table, rows)
     const node = names.pick(plan.name, isLeft ? 'left-join-table' : 'join-table')
     builder.addProcessor({
       name: node,
@@ -233,8 +234,8 @@ export class TableCompilation {
     return { ...stream, node, value: null }
   }
 
-  /** The stream where the table's rows of its key are. A left join keeps records without a key, so they travel, too. */
-  #atTable(plan: StreamTableJoinPlan, stream: Flow, table: Flow, rows: TableRows): Flow {
+  /** The stream where the table's rows of its key are. */
+  #atTable(id: PlanId, plan: StreamTableJoinPlan, stream: Flow, table: Flow, rows: TableRows): Flow {
     if (!stream.keyChanged) return stream
     const { name } = plan
     if (name === undefined) {
@@ -245,7 +246,7 @@ export class TableCompilation {
       )
     }
     const key = table.key ?? stream.key ?? taggedKey
-    return this.#host.through(stream, name, { name, key, value: plan.value }, { keepsNullKeys: plan.type === 'left' })
+    return this.#host.through(id, stream, name, { name, key, value: plan.value }, {})
   }
 
   #global(plan: GlobalTablePlan): void {

@@ -19,6 +19,7 @@ import { isSliding } from '../windows.ts'
 import { compileStreamJoin } from './compile-joins.ts'
 import { TableCompilation, type TableHost } from './compile-tables.ts'
 import type { Flow, Through } from './flow.ts'
+import { keptNullKeys } from './kept-null-keys.ts'
 import type { Plan } from './plan.ts'
 import type {
   AggregatePlan,
@@ -61,9 +62,11 @@ class Compilation {
   /** What the compilation of tables and joins needs of this one. */
   readonly #host: TableHost
   readonly #tables: TableCompilation
+  readonly #keptNullKeys: ReadonlySet<PlanId>
 
   constructor(plan: Plan) {
     this.#plan = plan
+    this.#keptNullKeys = keptNullKeys(plan.nodes)
     this.#host = {
       nodes: plan.nodes,
       builder: this.#builder,
@@ -77,7 +80,7 @@ class Compilation {
   run(): Topology {
     for (const store of this.#plan.stores) this.#builder.addStore(store)
     for (const [id, node] of this.#plan.nodes.entries()) {
-      const flow = isTablePlan(node) ? this.#tables.compile(id, node) : this.#compile(node)
+      const flow = isTablePlan(node) ? this.#tables.compile(id, node) : this.#compile(id, node)
       if (flow !== null) this.#flows.set(id, flow)
     }
     const topology = this.#builder.build()
@@ -85,7 +88,7 @@ class Compilation {
     return topology
   }
 
-  #compile(node: Exclude<PlanNode, TablePlan>): Flow | null {
+  #compile(id: PlanId, node: Exclude<PlanNode, TablePlan>): Flow | null {
     switch (node.kind) {
       case 'source':
         return this.#source(node)
@@ -94,11 +97,11 @@ class Compilation {
       case 'branch':
         return this.#branch(node)
       case 'repartition':
-        return this.#repartition(node)
+        return this.#repartition(id, node)
       case 'aggregate':
-        return this.#aggregate(node)
+        return this.#aggregate(id, node)
       case 'stream-join':
-        return compileStreamJoin(this.#host, node)
+        return compileStreamJoin(this.#host, id, node)
       case 'sink':
         this.#sink(node)
         return null
@@ -214,15 +217,18 @@ class Compilation {
     return { ...parent, node: name }
   }
 
-  #repartition(plan: RepartitionPlan): Flow {
+  #repartition(id: PlanId, plan: RepartitionPlan): Flow {
     const parent = this.#flow(plan.parent)
     const name = plan.grouping.name ?? this.#names.pick(undefined, 'repartition')
-    return this.#through(parent, name, plan.grouping, { partitions: plan.partitions, partitioner: plan.partitioner })
+    return this.#through(id, parent, name, plan.grouping, {
+      partitions: plan.partitions,
+      partitioner: plan.partitioner,
+    })
   }
 
-  /** Puts a topic in between: a sink that swallows null keys silently, and a source that reads it back. */
-  #through(...[parent, given, grouping, options]: Parameters<Through>): Flow {
-    const { partitions, partitioner, keepsNullKeys = false } = options
+  /** Puts a topic in between: a sink, that mostly swallows null keys silently, and a source that reads it back. */
+  #through(...[before, parent, given, grouping, options]: Parameters<Through>): Flow {
+    const { partitions, partitioner } = options
     const topic = repartitionName(given)
     const key = grouping.key ?? parent.key ?? taggedKey
     const value = grouping.value ?? parent.value ?? msgpack
@@ -248,7 +254,7 @@ class Compilation {
       value: Object.freeze({ codec: value }),
       ...(partitioner === undefined ? {} : { partitioner }),
       ...(isWindowedCodec(key) ? { partitionKey: innerKey(key.inner.codec) } : {}),
-      dropsNullKeys: !keepsNullKeys,
+      dropsNullKeys: !this.#keptNullKeys.has(before),
     })
     const source = this.#names.pick(`${topic}-source`, '')
     this.#builder.addNode({
@@ -263,20 +269,28 @@ class Compilation {
     return { node: source, key, value, keyChanged: false }
   }
 
-  #grouped(plan: AggregatePlan): Flow {
+  #grouped(id: PlanId, plan: AggregatePlan): Flow {
     const parent = this.#flow(plan.parent)
     const { grouping } = plan
     if (!parent.keyChanged) return checkSameKey(parent, grouping, plan.store.name)
-    if (grouping.name === undefined) return this.#through(parent, plan.store.name, grouping, {})
+    if (grouping.name === undefined) return this.#through(id, parent, plan.store.name, grouping, {})
     const shared = this.#shared.get(grouping)
     if (shared !== undefined) return shared
-    const flow = this.#through(parent, grouping.name, grouping, {})
+    const flow = this.#through(this.#sharing(grouping), parent, grouping.name, grouping, {})
     this.#shared.set(grouping, flow)
     return flow
   }
 
-  #aggregate(plan: AggregatePlan): Flow {
-    const grouped = this.#grouped(plan)
+  /** Of the aggregations that share a topic one to which null keys have to come; the first if there is none. */
+  #sharing(grouping: GroupingPlan): PlanId {
+    const { nodes } = this.#plan
+    const shares = (node: PlanNode): boolean => node.kind === 'aggregate' && node.grouping === grouping
+    const keeps = nodes.findIndex((node, id) => shares(node) && this.#keptNullKeys.has(id))
+    return keeps < 0 ? nodes.findIndex(shares) : keeps
+  }
+
+  #aggregate(id: PlanId, plan: AggregatePlan): Flow {
+    const grouped = this.#grouped(id, plan)
     const { store, windows } = plan
     const key = grouped.key ?? taggedKey
     this.#builder.addStore({

@@ -1,6 +1,6 @@
 import type { Codec, KeyCodec } from '../../codec/codec.ts'
 import type { SinkPartitioner } from '../../streams/topology/sink-partitioner.ts'
-import type { GroupingPlan } from './plan-node.ts'
+import type { GroupingPlan, PlanId } from './plan-node.ts'
 
 /** What flows out of a plan node. */
 export interface Flow {
@@ -13,14 +13,14 @@ export interface Flow {
   readonly keyChanged: boolean
 }
 
-/** Puts a repartition topic of that name in between. */
+/** Puts a repartition topic of that name in front of a plan node. */
 export type Through = (
+  before: PlanId,
   parent: Flow,
   name: string,
   grouping: GroupingPlan,
   options: {
     readonly partitions?: number | undefined
     readonly partitioner?: SinkPartitioner | undefined
-    readonly keepsNullKeys?: boolean
   },
 ) => Flow

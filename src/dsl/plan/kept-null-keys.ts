@@ -1,0 +1,58 @@
+import { unreachable } from '../../base/assert.ts'
+import type { PlanId, PlanNode } from './plan-node.ts'
+
+/**
+ * The plan nodes on the way to a join that lets records without a key through: a left join with a table or a global
+ * table, a left or outer join of streams (Kafka's KIP-962). Repartition topics on that way keep null keys, however far
+ * the join is; all others swallow them. What stands between and cannot do with them drops and counts them, as anywhere.
+ *
+ * The way is that of the streams: a table's rows have keys, so nothing is kept for the table of a join.
+ */
+export function keptNullKeys(nodes: readonly PlanNode[]): ReadonlySet<PlanId> {
+  const kept = new Set<PlanId>()
+  for (let id = nodes.length - 1; id >= 0; id--) {
+    const node = nodes[id] as PlanNode
+    if (letsNullKeysThrough(node)) kept.add(id)
+    if (kept.has(id)) for (const parent of recordsFrom(node)) kept.add(parent)
+  }
+  return kept
+}
+
+function letsNullKeysThrough(node: PlanNode): boolean {
+  switch (node.kind) {
+    case 'stream-join':
+      return node.type !== 'inner'
+    case 'stream-table-join':
+    case 'global-join':
+      return node.type === 'left'
+    default:
+      return false
+  }
+}
+
+/** The nodes whose records reach it. */
+function recordsFrom(node: PlanNode): readonly PlanId[] {
+  switch (node.kind) {
+    case 'operator':
+      return node.parents
+    case 'branch':
+    case 'repartition':
+    case 'aggregate':
+    case 'sink':
+    case 'table-source':
+    case 'table-operator':
+    case 'table-aggregate':
+      return [node.parent]
+    case 'stream-join':
+    case 'table-join':
+      return [node.left, node.right]
+    case 'stream-table-join':
+    case 'global-join':
+      return [node.stream]
+    case 'source':
+    case 'global-table':
+      return []
+    default:
+      return unreachable(node)
+  }
+}
