@@ -44,7 +44,8 @@ export class Table<out K, out V, out N = null> {
   }
 
   /**
-   * Keeps the rows for which `predicate` holds; a row that no longer passes is deleted downstream. Keys do not change.
+   * Keeps the rows for which `predicate` holds; a row that no longer passes is deleted downstream. A row that never passed is
+   * deleted, too, unless the table's rows are kept by now, in a store or for a join before. Keys do not change.
    * @example users.filter((user) => user.active)
    */
   filter<W extends V>(predicate: (value: V, key: K) => value is W, options?: TableOptions): Table<K, W>

@@ -1,4 +1,5 @@
 import type { PlanId, PlanNode } from './plan-node.ts'
+import type { TableJoinPlan, TableOperatorPlan } from './table-plan.ts'
 
 /** What is asked of each table by those after it. */
 export interface TableDemand {
@@ -9,35 +10,44 @@ export interface TableDemand {
 }
 
 /**
- * Goes through the plan from its end and passes demands up, to the nearest table that has a store: that one can answer
- * both. So only what is needed is kept, and only what is needed is computed twice, as in Kafka Streams.
+ * Goes through the plan in the order of the calls and passes demands up, to the nearest table that has a store: that one
+ * can answer both. So only what is needed is kept, and only what is needed is computed twice, as in Kafka Streams. The
+ * order matters to filters alone: they ask what is there when they are called, as Kafka's do.
  */
 export function tableDemand(nodes: readonly PlanNode[]): TableDemand {
-  const old = new Set<PlanId>()
-  const rows = new Set<PlanId>()
-  for (let id = nodes.length - 1; id >= 0; id--) {
-    const node = nodes[id] as PlanNode
+  const demand = new Demand(nodes)
+  for (const [id, node] of nodes.entries()) demand.declare(id, node)
+  return demand
+}
+
+class Demand implements TableDemand {
+  readonly old = new Set<PlanId>()
+  readonly rows = new Set<PlanId>()
+  readonly #nodes: readonly PlanNode[]
+
+  constructor(nodes: readonly PlanNode[]) {
+    this.#nodes = nodes
+  }
+
+  declare(id: PlanId, node: PlanNode): void {
     switch (node.kind) {
       case 'table-aggregate':
-        old.add(node.parent)
-        break
+        this.#askOld(node.parent)
+        return
       case 'stream-table-join':
-        rows.add(node.table)
-        break
+        this.#askRows(node.table)
+        return
       case 'table-operator':
         // A filter asks only where the answer is there anyway: then it keeps silent about rows that were out and stay out.
-        if (node.operator !== 'map-values' && (node.store !== undefined || knowsOld(nodes, node.parent))) old.add(id)
-        if (node.store !== undefined) break
-        if (old.has(id)) old.add(node.parent)
-        if (rows.has(id)) rows.add(node.parent)
-        break
+        if (node.operator !== 'map-values' && this.#knowsOld(node.parent)) this.#askOld(id)
+        return
       case 'table-join':
         for (const side of [node.left, node.right]) {
-          rows.add(side)
+          this.#askRows(side)
           // A side that may stay without a partner has to know whether its row was there before.
-          if (node.type !== 'inner' || (old.has(id) && node.store === undefined)) old.add(side)
+          if (node.type !== 'inner') this.#askOld(side)
         }
-        break
+        return
       // Nodes that ask nothing of a table.
       case 'source':
       case 'table-source':
@@ -49,16 +59,39 @@ export function tableDemand(nodes: readonly PlanNode[]): TableDemand {
       case 'repartition':
       case 'stream-join':
       case 'sink':
-        break
+        return
     }
   }
-  return { old, rows }
+
+  #askOld(id: PlanId): void {
+    if (this.old.has(id)) return
+    this.old.add(id)
+    for (const parent of this.#computedFrom(id)) this.#askOld(parent)
+  }
+
+  #askRows(id: PlanId): void {
+    if (this.rows.has(id)) return
+    this.rows.add(id)
+    for (const parent of this.#computedFrom(id)) this.#askRows(parent)
+  }
+
+  /** Whether a table can tell old values by now, without keeping rows for that alone. */
+  #knowsOld(id: PlanId): boolean {
+    const node = this.#nodes[id] as PlanNode
+    if (node.kind === 'table-source') return node.isKept || this.old.has(id) || this.rows.has(id)
+    if (node.kind === 'table-operator') return node.store !== undefined || this.#knowsOld(node.parent)
+    return true
+  }
+
+  /** The tables that a table without rows of its own is computed from. */
+  #computedFrom(id: PlanId): readonly PlanId[] {
+    const node = this.#nodes[id] as PlanNode
+    if (node.kind !== 'table-operator' && node.kind !== 'table-join') return []
+    if (node.store !== undefined) return []
+    return parentsOf(node)
+  }
 }
 
-/** Whether a table can tell old values without keeping rows for that alone. */
-function knowsOld(nodes: readonly PlanNode[], id: PlanId): boolean {
-  const node = nodes[id] as PlanNode
-  if (node.kind === 'table-source') return node.isKept
-  if (node.kind === 'table-operator') return node.store !== undefined || knowsOld(nodes, node.parent)
-  return true
+function parentsOf(node: TableOperatorPlan | TableJoinPlan): readonly PlanId[] {
+  return node.kind === 'table-operator' ? [node.parent] : [node.left, node.right]
 }
