@@ -20,7 +20,8 @@ export interface SessionAggregateOptions extends MergingOptions {
  *   `time - grace - gap`, so one that reaches a living session never is.
  * - The aggregate begins with the initial one, takes in the merged sessions from the earliest end on, then the record, as
  *   in Kafka. All of it is computed before anything is changed: a callback that throws leaves the sessions as they were.
- * - Results carry no headers: other than those of time windows Kafka's do not.
+ * - Updates carry no headers: other than those of time windows Kafka's do not. What leaves when it closes carries those of
+ *   the record that closed it, as there.
  * - Only a null key drops a record; a null value reaches the aggregator, as in Kafka.
  * - `final` leaves in order of end, then start, then of the keys' bytes; no session is lost to a jump of time.
  */
@@ -141,8 +142,9 @@ class SessionAggregate implements Processor {
     const from = Math.max(0, this.#emittedTo)
     this.#emittedTo = closeTime
     for (const entry of this.#store.closed(from, closeTime - 1)) {
+      const { start, timestamp: end } = entry
       const change: Change<unknown> = { newValue: entry.value, oldValue: null }
-      this.#forward(this.#store.keyOf(entry), entry.start, entry.timestamp, change)
+      this.#context.forward({ key: this.#store.keyOf(entry), start, end, kind: 'session' }, change, end)
     }
   }
 
