@@ -78,7 +78,10 @@ export function streamTimeSchedule(options: { readonly intervalMs: number; reado
   return { intervalMs: options.intervalMs, anchor, due: anchor }
 }
 
-/** By the wall clock the first time is one interval from now, or the next time of the anchored schedule. */
+/**
+ * By the wall clock the first time is one interval from now, or the next time of the anchored schedule. An anchor that is
+ * now is due as soon as the clock goes on, any other time that has come already is over: both as Kafka has it.
+ */
 export function wallClockSchedule(
   options: { readonly intervalMs: number; readonly startMs?: number },
   now: number,
@@ -86,5 +89,6 @@ export function wallClockSchedule(
   const { intervalMs, startMs } = options
   if (startMs === undefined) return { intervalMs, anchor: now, due: now + intervalMs }
   if (startMs > now) return { intervalMs, anchor: startMs, due: startMs }
+  if (startMs === now) return { intervalMs, anchor: startMs, due: startMs + 1 }
   return { intervalMs, anchor: startMs, due: startMs + (Math.floor((now - startMs) / intervalMs) + 1) * intervalMs }
 }
