@@ -7,7 +7,7 @@ import { windowed, type WindowKind, type Windows } from '../../src/codec/windowe
 import type { GlobalTable } from '../../src/dsl/global-table.ts'
 import type { GroupedStream } from '../../src/dsl/grouped-stream.ts'
 import type { GroupedTable } from '../../src/dsl/grouped-table.ts'
-import type { ValueProcessor } from '../../src/dsl/operators/process.ts'
+import type { ForwardedRecord, ValueProcessor } from '../../src/dsl/operators/process.ts'
 import type { Stream } from '../../src/dsl/stream.ts'
 import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
 import type { Table } from '../../src/dsl/table.ts'
@@ -435,8 +435,8 @@ class GoldenBuilder {
     const table = this.#tableOf(operation, 'right')
     if (operation['graceMs'] !== undefined) throw new UnsupportedOperator('a stream-table join with grace')
     const joiner = combiner(text(operation, 'joiner'))
-    const name = operation['name'] as string | undefined
-    const options = { value: codecOf(stream.value), ...(name === undefined ? {} : { name }) }
+    const name = (operation['name'] as string | undefined) ?? `unnamed-${this.#unnamed++}`
+    const options = { value: codecOf(stream.value), name }
     const it =
       operation['type'] === 'left'
         ? stream.it.leftJoinTable(table.it, joiner, options)
@@ -669,7 +669,10 @@ function valuesOnly(processor: ReturnType<ReturnType<typeof goldenProcessor>>): 
   return {
     init: (context) => {
       const forwarding = Object.create(context, {
-        forward: { value: (record: { readonly value: Value }) => context.forward(record.value) },
+        forward: {
+          value: ({ value, timestamp, headers }: ForwardedRecord<Key, Value>) =>
+            context.forward(value, { timestamp, ...(headers === undefined ? {} : { headers }) }),
+        },
       }) as Parameters<NonNullable<typeof processor.init>>[0]
       processor.init?.(forwarding)
     },
