@@ -157,9 +157,10 @@ export class Housekeeping {
     // Meanwhile the topic may have gone, or the log start may have moved past what was rewritten.
     if (partition.topic.phase !== 'live' || sequencer.failure !== null) return
     const bases = new Set(partition.segments.map(({ base }) => base))
+    // All of a pass or nothing: what it leaves out it must not count as cleaned, or a tombstone goes and older records stay.
+    if (!result.replacements.every(({ oldBases }) => oldBases.every((base) => bases.has(base)))) return
     const draft = new EntryDraft(sequencer.placeContext())
     for (const replacement of result.replacements) {
-      if (!replacement.oldBases.every((base) => bases.has(base))) continue
       const { oldBases, segment } = replacement
       const at = { topicId: partition.topic.id, partition: partition.index }
       draft.add({ kind: 'segmentsReplaced', ...at, oldBases, newBase: segment.base, newBytes: segment.bytes }, () => {
@@ -174,15 +175,18 @@ export class Housekeeping {
     }
     // Crash here, before a checkpoint: they are known again, and the next pass finds again that nothing is left of them.
     partition.forgetAborted(result)
+    partition.cleanedUpTo(result.cleanedUpTo)
     progress.dirtyFrom = result.cleanedUpTo
   }
 
   #progressOf(partition: Partition): CompactionProgress {
     let progress = this.#progress.get(partition)
     if (progress === undefined) {
-      // Segments that compaction wrote carry a checksum: what precedes the first without one was cleaned before.
-      const dirty = partition.segments.find(({ checksum }) => checksum === undefined)
-      progress = { dirtyFrom: dirty?.base ?? 0 }
+      // Segments that compaction wrote carry a checksum, and where it ended in the middle of one: what precedes was cleaned.
+      const dirty = partition.segments.find(
+        ({ checksum, dirtyFrom }) => checksum === undefined || dirtyFrom !== undefined,
+      )
+      progress = { dirtyFrom: dirty?.dirtyFrom ?? dirty?.base ?? 0 }
       this.#progress.set(partition, progress)
     }
     return progress

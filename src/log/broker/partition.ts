@@ -251,6 +251,11 @@ export class Partition {
     this.producers?.aborted.forgetEmpty(below, abortsLeft)
   }
 
+  /** Compaction has gone through all below: what an earlier pass left for later is done. */
+  cleanedUpTo(offset: Offset): void {
+    this.#promoted.cleanedUpTo(offset)
+  }
+
   /**
    * Compacted segments take the place of old ones. Until the applier has put their file where readers look, readers go
    * on with the old ones, whose files stay for at least two checkpoints.

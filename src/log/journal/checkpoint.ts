@@ -85,6 +85,11 @@ export interface SegmentState {
   readonly maxTimestamp: number
   /** Sum of the segment's bytes after compaction replaced it; absent while batches' own checksums serve. */
   readonly checksum?: number
+  /**
+   * Of a segment that compaction wrote: from here on it was not gone through, so that newer records of older ones' keys may
+   * stand there. Absent where all of it was.
+   */
+  readonly dirtyFrom?: Offset
 }
 
 /** A transactional id, as the value of its record in `__transaction_state`. */

@@ -91,7 +91,11 @@ export async function compactPartition(options: CompactionOptions): Promise<Comp
   try {
     for (const group of segmentGroups(sealed, mappedTo, options.segmentBytesMax)) {
       const replacement = await rewriteSegments(group, keep)
-      if (replacement !== null) replacements.push(replacement)
+      if (replacement === null) continue
+      const last = group.at(-1)
+      const end = options.segments.find(({ base }) => last !== undefined && base > last.base)?.base ?? Infinity
+      // The next pass goes on there, also if it is the first of another opening.
+      replacements.push(end <= mappedTo ? replacement : withDirtyFrom(replacement, mappedTo))
     }
     // Crash here: outputs without an entry that speaks of them; the next recovery removes them.
     if (replacements.length > 0) {
@@ -106,6 +110,10 @@ export async function compactPartition(options: CompactionOptions): Promise<Comp
   const { abortsLeft } = transactions
   const readUpTo = options.segments.find(({ base }) => base >= mappedTo)?.base ?? 0
   return { replacements, cleanedUpTo: Math.max(options.dirtyFrom, mappedTo), readUpTo, abortsLeft }
+}
+
+function withDirtyFrom({ oldBases, segment }: SegmentReplacement, dirtyFrom: Offset): SegmentReplacement {
+  return { oldBases, segment: { ...segment, dirtyFrom } }
 }
 
 /** Share of the bytes that could be compacted which no pass has seen yet: Kafka's dirty ratio. */

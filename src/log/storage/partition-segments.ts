@@ -146,6 +146,13 @@ export class PartitionSegments {
     return true
   }
 
+  /** Compaction has gone through all below: what an earlier pass left for later is done. */
+  cleanedUpTo(offset: Offset): void {
+    for (const [index, { dirtyFrom, ...cleaned }] of this.#segments.entries())
+      if (dirtyFrom !== undefined && (this.#segments[index + 1]?.base ?? Infinity) <= offset)
+        this.#segments[index] = cleaned
+  }
+
   state(): PartitionState {
     return {
       topicId: this.topicId,

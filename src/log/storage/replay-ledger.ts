@@ -130,6 +130,8 @@ export class ReplayLedger {
       maxTimestamp: Math.max(...old.map(({ maxTimestamp }) => maxTimestamp)),
       // Summed when the file has its place.
       checksum: sumLater,
+      // The entry does not say how far the pass had come in it.
+      dirtyFrom: part.newBase,
     }
     if (!partition.replaced({ oldBases: part.oldBases, segment })) return
     this.deletions.push({ topicId: part.topicId, partition: part.partition, bases: part.oldBases })

@@ -1,8 +1,9 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { partitionOfKey } from '../../../src/base/murmur2.ts'
 import { commitsTopic, offsetsTopic } from '../../../src/log/api/internal-topics.ts'
 import type { TaskSection } from '../../../src/log/api/commit-section.ts'
 import { LogHarness, readAll, recordOf } from '../../harness/log-harness.ts'
+import { TransactionalWriter } from '../../harness/transactional-writer.ts'
 
 const hour = 3_600_000
 
@@ -394,3 +395,91 @@ test.each([
     await log.close()
   },
 )
+
+describe('where compaction ended in the middle of a segment', () => {
+  const config = {
+    cleanupPolicy: 'compact',
+    segmentBytes: 1024,
+    minCleanableDirtyRatio: 0.01,
+    deleteRetentionMs: 0,
+  } as const
+  const at = { topic: 'table', partition: 0 }
+
+  /** The first segment has `k`, the second its tombstone behind the open transaction that compaction stops at. */
+  async function stopped(checkpoints: boolean): Promise<LogHarness> {
+    const log = await LogHarness.open({
+      recentBytesMax: 0,
+      compactionIntervalMs: 1000,
+      checkpointIntervalMs: checkpoints ? 3000 : 40_000,
+    })
+    await log.topic('table', 1, config)
+    const writer = await TransactionalWriter.open(log.log.broker, 'writer', 900_000)
+    await log.append('table', 0, [['a', 'first']])
+    await log.append('table', 0, [['a', 'second']])
+    await log.append('table', 0, [['k', 'deleted'.padEnd(800)]])
+    await log.append('table', 0, [['b', 'first']])
+    await log.append('table', 0, [['b', 'second'.padEnd(200)]])
+    await writer.write('table', 0, [['c', 'open']])
+    await log.append('table', 0, [['k', null]])
+    await log.append('table', 0, [['d', 'rolls'.padEnd(900)]])
+    await log.clock.run(10_000)
+    expect((await readAll(log.log, at)).map(({ offset }) => offset)).toEqual([1, 2, 4, 5, 6, 7])
+    await writer.end('commit')
+    return log
+  }
+
+  async function keys(log: LogHarness): Promise<readonly (string | null)[]> {
+    return (await readAll(log.log, at)).map(({ key }) => key)
+  }
+
+  test.each([
+    ['after a clean stop', true, async (log: LogHarness) => log.close()],
+    ['after a crash', true, async (log: LogHarness) => log.crash()],
+    ['after a crash before its checkpoint', false, async (log: LogHarness) => log.crash()],
+    ['without one', true, null],
+  ])('it goes on there %s: what a tombstone deleted stays deleted', async (_when, checkpoints, stop) => {
+    const log = await stopped(checkpoints)
+    if (stop !== null) {
+      await stop(log)
+      await log.reopen()
+    }
+    // Several passes, each with something to do: the tombstone is met, its time is over, it goes.
+    for (let pass = 0; pass < 6; pass++) {
+      await log.append('table', 0, [['d', `${pass}`.padEnd(900)]])
+      await log.clock.run(100_000)
+    }
+    expect(await keys(log)).toEqual(['a', 'b', 'c', 'd', 'd'])
+    await log.close()
+  })
+})
+
+test('a pass of compaction that the log start has overtaken counts for nothing', async () => {
+  const log = await LogHarness.open({
+    recentBytesMax: 0,
+    compactionIntervalMs: 1000,
+    checkpointIntervalMs: 3000,
+  })
+  const config = { cleanupPolicy: 'compact,delete', segmentBytes: 1024, minCleanableDirtyRatio: 0.01 } as const
+  await log.topic('table', 1, { ...config, deleteRetentionMs: 0 })
+  const at = { topic: 'table', partition: 0 }
+  await log.append('table', 0, [['a', 'purged'.padEnd(900)]])
+  await log.append('table', 0, [['k', 'deleted'.padEnd(900)]])
+  await log.append('table', 0, [['k', null]])
+  await log.append('table', 0, [['d', 'rolls'.padEnd(900)]])
+  // All that is closed becomes one segment, and while it is written the first of it goes.
+  await log.log.admin.alterTopicConfig('table', { segmentBytes: 1_000_000 })
+  let purged: Promise<unknown> | null = null
+  log.disk.onOperation = ({ path }) => {
+    if (path.endsWith('.log.cleaned')) purged ??= log.log.admin.deleteRecords([{ at, offset: 1 }])
+  }
+  await log.clock.run(1500)
+  expect(purged, 'there was a pass').not.toBeNull()
+  expect(await purged).toEqual([{ at, offset: 1 }])
+  await log.log.admin.alterTopicConfig('table', { segmentBytes: 1024 })
+  for (let pass = 0; pass < 6; pass++) {
+    await log.append('table', 0, [['d', `${pass}`.padEnd(900)]])
+    await log.clock.run(10_000)
+  }
+  expect((await readAll(log.log, at)).map(({ key }) => key)).toEqual(['d', 'd'])
+  await log.close()
+})
