@@ -204,7 +204,7 @@ class PartitionCopy {
       this.#lastWriter !== null &&
       this.#lastWriter.end < this.#end
     )
-      this.#segments[this.#segments.length - 1] = { ...last, checksum: this.#lastWriter.sum }
+      this.#segments[this.#segments.length - 1] = { ...last, checksum: this.#lastWriter.sum, dirtyFrom: last.base }
     const logStart = Math.min(source.logStart, this.#end)
     this.producers.aborted.forgetBelow(logStart)
     const producers = this.producers.states()
@@ -301,8 +301,8 @@ class SegmentCopy {
       base,
       bytes: this.bytes,
       maxTimestamp: this.#maxTimestamp,
-      // Where compaction left gaps, a sum stands for the rule that offsets go on.
-      ...(this.#gaps ? { checksum: this.sum } : {}),
+      // Where compaction left gaps, a sum stands for the rule that offsets go on. How far it had come nothing says for sure.
+      ...(this.#gaps ? { checksum: this.sum, dirtyFrom: base } : {}),
     }
   }
 

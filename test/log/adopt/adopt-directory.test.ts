@@ -110,6 +110,36 @@ describe('adopting a broker’s directory', () => {
     await log.close()
   })
 
+  test('compacts on where the broker’s cleaner may have ended, in the middle of a segment', async () => {
+    const directory = new BrokerDirectory()
+    const cleaned = directory.partition('table-0', tableId)
+    cleaned.gap(3)
+    cleaned.write([record('deleted', 'k')])
+    cleaned.write([record(null, 'k')])
+    cleaned.roll()
+    cleaned.write([record('1', 'd')])
+    await adopt(directory)
+    const options = { compactionIntervalMs: 1000, checkpointIntervalMs: 3000, recentBytesMax: 0 }
+    const log = await openLog({ dataDir: '/log', disk: directory.disk, clock, ...options })
+    await log.admin.alterTopicConfig('table', {
+      cleanupPolicy: 'compact',
+      segmentBytes: 1024,
+      minCleanableDirtyRatio: 0.01,
+      deleteRetentionMs: 0,
+    })
+    const producer = log.producer()
+    for (let pass = 0; pass < 6; pass++) {
+      const sent = producer.send({ topic: 'table', key: 'd', value: `${pass}`.padEnd(900) })
+      await clock.run(10_000)
+      await sent
+    }
+    await producer.close()
+    await log.close()
+    // The tombstone has been met, has had its time, and is gone: what it deleted went before it.
+    const { records } = await found(directory, table)
+    expect(records.map(({ key }) => key)).toEqual(['d', 'd'])
+  })
+
   test('keeps transactions as they were decided, aborts what nobody had ended, and says so', async () => {
     const directory = new BrokerDirectory()
     const partition = directory.partition('orders-0', ordersId)
