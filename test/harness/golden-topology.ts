@@ -153,8 +153,7 @@ class GoldenBuilder {
     const names = (operation['topics'] as readonly string[] | undefined) ?? [text(operation, 'topic')]
     const extractor = operation['timestampExtractor'] as string | undefined
     const topics = names.map((name) => this.#topic(name, { timestamp: extractor }))
-    const policy = this.#scenario.config?.['onDeserializationError'] === 'continue' ? 'skip' : 'fail'
-    const it = this.#builder.stream(topics, { onInvalid: policy })
+    const it = this.#builder.stream(topics, { onInvalid: this.#onInvalid })
     this.#set(operation, { kind: 'stream', it, key: null, value: this.#declared(names[0] ?? '')?.value ?? 'string' })
   }
 
@@ -341,7 +340,7 @@ class GoldenBuilder {
     const store = operation['store'] as string | undefined
     const it = this.#builder.table(this.#topic(name), {
       emit: 'update',
-      onInvalid: this.#scenario.config?.['onDeserializationError'] === 'continue' ? 'skip' : 'fail',
+      onInvalid: this.#onInvalid,
       ...(store === undefined ? {} : { name: store }),
     })
     this.#set(operation, { kind: 'table', it: it, key: null, value: this.#typeIn(name) })
@@ -350,7 +349,10 @@ class GoldenBuilder {
   #globalTable(operation: Operation): void {
     const name = text(operation, 'topic')
     const store = operation['store'] as string | undefined
-    const it = this.#builder.globalTable(this.#topic(name), store === undefined ? {} : { name: store })
+    const it = this.#builder.globalTable(this.#topic(name), {
+      onInvalid: this.#onInvalid,
+      ...(store === undefined ? {} : { name: store }),
+    })
     this.#set(operation, {
       kind: 'globalTable',
       it: it,
@@ -486,6 +488,10 @@ class GoldenBuilder {
     const handle = this.#handle(text(operation, field))
     if (handle.kind !== 'table') throw new UnsupportedOperator(`${operation.op} of a ${handle.kind}`)
     return handle
+  }
+
+  get #onInvalid(): 'skip' | 'fail' {
+    return this.#scenario.config?.['onDeserializationError'] === 'continue' ? 'skip' : 'fail'
   }
 
   #typeIn(name: string): ValueType {

@@ -19,15 +19,8 @@ export function keptNullKeys(nodes: readonly PlanNode[]): ReadonlySet<PlanId> {
 }
 
 function letsNullKeysThrough(node: PlanNode): boolean {
-  switch (node.kind) {
-    case 'stream-join':
-      return node.type !== 'inner'
-    case 'stream-table-join':
-    case 'global-join':
-      return node.type === 'left'
-    default:
-      return false
-  }
+  if (node.kind === 'stream-join') return node.type !== 'inner'
+  return (node.kind === 'stream-table-join' || node.kind === 'global-join') && node.type === 'left'
 }
 
 /** The nodes whose records reach it. */

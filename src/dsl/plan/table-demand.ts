@@ -39,7 +39,9 @@ class Demand implements TableDemand {
         return
       case 'table-operator':
         // A filter asks only where the answer is there anyway: then it keeps silent about rows that were out and stay out.
-        if (node.operator !== 'map-values' && this.#knowsOld(node.parent)) this.#askOld(id)
+        if (node.operator === 'map-values' || !this.#knowsOld(node.parent)) return
+        this.#askOld(node.parent)
+        this.#askOld(id)
         return
       case 'table-join':
         for (const side of [node.left, node.right]) {
