@@ -122,7 +122,7 @@ export class TableCompilation {
     if (store === undefined) {
       if (this.#demand.rows.has(id)) this.#rows.set(id, computedRows(this.#rowsOf(plan.parent), compute))
     } else {
-      this.#keep(id, store, keyOf(parent, store), store.value ?? value ?? msgpack, 'update')
+      this.#keep(id, store, parent.key ?? taggedKey, store.value ?? value ?? msgpack, 'update')
     }
     builder.addProcessor({
       name: node,
@@ -163,7 +163,7 @@ export class TableCompilation {
     if (store === undefined) {
       if (this.#demand.rows.has(id)) this.#rows.set(id, joinedRows(leftRows, rightRows, combine))
     } else {
-      this.#keep(id, store, keyOf({ ...left, key }, store), store.value ?? msgpack, 'update')
+      this.#keep(id, store, key ?? taggedKey, store.value ?? msgpack, 'update')
     }
     builder.addProcessor({
       name: node,
@@ -308,15 +308,6 @@ export class TableCompilation {
       ...(store.schema === undefined ? {} : { schema: store.schema }),
     })
   }
-}
-
-function keyOf(flow: Pick<Flow, 'key'>, store: TableStorePlan): KeyCodec<unknown> {
-  if (flow.key !== null) return flow.key
-  throw new StreamsError(
-    'TOPOLOGY_INVALID',
-    `store ${store.name} would keep rows of windows by key; leave out { store }: the aggregation before keeps them by time`,
-    { store: store.name },
-  )
 }
 
 /** Rows that come from the topic's own bytes get what its schema fills in when they are read. */

@@ -1,6 +1,6 @@
 import { taggedKey } from '../../codec/key-codecs.ts'
 import { long, msgpack } from '../../codec/value-codecs.ts'
-import { isWindowedCodec } from '../../codec/windowed-codec.ts'
+import { isWindowedCodec, windowed } from '../../codec/windowed-codec.ts'
 import { assert, unreachable } from '../../base/assert.ts'
 import { StreamsError } from '../../streams/errors.ts'
 import type { Processor } from '../../streams/processor/processor.ts'
@@ -319,7 +319,7 @@ class Compilation {
       changesKey: true,
       changesValue: true,
     })
-    return { node: name, key: windows === undefined ? key : null, value: null, keyChanged: false }
+    return { node: name, key: windows === undefined ? key : windowed(key, windows), value: null, keyChanged: false }
   }
 
   #sink(plan: SinkPlan): void {
@@ -368,6 +368,8 @@ function supplierOf({ aggregate, initial, add, merge, store, windows }: Aggregat
 function checkSameKey(parent: Flow, grouping: GroupingPlan, store: string): Flow {
   if (grouping.key === undefined || parent.key === null) return { ...parent, key: grouping.key ?? parent.key }
   if (grouping.key.id === parent.key.id) return parent
+  // Rows of windows lie by the key inside, which no codec of the whole changes.
+  if (isWindowedCodec(parent.key)) return { ...parent, key: grouping.key }
   throw new StreamsError(
     'NOT_COPARTITIONED',
     `${store} groups by keys in the codec "${grouping.key.id}", but they come in by "${parent.key.id}", which their partitions are computed from; leave out key, or call repartition({ key }) first`,

@@ -1,4 +1,5 @@
 import { LogError } from '../../log/api/errors.ts'
+import { isWindowedCodec } from '../../codec/windowed-codec.ts'
 import type { TopicInfo } from '../../log/api/topic.ts'
 import { StreamsError } from '../errors.ts'
 import type { SinkNode, SourceNode } from './node.ts'
@@ -153,12 +154,18 @@ function checkCounts(left: string, right: string, partitions: ReadonlyMap<string
 }
 
 function checkCodecs(left: string, right: string, sources: Sources): void {
-  const leftId = sources.get(left)?.key.codec.id
-  const rightId = sources.get(right)?.key.codec.id
+  const leftId = partitionCodecId(sources.get(left))
+  const rightId = partitionCodecId(sources.get(right))
   if (leftId === rightId) return
   throw new StreamsError(
     'NOT_COPARTITIONED',
     `the keys of ${left} are written by the codec "${leftId}" and those of ${right} by "${rightId}", but they meet in one store, where equal keys must have equal bytes; call repartition() on one of them with the other's key`,
     { topics: [left, right], codecs: [leftId, rightId] },
   )
+}
+
+/** Id of the codec of the bytes that a partition is computed from: of a windowed key those of the key inside. */
+function partitionCodecId(source: SourceNode | undefined): string | undefined {
+  const codec = source?.key.codec
+  return codec !== undefined && isWindowedCodec(codec) ? codec.inner.codec.id : codec?.id
 }
