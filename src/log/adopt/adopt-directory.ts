@@ -8,6 +8,7 @@ import { checkTopicConfig } from '../broker/topic-config.ts'
 import { CheckpointFile } from '../journal/checkpoint-file.ts'
 import type { GroupOffsetState, PartitionState } from '../journal/checkpoint.ts'
 import { openLog } from '../open-log.ts'
+import { isDataDirectory } from '../storage/data-directory.ts'
 import { partitionPath } from '../storage/segment-files.ts'
 import { adoptPartition } from './adopted-partition.ts'
 import { readDecisions, readGroupOffsets, readTopicConfigs } from './broker-records.ts'
@@ -154,6 +155,12 @@ export async function adoptDirectory(options: AdoptOptions): Promise<AdoptReport
 }
 
 function readSource(disk: Disk, directory: string): ReturnType<typeof readSourceDirectory> {
+  if (isDataDirectory(disk, directory))
+    throw new LogError(
+      'FOREIGN_DIRECTORY',
+      `${directory} is a data directory of millrace, whose journal holds what its segments lack: open it as it is, or copy it`,
+      { directory },
+    )
   const source = disk.exists(directory) ? readSourceDirectory(disk, directory) : null
   if (source !== null && source.partitions.length > 0) return source
   throw new LogError(

@@ -7,6 +7,11 @@ const formatVersion = 1
 const formatFile = 'millrace.json'
 const formatFileBytesMax = 4096
 
+/** Whether it is marked as ours, whatever its version. */
+export function isDataDirectory(disk: Disk, directory: string): boolean {
+  return disk.exists(`${directory}/${formatFile}`)
+}
+
 /**
  * Makes sure that a directory is ours and in a format we know, and marks a new one. Called under the directory's lock.
  *

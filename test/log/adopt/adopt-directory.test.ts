@@ -288,6 +288,9 @@ describe('a directory that cannot be adopted as it is', () => {
       /FOREIGN_DIRECTORY.*chapter-1/,
     )
     expect(directory.disk.list('/thesis')).toEqual(['chapter-1'])
+    // Its journal would be left behind.
+    await (await openLog({ dataDir: '/ours', disk: directory.disk, clock })).close()
+    expect((await refused(directory, '/ours')).message).toMatch(/FOREIGN_DIRECTORY.*millrace.*open it as it is/)
     directory.disk.makeDirectory('/log.adopting')
     expect((await refused(directory)).message).toContain('remove it, then adopt again')
   })
