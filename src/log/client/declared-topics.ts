@@ -16,6 +16,13 @@ export class DeclaredTopics {
 
   constructor(broker: Broker, topics: readonly AnyTopic[]) {
     this.#broker = broker
+    for (const topic of topics) {
+      if (typeof topic === 'object' && topic !== null && typeof topic.name === 'string') continue
+      throw new LogError(
+        'INVALID_CONFIG',
+        `topics has ${typeof topic === 'string' ? `the name ${String(topic)}` : String(topic)}, but takes what topic() declares: leave topics out to read bytes of any topic`,
+      )
+    }
     this.#byName = new Map(topics.map((topic) => [topic.name, topic]))
   }
 

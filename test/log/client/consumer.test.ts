@@ -390,6 +390,14 @@ describe('foreign bytes in a declared topic', () => {
     expect(await codeOf(() => consumer.assign([{ topic: 'other', partition: 0 }]))).toBe('INVALID_CONFIG')
     await log.close()
   })
+
+  test('a name is no declaration: nothing would be known of its records', async () => {
+    const log = await ClientHarness.open([orders])
+    expect(() => log.consumer({ topics: [orders.name as unknown as typeof numbers] })).toThrow(
+      /^INVALID_CONFIG: topics has the name orders, .*leave topics out/,
+    )
+    await log.close()
+  })
 })
 
 test('options outside their bounds are INVALID_CONFIG', async () => {
