@@ -183,7 +183,8 @@ function checkedSink(node: SinkNode, topics: ReadonlyMap<string, AnyTopic>): Sin
     if (value !== null) checkReturns(valueBoundary.codec, value, `value that ${name} writes to ${chosen}`, name)
     return chosen
   }
-  return { ...node, topic: choose }
+  // The choice comes after the encoding, and says more of a null.
+  return { ...node, topic: choose, key: { codec: keyBoundary.codec }, value: { codec: valueBoundary.codec } }
 }
 
 function checkFits(node: string, { name, key, value }: AnyTopic, givenKey: unknown, givenValue: unknown): void {

@@ -366,6 +366,29 @@ describe('failures', () => {
     expect(await app.log.committedOffsets('app', [{ topic: 'in', partition: 0 }])).toEqual([])
   })
 
+  test.each([
+    ['value', 'tombstones: true', (): readonly [string, string] => ['a', null as unknown as string]],
+    ['key', 'nullable', (): readonly [string, string] => [null as unknown as string, 'a']],
+  ])(
+    'a null %s for a topic that does not declare it is not written, whatever the types were told',
+    async (part, remedy, mapped) => {
+      const builder = new StreamsBuilder()
+      const declared = topic('declared', { key: z.string(), value: z.string(), format: 'string' })
+      builder.stream(input).map(mapped).to(declared, { name: 'out' })
+      const app = await StreamsHarness.open(builder.build(), { in: 1, declared: 1 })
+      await app.send('in', [['a', 'b', 1]])
+      await app.start()
+
+      await expect(app.pump(app.runtime.finished())).rejects.toThrow(
+        new RegExp(
+          `out failed at in-0 offset 0: .*the ${part} is null, which topic declared does not declare; .*${remedy}`,
+        ),
+      )
+
+      expect(await app.read('declared')).toEqual([])
+    },
+  )
+
   test('continue drops the record at the node that threw, and its siblings go on', async () => {
     const builder = new StreamsBuilder()
     const words = builder.stream(input)

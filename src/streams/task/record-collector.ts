@@ -246,6 +246,7 @@ export class Sink implements Receiver {
   #encodeKey(key: unknown): void {
     const out = this.#out
     if (key === null) {
+      if (this.#node.key.refusesNull === true) throw this.#nullRefused('key', 'make the schema of its key nullable')
       out.keyStart = -1
       return
     }
@@ -268,6 +269,8 @@ export class Sink implements Receiver {
   #encodeValue(value: unknown): void {
     const out = this.#out
     if (value === null) {
+      if (this.#node.value.refusesNull === true)
+        throw this.#nullRefused('value', 'declare it with tombstones: true if null deletes its key')
       out.valueStart = -1
       return
     }
@@ -286,6 +289,11 @@ export class Sink implements Receiver {
     out.value = this.#value.bytes
     out.valueStart = 0
     out.valueEnd = this.#value.length
+  }
+
+  #nullRefused(part: 'key' | 'value', remedy: string): TypeError {
+    const topics = this.#node.topics.join(', ')
+    return new TypeError(`the ${part} is null, which topic ${topics} does not declare; ${remedy}`)
   }
 
   #choose(key: unknown, value: unknown): Target {

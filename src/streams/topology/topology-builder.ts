@@ -132,9 +132,13 @@ export class TopologyBuilder {
       topic: options.choose ?? first.name,
       topics: Object.freeze(topics.map((topic) => topic.name)),
       internal: false,
-      // Typed streams are not checked again when they are written.
-      key: Object.freeze({ codec }),
-      value: Object.freeze({ codec: first.value.codec }),
+      // Typed streams are not checked again when they are written; but who skips the types must not write a null that
+      // no reader of the topic will take.
+      key: Object.freeze({ codec, ...(topics.some(({ key }) => key.allowsNull) ? {} : { refusesNull: true }) }),
+      value: Object.freeze({
+        codec: first.value.codec,
+        ...(topics.some(({ value }) => value.allowsNull) ? {} : { refusesNull: true }),
+      }),
       ...(partitioner === undefined ? {} : { partitioner }),
       ...(isWindowedCodec(codec) ? { partitionKey: innerKey(codec.inner.codec) } : {}),
       dropsNullKeys: false,
