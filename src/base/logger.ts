@@ -5,6 +5,7 @@ export interface Logger {
   error(message: string, cause?: unknown): void
 }
 
+/** Writes nothing. */
 export const silentLogger: Logger = { info: () => {}, warn: () => {}, error: () => {} }
 
 /** Writes to standard error, one line each. */

@@ -23,6 +23,7 @@ export type OutputOf<D extends Declared> = [D] extends [Schema]
     ? T
     : never
 
+/** What a schema that cannot be written back is replaced by, so that the compiler says why it is refused. */
 export interface OneWaySchema<out From, out To> {
   readonly 'a transform cannot be undone when we write: give a codec': [From, To]
 }

@@ -40,6 +40,10 @@ export interface ValueDeclaration {
   readonly allowsNull: boolean
 }
 
+/**
+ * The event time of a record, ms since the epoch; a negative one drops it, counted. `partitionTime` is the highest so far
+ * in its partition, -1 at first. Kafka: `TimestampExtractor`.
+ */
 export type TimestampExtractor = (value: unknown, key: unknown, recordTime: number, partitionTime: number) => number
 
 /** How values of a schema are written. */
@@ -73,6 +77,7 @@ export interface TopicSettings {
   readonly maxCompactionLagMs?: number
 }
 
+/** How a topic is declared: what its keys and values are, and how it is made where it does not exist. */
 export interface TopicOptions<KD extends Declared, VD extends Declared, T extends boolean> {
   /** A schema (its kind chooses the codec, see `keyDeclaration`) or a codec for keys, which is trusted as it is. */
   readonly key: KD & Writable<KD>

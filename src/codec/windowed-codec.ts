@@ -5,6 +5,7 @@ import { keyDeclaration } from './key-choice.ts'
 import type { KeyDeclaration } from './key-choice.ts'
 import type { Declared, OutputOf } from './schema.ts'
 
+/** `time`: windows of a length, with an end of their own. `session`: as long as records go on to come. */
 export type WindowKind = 'time' | 'session'
 
 /** A window in time as declared: what it takes to read a windowed key back. */

@@ -80,7 +80,8 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * Replaces the value. Keys do not change. Undefined is an error; null is a tombstone.
+   * Replaces the value. Keys do not change. Undefined is an error; null is a tombstone. What the mapper throws stops the
+   * application, as with every callback, and nothing of the record is committed.
    * @example orders.mapValues((order) => order.total)
    */
   mapValues<W>(mapper: (value: V, key: K) => W, options: Named = {}): Stream<K, W> {
@@ -140,7 +141,7 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * Shows each record to `action`; the stream ends here.
+   * Shows each record to `action`; the stream ends here. After a crash an action may see a record again.
    * @example alerts.foreach((alert) => pager.send(alert))
    */
   foreach(action: (value: V, key: K) => void, options: Named = {}): void {
@@ -183,7 +184,8 @@ export class Stream<out K, out V> {
 
   /**
    * One stream per branch: a record goes to the first whose predicate holds, else to the branch named by `rest`, else
-   * nowhere. Keys do not change.
+   * nowhere. Keys do not change. Throws TOPOLOGY_INVALID for names that objects put out of order, such as `1`. Kafka:
+   * `split` with `branch`.
    * @example const { large, small } = orders.split({ large: (order) => order.total > 100 }, { rest: 'small' })
    */
   split<B extends { readonly [branch: string]: (value: V, key: K) => boolean }, R extends string = never>(
@@ -256,8 +258,7 @@ export class Stream<out K, out V> {
 
   /**
    * Groups by the key as it is. If it has changed since the source, the aggregation that follows repartitions. Null keys
-   * drop out. Keys
-   * other than strings, numbers, bigints, booleans and tuples of these need `{ key: schema }`.
+   * drop out. Keys other than strings, numbers, bigints, booleans and tuples of these need `{ key: schema }`.
    * @example payments.groupByKey().count({ name: 'payments' })
    */
   groupByKey<O extends GroupingOf<K> = {}>(options?: O): Keyed<K, O, GroupedStream<NonNullable<K>, V>> {
@@ -353,7 +354,8 @@ export class Stream<out K, out V> {
    * Joins records of two streams that have the same key and lie near in time: the other record's time is in
    * `[time - before, time + after]`. Every such pair makes one result, as soon as its second record comes, with the later
    * timestamp; a stream may be joined with itself. Keys do not change; both topics must be partitioned alike, and a stream
-   * whose key has changed is repartitioned first. Null keys and values are dropped, counted.
+   * whose key has changed is repartitioned first. Null keys and values are dropped, counted. Lengths left out
+   * are 0; topics that are partitioned differently are refused with NOT_COPARTITIONED. Kafka: `JoinWindows`.
    * @example views.join(orders, (view, order) => ({ path: view.path, total: order.total }), { name: 'bought', after: '1h' })
    */
   join<V2, R>(
@@ -392,7 +394,8 @@ export class Stream<out K, out V> {
   /**
    * Joins each record with the table's row of its key, as the row is now; without one nothing leaves. Changes of the
    * table make no result. Keys do not change; both topics must be partitioned alike, or the key has changed and the join
-   * has a name: then the stream is repartitioned first. Null keys and values are dropped, counted.
+   * has a name: then the stream is repartitioned first. Null keys and values are dropped, counted. Topics
+   * that are partitioned differently are refused with NOT_COPARTITIONED. Kafka: `KStream.join` with a `KTable`.
    * @example orders.joinTable(users, (order, user) => ({ ...order, region: user.region }))
    */
   joinTable<V2, R>(
@@ -417,7 +420,8 @@ export class Stream<out K, out V> {
 
   /**
    * Joins each record with the row of a global table whose key `selectKey` names; without one nothing leaves. Keys do not
-   * change and need not be partitioned like the table. Null values and null selected keys are dropped, counted.
+   * change and need not be partitioned like the table. Null values and null selected keys are dropped, counted. Kafka:
+   * `KStream.join` with a `GlobalKTable`.
    * @example views.joinGlobalTable(pages, (view) => view.path, (view, page) => ({ ...view, title: page.title }))
    */
   joinGlobalTable<K2, V2, R>(
@@ -444,8 +448,8 @@ export class Stream<out K, out V> {
 
   /**
    * Writes the stream to a topic, with the stream's timestamps and headers, into partitions as the topic declares or
-   * `partitioner` says; typed, so not validated again. Several
-   * topics need `choose`, which gives the name of one of them per record.
+   * `partitioner` says; typed, so not validated again. A null for a topic that does not declare it stops the application.
+   * Several topics need `choose`, which gives the name of one of them per record. Kafka: `to`, with a `TopicNameExtractor`.
    * @example totals.to(totalsTopic)
    * @example orders.to([euOrders, usOrders], { choose: (order) => (order.eu ? 'eu-orders' : 'us-orders') })
    */

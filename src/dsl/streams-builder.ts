@@ -103,8 +103,8 @@ export class StreamsBuilder {
 
   /**
    * Declares a store for processors of your own: rows by key, with `window` rows by key and time, with `sessions` rows by
-   * key, start and end. Name it in
-   * `process({ stores })` and get it by `context.store(ref)`. What it holds survives with a changelog.
+   * key, start and end. Name it in `process({ stores })` and get it by `context.store(ref)`. What it holds
+   * survives with a changelog. Kafka: `addStateStore`.
    * @example const seen = builder.addStore({ name: 'seen', key: z.string(), value: z.number() })
    */
   addStore<KD extends Declared, VD extends Declared>(
@@ -152,6 +152,7 @@ export interface OwnStoreOptions<KD extends Declared, VD extends Declared> {
   readonly changelog?: boolean
 }
 
+/** Makes the rows of a store those of windows: each has a start. Kafka: `Stores.windowStoreBuilder`. */
 export interface StoreWindow {
   /** Length of the windows that rows belong to; what Kafka's window store calls window size. */
   readonly size: Duration
@@ -159,6 +160,7 @@ export interface StoreWindow {
   readonly retention: Duration
 }
 
+/** Makes the rows of a store those of sessions: each has a start and an end. Kafka: `Stores.sessionStoreBuilder`. */
 export interface StoreSessions {
   /** How long sessions are kept after their end, in the time of the ends. */
   readonly retention: Duration

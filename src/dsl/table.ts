@@ -75,7 +75,8 @@ export class Table<out K, out V, out N = null> {
   }
 
   /**
-   * The stream of the table's new values, null where a row was deleted. Keys do not change.
+   * The stream of the table's new values, null where a row was deleted: the topic that it goes to declares `tombstones:
+   * true`. Keys do not change.
    * @example counts.toStream().to(countsTopic)
    */
   toStream(options: Named = {}): Stream<K, V | N> {

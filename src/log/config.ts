@@ -13,6 +13,7 @@ export interface LogOptions extends Partial<LogNumbers> {
   readonly threads?: boolean
 }
 
+/** What an acknowledgement means: `commit`, synced to the device; `os`, handed to the operating system. */
 export type SyncMode = 'commit' | 'os'
 
 /** {@link LogOptions}, checked and complete. */

@@ -35,6 +35,7 @@ export type FedRecord<KIn, VIn> = Omit<TypedRecord<KIn, VIn>, 'topic'>
  */
 export type OverflowPolicy = 'error' | 'drop-newest' | 'drop-oldest'
 
+/** What `fromObservable` does when records come faster than the log takes them, and when it ends. */
 export interface FromObservableOptions {
   /** No default: only the user can know what may be lost. */
   readonly onOverflow: OverflowPolicy
@@ -46,6 +47,7 @@ export interface FromObservableOptions {
   readonly producer?: Pick<ProducerOptions, 'batchBytesMax' | 'bufferBytesMax' | 'compression'>
 }
 
+/** What became of the records of a feed; those that are neither durable nor dropped are under way. */
 export interface FeedCounts {
   /** Pushed by the observable. */
   readonly received: number

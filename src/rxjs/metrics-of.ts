@@ -8,6 +8,7 @@ import { type ObservedStreams, phasesOf } from './phases-of.ts'
 /** What is asked of an application to observe its metrics. */
 export type MeasuredStreams = ObservedStreams & Pick<Streams, 'metrics'>
 
+/** How often `metricsOf` looks. */
 export interface MetricsOfOptions {
   /** Time between two samples; the next one is timed when the observer has returned. Default 1000 ms. */
   readonly everyMs?: number

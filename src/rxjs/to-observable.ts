@@ -19,6 +19,7 @@ import type { EmbeddedLog } from '../log/embedded-log.ts'
 /** Where a subscription starts to read: at the first record there is, behind the last, at an offset, or at a time. */
 export type ReadFrom = 'earliest' | 'latest' | { readonly offset: Offset } | { readonly timestamp: number }
 
+/** What `toObservable` reads, from where, until when, and in whose name. */
 export interface ToObservableOptions {
   /** Default `latest`, as Kafka has it: what is appended from now on. With a group only where nothing is committed. */
   readonly from?: ReadFrom

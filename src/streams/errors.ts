@@ -40,6 +40,7 @@ export interface StreamsErrorKind {
   readonly description: string
 }
 
+/** What a {@link StreamsError} can be; {@link streamsErrorCodes} says of each what it means. */
 export type StreamsErrorCode =
   | 'TOPOLOGY_INVALID'
   | 'NOT_COPARTITIONED'

@@ -25,6 +25,7 @@ export class DiskFull extends DiskError {
   }
 }
 
+/** The errors that a memory disk can be told to make. */
 export type DiskErrorCode = keyof typeof meanings
 
 const meanings = {

@@ -18,6 +18,7 @@ export interface DiskFaults {
   capacityBytes?: number | undefined
 }
 
+/** What can be done to a disk; a power cut may come before each. */
 export type DiskOperationKind =
   'create' | 'write' | 'truncate' | 'sync' | 'makeDirectory' | 'removeDirectory' | 'rename' | 'unlink' | 'syncDirectory'
 

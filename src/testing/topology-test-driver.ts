@@ -232,6 +232,7 @@ export class TopologyTestDriver {
   }
 }
 
+/** What a {@link TopologyTestDriver} starts with. */
 export interface TestDriverOptions {
   /** Front of the names of internal topics. Default `test`. */
   readonly applicationId?: string

@@ -59,11 +59,13 @@ export interface ProcessingContext {
   requestCommit(): void
 }
 
+/** What a processor of `process` works with: stores, schedules, and `forward` under any key. Kafka: `ProcessorContext`. */
 export interface RecordContext<in K, in V> extends ProcessingContext {
   /** Hands a record on. Without headers it carries those of the record in process. */
   forward(record: ForwardedRecord<K, V>): void
 }
 
+/** What a processor of `processValues` works with: it forwards under the key it got. Kafka: `FixedKeyProcessorContext`. */
 export interface ValueContext<in V> extends ProcessingContext {
   /**
    * Hands a value on under the key of the record in process, with its timestamp and headers where no others are given.

@@ -14,6 +14,7 @@ import { adoptPartition } from './adopted-partition.ts'
 import { readDecisions, readGroupOffsets, readTopicConfigs } from './broker-records.ts'
 import { readSourceDirectory, type SourcePartition } from './source-directory.ts'
 
+/** What `adoptDirectory` takes over, and into what. */
 export interface AdoptOptions {
   /** A log directory of a broker that is not running (`log.dirs`). It is read and never changed. */
   readonly source: string
@@ -34,6 +35,7 @@ export interface AdoptProgress {
   readonly partitionsTotal: number
 }
 
+/** What was taken over. */
 export interface AdoptReport {
   readonly topics: readonly TopicInfo[]
   readonly partitions: number

@@ -24,6 +24,7 @@ export interface GroupAssignor {
   ): ReadonlyMap<string, readonly TopicPartition[]>
 }
 
+/** A member of a group, as an assignor sees it. */
 export interface AssignorMember {
   readonly memberId: string
   readonly groupInstanceId: string | null

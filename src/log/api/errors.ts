@@ -173,6 +173,7 @@ export interface LogErrorKind {
   readonly description: string
 }
 
+/** What a {@link LogError} can be; {@link logErrorCodes} says of each what it means and whether trying again helps. */
 export type LogErrorCode =
   | 'UNKNOWN_TOPIC'
   | 'UNKNOWN_PARTITION'

@@ -62,11 +62,13 @@ export interface CommitHints {
  */
 export type Isolation = 'sequenced' | 'durable' | 'committed'
 
+/** A place to read from: the next offset of a partition. */
 export interface Position {
   readonly at: TopicPartition
   readonly offset: Offset
 }
 
+/** What of a partition can be read. */
 export interface Bounds {
   readonly at: TopicPartition
   /** The first offset that can be read. */
@@ -86,6 +88,7 @@ export interface EpochQuery {
   readonly leaderEpoch: number
 }
 
+/** An offset that a group commits for a partition. */
 export interface OffsetEntry {
   readonly at: TopicPartition
   /** The next offset to read. */
@@ -108,6 +111,7 @@ export interface Membership {
   leave(): Promise<void>
 }
 
+/** Reads partitions batch by batch, each from its offset on. For code beneath consumers: records come as bytes. */
 export interface Reader {
   /** Replaces the assignment; reading starts at each offset. Partitions that stay at their offset keep what is buffered. */
   assign(at: readonly Position[]): void
@@ -137,6 +141,7 @@ export interface Chunk {
   cursor(): RecordCursor
 }
 
+/** Makes the commits of a worker, one after the other. */
 export interface Committer {
   readonly id: string
   /** Starts to collect a commit. At most `pipelineDepth` may be begun and not yet sequenced. */
@@ -160,6 +165,7 @@ export interface Staged {
   discard(): void
 }
 
+/** The part of a commit that goes to one partition. */
 export interface StagedPartition {
   readonly at: TopicPartition
   /**
@@ -170,6 +176,7 @@ export interface StagedPartition {
   readonly count: number
 }
 
+/** What a commit says beside its records: how far its inputs are read, and what was done for it. */
 export interface Progress {
   /** The consumer group whose offsets advance, which is also the application. */
   readonly group: string
@@ -193,6 +200,7 @@ export interface Placement extends OffsetRange {
   readonly leaderEpoch: number
 }
 
+/** Where the records of a durable commit lie. */
 export interface Receipt {
   readonly placements: readonly Placement[]
 }

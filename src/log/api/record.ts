@@ -1,6 +1,7 @@
 /** The place of a record in its partition. Gaps are normal: compaction and Kafka's markers leave them. */
 export type Offset = number
 
+/** A partition of a topic, counted from 0. */
 export interface TopicPartition {
   readonly topic: string
   readonly partition: number
@@ -11,6 +12,7 @@ export function partitionName(at: TopicPartition): string {
   return `${at.topic}-${at.partition}`
 }
 
+/** A header of a record. Keys may repeat and keep their order, as in Kafka. */
 export interface Header {
   readonly key: string
   readonly value: Uint8Array | null

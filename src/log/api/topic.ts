@@ -1,5 +1,9 @@
 import { LogError } from './errors.ts'
 
+/**
+ * What goes from a topic: old records (`delete`), those whose key has a newer one (`compact`), or both. Kafka:
+ * `cleanup.policy`.
+ */
 export type CleanupPolicy = 'delete' | 'compact' | 'compact,delete'
 
 /** A topic's configuration, Kafka's names in camel case. */

@@ -214,6 +214,7 @@ export interface GroupAdminParts {
   readonly offsetsRetentionMs: number
 }
 
+/** A consumer group in a list. Kafka: `kafka-consumer-groups --list --state`. */
 export interface GroupListing {
   readonly group: string
   /** `application`: Streams has it. `consumers`: it has or had members. `offsets`: somebody committed, nobody ever joined. */
@@ -228,6 +229,7 @@ export interface GroupListing {
   readonly members: number
 }
 
+/** A consumer group with its members and how far each partition is read. Kafka: `kafka-consumer-groups --describe`. */
 export interface GroupDescription extends GroupListing {
   /** The member that makes the assignments. */
   readonly leader: string | null
@@ -236,6 +238,7 @@ export interface GroupDescription extends GroupListing {
   readonly partitions: readonly GroupPartition[]
 }
 
+/** A member of a group and what it has. */
 export interface MemberDescription {
   readonly memberId: string
   readonly groupInstanceId: string | null
@@ -247,6 +250,7 @@ export interface MemberDescription {
   readonly sessionTimeoutMs: number
 }
 
+/** How far a group has read a partition, and who reads it. */
 export interface GroupPartition {
   readonly at: TopicPartition
   /** The committed offset; null without one. */

@@ -217,6 +217,7 @@ export class Admin {
   }
 }
 
+/** A topic with the bounds of its partitions. */
 export interface TopicDescription extends TopicInfo {
   /** Per partition, in order: first offset, end offset, leader epoch. */
   readonly bounds: readonly Bounds[]

@@ -4,6 +4,7 @@ import type { Isolation } from '../api/log.ts'
 import type { Header, Offset, TopicPartition } from '../api/record.ts'
 import type { OffsetReset } from './offset-reset.ts'
 
+/** What `log.consumer` takes; all of it has defaults. */
 export interface ConsumerOptions<K, V> {
   /** Whose committed offsets are used. Default none: nothing is committed. Kafka: `group.id`. */
   readonly group?: string
@@ -42,6 +43,7 @@ export interface ConsumerOptions<K, V> {
   readonly isolation?: Isolation
 }
 
+/** How a group shares out its partitions; see `assignors` of {@link ConsumerOptions}. */
 export type AssignorName = 'range' | 'roundrobin' | 'cooperative-sticky'
 
 /**
@@ -79,6 +81,7 @@ export interface RecordBatch<out K, out V> extends TopicPartition {
   readonly records: readonly ConsumerRecord<K, V>[]
 }
 
+/** How long a poll waits. */
 export interface PollOptions {
   /** How long to wait for the first record. Default 0. */
   readonly waitMs?: number
@@ -86,6 +89,7 @@ export interface PollOptions {
   readonly signal?: AbortSignal
 }
 
+/** How a listener is called, and until when. */
 export interface ListenOptions {
   /** Calls of the listener that may be going on at a time. Default 1. */
   readonly concurrency?: number
@@ -93,6 +97,7 @@ export interface ListenOptions {
   readonly signal?: AbortSignal
 }
 
+/** How the listener of `eachRecord` is called, and in which order. */
 export interface RecordListenOptions<in K = never, in V = never> extends ListenOptions {
   /**
    * What must be done one after the other: records of a partition with the same key (default; those without a key count as
@@ -106,6 +111,7 @@ export interface RecordListenOptions<in K = never, in V = never> extends ListenO
   readonly notBefore?: (record: ConsumerRecord<K, V>) => number
 }
 
+/** How far a consumer is behind in a partition. */
 export interface PartitionLag {
   readonly at: TopicPartition
   readonly position: Offset

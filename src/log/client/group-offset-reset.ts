@@ -3,6 +3,7 @@ import type { Bounds } from '../api/log.ts'
 import { partitionName, type Offset, type TopicPartition } from '../api/record.ts'
 import type { Broker } from '../broker/broker.ts'
 
+/** Which committed offsets of a group to move, and where to. Kafka: `kafka-consumer-groups --reset-offsets`. */
 export interface GroupOffsetReset {
   /** All partitions of these topics; default those for which the group has committed. */
   readonly topics?: readonly string[]
@@ -24,6 +25,7 @@ export interface GroupOffsetReset {
   readonly execute?: boolean
 }
 
+/** A committed offset before and after a reset. */
 export interface MovedOffset {
   readonly at: TopicPartition
   /** The committed offset before; null without one. */

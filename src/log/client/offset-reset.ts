@@ -9,6 +9,9 @@ import type { Broker } from '../broker/broker.ts'
  */
 export type OffsetReset = 'earliest' | 'latest' | 'none' | { readonly byDuration: number } | `by_duration:${string}`
 
+/**
+ * Where to read on: at an offset, at the beginning or the end, or at the first record with at least that timestamp (ms).
+ */
 export type SeekTarget = Offset | 'beginning' | 'end' | { readonly timestamp: number }
 
 /** {@link OffsetReset} after its check. */

@@ -5,6 +5,7 @@ import { compressionCodes, type Compression } from '../format/compression.ts'
 import type { ProducerPartitioner } from './partitioner.ts'
 import type { BytesIn } from './record-format.ts'
 
+/** What `log.producer` takes; all of it has defaults. */
 export interface ProducerOptions {
   /** How long a batch waits for more records. Default 0 ms: until the next turn of the event loop. Kafka: `linger.ms`. */
   readonly lingerMs?: number

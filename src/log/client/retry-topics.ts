@@ -224,6 +224,7 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
   }
 }
 
+/** What `log.retryTopics` takes: what to process, how, and how long to wait between tries. */
 export interface RetryTopicsOptions<K, V> {
   /** Reads under this name, and names the retry topics. */
   readonly group: string

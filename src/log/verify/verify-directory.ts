@@ -17,6 +17,7 @@ import { recoverStorage } from '../storage/storage-recovery.ts'
 import { OverlayDisk } from './overlay-disk.ts'
 import { checkProducerFiles } from '../storage/producer-files-check.ts'
 
+/** What `verifyDirectory` reads, and whether it repairs. */
 export interface VerifyOptions {
   /** A data directory that no process has open. */
   readonly dataDir: string
@@ -35,6 +36,7 @@ export interface VerifyProgress {
   readonly partitionsTotal: number
 }
 
+/** Something that was found in a data directory, and what it means. */
 export interface Finding {
   /**
    * `damage`: stored data is not what was written; it takes a copy to get it back. `derived`: an index is wrong, which costs
@@ -47,6 +49,7 @@ export interface Finding {
   readonly repaired: boolean
 }
 
+/** What was read, and what was found. */
 export interface VerifyReport {
   readonly findings: readonly Finding[]
   readonly partitions: number

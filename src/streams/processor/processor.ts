@@ -60,6 +60,7 @@ export interface Cancellable {
   cancel(): void
 }
 
+/** Where the record in process lies in its topic. */
 export interface RecordOrigin extends TopicPartition {
   readonly offset: number
 }

@@ -50,6 +50,7 @@ export interface SessionStore<K, V> {
   all(): IterableIterator<SessionRow<K, V>>
 }
 
+/** A session of a key, as a session store has it. */
 export interface SessionRow<K, V> {
   readonly key: K
   readonly start: number
