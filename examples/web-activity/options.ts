@@ -32,7 +32,8 @@ export const help: string = `A day of a shop's traffic, counted while it arrives
   --json            print the answers as JSON lines
   --help            print this
 
-  Run it again with the same options and it goes on where it was.
+  Run it again with the same options and it goes on where it was. A file that has
+  grown is read on; its hours that were closed by then stay as they were.
 
 For tests that kill the job in the middle:
   --emit update           send every update on, not the newest per commit
