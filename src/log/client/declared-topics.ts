@@ -16,11 +16,12 @@ export class DeclaredTopics {
 
   constructor(broker: Broker, topics: readonly AnyTopic[]) {
     this.#broker = broker
-    for (const topic of topics) {
-      if (typeof topic === 'object' && topic !== null && typeof topic.name === 'string') continue
+    for (const topic of topics as readonly unknown[]) {
+      if (typeof topic === 'object' && topic !== null && 'name' in topic) continue
+      const given = typeof topic === 'string' ? `the name ${topic}` : 'something else'
       throw new LogError(
         'INVALID_CONFIG',
-        `topics has ${typeof topic === 'string' ? `the name ${String(topic)}` : String(topic)}, but takes what topic() declares: leave topics out to read bytes of any topic`,
+        `topics has ${given}, but takes what topic() declares: leave topics out to read bytes of any topic`,
       )
     }
     this.#byName = new Map(topics.map((topic) => [topic.name, topic]))
