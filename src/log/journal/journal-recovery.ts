@@ -95,7 +95,7 @@ export interface RecoveryOptions extends FollowOptions {
   readonly lostAndFound?: string
   /** Size of the file that this open starts with, at least. Default 1 MiB. */
   readonly firstFileBytes?: number
-  /** Files double up to this size. Default 64 MiB. */
+  /** Files double up to this size. Default 32 MiB. */
   readonly fileBytesMax?: number
 }
 
