@@ -444,6 +444,22 @@ export function logContract(
         ])
         expect(ends.map(({ offset }) => offset)).toEqual([second?.start, second?.end, second?.end])
       })
+
+      test('a chunk says of which epoch the last of its records is, wherever they are read', async () => {
+        const scene = await given()
+        const first = (await scene.stage({ 'out/0': ['a'] }).durable).placements[0]
+        await scene.reopen()
+        const second = (await scene.stage({ 'out/0': ['b'] }).durable).placements[0]
+        for (const again of [false, true]) {
+          if (again) await scene.reopen()
+          const reader = await scene.reader('durable', [out(0)], first?.start ?? -1)
+          let last: Chunk | undefined
+          while ((last?.nextOffset ?? 0) < (second?.end ?? 0))
+            last = (await reader.poll({ bytesMax: 1e6, waitMs: 0 })).at(-1) ?? last
+          expect(last === undefined ? [] : textsOf([last]).at(-1)).toBe('b')
+          expect(last?.leaderEpoch).toBe(second?.leaderEpoch)
+        }
+      })
     })
 
     part('log starts', () => {

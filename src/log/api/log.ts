@@ -135,6 +135,7 @@ export interface Chunk {
   readonly nextOffset: Offset
   /** The end offset for this isolation when the chunk was made: `endOffset` beyond `nextOffset` means lag. */
   readonly endOffset: Offset
+  /** The epoch at `nextOffset - 1`: together they say how far one has read, see `epochEnds`. */
   readonly leaderEpoch: number
   readonly bytes: number
   /** A new walk over the records from the start of the chunk. */

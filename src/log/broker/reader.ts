@@ -2,7 +2,6 @@ import { assert } from '../../base/assert.ts'
 import { LogError } from '../api/errors.ts'
 import type { Chunk, Isolation, Position, Reader } from '../api/log.ts'
 import { partitionName, type Offset, type RecordCursor, type TopicPartition } from '../api/record.ts'
-import { leaderEpochOf } from '../format/record-batch.ts'
 import { BatchCursor, type BatchCursorOptions } from '../format/record-cursor.ts'
 import type { PartitionReaders } from '../storage/partition-readers.ts'
 import type { Catalog } from './catalog.ts'
@@ -182,7 +181,7 @@ export class PartitionsReader implements Reader {
     return new ReadChunk(partition.at, from, {
       nextOffset: position.offset,
       endOffset: end,
-      leaderEpoch: partition.epochAt(from),
+      leaderEpoch: partition.epochAt(position.offset - 1),
       bytes: 0,
       buffers: [],
       isAborted: undefined,
@@ -241,7 +240,7 @@ export class PartitionsReader implements Reader {
     return new ReadChunk(partition.at, from, {
       nextOffset: read.nextOffset,
       endOffset: end,
-      leaderEpoch: leaderEpochOf(read.bytes, 0),
+      leaderEpoch: partition.epochAt(read.nextOffset - 1),
       bytes,
       buffers: [read.bytes],
       isAborted: partition.hiddenFrom(this.#isolation)?.lookup,
