@@ -101,20 +101,34 @@ function settlePartitions(topology: Topology, partitions: Map<string, number>): 
       (name) => !partitions.has(name),
     ),
   )
+  const isWritten = (name: string): boolean =>
+    topology.subTopologies.some((part) => part.sinks.some((sink) => sink.topics.includes(name)))
+  const settle = (
+    name: string,
+    isEnough: (unknown: readonly string[], known: readonly string[]) => boolean,
+  ): boolean => {
+    const writers = topology.subTopologies.filter((part) => part.sinks.some((sink) => sink.topics.includes(name)))
+    if (writers.length === 0) return false
+    const sources = writers
+      .flatMap((part) => part.sources.flatMap((source) => source.topics))
+      .filter((topic) => topic !== name)
+    const known = sources.filter((topic) => partitions.has(topic))
+    const unknown = sources.filter((topic) => !partitions.has(topic))
+    if (unknown.length > 0 && !isEnough(unknown, known)) return false
+    partitions.set(name, Math.max(1, ...known.map((topic) => partitions.get(topic) ?? 1)))
+    open.delete(name)
+    return true
+  }
   for (let progress = true; progress && open.size > 0;) {
     progress = false
-    for (const name of open) {
-      const writers = topology.subTopologies.filter((part) => part.sinks.some((sink) => sink.topics.includes(name)))
-      const sources = writers.flatMap((part) => part.sources.flatMap((source) => source.topics))
-      if (writers.length === 0) continue
-      if (sources.some((topic) => topic !== name && !partitions.has(topic))) continue
-      const counts = sources.filter((topic) => topic !== name).map((topic) => partitions.get(topic) ?? 1)
-      partitions.set(name, Math.max(1, ...counts))
-      open.delete(name)
-      progress = true
-    }
+    for (const name of open) if (settle(name, () => false)) progress = true
     settleCopartitioned(topology, partitions, repartition)
+    // Parts that write for each other wait for each other: as in Kafka, what is known of their sources decides.
+    progress ||= [...open].some((name) =>
+      settle(name, (unknown, known) => known.length > 0 && unknown.every(isWritten)),
+    )
   }
+  settleCopartitioned(topology, partitions, repartition)
   const read = new Set([
     ...topology.subTopologies.flatMap((part) => part.sources.flatMap((source) => source.topics)),
     ...topology.globalTables.map((table) => table.topic),

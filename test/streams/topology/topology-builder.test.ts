@@ -188,6 +188,44 @@ describe('the plan of topics', () => {
     expect([plan.partitions.get('l-repartition'), plan.partitions.get('r-repartition')]).toEqual([7, 7])
     expect(plan.tasks).toEqual([2, 7, 3])
   })
+
+  test('gives repartition topics between parts that write for each other the number that reaches them from outside', () => {
+    const builder = new StreamsBuilder()
+    const first = builder
+      .stream(numbers('in', 4))
+      .selectKey((value) => `${value}`)
+      .repartition({ name: 'first' })
+    const counted = first
+      .groupBy((value) => value, { name: 'by-value' })
+      .count({ name: 'counts' })
+      .toStream()
+    first
+      .join(
+        counted.selectKey((_, value) => `${value}`),
+        (value, count) => value + count,
+        { name: 'meeting', within: '1m' },
+      )
+      .to(numbers('out'))
+    const plan = planTopics(builder.build(), 'app', [])
+    expect(plan.tasks).toEqual([4, 4, 4])
+    expect(plan.partitions.get('by-value-repartition')).toBe(4)
+  })
+
+  test('says of parts that write for each other which topic is missing outside', () => {
+    const builder = new StreamsBuilder()
+    const first = builder.stream(numbers('nowhere')).repartition({ name: 'first' })
+    first
+      .merge(
+        first
+          .selectKey((value) => `${value}`)
+          .repartition({ name: 'second' })
+          .mapValues((value) => value + 1)
+          .repartition({ name: 'third' }),
+      )
+      .groupByKey()
+      .count({ name: 'counts' })
+    expect(() => planTopics(builder.build(), 'app', [])).toThrow(/TOPIC_MISSING/)
+  })
 })
 
 test('a topology prints in the layout of Kafka’s describe()', () => {
