@@ -329,17 +329,18 @@ export class Sink implements Receiver {
     return partitionOfKey(this.#partitionKey.bytes, 0, this.#partitionKey.length, count)
   }
 
-  #stickySection: Staged | null = null
-  #stickyPartition = 0
-
+  /**
+   * Without a key: one partition for a stretch of the input, then the next. By the offset of the record in process and not
+   * by commits: a life that was cut commits elsewhere, and has to write the same records to the same partitions.
+   */
   #sticky(count: number): number {
-    if (this.#stickySection !== this.#collector.staged) {
-      this.#stickySection = this.#collector.staged
-      this.#stickyPartition = Math.max(0, this.#record.offset)
-    }
-    return this.#stickyPartition % count
+    const { input, offset } = this.#record
+    return ((input?.partition ?? 0) + Math.floor(Math.max(0, offset) / stickyRecords)) % count
   }
 }
+
+/** How many records of an input share a partition where there is no key. */
+const stickyRecords = 256
 
 interface Target {
   readonly topic: string
