@@ -71,6 +71,11 @@ export class PickOrder<Input extends PickInput> {
     }
   }
 
+  /** Heads compete that nobody has asked for yet, such as those that a commit has just let go on. */
+  get hasUntried(): boolean {
+    return this.#heap.length > 0
+  }
+
   get parkedCount(): number {
     return this.#parked.length
   }

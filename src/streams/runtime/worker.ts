@@ -135,8 +135,10 @@ export class Worker {
       if (this.#isCommitDue(isDry)) await this.#commit()
       if (this.#stopping) break
       this.#advanceGlobals()
+      // What had to wait for that commit goes on now, though nothing may have come of it that would be fetched.
+      const isDone = isDry && (!this.#order.hasUntried || this.#isHungry())
       if (
-        isDry &&
+        isDone &&
         this.#whenDry.length > 0 &&
         this.#globals?.isCaughtUp !== false &&
         !this.#isHungry() &&
@@ -144,7 +146,7 @@ export class Worker {
       ) {
         for (const callback of this.#whenDry.splice(0)) callback(true)
       }
-      if (isDry) await this.#rest()
+      if (isDone) await this.#rest()
       else await this.#breathe()
     }
     this.#throwFailure()
