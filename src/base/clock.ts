@@ -28,6 +28,7 @@ export class SystemClock implements Clock {
   }
 
   setTimer(delayMs: number, callback: () => void): Timer {
+    if (delayMs > timerMsMax) return longTimer(delayMs, callback)
     const timer = setTimeout(callback, delayMs)
     return { cancel: () => clearTimeout(timer) }
   }
@@ -35,6 +36,19 @@ export class SystemClock implements Clock {
   nextTurn(): Promise<void> {
     return new Promise((resolve) => setImmediate(resolve))
   }
+}
+
+/** The longest timer that Node knows, 24 days: a longer one would ring at once. */
+const timerMsMax = 2 ** 31 - 1
+
+/** Several timers, one after the other; `Infinity` never rings. */
+function longTimer(delayMs: number, callback: () => void): Timer {
+  let timer: NodeJS.Timeout
+  const arm = (left: number): void => {
+    timer = left > timerMsMax ? setTimeout(() => arm(left - timerMsMax), timerMsMax) : setTimeout(callback, left)
+  }
+  arm(delayMs)
+  return { cancel: () => clearTimeout(timer) }
 }
 
 /** Resolves after `delayMs` on the given clock. */
