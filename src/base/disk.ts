@@ -114,7 +114,7 @@ function makeWithParents(directory: string): void {
 
 class NodeFile implements DiskFile {
   readonly path: string
-  readonly #descriptor: number
+  #descriptor: number
 
   constructor(path: string, descriptor: number) {
     this.path = path
@@ -152,9 +152,15 @@ class NodeFile implements DiskFile {
   }
 
   close(): void {
-    closeSync(this.#descriptor)
+    const descriptor = this.#descriptor
+    // Also where it fails it is closed, and the number may be another thread's file by the next call.
+    this.#descriptor = closed
+    closeSync(descriptor)
   }
 }
+
+/** A number that no file gets: whoever goes on with a closed one hears EBADF from the machine. */
+const closed = 2 ** 31 - 1
 
 /**
  * Writes a whole file and syncs it. A crash inside leaves any part of it, so that a file which counts is written under

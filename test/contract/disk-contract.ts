@@ -101,6 +101,21 @@ export function diskContract(name: string, make: () => { disk: Disk; root: strin
       assert.throws(() => file.close(), { code: 'EBADF' })
     })
 
+    diskTest(
+      'a closed file stays closed when another is opened: nothing goes there, and the other stays open',
+      (disk, root) => {
+        const first = disk.open(`${root}/a`, 'create')
+        first.close()
+        // The machine gives its number to the next.
+        const next = disk.open(`${root}/b`, 'create')
+        assert.throws(() => first.write(Buffer.from('x'), 0), { code: 'EBADF' })
+        assert.throws(() => first.close(), { code: 'EBADF' })
+        next.write(Buffer.from('mine'), 0)
+        next.close()
+        assert.equal(readFile(disk, `${root}/b`), 'mine')
+      },
+    )
+
     diskTest('a rename takes the place of what was there, and open files follow their file', (disk, root) => {
       writeFile(disk, `${root}/old`, 'old')
       writeFile(disk, `${root}/new`, 'new')
