@@ -1,6 +1,7 @@
 import { copyBytes, latin1Slice } from '../base/bytes.ts'
 import type { ByteWriter } from '../base/bytes.ts'
-import { CodecError, shown } from './codec-error.ts'
+import { shown } from '../base/shown.ts'
+import { CodecError } from './codec-error.ts'
 import type { Identity, KeyCodec } from './codec.ts'
 import { checkUtf8, checkWellFormed, readUtf8, writeUtf8 } from './utf8.ts'
 

@@ -1,6 +1,7 @@
 import { Packr } from 'msgpackr'
 import type { ByteWriter } from '../base/bytes.ts'
-import { CodecError, shown } from './codec-error.ts'
+import { shown } from '../base/shown.ts'
+import { CodecError } from './codec-error.ts'
 import type { Codec } from './codec.ts'
 
 /**

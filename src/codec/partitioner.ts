@@ -1,4 +1,5 @@
-import { CodecError, shown } from './codec-error.ts'
+import { shown } from '../base/shown.ts'
+import { CodecError } from './codec-error.ts'
 
 /**
  * Puts records into partitions by a rule of one's own. `id` names the rule: it is remembered with the topic, and what is

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { CodecError, shown } from './codec-error.ts'
+import { shown } from '../base/shown.ts'
+import { CodecError } from './codec-error.ts'
 import type { Codec } from './codec.ts'
 
 /** Any validator that speaks Standard Schema: zod, valibot, arktype. It must answer synchronously. */

@@ -1,5 +1,6 @@
 import { ByteWriter, latin1Slice, utf8Slice } from '../base/bytes.ts'
-import { CodecError, shown } from './codec-error.ts'
+import { shown } from '../base/shown.ts'
+import { CodecError } from './codec-error.ts'
 import type { Identity, KeyCodec } from './codec.ts'
 import { checkWellFormed, readUtf8, writeUtf8 } from './utf8.ts'
 

@@ -1,7 +1,8 @@
 import type { ByteWriter } from '../base/bytes.ts'
 import { utf8Slice } from '../base/bytes.ts'
 import { isUtf8 } from 'node:buffer'
-import { CodecError, shown } from './codec-error.ts'
+import { shown } from '../base/shown.ts'
+import { CodecError } from './codec-error.ts'
 
 /** Below this length a loop beats the call into C++. */
 const loopLengthMax = 64

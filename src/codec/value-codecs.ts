@@ -1,6 +1,7 @@
 import type { ByteWriter } from '../base/bytes.ts'
 import { utf8Slice } from '../base/bytes.ts'
-import { CodecError, shown } from './codec-error.ts'
+import { shown } from '../base/shown.ts'
+import { CodecError } from './codec-error.ts'
 import type { Codec } from './codec.ts'
 import { bytesKey, longKey, stringKey, wrongType } from './key-codecs.ts'
 import { writeUtf8 } from './utf8.ts'

@@ -1,5 +1,6 @@
 import type { ByteWriter } from '../base/bytes.ts'
-import { CodecError, shown } from './codec-error.ts'
+import { shown } from '../base/shown.ts'
+import { CodecError } from './codec-error.ts'
 import type { Identity, KeyCodec } from './codec.ts'
 import { keyDeclaration } from './key-choice.ts'
 import type { KeyDeclaration } from './key-choice.ts'

@@ -1,3 +1,4 @@
+import { shown } from '../base/shown.ts'
 import { LogError } from './api/errors.ts'
 
 /** What `openLog` takes; all but `dataDir` have defaults. */
@@ -316,7 +317,8 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
 /** Checks every option once. Throws INVALID_CONFIG naming option, value and bounds. */
 export function logConfig(options: LogOptions): LogConfig {
   const { dataDir, sync = 'commit', threads = true } = options
-  if (typeof dataDir !== 'string' || dataDir === '') throw refused('dataDir', dataDir, 'name the directory of the log')
+  if (typeof dataDir !== 'string' || dataDir === '' || dataDir.includes('\0'))
+    throw refused('dataDir', dataDir, 'name the directory of the log')
   if (sync !== 'commit' && sync !== 'os') throw refused('sync', sync, "use 'commit' or 'os'")
   if (typeof threads !== 'boolean') throw refused('threads', threads, 'use true or false')
   const numbers: { [name: string]: number } = {}
@@ -339,5 +341,5 @@ export function logConfig(options: LogOptions): LogConfig {
 }
 
 function refused(name: string, value: unknown, remedy: string): LogError {
-  return new LogError('INVALID_CONFIG', `${name} is ${JSON.stringify(value)}: ${remedy}`, { name, value })
+  return new LogError('INVALID_CONFIG', `${name} is ${shown(value)}: ${remedy}`, { name, value })
 }

@@ -1,3 +1,4 @@
+import type { Clock } from '../base/clock.ts'
 import type { RecordedSection, TaskId } from './api/commit-section.ts'
 import type {
   Bounds,
@@ -15,11 +16,19 @@ import type {
 } from './api/log.ts'
 import type { TopicPartition } from './api/record.ts'
 import type { TopicInfo, TopicSpec } from './api/topic.ts'
-import type { Clock } from '../base/clock.ts'
 import type { Broker } from './broker/broker.ts'
 import { Admin } from './client/admin.ts'
+import {
+  checkList,
+  checkObject,
+  checkPlaces,
+  checkPlacesIn,
+  checkPositions,
+  checkText,
+} from './client/checked-arguments.ts'
 import type { ConsumerOptions } from './client/consumer-options.ts'
 import { Consumer } from './client/consumer.ts'
+import { checkedIsolation } from './client/offset-reset.ts'
 import type { ProducerOptions } from './client/producer-options.ts'
 import { Producer } from './client/producer.ts'
 import type { BytesOut } from './client/record-format.ts'
@@ -61,38 +70,50 @@ export class EmbeddedLog implements Log {
   }
 
   async topics(names: readonly string[]): Promise<readonly TopicInfo[]> {
+    checkList('names of topics', names)
     return names.flatMap((name) => this.#broker.topic(name) ?? [])
   }
 
   ensureTopics(specs: readonly TopicSpec[]): Promise<readonly TopicInfo[]> {
+    checkList('topics', specs)
     return this.#broker.ensureTopics(specs)
   }
 
   async openReader(options: { readonly isolation: Isolation }): Promise<Reader> {
+    checkObject('options of the reader', options)
+    checkedIsolation(options.isolation)
     return this.#broker.openReader(options)
   }
 
   async joinGroup(options: GroupOptions): Promise<Membership> {
+    checkObject('options of the group', options)
+    checkList('topics', options.topics)
     return this.#broker.joinGroup(options)
   }
 
   async openCommitter(options: { readonly id: string }): Promise<Committer> {
+    checkObject('options of the committer', options)
+    checkText('id of the committer', options.id)
     return this.#broker.openCommitter(options)
   }
 
   async committedOffsets(group: string, at: readonly TopicPartition[]): Promise<readonly OffsetEntry[]> {
+    checkPlaces('partitions', at)
     return this.#broker.committedOffsets(group, at)
   }
 
   async bounds(at: readonly TopicPartition[], isolation: Isolation): Promise<readonly Bounds[]> {
+    checkPlaces('partitions', at)
     return this.#broker.bounds(at, isolation)
   }
 
   async offsetsForTime(at: readonly TimeQuery[], isolation: Isolation = 'durable'): Promise<readonly Position[]> {
+    checkPlacesIn('times to look for', at)
     return this.#broker.offsetsForTime(at, isolation)
   }
 
   async epochEnds(at: readonly EpochQuery[]): Promise<readonly Position[]> {
+    checkPlacesIn('epochs to look for', at)
     return this.#broker.epochEnds(at)
   }
 
@@ -101,6 +122,7 @@ export class EmbeddedLog implements Log {
   }
 
   async purgeBefore(at: readonly Position[]): Promise<void> {
+    checkPositions('offsets to purge below', at)
     // Repartition topics lose by themselves what is read, but not before no rewind needs it.
     const asked = at.filter(({ at: { topic } }) => this.#broker.topic(topic)?.config.purgedWhenRead !== true)
     if (asked.length > 0) await this.#broker.purgeBefore(asked)

@@ -2,10 +2,12 @@ import { randomBytes } from 'node:crypto'
 import { SystemClock, type Clock } from '../base/clock.ts'
 import { NodeDisk, type Disk } from '../base/disk.ts'
 import { silentLogger, type Logger } from '../base/logger.ts'
-import { lockDirectory, noDirectoryLock } from './storage/directory-lock.ts'
+import { shown } from '../base/shown.ts'
+import { LogError } from './api/errors.ts'
 import { openBroker } from './broker/open-broker.ts'
 import { logConfig, type LogOptions } from './config.ts'
 import { EmbeddedLog } from './embedded-log.ts'
+import { lockDirectory, noDirectoryLock } from './storage/directory-lock.ts'
 
 /** {@link LogOptions}, and what tests and simulation put in the place of the machine. */
 export interface OpenLogOptions extends LogOptions {
@@ -26,7 +28,10 @@ export interface OpenLogOptions extends LogOptions {
  * After a crash it first brings everything to the last durable commit.
  */
 export async function openLog(options: OpenLogOptions): Promise<EmbeddedLog> {
+  if (typeof options !== 'object' || options === null)
+    throw new LogError('INVALID_CONFIG', `openLog of ${shown(options)}: give { dataDir }, the directory of the log`)
   const { logger = silentLogger, clock = new SystemClock(), disk, randomBytes: random, nextGap, ...rest } = options
+  checkMachine(options)
   const config = logConfig(disk === undefined ? rest : { ...rest, threads: false })
   const broker = await openBroker({
     config,
@@ -38,4 +43,18 @@ export async function openLog(options: OpenLogOptions): Promise<EmbeddedLog> {
     ...(nextGap === undefined ? {} : { nextGap }),
   })
   return new EmbeddedLog(broker, clock, config)
+}
+
+/** What takes the place of the machine is only held against what is asked of it first: it is for tests. */
+function checkMachine({ logger, clock, disk, randomBytes: random, nextGap }: OpenLogOptions): void {
+  const parts: readonly (readonly [string, unknown, string])[] = [
+    ['logger', logger, typeof logger?.error],
+    ['clock', clock, typeof clock?.now],
+    ['disk', disk, typeof disk?.exists],
+    ['randomBytes', random, typeof random],
+    ['nextGap', nextGap, typeof nextGap],
+  ]
+  for (const [name, given, kind] of parts)
+    if (given !== undefined && kind !== 'function')
+      throw new LogError('INVALID_CONFIG', `${name} is ${shown(given)}: leave it out, or give one that works`, { name })
 }

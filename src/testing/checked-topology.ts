@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { ByteWriter } from '../base/bytes.ts'
-import { shown } from '../codec/codec-error.ts'
+import { shown } from '../base/shown.ts'
 import type { Codec } from '../codec/codec.ts'
 import type { AnyTopic } from '../codec/topic.ts'
 import { StreamsError } from '../streams/errors.ts'

@@ -1,4 +1,4 @@
-import { shown } from '../../codec/codec-error.ts'
+import { shown } from '../../base/shown.ts'
 import type { Processor } from '../../streams/processor/processor.ts'
 
 /** Writes each record as a line `[label]: key, value`, as Kafka's Printed does. */

@@ -1,3 +1,4 @@
+import { shown } from '../../base/shown.ts'
 import { LogError } from './errors.ts'
 
 /**
@@ -104,10 +105,10 @@ export const topicNameLengthMax = 249
  * The check is what keeps a name from becoming a path.
  */
 export function checkTopicName(name: string): void {
-  if (/^[a-zA-Z0-9._-]{1,249}$/.test(name) && name !== '.' && name !== '..') return
+  if (typeof name === 'string' && /^[a-zA-Z0-9._-]{1,249}$/.test(name) && name !== '.' && name !== '..') return
   throw new LogError(
     'INVALID_TOPIC',
-    `topic name ${JSON.stringify(name.slice(0, 300))}: use 1 to ${topicNameLengthMax} characters of a-z, A-Z, 0-9, '.', '_' and '-', and neither '.' nor '..'`,
+    `topic name ${shown(name)}: use 1 to ${topicNameLengthMax} characters of a-z, A-Z, 0-9, '.', '_' and '-', and neither '.' nor '..'`,
     { topic: name },
   )
 }

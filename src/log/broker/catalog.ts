@@ -1,4 +1,5 @@
 import { assert } from '../../base/assert.ts'
+import { shown } from '../../base/shown.ts'
 import { LogError } from '../api/errors.ts'
 import type { TopicPartition } from '../api/record.ts'
 import type { TopicConfig, TopicInfo } from '../api/topic.ts'
@@ -38,7 +39,9 @@ export class Catalog {
   partition(at: TopicPartition): Partition {
     const topic = this.#byName.get(at.topic)
     if (topic === undefined || topic.phase !== 'live')
-      throw new LogError('UNKNOWN_TOPIC', `topic ${at.topic} does not exist; create it first`, { topic: at.topic })
+      throw new LogError('UNKNOWN_TOPIC', `topic ${shown(at.topic)} does not exist; create it first`, {
+        topic: at.topic,
+      })
     const partition = topic.partitions[at.partition]
     if (partition !== undefined) return partition
     throw new LogError(

@@ -1,10 +1,11 @@
+import { shown } from '../../base/shown.ts'
 import { LogError } from '../api/errors.ts'
 import type { OffsetEntry } from '../api/log.ts'
 import { partitionName, type TopicPartition } from '../api/record.ts'
 import { BatchBuilder } from '../format/batch-builder.ts'
 import { consumerProtocolType, decodeAssignment, decodeSubscription } from '../group/consumer-protocol.ts'
-import type { GroupMember } from '../group/group-member.ts'
 import type { GroupPhase } from '../group/group-lifecycle.ts'
+import type { GroupMember } from '../group/group-member.ts'
 import type { Catalog } from './catalog.ts'
 import type { GroupOffsets } from './group-offsets.ts'
 import type { Groups } from './groups.ts'
@@ -195,11 +196,9 @@ export class GroupAdmin {
   #checkKnown(name: string): void {
     const { groups, offsets } = this.#parts
     if (offsets.of(name).length > 0 || groups.names.includes(name)) return
-    throw new LogError(
-      'GROUP_ID_NOT_FOUND',
-      `there is no group ${JSON.stringify(name)}: name one that listGroups has`,
-      { group: name },
-    )
+    throw new LogError('GROUP_ID_NOT_FOUND', `there is no group ${shown(name)}: name one that listGroups has`, {
+      group: name,
+    })
   }
 }
 

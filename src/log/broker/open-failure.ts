@@ -36,6 +36,17 @@ export function openFailure(error: unknown, dataDir: string): unknown {
       { dataDir },
       { cause: error },
     )
+  if (code === 'ENAMETOOLONG' || code === 'ELOOP')
+    return new LogError('INVALID_CONFIG', `dataDir cannot be a path (${code}): use a shorter one, without loops`, {
+      code,
+    })
+  if ('syscall' in error)
+    return new LogError(
+      'READ_FAILED',
+      `${dataDir} cannot be opened (${error.message}): remove the cause, then open it again; nothing is lost`,
+      { dataDir, code },
+      { cause: error },
+    )
   return error
 }
 

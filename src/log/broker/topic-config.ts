@@ -1,3 +1,4 @@
+import { shown } from '../../base/shown.ts'
 import { LogError } from '../api/errors.ts'
 import { defaultTopicConfig, type TopicConfig, type TopicInfo, type TopicSpec } from '../api/topic.ts'
 import type { LogConfig } from '../config.ts'
@@ -51,7 +52,8 @@ export function checkTopicConfig(config: TopicConfig): void {
   if (maxCompactionLagMs < minCompactionLagMs)
     throw refused('maxCompactionLagMs', maxCompactionLagMs, `use at least minCompactionLagMs, ${minCompactionLagMs}`)
   const ratio = config.minCleanableDirtyRatio
-  if (!(ratio >= 0 && ratio <= 1)) throw refused('minCleanableDirtyRatio', ratio, 'use a number from 0 to 1')
+  if (typeof ratio !== 'number' || !(ratio >= 0 && ratio <= 1))
+    throw refused('minCleanableDirtyRatio', ratio, 'use a number from 0 to 1')
 }
 
 /** A setting by another name, Kafka's with dots for example, would be kept and never asked for. Throws INVALID_CONFIG. */
@@ -121,5 +123,5 @@ function definedOnly(config: Partial<TopicConfig>): Partial<TopicConfig> {
 }
 
 function refused(name: string, value: unknown, remedy: string): LogError {
-  return new LogError('INVALID_CONFIG', `${name} is ${JSON.stringify(value)}: ${remedy}`, { name, value })
+  return new LogError('INVALID_CONFIG', `${name} is ${shown(value)}: ${remedy}`, { name, value })
 }

@@ -1,3 +1,4 @@
+import { shown } from '../../base/shown.ts'
 import { LogError } from '../api/errors.ts'
 import { commitsTopic, isInternalTopic, offsetsTopic, transactionsTopic } from '../api/internal-topics.ts'
 import type { Position } from '../api/log.ts'
@@ -6,8 +7,8 @@ import { checkTopicName, type TopicConfig, type TopicInfo, type TopicSpec } from
 import { BatchBuilder } from '../format/batch-builder.ts'
 import type { PartitionReaders } from '../storage/partition-readers.ts'
 import type { Catalog, Topic } from './catalog.ts'
-import type { Partition } from './partition.ts'
 import type { OffsetLog } from './offset-log.ts'
+import type { Partition } from './partition.ts'
 import { EntryDraft, type Sequencer } from './sequencer.ts'
 import {
   checkPartitions,
@@ -253,7 +254,7 @@ export class Topics {
   #known(name: string): Topic {
     const topic = this.#parts.catalog.topic(name)
     if (topic === undefined || topic.phase !== 'live')
-      throw new LogError('UNKNOWN_TOPIC', `topic ${name} does not exist: create it first`, { topic: name })
+      throw new LogError('UNKNOWN_TOPIC', `topic ${shown(name)} does not exist: create it first`, { topic: name })
     return topic
   }
 }

@@ -1,9 +1,22 @@
+import { checkGroupName } from '../group/group-coordinator.ts'
+import {
+  checkInteger,
+  checkList,
+  checkObject,
+  checkPlace,
+  checkPlaces,
+  checkPositions,
+  checkText,
+} from './checked-arguments.ts'
+import { checkedIsolation } from './offset-reset.ts'
+
+import { shown } from '../../base/shown.ts'
 import type { AnyTopic } from '../../codec/topic.ts'
 import { LogError } from '../api/errors.ts'
 import { isInternalTopic } from '../api/internal-topics.ts'
 import type { Bounds, Isolation, OffsetEntry, Position } from '../api/log.ts'
 import type { TopicPartition } from '../api/record.ts'
-import type { TopicConfig, TopicInfo, TopicSpec } from '../api/topic.ts'
+import { checkTopicName, type TopicConfig, type TopicInfo, type TopicSpec } from '../api/topic.ts'
 import type { Damage } from '../broker/scrubber.ts'
 import type { Broker, PartitionSize, ProducerState, TransactionState } from '../broker/broker.ts'
 import type { GroupDescription, GroupListing } from '../broker/group-admin.ts'
@@ -22,26 +35,26 @@ export class Admin {
    * TOPIC_EXISTS, INVALID_TOPIC or INVALID_CONFIG.
    */
   async createTopics(topics: readonly (TopicSpec | AnyTopic)[]): Promise<readonly TopicInfo[]> {
-    const specs = topics.map(specOf)
-    for (const { name } of specs) refuseInternal(name, 'create')
+    const specs = checkedSpecs(topics)
     return await this.#broker.createTopics(specs)
   }
 
   /** Creates what is missing; TOPIC_MISMATCH where one exists with other partitions, codecs or partitioner. */
   async ensureTopics(topics: readonly (TopicSpec | AnyTopic)[]): Promise<readonly TopicInfo[]> {
-    const specs = topics.map(specOf)
-    for (const { name } of specs) refuseInternal(name, 'create')
+    const specs = checkedSpecs(topics)
     return await this.#broker.ensureTopics(specs)
   }
 
   /** Deletes a topic with all its records. UNKNOWN_TOPIC; INVALID_TOPIC for the log's own. */
   async deleteTopic(name: string): Promise<void> {
+    this.#known(name)
     refuseInternal(name, 'delete')
     await this.#broker.deleteTopic(name)
   }
 
   /** Topics by name; the log's own only if asked for. */
   listTopics(options: { readonly internal?: boolean } = {}): readonly TopicInfo[] {
+    checkObject('options of listTopics', options)
     const all = this.#broker.listTopics()
     return options.internal === true ? all : all.filter((topic) => !isInternalTopic(topic.name))
   }
@@ -49,6 +62,7 @@ export class Admin {
   /** A topic with the offsets of its partitions. Throws UNKNOWN_TOPIC. */
   describeTopic(name: string, isolation: Isolation = 'committed'): TopicDescription {
     const info = this.#known(name)
+    checkedIsolation(isolation)
     const at = Array.from({ length: info.partitions }, (_, partition): TopicPartition => ({ topic: name, partition }))
     return { ...info, bounds: this.#broker.bounds(at, isolation) }
   }
@@ -77,6 +91,7 @@ export class Admin {
    * @example await log.admin.createPartitions('clicks', 8)
    */
   async createPartitions(name: string, partitions: number): Promise<TopicInfo> {
+    this.#known(name)
     refuseInternal(name, 'change')
     return await this.#broker.addPartitions(name, partitions)
   }
@@ -87,7 +102,9 @@ export class Admin {
    * INVALID_CONFIG names what is out of bounds, and nothing has changed.
    */
   async alterTopicConfig(name: string, changes: Partial<TopicConfig>): Promise<TopicInfo> {
+    this.#known(name)
     refuseInternal(name, 'change')
+    checkObject(`settings of topic ${name}`, changes)
     return await this.#broker.alterTopicConfig(name, changes)
   }
 
@@ -99,6 +116,7 @@ export class Admin {
     at: readonly TopicPartition[],
     which: 'earliest' | 'latest' | { readonly timestamp: number },
   ): readonly Position[] {
+    checkPlaces('partitions', at)
     for (const { topic, partition } of at) {
       const { partitions } = this.#known(topic)
       if (Number.isInteger(partition) && partition >= 0 && partition < partitions) continue
@@ -109,6 +127,16 @@ export class Admin {
           topic,
           partition,
         },
+      )
+    }
+    const asked: unknown = which
+    if (typeof asked === 'object' && asked !== null && 'timestamp' in asked) {
+      if (!Number.isSafeInteger(asked.timestamp)) throw noTimestamp(asked.timestamp)
+    } else if (asked !== 'earliest' && asked !== 'latest') {
+      throw new LogError(
+        'INVALID_CONFIG',
+        `offsets are asked for by ${shown(asked)}: use 'earliest', 'latest' or { timestamp: milliseconds }`,
+        { asked },
       )
     }
     if (typeof which === 'object') {
@@ -126,6 +154,7 @@ export class Admin {
    * `deleteRecords`.
    */
   async deleteRecords(at: readonly Position[]): Promise<readonly Position[]> {
+    checkPositions('offsets to delete below', at)
     for (const { at: place } of at) refuseInternal(place.topic, 'delete records of')
     return await this.#broker.deleteRecords(at)
   }
@@ -150,6 +179,7 @@ export class Admin {
 
   /** Forgets offsets of topics that no member reads: GROUP_SUBSCRIBED_TO_TOPIC, GROUP_ID_NOT_FOUND. Kafka: `OffsetDelete`. */
   async deleteGroupOffsets(group: string, at: readonly TopicPartition[]): Promise<void> {
+    checkPlaces('partitions', at)
     await this.#broker.groupAdmin.deleteOffsets(group, at)
   }
 
@@ -160,6 +190,10 @@ export class Admin {
    * @example admin.resetGroupOffsets('report', { topics: ['orders'], to: { ago: 3_600_000 } }) // a dry run
    */
   async resetGroupOffsets(group: string, reset: GroupOffsetReset): Promise<readonly MovedOffset[]> {
+    checkGroupName(group)
+    checkObject('the reset of offsets', reset)
+    if (reset.topics !== undefined) checkList('topics', reset.topics)
+    if (reset.partitions !== undefined) checkPlaces('partitions', reset.partitions)
     this.#broker.groupAdmin.checkEmpty(group)
     const moved = plannedReset(this.#broker, group, reset)
     if (reset.execute === true) {
@@ -178,11 +212,13 @@ export class Admin {
 
   /** TRANSACTIONAL_ID_NOT_FOUND if there is none. Kafka: `describeTransactions`. */
   describeTransaction(transactionalId: string): TransactionState {
+    checkText('transactional id', transactionalId)
     return this.#broker.describeTransaction(transactionalId)
   }
 
   /** What a partition remembers of its producers: what each wrote last, and since where one has a transaction open. */
   describeProducers(at: TopicPartition): readonly ProducerState[] {
+    checkPlace('partition', at)
     return this.#broker.describeProducers(at)
   }
 
@@ -191,6 +227,7 @@ export class Admin {
    * INVALID_TXN_STATE where none is open. Kafka: `abortTransaction`, `fenceProducers`.
    */
   async abortTransaction(transactionalId: string): Promise<void> {
+    checkText('transactional id', transactionalId)
     await this.#broker.abortTransaction(transactionalId)
   }
 
@@ -199,10 +236,13 @@ export class Admin {
    * stay behind it for ever. Kafka: `kafka-transactions.sh abort`.
    */
   async abortHangingTransaction(at: TopicPartition, producerId: number): Promise<void> {
+    checkPlace('partition', at)
+    checkInteger('producer id', producerId)
     await this.#broker.abortHangingTransaction(at, producerId)
   }
 
   committedOffsets(group: string, at: readonly TopicPartition[]): readonly OffsetEntry[] {
+    checkPlaces('partitions', at)
     return this.#broker.committedOffsets(group, at)
   }
 
@@ -211,7 +251,7 @@ export class Admin {
     if (info !== undefined) return info
     throw new LogError(
       'UNKNOWN_TOPIC',
-      `topic ${JSON.stringify(name)} does not exist: create it, or name one that listTopics has`,
+      `topic ${shown(name)} does not exist: create it, or name one that listTopics has`,
       { topic: name },
     )
   }
@@ -237,6 +277,25 @@ function specOf(topic: TopicSpec | AnyTopic): TopicSpec {
       ...(partitioner === undefined ? {} : { partitioner: partitioner.id }),
     },
   }
+}
+
+/** Throws INVALID_CONFIG, INVALID_TOPIC. */
+function checkedSpecs(topics: readonly (TopicSpec | AnyTopic)[]): readonly TopicSpec[] {
+  checkList('topics', topics)
+  return topics.map((topic) => {
+    checkObject('topic', topic)
+    const spec = specOf(topic)
+    checkTopicName(spec.name)
+    refuseInternal(spec.name, 'create')
+    if (spec.config !== undefined) checkObject(`settings of topic ${spec.name}`, spec.config)
+    return spec
+  })
+}
+
+function noTimestamp(timestamp: unknown): LogError {
+  return new LogError('INVALID_TIMESTAMP', `offsets at time ${shown(timestamp)}: use milliseconds, an integer`, {
+    timestamp,
+  })
 }
 
 function refuseInternal(name: string, what: 'create' | 'delete' | 'change' | 'delete records of'): void {

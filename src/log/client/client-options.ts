@@ -1,3 +1,4 @@
+import { shown } from '../../base/shown.ts'
 import { LogError } from '../api/errors.ts'
 
 /** One numeric option of a client: default, unit, bounds, and Kafka's name. */
@@ -73,7 +74,7 @@ export function clientNumbers<Name extends string>(
     if (!Number.isSafeInteger(value) || value < option.min || value > option.max) {
       throw new LogError(
         'INVALID_CONFIG',
-        `${name} of the ${client} is ${String(value)}: use an integer from ${option.min} to ${option.max} (${option.unit})`,
+        `${name} of the ${client} is ${shown(value)}: use an integer from ${option.min} to ${option.max} (${option.unit})`,
         { name, value },
       )
     }

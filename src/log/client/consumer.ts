@@ -7,8 +7,21 @@ import { partitionName, type Offset, type TopicPartition } from '../api/record.t
 import type { Broker } from '../broker/broker.ts'
 import { AssignedPartitions } from './assigned-partitions.ts'
 import { namedAssignors } from './assignors/named-assignors.ts'
-import type { CommitCarrier } from './commit-carrier.ts'
+import {
+  checkFunction,
+  checkList,
+  checkObject,
+  checkOffsetEntries,
+  checkOptionalFunction,
+  checkOptionalName,
+  checkPlace,
+  checkPlaces,
+  checkSignal,
+  checkText,
+  checkWait,
+} from './checked-arguments.ts'
 import { clientNumbers, consumerNumbers, type ConsumerNumbers } from './client-options.ts'
+import type { CommitCarrier } from './commit-carrier.ts'
 import { ConsumedPartition } from './consumed-partition.ts'
 import { ConsumerCommits } from './consumer-commits.ts'
 import type {
@@ -77,7 +90,11 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   constructor(broker: Broker, clock: Clock, options: ConsumerOptions<K, V> = {}, carrier: CommitCarrier | null = null) {
     this.#broker = broker
     this.#clock = clock
+    checkObject('options of the consumer', options)
     const { groupInstanceId, clientId, assignors } = options
+    checkOptionalName('groupInstanceId', groupInstanceId)
+    checkOptionalName('clientId', clientId)
+    if (assignors !== undefined) checkList('assignors', assignors)
     this.#identity = {
       ...(groupInstanceId === undefined ? {} : { groupInstanceId }),
       ...(clientId === undefined ? {} : { clientId }),
@@ -87,7 +104,9 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     this.#isolation = checkedIsolation(options.isolation ?? 'committed')
     const { group } = options
     const autoOffsetReset = checkedReset(options.autoOffsetReset ?? 'latest')
-    this.#declared = new DeclaredTopics(broker, options.topics ?? [])
+    const declared = options.topics ?? []
+    checkList('topics', declared)
+    this.#declared = new DeclaredTopics(broker, declared)
     this.#starts = new StartOffsets({ broker, clock, group, isolation: this.#isolation, autoOffsetReset })
     const partitions = new AssignedPartitions(this.#declared, this.#starts)
     this.#partitions = partitions
@@ -141,9 +160,12 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     this.#checkIdle()
     const { group } = this.#commits
     if (this.#sharing.membership !== null) throw misuse('the consumer is subscribed already: unsubscribe first')
+    checkRebalanceListener(listener)
     if (topics instanceof RegExp) {
       if (this.#declared.names.length > 0) throw misuse('a consumer of declared topics subscribes to them by name')
     } else {
+      checkList('topics', topics)
+      for (const topic of topics) checkText('a topic to subscribe to', topic)
       if (topics.length === 0) throw misuse('subscribe to at least one topic, or declare topics in the options')
     }
     const subscription = new TopicSubscription(this.#broker, topics)
@@ -168,6 +190,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   assign(at: readonly TopicPartition[]): void {
     this.#checkIdle()
     if (this.#sharing.membership !== null) throw misuse('the consumer is subscribed: unsubscribe before you assign')
+    checkPlaces('partitions to assign', at)
     const taken = at.map((place) => new ConsumedPartition(place, this.#declared.formatOf(place), 0))
     // What a transaction may still move waits for its end; polls look after it.
     for (const partition of taken) partition.unresolved = this.#starts.isUnstable(partition.at)
@@ -201,6 +224,9 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
    */
   async poll(options: PollOptions = {}): Promise<readonly ConsumerRecord<K, V>[]> {
     this.#checkIdle()
+    checkObject('options of poll', options)
+    checkWait(options.waitMs)
+    checkSignal(options.signal)
     this.#use = 'polling'
     try {
       // Who polls again is done with what came before.
@@ -227,6 +253,8 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     options: { readonly signal?: AbortSignal } = {},
   ): AsyncGenerator<ConsumerRecord<K, V>, void, undefined> {
     this.#checkIdle()
+    checkObject('options of records', options)
+    checkSignal(options.signal)
     this.#use = 'iterating'
     this.#partitions.completeAll()
     try {
@@ -264,6 +292,8 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     listener: (record: ConsumerRecord<K, V>) => void | Promise<void>,
     options: RecordListenOptions<K, V> = {},
   ): Promise<void> {
+    checkListening(listener, options)
+    checkOptionalFunction('notBefore', options.notBefore)
     // Records that wait for their time must not take the place of those of another partition, whose time has come.
     const shares = options.notBefore !== undefined
     await this.#listen(options, { rounds: 1, shares }, callPerRecord(this.#partitions, listener, options))
@@ -277,6 +307,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     listener: (batch: RecordBatch<K, V>) => void | Promise<void>,
     options: ListenOptions = {},
   ): Promise<void> {
+    checkListening(listener, options)
     const rounds = options.concurrency ?? 1
     await this.#listen(options, { rounds, shares: false }, callPerBatch(this.#partitions, listener))
   }
@@ -316,6 +347,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
 
   /** The offset of the record that comes next from this partition. */
   position(at: TopicPartition): Offset {
+    checkPlace('partition', at)
     const partition = this.#partitions.of(at)
     if (!partition.unresolved) return partition.position
     if (this.#starts.isUnstable(at))
@@ -344,6 +376,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   seek(at: TopicPartition, to: SeekTarget): void {
     this.#checkOpen()
     if (this.#use !== 'inListener') this.#checkIdle()
+    checkPlace('partition to seek in', at)
     const partition = this.#partitions.of(at)
     const offset = resolveSeek(this.#broker, at, { to, isolation: this.#isolation })
     partition.completeAll()
@@ -353,12 +386,16 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
 
   /** Leaves these partitions out of `poll` until they are resumed. Their positions stay. */
   pause(at: readonly TopicPartition[]): void {
-    for (const place of at) this.#partitions.of(place).paused = true
+    checkPlaces('partitions to pause', at)
+    const partitions = at.map((place) => this.#partitions.of(place))
+    for (const partition of partitions) partition.paused = true
     this.#polling.tellPaused()
   }
 
   resume(at: readonly TopicPartition[]): void {
-    for (const place of at) this.#partitions.of(place).paused = false
+    checkPlaces('partitions to resume', at)
+    const partitions = at.map((place) => this.#partitions.of(place))
+    for (const partition of partitions) partition.paused = false
     this.#polling.tellPaused()
   }
 
@@ -374,6 +411,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   async commitOffsets(offsets?: readonly OffsetEntry[]): Promise<void> {
     // While it is closing, calls under way and the rebalance listener still commit what they have done.
     if (this.#lifecycle.is('closed')) throw closed()
+    if (offsets !== undefined) checkOffsetEntries(offsets)
     const known = this.#partitions.list.filter(({ unresolved }) => !unresolved)
     await this.#commits.commit(offsets ?? this.#commits.progressOf(known))
   }
@@ -383,6 +421,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
    * UNSTABLE_OFFSET_COMMIT while a transaction that is not over may move one of them.
    */
   committed(at: readonly TopicPartition[] = this.assignment): readonly OffsetEntry[] {
+    checkPlaces('partitions', at)
     return this.#broker.committedOffsets(this.#commits.group, at, { requireStable: true })
   }
 
@@ -460,6 +499,18 @@ const iterationWaitMs = 60_000
 
 function closed(): LogError {
   return new LogError('CLOSED', 'the consumer is closed')
+}
+
+function checkRebalanceListener(listener: RebalanceListener): void {
+  checkObject('rebalance listener', listener)
+  for (const name of ['onPartitionsAssigned', 'onPartitionsRevoked', 'onPartitionsLost'])
+    checkOptionalFunction(name, Reflect.get(listener, name))
+}
+
+function checkListening(listener: unknown, options: ListenOptions): void {
+  checkFunction('listener', listener)
+  checkObject('options of the listener', options)
+  checkSignal(options.signal)
 }
 
 function misuse(what: string): LogError {

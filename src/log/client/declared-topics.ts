@@ -1,3 +1,4 @@
+import { shown } from '../../base/shown.ts'
 import type { AnyTopic } from '../../codec/topic.ts'
 import { LogError } from '../api/errors.ts'
 import type { TopicPartition } from '../api/record.ts'
@@ -35,7 +36,9 @@ export class DeclaredTopics {
   formatOf(at: TopicPartition): RecordFormat {
     const info = this.#broker.topic(at.topic)
     if (info === undefined)
-      throw new LogError('UNKNOWN_TOPIC', `topic ${at.topic} does not exist: create it first`, { topic: at.topic })
+      throw new LogError('UNKNOWN_TOPIC', `topic ${shown(at.topic)} does not exist: create it first`, {
+        topic: at.topic,
+      })
     if (!Number.isInteger(at.partition) || at.partition < 0 || at.partition >= info.partitions) {
       throw new LogError(
         'UNKNOWN_PARTITION',

@@ -1,3 +1,4 @@
+import { shown } from '../../base/shown.ts'
 import { LogError } from '../api/errors.ts'
 import type { Bounds } from '../api/log.ts'
 import { partitionName, type Offset, type TopicPartition } from '../api/record.ts'
@@ -71,15 +72,13 @@ function target(
   if (typeof to !== 'object' || to === null || !resetKinds.some((kind) => kind in to))
     throw new LogError(
       'INVALID_CONFIG',
-      `the reset goes to ${JSON.stringify(to)}: use 'earliest', 'latest', 'current', { offset }, { timestamp }, { ago } or { shift }`,
+      `the reset goes to ${shown(to)}: use 'earliest', 'latest', 'current', { offset }, { timestamp }, { ago } or { shift }`,
       { to },
     )
-  if ('offset' in to) return checked('offset', to.offset, to.offset >= 0)
-  if ('shift' in to) return (from ?? end) + checked('shift', to.shift, true)
+  if ('offset' in to) return checked('offset', to.offset)
+  if ('shift' in to) return (from ?? end) + checked('shift', to.shift)
   const timestamp =
-    'ago' in to
-      ? Math.max(0, broker.now() - checked('ago', to.ago, to.ago >= 0))
-      : checked('timestamp', to.timestamp, to.timestamp >= 0)
+    'ago' in to ? Math.max(0, broker.now() - checked('ago', to.ago)) : checked('timestamp', to.timestamp)
   return broker.offsetsForTime([{ at, timestamp }], 'committed')[0]?.offset ?? end
 }
 
@@ -89,8 +88,8 @@ function within({ start, end }: Bounds, offset: Offset): Offset {
 
 const resetKinds = ['offset', 'timestamp', 'ago', 'shift'] as const
 
-function checked(name: (typeof resetKinds)[number], value: number, allowed: boolean): number {
-  if (Number.isSafeInteger(value) && allowed) return value
+function checked(name: (typeof resetKinds)[number], value: number): number {
+  if (Number.isSafeInteger(value) && (name === 'shift' || value >= 0)) return value
   const remedy = name === 'shift' ? 'an integer, below 0 to go back' : 'an integer of 0 or more'
-  throw new LogError('INVALID_CONFIG', `${name} of the reset is ${String(value)}: use ${remedy}`, { [name]: value })
+  throw new LogError('INVALID_CONFIG', `${name} of the reset is ${shown(value)}: use ${remedy}`, { [name]: value })
 }

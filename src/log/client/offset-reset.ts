@@ -1,3 +1,4 @@
+import { shown } from '../../base/shown.ts'
 import { LogError } from '../api/errors.ts'
 import type { Isolation } from '../api/log.ts'
 import { partitionName, type Offset, type TopicPartition } from '../api/record.ts'
@@ -23,7 +24,7 @@ export function checkedReset(reset: OffsetReset): CheckedReset {
   if (ms !== null && Number.isSafeInteger(ms) && ms >= 0) return { byDuration: ms }
   throw new LogError(
     'INVALID_CONFIG',
-    `autoOffsetReset is ${JSON.stringify(reset)}: use earliest, latest, none, { byDuration: milliseconds } or by_duration:PnDTnHnMnS`,
+    `autoOffsetReset is ${shown(reset)}: use earliest, latest, none, { byDuration: milliseconds } or by_duration:PnDTnHnMnS`,
     { reset },
   )
 }
@@ -33,7 +34,7 @@ export function checkedIsolation(isolation: Isolation): Isolation {
   if (isolation === 'committed' || isolation === 'durable' || isolation === 'sequenced') return isolation
   throw new LogError(
     'INVALID_CONFIG',
-    `isolation is ${JSON.stringify(isolation)}: use 'committed' (Kafka's read_committed), 'durable' (read_uncommitted) or 'sequenced'`,
+    `isolation is ${shown(isolation)}: use 'committed' (Kafka's read_committed), 'durable' (read_uncommitted) or 'sequenced'`,
     { isolation },
   )
 }
@@ -78,7 +79,9 @@ export function resolveSeek(
   if (typeof to === 'object') {
     if (to === null) throw wrongTarget(at, to)
     if (!Number.isSafeInteger(to.timestamp)) {
-      throw new LogError('INVALID_TIMESTAMP', `seek to time ${to.timestamp}: use milliseconds, an integer`, { ...to })
+      throw new LogError('INVALID_TIMESTAMP', `seek to time ${shown(to.timestamp)}: use milliseconds, an integer`, {
+        ...to,
+      })
     }
     return onlyOne(broker.offsetsForTime([{ at, timestamp: to.timestamp }], isolation)).offset
   }
@@ -91,7 +94,7 @@ export function resolveSeek(
 function wrongTarget(at: TopicPartition, to: unknown): LogError {
   return new LogError(
     'INVALID_CONFIG',
-    `seek of ${partitionName(at)} to ${JSON.stringify(to)}: use an offset, 'beginning', 'end' or { timestamp: milliseconds }`,
+    `seek of ${partitionName(at)} to ${shown(to)}: use an offset, 'beginning', 'end' or { timestamp: milliseconds }`,
     { ...at, to },
   )
 }

@@ -1,3 +1,4 @@
+import { shown } from '../../base/shown.ts'
 import type { AnyTopic } from '../../codec/topic.ts'
 import { LogError } from '../api/errors.ts'
 import { isInternalTopic } from '../api/internal-topics.ts'
@@ -47,7 +48,7 @@ export class ProducedTopics {
   of(name: string): ProducedTopic {
     const info = this.#broker.topic(name)
     if (info === undefined) {
-      throw new LogError('UNKNOWN_TOPIC', `topic ${JSON.stringify(name)} does not exist: create it first`, {
+      throw new LogError('UNKNOWN_TOPIC', `topic ${shown(name)} does not exist: create it first`, {
         topic: name,
       })
     }

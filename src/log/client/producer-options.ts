@@ -1,3 +1,4 @@
+import { shown } from '../../base/shown.ts'
 import type { AnyTopic, Topic } from '../../codec/topic.ts'
 import { LogError } from '../api/errors.ts'
 import type { Header } from '../api/record.ts'
@@ -61,12 +62,12 @@ export interface ProducerOptions {
 export function isNumbered({ acks, idempotence, transactionalId }: ProducerOptions): boolean {
   const all = acks === undefined || acks === 'all'
   if (![0, 1, 'all', undefined].includes(acks))
-    throw new LogError('INVALID_CONFIG', `acks is ${String(acks)}: use 0, 1 or 'all'`, { acks })
+    throw new LogError('INVALID_CONFIG', `acks is ${shown(acks)}: use 0, 1 or 'all'`, { acks })
   const wanted = idempotence ?? (transactionalId !== undefined || all)
   if (wanted && !all)
     throw new LogError(
       'INVALID_CONFIG',
-      `acks ${String(acks)} and numbered batches exclude each other: use acks 'all'`,
+      `acks ${shown(acks)} and numbered batches exclude each other: use acks 'all'`,
       {
         acks,
       },
@@ -80,10 +81,10 @@ export function isNumbered({ acks, idempotence, transactionalId }: ProducerOptio
 
 /** Throws INVALID_CONFIG for a codec that there is none of: its first batch would be the end of the process. */
 export function checkedCompression({ compression = 'none' }: ProducerOptions): Compression {
-  if (Object.hasOwn(compressionCodes, compression)) return compression
+  if (typeof compression === 'string' && Object.hasOwn(compressionCodes, compression)) return compression
   throw new LogError(
     'INVALID_CONFIG',
-    `compression of the producer is ${JSON.stringify(compression)}: use ${Object.keys(compressionCodes).join(', ')}`,
+    `compression of the producer is ${shown(compression)}: use ${Object.keys(compressionCodes).join(', ')}`,
     { compression },
   )
 }

@@ -6,6 +6,7 @@ import type { OffsetEntry } from '../api/log.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { Delivery, SentRecord } from './batch-accumulator.ts'
 import { BatchDispatch } from './batch-dispatch.ts'
+import { checkGroupMetadata, checkObject, checkOffsetEntries, checkOptionalName } from './checked-arguments.ts'
 import { clientNumbers, producerNumbers } from './client-options.ts'
 import type { ProducerIdentity } from './partition-sender.ts'
 import { ProducedTopics } from './produced-topic.ts'
@@ -50,6 +51,8 @@ export class Producer {
   readonly #dispatch: BatchDispatch
 
   constructor(broker: Broker, clock: Clock, options: ProducerOptions = {}) {
+    checkObject('options of the producer', options)
+    checkOptionalName('transactionalId', options.transactionalId)
     const numbers = clientNumbers('producer', producerNumbers, options)
     const { lingerMs, deliveryTimeoutMs } = numbers
     if (lingerMs >= deliveryTimeoutMs)
@@ -118,7 +121,10 @@ export class Producer {
    */
   async sendOffsetsToTransaction(offsets: readonly OffsetEntry[], from: GroupMetadata): Promise<void> {
     this.#checkOpen()
-    await this.#transactional().sendOffsets(offsets, from)
+    const transactions = this.#transactional()
+    checkOffsetEntries(offsets)
+    checkGroupMetadata(from)
+    await transactions.sendOffsets(offsets, from)
   }
 
   /**

@@ -1,4 +1,5 @@
 import type { Clock } from '../../base/clock.ts'
+import { shown } from '../../base/shown.ts'
 import { LogError } from '../api/errors.ts'
 import { partitionName } from '../api/record.ts'
 import type { AssignedPartitions } from './assigned-partitions.ts'
@@ -90,7 +91,7 @@ export function callPerRecord<K, V>(
   { order = 'key', notBefore }: RecordListenOptions<K, V>,
 ): AddRecords<ConsumerRecord<K, V>> {
   if (order !== 'key' && order !== 'partition' && order !== 'none')
-    throw new LogError('INVALID_CONFIG', `order is ${String(order)}: use key, partition or none`)
+    throw new LogError('INVALID_CONFIG', `order is ${shown(order)}: use key, partition or none`)
   return (runner, records, keys) => {
     for (const [index, record] of records.entries()) {
       const name = partitionName(record)
@@ -98,7 +99,7 @@ export function callPerRecord<K, V>(
         partition: partitions.of(record),
         offsets: [record.offset],
         lane: order === 'none' ? null : order === 'partition' ? name : `${name}/${keys[index] ?? nullKey}`,
-        notBefore: notBefore?.(record) ?? 0,
+        notBefore: notBefore === undefined ? 0 : checkedTime(notBefore(record)),
         run: () => listener(record),
         dropped: false,
       })
@@ -128,12 +129,17 @@ export function callPerBatch<K, V>(
   }
 }
 
+function checkedTime(notBefore: number): number {
+  if (typeof notBefore === 'number' && !Number.isNaN(notBefore)) return notBefore
+  throw new LogError('INVALID_CONFIG', `notBefore gave ${shown(notBefore)}: return milliseconds, a number`)
+}
+
 /** The calls that may be going on at a time. Throws INVALID_CONFIG. */
 export function checkedConcurrency({ concurrency = 1 }: ListenOptions): number {
   if (Number.isSafeInteger(concurrency) && concurrency >= 1 && concurrency <= concurrencyMax) return concurrency
   throw new LogError(
     'INVALID_CONFIG',
-    `concurrency is ${String(concurrency)}: use an integer from 1 to ${concurrencyMax}`,
+    `concurrency is ${shown(concurrency)}: use an integer from 1 to ${concurrencyMax}`,
   )
 }
 

@@ -1,5 +1,6 @@
 import { ByteWriter } from '../../base/bytes.ts'
 import type { Clock } from '../../base/clock.ts'
+import { shown } from '../../base/shown.ts'
 import { LogError } from '../api/errors.ts'
 import { noHeaders, outgoingRecord, type Header, type OutgoingRecord } from '../api/record.ts'
 import type { TopicConfig } from '../api/topic.ts'
@@ -41,7 +42,7 @@ export class RecordPreparer {
    * INVALID_TIMESTAMP. What it returns holds until the next call.
    */
   prepare(record: GivenRecord): PreparedRecord {
-    const name = typeof record.topic === 'string' ? record.topic : record.topic.name
+    const name = nameOfTopic(record)
     const topic = this.#topics.of(name)
     const format = typeof record.topic === 'string' ? topic.named : topic.formatOf(record.topic)
     const key = format.checkKey(record.key)
@@ -72,6 +73,8 @@ export class RecordPreparer {
       into.valueEnd = valueBytes.length
     }
     into.headers = record.headers === undefined ? noHeaders : checkedHeaders(name, record.headers)
+    if (record.timestamp !== undefined && typeof record.timestamp !== 'number')
+      throw invalidTimestamp(name, record.timestamp)
     const { config } = topic.info
     const now = this.#needsNow(record.timestamp, config) ? (this.#now = this.#clock.now()) : this.#now
     into.timestamp = record.timestamp ?? format.timestampOf(value, key, now)
@@ -128,28 +131,51 @@ function sliceOf(bytes: Uint8Array, start: number, end: number): Uint8Array | nu
 
 function checkedPartition(topic: string, partition: number, count: number): number {
   if (Number.isInteger(partition) && partition >= 0 && partition < count) return partition
-  throw new LogError('UNKNOWN_PARTITION', `topic ${topic} has partitions 0 to ${count - 1}, not ${partition}`, {
+  throw new LogError('UNKNOWN_PARTITION', `topic ${topic} has partitions 0 to ${count - 1}, not ${shown(partition)}`, {
     topic,
     partition,
   })
 }
 
+/** Callers without types give anything. */
+function nameOfTopic(record: GivenRecord): string {
+  const given: unknown = record
+  if (typeof given === 'object' && given !== null) {
+    if (typeof record.topic === 'string') return record.topic
+    const topic: unknown = record.topic
+    if (typeof topic === 'object' && topic !== null && typeof record.topic.name === 'string') return record.topic.name
+  }
+  throw new LogError(
+    'INVALID_RECORD',
+    `${shown(given)} is no record: give { topic, key, value }, with the name of a topic or what topic() declares`,
+  )
+}
+
 function checkedHeaders(topic: string, headers: readonly Header[]): readonly Header[] {
-  for (const { key, value } of headers) {
+  if (!Array.isArray(headers))
+    throw new LogError(
+      'INVALID_RECORD',
+      `headers of a record for topic ${topic} are ${shown(headers)}: give an array of { key: string, value: bytes or null }`,
+      { topic },
+    )
+  for (const header of headers as readonly (Header | null | undefined)[]) {
+    const { key, value } = header ?? noHeader
     if (typeof key === 'string' && (value === null || value instanceof Uint8Array)) continue
     throw new LogError(
       'INVALID_RECORD',
-      `a header of a record for topic ${topic} is no { key: string, value: bytes or null }: its key is ${JSON.stringify(key)}`,
+      `a header of a record for topic ${topic} is no { key: string, value: bytes or null }: its key is ${shown(key)}`,
       { topic },
     )
   }
   return headers
 }
 
-function invalidTimestamp(topic: string, timestamp: number): LogError {
+const noHeader: { readonly key: unknown; readonly value: unknown } = { key: undefined, value: undefined }
+
+function invalidTimestamp(topic: string, timestamp: unknown): LogError {
   return new LogError(
     'INVALID_TIMESTAMP',
-    `timestamp ${String(timestamp)} of a record for topic ${topic}: give milliseconds since the epoch, an integer of 0 or more`,
+    `timestamp ${shown(timestamp)} of a record for topic ${topic}: give milliseconds since the epoch, an integer of 0 or more`,
     { topic, timestamp },
   )
 }

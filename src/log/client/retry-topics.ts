@@ -1,13 +1,17 @@
 import type { Clock } from '../../base/clock.ts'
+import { shown } from '../../base/shown.ts'
 import type { AnyTopic, Topic } from '../../codec/topic.ts'
 import { LogError } from '../api/errors.ts'
 import type { Header } from '../api/record.ts'
-import type { TopicConfig, TopicInfo } from '../api/topic.ts'
+import { checkTopicName, type TopicConfig, type TopicInfo } from '../api/topic.ts'
 import type { Broker } from '../broker/broker.ts'
+import { checkGroupName } from '../group/group-coordinator.ts'
+import { checkFunction, checkList, checkObject, checkSignal } from './checked-arguments.ts'
 import type { ConsumerOptions, ConsumerRecord } from './consumer-options.ts'
 import { Consumer } from './consumer.ts'
 import type { BytesRecord } from './producer-options.ts'
 import { bytesFormat, checkFormat, declaredFormat, type BytesOut, type RecordFormat } from './record-format.ts'
+import { checkedConcurrency } from './record-listening.ts'
 import { RetryHandOver, RetryTransactions } from './retry-hand-over.ts'
 
 /**
@@ -70,6 +74,8 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
    * does; a record that was not done comes again with the next run.
    */
   async run(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    checkObject('options of run', options)
+    checkSignal(options.signal)
     if (this.#phase !== 'created') throw new LogError('CLOSED', `retry topics of ${this.#options.group} run once`)
     this.#phase = 'running'
     const stop = new AbortController()
@@ -116,7 +122,7 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
       const name = typeof topic === 'string' ? topic : topic.name
       const known = this.#broker.topic(name)
       if (known === undefined)
-        throw new LogError('UNKNOWN_TOPIC', `topic ${name} does not exist: create it first`, { topic: name })
+        throw new LogError('UNKNOWN_TOPIC', `topic ${shown(name)} does not exist: create it first`, { topic: name })
       const format = typeof topic === 'string' ? bytesFormat(name) : declaredFormat(topic)
       checkFormat(known, format)
       formats.set(name, format)
@@ -208,7 +214,8 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
   ): BytesRecord {
     const kept = record.headers.filter(({ key }) => !key.startsWith(headerPrefix))
     const first = (name: string, otherwise: string): string => headerOf(record, name) ?? otherwise
-    const cause = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+    const cause =
+      error instanceof Error ? `${error.name}: ${error.message}` : typeof error === 'string' ? error : shown(error)
     const headers = [
       ...kept,
       header('topic', first('topic', record.topic)),
@@ -252,18 +259,29 @@ interface CheckedOptions {
 }
 
 function checkedOptions<K, V>(options: RetryTopicsOptions<K, V>): CheckedOptions {
+  checkObject('options of retry topics', options)
   const {
     group,
     topics,
+    process,
     delaysMs = [10_000, 60_000, 600_000],
     concurrency = 1,
     deadLetterTopic,
     consumer = {},
   } = options
+  checkGroupName(group)
+  checkFunction('process', process)
+  checkList('topics', topics)
+  checkList('delaysMs', delaysMs)
+  checkObject('options of the consumers', consumer)
+  if (deadLetterTopic !== undefined) checkTopicName(deadLetterTopic)
+  checkedConcurrency({ concurrency })
   if (topics.length === 0) throw new LogError('INVALID_CONFIG', `retry topics of ${group}: name a topic to process`)
+  for (const topic of topics as readonly unknown[])
+    if (typeof topic !== 'string') checkObject('topic to process', topic)
   for (const delayMs of delaysMs)
     if (!Number.isSafeInteger(delayMs) || delayMs < 0)
-      throw new LogError('INVALID_CONFIG', `a delay of ${String(delayMs)}: use milliseconds, an integer of 0 or more`, {
+      throw new LogError('INVALID_CONFIG', `a delay of ${shown(delayMs)}: use milliseconds, an integer of 0 or more`, {
         delayMs,
       })
   return { group, topics, delaysMs, concurrency, deadLetterTopic, consumer }

@@ -1,3 +1,4 @@
+import { shown } from '../../base/shown.ts'
 import { LogError } from '../api/errors.ts'
 import { isInternalTopic } from '../api/internal-topics.ts'
 import type { Broker } from '../broker/broker.ts'
@@ -23,9 +24,13 @@ export class TopicSubscription {
 
   #checkExists(topic: string): void {
     if (this.#broker.topic(topic) !== undefined) return
-    throw new LogError('UNKNOWN_TOPIC', `topic ${topic} does not exist: create it first, or subscribe by a pattern`, {
-      topic,
-    })
+    throw new LogError(
+      'UNKNOWN_TOPIC',
+      `topic ${shown(topic)} does not exist: create it first, or subscribe by a pattern`,
+      {
+        topic,
+      },
+    )
   }
 
   /** The topics that exist now and are meant, by name. The same array while nothing has changed. */

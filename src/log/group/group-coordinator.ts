@@ -1,9 +1,10 @@
 import type { Clock } from '../../base/clock.ts'
+import { shown } from '../../base/shown.ts'
 import { LogError } from '../api/errors.ts'
 import type { GroupMetadata } from '../api/group-metadata.ts'
 import { decodeGroupRecord } from './group-record.ts'
-import { Group } from './group.ts'
 import type { GroupAnswer, JoinAnswer, JoinRequest, MemberName, SyncAnswer, SyncRequest } from './group-requests.ts'
+import { Group } from './group.ts'
 
 /**
  * All consumer groups that have, or have had, members: join, sync, heartbeat, leave, and whether a member may commit.
@@ -136,7 +137,7 @@ export function checkGroupName(group: string): void {
   if (typeof group === 'string' && group !== '' && Buffer.byteLength(group) <= groupNameLengthMax) return
   throw new LogError(
     'INVALID_GROUP_ID',
-    `${JSON.stringify(group)} is no name for a group: use 1 to ${groupNameLengthMax} bytes`,
+    `${shown(group)} is no name for a group: use 1 to ${groupNameLengthMax} bytes`,
     { group },
   )
 }

@@ -1,4 +1,5 @@
 import { assert } from '../../base/assert.ts'
+import { shown } from '../../base/shown.ts'
 import { LogError } from '../api/errors.ts'
 import { partitionName, type TopicPartition } from '../api/record.ts'
 import { nextProducer, producerEpochMax, type ProducerIds } from './producer-ids.ts'
@@ -241,7 +242,7 @@ export class TransactionCoordinator {
     if (known !== undefined) return known
     throw new LogError(
       'TRANSACTIONAL_ID_NOT_FOUND',
-      `transactional id ${transactionalId} is not known: name one that listTransactions has`,
+      `transactional id ${shown(transactionalId)} is not known: name one that listTransactions has`,
       {
         transactionalId,
       },

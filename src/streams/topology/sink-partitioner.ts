@@ -1,5 +1,5 @@
 import { isPartitioner, type TopicPartitioner } from '../../codec/partitioner.ts'
-import { shown } from '../../codec/codec-error.ts'
+import { shown } from '../../base/shown.ts'
 import type { AnyTopic } from '../../codec/topic.ts'
 import { StreamsError } from '../errors.ts'
 

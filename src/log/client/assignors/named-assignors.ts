@@ -18,7 +18,8 @@ export function namedAssignors(
   const assignors = given.map((assignor) => (typeof assignor === 'string' ? byName[assignor] : assignor))
   const names = assignors.map((assignor) => assignor?.name)
   const named = names.every((name) => typeof name === 'string' && name !== '')
-  if (assignors.length > 0 && named && new Set(names).size === names.length) return assignors
+  const all = named && assignors.every((assignor) => typeof assignor.assign === 'function')
+  if (assignors.length > 0 && all && new Set(names).size === names.length) return assignors
   throw new LogError(
     'INVALID_CONFIG',
     `assignors are ${given.map((assignor) => (typeof assignor === 'string' ? assignor : assignor?.name)).join(', ') || 'none'}: give one or more, each once, of ${Object.keys(byName).join(', ')} or your own`,
