@@ -20,7 +20,10 @@ export interface StreamsConfig {
   readonly bufferedBytesMax: number
   /** `repartition.purge.interval.ms`: how often repartition topics lose what is committed. Default 30,000 ms. */
   readonly purgeIntervalMs: number
-  /** What an exception in user code does: stop the application (default), or drop the record at that node, counted. */
+  /**
+   * What an exception in user code does: stop the application (default), or drop the record at that node, or the rest of a
+   * schedule's callback, counted. `processing.exception.handler`.
+   */
   readonly onProcessingError: 'fail' | 'continue'
 }
 

@@ -346,7 +346,9 @@ export class StreamsRuntime {
   #continueAfter(error: unknown, node: string): void {
     if (!isOfTheRecord(error)) throw error
     this.#countDrop('processing error')
-    this.#logger.warn(`${node} dropped a record: ${error instanceof Error ? error.message : String(error)}`)
+    this.#logger.warn(
+      `${node} failed and goes on without what it was at: ${error instanceof Error ? error.message : String(error)}`,
+    )
   }
 
   #countDrop(reason: string): void {

@@ -416,6 +416,34 @@ describe('failures', () => {
     expect(app.runtime.metrics().droppedByReason).toEqual({ 'processing error': 1 })
     await app.close()
   })
+
+  test.each(['streamTime', 'wallClock'] as const)(
+    'continue lets a schedule by %s that threw come again',
+    async (by) => {
+      const fired: number[] = []
+      const builder = new StreamsBuilder()
+      builder.stream(input).process(() => ({
+        init: (context) => {
+          context.schedule({ every: 10, by }, () => {
+            fired.push(fired.length)
+            if (fired.length === 1) throw new RangeError('not the first time')
+          })
+        },
+        process: () => undefined,
+      }))
+      const app = await StreamsHarness.open(builder.build(), { in: 1 }, { onProcessingError: 'continue' })
+      await app.send('in', [
+        ['a', 'one', 1],
+        ['a', 'two', 12],
+      ])
+      await app.start()
+      await app.harness.clock.run(25)
+      await app.settle()
+      expect(fired).toEqual([0, 1])
+      expect(app.runtime.metrics().droppedByReason).toEqual({ 'processing error': 1 })
+      await app.close()
+    },
+  )
 })
 
 test('a query sees the newest commit, and only what is durable', async () => {

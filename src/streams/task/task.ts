@@ -194,7 +194,16 @@ export class Task implements NodeHost {
     record.leave()
     record.timestamp = now
     record.node = punctuation.context.node
-    punctuation.fire(now)
+    if (this.onProcessingError === null) {
+      punctuation.fire(now)
+      return
+    }
+    try {
+      punctuation.fire(now)
+    } catch (error) {
+      // It counts as fired: what it did before it threw stays, and it comes again when it is due again.
+      this.onProcessingError(error, punctuation.context.node)
+    }
   }
 
   /** The wall clock as user code sees it until the next call; recorded when somebody looks. */
