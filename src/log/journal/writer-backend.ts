@@ -201,9 +201,13 @@ export class ThreadBackend implements WriterBackend {
       report(message)
     }
     const lost = (error: Error): void => {
-      // The end of a thread may overtake what it said last.
-      const last: { message: ThreadMessage } | undefined = receiveMessageOnPort(this.#port)
-      deliver(last === undefined || last.message.kind === 'ready' ? failure(error) : last.message)
+      // The end of a thread may overtake all that it said since we looked: a report, and behind it the failure.
+      for (;;) {
+        const said: { message: ThreadMessage } | undefined = receiveMessageOnPort(this.#port)
+        if (said === undefined || this.#ended) break
+        deliver(said.message)
+      }
+      deliver(failure(error))
       this.#ended = true
     }
     this.#port.on('message', deliver)

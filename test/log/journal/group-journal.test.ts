@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'vitest'
@@ -426,6 +426,33 @@ test('a disk that fails under the thread is reported as failed', async () => {
     await assert.rejects(harness.journal.syncTo(sequence), { code: 'WRITE_FAILED' })
 
     assert.equal(harness.failure?.code, 'WRITE_FAILED')
+    await harness.journal.close()
+  } finally {
+    rmSync(home, { recursive: true })
+  }
+})
+
+test('a thread that fails behind a report that nobody has heard yet is reported as failed, too', async () => {
+  const home = mkdtempSync(join(tmpdir(), 'millrace-journal-'))
+  try {
+    const options = { clock: new SystemClock(), thread: true, directory: join(home, 'journal') }
+    const harness = new JournalHarness(new NodeDisk(), options)
+    while (!harness.journal.writesOnThread) await harness.clock.nextTurn()
+    const next = join(home, 'journal', journalFileName(harness.recovered.start.current.number + 1))
+    while (!existsSync(next)) await harness.clock.nextTurn()
+    // Where the thread makes the file after that one ready, it will find a directory.
+    mkdirSync(join(home, 'journal', 'prepare.tmp'))
+    harness.append(1, 20_000)
+    await Promise.resolve()
+    // This thread is busy until that one has gone on to the next file, has failed and ended.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
+
+    await assert.rejects(harness.journal.syncTo(harness.append(2, 100)), { code: 'WRITE_FAILED' })
+
+    assert.deepEqual(
+      harness.written.flatMap((group) => group.entries),
+      [1],
+    )
     await harness.journal.close()
   } finally {
     rmSync(home, { recursive: true })
