@@ -14,6 +14,7 @@ import { StreamsHarness, type InputRecord, type OutputRecord } from '../harness/
 
 // Codecs instead of schemas: nothing is checked, null keys and values come through.
 const input = topic('in', { key: stringKey, value: string })
+const output = topic('out', { key: stringKey, value: string })
 const minute = tumbling('1m')
 const perMinute = topic('per-minute', { key: windowed(z.string(), minute), value: long })
 const counts = topic('counts', { key: z.string(), value: long })
@@ -414,6 +415,30 @@ describe('failures', () => {
     expect((await app.read('counts', { value: 'long' })).map(({ value }) => value)).toEqual([1, 2])
     expect(seen).toEqual(['fine', 'bad', 'fine'])
     expect(app.runtime.metrics().droppedByReason).toEqual({ 'processing error': 1 })
+    await app.close()
+  })
+
+  test('continue leaves no key behind of a record that threw, for a schedule to forward values under', async () => {
+    const builder = new StreamsBuilder()
+    builder
+      .stream(input)
+      .processValues<string>(() => {
+        let last = ''
+        return {
+          init: (context) => void context.schedule({ every: 10, by: 'streamTime' }, () => context.forward(last)),
+          process: ({ value }) => {
+            last = value
+            throw new RangeError('no such word')
+          },
+        }
+      })
+      .to(output)
+    const app = await StreamsHarness.open(builder.build(), { in: 1, out: 1 }, { onProcessingError: 'continue' })
+    await app.send('in', [['a', 'bad', 1]])
+    await app.start()
+    await app.settle()
+    expect(await app.read('out')).toEqual([])
+    expect(app.runtime.metrics().droppedByReason).toEqual({ 'processing error': 2 })
     await app.close()
   })
 

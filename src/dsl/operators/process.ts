@@ -148,8 +148,12 @@ class ValueAdapter implements Processor {
   process(key: unknown, value: unknown, timestamp: number): void {
     const record = { key, value, timestamp, headers: this.#context.headers }
     this.#forwarding.current = record
-    this.#processor.process(record)
-    this.#forwarding.current = null
+    try {
+      this.#processor.process(record)
+    } finally {
+      // Also after a failure that goes on: a schedule's callback must not forward under the key of this record.
+      this.#forwarding.current = null
+    }
   }
 
   close(): void {
