@@ -238,8 +238,14 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
     try {
       await closeAll([drain, () => checkpoints.close(), () => journal.close(), () => applier.close()], failed)
     } finally {
-      segments.close()
-      lock.release()
+      try {
+        segments.close()
+      } catch (error) {
+        // Files that were only read: nothing in them depends on how they are closed.
+        logger.warn(`closing files that were read failed: ${String(error)}`)
+      } finally {
+        lock.release()
+      }
     }
   }
   try {

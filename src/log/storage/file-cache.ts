@@ -114,9 +114,17 @@ export class FileCache {
     }
   }
 
+  /** Closes all, then throws what the first of them failed with. */
   close(): void {
-    for (const file of this.#files.values()) file.close()
+    const failures: unknown[] = []
+    for (const file of this.#files.values())
+      try {
+        file.close()
+      } catch (error) {
+        failures.push(error)
+      }
     this.#files.clear()
+    if (failures.length > 0) throw failures[0]
   }
 
   /**

@@ -1,4 +1,12 @@
+import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
+import { SystemClock } from '../../../src/base/clock.ts'
+import type { Disk, DiskFile } from '../../../src/base/disk.ts'
+import { silentLogger } from '../../../src/base/logger.ts'
+import type { Broker } from '../../../src/log/broker/broker.ts'
+import { openBroker } from '../../../src/log/broker/open-broker.ts'
+import { logConfig } from '../../../src/log/config.ts'
+import { MemoryDisk } from '../../../src/testing/memory-disk.ts'
 import { outgoingRecord } from '../../../src/log/api/record.ts'
 import { LogError } from '../../../src/log/api/errors.ts'
 import { offsetsTopic, transactionsTopic } from '../../../src/log/api/internal-topics.ts'
@@ -284,4 +292,48 @@ test('an append for which there is no room is refused, also after segment files 
   await expect(harness.log.broker.commitOffsets('g', -1, [])).rejects.toBeInstanceOf(LogError)
   harness.disk.onOperation = null
   await harness.close().catch(() => {})
+})
+
+test('a file that was read and fails to be closed keeps neither the log open nor its directory taken', async () => {
+  const disk = new MemoryDisk()
+  let fails = false
+  const failing = new Proxy<Disk>(disk, {
+    get: (_, name: keyof Disk) => {
+      if (name !== 'open') return disk[name].bind(disk)
+      return (path: string, mode: 'read' | 'write' | 'create'): DiskFile => {
+        const file = disk.open(path, mode)
+        const close = file.close.bind(file)
+        file.close = () => {
+          close()
+          if (fails && mode === 'read') throw Object.assign(new Error('no room'), { code: 'ENOSPC' })
+        }
+        return file
+      }
+    },
+  })
+  let taken = 0
+  const open = (): Promise<Broker> =>
+    openBroker({
+      config: logConfig({ dataDir: '/log', threads: false, recentBytesMax: 0 }),
+      disk: failing,
+      clock: new SystemClock(),
+      logger: silentLogger,
+      randomBytes: (count) => randomBytes(count),
+      lock: () => {
+        taken += 1
+        return { release: () => void (taken -= 1) }
+      },
+    })
+  const broker = await open()
+  await broker.createTopics([{ name: 'events', partitions: 1 }])
+  await broker.append(at, batchOf(['kept']))
+  const reader = broker.openReader({ isolation: 'durable' })
+  reader.assign([{ at, offset: 0 }])
+  expect(await reader.poll({ bytesMax: 1e6, waitMs: 0 })).toHaveLength(1)
+  await reader.close()
+
+  fails = true
+  await broker.close()
+
+  expect(taken).toBe(0)
 })
