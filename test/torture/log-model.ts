@@ -98,6 +98,12 @@ export const tasks: readonly string[] = ['0_0', '0_1', '1_0']
 
 /** Names the state among those of a life: everything but records and the log starts that move by themselves. */
 export function fingerprint(state: LogState): string {
+  const ongoing = [...state.transactions.values()].filter(({ phase }) => phase === 'ongoing')
+  return nameOf(state, new Set(ongoing.flatMap(({ offsets }) => [...offsets.keys()])))
+}
+
+/** `unstable`: partitions whose offset of the transactions' group a transaction may yet change. */
+function nameOf(state: LogState, unstable: ReadonlySet<string>): string {
   const topics = [...state.topics].map(([name, { kind, partitions }]) => {
     const starts = kind === 'short' ? '' : partitions.map(({ start }) => start).join()
     return `${name} from ${starts} to ${partitions.map(({ end }) => end).join()}`
@@ -113,6 +119,7 @@ export function fingerprint(state: LogState): string {
     pairs(state.sections),
     transactions.sort().join(),
     offsets.sort().join(),
+    [...unstable].sort().join(),
   ].join('; ')
 }
 
@@ -143,7 +150,8 @@ export async function fingerprintOf(log: EmbeddedLog, kinds: (topic: string) => 
     `${offset}:${metadata}`,
   ])
   const sections = (await log.lastSections(group, tasks)).map((section) => [section.task, sectionText(section)])
-  return fingerprint({
+  const unstable = places.filter((at) => log.broker.hasUnstableOffset(transactionalGroup, at)).map(partitionName)
+  const state: LogState = {
     topics,
     offsets: new Map(offsets as [string, string][]),
     sections: new Map(sections as [string, string][]),
@@ -167,7 +175,8 @@ export async function fingerprintOf(log: EmbeddedLog, kinds: (topic: string) => 
         { at, offset, serial: 0 },
       ]),
     ),
-  })
+  }
+  return nameOf(state, new Set(unstable))
 }
 
 /** What a section says, as far as a life decides it: which one it is, and where its outputs went. */
