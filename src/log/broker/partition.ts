@@ -82,6 +82,8 @@ export class Partition {
     readonly old: readonly SegmentState[]
     readonly newBase: Offset
   }[] = []
+  /** Replaced segments stand in their place since somebody has read, who may have the old files open. */
+  #hasReplaced = false
 
   constructor(topic: Topic, index: number) {
     this.topic = topic
@@ -264,7 +266,11 @@ export class Partition {
     const bases = new Set(replacement.oldBases)
     const old = this.segments.filter(({ base }) => bases.has(base))
     if (!this.#promoted.replaced(replacement)) return false
-    // A pass replaces several runs of segments at once; and one that was applied may stand here until somebody reads.
+    // A pass replaces several runs of segments at once, and begins only where all of the one before stands in its place:
+    // nobody may ever read, and what compaction has done must not gather until somebody does.
+    const before = this.#replacing.length
+    this.#replacing = this.#replacing.filter((each) => each.sequence >= sequence)
+    if (this.#replacing.length < before) this.#hasReplaced = true
     this.#replacing.push({ sequence, old, newBase: replacement.segment.base })
     return true
   }
@@ -273,7 +279,8 @@ export class Partition {
   segmentsToRead(appliedSequence: number, replaced: () => void): ReadableSegments {
     if (this.#replacing.length === 0) return { segments: this.segments, inPlace: false }
     const waiting = this.#replacing.filter(({ sequence }) => sequence > appliedSequence)
-    if (waiting.length < this.#replacing.length) replaced()
+    if (this.#hasReplaced || waiting.length < this.#replacing.length) replaced()
+    this.#hasReplaced = false
     this.#replacing = waiting
     if (waiting.length === 0) return { segments: this.segments, inPlace: false }
     const old = new Map(waiting.map((each) => [each.newBase, each.old]))
