@@ -1,15 +1,3 @@
-import { checkGroupName } from '../group/group-coordinator.ts'
-import {
-  checkInteger,
-  checkList,
-  checkObject,
-  checkPlace,
-  checkPlaces,
-  checkPositions,
-  checkText,
-} from './checked-arguments.ts'
-import { checkedIsolation } from './offset-reset.ts'
-
 import { shown } from '../../base/shown.ts'
 import type { AnyTopic } from '../../codec/topic.ts'
 import { LogError } from '../api/errors.ts'
@@ -20,7 +8,18 @@ import { checkTopicName, type TopicConfig, type TopicInfo, type TopicSpec } from
 import type { Damage } from '../broker/scrubber.ts'
 import type { Broker, PartitionSize, ProducerState, TransactionState } from '../broker/broker.ts'
 import type { GroupDescription, GroupListing } from '../broker/group-admin.ts'
+import { checkGroupName } from '../group/group-coordinator.ts'
+import {
+  checkInteger,
+  checkList,
+  checkObject,
+  checkPlace,
+  checkPlaces,
+  checkPositions,
+  checkText,
+} from './checked-arguments.ts'
 import { plannedReset, type GroupOffsetReset, type MovedOffset } from './group-offset-reset.ts'
+import { checkedIsolation } from './offset-reset.ts'
 
 /** Creates, describes and deletes topics, and answers where their records are. */
 export class Admin {
