@@ -3,6 +3,7 @@ import { LogError } from '../api/errors.ts'
 import type { GroupMetadata } from '../api/group-metadata.ts'
 import type { OffsetEntry } from '../api/log.ts'
 import type { TopicPartition } from '../api/record.ts'
+import type { ListenOptions, RebalanceListener } from './consumer-options.ts'
 
 /**
  * What callers hand to clients, held against the types that it has: for callers without types, whose `null` or `{}` would
@@ -113,6 +114,19 @@ export function checkGroupMetadata(given: GroupMetadata): void {
     typeof memberId === 'string' &&
     (groupInstanceId === null || typeof groupInstanceId === 'string')
   if (!isWhole) throw refused('group metadata', given, 'give what groupMetadata() of the consumer says')
+}
+
+export function checkRebalanceListener(listener: RebalanceListener): void {
+  checkObject('rebalance listener', listener)
+  for (const name of ['onPartitionsAssigned', 'onPartitionsRevoked', 'onPartitionsLost'])
+    checkOptionalFunction(name, Reflect.get(listener, name))
+}
+
+/** What is called with records, and how. */
+export function checkListening(listener: unknown, options: ListenOptions): void {
+  checkFunction('listener', listener)
+  checkObject('options of the listener', options)
+  checkSignal(options.signal)
 }
 
 function refused(what: string, value: unknown, remedy: string): LogError {

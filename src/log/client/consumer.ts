@@ -8,14 +8,15 @@ import type { Broker } from '../broker/broker.ts'
 import { AssignedPartitions } from './assigned-partitions.ts'
 import { namedAssignors } from './assignors/named-assignors.ts'
 import {
-  checkFunction,
   checkList,
+  checkListening,
   checkObject,
   checkOffsetEntries,
   checkOptionalFunction,
   checkOptionalName,
   checkPlace,
   checkPlaces,
+  checkRebalanceListener,
   checkSignal,
   checkText,
   checkWait,
@@ -499,18 +500,6 @@ const iterationWaitMs = 60_000
 
 function closed(): LogError {
   return new LogError('CLOSED', 'the consumer is closed')
-}
-
-function checkRebalanceListener(listener: RebalanceListener): void {
-  checkObject('rebalance listener', listener)
-  for (const name of ['onPartitionsAssigned', 'onPartitionsRevoked', 'onPartitionsLost'])
-    checkOptionalFunction(name, Reflect.get(listener, name))
-}
-
-function checkListening(listener: unknown, options: ListenOptions): void {
-  checkFunction('listener', listener)
-  checkObject('options of the listener', options)
-  checkSignal(options.signal)
 }
 
 function misuse(what: string): LogError {
