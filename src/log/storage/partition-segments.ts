@@ -131,7 +131,9 @@ export class PartitionSegments {
       const first = this.#segments.shift()
       if (first !== undefined) dropped.push(first.base)
     }
-    while (this.#epochs.length > 1 && (this.#epochs[1]?.start ?? Infinity) <= offset) this.#epochs.shift()
+    // What lies below it in the first segment stays there, and is what it was: whoever goes through the file asks.
+    const stored = this.#segments[0]?.base ?? offset
+    while (this.#epochs.length > 1 && (this.#epochs[1]?.start ?? Infinity) <= stored) this.#epochs.shift()
     this.#producers?.aborted.forgetBelow(offset)
     return dropped
   }

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Logger } from '../../../src/base/logger.ts'
+import { verifyDirectory } from '../../../src/log/verify/verify-directory.ts'
 import { LogHarness } from '../../harness/log-harness.ts'
 
 const errors: string[] = []
@@ -82,4 +83,21 @@ test('a segment that is missing is damage; one that retention took is not', asyn
     [second, true],
   ])
   await log.close()
+})
+
+test('what lies below the log start in a segment that is kept is what an earlier opening wrote, and no damage', async () => {
+  const log = await LogHarness.open({ recentBytesMax: 0, scrubIntervalMs: 600_000, logger })
+  await log.topic('events', 1, { segmentBytes: 1024 })
+  await log.append('events', 0, ['first'])
+  await log.close()
+  await log.reopen()
+  for (let index = 0; index < 3; index++) await log.append('events', 0, [`${index}`.padEnd(450)])
+
+  await log.log.admin.deleteRecords([{ at: { topic: 'events', partition: 0 }, offset: 1 }])
+  await log.clock.run(90_000)
+
+  expect(log.log.admin.listDamage()).toEqual([])
+  await log.close()
+  const { findings } = await verifyDirectory({ dataDir: '/log', disk: log.disk, clock: log.clock })
+  expect(findings).toEqual([])
 })
