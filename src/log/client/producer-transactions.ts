@@ -31,6 +31,8 @@ export class ProducerTransactions {
   #isInitializing = false
   /** Whether the open transaction has anything that the log knows of. */
   #used = false
+  /** Offsets that the log has not answered for. */
+  readonly #offsetsOnTheirWay = new Set<Promise<void>>()
   readonly #reached = new Set<TopicPartition>()
   #failure: unknown = null
 
@@ -102,10 +104,16 @@ export class ProducerTransactions {
     if (offsets.length === 0 || this.#identity === null) return
     this.#used = true
     const identity = this.#identity
-    await this.#guarded(() => this.#broker.sendOffsetsToTransaction(identity, offsets, from))
+    const answered = this.#guarded(() => this.#broker.sendOffsetsToTransaction(identity, offsets, from))
+    this.#offsetsOnTheirWay.add(answered)
+    try {
+      await answered
+    } finally {
+      this.#offsetsOnTheirWay.delete(answered)
+    }
   }
 
-  /** A batch of the open transaction failed. */
+  /** A batch of the open transaction, or its offsets, failed. */
   sendFailed(error: unknown): void {
     if (isFenced(error)) this.#fence(error)
     else if (this.#phase.is('open')) {
@@ -119,6 +127,8 @@ export class ProducerTransactions {
     this.checkSend()
     this.#phase.to('ending')
     await flush().catch((error: unknown) => this.sendFailed(error))
+    // Whoever sent them may not wait for the answer: where they are refused, the records must not count without them.
+    await Promise.allSettled(this.#offsetsOnTheirWay)
     this.#checkNotFenced()
     if (this.#failure !== null) {
       this.#phase.to('failed')

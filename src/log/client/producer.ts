@@ -122,8 +122,12 @@ export class Producer {
   async sendOffsetsToTransaction(offsets: readonly OffsetEntry[], from: GroupMetadata): Promise<void> {
     this.#checkOpen()
     const transactions = this.#transactional()
-    checkOffsetEntries(offsets)
-    checkGroupMetadata(from)
+    try {
+      checkOffsetEntries(offsets)
+      checkGroupMetadata(from)
+    } catch (error) {
+      throw this.#refused(error)
+    }
     await transactions.sendOffsets(offsets, from)
   }
 
@@ -226,7 +230,7 @@ export class Producer {
     this.#transactions?.checkSend()
   }
 
-  /** Without the record its transaction is not whole, as Kafka sees it too: nobody may commit the rest by not looking. */
+  /** Without the record, or the offsets, its transaction is not whole: nobody may commit the rest by not looking. */
   #refused(error: unknown): unknown {
     this.#transactions?.sendFailed(error)
     return error

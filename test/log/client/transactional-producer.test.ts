@@ -142,6 +142,35 @@ describe('a record that is refused before it is taken', () => {
   })
 })
 
+test('offsets that the log refuses while the transaction is being committed fail it, whoever awaits them', async () => {
+  const { harness, producer } = await opened({}, [], { unappliedBytesMax: 64 * 1024 })
+  producer.beginTransaction()
+  await producer.send({ topic: 'events', value: 'half' })
+  const busy = harness.producer()
+  const filling = Array.from({ length: 8 }, () => busy.send({ topic: 'events', value: 'x'.repeat(30_000) }))
+  await harness.clock.nextTurn()
+  const former = { group: 'app', generation: 3, memberId: 'expelled', groupInstanceId: null }
+  const offsets = codeOf(() =>
+    producer.sendOffsetsToTransaction([{ at, offset: 1, leaderEpoch: -1, metadata: '' }], former),
+  )
+  expect(await codeOf(() => producer.commitTransaction())).toBe('ILLEGAL_GENERATION')
+  expect(await offsets).toBe('ILLEGAL_GENERATION')
+  await Promise.all(filling)
+  await producer.abortTransaction()
+  expect(await values(harness)).not.toContain('half')
+  await harness.close()
+})
+
+test('offsets that are none fail the transaction: it would be committed without them', async () => {
+  const { harness, producer } = await opened()
+  producer.beginTransaction()
+  const offset = { at, offset: 5, leaderEpoch: 0.5, metadata: '' }
+  expect(await codeOf(() => producer.sendOffsetsToTransaction([offset], outside('app')))).toBe('INVALID_CONFIG')
+  expect(await codeOf(() => producer.commitTransaction())).toBe('INVALID_CONFIG')
+  await producer.abortTransaction()
+  await harness.close()
+})
+
 test('a producer that is closed in a transaction aborts it, and holds no reader up', async () => {
   const { harness, producer } = await opened()
   producer.beginTransaction()
