@@ -117,7 +117,7 @@ export class EmbeddedLog implements Log {
     return this.#broker.epochEnds(at)
   }
 
-  async lastSections(group: string, tasks: readonly TaskId[]): Promise<readonly RecordedSection[]> {
+  async lastSections(group: string, tasks?: readonly TaskId[]): Promise<readonly RecordedSection[]> {
     return this.#broker.lastSections(group, tasks)
   }
 

@@ -275,6 +275,19 @@ export function logContract(
         expect(await scene.log.lastSections('another', ['0_0'])).toEqual([])
       })
 
+      test('of all tasks that a group ever had they come in the order of their commits, also after a restart', async () => {
+        const scene = await given()
+        await scene.stage({}, { sections: [sectionOf('0_0', 1), sectionOf('1_0', 1), sectionOf('0_1', 1)] }).durable
+        await scene.stage({}, { sections: [sectionOf('0_1', 2)] }).durable
+        await scene.stage({}, { sections: [sectionOf('0_0', 3)] }).durable
+        const tasks = async (): Promise<readonly string[]> =>
+          (await scene.log.lastSections(group)).map(({ task }) => task)
+        expect(await tasks()).toEqual(['1_0', '0_1', '0_0'])
+        await scene.reopen()
+        expect(await tasks()).toEqual(['1_0', '0_1', '0_0'])
+        expect(await scene.log.lastSections('another')).toEqual([])
+      })
+
       test('every commit stands in the topic of commits', async () => {
         const scene = await given()
         for (const time of [1, 2, 3])

@@ -33,8 +33,11 @@ export interface Log {
    * store whose changelog offset lies beyond it is ahead of the log and must be rebuilt.
    */
   epochEnds(at: readonly EpochQuery[]): Promise<readonly Position[]>
-  /** The newest recorded section of each task of the group; tasks without one are left out. */
-  lastSections(group: string, tasks: readonly TaskId[]): Promise<readonly RecordedSection[]>
+  /**
+   * The newest recorded section of each of these tasks of the group; tasks without one are left out. Without `tasks`: of
+   * every task that the group ever had, in the order of their commits.
+   */
+  lastSections(group: string, tasks?: readonly TaskId[]): Promise<readonly RecordedSection[]>
   /** Moves the log start of each partition up to the offset: what lies below may be deleted. */
   purgeBefore(at: readonly Position[]): Promise<void>
   /**

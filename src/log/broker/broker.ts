@@ -303,7 +303,7 @@ export class Broker {
     )
   }
 
-  lastSections(group: string, tasks: readonly TaskId[]): readonly RecordedSection[] {
+  lastSections(group: string, tasks?: readonly TaskId[]): readonly RecordedSection[] {
     return this.#parts.sections.get(group, tasks)
   }
 

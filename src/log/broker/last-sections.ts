@@ -14,12 +14,17 @@ export class LastSections {
       tasks = new Map()
       this.#groups.set(group, tasks)
     }
-    for (const section of sections) tasks.set(section.task, section)
+    for (const section of sections) {
+      // The newest last: that is the order in which they are told, and in which checkpoints keep them.
+      tasks.delete(section.task)
+      tasks.set(section.task, section)
+    }
   }
 
-  /** In the order asked for; tasks without one are left out. */
-  get(group: string, tasks: readonly TaskId[]): readonly RecordedSection[] {
+  /** In the order asked for, or of all tasks in the order of their commits; tasks without one are left out. */
+  get(group: string, tasks?: readonly TaskId[]): readonly RecordedSection[] {
     const known = this.#groups.get(group)
+    if (tasks === undefined) return [...(known?.values() ?? [])]
     return tasks.flatMap((task) => known?.get(task) ?? [])
   }
 
