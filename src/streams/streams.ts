@@ -11,6 +11,7 @@ import { applicationFailure, isCommitLost, isOfTheRecord } from './runtime/failu
 import { Fetcher } from './runtime/fetcher.ts'
 import { GlobalTables } from './runtime/global-tables.ts'
 import { InvalidRecords } from './runtime/invalid-record.ts'
+import { RecordedState } from './runtime/recorded-state.ts'
 import type { RestoreProgress } from './runtime/restore.ts'
 import { StoreFlushes } from './runtime/store-flushes.ts'
 import { StoreQuery } from './runtime/store-query.ts'
@@ -315,8 +316,7 @@ export class StreamsRuntime {
         )
       }
     }
-    const ids = plan.tasks.map((task) => task.id)
-    const sections = new Map((await log.lastSections(applicationId, ids)).map((section) => [section.task, section]))
+    const recorded = new RecordedState(await log.lastSections(applicationId), plan.tasks)
     const stores = plan.tasks.reduce((sum, task) => sum + task.subTopology.stores.length, 0)
     const invalid = new InvalidRecords(plan.partitions)
     const setting: TaskSetting = {
@@ -337,8 +337,7 @@ export class StreamsRuntime {
     }
     this.#tasks = []
     for (const task of plan.tasks) {
-      const section = sections.get(task.id) ?? null
-      this.#tasks.push(await buildTask(setting, task, { section, positions }))
+      this.#tasks.push(await buildTask(setting, task, { memory: recorded.of(task), positions }))
     }
     return this.#tasks
   }

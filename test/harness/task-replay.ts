@@ -58,7 +58,7 @@ export async function replayTask(recorded: RecordedRun, commit: number, task: st
     },
     taskPlan,
     {
-      section: recorded.sectionBefore(commit, task),
+      memory: recorded.sectionBefore(commit, task),
       positions: new Map(section.inputs.map(({ at, start }) => [partitionName(at), start])),
     },
   )

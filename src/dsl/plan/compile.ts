@@ -338,7 +338,8 @@ class Compilation {
 function shapeOf(windows: AggregatePlan['windows']): StoreShape {
   if (windows === undefined) return { kind: 'keyValue' }
   const { kind, sizeMs, retentionMs } = windows
-  if (kind !== 'session') return { kind: 'window', sizeMs, retentionMs }
+  if (kind !== 'session')
+    return { kind: 'window', sizeMs, retentionMs, ...(isSliding(windows) ? { isSliding: true } : {}) }
   // A session still takes a record that comes exactly at its end plus gap and grace, and is told under `final` behind it:
   // it has to be there then, though its store says no more of it, as in Kafka.
   return { kind, retentionMs: retentionMs + 1, unlistedMs: 1 }

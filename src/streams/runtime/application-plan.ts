@@ -75,15 +75,34 @@ async function makeTopics(applicationId: string, topology: Topology, log: Log, p
   } catch (error) {
     if (!(error instanceof LogError) || error.code !== 'TOPIC_MISMATCH') throw error
     const { topic, has, wanted } = error.values
-    const store = topology.stores.find(({ name }) => internalTopicName(applicationId, changelogName(name)) === topic)
-    if (store === undefined) throw error
+    const internal = topology.internalTopics.find(({ name }) => internalTopicName(applicationId, name) === topic)
+    if (internal === undefined) throw error
+    const counts = partitionCounts(has, wanted)
+    const store = topology.stores.find(({ name }) => changelogName(name) === internal.name)
+    if (store === undefined) {
+      if (counts === null) throw error
+      throw new LogError(
+        'TOPIC_MISMATCH',
+        `repartition topic ${String(topic)} has ${counts.has} partitions and would now have ${counts.wanted}, ${internal.partitions === undefined ? 'as many as what it is written from' : 'as declared'}: what is in it lies by the former number; ${internal.partitions === undefined ? `ask for it, repartition({ name, partitions: ${counts.has} })` : 'go back to it'}, or give the operator another name to begin anew`,
+        error.values,
+        { cause: error },
+      )
+    }
     throw new StreamsError(
       'STORE_MISMATCH',
-      `store ${store.name} was written with ${String(has)}, it is declared with ${String(wanted)}; go back to the former declaration, or give the store another name to begin anew`,
+      counts === null
+        ? `store ${store.name} was written with ${String(has)}, it is declared with ${String(wanted)}; go back to the former declaration, or give the store another name to begin anew`
+        : `store ${store.name} has its rows in ${counts.has} partitions, but what it is made of has ${counts.wanted} now, where keys lie elsewhere; put repartition({ name, partitions: ${counts.has} }) in front of it to go on with them, or give the store another name to begin anew`,
       { store: store.name, has, wanted },
       { cause: error },
     )
   }
+}
+
+/** If it is their numbers of partitions in which the topic that there is differs from the one that is wanted. */
+function partitionCounts(has: unknown, wanted: unknown): { readonly has: number; readonly wanted: number } | null {
+  const found = /^(\d+) partitions$/.exec(String(has))
+  return found === null ? null : { has: Number(found[1]), wanted: Number(wanted) }
 }
 
 function planTasks(

@@ -68,6 +68,14 @@ export function applicationFailure(applicationId: string, error: unknown): unkno
       { cause: error },
     )
   }
+  if (error instanceof LogError && error.code === 'UNKNOWN_TOPIC') {
+    return new StreamsError(
+      'TOPIC_MISSING',
+      `a topic of ${applicationId} was deleted while it ran (${text}); make it again, or take it out of the topology, and start again: its state is that of the last commit`,
+      { ...error.values, applicationId },
+      { cause: error },
+    )
+  }
   if (error instanceof StoreError) {
     return new StreamsError(
       error.code === 'STORE_MISMATCH' ? 'STORE_MISMATCH' : 'STORE_FAILED',

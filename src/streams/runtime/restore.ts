@@ -48,11 +48,14 @@ export async function restoreStore(options: {
   const [bounds] = await log.bounds([changelog], 'committed')
   if (bounds === undefined) return opened
   let store = opened
-  if (store.position !== null && !(await isPrefix(log, changelog, store.position, bounds))) {
+  // Rows of a source stand for what the task has read of it: beyond that, they are of a topic that was made again since, or
+  // of a reading that was set back.
+  const end = Math.min(bounds.end, options.end ?? bounds.end)
+  if (store.position !== null && !(await isPrefix(log, changelog, store.position, { ...bounds, end }))) {
     options.onAhead(
       new StreamsError(
         'STORE_AHEAD',
-        `store ${spec.name} in ${directory} is at offset ${store.position.changelogOffset} of epoch ${store.position.leaderEpoch}, which ${changelog.topic}-${changelog.partition} (offsets ${bounds.start} to ${bounds.end}) does not have; it is restored from the start`,
+        `store ${spec.name} in ${directory} is at offset ${store.position.changelogOffset} of epoch ${store.position.leaderEpoch}, which ${changelog.topic}-${changelog.partition} (offsets ${bounds.start} to ${end}) does not have; it is restored from the start`,
         { store: spec.name, ...changelog, position: store.position },
       ),
     )
@@ -61,7 +64,6 @@ export async function restoreStore(options: {
     store = await engine.open({ directory, spaces })
   }
   const from = store.position?.changelogOffset ?? bounds.start
-  const end = Math.min(bounds.end, options.end ?? bounds.end)
   if (from >= end) return store
   // What is replayed goes to the store: it must not be there when the changelog has lost it.
   await log.sync()

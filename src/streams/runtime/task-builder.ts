@@ -1,8 +1,8 @@
 import { unreachable } from '../../base/assert.ts'
 import { sessionWindowedId, timeWindowedId } from '../../codec/windowed-codec.ts'
-import type { RecordedSection } from '../../log/api/commit-section.ts'
+import type { TaskId } from '../../log/api/commit-section.ts'
 import type { Log } from '../../log/api/log.ts'
-import { partitionName, type RecordCursor } from '../../log/api/record.ts'
+import { partitionName, type RecordCursor, type TopicPartition } from '../../log/api/record.ts'
 import { StreamsError } from '../errors.ts'
 import { demandOf, readsKeysOf, takesKeyBytes, type Demand } from '../processor/demand.ts'
 import { NodeContext, type Child } from '../processor/forwarding.ts'
@@ -10,7 +10,7 @@ import type { Processor } from '../processor/processor.ts'
 import { JoinOverlay } from '../store/join-overlay.ts'
 import { KeyValueOverlay } from '../store/key-value-overlay.ts'
 import type { StoreEngine } from '../store/ordered-store.ts'
-import { checkStoreIdentity, isPlacedOtherwise, storeIdentity } from '../store/store-identity.ts'
+import { checkStoreIdentity, formerChangelog, isPlacedOtherwise, storeIdentity } from '../store/store-identity.ts'
 import type { Overlay } from '../store/overlay.ts'
 import { RecordContext, undecoded } from '../store/record-context.ts'
 import { UnmatchedOverlay } from '../store/unmatched-overlay.ts'
@@ -20,7 +20,7 @@ import { ChangelogSink, noChangelog, RecordCollector, Sink } from '../task/recor
 import { readStamp } from '../task/order-stamp.ts'
 import { OutputOrder, outputOrderOperator } from '../task/output-order.ts'
 import { RecordQueue, type HeadContent, type HeadExtractor } from '../task/record-queue.ts'
-import { Task, type TaskInput, type TaskOptions, type TaskSource } from '../task/task.ts'
+import { Task, type TaskInput, type TaskMemory, type TaskOptions, type TaskSource } from '../task/task.ts'
 import { changelogName, internalTopicName, storeOperator } from '../topology/internal-topics.ts'
 import type { BoundaryCodec, SourceNode, StoreSpec, TopologyNode } from '../topology/node.ts'
 import type { SubTopology } from '../topology/topology.ts'
@@ -54,11 +54,11 @@ export interface TaskSetting {
 export async function buildTask(
   setting: TaskSetting,
   plan: TaskPlan,
-  from: { readonly section: RecordedSection | null; readonly positions: ReadonlyMap<string, number> },
+  from: { readonly memory: TaskMemory | null; readonly positions: ReadonlyMap<string, number> },
 ): Promise<Task> {
   const record = new RecordContext()
   const order = outputOrder(setting, plan.subTopology)
-  order?.resume(from.section?.operators[outputOrderOperator]?.['stamps'])
+  order?.resume(from.memory?.operators[outputOrderOperator]?.['stamps'])
   const task = new Task({
     id: plan.id,
     applicationId: setting.plan.applicationId,
@@ -67,7 +67,7 @@ export async function buildTask(
     record,
     order,
     collector: (enter) => new RecordCollector(record, order ?? new OutputOrder(), enter),
-    section: from.section,
+    memory: from.memory,
     now: setting.now,
     onProcessingError: setting.onProcessingError,
     onInvalid: setting.onInvalid,
@@ -83,7 +83,7 @@ export async function buildTask(
       const position = from.positions.get(partitionName(at)) ?? 0
       const stamps = source.internal ? readStamp : null
       const queue = new RecordQueue(at, rank, input, position, headExtractor(reading), stamps)
-      const times = from.section?.partitionTimes ?? []
+      const times = from.memory?.partitionTimes ?? []
       queue.partitionTime =
         times.find((one) => one.at.topic === at.topic && one.at.partition === at.partition)?.time ?? -1
       return { queue, source: reading, internal: setting.plan.internalTopics.has(at.topic) } satisfies TaskInput
@@ -113,45 +113,89 @@ async function openStores(
   plan: TaskPlan,
   from: {
     readonly task: Task
-    readonly section: RecordedSection | null
+    readonly memory: TaskMemory | null
     readonly positions: ReadonlyMap<string, number>
   },
 ): Promise<void> {
-  const { subTopology, partition } = plan
-  const { task, section, positions } = from
+  const { task, memory, positions } = from
+  const { subTopology } = plan
   for (const spec of subTopology.stores) {
-    const recorded = section?.operators[storeOperator(spec.name)]?.['identity']
+    const operator = storeOperator(spec.name)
+    const recorded = memory?.operators[operator]?.['identity']
     checkStoreIdentity(spec, recorded)
-    const { sourceTopic } = spec
-    const engine = setting.engines[spec.engine]
-    const directory = `${setting.storeDirectory}/${plan.id}/${spec.name}`
-    // Crash here, or before the next commit: what is recorded still says so, and it is made anew once more.
-    if (spec.logged && isPlacedOtherwise(spec, recorded)) await engine.destroy(directory)
-    const changelogAt = spec.logged
-      ? { topic: sourceTopic ?? internalTopicName(setting.plan.applicationId, changelogName(spec.name)), partition }
-      : null
+    const changelogAt = changelogPlace(setting, plan, spec)
+    const formerAt = formerPlace(setting, plan, spec, recorded)
+    const restoredFrom = formerAt ?? changelogAt
+    const movedFrom = memory?.movedFrom?.get(operator)
+    const isAnew = movedFrom !== undefined || isPlacedOtherwise(spec, recorded)
+    const directory = await storeDirectory(setting, plan, spec, {
+      isAnew: restoredFrom !== null && (isAnew || formerAt !== null),
+      movedFrom,
+    })
     const store = await restoreStore({
       log: setting.log,
-      engine,
+      engine: setting.engines[spec.engine],
       directory,
       spec,
-      changelog: changelogAt,
+      changelog: restoredFrom,
       // What the task has not processed is no row yet.
-      ...(sourceTopic === undefined
-        ? {}
-        : { end: positions.get(partitionName({ topic: sourceTopic, partition })) ?? 0 }),
+      ...(restoredFrom === null || restoredFrom.isOwn ? {} : { end: positions.get(partitionName(restoredFrom)) ?? 0 }),
       onProgress: setting.onRestore,
       onAhead: (error) => setting.onStoreAhead?.(error),
     })
     const overlay = openOverlay(spec, store, task.record, setting.cacheBytes)
     const nodes = subTopology.processors.filter((node) => node.stores.includes(spec.name)).map((node) => node.name)
-    const changelog =
-      changelogAt === null || sourceTopic !== undefined
-        ? noChangelog
-        : new ChangelogSink(task.collector, changelogAt, writerOf(spec.name, nodes))
     const writer = writerOf(spec.name, nodes)
+    const changelog = changelogAt?.isOwn === true ? new ChangelogSink(task.collector, changelogAt, writer) : noChangelog
     task.stores.push({ overlay, changelog, changelogAt, nodes, writer, identity: storeIdentity(spec) })
   }
+}
+
+/** A partition whose records are the rows of a store: of the store's own changelog, or of a source. */
+interface ChangelogPlace extends TopicPartition {
+  readonly isOwn: boolean
+}
+
+function changelogPlace({ plan }: TaskSetting, { partition }: TaskPlan, spec: StoreSpec): ChangelogPlace | null {
+  if (!spec.logged) return null
+  const { sourceTopic } = spec
+  const own = internalTopicName(plan.applicationId, changelogName(spec.name))
+  return { topic: sourceTopic ?? own, partition, isOwn: sourceTopic === undefined }
+}
+
+/**
+ * A store that has a changelog no more is brought to the end of the one that it had: what its directory lacks can be had
+ * this time only, before something is changed that no changelog has.
+ */
+function formerPlace(setting: TaskSetting, plan: TaskPlan, spec: StoreSpec, recorded: unknown): ChangelogPlace | null {
+  const former = spec.logged ? null : formerChangelog(spec, recorded)
+  if (former === null) return null
+  const { sourceTopic: _, ...own } = spec
+  return changelogPlace(setting, plan, {
+    ...own,
+    logged: true,
+    ...(former === 'own' ? {} : { sourceTopic: former.source }),
+  })
+}
+
+/**
+ * Where a store stands on disk; what is of no use there is removed. A store with a changelog stands by its task, and is made
+ * anew under another one. What has none must be found again: it stands by its name alone.
+ *
+ * Crash here, or before the next commit: what is recorded still says so, and it is made anew once more.
+ */
+async function storeDirectory(
+  { engines, storeDirectory: root }: TaskSetting,
+  { id, partition }: TaskPlan,
+  { name, logged, engine }: StoreSpec,
+  { isAnew, movedFrom }: { readonly isAnew: boolean; readonly movedFrom: TaskId | undefined },
+): Promise<string> {
+  const directory = `${root}/${logged ? id : `unlogged_${partition}`}/${name}`
+  // A copy on disk of what is kept in memory now would be behind when it is asked for again, by more than can be made up
+  // for: tombstones do not stay in a changelog for ever.
+  if (isAnew || (logged && engine === 'memory')) await engines.lmdb.destroy(directory)
+  if (logged && movedFrom !== undefined) await engines.lmdb.destroy(`${root}/${movedFrom}/${name}`)
+  return directory
 }
 
 function openOverlay(...given: ConstructorParameters<typeof KeyValueOverlay>): Overlay {

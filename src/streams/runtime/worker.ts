@@ -126,6 +126,8 @@ export class Worker {
     await this.#commits.begin(this.tasks)
     const first = this.#clock.now()
     for (const task of this.tasks) task.setNow(first)
+    // What tasks of other numbers left for these is recorded anew before anything is added to it.
+    if (this.tasks.some((task) => task.isDirty)) await this.#commit()
     while (!this.#stopping) {
       this.#throwFailure()
       this.#take(fetcher)

@@ -2,18 +2,20 @@ import { StreamsError } from '../errors.ts'
 import type { StoreShape, StoreSpec } from '../topology/node.ts'
 
 /**
- * What the bytes of a store mean, as one line: `shape | key codec | value codec | schema versions | how long rows are kept`.
+ * What the bytes of a store mean, as one line:
+ * `shape | key codec | value codec | schema versions | how long rows are kept | where its changelog is`.
  * Every commit records it beside the store's clock, so it is known wherever there are rows: no file or topic has to be asked.
  *
  * Stored values begin with the number of their schema's version, so versions can only be added at the end: what was
  * recorded must be what is declared now, or its beginning.
  */
 export function storeIdentity(spec: StoreSpec): string {
-  return [shapeName(spec.shape), spec.key.id, spec.value.id, spec.schema ?? '', rowsKept(spec.shape)].join(separator)
+  const { shape, key, value, schema = '' } = spec
+  return [shapeName(shape), key.id, value.id, schema, rowsKept(shape), changelogOf(spec)].join(separator)
 }
 
 function shapeName(shape: StoreShape): string {
-  if (shape.kind === 'window') return `window ${shape.sizeMs} ms`
+  if (shape.kind === 'window') return `${shape.isSliding === true ? 'sliding ' : ''}window ${shape.sizeMs} ms`
   return shape.kind === 'keyValue' ? 'key-value' : shape.kind
 }
 
@@ -22,15 +24,47 @@ function rowsKept(shape: StoreShape): string {
   return 'retentionMs' in shape ? `${shape.retentionMs} ms` : ''
 }
 
+function changelogOf({ logged, sourceTopic }: StoreSpec): string {
+  if (!logged) return noChangelog
+  return sourceTopic === undefined ? ownChangelog : `${sourcePrefix}${sourceTopic}`
+}
+
+/**
+ * The topic whose records the rows on disk were made of, when that is another one than declared: the store's own
+ * changelog, or a source. Its offsets are what the position of a store on disk means.
+ */
+export function formerChangelog(spec: StoreSpec, recorded: unknown): 'own' | { readonly source: string } | null {
+  if (typeof recorded !== 'string') return null
+  const former = recorded.split(separator)[5]
+  if (former === undefined || former === noChangelog || former === changelogOf(spec)) return null
+  return former === ownChangelog ? 'own' : { source: former.slice(sourcePrefix.length) }
+}
+
+/**
+ * Throws STORE_MISMATCH where the changelog that is declared cannot give the rows: only one that was there from the first
+ * record on can, a source; or none at all, which need not.
+ */
+function checkChangelog(spec: StoreSpec, former: string | undefined): void {
+  const now = changelogOf(spec)
+  if (former === undefined || former === now || now === noChangelog) return
+  const wasAnotherSource = former !== noChangelog && former !== ownChangelog
+  if (spec.sourceTopic !== undefined && !wasAnotherSource) return
+  throw mismatch(spec, `was written with ${former}, it is declared with ${now}, where its rows are not`, {
+    has: former,
+    wanted: now,
+  })
+}
+
 /**
  * Whether the rows on disk stand elsewhere than a store declared like this looks for them: a grace or a retention is
- * another one, and where a row stands follows from how long rows are kept. The store has to be made anew from its changelog,
- * whose records say nothing of places.
+ * another one, and where a row stands follows from how long rows are kept. Or its position is one in another changelog. The
+ * store has to be made anew from its changelog, whose records say nothing of places.
  */
 export function isPlacedOtherwise(spec: StoreSpec, recorded: unknown): boolean {
   if (typeof recorded !== 'string') return false
-  const kept = recorded.split(separator)[4]
-  return kept !== undefined && kept !== rowsKept(spec.shape)
+  const [, , , , kept, changelog] = recorded.split(separator)
+  if (kept !== undefined && kept !== rowsKept(spec.shape)) return true
+  return changelog !== undefined && changelog !== changelogOf(spec)
 }
 
 /** Throws STORE_MISMATCH unless a store declared like this can read what the recorded one has written. */
@@ -40,6 +74,7 @@ export function checkStoreIdentity(spec: StoreSpec, recorded: unknown): void {
   const before = recorded.split(separator)
   const now = storeIdentity(spec).split(separator)
   const [schema = '', schemaNow = ''] = [before[3], now[3]]
+  checkChangelog(spec, before[5])
   const part = ['shape', 'key codec', 'value codec'].findIndex((_, index) => before[index] !== now[index])
   if (part >= 0) {
     const what = ['shape', 'key codec', 'value codec'][part]
@@ -47,6 +82,14 @@ export function checkStoreIdentity(spec: StoreSpec, recorded: unknown): void {
       has: before[part],
       wanted: now[part],
     })
+  }
+  if (isPlacedOtherwise(spec, recorded) && !spec.logged && spec.engine === 'lmdb' && before[5] === noChangelog) {
+    const [has, wanted] = [before[4], rowsKept(spec.shape)]
+    throw mismatch(
+      spec,
+      `was written to keep rows for ${has}, it is declared to keep them for ${wanted}, and has no changelog to be made anew from`,
+      { has, wanted },
+    )
   }
   if (schema === schemaNow || schemaNow.startsWith(`${schema}${versionSeparator}`)) return
   const values = { has: schema, wanted: schemaNow }
@@ -69,5 +112,8 @@ function mismatch(spec: StoreSpec, text: string, values: { readonly [name: strin
 }
 
 const separator = ' | '
+const ownChangelog = 'a changelog of its own'
+const noChangelog = 'no changelog'
+const sourcePrefix = 'the changelog '
 /** Between the fingerprints of a schema's versions, oldest first; see `schemaFingerprint`. */
 const versionSeparator = '>'

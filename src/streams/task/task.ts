@@ -60,6 +60,8 @@ export class Task implements NodeHost {
   #clockRead = false
   #scope: CommitScope | null = null
   #timerCount = 0
+  /** What it goes on from stands in the section of another task. */
+  #isUnrecorded: boolean
 
   constructor(options: TaskOptions) {
     this.#options = options
@@ -72,8 +74,9 @@ export class Task implements NodeHost {
     this.collector = options.collector(() => this.#enter())
     this.onProcessingError = options.onProcessingError
     this.lifecycle = new Lifecycle(`task ${options.id}`, taskTransitions, 'created')
-    this.#restored = options.section?.operators ?? {}
-    this.streamTime = options.section?.streamTime ?? -1
+    this.#restored = options.memory?.operators ?? {}
+    this.#isUnrecorded = options.memory?.isElsewhere ?? false
+    this.streamTime = options.memory?.streamTime ?? -1
     this.#now = options.now
   }
 
@@ -246,7 +249,8 @@ export class Task implements NodeHost {
 
   /** Whether the next commit has anything to say about it. */
   get isDirty(): boolean {
-    if (this.inputCount > 0 || this.collector.section >= 0 || this.#punctuations.length > 0) return true
+    if (this.#isUnrecorded || this.inputCount > 0 || this.collector.section >= 0 || this.#punctuations.length > 0)
+      return true
     for (const { overlay } of this.stores) if (overlay.isDirty) return true
     for (const { queue } of this.inputs) if (queue.position !== queue.committed) return true
     return false
@@ -299,6 +303,7 @@ export class Task implements NodeHost {
       globals: this.globals?.positions() ?? [],
     }
     this.inputCount = 0
+    this.#isUnrecorded = false
     this.#clock = []
     this.#punctuations = []
     this.#clockRead = false
@@ -321,7 +326,9 @@ export class Task implements NodeHost {
   }
 
   #operatorState(): { readonly [operator: string]: OperatorState } {
-    const state: { [operator: string]: { [name: string]: OperatorState[string] } } = {}
+    const state: { [operator: string]: { [name: string]: OperatorState[string] } } = {
+      ...this.#options.memory?.carried,
+    }
     if (this.#order !== null) state[outputOrderOperator] = { stamps: this.#order.state() }
     for (const { node, name, read } of this.#saved) (state[node] ??= {})[name] = read()
     for (const { overlay, identity } of this.stores) {
@@ -392,6 +399,16 @@ export class Task implements NodeHost {
   }
 }
 
+/** What a task goes on from. */
+export interface TaskMemory extends Pick<RecordedSection, 'operators' | 'partitionTimes' | 'streamTime'> {
+  /** State of operators that this topology does not have, for the sections that replace the one it stands in. */
+  readonly carried?: RecordedSection['operators']
+  /** Some of it stands in the section of another task. */
+  readonly isElsewhere?: boolean
+  /** By operator, which task it was that had it. */
+  readonly movedFrom?: ReadonlyMap<string, TaskId>
+}
+
 export interface TaskOptions {
   readonly id: TaskId
   readonly applicationId: string
@@ -402,7 +419,7 @@ export interface TaskOptions {
   /** Shared by the tasks of a sub-topology; null where none of its outputs has a stamp. */
   readonly order: OutputOrder | null
   /** What the last commit recorded of the task; null: it never ran. */
-  readonly section: RecordedSection | null
+  readonly memory: TaskMemory | null
   readonly now: number
   readonly onProcessingError: ((error: unknown, node: string) => void) | null
   /** Fails, or deals with a record that could not be decoded. */

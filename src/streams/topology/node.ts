@@ -111,7 +111,8 @@ export interface GlobalTableSpec {
 
 export type StoreShape =
   | { readonly kind: 'keyValue' }
-  | { readonly kind: 'window'; readonly sizeMs: number; readonly retentionMs: number }
+  /** Sliding windows lie otherwise than those that tumble or hop: one kind cannot go on with the rows of the other. */
+  | { readonly kind: 'window'; readonly sizeMs: number; readonly retentionMs: number; readonly isSliding?: true }
   /** The rows of one side of a stream-stream join. */
   | { readonly kind: 'join'; readonly retentionMs: number }
   /** The records of a left or outer join that have found no partner yet. */

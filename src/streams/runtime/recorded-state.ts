@@ -1,0 +1,96 @@
+import type { OperatorState, RecordedSection, TaskId } from '../../log/api/commit-section.ts'
+import { partitionName } from '../../log/api/record.ts'
+import { partitionOfTask } from '../task/task-id.ts'
+import type { TaskMemory } from '../task/task.ts'
+import { OutputOrder, outputOrderOperator } from '../task/output-order.ts'
+import { storeOperator } from '../topology/internal-topics.ts'
+import type { TaskPlan } from './application-plan.ts'
+
+/**
+ * What former lives of an application left for this one, from the newest section of every task that it ever had.
+ *
+ * Sub-topologies are numbered in the order of the topology: with one more in front, all tasks behind it have other ids. So
+ * the state of an operator or a store is found by its name and partition, that of an input by its place, in the newest
+ * section that has it, whatever its task was called then.
+ *
+ * - A task that finds state under another id has a section of its own written before it processes anything: the one that
+ *   it was found in belongs to another task now, whose next commit replaces it.
+ * - State that nobody in this topology asks for is carried on by the task in whose section it stands: an operator that was
+ *   taken out and comes back goes on where it was.
+ */
+export class RecordedState {
+  /** By partition, the newest section last. */
+  readonly #sections: ReadonlyMap<number, readonly RecordedSection[]>
+  /** By partition, the names of all operators and stores that the topology has. */
+  readonly #names: ReadonlyMap<number, ReadonlySet<string>>
+
+  /** `sections`: the newest of each task, in the order of their commits. */
+  constructor(sections: readonly RecordedSection[], tasks: readonly TaskPlan[]) {
+    this.#sections = Map.groupBy(sections, ({ task }) => partitionOfTask(task))
+    const byPartition = Map.groupBy(tasks, ({ partition }) => partition)
+    this.#names = new Map([...byPartition].map(([partition, list]) => [partition, new Set(list.flatMap(namesOf))]))
+  }
+
+  /** What the task goes on from; null: nothing is known of it. */
+  of(task: TaskPlan): TaskMemory | null {
+    const sections = this.#sections.get(task.partition) ?? []
+    if (sections.length === 0) return null
+    const operators: { [name: string]: OperatorState } = {}
+    const movedFrom = new Map<string, TaskId>()
+    for (const name of namesOf(task)) {
+      const home = sections.findLast((section) => section.operators[name] !== undefined)
+      const state = home?.operators[name]
+      if (home === undefined || state === undefined) continue
+      if (home.task !== task.id) movedFrom.set(name, home.task)
+      operators[name] = state
+    }
+    const readers = new Map<TaskId, RecordedSection>()
+    const partitionTimes = task.inputs.flatMap(({ at }) => {
+      const place = partitionName(at)
+      const reader = sections.findLast((section) => timeOf(section, place) !== undefined)
+      if (reader === undefined) return []
+      readers.set(reader.task, reader)
+      return [{ at, time: timeOf(reader, place) ?? -1 }]
+    })
+    operators[outputOrderOperator] = { stamps: stampsOf([...readers.values()]) }
+    return {
+      operators,
+      carried: this.#carriedBy(task, sections),
+      partitionTimes,
+      streamTime: Math.max(-1, ...partitionTimes.map(({ time }) => time)),
+      isElsewhere: movedFrom.size > 0 || [...readers.keys()].some((reader) => reader !== task.id),
+      movedFrom,
+    }
+  }
+
+  #carriedBy({ id, partition }: TaskPlan, sections: readonly RecordedSection[]): RecordedSection['operators'] {
+    const own = sections.find((section) => section.task === id)
+    const asked = this.#names.get(partition)
+    return Object.fromEntries(
+      Object.entries(own?.operators ?? {}).filter(
+        ([name]) =>
+          name !== outputOrderOperator &&
+          asked?.has(name) !== true &&
+          sections.findLast(({ operators }) => operators[name] !== undefined) === own,
+      ),
+    )
+  }
+}
+
+function namesOf({ subTopology }: TaskPlan): readonly string[] {
+  return [
+    ...subTopology.processors.map(({ name }) => name),
+    ...subTopology.stores.map(({ name }) => storeOperator(name)),
+  ]
+}
+
+function timeOf({ partitionTimes }: RecordedSection, place: string): number | undefined {
+  return partitionTimes.find(({ at }) => partitionName(at) === place)?.time
+}
+
+/** Who has read its inputs has made its stamps; where several have, it goes on behind them all. */
+function stampsOf(readers: readonly RecordedSection[]): readonly number[] {
+  const order = new OutputOrder()
+  for (const { operators } of readers) order.resume(operators[outputOrderOperator]?.['stamps'])
+  return order.state()
+}
