@@ -2,9 +2,11 @@ import { SystemClock, type Clock } from './base/clock.ts'
 import { NodeDisk } from './base/disk.ts'
 import { Lifecycle } from './base/lifecycle.ts'
 import { silentLogger, type Logger } from './base/logger.ts'
+import type { OptionNames } from './base/option-names.ts'
 import type { Log } from './log/api/log.ts'
-import { openLog, type OpenLogOptions } from './log/open-log.ts'
-import { streamsConfig, type StreamsConfig } from './streams/config.ts'
+import { openLog, openLogOptionNames, type OpenLogOptions } from './log/open-log.ts'
+import { checkOptions } from './streams/checked-options.ts'
+import { defaultStreamsConfig, streamsConfig, type StreamsConfig } from './streams/config.ts'
 import { StreamsError } from './streams/errors.ts'
 import { StreamsRuntime, type StreamsMetrics } from './streams/streams.ts'
 import { buildNumber } from './streams/runtime/build-registry.ts'
@@ -42,6 +44,19 @@ export interface StreamsOptions extends Partial<StreamsConfig> {
   readonly onRestore?: (progress: RestoreProgress) => void
 }
 
+const streamsOptionNames: OptionNames<StreamsOptions> = {
+  ...defaultStreamsConfig,
+  applicationId: true,
+  dataDir: true,
+  log: true,
+  logOptions: true,
+  storeEngine: true,
+  clock: true,
+  logger: true,
+  build: true,
+  onRestore: true,
+}
+
 /**
  * A topology and where it runs: opens the log, hands it to the runtime, closes both.
  * @example await new Streams(builder.build(), { applicationId: 'web-activity', dataDir: 'data' }).run()
@@ -60,6 +75,9 @@ export class Streams {
   #ending: Promise<void> | null = null
 
   constructor(topology: Topology, options: StreamsOptions) {
+    checkOptions('new Streams', options, streamsOptionNames)
+    if (options.logOptions !== undefined)
+      checkOptions('logOptions of new Streams', options.logOptions, openLogOptionNames)
     if (options.applicationId === '' || /[^a-zA-Z0-9._-]/.test(options.applicationId)) {
       throw new StreamsError(
         'CONFIG_INVALID',

@@ -3,7 +3,9 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { logErrorCodes, streamsErrorCodes } from 'millrace'
 import { defaultTopicConfig } from '../src/log/api/topic.ts'
-import { logNumbers } from '../src/log/config.ts'
+import { consumerOptionNames } from '../src/log/client/consumer-options.ts'
+import { producerOptionNames } from '../src/log/client/producer-options.ts'
+import { logNumbers, logOptionNames } from '../src/log/config.ts'
 import { defaultStreamsConfig } from '../src/streams/config.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -41,6 +43,16 @@ describe('docs/config.md', () => {
     ]
 
     expect(rows).toEqual(expect.arrayContaining(expected))
+  })
+
+  test.each([
+    ['A producer', producerOptionNames],
+    ['A consumer', consumerOptionNames],
+    ['`openLog`', logOptionNames],
+  ])('names every option of a section: %s', (title, names) => {
+    const [section = ''] = read('docs/config.md').split(`## ${title}`)[1]?.split('\n## ') ?? []
+
+    expect(Object.keys(names).filter((name) => !new RegExp(`\`${name}\\b`).test(section))).toEqual([])
   })
 
   test('lists every option of a topic with its default', () => {

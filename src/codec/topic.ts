@@ -1,3 +1,5 @@
+import { unknownOption, type OptionNames } from '../base/option-names.ts'
+import { shown } from '../base/shown.ts'
 import { CodecError } from './codec-error.ts'
 import type { Codec } from './codec.ts'
 import { keyDeclaration } from './key-choice.ts'
@@ -61,6 +63,12 @@ export interface TopicSettings {
   readonly segmentBytes?: number
   /** `segment.ms`. Default 7 days. */
   readonly segmentMs?: number
+  /** `segment.jitter.ms`: how much earlier than that segments close at most. Default 0; less than `segmentMs`. */
+  readonly segmentJitterMs?: number
+  /** `segment.index.bytes`: a segment closes when one of its indexes would outgrow this. Default 10 MiB. */
+  readonly segmentIndexBytes?: number
+  /** `index.interval.bytes`: bytes of batches between two entries of an index. Default 4096. */
+  readonly indexIntervalBytes?: number
   /** `max.message.bytes`. Default 1,048,588. */
   readonly maxMessageBytes?: number
   /** `message.timestamp.after.max.ms`: how far ahead of the log's clock a record may be. Default 24 h (Kafka: 1 h). */
@@ -75,6 +83,24 @@ export interface TopicSettings {
   readonly minCompactionLagMs?: number
   /** `max.compaction.lag.ms`, from the time of the append. Default: without bound. */
   readonly maxCompactionLagMs?: number
+}
+
+const topicSettingNames: OptionNames<TopicSettings> = {
+  cleanupPolicy: true,
+  retentionMs: true,
+  retentionBytes: true,
+  segmentBytes: true,
+  segmentMs: true,
+  segmentJitterMs: true,
+  segmentIndexBytes: true,
+  indexIntervalBytes: true,
+  maxMessageBytes: true,
+  timestampAfterMaxMs: true,
+  timestampBeforeMaxMs: true,
+  deleteRetentionMs: true,
+  minCleanableDirtyRatio: true,
+  minCompactionLagMs: true,
+  maxCompactionLagMs: true,
 }
 
 /** How a topic is declared: what its keys and values are, and how it is made where it does not exist. */
@@ -99,6 +125,18 @@ export interface TopicOptions<KD extends Declared, VD extends Declared, T extend
   /** True skips validation on consuming: only for topics that nobody else writes. Default false. */
   readonly trusted?: boolean
   readonly config?: TopicSettings
+}
+
+const topicOptionNames: OptionNames<TopicOptions<Declared, Declared, boolean>> = {
+  key: true,
+  value: true,
+  tombstones: true,
+  format: true,
+  timestamp: true,
+  partitions: true,
+  partitioner: true,
+  trusted: true,
+  config: true,
 }
 
 /**
@@ -127,9 +165,11 @@ export function topic<KD extends Declared, VD extends Declared, T extends boolea
   InputOf<KD>,
   InputOf<VD> | (T extends true ? null : never)
 > {
-  if (typeof name !== 'string' || name === '' || typeof options !== 'object') {
+  if (typeof name !== 'string' || name === '' || typeof options !== 'object' || options === null) {
     throw new CodecError('INVALID_DECLARATION', `topic ${name}: declare it by topic('name', { key, value })`)
   }
+  checkNames(`topic ${name}`, options, topicOptionNames)
+  if (options.config !== undefined) checkNames(`config of topic ${name}`, options.config, topicSettingNames)
   const { partitions, partitioner } = options
   if (partitions !== undefined && !(Number.isInteger(partitions) && partitions >= 1 && partitions <= partitionsMax)) {
     throw new CodecError(
@@ -153,6 +193,12 @@ export function topic<KD extends Declared, VD extends Declared, T extends boolea
 }
 
 export const partitionsMax = 10_000
+
+function checkNames(what: string, options: unknown, names: OptionNames<object>): void {
+  const isObject = typeof options === 'object' && options !== null
+  const problem = isObject ? unknownOption(options, names) : `it is an object, not ${shown(options)}`
+  if (problem !== null) throw new CodecError('INVALID_DECLARATION', `${what}: ${problem}`)
+}
 
 function ofValuesOnly(extract: TimestampExtractor): TimestampExtractor {
   return (value, key, recordTime, partitionTime) =>

@@ -1,8 +1,16 @@
 import type { Declared, OutputOf } from '../codec/schema.ts'
 import type { WindowKind, Windows } from '../codec/windowed-codec.ts'
+import { checkOptions } from '../streams/checked-options.ts'
 import { aggregatePlan } from './aggregation.ts'
 import { checkFunctions, checkWindows } from './arguments.ts'
-import type { Aggregation, Reduction, StoreOptions } from './options.ts'
+import {
+  aggregationOptionNames,
+  reductionOptionNames,
+  storeOptionNames,
+  type Aggregation,
+  type Reduction,
+  type StoreOptions,
+} from './options.ts'
 import type { Plan } from './plan/plan.ts'
 import type { GroupingPlan, PlanId } from './plan/plan-node.ts'
 import type { NewStream } from './table.ts'
@@ -29,6 +37,7 @@ export class GroupedStream<out K, out V> {
    * @example views.groupBy((view) => view.path).count({ name: 'views-by-path' })
    */
   count(options: StoreOptions): Table<K, number, never> {
+    checkOptions('count', options, storeOptionNames)
     return this.#append(options, { aggregate: 'count' })
   }
 
@@ -37,6 +46,7 @@ export class GroupedStream<out K, out V> {
    * @example prices.groupByKey().reduce({ name: 'highest', add: (highest, price) => Math.max(highest, price) })
    */
   reduce(options: StoreOptions & Reduction<V, K>): Table<K, V, never> {
+    checkOptions('reduce', options, { ...storeOptionNames, ...reductionOptionNames })
     checkFunctions(options.name, options, 'add')
     return this.#append(options, {
       aggregate: 'reduce',
@@ -58,6 +68,7 @@ export class GroupedStream<out K, out V> {
   aggregate<VD extends Declared>(
     options: StoreOptions & Aggregation<VD, OutputOf<VD>, V, K>,
   ): Table<K, OutputOf<VD>, never> {
+    checkOptions('aggregate', options, { ...storeOptionNames, ...aggregationOptionNames })
     const { initial, add, value } = options
     return this.#append(options, { aggregate: 'aggregate', initial, add, value })
   }

@@ -1,6 +1,14 @@
 import type { Declared, OutputOf } from '../codec/schema.ts'
+import { checkOptions } from '../streams/checked-options.ts'
 import { checkFunction, checkFunctions } from './arguments.ts'
-import type { StoreOptions, TableAggregation, TableReduction } from './options.ts'
+import {
+  storeOptionNames,
+  tableAggregationOptionNames,
+  tableReductionOptionNames,
+  type StoreOptions,
+  type TableAggregation,
+  type TableReduction,
+} from './options.ts'
 import type { Plan } from './plan/plan.ts'
 import type { GroupingPlan, PlanId } from './plan/plan-node.ts'
 import type { TableAggregatePlan } from './plan/table-plan.ts'
@@ -38,6 +46,7 @@ export class GroupedTable<out K, out V> {
    * @example users.groupBy((user) => user.region).count({ name: 'users-by-region' })
    */
   count(options: StoreOptions): Table<K, number, never> {
+    checkOptions('count', options, storeOptionNames)
     return this.#append(options, undefined, {
       aggregate: 'count',
       initial: undefined,
@@ -51,6 +60,7 @@ export class GroupedTable<out K, out V> {
    * @example shops.groupBy((shop) => shop.town).reduce({ name: 'sales', add: (a, b) => a + b, subtract: (a, b) => a - b })
    */
   reduce(options: StoreOptions & TableReduction<V, K>): Table<K, V> {
+    checkOptions('reduce', options, { ...storeOptionNames, ...tableReductionOptionNames })
     checkFunctions(options.name, options, 'add', 'subtract')
     return this.#append(options, options.value, {
       aggregate: 'reduce',
@@ -74,6 +84,7 @@ export class GroupedTable<out K, out V> {
   aggregate<VD extends Declared>(
     options: StoreOptions & TableAggregation<VD, OutputOf<VD>, V, K>,
   ): Table<K, NonNullable<OutputOf<VD>>> {
+    checkOptions('aggregate', options, { ...storeOptionNames, ...tableAggregationOptionNames })
     const { initial, add, subtract, value } = options
     return this.#append(options, value, { aggregate: 'aggregate', initial, add, subtract })
   }

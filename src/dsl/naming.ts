@@ -30,3 +30,8 @@ export class NodeNames {
 export function branchNode(split: string, branch: string): string {
   return `${split}-${branch}`
 }
+
+/** The method that describes an operator, as errors call it: `filterNot` for `filter-not`. */
+export function methodOf(operator: string): string {
+  return operator.replaceAll(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
+}

@@ -2,11 +2,14 @@ import type { Declared, Writable } from '../codec/schema.ts'
 import type { AnyTopic } from '../codec/topic.ts'
 import type { StreamPartitioner } from '../streams/topology/sink-partitioner.ts'
 import type { Duration } from '../base/duration.ts'
+import type { OptionNames } from '../base/option-names.ts'
 
 /** A name for the operator, by which errors, metrics and saved state find it. Default: its kind and a number. */
 export interface Named {
   readonly name?: string
 }
+
+export const namedOptionNames: OptionNames<Named> = { name: true }
 
 /** How a source treats what does not fit. */
 export interface Consumed extends Named {
@@ -17,6 +20,8 @@ export interface Consumed extends Named {
    */
   readonly onInvalid?: 'fail' | 'skip' | { readonly deadLetter: AnyTopic | string }
 }
+
+export const consumedOptionNames: OptionNames<Consumed> = { ...namedOptionNames, onInvalid: true }
 
 /** How a stream is written. */
 export interface Produced<K, V> extends Named {
@@ -29,6 +34,8 @@ export interface Produced<K, V> extends Named {
    */
   readonly partitioner?: StreamPartitioner<K, V>
 }
+
+export const producedOptionNames: OptionNames<Produced<never, never>> = { ...namedOptionNames, partitioner: true }
 
 /** How records get to the partition of their key, where the key has changed. */
 export interface Grouping<KD extends Declared = Declared> {
@@ -43,6 +50,8 @@ export interface Grouping<KD extends Declared = Declared> {
   readonly value?: Declared
 }
 
+export const groupingOptionNames: OptionNames<Grouping> = { name: true, key: true, value: true }
+
 /** A repartition that is asked for. */
 export interface Repartitioned<KD extends Declared = Declared, K = never, V = never> extends Grouping<KD> {
   /** Partitions of the topic. Default: as many as the part of the topology that writes it, or as it is co-partitioned with. */
@@ -52,6 +61,12 @@ export interface Repartitioned<KD extends Declared = Declared, K = never, V = ne
    * murmur2 of the key. Another one than before is refused at the start: state lies in the partitions of the former.
    */
   readonly partitioner?: StreamPartitioner<K, V>
+}
+
+export const repartitionedOptionNames: OptionNames<Repartitioned> = {
+  ...groupingOptionNames,
+  partitions: true,
+  partitioner: true,
 }
 
 /** A store of an aggregation. */
@@ -70,6 +85,8 @@ export interface StoreOptions {
   readonly changelog?: boolean
 }
 
+export const storeOptionNames: OptionNames<StoreOptions> = { name: true, engine: true, emit: true, changelog: true }
+
 /** A store of windows. */
 export interface WindowStoreOptions extends Omit<StoreOptions, 'emit'> {
   /** As for other stores, or `final`: one result per window and key, when the window has closed. */
@@ -77,6 +94,8 @@ export interface WindowStoreOptions extends Omit<StoreOptions, 'emit'> {
   /** How long rows are kept after the start of their window, in stream time. Default and least: size + grace. */
   readonly retention?: Duration
 }
+
+export const windowStoreOptionNames: OptionNames<WindowStoreOptions> = { ...storeOptionNames, retention: true }
 
 /** `aggregate`: `initial` makes an empty aggregate, `add` returns a new one, never undefined. */
 export interface Aggregation<VD extends Declared, A, V, K> {
@@ -86,6 +105,12 @@ export interface Aggregation<VD extends Declared, A, V, K> {
   readonly add: (aggregate: A, value: V, key: K) => A
 }
 
+export const aggregationOptionNames: OptionNames<Aggregation<Declared, never, never, never>> = {
+  value: true,
+  initial: true,
+  add: true,
+}
+
 /** `reduce`: `add` joins the reduced value so far and a new one. */
 export interface Reduction<V, K> {
   // A method, which the compiler compares both ways: else a grouped stream could not stand for one of wider values.
@@ -93,6 +118,8 @@ export interface Reduction<V, K> {
   /** Schema or codec of the reduced value. Default: the codec of the source if the value is still its own, else msgpack. */
   readonly value?: Declared
 }
+
+export const reductionOptionNames: OptionNames<Reduction<never, never>> = { add: true, value: true }
 
 /** `reduce` of a grouped table: `subtract` takes a value out of the reduced one again. */
 export interface TableReduction<V, K> extends Reduction<V, K> {
@@ -104,17 +131,30 @@ export interface TableAggregation<VD extends Declared, A, V, K> extends Aggregat
   readonly subtract: (aggregate: A, value: V, key: K) => A
 }
 
+export const tableReductionOptionNames: OptionNames<TableReduction<never, never>> = {
+  ...reductionOptionNames,
+  subtract: true,
+}
+export const tableAggregationOptionNames: OptionNames<TableAggregation<Declared, never, never, never>> = {
+  ...aggregationOptionNames,
+  subtract: true,
+}
+
 /** A store for the rows of a table that an operator makes. Kafka's `Materialized`. */
 export interface TableStore extends Omit<StoreOptions, 'emit'> {
   /** Schema or codec of the values. Default: that of the source if the value is still its own, else msgpack. */
   readonly value?: Declared
 }
 
+export const tableStoreOptionNames: OptionNames<TableStore> = { name: true, engine: true, changelog: true, value: true }
+
 /** An operator or join that makes a table. */
 export interface TableOptions extends Named {
   /** Keeps the rows in a store, so that they can be asked for. Default: not kept; computed where they are needed. */
   readonly store?: TableStore
 }
+
+export const tableOptionNames: OptionNames<TableOptions> = { ...namedOptionNames, store: true }
 
 /** A topic that is read as a table. */
 export interface TableSourceOptions extends Partial<Omit<StoreOptions, 'changelog'>>, Pick<Consumed, 'onInvalid'> {
@@ -131,6 +171,8 @@ export interface TableSourceOptions extends Partial<Omit<StoreOptions, 'changelo
   readonly name?: string
 }
 
+export const tableSourceOptionNames: OptionNames<TableSourceOptions> = { ...storeOptionNames, onInvalid: true }
+
 /** A stream that becomes a table. */
 export interface ToTableOptions<KD extends Declared = Declared> extends StoreOptions {
   /** Schema or codec of the key, where it has changed and is none that needs no declaration. */
@@ -139,6 +181,8 @@ export interface ToTableOptions<KD extends Declared = Declared> extends StoreOpt
   readonly value?: Declared
 }
 
+export const toTableOptionNames: OptionNames<ToTableOptions> = { ...storeOptionNames, key: true, value: true }
+
 /** A topic of which every task has all rows. */
 export interface GlobalTableOptions {
   /** Name of the table and its store, by which it can be asked. Default: `<topic>-table`. */
@@ -146,6 +190,8 @@ export interface GlobalTableOptions {
   /** A record that does not fit: `fail` (default) stops the application, `skip` drops it, counted. */
   readonly onInvalid?: 'fail' | 'skip'
 }
+
+export const globalTableOptionNames: OptionNames<GlobalTableOptions> = { name: true, onInvalid: true }
 
 /** A join of a stream with a table. */
 export interface TableJoined extends Named {
@@ -157,6 +203,8 @@ export interface TableJoined extends Named {
   /** Codec of the stream's values on that way. Default: that of the source if the value is still its own, else msgpack. */
   readonly value?: Declared
 }
+
+export const tableJoinedOptionNames: OptionNames<TableJoined> = { ...namedOptionNames, value: true }
 
 /**
  * A join of two streams: which records are near enough in time, how long late ones are waited for, and where the records
@@ -189,4 +237,17 @@ export interface StreamJoined {
   readonly engine?: 'lmdb' | 'memory'
   /** False: no changelogs; the rows are lost with their directory. Default true. */
   readonly changelog?: boolean
+}
+
+export const streamJoinedOptionNames: OptionNames<StreamJoined> = {
+  name: true,
+  within: true,
+  before: true,
+  after: true,
+  grace: true,
+  key: true,
+  value: true,
+  otherValue: true,
+  engine: true,
+  changelog: true,
 }

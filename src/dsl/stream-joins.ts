@@ -1,8 +1,16 @@
+import { checkOptions } from '../streams/checked-options.ts'
 import { StreamsError } from '../streams/errors.ts'
 import { checkFunction } from './arguments.ts'
 import { groupingPlan } from './grouping.ts'
 import { joinWindow } from './join-window.ts'
-import type { Named, StreamJoined, TableJoined } from './options.ts'
+import {
+  namedOptionNames,
+  streamJoinedOptionNames,
+  tableJoinedOptionNames,
+  type Named,
+  type StreamJoined,
+  type TableJoined,
+} from './options.ts'
 import type { StreamJoinPlan } from './plan/join-plan.ts'
 import type { PlanId } from './plan/plan-node.ts'
 import type { GlobalJoinPlan, StreamTableJoinPlan } from './plan/table-plan.ts'
@@ -22,6 +30,7 @@ export function streamJoinPlan(
   joiner: Callback,
   options: StreamJoined,
 ): StreamJoinPlan {
+  checkOptions('join', options, streamJoinedOptionNames)
   const { name, engine = 'lmdb', changelog = true, key, value, otherValue } = options
   if (typeof name !== 'string') {
     throw new StreamsError('CONFIG_INVALID', 'a join of streams needs { name }, by which its state is found again')
@@ -48,8 +57,10 @@ export function streamTableJoinPlan(
   stream: PlanId,
   table: PlanId,
   joiner: Callback,
-  { name, value }: TableJoined,
+  options: TableJoined,
 ): StreamTableJoinPlan {
+  checkOptions('joinTable', options, tableJoinedOptionNames)
+  const { name, value } = options
   checkFunction('joinTable', 'the joiner', joiner)
   return {
     kind: 'stream-table-join',
@@ -67,8 +78,9 @@ export function globalJoinPlan(
   stream: PlanId,
   table: PlanId,
   callbacks: { readonly selectKey: Callback; readonly joiner: Callback },
-  { name }: Named,
+  options: Named,
 ): GlobalJoinPlan {
+  checkOptions('joinGlobalTable', options, namedOptionNames)
   const { selectKey, joiner } = callbacks
   checkFunction('joinGlobalTable', 'what selects the key', selectKey)
   checkFunction('joinGlobalTable', 'the joiner', joiner)
@@ -77,7 +89,7 @@ export function globalJoinPlan(
     type,
     stream,
     table,
-    name,
+    name: options.name,
     rowKey: selectKey as GlobalJoinPlan['rowKey'],
     joiner: joiner as GlobalJoinPlan['joiner'],
   }

@@ -1,6 +1,7 @@
 import type { Topic } from '../codec/topic.ts'
 import { printLine } from '../base/logger.ts'
 import type { Declared } from '../codec/schema.ts'
+import { checkOptions } from '../streams/checked-options.ts'
 import { StreamsError } from '../streams/errors.ts'
 import type { Processor } from '../streams/processor/processor.ts'
 import { sinkPartitioner } from '../streams/topology/sink-partitioner.ts'
@@ -10,7 +11,7 @@ import { GroupedStream } from './grouped-stream.ts'
 import { groupingPlan } from './grouping.ts'
 import { GlobalTable } from './global-table.ts'
 import type { GroupingOf, Keyed, KeySource } from './key-needs-a-schema.ts'
-import { branchNode } from './naming.ts'
+import { branchNode, methodOf } from './naming.ts'
 import { branchSupplier } from './operators/branch.ts'
 import { filterSupplier } from './operators/filter.ts'
 import { flatMapSupplier } from './operators/flat-map.ts'
@@ -24,7 +25,20 @@ import { printSupplier } from './operators/print.ts'
 import type { RecordProcessor, StoreRef, ValueProcessor } from './operators/process.ts'
 import { processSupplier, processValuesSupplier } from './operators/process.ts'
 import { selectKeySupplier } from './operators/select-key.ts'
-import type { Named, Produced, Repartitioned, StreamJoined, TableJoined, ToTableOptions } from './options.ts'
+import {
+  groupingOptionNames,
+  namedOptionNames,
+  producedOptionNames,
+  repartitionedOptionNames,
+  toTableOptionNames,
+  type Grouping,
+  type Named,
+  type Produced,
+  type Repartitioned,
+  type StreamJoined,
+  type TableJoined,
+  type ToTableOptions,
+} from './options.ts'
 import type { StreamJoinPlan } from './plan/join-plan.ts'
 import type { Plan } from './plan/plan.ts'
 import type { OperatorPlan, PlanId } from './plan/plan-node.ts'
@@ -71,7 +85,7 @@ export class Stream<out K, out V> {
    * @example orders.map((order) => [order.customer, order.total])
    */
   map<K2, V2>(mapper: (value: V, key: K) => readonly [K2, V2], options: Named = {}): Stream<K2, V2> {
-    return this.#operator('map', options, {
+    return this.#named('map', options, {
       supplier: (node) => mapSupplier(node, untyped(mapper)),
       ...readsOf('map', mapper),
       changesKey: true,
@@ -85,7 +99,7 @@ export class Stream<out K, out V> {
    * @example orders.mapValues((order) => order.total)
    */
   mapValues<W>(mapper: (value: V, key: K) => W, options: Named = {}): Stream<K, W> {
-    return this.#operator('map-values', options, {
+    return this.#named('map-values', options, {
       supplier: (node) => mapValuesSupplier(node, untyped(mapper)),
       ...readsOf('mapValues', mapper),
       changesKey: false,
@@ -98,7 +112,7 @@ export class Stream<out K, out V> {
    * @example orders.flatMap((order) => order.lines.map((line) => [line.article, line.count]))
    */
   flatMap<K2, V2>(mapper: (value: V, key: K) => Iterable<readonly [K2, V2]>, options: Named = {}): Stream<K2, V2> {
-    return this.#operator('flat-map', options, {
+    return this.#named('flat-map', options, {
       supplier: (node) => flatMapSupplier(node, untyped(mapper)),
       ...readsOf('flatMap', mapper),
       changesKey: true,
@@ -111,7 +125,7 @@ export class Stream<out K, out V> {
    * @example lines.flatMapValues((line) => line.split(' '))
    */
   flatMapValues<W>(mapper: (value: V, key: K) => Iterable<W>, options: Named = {}): Stream<K, W> {
-    return this.#operator('flat-map-values', options, {
+    return this.#named('flat-map-values', options, {
       supplier: (node) => flatMapValuesSupplier(node, untyped(mapper)),
       ...readsOf('flatMapValues', mapper),
       changesKey: false,
@@ -124,7 +138,7 @@ export class Stream<out K, out V> {
    * @example views.selectKey((view) => view.region)
    */
   selectKey<K2>(mapper: (value: V, key: K) => K2, options: Named = {}): Stream<K2, V> {
-    return this.#operator('select-key', options, {
+    return this.#named('select-key', options, {
       supplier: (node) => selectKeySupplier(node, untyped(mapper)),
       ...readsOf('selectKey', mapper),
       changesKey: true,
@@ -153,6 +167,7 @@ export class Stream<out K, out V> {
    * @example counts.toStream().print({ label: 'counts' })
    */
   print(options: Named & { readonly label?: string; readonly write?: (line: string) => void } = {}): void {
+    checkOptions('print', options, { ...namedOptionNames, label: true, write: true })
     this.#operator('print', options, {
       supplier: (node) => printSupplier(options.label ?? node, options.write ?? printLine),
       readsKey: true,
@@ -167,6 +182,7 @@ export class Stream<out K, out V> {
    * @example webOrders.merge(shopOrders)
    */
   merge<V2>(other: Stream<NoInfer<K>, V2>, options: Named = {}): Stream<K, V | V2> {
+    checkOptions('merge', options, namedOptionNames)
     const node: OperatorPlan = {
       kind: 'operator',
       operator: 'merge',
@@ -192,6 +208,7 @@ export class Stream<out K, out V> {
     branches: B,
     options: Named & { readonly rest?: R } = {},
   ): { readonly [Branch in Extract<keyof B, string> | R]: Stream<K, V> } {
+    checkOptions('split', options, { ...namedOptionNames, rest: true })
     const names = Object.keys(branches)
     const { rest } = options
     checkBranches(names, rest)
@@ -226,6 +243,7 @@ export class Stream<out K, out V> {
     supplier: () => RecordProcessor<K, V, K2, V2>,
     options: Named & { readonly stores?: readonly (StoreRef<unknown> | string)[] } = {},
   ): Stream<K2, V2> {
+    checkOptions('process', options, { ...namedOptionNames, stores: true })
     checkFunction('process', 'the supplier', supplier)
     return this.#operator('process', options, {
       supplier: (node) => processSupplier(node, supplier),
@@ -245,6 +263,7 @@ export class Stream<out K, out V> {
     supplier: () => ValueProcessor<K, V, V2>,
     options: Named & { readonly stores?: readonly (StoreRef<unknown> | string)[] } = {},
   ): Stream<K, V2> {
+    checkOptions('processValues', options, { ...namedOptionNames, stores: true })
     checkFunction('processValues', 'the supplier', supplier)
     return this.#operator('process-values', options, {
       supplier: (node) => processValuesSupplier(node, supplier),
@@ -262,7 +281,9 @@ export class Stream<out K, out V> {
    * @example payments.groupByKey().count({ name: 'payments' })
    */
   groupByKey<O extends GroupingOf<K> = {}>(options?: O): Keyed<K, O, GroupedStream<NonNullable<K>, V>> {
-    return new GroupedStream<NonNullable<K>, V>(this.#plan, this.#id, groupingPlan(options ?? {}), newStream) as Keyed<
+    const grouping: Grouping = options ?? {}
+    checkOptions('groupByKey', grouping, groupingOptionNames)
+    return new GroupedStream<NonNullable<K>, V>(this.#plan, this.#id, groupingPlan(grouping), newStream) as Keyed<
       K,
       O,
       GroupedStream<NonNullable<K>, V>
@@ -278,6 +299,8 @@ export class Stream<out K, out V> {
     mapper: (value: V, key: K) => K2,
     options?: O,
   ): Keyed<K2, O, GroupedStream<NonNullable<K2>, V>> {
+    const grouping: Grouping = options ?? {}
+    checkOptions('groupBy', grouping, groupingOptionNames)
     const selected = this.#append(
       'group-by',
       {},
@@ -288,7 +311,7 @@ export class Stream<out K, out V> {
         changesValue: false,
       },
     )
-    return new GroupedStream<NonNullable<K2>, V>(this.#plan, selected, groupingPlan(options ?? {}), newStream) as Keyed<
+    return new GroupedStream<NonNullable<K2>, V>(this.#plan, selected, groupingPlan(grouping), newStream) as Keyed<
       K2,
       O,
       GroupedStream<NonNullable<K2>, V>
@@ -305,16 +328,18 @@ export class Stream<out K, out V> {
   repartition<O extends GroupingOf<K> & Pick<Repartitioned, 'partitions'> = {}>(
     options?: O & Pick<Repartitioned<Declared, NonNullable<K>, V>, 'partitioner'>,
   ): Keyed<K, O, Stream<K, V>> {
-    const partitions = options?.partitions
+    const given: Repartitioned<Declared, NonNullable<K>, V> = options ?? {}
+    checkOptions('repartition', given, repartitionedOptionNames)
+    const { partitions, partitioner } = given
     if (partitions !== undefined && !(Number.isInteger(partitions) && partitions >= 1)) {
       throw new StreamsError('CONFIG_INVALID', `repartition: partitions is a whole number from 1 on, not ${partitions}`)
     }
     const id = this.#plan.append({
       kind: 'repartition',
       parent: this.#id,
-      grouping: groupingPlan(options ?? {}),
+      grouping: groupingPlan(given),
       partitions,
-      partitioner: sinkPartitioner(options?.partitioner, 'repartition'),
+      partitioner: sinkPartitioner(partitioner, 'repartition'),
     })
     return new Stream<K, V>(this.#plan, id) as Keyed<K, O, Stream<K, V>>
   }
@@ -327,8 +352,10 @@ export class Stream<out K, out V> {
   toTable<O extends ToTableOptions & { readonly key?: KeySource<K> }>(
     options: O,
   ): Keyed<K, O, Table<K, NonNullable<V>, Extract<V, null>>> {
-    const { key, value, emit }: ToTableOptions = options
-    const kept = tableStorePlan(options)
+    const given: ToTableOptions = options
+    checkOptions('toTable', given, toTableOptionNames)
+    const { key, value, emit } = given
+    const kept = tableStorePlan(given)
     const id = this.#plan.append({
       kind: 'table-source',
       parent: this.#id,
@@ -462,6 +489,7 @@ export class Stream<out K, out V> {
     topics: Topic<unknown, unknown, K, V> | readonly Topic<unknown, unknown, K, V>[],
     options: Produced<K, V> & { readonly choose?: (value: V, key: K) => string } = {},
   ): void {
+    checkOptions('to', options, { ...producedOptionNames, choose: true })
     const { choose, partitioner } = options
     const all = isList(topics) ? topics : [topics]
     for (const topic of all) checkTopic('to', topic)
@@ -520,12 +548,18 @@ export class Stream<out K, out V> {
 
   /** An operator that lets key and value through as they are. */
   #keeping<W>(operator: string, options: Named, callback: Callback<V, K>, supplier: () => Processor): Stream<K, W> {
-    return this.#operator(operator, options, {
+    return this.#named(operator, options, {
       supplier: () => supplier,
-      ...readsOf(operator, callback),
+      ...readsOf(methodOf(operator), callback),
       changesKey: false,
       changesValue: false,
     })
+  }
+
+  /** For operators whose only option is a name. */
+  #named<K2, V2>(operator: string, options: Named, does: OperatorPart): Stream<K2, V2> {
+    checkOptions(methodOf(operator), options, namedOptionNames)
+    return this.#operator(operator, options, does)
   }
 
   #operator<K2, V2>(operator: string, options: Named, does: OperatorPart): Stream<K2, V2> {

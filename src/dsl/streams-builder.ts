@@ -3,17 +3,26 @@ import type { Declared, OutputOf, Writable } from '../codec/schema.ts'
 import { isCodec, schemaFingerprint } from '../codec/schema.ts'
 import { storedCodec } from '../codec/stored-codec.ts'
 import type { AnyTopic, Topic } from '../codec/topic.ts'
+import { checkOptions } from '../streams/checked-options.ts'
 import { StreamsError } from '../streams/errors.ts'
 import type { KeyValueStore, SessionStore, WindowStore } from '../streams/store/key-value-store.ts'
 import type { InvalidRecordPolicy, StoreShape } from '../streams/topology/node.ts'
 import type { Topology } from '../streams/topology/topology.ts'
 import type { Duration } from '../base/duration.ts'
+import type { OptionNames } from '../base/option-names.ts'
 import { checkTopic } from './arguments.ts'
 import { durationMs } from './duration.ts'
 import type { StoreRef } from './operators/process.ts'
 import { GlobalTable } from './global-table.ts'
 import { groupingPlan } from './grouping.ts'
-import type { Consumed, GlobalTableOptions, TableSourceOptions } from './options.ts'
+import {
+  consumedOptionNames,
+  globalTableOptionNames,
+  tableSourceOptionNames,
+  type Consumed,
+  type GlobalTableOptions,
+  type TableSourceOptions,
+} from './options.ts'
 import { compile } from './plan/compile.ts'
 import { Plan } from './plan/plan.ts'
 import { Stream } from './stream.ts'
@@ -42,6 +51,7 @@ export class StreamsBuilder {
   ): Stream<K, V> {
     const all = isList(topics) ? [...topics] : [topics]
     for (const topic of all) checkTopic('stream', topic)
+    checkOptions('stream', options, consumedOptionNames)
     const id = this.#plan.append({
       kind: 'source',
       name: options.name,
@@ -61,6 +71,7 @@ export class StreamsBuilder {
     options: TableSourceOptions = {},
   ): Table<NonNullable<K>, NonNullable<V>, Extract<V, null>> {
     checkTopic('table', topic)
+    checkOptions('table', options, tableSourceOptionNames)
     const { onInvalid, ...store } = options
     const name = options.name ?? `${topic.name}-table`
     const parent = this.#plan.append({
@@ -92,6 +103,7 @@ export class StreamsBuilder {
     options: GlobalTableOptions = {},
   ): GlobalTable<NonNullable<K>, NonNullable<V>> {
     checkTopic('globalTable', topic)
+    checkOptions('globalTable', options, globalTableOptionNames)
     const id = this.#plan.append({
       kind: 'global-table',
       name: options.name ?? `${topic.name}-table`,
@@ -119,6 +131,7 @@ export class StreamsBuilder {
   addStore<KD extends Declared, VD extends Declared>(
     options: OwnStoreOptions<KD, VD> & { readonly window?: StoreWindow; readonly sessions?: StoreSessions },
   ): StoreRef<unknown> {
+    checkOptions('addStore', options, { ...ownStoreOptionNames, window: true, sessions: true })
     const { name, window, sessions } = options
     const value: Declared = options.value
     this.#plan.addStore({
@@ -152,6 +165,14 @@ export interface OwnStoreOptions<KD extends Declared, VD extends Declared> {
   readonly changelog?: boolean
 }
 
+const ownStoreOptionNames: OptionNames<OwnStoreOptions<Declared, Declared>> = {
+  name: true,
+  key: true,
+  value: true,
+  engine: true,
+  changelog: true,
+}
+
 /** Makes the rows of a store those of windows: each has a start. Kafka: `Stores.windowStoreBuilder`. */
 export interface StoreWindow {
   /** Length of the windows that rows belong to; what Kafka's window store calls window size. */
@@ -172,12 +193,14 @@ function sessionShape(store: string, sessions: StoreSessions, window: StoreWindo
       store,
     })
   }
+  checkOptions(`sessions of store ${store}`, sessions, { retention: true })
   const retentionMs = durationMs(sessions.retention, `the retention of store ${store}`)
   return Object.freeze({ kind: 'session', retentionMs })
 }
 
 function shapeOf(store: string, window: StoreWindow | undefined): StoreShape {
   if (window === undefined) return Object.freeze({ kind: 'keyValue' })
+  checkOptions(`window of store ${store}`, window, { size: true, retention: true })
   return Object.freeze({
     kind: 'window',
     sizeMs: durationMs(window.size, `the window size of store ${store}`),
@@ -189,6 +212,7 @@ function policyOf(onInvalid: Consumed['onInvalid']): InvalidRecordPolicy {
   if (onInvalid === undefined || onInvalid === 'fail') return Object.freeze({ kind: 'fail' })
   if (onInvalid === 'skip') return Object.freeze({ kind: 'skip' })
   if (typeof onInvalid === 'object' && 'deadLetter' in onInvalid) {
+    checkOptions('onInvalid', onInvalid, { deadLetter: true })
     const { deadLetter } = onInvalid
     return Object.freeze({ kind: 'deadLetter', topic: typeof deadLetter === 'string' ? deadLetter : deadLetter.name })
   }

@@ -1,10 +1,20 @@
+import { checkOptions } from '../streams/checked-options.ts'
 import { StreamsError } from '../streams/errors.ts'
 import { checkFunction, checkInstance } from './arguments.ts'
 import { GroupedTable } from './grouped-table.ts'
 import { groupingPlan } from './grouping.ts'
 import type { GroupingOf, Keyed } from './key-needs-a-schema.ts'
 import { toStreamSupplier } from './operators/to-stream.ts'
-import type { Named, TableOptions } from './options.ts'
+import { methodOf } from './naming.ts'
+import {
+  groupingOptionNames,
+  namedOptionNames,
+  tableOptionNames,
+  tableStoreOptionNames,
+  type Grouping,
+  type Named,
+  type TableOptions,
+} from './options.ts'
 import type { Plan } from './plan/plan.ts'
 import type { PlanId } from './plan/plan-node.ts'
 import type { TableJoinPlan, TableOperatorPlan } from './plan/table-plan.ts'
@@ -80,6 +90,7 @@ export class Table<out K, out V, out N = null> {
    * @example counts.toStream().to(countsTopic)
    */
   toStream(options: Named = {}): Stream<K, V | N> {
+    checkOptions('toStream', options, namedOptionNames)
     const id = this.#plan.append({
       kind: 'operator',
       operator: 'to-stream',
@@ -105,11 +116,13 @@ export class Table<out K, out V, out N = null> {
     mapper: (value: V, key: K) => K2,
     options?: O,
   ): Keyed<K2, O, GroupedTable<NonNullable<K2>, V>> {
+    const grouping: Grouping = options ?? {}
+    checkOptions('groupBy of a table', grouping, groupingOptionNames)
     checkFunction('groupBy of a table', 'the mapper', mapper)
     return new GroupedTable<NonNullable<K2>, V>(
       this.#plan,
       this.#id,
-      groupingPlan(options ?? {}),
+      groupingPlan(grouping),
       mapper as (value: unknown, key: unknown) => unknown,
       (plan, id) => new Table(plan, id, this.#newStream),
     ) as Keyed<K2, O, GroupedTable<NonNullable<K2>, V>>
@@ -157,7 +170,9 @@ export class Table<out K, out V, out N = null> {
     callback: (value: V, key: K) => unknown,
     options: TableOptions,
   ): Table<K, W, M> {
-    checkFunction(`${operator} of a table`, 'what it calls', callback)
+    const call = `${methodOf(operator)} of a table`
+    checkTableOptions(call, options)
+    checkFunction(call, 'what it calls', callback)
     const id = this.#plan.append({
       kind: 'table-operator',
       operator,
@@ -176,6 +191,7 @@ export class Table<out K, out V, out N = null> {
     joiner: (left: V, right: V2, key: K) => unknown,
     options: TableOptions,
   ): Table<K, R, M> {
+    checkTableOptions('join of tables', options)
     checkFunction('join of tables', 'the joiner', joiner)
     const id = this.#plan.append({
       kind: 'table-join',
@@ -188,4 +204,9 @@ export class Table<out K, out V, out N = null> {
     })
     return new Table(this.#plan, id, this.#newStream)
   }
+}
+
+function checkTableOptions(call: string, options: TableOptions): void {
+  checkOptions(call, options, tableOptionNames)
+  if (options.store !== undefined) checkOptions(`the store of ${call}`, options.store, tableStoreOptionNames)
 }

@@ -1,9 +1,17 @@
 import type { Declared, OutputOf } from '../codec/schema.ts'
 import type { Windowed, WindowKind, Windows } from '../codec/windowed-codec.ts'
+import { checkOptions } from '../streams/checked-options.ts'
 import { StreamsError } from '../streams/errors.ts'
 import { aggregatePlan } from './aggregation.ts'
 import { checkFunctions } from './arguments.ts'
-import type { Aggregation, Reduction, WindowStoreOptions } from './options.ts'
+import {
+  aggregationOptionNames,
+  reductionOptionNames,
+  windowStoreOptionNames,
+  type Aggregation,
+  type Reduction,
+  type WindowStoreOptions,
+} from './options.ts'
 import type { Plan } from './plan/plan.ts'
 import type { GroupingPlan, PlanId } from './plan/plan-node.ts'
 import type { NewStream } from './table.ts'
@@ -42,6 +50,7 @@ export class WindowedStream<out K, out V, Kind extends WindowKind> {
    * @example grouped.windowedBy(tumbling('1m')).count({ name: 'per-minute', emit: 'final' })
    */
   count(options: WindowStoreOptions): Table<Windowed<K, Kind>, number, Deleted<Kind>> {
+    checkOptions('count', options, windowStoreOptionNames)
     return this.#append(options, { aggregate: 'count' })
   }
 
@@ -50,6 +59,7 @@ export class WindowedStream<out K, out V, Kind extends WindowKind> {
    * @example grouped.windowedBy(tumbling('1h')).reduce({ name: 'highest', add: (left, right) => Math.max(left, right) })
    */
   reduce(options: WindowStoreOptions & Reduction<V, K>): Table<Windowed<K, Kind>, V, Deleted<Kind>> {
+    checkOptions('reduce', options, { ...windowStoreOptionNames, ...reductionOptionNames })
     checkFunctions(options.name, options, 'add')
     return this.#append(options, {
       aggregate: 'reduce',
@@ -68,6 +78,8 @@ export class WindowedStream<out K, out V, Kind extends WindowKind> {
   aggregate<VD extends Declared>(
     options: WindowStoreOptions & Aggregation<VD, OutputOf<VD>, V, K> & Merge<Kind, OutputOf<VD>, K>,
   ): Table<Windowed<K, Kind>, OutputOf<VD>, Deleted<Kind>> {
+    // `merge` with windows of time, too: one aggregation may serve for both.
+    checkOptions<object>('aggregate', options, { ...windowStoreOptionNames, ...aggregationOptionNames, merge: true })
     const { initial, add, value } = options
     const { merge } = options as { readonly merge?: (left: OutputOf<VD>, right: OutputOf<VD>, key: K) => OutputOf<VD> }
     if (this.#windows.kind === 'session' && typeof merge !== 'function') {

@@ -1,4 +1,5 @@
 import type { WindowKind, Windows } from '../codec/windowed-codec.ts'
+import { checkOptions } from '../streams/checked-options.ts'
 import { StreamsError } from '../streams/errors.ts'
 import type { Duration } from '../base/duration.ts'
 import { durationMs } from './duration.ts'
@@ -9,6 +10,7 @@ import { durationMs } from './duration.ts'
  * @example tumbling('1m', { grace: '10s' })
  */
 export function tumbling(size: Duration, options: { readonly grace?: Duration } = {}): Windows<'time'> {
+  checkOptions('tumbling', options, { grace: true })
   const sizeMs = durationMs(size, 'the size of a window')
   return timeWindows(sizeMs, sizeMs, options.grace)
 }
@@ -21,6 +23,7 @@ export function hopping(
   size: Duration,
   options: { readonly advance: Duration; readonly grace?: Duration },
 ): Windows<'time'> {
+  checkOptions('hopping', options, { advance: true, grace: true })
   const sizeMs = durationMs(size, 'the size of a window')
   return timeWindows(sizeMs, durationMs(options.advance, 'the advance of a window'), options.grace)
 }
@@ -32,6 +35,7 @@ export function hopping(
  * @example sliding('10s', { grace: '1s' })
  */
 export function sliding(size: Duration, options: { readonly grace?: Duration } = {}): Windows<'time'> {
+  checkOptions('sliding', options, { grace: true })
   const sizeMs = durationMs(size, 'the size of a sliding window')
   const graceMs = durationMs(options.grace ?? 0, 'the grace of a sliding window')
   if (sizeMs === 0) throw invalid('the size of a sliding window must be more than 0 ms', { sizeMs })
@@ -50,6 +54,7 @@ export function isSliding({ kind, advanceMs }: Windows<WindowKind>): boolean {
  * @example sessions('30m', { grace: '10s' })
  */
 export function sessions(gap: Duration, options: { readonly grace?: Duration } = {}): Windows<'session'> {
+  checkOptions('sessions', options, { grace: true })
   const sizeMs = durationMs(gap, 'the gap of a session')
   const graceMs = durationMs(options.grace ?? 0, 'the grace of a session')
   if (sizeMs === 0) throw invalid('the gap of a session must be more than 0 ms', { sizeMs })

@@ -1,4 +1,6 @@
+import type { OptionNames } from '../base/option-names.ts'
 import { shown } from '../base/shown.ts'
+import { checkOptions } from './api/checked-options.ts'
 import { LogError } from './api/errors.ts'
 
 /** What `openLog` takes; all but `dataDir` have defaults. */
@@ -75,7 +77,7 @@ const never = 2 ** 53 - 1
 /** The longest timer that Node knows: 24 days. */
 const timerMax = 2 ** 31 - 1
 
-/** Every number of the configuration. `docs/reference/config.md` lists them. */
+/** Every number of the configuration. `docs/config.md` lists them. */
 export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } = {
   segmentBytes: {
     default: gib,
@@ -314,8 +316,11 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
   },
 }
 
+export const logOptionNames: OptionNames<LogOptions> = { dataDir: true, sync: true, threads: true, ...logNumbers }
+
 /** Checks every option once. Throws INVALID_CONFIG naming option, value and bounds. */
 export function logConfig(options: LogOptions): LogConfig {
+  checkOptions('openLog', options, logOptionNames)
   const { dataDir, sync = 'commit', threads = true } = options
   if (typeof dataDir !== 'string' || dataDir === '' || dataDir.includes('\0'))
     throw refused('dataDir', dataDir, 'name the directory of the log')
@@ -328,10 +333,6 @@ export function logConfig(options: LogOptions): LogConfig {
     if (!Number.isSafeInteger(value) || value < option.min || value > option.max)
       throw refused(name, value, `use an integer from ${option.min} to ${option.max} (${option.unit})`)
     numbers[name] = value
-  }
-  const known = new Set<string>(['dataDir', 'sync', 'threads', ...Object.keys(logNumbers)])
-  for (const name of Object.keys(options)) {
-    if (!known.has(name)) throw refused(name, undefined, `no such option; there are ${[...known].join(', ')}`)
   }
   // Every name of the table was given its value just above.
   const config = { dataDir, sync, threads, ...numbers } as unknown as LogConfig

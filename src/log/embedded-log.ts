@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts'
+import { checkOptions } from './api/checked-options.ts'
 import type { RecordedSection, TaskId } from './api/commit-section.ts'
 import type {
   Bounds,
@@ -18,14 +19,7 @@ import type { TopicPartition } from './api/record.ts'
 import type { TopicInfo, TopicSpec } from './api/topic.ts'
 import type { Broker } from './broker/broker.ts'
 import { Admin } from './client/admin.ts'
-import {
-  checkList,
-  checkObject,
-  checkPlaces,
-  checkPlacesIn,
-  checkPositions,
-  checkText,
-} from './client/checked-arguments.ts'
+import { checkList, checkPlaces, checkPlacesIn, checkPositions, checkText } from './client/checked-arguments.ts'
 import type { ConsumerOptions } from './client/consumer-options.ts'
 import { Consumer } from './client/consumer.ts'
 import { checkedIsolation } from './client/offset-reset.ts'
@@ -80,19 +74,19 @@ export class EmbeddedLog implements Log {
   }
 
   async openReader(options: { readonly isolation: Isolation }): Promise<Reader> {
-    checkObject('options of the reader', options)
+    checkOptions('the reader', options, { isolation: true })
     checkedIsolation(options.isolation)
     return this.#broker.openReader(options)
   }
 
   async joinGroup(options: GroupOptions): Promise<Membership> {
-    checkObject('options of the group', options)
+    checkOptions('joinGroup', options, { group: true, topics: true })
     checkList('topics', options.topics)
     return this.#broker.joinGroup(options)
   }
 
   async openCommitter(options: { readonly id: string }): Promise<Committer> {
-    checkObject('options of the committer', options)
+    checkOptions('the committer', options, { id: true })
     checkText('id of the committer', options.id)
     return this.#broker.openCommitter(options)
   }

@@ -2,10 +2,12 @@ import { randomBytes } from 'node:crypto'
 import { SystemClock, type Clock } from '../base/clock.ts'
 import { NodeDisk, type Disk } from '../base/disk.ts'
 import { silentLogger, type Logger } from '../base/logger.ts'
+import type { OptionNames } from '../base/option-names.ts'
 import { shown } from '../base/shown.ts'
+import { checkOptions } from './api/checked-options.ts'
 import { LogError } from './api/errors.ts'
 import { openBroker } from './broker/open-broker.ts'
-import { logConfig, type LogOptions } from './config.ts'
+import { logConfig, logOptionNames, type LogOptions } from './config.ts'
 import { EmbeddedLog } from './embedded-log.ts'
 import { lockDirectory, noDirectoryLock } from './storage/directory-lock.ts'
 
@@ -23,13 +25,21 @@ export interface OpenLogOptions extends LogOptions {
   readonly nextGap?: () => number
 }
 
+export const openLogOptionNames: OptionNames<OpenLogOptions> = {
+  ...logOptionNames,
+  logger: true,
+  clock: true,
+  disk: true,
+  randomBytes: true,
+  nextGap: true,
+}
+
 /**
  * Opens the log in a directory, making it if need be. One process at a time may have a directory open: DIRECTORY_IN_USE.
  * After a crash it first brings everything to the last durable commit.
  */
 export async function openLog(options: OpenLogOptions): Promise<EmbeddedLog> {
-  if (typeof options !== 'object' || options === null)
-    throw new LogError('INVALID_CONFIG', `openLog of ${shown(options)}: give { dataDir }, the directory of the log`)
+  checkOptions('openLog', options, openLogOptionNames)
   const { logger = silentLogger, clock = new SystemClock(), disk, randomBytes: random, nextGap, ...rest } = options
   checkMachine(options)
   const config = logConfig(disk === undefined ? rest : { ...rest, threads: false })

@@ -1,6 +1,8 @@
 import { type Observable, Subject, takeUntil } from 'rxjs'
 import { Lifecycle, type Transitions } from '../base/lifecycle.ts'
+import type { OptionNames } from '../base/option-names.ts'
 import type { Topic } from '../codec/topic.ts'
+import { checkOptions } from '../log/api/checked-options.ts'
 import { LogError } from '../log/api/errors.ts'
 import { clientNumbers, type ClientNumber } from '../log/client/client-options.ts'
 import type { ProducerOptions, TypedRecord } from '../log/client/producer-options.ts'
@@ -75,6 +77,13 @@ const feedNumbers: { readonly bufferRecordsMax: ClientNumber } = {
   bufferRecordsMax: { default: 10_000, unit: 'count', min: 1, max: 2 ** 24, kafka: null },
 }
 
+const fromObservableOptionNames: OptionNames<FromObservableOptions> = {
+  ...feedNumbers,
+  onOverflow: true,
+  signal: true,
+  producer: true,
+}
+
 const policies: readonly OverflowPolicy[] = ['error', 'drop-newest', 'drop-oldest']
 
 /**
@@ -93,6 +102,7 @@ export function fromObservable<KIn, VIn>(
   topic: Topic<unknown, unknown, KIn, VIn>,
   options: FromObservableOptions,
 ): ObservableFeed {
+  checkOptions('fromObservable', options, fromObservableOptionNames)
   const { bufferRecordsMax } = clientNumbers('feed', feedNumbers, options)
   if (!policies.includes(options.onOverflow)) {
     throw new LogError(
@@ -101,7 +111,10 @@ export function fromObservable<KIn, VIn>(
       { topic: topic.name, onOverflow: options.onOverflow },
     )
   }
-  const { batchBytesMax, bufferBytesMax, compression } = options.producer ?? {}
+  const ofProducer = options.producer ?? {}
+  const names = { batchBytesMax: true, bufferBytesMax: true, compression: true }
+  checkOptions('the producer of fromObservable', ofProducer, names)
+  const { batchBytesMax, bufferBytesMax, compression } = ofProducer
   const producer = log.producer({
     ...(batchBytesMax === undefined ? {} : { batchBytesMax }),
     ...(bufferBytesMax === undefined ? {} : { bufferBytesMax }),

@@ -1,6 +1,8 @@
 import { EMPTY, Observable, of, switchMap } from 'rxjs'
 import type { Streams } from '../application.ts'
 import { type Clock, SystemClock, type Timer } from '../base/clock.ts'
+import type { OptionNames } from '../base/option-names.ts'
+import { checkOptions } from '../streams/checked-options.ts'
 import { StreamsError } from '../streams/errors.ts'
 import type { StreamsMetrics } from '../streams/streams.ts'
 import { type ObservedStreams, phasesOf } from './phases-of.ts'
@@ -16,6 +18,8 @@ export interface MetricsOfOptions {
   readonly clock?: Clock
 }
 
+const metricsOfOptionNames: OptionNames<MetricsOfOptions> = { everyMs: true, clock: true }
+
 /**
  * The metrics of an application, sampled while it runs: at once, every `everyMs`, and a last time when it has closed.
  * Completes behind that; errors with what made the application fail. Every subscription has its own timer, and none is
@@ -23,6 +27,7 @@ export interface MetricsOfOptions {
  * @example metricsOf(app, { everyMs: 5000 }).subscribe(({ lag, recordsPerSecond }) => show(lag, recordsPerSecond))
  */
 export function metricsOf(streams: MeasuredStreams, options: MetricsOfOptions = {}): Observable<StreamsMetrics> {
+  checkOptions('metricsOf', options, metricsOfOptionNames)
   const { everyMs = 1000, clock = new SystemClock() } = options
   if (!Number.isSafeInteger(everyMs) || everyMs < 1 || everyMs > intervalMsMax) {
     throw new StreamsError('CONFIG_INVALID', `everyMs is ${everyMs}: use whole milliseconds from 1 to ${intervalMsMax}`)

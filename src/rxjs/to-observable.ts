@@ -1,5 +1,7 @@
 import { Observable, type Subscriber } from 'rxjs'
+import type { OptionNames } from '../base/option-names.ts'
 import type { Topic } from '../codec/topic.ts'
+import { checkOptions } from '../log/api/checked-options.ts'
 import { LogError } from '../log/api/errors.ts'
 import type { Bounds, Isolation } from '../log/api/log.ts'
 import { partitionName, type Offset, type TopicPartition } from '../log/api/record.ts'
@@ -47,6 +49,18 @@ export interface ToObservableOptions {
   readonly isolation?: Isolation
 }
 
+const toObservableOptionNames: OptionNames<ToObservableOptions> = {
+  from: true,
+  partitions: true,
+  group: true,
+  autoCommitIntervalMs: true,
+  until: true,
+  onInvalid: true,
+  maxPollRecords: true,
+  fetchBytesMax: true,
+  isolation: true,
+}
+
 /**
  * The records of a topic as a cold observable: every subscription reads on its own, from where `from` says. Records of a
  * partition come in the order of their offsets. Unsubscribing stops the reading and closes the consumer; with a group
@@ -62,7 +76,7 @@ export function toObservable<K, V>(
   topic: Topic<K, V, never, never>,
   options: ToObservableOptions = {},
 ): Observable<ConsumerRecord<K, V>> {
-  checkOptions(options)
+  checkReading(options)
   return new Observable((subscriber) => {
     let reading: Reading<K, V>
     try {
@@ -76,7 +90,10 @@ export function toObservable<K, V>(
   })
 }
 
-function checkOptions({ from, group, partitions, until, onInvalid }: ToObservableOptions): void {
+/** Throws INVALID_CONFIG for what is not known, or cannot be together. */
+function checkReading(options: ToObservableOptions): void {
+  checkOptions('toObservable', options, toObservableOptionNames)
+  const { from, group, partitions, until, onInvalid } = options
   if (group !== undefined && (typeof from === 'object' || partitions !== undefined)) {
     throw new LogError(
       'INVALID_CONFIG',

@@ -40,7 +40,7 @@ export const defaultStreamsConfig: StreamsConfig = {
   onProcessingError: 'fail',
 }
 
-/** The options over their defaults. Throws CONFIG_INVALID naming option, value and what it can be. */
+/** The options over their defaults. Throws CONFIG_INVALID naming option, value and what it can be. Others may stand beside them. */
 export function streamsConfig(given: Partial<StreamsConfig>): StreamsConfig {
   const config = { ...defaultStreamsConfig }
   for (const name of Object.keys(defaultStreamsConfig) as (keyof StreamsConfig)[]) {

@@ -10,7 +10,10 @@ export const streamsErrorCodes: { readonly [Code in StreamsErrorCode]: StreamsEr
     action: 'refuse',
     description: 'Topics that are processed together differ in partitions, key codec or partitioner.',
   },
-  CONFIG_INVALID: { action: 'refuse', description: 'An option has a value outside its bounds.' },
+  CONFIG_INVALID: {
+    action: 'refuse',
+    description: 'There is no option of that name, or its value lies outside its bounds.',
+  },
   TOPIC_MISSING: {
     action: 'refuse',
     description: 'A topic that is read does not exist and has no number of partitions.',

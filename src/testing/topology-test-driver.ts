@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.ts'
 import type { Logger } from '../base/logger.ts'
+import type { OptionNames } from '../base/option-names.ts'
 import { SeededRandom } from '../base/seeded-random.ts'
 import type { TopicSpec } from '../log/api/topic.ts'
 import type { Topic } from '../codec/topic.ts'
@@ -7,7 +8,8 @@ import type { BytesIn } from '../log/client/record-format.ts'
 import type { EmbeddedLog } from '../log/embedded-log.ts'
 import { openLog } from '../log/open-log.ts'
 import type { Producer } from '../log/client/producer.ts'
-import type { StreamsConfig } from '../streams/config.ts'
+import { checkOptions } from '../streams/checked-options.ts'
+import { defaultStreamsConfig, type StreamsConfig } from '../streams/config.ts'
 import { StreamsError } from '../streams/errors.ts'
 import { MemoryStoreEngine } from '../streams/store/memory-store.ts'
 import { StreamsRuntime, type StreamsMetrics } from '../streams/streams.ts'
@@ -65,6 +67,8 @@ export class TopologyTestDriver {
 
   /** Makes the topics and starts the application. */
   static async open(topology: Topology, options: TestDriverOptions = {}): Promise<TopologyTestDriver> {
+    checkOptions('TopologyTestDriver.open', options, testDriverOptionNames)
+    checkOptions('config of TopologyTestDriver.open', options.config ?? {}, defaultStreamsConfig)
     const { applicationId = 'test', wallClockStart = 0, partitions = 1, logger } = options
     const clock = new ManualClock(wallClockStart)
     const disk = new MemoryDisk()
@@ -244,6 +248,14 @@ export interface TestDriverOptions {
   readonly config?: Partial<StreamsConfig>
   /** Default: silent. */
   readonly logger?: Logger
+}
+
+const testDriverOptionNames: OptionNames<TestDriverOptions> = {
+  applicationId: true,
+  wallClockStart: true,
+  partitions: true,
+  config: true,
+  logger: true,
 }
 
 function withPartitions(topology: Topology, partitions: number): Topology {

@@ -1,3 +1,4 @@
+import { checkOptions } from '../../streams/checked-options.ts'
 import { StreamsError } from '../../streams/errors.ts'
 import type {
   Cancellable,
@@ -202,6 +203,7 @@ class AdaptedContext implements ProcessingContext {
     options: { readonly every: Duration; readonly by: 'streamTime' | 'wallClock'; readonly start?: number },
     callback: (time: number) => void,
   ): Cancellable {
+    checkOptions(`schedule in ${this.node}`, options, { every: true, by: true, start: true })
     const intervalMs = durationMs(options.every, `the interval of a schedule in ${this.node}`)
     if (intervalMs === 0) {
       throw new StreamsError('CONFIG_INVALID', `the interval of a schedule in ${this.node} must be more than 0 ms`)

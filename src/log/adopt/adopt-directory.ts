@@ -1,10 +1,12 @@
 import { dirname } from 'node:path'
 import { NodeDisk, type Disk } from '../../base/disk.ts'
 import { SystemClock, type Clock } from '../../base/clock.ts'
+import type { OptionNames } from '../../base/option-names.ts'
+import { checkOptions } from '../api/checked-options.ts'
 import { LogError } from '../api/errors.ts'
 import { isInternalTopic, offsetsTopic, transactionsTopic } from '../api/internal-topics.ts'
 import { defaultTopicConfig, type CleanupPolicy, type TopicConfig, type TopicInfo } from '../api/topic.ts'
-import { checkTopicConfig } from '../broker/topic-config.ts'
+import { checkSettingNames, checkTopicConfig } from '../broker/topic-config.ts'
 import { CheckpointFile } from '../journal/checkpoint-file.ts'
 import type { GroupOffsetState, PartitionState } from '../journal/checkpoint.ts'
 import { openLog } from '../open-log.ts'
@@ -25,6 +27,15 @@ export interface AdoptOptions {
   readonly disk?: Disk
   readonly clock?: Clock
   readonly onProgress?: (progress: AdoptProgress) => void
+}
+
+const adoptOptionNames: OptionNames<AdoptOptions> = {
+  source: true,
+  target: true,
+  topicConfig: true,
+  disk: true,
+  clock: true,
+  onProgress: true,
 }
 
 /** Totals are known before the first byte is copied. */
@@ -60,6 +71,8 @@ export interface AdoptReport {
  * @example await adoptDirectory({ source: '/var/lib/kafka', target: 'data' })
  */
 export async function adoptDirectory(options: AdoptOptions): Promise<AdoptReport> {
+  checkOptions('adoptDirectory', options, adoptOptionNames)
+  checkSettingNames(options.topicConfig ?? {})
   const { source: directory, target, disk = new NodeDisk(), clock = new SystemClock() } = options
   const source = readSource(disk, directory)
   const temporary = `${target}.adopting`

@@ -14,7 +14,11 @@ export const logErrorCodes: { readonly [Code in LogErrorCode]: LogErrorKind } = 
     description: 'The topic exists with other partitions, codecs or partitioner.',
   },
   INVALID_TOPIC: { retriable: false, fatal: false, description: 'The topic name is not allowed.' },
-  INVALID_CONFIG: { retriable: false, fatal: false, description: 'An option has a value outside its bounds.' },
+  INVALID_CONFIG: {
+    retriable: false,
+    fatal: false,
+    description: 'There is no option of that name, or its value lies outside its bounds.',
+  },
   INVALID_RECORD: { retriable: false, fatal: false, description: 'The record or batch breaks a rule of its topic.' },
   PARTITIONER_FAILED: { retriable: false, fatal: false, description: 'The given partitioner threw.' },
   INVALID_TIMESTAMP: {

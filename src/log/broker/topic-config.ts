@@ -1,4 +1,6 @@
+import type { OptionNames } from '../../base/option-names.ts'
 import { shown } from '../../base/shown.ts'
+import { checkOptions } from '../api/checked-options.ts'
 import { LogError } from '../api/errors.ts'
 import { defaultTopicConfig, type TopicConfig, type TopicInfo, type TopicSpec } from '../api/topic.ts'
 import type { LogConfig } from '../config.ts'
@@ -58,19 +60,19 @@ export function checkTopicConfig(config: TopicConfig): void {
 
 /** A setting by another name, Kafka's with dots for example, would be kept and never asked for. Throws INVALID_CONFIG. */
 export function checkSettingNames(given: Partial<TopicConfig>): void {
-  for (const [name, value] of Object.entries(given))
-    if (!settingNames.has(name))
-      throw refused(name, value, `no such setting of a topic; there are ${[...settingNames].join(', ')}`)
+  checkOptions('the topic', given, settingNames)
 }
 
 const codecIds = ['keyCodec', 'valueCodec', 'partitioner'] as const
-const settingNames: ReadonlySet<string> = new Set([
-  ...Object.keys(defaultTopicConfig),
-  'windowRetentionMs',
-  'storeClock',
-  'purgedWhenRead',
-  ...codecIds,
-])
+const settingNames: OptionNames<TopicConfig> = {
+  ...defaultTopicConfig,
+  windowRetentionMs: true,
+  storeClock: true,
+  purgedWhenRead: true,
+  keyCodec: true,
+  valueCodec: true,
+  partitioner: true,
+}
 
 const never = 2 ** 53 - 1
 

@@ -1,5 +1,7 @@
+import type { OptionNames } from '../../base/option-names.ts'
 import { shown } from '../../base/shown.ts'
 import type { AnyTopic } from '../../codec/topic.ts'
+import { checkOptions } from '../api/checked-options.ts'
 import { LogError } from '../api/errors.ts'
 import { isInternalTopic } from '../api/internal-topics.ts'
 import type { Bounds, Isolation, OffsetEntry, Position } from '../api/log.ts'
@@ -18,7 +20,7 @@ import {
   checkPositions,
   checkText,
 } from './checked-arguments.ts'
-import { plannedReset, type GroupOffsetReset, type MovedOffset } from './group-offset-reset.ts'
+import { groupOffsetResetNames, plannedReset, type GroupOffsetReset, type MovedOffset } from './group-offset-reset.ts'
 import { checkedIsolation } from './offset-reset.ts'
 
 /** Creates, describes and deletes topics, and answers where their records are. */
@@ -53,7 +55,7 @@ export class Admin {
 
   /** Topics by name; the log's own only if asked for. */
   listTopics(options: { readonly internal?: boolean } = {}): readonly TopicInfo[] {
-    checkObject('options of listTopics', options)
+    checkOptions('listTopics', options, { internal: true })
     const all = this.#broker.listTopics()
     return options.internal === true ? all : all.filter((topic) => !isInternalTopic(topic.name))
   }
@@ -190,7 +192,7 @@ export class Admin {
    */
   async resetGroupOffsets(group: string, reset: GroupOffsetReset): Promise<readonly MovedOffset[]> {
     checkGroupName(group)
-    checkObject('the reset of offsets', reset)
+    checkOptions('resetGroupOffsets', reset, groupOffsetResetNames)
     if (reset.topics !== undefined) checkList('topics', reset.topics)
     if (reset.partitions !== undefined) checkPlaces('partitions', reset.partitions)
     this.#broker.groupAdmin.checkEmpty(group)
@@ -262,9 +264,21 @@ export interface TopicDescription extends TopicInfo {
   readonly bounds: readonly Bounds[]
 }
 
+/** What is made need be no more than a {@link TopicSpec}; but who copies a topic hands over what it is described by. */
+const topicDescriptionNames: OptionNames<TopicDescription> = {
+  name: true,
+  partitions: true,
+  config: true,
+  id: true,
+  bounds: true,
+}
+
 /** What a declared topic is made as: its partitions, its settings, and the ids of its codecs and partitioner, which the log remembers. */
 function specOf(topic: TopicSpec | AnyTopic): TopicSpec {
-  if (!('key' in topic)) return topic
+  if (!('key' in topic)) {
+    checkOptions<object>(`topic ${shown(topic.name)}`, topic, topicDescriptionNames)
+    return topic
+  }
   const { name, key, value, partitions, partitioner, config } = topic
   return {
     name,

@@ -3,7 +3,8 @@ import { LogError } from '../api/errors.ts'
 import type { GroupMetadata } from '../api/group-metadata.ts'
 import type { OffsetEntry } from '../api/log.ts'
 import type { TopicPartition } from '../api/record.ts'
-import type { ListenOptions, RebalanceListener } from './consumer-options.ts'
+import { checkOptions } from '../api/checked-options.ts'
+import { rebalanceListenerNames, type ListenOptions, type RebalanceListener } from './consumer-options.ts'
 
 /**
  * What callers hand to clients, held against the types that it has: for callers without types, whose `null` or `{}` would
@@ -14,7 +15,7 @@ import type { ListenOptions, RebalanceListener } from './consumer-options.ts'
  * called for each record.
  */
 
-/** Options: an object. */
+/** What is given as an object. Options are held against their names, too: {@link checkOptions}. */
 export function checkObject(what: string, given: unknown): void {
   if (typeof given === 'object' && given !== null && !Array.isArray(given)) return
   throw refused(what, given, 'give an object, or leave it out')
@@ -117,15 +118,13 @@ export function checkGroupMetadata(given: GroupMetadata): void {
 }
 
 export function checkRebalanceListener(listener: RebalanceListener): void {
-  checkObject('rebalance listener', listener)
-  for (const name of ['onPartitionsAssigned', 'onPartitionsRevoked', 'onPartitionsLost'])
-    checkOptionalFunction(name, Reflect.get(listener, name))
+  checkOptions('the rebalance listener', listener, rebalanceListenerNames)
+  for (const name of Object.keys(rebalanceListenerNames)) checkOptionalFunction(name, Reflect.get(listener, name))
 }
 
 /** What is called with records, and how. */
 export function checkListening(listener: unknown, options: ListenOptions): void {
   checkFunction('listener', listener)
-  checkObject('options of the listener', options)
   checkSignal(options.signal)
 }
 

@@ -1,7 +1,9 @@
+import type { OptionNames } from '../../base/option-names.ts'
 import type { Topic } from '../../codec/topic.ts'
 import type { GroupAssignor } from '../api/assignor.ts'
 import type { Isolation } from '../api/log.ts'
 import type { Header, Offset, TopicPartition } from '../api/record.ts'
+import { consumerNumbers } from './client-options.ts'
 import type { OffsetReset } from './offset-reset.ts'
 
 /** What `log.consumer` takes; all of it has defaults. */
@@ -43,6 +45,17 @@ export interface ConsumerOptions<K, V> {
   readonly isolation?: Isolation
 }
 
+export const consumerOptionNames: OptionNames<ConsumerOptions<never, never>> = {
+  ...consumerNumbers,
+  group: { kafka: 'group.id' },
+  groupInstanceId: true,
+  clientId: true,
+  topics: true,
+  assignors: { kafka: 'partition.assignment.strategy' },
+  autoOffsetReset: true,
+  isolation: { kafka: 'isolation.level' },
+}
+
 /** How a group shares out its partitions; see `assignors` of {@link ConsumerOptions}. */
 export type AssignorName = 'range' | 'roundrobin' | 'cooperative-sticky'
 
@@ -63,6 +76,12 @@ export interface RebalanceListener {
    * and commits are refused. Default: as revoked.
    */
   onPartitionsLost?(at: readonly TopicPartition[]): void | Promise<void>
+}
+
+export const rebalanceListenerNames: OptionNames<RebalanceListener> = {
+  onPartitionsAssigned: true,
+  onPartitionsRevoked: true,
+  onPartitionsLost: true,
 }
 
 /** A record as it was read. Bytes are views of memory that does not change, and that lives as long as they do. */
@@ -89,6 +108,8 @@ export interface PollOptions {
   readonly signal?: AbortSignal
 }
 
+export const pollOptionNames: OptionNames<PollOptions> = { waitMs: true, signal: true }
+
 /** How a listener is called, and until when. */
 export interface ListenOptions {
   /** Calls of the listener that may be going on at a time. Default 1. */
@@ -96,6 +117,8 @@ export interface ListenOptions {
   /** Aborting it ends listening: calls under way are finished, what they did is committed, the promise resolves. */
   readonly signal?: AbortSignal
 }
+
+export const listenOptionNames: OptionNames<ListenOptions> = { concurrency: true, signal: true }
 
 /** How the listener of `eachRecord` is called, and in which order. */
 export interface RecordListenOptions<in K = never, in V = never> extends ListenOptions {
@@ -109,6 +132,12 @@ export interface RecordListenOptions<in K = never, in V = never> extends ListenO
    * of `maxPollRecords`, so that one that waits keeps no other from going on. Default: at once.
    */
   readonly notBefore?: (record: ConsumerRecord<K, V>) => number
+}
+
+export const recordListenOptionNames: OptionNames<RecordListenOptions> = {
+  ...listenOptionNames,
+  order: true,
+  notBefore: true,
 }
 
 /** How far a consumer is behind in a partition. */

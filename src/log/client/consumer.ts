@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/clock.ts'
 import { Lifecycle, type Transitions } from '../../base/lifecycle.ts'
+import { checkOptions } from '../api/checked-options.ts'
 import { LogError } from '../api/errors.ts'
 import type { GroupMetadata } from '../api/group-metadata.ts'
 import type { Isolation, OffsetEntry } from '../api/log.ts'
@@ -10,7 +11,6 @@ import { namedAssignors } from './assignors/named-assignors.ts'
 import {
   checkList,
   checkListening,
-  checkObject,
   checkOffsetEntries,
   checkOptionalFunction,
   checkOptionalName,
@@ -25,15 +25,19 @@ import { clientNumbers, consumerNumbers, type ConsumerNumbers } from './client-o
 import type { CommitCarrier } from './commit-carrier.ts'
 import { ConsumedPartition } from './consumed-partition.ts'
 import { ConsumerCommits } from './consumer-commits.ts'
-import type {
-  ConsumerOptions,
-  ConsumerRecord,
-  ListenOptions,
-  PartitionLag,
-  PollOptions,
-  RebalanceListener,
-  RecordBatch,
-  RecordListenOptions,
+import {
+  consumerOptionNames,
+  listenOptionNames,
+  pollOptionNames,
+  recordListenOptionNames,
+  type ConsumerOptions,
+  type ConsumerRecord,
+  type ListenOptions,
+  type PartitionLag,
+  type PollOptions,
+  type RebalanceListener,
+  type RecordBatch,
+  type RecordListenOptions,
 } from './consumer-options.ts'
 import { DeclaredTopics } from './declared-topics.ts'
 import { GroupMembership } from './group-membership.ts'
@@ -91,7 +95,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   constructor(broker: Broker, clock: Clock, options: ConsumerOptions<K, V> = {}, carrier: CommitCarrier | null = null) {
     this.#broker = broker
     this.#clock = clock
-    checkObject('options of the consumer', options)
+    checkOptions('the consumer', options, consumerOptionNames)
     const { groupInstanceId, clientId, assignors } = options
     checkOptionalName('groupInstanceId', groupInstanceId)
     checkOptionalName('clientId', clientId)
@@ -225,7 +229,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
    */
   async poll(options: PollOptions = {}): Promise<readonly ConsumerRecord<K, V>[]> {
     this.#checkIdle()
-    checkObject('options of poll', options)
+    checkOptions('poll', options, pollOptionNames)
     checkWait(options.waitMs)
     checkSignal(options.signal)
     this.#use = 'polling'
@@ -254,7 +258,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     options: { readonly signal?: AbortSignal } = {},
   ): AsyncGenerator<ConsumerRecord<K, V>, void, undefined> {
     this.#checkIdle()
-    checkObject('options of records', options)
+    checkOptions('records', options, { signal: true })
     checkSignal(options.signal)
     this.#use = 'iterating'
     this.#partitions.completeAll()
@@ -293,6 +297,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     listener: (record: ConsumerRecord<K, V>) => void | Promise<void>,
     options: RecordListenOptions<K, V> = {},
   ): Promise<void> {
+    checkOptions('eachRecord', options, recordListenOptionNames)
     checkListening(listener, options)
     checkOptionalFunction('notBefore', options.notBefore)
     // Records that wait for their time must not take the place of those of another partition, whose time has come.
@@ -308,6 +313,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     listener: (batch: RecordBatch<K, V>) => void | Promise<void>,
     options: ListenOptions = {},
   ): Promise<void> {
+    checkOptions('eachBatch', options, listenOptionNames)
     checkListening(listener, options)
     const rounds = options.concurrency ?? 1
     await this.#listen(options, { rounds, shares: false }, callPerBatch(this.#partitions, listener))

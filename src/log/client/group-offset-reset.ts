@@ -1,3 +1,4 @@
+import type { OptionNames } from '../../base/option-names.ts'
 import { shown } from '../../base/shown.ts'
 import { LogError } from '../api/errors.ts'
 import type { Bounds } from '../api/log.ts'
@@ -24,6 +25,13 @@ export interface GroupOffsetReset {
     | { readonly shift: number }
   /** Default false: say where they would go, and change nothing. */
   readonly execute?: boolean
+}
+
+export const groupOffsetResetNames: OptionNames<GroupOffsetReset> = {
+  topics: true,
+  partitions: true,
+  to: true,
+  execute: true,
 }
 
 /** A committed offset before and after a reset. */

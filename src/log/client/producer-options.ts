@@ -1,8 +1,10 @@
+import type { OptionNames } from '../../base/option-names.ts'
 import { shown } from '../../base/shown.ts'
 import type { AnyTopic, Topic } from '../../codec/topic.ts'
 import { LogError } from '../api/errors.ts'
 import type { Header } from '../api/record.ts'
 import { compressionCodes, type Compression } from '../format/compression.ts'
+import { producerNumbers } from './client-options.ts'
 import type { ProducerPartitioner } from './partitioner.ts'
 import type { BytesIn } from './record-format.ts'
 
@@ -56,6 +58,15 @@ export interface ProducerOptions {
    * `partitioner.class`.
    */
   readonly partitioner?: ProducerPartitioner
+}
+
+export const producerOptionNames: OptionNames<ProducerOptions> = {
+  ...producerNumbers,
+  compression: { kafka: 'compression.type' },
+  acks: true,
+  idempotence: { kafka: 'enable.idempotence' },
+  transactionalId: true,
+  partitioner: { kafka: 'partitioner.class' },
 }
 
 /** Whether batches get numbers. Throws INVALID_CONFIG for wishes that exclude each other. */

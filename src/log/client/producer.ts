@@ -1,18 +1,20 @@
 import { sleep, type Clock } from '../../base/clock.ts'
 import { Lifecycle, type Transitions } from '../../base/lifecycle.ts'
+import { checkOptions } from '../api/checked-options.ts'
 import { LogError } from '../api/errors.ts'
 import type { GroupMetadata } from '../api/group-metadata.ts'
 import type { OffsetEntry } from '../api/log.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { Delivery, SentRecord } from './batch-accumulator.ts'
 import { BatchDispatch } from './batch-dispatch.ts'
-import { checkGroupMetadata, checkObject, checkOffsetEntries, checkOptionalName } from './checked-arguments.ts'
+import { checkGroupMetadata, checkOffsetEntries, checkOptionalName } from './checked-arguments.ts'
 import { clientNumbers, producerNumbers } from './client-options.ts'
 import type { ProducerIdentity } from './partition-sender.ts'
 import { ProducedTopics } from './produced-topic.ts'
 import {
   checkedCompression,
   isNumbered,
+  producerOptionNames,
   type BytesRecord,
   type ProducerOptions,
   type TypedRecord,
@@ -51,7 +53,7 @@ export class Producer {
   readonly #dispatch: BatchDispatch
 
   constructor(broker: Broker, clock: Clock, options: ProducerOptions = {}) {
-    checkObject('options of the producer', options)
+    checkOptions('the producer', options, producerOptionNames)
     checkOptionalName('transactionalId', options.transactionalId)
     const numbers = clientNumbers('producer', producerNumbers, options)
     const { lingerMs, deliveryTimeoutMs } = numbers

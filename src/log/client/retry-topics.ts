@@ -1,13 +1,15 @@
 import type { Clock } from '../../base/clock.ts'
+import type { OptionNames } from '../../base/option-names.ts'
 import { shown } from '../../base/shown.ts'
 import type { AnyTopic, Topic } from '../../codec/topic.ts'
+import { checkOptions } from '../api/checked-options.ts'
 import { LogError } from '../api/errors.ts'
 import type { Header } from '../api/record.ts'
 import { checkTopicName, type TopicConfig, type TopicInfo } from '../api/topic.ts'
 import type { Broker } from '../broker/broker.ts'
 import { checkGroupName } from '../group/group-coordinator.ts'
 import { checkFunction, checkList, checkObject, checkSignal } from './checked-arguments.ts'
-import type { ConsumerOptions, ConsumerRecord } from './consumer-options.ts'
+import { consumerOptionNames, type ConsumerOptions, type ConsumerRecord } from './consumer-options.ts'
 import { Consumer } from './consumer.ts'
 import type { BytesRecord } from './producer-options.ts'
 import { bytesFormat, checkFormat, declaredFormat, type BytesOut, type RecordFormat } from './record-format.ts'
@@ -74,7 +76,7 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
    * does; a record that was not done comes again with the next run.
    */
   async run(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    checkObject('options of run', options)
+    checkOptions('run', options, { signal: true })
     checkSignal(options.signal)
     if (this.#phase !== 'created') throw new LogError('CLOSED', `retry topics of ${this.#options.group} run once`)
     this.#phase = 'running'
@@ -249,6 +251,17 @@ export interface RetryTopicsOptions<K, V> {
   readonly consumer?: Omit<ConsumerOptions<BytesOut, BytesOut>, 'group' | 'topics' | 'groupInstanceId'>
 }
 
+const retryTopicsOptionNames: OptionNames<RetryTopicsOptions<never, never>> = {
+  group: true,
+  topics: true,
+  process: true,
+  delaysMs: true,
+  concurrency: true,
+  deadLetterTopic: true,
+  consumer: true,
+}
+const { group: _group, topics: _topics, groupInstanceId: _id, ...innerConsumerOptionNames } = consumerOptionNames
+
 interface CheckedOptions {
   readonly group: string
   readonly topics: readonly (string | AnyTopic)[]
@@ -259,7 +272,7 @@ interface CheckedOptions {
 }
 
 function checkedOptions<K, V>(options: RetryTopicsOptions<K, V>): CheckedOptions {
-  checkObject('options of retry topics', options)
+  checkOptions('retryTopics', options, retryTopicsOptionNames)
   const {
     group,
     topics,
@@ -273,7 +286,7 @@ function checkedOptions<K, V>(options: RetryTopicsOptions<K, V>): CheckedOptions
   checkFunction('process', process)
   checkList('topics', topics)
   checkList('delaysMs', delaysMs)
-  checkObject('options of the consumers', consumer)
+  checkOptions('the consumers of retryTopics', consumer, innerConsumerOptionNames)
   if (deadLetterTopic !== undefined) checkTopicName(deadLetterTopic)
   checkedConcurrency({ concurrency })
   if (topics.length === 0) throw new LogError('INVALID_CONFIG', `retry topics of ${group}: name a topic to process`)

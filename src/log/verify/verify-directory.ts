@@ -1,6 +1,8 @@
 import { SystemClock, type Clock } from '../../base/clock.ts'
 import { NodeDisk, writeSynced, type Disk } from '../../base/disk.ts'
 import { equalBytes } from '../../base/bytes.ts'
+import type { OptionNames } from '../../base/option-names.ts'
+import { checkOptions } from '../api/checked-options.ts'
 import { LogError } from '../api/errors.ts'
 import { partitionName, type Offset } from '../api/record.ts'
 import type { TopicInfo } from '../api/topic.ts'
@@ -26,6 +28,14 @@ export interface VerifyOptions {
   readonly disk?: Disk
   readonly clock?: Clock
   readonly onProgress?: (progress: VerifyProgress) => void
+}
+
+const verifyOptionNames: OptionNames<VerifyOptions> = {
+  dataDir: true,
+  repair: true,
+  disk: true,
+  clock: true,
+  onProgress: true,
 }
 
 /** Totals are known before the first segment is read. */
@@ -71,6 +81,7 @@ export interface VerifyReport {
  * @example const { findings } = await verifyDirectory({ dataDir: 'data' })
  */
 export async function verifyDirectory(options: VerifyOptions): Promise<VerifyReport> {
+  checkOptions('verifyDirectory', options, verifyOptionNames)
   const { dataDir, disk = new NodeDisk() } = options
   checkFormat(disk, dataDir)
   const lock = options.disk === undefined ? lockDirectory(dataDir) : noDirectoryLock

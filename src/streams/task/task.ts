@@ -1,4 +1,5 @@
 import { Lifecycle } from '../../base/lifecycle.ts'
+import { shown } from '../../base/shown.ts'
 import type { OperatorState, RecordedSection, TaskId, TaskSection } from '../../log/api/commit-section.ts'
 import type { OffsetEntry } from '../../log/api/log.ts'
 import { noHeaders, type TopicPartition } from '../../log/api/record.ts'
@@ -11,6 +12,7 @@ import type { ChangelogWriter, Overlay } from '../store/overlay.ts'
 import { undecoded, type RecordContext, type RecordSource } from '../store/record-context.ts'
 import { storeOperator } from '../topology/internal-topics.ts'
 import type { SourceNode } from '../topology/node.ts'
+import { checkOptions } from '../checked-options.ts'
 import { StreamsError } from '../errors.ts'
 import type { CommitScope } from './commit-scope.ts'
 import { headersBehindStamp } from './order-stamp.ts'
@@ -356,6 +358,14 @@ export class Task implements NodeHost {
     options: { readonly intervalMs: number; readonly by: 'streamTime' | 'wallClock'; readonly startMs?: number },
     callback: (time: number) => void,
   ): Cancellable {
+    checkOptions(`schedule in ${context.node}`, options, { intervalMs: true, by: true, startMs: true })
+    if (options.by !== 'wallClock' && options.by !== 'streamTime') {
+      throw new StreamsError(
+        'CONFIG_INVALID',
+        `schedule in ${context.node}: by is ${shown(options.by)}; use 'wallClock' or 'streamTime'`,
+        { node: context.node, by: options.by },
+      )
+    }
     if (!(options.intervalMs > 0))
       throw new RangeError(`a schedule needs an interval above 0, not ${options.intervalMs}`)
     const name = `punctuation-${this.#timerCount++}`

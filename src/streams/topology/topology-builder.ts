@@ -1,6 +1,7 @@
 import type { AnyTopic } from '../../codec/topic.ts'
 import { isWindowedCodec } from '../../codec/windowed-codec.ts'
 import type { TopicConfig, TopicSpec } from '../../log/api/topic.ts'
+import { checkOptions } from '../checked-options.ts'
 import { StreamsError } from '../errors.ts'
 import type { Processor } from '../processor/processor.ts'
 import type {
@@ -46,6 +47,7 @@ export class TopologyBuilder {
     readonly topic: AnyTopic
     readonly onInvalid?: InvalidRecordPolicy
   }): this {
+    checkOptions('addSource', options, { name: true, topic: true, onInvalid: true })
     const { name, topic } = options
     const onInvalid = options.onInvalid ?? { kind: 'fail' }
     this.#declare(topic)
@@ -78,6 +80,18 @@ export class TopologyBuilder {
     readonly changesKey?: boolean
     readonly changesValue?: boolean
   }): this {
+    checkOptions('addProcessor', options, {
+      name: true,
+      parents: true,
+      stores: true,
+      globals: true,
+      supplier: true,
+      readsKey: true,
+      readsValue: true,
+      keyBytesOf: true,
+      changesKey: true,
+      changesValue: true,
+    })
     return this.addNode({
       kind: 'processor',
       name: options.name,
@@ -100,7 +114,9 @@ export class TopologyBuilder {
     readonly topic: AnyTopic
     readonly partitioner?: StreamPartitioner<unknown, unknown>
   }): this {
-    return this.addSinkOf({ ...options, topics: [options.topic], choose: null })
+    checkOptions('addSink', options, { name: true, parents: true, topic: true, partitioner: true })
+    const { topic, ...sink } = options
+    return this.addSinkOf({ ...sink, topics: [topic], choose: null })
   }
 
   /** Writes each record to the one of `topics` that `choose` names. All of them have the same codecs. */
@@ -111,6 +127,7 @@ export class TopologyBuilder {
     readonly choose: ((key: unknown, value: unknown) => string) | null
     readonly partitioner?: StreamPartitioner<unknown, unknown>
   }): this {
+    checkOptions('addSinkOf', options, { name: true, parents: true, topics: true, choose: true, partitioner: true })
     const { name, topics } = options
     const first = topics[0]
     if (first === undefined) throw new StreamsError('TOPOLOGY_INVALID', `sink ${name}: give at least one topic`)
@@ -158,6 +175,7 @@ export class TopologyBuilder {
 
   /** A topic of which every task has all rows. Name it in `globals` of the processors that read it. */
   addGlobalTable(options: { readonly name: string; readonly topic: AnyTopic; readonly skipsInvalid?: boolean }): this {
+    checkOptions('addGlobalTable', options, { name: true, topic: true, skipsInvalid: true })
     const { name, topic, skipsInvalid = false } = options
     if (this.#globalTables.has(name)) {
       throw new StreamsError('TOPOLOGY_INVALID', `there are two global tables named ${name}; rename one`, { name })
