@@ -225,6 +225,23 @@ describe('a misspelt option of a topology or an application', () => {
   })
 })
 
+test('one aggregation serves for streams, windows and tables, each of which takes what it needs', () => {
+  const how = { ...aggregation, merge: () => 0 }
+  const reduction = { add, subtract: add }
+  const one = new StreamsBuilder()
+  const byKey = one.stream(views).groupByKey()
+  byKey.aggregate({ name: 'all', ...how })
+  byKey.windowedBy(tumbling('1m')).aggregate({ name: 'minutes', ...how })
+  byKey.windowedBy(sessions('1m')).aggregate({ name: 'sessions', ...how })
+  byKey.reduce({ name: 'last', ...reduction })
+  one
+    .table(topic('users', text))
+    .groupBy(add)
+    .aggregate({ name: 'groups', ...how })
+
+  expect(one.build().stores.length).toBeGreaterThan(4)
+})
+
 describe('options that are no object', () => {
   test('are refused with what they can have', () => {
     expect(() => new Streams(topology, undefined as Wrong)).toThrow(/new Streams: its options are an object with/)

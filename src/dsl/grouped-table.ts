@@ -3,8 +3,8 @@ import { checkOptions } from '../streams/checked-options.ts'
 import { checkFunction, checkFunctions } from './arguments.ts'
 import {
   storeOptionNames,
-  tableAggregationOptionNames,
-  tableReductionOptionNames,
+  aggregationOptionNames,
+  reductionOptionNames,
   type StoreOptions,
   type TableAggregation,
   type TableReduction,
@@ -60,7 +60,7 @@ export class GroupedTable<out K, out V> {
    * @example shops.groupBy((shop) => shop.town).reduce({ name: 'sales', add: (a, b) => a + b, subtract: (a, b) => a - b })
    */
   reduce(options: StoreOptions & TableReduction<V, K>): Table<K, V> {
-    checkOptions('reduce', options, { ...storeOptionNames, ...tableReductionOptionNames })
+    checkOptions('reduce', options, { ...storeOptionNames, ...reductionOptionNames })
     checkFunctions(options.name, options, 'add', 'subtract')
     return this.#append(options, options.value, {
       aggregate: 'reduce',
@@ -84,7 +84,7 @@ export class GroupedTable<out K, out V> {
   aggregate<VD extends Declared>(
     options: StoreOptions & TableAggregation<VD, OutputOf<VD>, V, K>,
   ): Table<K, NonNullable<OutputOf<VD>>> {
-    checkOptions('aggregate', options, { ...storeOptionNames, ...tableAggregationOptionNames })
+    checkOptions('aggregate', options, { ...storeOptionNames, ...aggregationOptionNames })
     const { initial, add, subtract, value } = options
     return this.#append(options, value, { aggregate: 'aggregate', initial, add, subtract })
   }

@@ -105,12 +105,6 @@ export interface Aggregation<VD extends Declared, A, V, K> {
   readonly add: (aggregate: A, value: V, key: K) => A
 }
 
-export const aggregationOptionNames: OptionNames<Aggregation<Declared, never, never, never>> = {
-  value: true,
-  initial: true,
-  add: true,
-}
-
 /** `reduce`: `add` joins the reduced value so far and a new one. */
 export interface Reduction<V, K> {
   // A method, which the compiler compares both ways: else a grouped stream could not stand for one of wider values.
@@ -118,8 +112,6 @@ export interface Reduction<V, K> {
   /** Schema or codec of the reduced value. Default: the codec of the source if the value is still its own, else msgpack. */
   readonly value?: Declared
 }
-
-export const reductionOptionNames: OptionNames<Reduction<never, never>> = { add: true, value: true }
 
 /** `reduce` of a grouped table: `subtract` takes a value out of the reduced one again. */
 export interface TableReduction<V, K> extends Reduction<V, K> {
@@ -131,14 +123,17 @@ export interface TableAggregation<VD extends Declared, A, V, K> extends Aggregat
   readonly subtract: (aggregate: A, value: V, key: K) => A
 }
 
-export const tableReductionOptionNames: OptionNames<TableReduction<never, never>> = {
-  ...reductionOptionNames,
+/** One reduction may serve for streams and tables, of which only tables call `subtract`. */
+export const reductionOptionNames: OptionNames<TableReduction<never, never>> = {
+  add: true,
+  value: true,
   subtract: true,
 }
-export const tableAggregationOptionNames: OptionNames<TableAggregation<Declared, never, never, never>> = {
-  ...aggregationOptionNames,
-  subtract: true,
-}
+
+/** The same with aggregations: `merge` is called for sessions alone. */
+export const aggregationOptionNames: OptionNames<
+  TableAggregation<Declared, never, never, never> & { readonly merge: unknown }
+> = { value: true, initial: true, add: true, merge: true, subtract: true }
 
 /** A store for the rows of a table that an operator makes. Kafka's `Materialized`. */
 export interface TableStore extends Omit<StoreOptions, 'emit'> {

@@ -78,8 +78,7 @@ export class WindowedStream<out K, out V, Kind extends WindowKind> {
   aggregate<VD extends Declared>(
     options: WindowStoreOptions & Aggregation<VD, OutputOf<VD>, V, K> & Merge<Kind, OutputOf<VD>, K>,
   ): Table<Windowed<K, Kind>, OutputOf<VD>, Deleted<Kind>> {
-    // `merge` with windows of time, too: one aggregation may serve for both.
-    checkOptions<object>('aggregate', options, { ...windowStoreOptionNames, ...aggregationOptionNames, merge: true })
+    checkOptions<WindowStoreOptions>('aggregate', options, { ...windowStoreOptionNames, ...aggregationOptionNames })
     const { initial, add, value } = options
     const { merge } = options as { readonly merge?: (left: OutputOf<VD>, right: OutputOf<VD>, key: K) => OutputOf<VD> }
     if (this.#windows.kind === 'session' && typeof merge !== 'function') {
