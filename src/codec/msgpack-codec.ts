@@ -1,4 +1,4 @@
-import { Packr } from 'msgpackr'
+import { Packr, RESET_BUFFER_MODE, REUSE_BUFFER_MODE } from 'msgpackr'
 import type { ByteWriter } from '../base/bytes.ts'
 import { shown } from '../base/shown.ts'
 import { CodecError } from './codec-error.ts'
@@ -19,13 +19,13 @@ export const msgpack: Codec<unknown> = Object.freeze({
     if (value === undefined || typeof value === 'function' || typeof value === 'symbol') {
       throw new CodecError('INVALID_RECORD', `${shown(value)} cannot be written: use null or leave the record out`)
     }
-    let packed: Uint8Array
+    let packed: PackedInPlace
     try {
-      packed = packr.pack(value)
+      packed = packr.pack(value, inPlace) as PackedInPlace
     } catch (cause) {
       throw new CodecError('INVALID_RECORD', `msgpack cannot write ${shown(value)}`, { value }, { cause })
     }
-    to.raw(packed)
+    to.raw(packed, packed.start, packed.end)
   },
   read(bytes: Uint8Array, start: number, end: number): unknown {
     if (start >= end) throw new CodecError('INVALID_RECORD', 'no msgpack: the value is empty')
@@ -76,6 +76,15 @@ function readCount(bytes: Uint8Array, start: number, end: number): number {
 const countBytesMax = 5
 
 const packr = new Packr({ useRecords: false, copyBuffers: true })
+/** No view is made for each value, and the next one is written over it: it was copied by then. */
+const inPlace = REUSE_BUFFER_MODE | RESET_BUFFER_MODE
+
+/** The buffer that msgpackr writes into, and where in it the last value stands. */
+interface PackedInPlace extends Buffer {
+  readonly start: number
+  readonly end: number
+}
+
 // Read before `unpack` returns, so one object serves for all.
 const range = { start: 0, end: 0 }
 
