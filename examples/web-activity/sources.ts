@@ -5,7 +5,8 @@ import { parseAccessLine } from './access-log.ts'
 import { shortened } from './clean.ts'
 import { botRules, dayMs, pageRows, shopDay, userRows } from './shop.ts'
 import type { TableRows } from './tables-loader.ts'
-import { traffic } from './traffic.ts'
+import { trafficAhead } from './traffic-ahead.ts'
+import { type Arrival, traffic } from './traffic.ts'
 
 export interface LineSource {
   /** `combined`: lines of an access log; `json`: events of the shop. */
@@ -19,8 +20,8 @@ export interface LineSource {
   lines(): AsyncIterable<readonly SourceLine[]>
 }
 
-/** Lines per piece. */
-const pieceLength = 2000
+/** A day of fewer lines is made before a thread has started. */
+const eventsPerThread = 20_000
 
 export function generatedDay(options: { readonly seed: number; readonly events: number }): LineSource {
   const { seed, events } = options
@@ -30,16 +31,15 @@ export function generatedDay(options: { readonly seed: number; readonly events: 
     description: `a day of ${events} lines from seed ${seed}`,
     tables: { users: userRows({ seed, dayStart: shopDay }), pages: pageRows, botRules },
     async *lines() {
-      let piece: SourceLine[] = []
-      for (const { position, visitor, line, arrivedAt } of traffic({ seed, events, dayStart: shopDay })) {
-        piece.push({ position, key: visitor, line, timestamp: arrivedAt })
-        if (piece.length < pieceLength) continue
-        yield piece
-        piece = []
-      }
-      if (piece.length > 0) yield piece
+      const day = { seed, events, dayStart: shopDay }
+      if (events >= eventsPerThread) yield* trafficAhead(day)
+      else yield [...traffic(day)].map(sourceLine)
     },
   }
+}
+
+function sourceLine({ position, visitor, line, arrivedAt }: Arrival): SourceLine {
+  return { position, key: visitor, line, timestamp: arrivedAt }
 }
 
 /**

@@ -1,7 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import type { SourceLine } from '../../examples/shared/line-loader.ts'
 import { accessLog, generatedDay, liveTraffic } from '../../examples/web-activity/sources.ts'
+import { shopDay } from '../../examples/web-activity/shop.ts'
 import { isTick, ticks } from '../../examples/web-activity/ticks.ts'
+import { trafficAhead } from '../../examples/web-activity/traffic-ahead.ts'
+import { traffic } from '../../examples/web-activity/traffic.ts'
 
 async function* pieces(...texts: readonly (readonly string[])[]): AsyncGenerator<readonly string[]> {
   yield* texts
@@ -14,6 +17,29 @@ async function linesOf(source: { lines(): AsyncIterable<readonly SourceLine[]> }
 }
 
 const at = (time: string) => `h - - [17/May/2015:${time} +0000] "GET / HTTP/1.1" 200 1 "-" "x"`
+
+const days = [
+  // Less than a piece, and more pieces than may wait.
+  { seed: 1, events: 1999, dayStart: shopDay },
+  { seed: 2, events: 20_001, dayStart: shopDay },
+]
+
+describe('a day that is made up in a thread', () => {
+  test.each(days)('has the same lines: seed $seed, $events lines', async (day) => {
+    const made = await linesOf({ lines: () => trafficAhead(day) })
+    expect(made).toEqual(
+      [...traffic(day)].map(({ visitor, arrivedAt, ...rest }) => ({ ...rest, key: visitor, timestamp: arrivedAt })),
+    )
+  })
+
+  test('ends with who takes no more of it', async () => {
+    const pieces = trafficAhead({ seed: 1, events: 500_000, dayStart: shopDay })
+    const { value: first } = await pieces.next()
+    expect(first).toHaveLength(2000)
+    await pieces.return(undefined)
+    expect(await pieces.next()).toEqual({ value: undefined, done: true })
+  })
+})
 
 describe('an access log as a source', () => {
   test('numbers its lines from 1 and lets none arrive before the one above it', async () => {
