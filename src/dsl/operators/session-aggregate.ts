@@ -114,6 +114,7 @@ class SessionAggregate implements Processor {
     const entry = store.replace(key, merged, start, end, updateTime)
     if (after !== null) store.update(entry, after, end, updateTime)
     else if (entry.value !== null) store.remove(entry, updateTime)
+    else store.observe(end)
     if (this.#emission === 'update') this.#forward(key, start, end, { newValue: after, oldValue: null })
   }
 

@@ -22,7 +22,7 @@ import { sessionSpaceCount, WindowSpaces } from './window-spaces.ts'
  *   is left of where it was, and a key costs a row and a tombstone per commit, however many records it had.
  * - A tombstone stays in its key's list, as an entry without a value, until the flush that takes it to the store: below
  *   it the store still has the row.
- * - Its clock is the highest end of a session that was put. Lookups see only sessions with `end > clock - retention`; what
+ * - Its clock is the highest end of a session that was put or deleted, there or not. Lookups see only sessions with `end > clock - retention`; what
  *   is older leaves memory with the next commit and its space with the flush that enters its cycle.
  * - `#completeFrom`: every row with an end of at least that stands in memory. Below it a key's own list may say the same,
  *   and {@link StoredKeys} knows most keys that the store surely lacks; only then the store is asked, by one range per space.
@@ -155,14 +155,19 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
   }
 
   override update(entry: OverlayEntry, value: unknown, end: number, updateTime: number): void {
-    if (end > this.storeTime) this.storeTime = end
+    this.observe(end)
     super.update(entry, value, end, updateTime)
+  }
+
+  /** A session that ends then was put or deleted: its clock moves also where there is nothing to keep or to delete. */
+  observe(end: number): void {
+    if (end > this.storeTime) this.storeTime = end
   }
 
   put(key: unknown, value: unknown, start: number, end: number): void {
     const { timestamp } = this.record
+    this.observe(end)
     if (value !== null) {
-      if (end > this.storeTime) this.storeTime = end
       if (end > this.#horizon) this.update(this.place(key, start, end), value, end, timestamp)
       return
     }

@@ -44,7 +44,8 @@ class SessionModel {
   }
 
   put(key: string, value: string | null, start: number, end: number): void {
-    if (value !== null) this.clock = Math.max(this.clock, end)
+    // A deletion moves it, too, whether there was something to delete or not.
+    this.clock = Math.max(this.clock, end)
     if (end <= this.clock - this.retentionMs) return
     if (value === null) this.sessions.delete(`${key} ${start} ${end}`)
     else this.sessions.set(`${key} ${start} ${end}`, { key, start, end, value })
