@@ -50,7 +50,7 @@ export interface ProcessingContext {
   store<S>(store: StoreRef<S> | string): S
   /**
    * Calls back every `interval`: by stream time at its multiples, once after a gap, or by the wall clock from now on.
-   * `start` anchors the schedule. Kafka's punctuation.
+   * `start` anchors the schedule: it fires at `start` and its multiples from there that are still to come. Kafka's punctuation.
    */
   schedule(
     options: { readonly every: Duration; readonly by: 'streamTime' | 'wallClock'; readonly start?: number },

@@ -31,8 +31,7 @@ export class Punctuation implements Cancellable {
 
   /** After a gap it fires once: the next time is the first multiple of the interval after now. */
   fire(now: number): void {
-    const intervals = Math.floor((now - this.#anchor) / this.intervalMs) + 1
-    this.due = this.#anchor + intervals * this.intervalMs
+    this.due = nextTime(this.#anchor, this.intervalMs, now)
     this.callback(now)
   }
 }
@@ -68,14 +67,17 @@ export class Punctuations {
   }
 }
 
-/** By stream time the first time is the anchor (0 unless given), so the first record fires; then multiples from there. */
-export function streamTimeSchedule(options: { readonly intervalMs: number; readonly startMs?: number }): {
-  readonly intervalMs: number
-  readonly anchor: number
-  readonly due: number
-} {
-  const anchor = options.startMs ?? 0
-  return { intervalMs: options.intervalMs, anchor, due: anchor }
+/**
+ * By stream time the first time is at once, with the record in process or the first one, and then at the multiples of the
+ * interval. An anchored schedule waits for its anchor or, if that is over at `now`, for its next time.
+ */
+export function streamTimeSchedule(
+  options: { readonly intervalMs: number; readonly startMs?: number },
+  now: number,
+): { readonly intervalMs: number; readonly anchor: number; readonly due: number } {
+  const { intervalMs, startMs } = options
+  if (startMs === undefined) return { intervalMs, anchor: 0, due: 0 }
+  return { intervalMs, anchor: startMs, due: startMs >= now ? startMs : nextTime(startMs, intervalMs, now) }
 }
 
 /**
@@ -90,5 +92,10 @@ export function wallClockSchedule(
   if (startMs === undefined) return { intervalMs, anchor: now, due: now + intervalMs }
   if (startMs > now) return { intervalMs, anchor: startMs, due: startMs }
   if (startMs === now) return { intervalMs, anchor: startMs, due: startMs + 1 }
-  return { intervalMs, anchor: startMs, due: startMs + (Math.floor((now - startMs) / intervalMs) + 1) * intervalMs }
+  return { intervalMs, anchor: startMs, due: nextTime(startMs, intervalMs, now) }
+}
+
+/** The first time of a schedule behind `now`. */
+function nextTime(anchor: number, intervalMs: number, now: number): number {
+  return anchor + (Math.floor((now - anchor) / intervalMs) + 1) * intervalMs
 }

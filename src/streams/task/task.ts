@@ -374,7 +374,7 @@ export class Task implements NodeHost {
       this.#wallTimers.add(punctuation)
       return punctuation
     }
-    const schedule = streamTimeSchedule(options)
+    const schedule = streamTimeSchedule(options, this.streamTime)
     const due = this.restored(context.node, name) ?? schedule.due
     const punctuation = new Punctuation(context, name, { ...schedule, due }, callback)
     this.#streamTimers.add(punctuation)
