@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
@@ -359,7 +359,7 @@ describe('bad directories', () => {
     await log.close()
   })
 
-  test('that are files, or open in another place, are refused', async () => {
+  test('that are files, of another program or open in another place are refused', async () => {
     const work = mkdtempSync(join(tmpdir(), 'millrace-bad-input-'))
     try {
       writeFileSync(join(work, 'file'), 'x')
@@ -367,6 +367,11 @@ describe('bad directories', () => {
       expect(await refused(() => openLog({ dataDir: join(work, 'file', 'below'), threads: false }))).toBe(
         'FOREIGN_DIRECTORY',
       )
+      mkdirSync(join(work, 'other'))
+      writeFileSync(join(work, 'other', 'thesis.doc'), 'years of work')
+      expect(await refused(() => openLog({ dataDir: join(work, 'other'), threads: false }))).toBe('FOREIGN_DIRECTORY')
+      // Not even the file of the lock is left there.
+      expect(readdirSync(join(work, 'other'))).toEqual(['thesis.doc'])
       mkdirSync(join(work, 'log'))
       const log = await openLog({ dataDir: join(work, 'log'), threads: false })
       expect(await refused(() => openLog({ dataDir: join(work, 'log'), threads: false }))).toBe('DIRECTORY_IN_USE')

@@ -12,7 +12,7 @@ import { GroupJournal } from '../journal/group-journal.ts'
 import { journalFileNumber } from '../journal/journal-files.ts'
 import { recoverJournal, type RecoveredJournal } from '../journal/journal-recovery.ts'
 import type { Applier, ApplierListener } from '../storage/applier.ts'
-import { claimDirectory } from '../storage/data-directory.ts'
+import { checkClaimable, claimDirectory } from '../storage/data-directory.ts'
 import type { DirectoryLock } from '../storage/directory-lock.ts'
 import { InlineApplier } from '../storage/inline-applier.ts'
 import { PartitionReaders } from '../storage/partition-readers.ts'
@@ -58,8 +58,9 @@ export async function openBroker(options: OpenBrokerOptions): Promise<Broker> {
       disk.makeDirectory(config.dataDir)
       disk.syncDirectory(dirname(config.dataDir))
     }
-    // What is no directory shows here with its own error; the lock would only say that it cannot be opened.
-    disk.list(config.dataDir)
+    // Before the lock, which leaves its file: nothing is left in a directory that is somebody else's. What is no directory
+    // shows here, too, with its own error; the lock would only say that it cannot be opened.
+    checkClaimable(disk, config.dataDir)
     lock = options.lock(config.dataDir)
     const recovered = recover(options)
     return await serve(options, recovered, lock)

@@ -13,36 +13,43 @@ export function isDataDirectory(disk: Disk, directory: string): boolean {
 }
 
 /**
- * Makes sure that a directory is ours and in a format we know, and marks a new one. Called under the directory's lock.
+ * Throws unless a directory is ours in a format we know, or may become ours. Changes nothing, so it may be called before
+ * the directory is locked.
  *
- * - A directory with a `millrace.json` of a newer version is NEWER_FORMAT; nothing is touched.
+ * - A directory with a `millrace.json` of a newer version is NEWER_FORMAT.
  * - One without it must be empty (the lock's files and an interrupted first start aside), else it is FOREIGN_DIRECTORY:
  *   a directory of a real broker, or somebody's home, is never written to by mistake.
  */
+export function checkClaimable(disk: Disk, directory: string): void {
+  // In this order: who starts here at this moment makes the mark first, so whatever else is seen has its mark by then.
+  const foreign = disk.list(directory).filter((name) => !mayPrecedeTheMark(name) && name !== formatFile)
+  if (isMarked(disk, directory) || foreign.length === 0) return
+  throw new LogError(
+    'FOREIGN_DIRECTORY',
+    `${directory} has files but no ${formatFile} (first: ${foreign.slice(0, 3).join(', ')}); give an empty or a new directory`,
+    { directory, files: foreign.slice(0, 10) },
+  )
+}
+
+/** Marks a directory that {@link checkClaimable} allows as ours, if it is not yet. Called under the directory's lock. */
 export function claimDirectory(disk: Disk, directory: string): { readonly created: boolean } {
-  const path = `${directory}/${formatFile}`
-  const text = readText(disk, path)
-  if (text !== null) {
-    checkVersion(text, directory, path)
-    return { created: false }
-  }
-  const foreign = disk.list(directory).filter((name) => !mayPrecedeTheMark(name))
-  if (foreign.length > 0) {
-    throw new LogError(
-      'FOREIGN_DIRECTORY',
-      `${directory} has files but no ${formatFile} (first: ${foreign.slice(0, 3).join(', ')}); give an empty or a new directory`,
-      { directory, files: foreign.slice(0, 10) },
-    )
-  }
+  checkClaimable(disk, directory)
+  if (isMarked(disk, directory)) return { created: false }
   replaceFile(disk, directory, formatFile, new TextEncoder().encode(`{"format":${formatVersion}}\n`))
   return { created: true }
 }
 
+/** Throws NEWER_FORMAT, or FOREIGN_DIRECTORY where the mark cannot be read. */
+function isMarked(disk: Disk, directory: string): boolean {
+  const path = `${directory}/${formatFile}`
+  const text = readText(disk, path)
+  if (text !== null) checkVersion(text, directory, path)
+  return text !== null
+}
+
 /** Throws FOREIGN_DIRECTORY or NEWER_FORMAT unless the directory is one of ours that we can read. Changes nothing. */
 export function checkFormat(disk: Disk, directory: string): void {
-  const path = `${directory}/${formatFile}`
-  const text = disk.exists(directory) ? readText(disk, path) : null
-  if (text !== null) return checkVersion(text, directory, path)
+  if (disk.exists(directory) && isMarked(disk, directory)) return
   throw new LogError('FOREIGN_DIRECTORY', `${directory} is no data directory of millrace: it has no ${formatFile}`, {
     directory,
   })
