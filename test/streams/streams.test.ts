@@ -316,6 +316,57 @@ describe('failures', () => {
     await app.close()
   })
 
+  test('a record that does not fit moves no clock, and does not hold up those behind it', async () => {
+    const timed = topic('timed', {
+      key: z.string(),
+      value: z.object({ at: z.number() }),
+      format: 'json',
+      timestamp: (value) => value.at,
+    })
+    const builder = new StreamsBuilder()
+    builder
+      .stream(timed, { onInvalid: { deadLetter: 'dead' } })
+      .groupBy(() => 'all')
+      .windowedBy(minute)
+      .count({ name: 'counts', emit: 'update' })
+      .toStream()
+      .to(topic('counts', { key: windowed(z.string(), minute), value: z.number() }))
+    const app = await StreamsHarness.open(builder.build(), { timed: 2, dead: 1, counts: 1 })
+    const loadedAt = 3_600_000
+    const backlog = (from: number): InputRecord[] =>
+      [0, 1, 2, 3, 4].map((step) => ['k', `{"at":${from + step * 60_000}}`, loadedAt])
+    await app.send('timed', [['k', 'no json', loadedAt], ...backlog(0)], 0)
+    await app.send('timed', backlog(30_000), 1)
+    await app.start()
+    await app.settle()
+
+    expect(app.runtime.metrics().droppedByReason).toEqual({ 'invalid record': 1 })
+    expect(app.runtime.metrics().streamTime).toBe(270_000)
+    expect((await app.read('counts', { value: 'string', windowed: true })).length).toBe(10)
+    expect(await app.read('dead')).toMatchObject([{ value: 'no json', timestamp: loadedAt }])
+    await app.close()
+  })
+
+  test('a record that does not fit moves no stream time where times are those of the records either', async () => {
+    const seen: number[] = []
+    const builder = new StreamsBuilder()
+    builder.stream(strict, { onInvalid: 'skip' }).process(() => {
+      let now = (): number => -1
+      return { init: (context) => void (now = () => context.streamTime), process: () => void seen.push(now()) }
+    })
+    const app = await StreamsHarness.open(builder.build(), { strict: 1 })
+    await app.start()
+    await app.send('strict', [
+      ['a', '{"n":1}', 1],
+      ['a', 'no json', 1000],
+      ['a', '{"n":2}', 2],
+    ])
+    await app.settle()
+
+    expect(seen).toEqual([1, 2])
+    await app.close()
+  })
+
   test('a dead letter keeps its bytes and says in headers where it was and why', async () => {
     const builder = new StreamsBuilder()
     builder.stream(strict, { onInvalid: { deadLetter: 'dead' } }).to(copy)

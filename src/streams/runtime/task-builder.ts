@@ -377,7 +377,9 @@ function headExtractor({ node, readKey, readValue, nullKey, nullValue }: TaskSou
       }
       return { key, value, timestamp: time, error: null }
     } catch (error) {
-      return { key: null, value: null, timestamp: cursor.timestamp, error }
+      // It stands where the record before it stood. By the time of its append, which in a backlog is long after all that it
+      // tells of, everything behind it would wait for the other partitions, and be late.
+      return { key: null, value: null, timestamp: Math.max(0, partitionTime), error }
     }
   }
 }

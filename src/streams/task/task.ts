@@ -107,8 +107,6 @@ export class Task implements NodeHost {
     const record = this.record
     const cursor = queue.cursor
     const timestamp = queue.headTimestamp
-    if (timestamp > this.streamTime) this.streamTime = timestamp
-    if (timestamp > queue.partitionTime) queue.partitionTime = timestamp
     if (this.inputs.length > 1) this.#picks.took(queue, this.inputs)
     if (this.#order !== null) this.#order.processed.took(queue.headClock, queue.headSequence)
     if (cursor.headerCount === 0) record.headers = noHeaders
@@ -123,7 +121,12 @@ export class Task implements NodeHost {
     record.valueStart = cursor.valueStart
     record.valueEnd = cursor.valueEnd
     record.source = source.passes
-    if (this.#decode(input)) source.context.forward(record.key, record.value, timestamp)
+    if (this.#decode(input)) {
+      // Not before: a record that does not fit has no time, as in Kafka; what was found of it may be that of its append.
+      if (timestamp > this.streamTime) this.streamTime = timestamp
+      if (timestamp > queue.partitionTime) queue.partitionTime = timestamp
+      source.context.forward(record.key, record.value, timestamp)
+    }
     // Whoever asks a store from now on does not mean this record, whose bytes may go.
     record.source = null
     queue.advance()
@@ -141,6 +144,7 @@ export class Task implements NodeHost {
       queue.head = null
       if (head.error !== null) {
         record.node = source.node.name
+        record.timestamp = queue.cursor.timestamp
         this.#options.onInvalid(this, source.node, head.error)
         return false
       }
