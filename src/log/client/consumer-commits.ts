@@ -105,7 +105,9 @@ export class ConsumerCommits {
     try {
       carried = await this.commit(this.progressOf(this.#partitions.list.filter(({ hasProgress }) => hasProgress)))
     } catch (error) {
-      if (this.#membership()?.commitRefused(error) !== true) throw error
+      // That another one has its instance id, the next poll says.
+      const isFenced = error instanceof LogError && error.code === 'FENCED_INSTANCE_ID'
+      if (!isFenced && this.#membership()?.commitRefused(error) !== true) throw error
     }
     // Nothing went along: a record before it is not done, or the group refused. Both take a while.
     if (carried === 0 && this.carriedCount > 0) this.#carriedNotBefore = this.#clock.monotonic() + carryDelayMsMax

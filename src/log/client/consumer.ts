@@ -262,11 +262,17 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     checkSignal(options.signal)
     this.#use = 'iterating'
     this.#partitions.completeAll()
+    const goesOn = (): boolean => this.#lifecycle.is('open') && options.signal?.aborted !== true
     try {
-      while (this.#lifecycle.is('open') && options.signal?.aborted !== true) {
+      while (goesOn()) {
         const open: (string | null)[] = []
         const records = await this.#polling.poll<K, V>({ ...options, waitMs: iterationWaitMs }, open)
         for (const [index, record] of records.entries()) {
+          // Nor is handed out what others may have by now: the record before took too long.
+          if (!goesOn() || this.#sharing.hasLostAll) {
+            this.#partitions.giveBackFrom(records.slice(index))
+            break
+          }
           let finished = false
           try {
             this.#polling.handsOut()

@@ -103,6 +103,11 @@ export class GroupMembership {
     return this.#assignment !== null || this.#isLost || this.#failure !== null
   }
 
+  /** It was expelled, and nobody has taken note of it. */
+  get isLost(): boolean {
+    return this.#isLost
+  }
+
   /** Whether it was expelled, once: what it had may be somebody else's by now. */
   takeLost(): boolean {
     const lost = this.#isLost

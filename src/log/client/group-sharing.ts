@@ -81,6 +81,11 @@ export class GroupSharing {
     return this.#parts.broker.topic(at.topic)?.id !== this.#topicIds.get(at.topic)
   }
 
+  /** The group has given this consumer up, and the next `keep` drops what it had. */
+  get hasLostAll(): boolean {
+    return this.#membership?.isLost === true
+  }
+
   get needsAttention(): boolean {
     return this.#attention
   }

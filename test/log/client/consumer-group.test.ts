@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { sleep } from '../../../src/base/clock.ts'
 import type { GroupAssignor } from '../../../src/log/api/assignor.ts'
 import { partitionName } from '../../../src/log/api/record.ts'
 import type { RebalanceListener } from '../../../src/log/client/consumer-options.ts'
@@ -531,6 +532,71 @@ describe('a consumer is woken', () => {
   })
 })
 
+describe('the rest of what an iteration has read is not handed out', () => {
+  const open = async (): Promise<{ readonly log: ClientHarness; readonly consumer: Consumer }> => {
+    const log = await ClientHarness.open([orders])
+    await log.load('orders', ['a', 'b', 'c'])
+    const consumer = log.consumer({ group: 'g', autoOffsetReset: 'earliest', maxPollIntervalMs: 10_000 })
+    consumer.subscribe(['orders'])
+    return { log, consumer }
+  }
+
+  test('once its signal is aborted; it comes when reading goes on', async () => {
+    const { log, consumer } = await open()
+    const seen: (string | undefined)[] = []
+    for (let round = 0; round < 2; round++) {
+      const abort = new AbortController()
+      for await (const record of consumer.records({ signal: abort.signal })) {
+        seen.push(textOf(record))
+        if (seen.length > 3) break
+        abort.abort()
+      }
+    }
+    expect(seen).toEqual(['a', 'b'])
+    await consumer.close()
+    expect(log.broker.committedOffsets('g', [{ topic: 'orders', partition: 0 }])).toMatchObject([{ offset: 2 }])
+    await log.close()
+  })
+
+  test('once the consumer is closed', async () => {
+    const { log, consumer } = await open()
+    const seen: (string | undefined)[] = []
+    for await (const record of consumer) {
+      seen.push(textOf(record))
+      if (seen.length === 2) await consumer.close()
+    }
+    expect(seen).toEqual(['a', 'b'])
+    // What the loop had in hand when the consumer was closed is not known to be done.
+    expect(log.broker.committedOffsets('g', [{ topic: 'orders', partition: 0 }])).toMatchObject([{ offset: 1 }])
+    await log.close()
+  })
+
+  test('once the group has given the consumer up: others have it', async () => {
+    const { log, consumer } = await open()
+    const seen: (string | undefined)[] = []
+    const looping = (async (): Promise<void> => {
+      for await (const record of consumer) {
+        seen.push(`slow ${textOf(record)}`)
+        if (seen.length === 1) await sleep(log.clock, 15_000)
+        else break
+      }
+    })()
+    await log.clock.run(11_000)
+    const other = log.consumer({ group: 'g', autoOffsetReset: 'earliest' })
+    other.subscribe(['orders'])
+    for (let turn = 0; turn < 4; turn++) {
+      for (const record of await other.poll()) seen.push(textOf(record))
+      await log.clock.nextTurn()
+    }
+    expect(seen).toEqual(['slow a', 'a', 'b', 'c'])
+    await log.clock.run(5000)
+    expect(seen).toHaveLength(4)
+    await consumer.close()
+    await looping
+    await log.close()
+  })
+})
+
 test.each([0, 1, 2, 3, 5, 8, 13])(
   'a poll ends with nothing when the consumer is closed %d promises after it began to join',
   async (count) => {
@@ -615,6 +681,23 @@ describe('a static consumer', () => {
     for (let again = 0; again < 2; again++) expect(await codeOf(() => first.poll())).toBe('FENCED_INSTANCE_ID')
     expect(names(second)).toHaveLength(4)
     expect(await codeOf(() => second.poll())).toBe('none')
+    await log.close()
+  })
+
+  test('that was fenced with something to commit closes without a word: another one reads on', async () => {
+    const log = await ClientHarness.open([orders])
+    await log.load('orders', ['a'])
+    const open = (): Consumer => {
+      const consumer = log.consumer({ group: 'g', groupInstanceId: 'a', autoOffsetReset: 'earliest' })
+      consumer.subscribe(['orders'])
+      return consumer
+    }
+    const first = open()
+    expect(await first.poll()).toHaveLength(1)
+    const second = open()
+    await second.poll()
+    await first.close()
+    expect(names(second)).toHaveLength(4)
     await log.close()
   })
 })
