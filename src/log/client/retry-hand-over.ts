@@ -108,6 +108,8 @@ export class RetryTransactions {
   readonly #transactionalId: string
   readonly #producer: Producer
   #last: Promise<unknown> = Promise.resolve()
+  /** Why there will be no further transaction: one could not even be aborted. */
+  #failure: { readonly error: unknown } | null = null
 
   constructor(broker: Broker, clock: Clock, group: string) {
     this.#broker = broker
@@ -129,17 +131,15 @@ export class RetryTransactions {
   }
 
   async #tries(records: readonly BytesRecord[], offsets: readonly OffsetEntry[], from: GroupMetadata): Promise<void> {
-    for (let tries = 1; ; tries++) {
+    for (let tries = 1; this.#failure === null; tries++) {
       try {
         return await this.#try(records, offsets, from)
       } catch (error) {
-        const isOver = await this.#producer.abortTransaction().then(
-          () => true,
-          () => false,
-        )
-        if (!isOver || tries === triesMax || !hasTimedOut(error)) throw error
+        await this.#producer.abortTransaction().catch(() => (this.#failure = { error }))
+        if (tries === triesMax || !hasTimedOut(error)) throw error
       }
     }
+    throw this.#failure.error
   }
 
   async #try(records: readonly BytesRecord[], offsets: readonly OffsetEntry[], from: GroupMetadata): Promise<void> {

@@ -34,6 +34,8 @@ import { RetryHandOver, RetryTransactions } from './retry-hand-over.ts'
  * - A record is handed over when all records before it in its partition are done; up to `maxPollRecords` wait for that, then
  *   nothing more is read.
  * - **Order**: records of one key are processed in order until one of them fails; those behind it overtake it.
+ * - A run with fewer delays than the one before also empties the retry topics that it has none for, after its last delay;
+ *   what fails there is dead.
  * - Retry topics have the partitions of their source, and a record keeps its partition, key, value, headers and timestamp.
  * - A record that cannot be read as declared goes to the dead-letter topic at once: it will not get better.
  * - A record in a retry topic waits for its time without a place among the `concurrency`, and holds up only what failed
@@ -92,7 +94,7 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
       // First what a predecessor left open is ended: until then nobody knows where it had come to.
       await transactions.init()
       if (this.#hasEnded) return
-      const levels = [-1, ...this.#options.delaysMs.keys()]
+      const levels = Array.from({ length: 1 + this.#levelsOf(sources.keys()) }, (_, index) => index - 1)
       const running = levels.map((level) => this.#listen(level, sources, transactions, stop))
       const results = await Promise.allSettled(running)
       const failed = results.find((result) => result.status === 'rejected')
@@ -137,6 +139,13 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
     return formats
   }
 
+  /** As many as there are delays, or as an earlier run with more of them has left retry topics. */
+  #levelsOf(topics: Iterable<string>): number {
+    let levels = this.#options.delaysMs.length
+    for (const topic of topics) while (this.#broker.topic(this.#retryTopic(topic, levels)) !== undefined) levels += 1
+    return levels
+  }
+
   /** Level -1 reads the topics themselves, level n the n-th retry topic of each. */
   async #listen(
     level: number,
@@ -145,8 +154,12 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
     stop: AbortController,
   ): Promise<void> {
     const { group, delaysMs, concurrency, consumer: options } = this.#options
-    const delayMs = delaysMs[level] ?? 0
-    const byTopic = new Map([...sources].map(([name, format]) => [this.#topicAt(name, level), { name, format }]))
+    const delayMs = delaysMs[level] ?? delaysMs.at(-1) ?? 0
+    const byTopic = new Map(
+      [...sources]
+        .map(([name, format]) => [this.#topicAt(name, level), { name, format }] as const)
+        .filter(([topic]) => this.#broker.topic(topic) !== undefined),
+    )
     const handOver = new RetryHandOver(this.#broker, this.#clock, transactions)
     const consumer = new Consumer(
       this.#broker,

@@ -3,6 +3,9 @@ import { SeededRandom } from '../../../src/base/seeded-random.ts'
 import type { BytesOut } from '../../../src/log/client/record-format.ts'
 import { RetryTopics, type RetryTopicsOptions } from '../../../src/log/client/retry-topics.ts'
 import type { MemoryDisk } from '../../../src/testing/memory-disk.ts'
+import { RetryTransactions } from '../../../src/log/client/retry-hand-over.ts'
+import { outside } from '../../harness/transactional-writer.ts'
+import { codeOf } from './client-harness.ts'
 import { LogHarness, readAll, type HarnessOptions } from '../../harness/log-harness.ts'
 
 const orders = ['a0', 'b1', 'c0', 'd1', 'e1', 'f0', 'g1']
@@ -151,6 +154,18 @@ test('a record as large as its topic takes is handed over, too', async () => {
   expect(await committed(harness, 'g-orders-retry-1')).toEqual([large])
   await run.stop()
   await harness.close()
+})
+
+test('what could not even be aborted says why, also to those who come later', async () => {
+  const harness = await LogHarness.open()
+  await harness.topic('orders')
+  const transactions = new RetryTransactions(harness.log.broker, harness.clock, 'g')
+  await transactions.init()
+  const offset = { at: { topic: 'orders', partition: 0 }, offset: 0, leaderEpoch: -1, metadata: '' }
+  const codes: string[] = []
+  await harness.close()
+  for (let count = 0; count < 2; count++) codes.push(await codeOf(() => transactions.write([], [offset], outside('g'))))
+  expect(codes).toEqual(['CLOSED', 'CLOSED'])
 })
 
 test('what failed in one polled batch shares a transaction', async () => {

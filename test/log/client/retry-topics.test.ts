@@ -146,6 +146,40 @@ test('what cannot be is refused', async () => {
   await log.close()
 })
 
+test('a run with fewer delays empties what one with more has left: after its last delay each is tried once more', async () => {
+  const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
+  const tried: string[] = []
+  const run = async (delaysMs: readonly number[], during: () => Promise<void>): Promise<void> => {
+    const retries = new RetryTopics(log.broker, log.clock, {
+      group: 'g',
+      topics: ['orders'],
+      delaysMs,
+      process: (record, attempt) => {
+        tried.push(`${record.value?.toString()} ${attempt}`)
+        if (record.value?.toString() === 'bad' || attempt < 4) throw new Error('no')
+      },
+    })
+    const running = retries.run()
+    await turns(log)
+    await during()
+    await retries.close()
+    await running
+  }
+  await run([10, 10, 10_000], async () => {
+    const producer = log.producer()
+    for (const value of ['bad', 'late']) await producer.send({ topic: 'orders', value })
+    for (let step = 0; step < 20; step++) await log.clock.run(50)
+  })
+  expect(tried).toHaveLength(6)
+  tried.length = 0
+  await run([500], async () => {
+    for (let step = 0; step < 20; step++) await log.clock.run(50)
+  })
+  expect(tried).toEqual(['bad 4', 'late 4'])
+  expect((await all(log, 'g-orders-dead-letter')).map((record) => record.value?.toString())).toEqual(['bad'])
+  await log.close()
+})
+
 test('many that wait hold up nobody in the topic itself, and each is tried when its own delay is over', async () => {
   const tried = new Map<string, number[]>()
   const { log, running, stop } = await open({
