@@ -73,6 +73,7 @@ export class Streams {
   #startFailure: { readonly error: unknown } | null = null
   #starting: Promise<void> | null = null
   #ending: Promise<void> | null = null
+  #isClosing = false
 
   constructor(topology: Topology, options: StreamsOptions) {
     checkOptions('new Streams', options, streamsOptionNames)
@@ -138,6 +139,9 @@ export class Streams {
 
   /** Finishes the commit, flushes the stores, closes what it opened. Throws what made the application fail, if it did. */
   async close(): Promise<void> {
+    this.#isClosing = true
+    // A start that is under way ends where it is: stores may have minutes to be restored.
+    this.#runtime?.close().catch(() => undefined)
     await this.#starting?.catch(() => undefined)
     try {
       await this.#runtime?.close()
@@ -204,7 +208,10 @@ export class Streams {
         ...(this.#options.onRestore === undefined ? {} : { onRestore: this.#options.onRestore }),
       })
       this.#runtime.onPhase((phase) => this.#follow(phase))
-      await this.#runtime.start()
+      const starting = this.#runtime.start()
+      // Asked while the log was opened.
+      if (this.#isClosing) this.#runtime.close().catch(() => undefined)
+      await starting
     } catch (error) {
       // The runtime says itself when it fails.
       if (this.#runtime === null) {

@@ -12,7 +12,7 @@ import { Fetcher } from './runtime/fetcher.ts'
 import { GlobalTables } from './runtime/global-tables.ts'
 import { InvalidRecords } from './runtime/invalid-record.ts'
 import { RecordedState } from './runtime/recorded-state.ts'
-import type { RestoreProgress } from './runtime/restore.ts'
+import { RestoreStopped, type RestoreProgress } from './runtime/restore.ts'
 import { StoreFlushes } from './runtime/store-flushes.ts'
 import { StoreQuery } from './runtime/store-query.ts'
 import { buildTask, type TaskSetting } from './runtime/task-builder.ts'
@@ -37,6 +37,7 @@ export class StreamsRuntime {
   #globals: GlobalTables | null = null
   #worker: Worker | null = null
   #commits: CommitMaker | null = null
+  #starting: Promise<void> | null = null
   #running: Promise<void> | null = null
   #error: unknown = null
   #rebuilding: Promise<void> = Promise.resolve()
@@ -66,6 +67,11 @@ export class StreamsRuntime {
       throw new StreamsError('INVALID_PHASE', `the application is ${this.phase}; make a new one to start again`)
     }
     this.#lifecycle.to('starting')
+    this.#starting = this.#start()
+    await this.#starting
+  }
+
+  async #start(): Promise<void> {
     this.#startedAt = this.#clock.monotonic()
     try {
       const session = await this.#open()
@@ -79,6 +85,10 @@ export class StreamsRuntime {
       // Its failure is given to whoever waits by `finished` or `close`; unheard it must not end the process.
       this.#running.catch(() => undefined)
     } catch (cause) {
+      if (cause instanceof RestoreStopped) {
+        this.#lifecycle.to('closed')
+        return
+      }
       const error = applicationFailure(this.#options.applicationId, cause)
       this.#error = error
       this.#lifecycle.to('failed')
@@ -92,11 +102,15 @@ export class StreamsRuntime {
     if (this.#lifecycle.is('failed')) throw this.#error
   }
 
-  /** Finishes the commit, flushes the stores, frees everything. Throws what made the application fail, if it did. */
+  /**
+   * Finishes the commit, flushes the stores, frees everything; a start that is under way ends where it is. Throws what made
+   * the application fail, if it did.
+   */
   async close(): Promise<void> {
     if (this.#lifecycle.is('created')) this.#lifecycle.to('closed')
     if (this.#lifecycle.is('starting', 'running')) this.#lifecycle.to('closing')
     this.#worker?.stop()
+    await this.#starting?.catch(() => undefined)
     await this.finished()
   }
 
@@ -222,6 +236,12 @@ export class StreamsRuntime {
       this.#lifecycle.to('closed')
       current.worker.end()
     } catch (cause) {
+      // Closed while the tasks went back to the last commit: everything is freed, and nothing has failed.
+      if (cause instanceof RestoreStopped) {
+        this.#lifecycle.to('closed')
+        current.worker.end()
+        return
+      }
       const error = applicationFailure(this.#options.applicationId, cause)
       this.#error = error
       this.#logger.error(error instanceof Error ? error.message : String(error))
@@ -258,6 +278,7 @@ export class StreamsRuntime {
         engine: this.#options.engines.memory,
         partitions: plan.partitions,
         cacheBytes: this.#config.storeCacheBytes / Math.max(1, this.#topology.globalTables.length),
+        isStopped: () => this.#lifecycle.is('closing'),
         onDropped: (_table, reason) => this.#countDrop(reason),
       })
       this.#globals = globals
@@ -328,6 +349,7 @@ export class StreamsRuntime {
       globals,
       cacheBytes: this.#config.storeCacheBytes / Math.max(1, stores),
       now: this.#clock.now(),
+      isStopped: () => this.#lifecycle.is('closing'),
       onRestore: (progress) => this.#options.onRestore?.(progress),
       onStoreAhead: (error) => this.#logger.warn(error.message),
       onProcessingError:
@@ -337,6 +359,7 @@ export class StreamsRuntime {
     }
     this.#tasks = []
     for (const task of plan.tasks) {
+      if (this.#lifecycle.is('closing')) throw new RestoreStopped(`task ${task.id} is to be made`)
       this.#tasks.push(await buildTask(setting, task, { memory: recorded.of(task), positions }))
     }
     return this.#tasks

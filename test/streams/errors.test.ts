@@ -115,6 +115,40 @@ test('FENCED says that another instance has taken over', async () => {
   expect(await app.log.committedOffsets('app', [{ topic: 'in', partition: 0 }])).toEqual([])
 })
 
+test('a processor that throws as it is closed is named, and everything else is closed and committed all the same', async () => {
+  const topology = built((builder) => {
+    const counted = builder.addStore({ name: 'seen', key: stringKey, value: string })
+    const closing = (name: string, close: () => void): void =>
+      void builder.stream(input).process(
+        () => {
+          let store: { put(key: string, value: string): void }
+          return {
+            init: (context) => void (store = context.store(counted)),
+            process: ({ key, value }) => store.put(`${name}-${key}`, value),
+            close,
+          }
+        },
+        { name, stores: [counted] },
+      )
+    closing('clumsy', () => {
+      throw new RangeError('not now')
+    })
+    closing('other', () => void (closed += 1))
+  })
+  let closed = 0
+  const app = await StreamsHarness.open(topology, { in: 1 })
+  await app.start()
+  await app.send('in', [['k', 'v', 1]])
+  await app.settle()
+  await expect(app.stop()).rejects.toThrow(/^PROCESSING_FAILED: clumsy failed in close\(\): not now/)
+  expect(closed).toBe(1)
+
+  await app.start()
+  expect(await app.pump(app.runtime.query('seen').all())).toHaveLength(2)
+  await app.stop().catch(() => undefined)
+  await app.pump(app.harness.close())
+})
+
 interface Given {
   readonly app: StreamsHarness
   readonly engine?: StoreEngine

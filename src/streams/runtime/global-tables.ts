@@ -8,6 +8,7 @@ import { RecordContext } from '../store/record-context.ts'
 import { noChangelog } from '../task/record-collector.ts'
 import type { TaskGlobals } from '../task/task.ts'
 import type { GlobalTableSpec, ProcessorNode, StoreSpec } from '../topology/node.ts'
+import { RestoreStopped } from './restore.ts'
 
 /**
  * The global tables of an application: every partition of their topics, in memory, for all its tasks.
@@ -53,6 +54,8 @@ export class GlobalTables {
       readonly engine: StoreEngine
       readonly partitions: ReadonlyMap<string, number>
       readonly cacheBytes: number
+      /** Asked between two polls: whether the application is closed before it has begun. Then `RestoreStopped`. */
+      readonly isStopped?: () => boolean
       readonly onDropped: (table: string, reason: string) => void
     },
   ): Promise<GlobalTables | null> {
@@ -80,6 +83,7 @@ export class GlobalTables {
       }
       reader.assign(all.map(({ at, next }) => ({ at, offset: next })))
       while (!globals.isCaughtUp) {
+        if (options.isStopped?.() === true) throw new RestoreStopped('global tables are being read')
         globals.#collect(await reader.poll({ bytesMax: pollBytesMax, waitMs: pollWaitMs }))
         globals.advance()
         await globals.#flushing

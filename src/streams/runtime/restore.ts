@@ -3,7 +3,7 @@ import { ByteWriter } from '../../base/bytes.ts'
 import type { Log, Reader } from '../../log/api/log.ts'
 import type { RecordCursor, TopicPartition } from '../../log/api/record.ts'
 import { StreamsError } from '../errors.ts'
-import type { OrderedStore, StoreEngine, StorePosition } from '../store/ordered-store.ts'
+import type { OrderedStore, StoreBatch, StoreEngine, StorePosition } from '../store/ordered-store.ts'
 import { readInt64 } from '../store/overlay.ts'
 import { sessionTimesBytes } from '../store/session-overlay.ts'
 import { unmatchedSpace, unmatchedSpaceCount } from '../store/unmatched-overlay.ts'
@@ -28,7 +28,26 @@ export interface RestoreProgress {
  * start. Otherwise only what is missing is replayed. Every batch carries its position, so a crash here costs nothing but
  * the batches that were not flushed.
  */
-export async function restoreStore(options: {
+export async function restoreStore(options: RestoreOptions): Promise<OrderedStore> {
+  const { log, changelog } = options
+  let store = await openStore(options)
+  try {
+    const [bounds] = changelog === null ? [] : await log.bounds([changelog], 'committed')
+    if (changelog === null || bounds === undefined) return store
+    // Rows of a source stand for what the task has read of it: beyond that, they are of a topic that was made again since,
+    // or of a reading that was set back.
+    const end = Math.min(bounds.end, options.end ?? bounds.end)
+    store = await rebuiltIfAhead(store, { ...options, changelog, bounds: { start: bounds.start, end } })
+    const from = store.position?.changelogOffset ?? bounds.start
+    if (from < end) await bringToEnd(store, { ...options, changelog, from, end })
+    return store
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
+export interface RestoreOptions {
   readonly log: Log
   readonly engine: StoreEngine
   readonly directory: string
@@ -37,44 +56,85 @@ export async function restoreStore(options: {
   readonly changelog: TopicPartition | null
   /** Where the rows end, if that is not the end of the changelog. */
   readonly end?: number
+  /** Asked between two stretches: whether the application is closed before it has begun. Then {@link RestoreStopped}. */
+  readonly isStopped?: () => boolean
   readonly onProgress: (progress: RestoreProgress) => void
   /** Hears why a store is rebuilt. */
   readonly onAhead: (error: StreamsError) => void
-}): Promise<OrderedStore> {
-  const { log, engine, directory, spec, changelog } = options
-  const spaces = spaceCount(spec.shape)
-  const opened = await engine.open({ directory, spaces })
-  if (changelog === null) return opened
-  const [bounds] = await log.bounds([changelog], 'committed')
-  if (bounds === undefined) return opened
-  let store = opened
-  // Rows of a source stand for what the task has read of it: beyond that, they are of a topic that was made again since, or
-  // of a reading that was set back.
-  const end = Math.min(bounds.end, options.end ?? bounds.end)
-  if (store.position !== null && !(await isPrefix(log, changelog, store.position, { ...bounds, end }))) {
-    options.onAhead(
-      new StreamsError(
-        'STORE_AHEAD',
-        `store ${spec.name} in ${directory} is at offset ${store.position.changelogOffset} of epoch ${store.position.leaderEpoch}, which ${changelog.topic}-${changelog.partition} (offsets ${bounds.start} to ${end}) does not have; it is restored from the start`,
-        { store: spec.name, ...changelog, position: store.position },
-      ),
-    )
-    await store.close()
-    await engine.destroy(directory)
-    store = await engine.open({ directory, spaces })
-  }
-  const from = store.position?.changelogOffset ?? bounds.start
-  if (from >= end) return store
+}
+
+/** The application was closed while it restored a store: that is no failure, and the next start goes on where it was. */
+export class RestoreStopped extends Error {
+  override readonly name = 'RestoreStopped'
+}
+
+function openStore({ engine, directory, spec }: RestoreOptions): Promise<OrderedStore> {
+  return engine.open({ directory, spaces: spaceCount(spec.shape) })
+}
+
+type Replayed = RestoreOptions & { readonly changelog: TopicPartition }
+
+async function rebuiltIfAhead(
+  store: OrderedStore,
+  options: Replayed & { readonly bounds: { readonly start: number; readonly end: number } },
+): Promise<OrderedStore> {
+  const { log, engine, directory, spec, changelog, bounds } = options
+  if (store.position === null || (await isPrefix(log, changelog, store.position, bounds))) return store
+  options.onAhead(
+    new StreamsError(
+      'STORE_AHEAD',
+      `store ${spec.name} in ${directory} is at offset ${store.position.changelogOffset} of epoch ${store.position.leaderEpoch}, which ${changelog.topic}-${changelog.partition} (offsets ${bounds.start} to ${bounds.end}) does not have; it is restored from the start`,
+      { store: spec.name, ...changelog, position: store.position },
+    ),
+  )
+  await store.close()
+  await engine.destroy(directory)
+  return openStore(options)
+}
+
+async function bringToEnd(
+  store: OrderedStore,
+  options: Replayed & { readonly from: number; readonly end: number },
+): Promise<void> {
+  const { log, changelog, from } = options
   // What is replayed goes to the store: it must not be there when the changelog has lost it.
   await log.sync()
   const reader = await log.openReader({ isolation: 'committed' })
+  const flushes = new RestoreFlushes(store)
   try {
     reader.assign([{ at: changelog, offset: from }])
-    await replay(reader, store, { ...options, changelog, from, end })
+    await replay(reader, flushes, options)
   } finally {
+    // Nobody may close a store that is being written.
+    await flushes.settle()
     await reader.close()
   }
-  return store
+}
+
+/** One flush at a time, while the next stretch is read. */
+class RestoreFlushes {
+  readonly store: OrderedStore
+  #running: Promise<void> = Promise.resolve()
+
+  constructor(store: OrderedStore) {
+    this.store = store
+  }
+
+  /** Throws what made the one before fail. */
+  async next(batch: () => StoreBatch): Promise<void> {
+    await this.#running
+    this.#running = this.store.flush(batch())
+    // It is heard with the next one; until then, a poll may take its time.
+    this.#running.catch(() => undefined)
+  }
+
+  async end(): Promise<void> {
+    await this.#running
+  }
+
+  async settle(): Promise<void> {
+    await this.#running.catch(() => undefined)
+  }
 }
 
 async function isPrefix(
@@ -90,24 +150,20 @@ async function isPrefix(
 
 async function replay(
   reader: Reader,
-  store: OrderedStore,
-  options: {
-    readonly spec: StoreSpec
-    readonly changelog: TopicPartition
-    readonly from: number
-    readonly end: number
-    readonly onProgress: (progress: RestoreProgress) => void
-  },
+  flushes: RestoreFlushes,
+  options: Replayed & { readonly from: number; readonly end: number },
 ): Promise<void> {
   const { spec, changelog, end } = options
+  const { position } = flushes.store
   const rows = rowsOf(spec.shape)
-  rows.storeTime = store.position?.storeTime ?? -1
+  rows.storeTime = position?.storeTime ?? -1
   let flushedTime = rows.storeTime
   let offset = options.from
   let records = 0
-  let flushing: Promise<void> = Promise.resolve()
-  let leaderEpoch = store.position?.leaderEpoch ?? 0
+  let leaderEpoch = position?.leaderEpoch ?? 0
   while (offset < end) {
+    if (options.isStopped?.() === true)
+      throw new RestoreStopped(`store ${spec.name} is restored up to offset ${offset}`)
     for (const chunk of await reader.poll({ bytesMax: pollBytesMax, waitMs: pollWaitMs })) {
       const cursor = chunk.cursor()
       while (cursor.next()) {
@@ -119,18 +175,16 @@ async function replay(
       leaderEpoch = chunk.leaderEpoch
     }
     if (rows.batch.byteLength < flushBytes && offset < end) continue
-    // One flush at a time; the next stretch is read meanwhile.
-    await flushing
     const { storeTime } = rows
-    flushing = store.flush({
+    await flushes.next(() => ({
       clear: rows.spaces?.cleared(flushedTime, storeTime) ?? [],
       operations: rows.batch.take(),
       position: { leaderEpoch, changelogOffset: offset, storeTime },
-    })
+    }))
     flushedTime = storeTime
     options.onProgress({ store: spec.name, at: changelog, records, offset, end })
   }
-  await flushing
+  await flushes.end()
 }
 
 function spaceCount(shape: StoreShape): number {

@@ -18,6 +18,8 @@ export class StoreFlushes {
   readonly #bytesMax: number
   #last: number
   #running: Promise<void> | null = null
+  /** What made a flush fail: the stores take no other. */
+  #failure: { readonly error: unknown } | null = null
 
   constructor(
     clock: Clock,
@@ -33,13 +35,14 @@ export class StoreFlushes {
 
   /** Called right behind a commit. `durable` is that commit's. */
   afterCommit(tasks: readonly Task[], durable: Promise<void>, failed: (error: unknown) => void): void {
-    if (this.#running !== null || !this.#isDue(tasks)) return
+    if (this.#running !== null || this.#failure !== null || !this.#isDue(tasks)) return
     this.#start(tasks, durable).catch(failed)
   }
 
   /** Flushes everything that is committed; `durable` is the last commit's. */
   async finish(tasks: readonly Task[], durable: Promise<void>): Promise<void> {
     await this.#running
+    if (this.#failure !== null) throw this.#failure.error
     await this.#start(tasks, durable)
   }
 
@@ -79,9 +82,14 @@ export class StoreFlushes {
       }
     }
     if (sealed.length === 0) return Promise.resolve()
-    const running = this.#write(sealed, durable).finally(() => {
-      this.#running = null
-    })
+    const running = this.#write(sealed, durable)
+      .catch((error: unknown) => {
+        this.#failure = { error }
+        throw error
+      })
+      .finally(() => {
+        this.#running = null
+      })
     this.#running = running
     return running
   }
@@ -92,12 +100,14 @@ export class StoreFlushes {
   ): Promise<void> {
     await durable
     await this.#log.sync()
-    await Promise.all(
+    // To the end, also when one fails: nobody may close a store that is being written.
+    const written = await Promise.allSettled(
       sealed.map(async ({ overlay, set }) => {
         set.position ??= overlay.position
         await overlay.flush(set, this.#clock)
       }),
     )
+    for (const one of written) if (one.status === 'rejected') throw one.reason
   }
 }
 

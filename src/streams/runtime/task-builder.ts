@@ -42,6 +42,8 @@ export interface TaskSetting {
   /** Memory for clean rows, for each store. */
   readonly cacheBytes: number
   readonly now: number
+  /** The application is closed before it has begun. */
+  readonly isStopped?: () => boolean
   readonly onRestore: (progress: RestoreProgress) => void
   /** A store does not belong to its changelog any more and is rebuilt from it. */
   readonly onStoreAhead?: (error: StreamsError) => void
@@ -140,6 +142,7 @@ async function openStores(
       changelog: restoredFrom,
       // What the task has not processed is no row yet.
       ...(restoredFrom === null || restoredFrom.isOwn ? {} : { end: positions.get(partitionName(restoredFrom)) ?? 0 }),
+      ...(setting.isStopped === undefined ? {} : { isStopped: setting.isStopped }),
       onProgress: setting.onRestore,
       onAhead: (error) => setting.onStoreAhead?.(error),
     })

@@ -403,13 +403,31 @@ export class Task implements NodeHost {
     this.#saved.push({ node, name, read })
   }
 
-  /** Closes processors and stores. What is not committed is lost, as it must be. */
+  /** Closes processors and stores, all of them, then throws what one of them threw. What is not committed is lost, as it must be. */
   async close(): Promise<void> {
     if (this.lifecycle.is('closed')) return
     const wasRunning = this.lifecycle.is('running')
     this.lifecycle.to('closed')
-    if (wasRunning) for (const { processor } of this.#processors) processor.close?.()
-    for (const { overlay } of this.stores) await overlay.store.close()
+    const failures: unknown[] = []
+    if (wasRunning) for (const { node, processor } of this.#processors) this.#closeProcessor(node, processor, failures)
+    for (const { overlay } of this.stores) await overlay.store.close().catch((error: unknown) => failures.push(error))
+    if (failures.length > 0) throw failures[0]
+  }
+
+  #closeProcessor(node: string, processor: Processor, failures: unknown[]): void {
+    try {
+      processor.close?.()
+    } catch (cause) {
+      const text = cause instanceof Error ? cause.message : String(cause)
+      failures.push(
+        new StreamsError(
+          'PROCESSING_FAILED',
+          `${node} failed in close(): ${text}; what it did before is committed`,
+          { node, task: this.id },
+          { cause },
+        ),
+      )
+    }
   }
 }
 

@@ -31,11 +31,15 @@ class SlowStore {
   }
 }
 
-function flushing(store: SlowStore, failed: (error: unknown) => void = () => {}): StoreFlushes {
+function flushing(
+  store: SlowStore,
+  failed: (error: unknown) => void = () => {},
+  tasks: readonly Task[] = store.tasks,
+): StoreFlushes {
   const log = { sync: () => Promise.resolve() }
   const flushes = new StoreFlushes(new ManualClock(), log, { intervalMs: 1000, bytesMax })
   store.unflushedBytes = bytesMax
-  flushes.afterCommit(store.tasks, Promise.resolve(), failed)
+  flushes.afterCommit(tasks, Promise.resolve(), failed)
   return flushes
 }
 
@@ -74,4 +78,28 @@ test('a flush that fails is told once and leaves nobody waiting', async () => {
   store.end(new Error('the disk is gone'))
   await room
   expect(told).toEqual([new Error('the disk is gone')])
+})
+
+test('behind a flush that failed none begins, and whoever ends the application hears what failed', async () => {
+  const store = new SlowStore()
+  const flushes = flushing(store)
+  expect(await isOpen(flushes.settle())).toBe(true)
+  store.end(new Error('the disk is gone'))
+  await flushes.settle()
+  store.unflushedBytes = bytesMax
+  flushes.afterCommit(store.tasks, Promise.resolve(), () => {})
+  expect(store.unflushedBytes).toBe(bytesMax)
+  await expect(flushes.finish(store.tasks, Promise.resolve())).rejects.toThrow('the disk is gone')
+})
+
+test('a flush that failed is over when those of the other stores are: they are closed next', async () => {
+  const [bad, slow] = [new SlowStore(), new SlowStore()]
+  slow.unflushedBytes = bytesMax
+  const flushes = flushing(bad, () => {}, [...bad.tasks, ...slow.tasks])
+  const settled = flushes.settle()
+  expect(await isOpen(settled)).toBe(true)
+  bad.end(new Error('the disk is gone'))
+  expect(await isOpen(settled)).toBe(true)
+  slow.end()
+  await settled
 })
