@@ -3,6 +3,7 @@ import { NodeDisk } from './base/disk.ts'
 import { Lifecycle } from './base/lifecycle.ts'
 import { silentLogger, type Logger } from './base/logger.ts'
 import type { OptionNames } from './base/option-names.ts'
+import { shown } from './base/shown.ts'
 import type { Log } from './log/api/log.ts'
 import { openLog, openLogOptionNames, type OpenLogOptions } from './log/open-log.ts'
 import { checkOptions } from './streams/checked-options.ts'
@@ -79,10 +80,23 @@ export class Streams {
     checkOptions('new Streams', options, streamsOptionNames)
     if (options.logOptions !== undefined)
       checkOptions('logOptions of new Streams', options.logOptions, openLogOptionNames)
-    if (options.applicationId === '' || /[^a-zA-Z0-9._-]/.test(options.applicationId)) {
+    const { applicationId, dataDir } = options
+    if (typeof applicationId !== 'string' || applicationId === '' || /[^a-zA-Z0-9._-]/.test(applicationId)) {
       throw new StreamsError(
         'CONFIG_INVALID',
-        `applicationId ${JSON.stringify(options.applicationId)}: use characters of a-z, A-Z, 0-9, '.', '_' and '-', it becomes part of topic names`,
+        `applicationId ${shown(applicationId)}: use characters of a-z, A-Z, 0-9, '.', '_' and '-', it becomes part of topic names`,
+      )
+    }
+    if (typeof dataDir !== 'string' || dataDir === '') {
+      throw new StreamsError(
+        'CONFIG_INVALID',
+        `dataDir is ${shown(dataDir)}: name the directory of the stores, and of the log where none is given`,
+      )
+    }
+    if (typeof topology !== 'object' || topology === null || !('subTopologies' in topology)) {
+      throw new StreamsError(
+        'CONFIG_INVALID',
+        `new Streams: a topology is what build() of a StreamsBuilder or TopologyBuilder made, not ${shown(topology)}`,
       )
     }
     // Here too, so that it is told before anything is opened.
@@ -111,9 +125,12 @@ export class Streams {
     })
   }
 
-  /** Opens the log, restores the stores, begins to process. Resolves when the application runs. */
+  /**
+   * Opens the log, restores the stores and begins to process. Resolves when the application runs. Rejects with INVALID_PHASE
+   * once it is closed: an application runs once, make a new one to go on.
+   */
   start(): Promise<void> {
-    this.#starting ??= this.#start()
+    if (this.#starting === null || this.#lifecycle.is('closed')) this.#starting = this.#start()
     return this.#starting
   }
 

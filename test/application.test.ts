@@ -59,3 +59,29 @@ test('an application id that cannot be part of a topic name is refused', () => {
     /CONFIG_INVALID: applicationId "a\/b"/,
   )
 })
+
+test('what no application can be made of is refused before anything is opened', () => {
+  const builder = new StreamsBuilder()
+  builder.stream(topic('words', { key: stringKey, value: string })).foreach(() => {})
+  const made = (built: unknown, options: object) => () => new Streams(built as never, options as never)
+
+  expect(made(builder.build(), { dataDir: directory })).toThrow(/CONFIG_INVALID: applicationId undefined: use/)
+  expect(made(builder.build(), { applicationId: 'a' })).toThrow(/CONFIG_INVALID: dataDir is undefined: name/)
+  expect(made(builder, { applicationId: 'a', dataDir: directory })).toThrow(
+    /CONFIG_INVALID.*a topology is what build\(\)/,
+  )
+  expect(made(null, { applicationId: 'a', dataDir: directory })).toThrow(/CONFIG_INVALID.*not null/)
+})
+
+test('an application that was closed does not start again, and says so', async () => {
+  const builder = new StreamsBuilder()
+  builder.stream(topic('words', { key: stringKey, value: string, partitions: 1 })).foreach(() => {})
+  const app = new Streams(builder.build(), { applicationId: 'a', dataDir: directory })
+  await app.start()
+  await app.start()
+  await app.close()
+
+  await expect(app.start()).rejects.toThrow(/INVALID_PHASE: the application is closed; make a new one/)
+  await expect(app.run()).rejects.toThrow(/INVALID_PHASE/)
+  await app.close()
+})

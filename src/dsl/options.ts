@@ -14,9 +14,10 @@ export const namedOptionNames: OptionNames<Named> = { name: true }
 /** How a source treats what does not fit. */
 export interface Consumed extends Named {
   /**
-   * A record that cannot be decoded or does not fit its schema: `fail` (default) stops the application naming topic,
-   * partition, offset, field and value; `skip` drops it, counted; a dead-letter topic takes its bytes, with the cause
-   * in headers.
+   * A record that cannot be decoded or does not fit its schema: `fail` (default) stops the application, and the error names
+   * topic, partition, offset, field and value; `skip` drops the record and counts it; a dead-letter topic takes its bytes,
+   * and headers say what happened: `__millrace.errors.exception`, `-.message`, `-.topic`, `-.partition` and `-.offset`, all
+   * text. The record keeps its partition, modulo their number; a dead-letter topic that does not exist is made with one.
    */
   readonly onInvalid?: 'fail' | 'skip' | { readonly deadLetter: AnyTopic | string }
 }

@@ -46,6 +46,9 @@ describe('groups reset', () => {
     expect(code).toBe(0)
     expect(out).toMatch(/orders +0 +3 +10\n\na dry run: nothing was changed; add --execute to do it$/)
     expect(await committed()).toEqual([[0, 3]])
+    // As Kafka's own tool is told.
+    expect(await cli.run('groups reset billing --to-latest --dry-run')).toEqual({ code, out, err: '' })
+    expect(await cli.run('groups reset billing --to-latest --dry-run --execute')).toMatchObject({ code: 2 })
   })
 
   test.each([

@@ -1,3 +1,4 @@
+import { Option } from 'commander'
 import { millisecondsOf } from '../../base/duration.ts'
 import type { TopicPartition } from '../../log/api/record.ts'
 import type { GroupOffsetReset } from '../../log/client/group-offset-reset.ts'
@@ -32,7 +33,8 @@ export const groupsReset: AddCommand = (parent, terminal) => {
     .option('--to-datetime <time>', 'to the first record of a time such as 2026-01-31T12:00Z')
     .option('--by-duration <duration>', 'to the first record that is at most so old, such as 1h30m or 7d')
     .option('--shift-by <count>', 'so many offsets on, or back if negative', integer(Number.MIN_SAFE_INTEGER))
-    .option('-x, --execute', 'do it', false)
+    .option('--dry-run', 'change nothing: the default')
+    .addOption(new Option('-x, --execute', 'do it').default(false).conflicts('dryRun'))
   withDirectory(command).action(async (group: string, options: ResetOptions) => {
     const reset: GroupOffsetReset = { ...placesOf(options.topic), to: targetOf(options), execute: options.execute }
     await withLog(options.dataDir, async ({ admin }) => {

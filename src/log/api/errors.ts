@@ -1,4 +1,6 @@
 import { CodedError } from '../../base/coded-error.ts'
+import { shown } from '../../base/shown.ts'
+import type { TopicPartition } from './record.ts'
 
 /**
  * Every way in which the log refuses or fails. `retriable`: the same call may succeed later. `fatal`: the log takes no
@@ -247,4 +249,10 @@ export class LogError extends CodedError<LogErrorCode> {
   get fatal(): boolean {
     return logErrorCodes[this.code].fatal
   }
+}
+
+/** What is asked of a partition that the topic does not have. */
+export function unknownPartition({ topic, partition }: TopicPartition, partitions: number): LogError {
+  const has = partitions === 1 ? 'partition 0 alone' : `partitions 0 to ${partitions - 1}`
+  return new LogError('UNKNOWN_PARTITION', `topic ${topic} has ${has}, not ${shown(partition)}`, { topic, partition })
 }

@@ -96,8 +96,9 @@ export interface OffsetEntry {
   readonly at: TopicPartition
   /** The next offset to read. */
   readonly offset: Offset
+  /** Epoch of the last record that was read; -1 where it is not known. */
   readonly leaderEpoch: number
-  /** Free text kept with the offset. Streams keeps the partition time here. */
+  /** Free text kept with the offset, empty if there is none. Streams keeps the partition time here. */
   readonly metadata: string
 }
 

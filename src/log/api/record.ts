@@ -15,6 +15,7 @@ export function partitionName(at: TopicPartition): string {
 /** A header of a record. Keys may repeat and keep their order, as in Kafka. */
 export interface Header {
   readonly key: string
+  /** Bytes; `Buffer.from(value).toString()` where they are text. */
   readonly value: Uint8Array | null
 }
 

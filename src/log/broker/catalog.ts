@@ -1,6 +1,6 @@
 import { assert } from '../../base/assert.ts'
 import { shown } from '../../base/shown.ts'
-import { LogError } from '../api/errors.ts'
+import { LogError, unknownPartition } from '../api/errors.ts'
 import type { TopicPartition } from '../api/record.ts'
 import type { TopicConfig, TopicInfo } from '../api/topic.ts'
 import type { PendingDeletion } from '../journal/checkpoint.ts'
@@ -44,11 +44,7 @@ export class Catalog {
       })
     const partition = topic.partitions[at.partition]
     if (partition !== undefined) return partition
-    throw new LogError(
-      'UNKNOWN_PARTITION',
-      `topic ${at.topic} has partitions 0 to ${topic.partitions.length - 1}, not ${at.partition}`,
-      { ...at },
-    )
+    throw unknownPartition(at, topic.partitions.length)
   }
 
   promoteCreated(info: TopicInfo): Topic {

@@ -2,7 +2,7 @@ import type { OptionNames } from '../../base/option-names.ts'
 import { shown } from '../../base/shown.ts'
 import type { AnyTopic } from '../../codec/topic.ts'
 import { checkOptions } from '../api/checked-options.ts'
-import { LogError } from '../api/errors.ts'
+import { LogError, unknownPartition } from '../api/errors.ts'
 import { isInternalTopic } from '../api/internal-topics.ts'
 import type { Bounds, Isolation, OffsetEntry, Position } from '../api/log.ts'
 import type { TopicPartition } from '../api/record.ts'
@@ -121,14 +121,7 @@ export class Admin {
     for (const { topic, partition } of at) {
       const { partitions } = this.#known(topic)
       if (Number.isInteger(partition) && partition >= 0 && partition < partitions) continue
-      throw new LogError(
-        'UNKNOWN_PARTITION',
-        `topic ${topic} has partitions 0 to ${partitions - 1}, not ${partition}`,
-        {
-          topic,
-          partition,
-        },
-      )
+      throw unknownPartition({ topic, partition }, partitions)
     }
     const asked: unknown = which
     if (typeof asked === 'object' && asked !== null && 'timestamp' in asked) {

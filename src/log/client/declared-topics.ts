@@ -1,6 +1,6 @@
 import { shown } from '../../base/shown.ts'
 import type { AnyTopic } from '../../codec/topic.ts'
-import { LogError } from '../api/errors.ts'
+import { LogError, unknownPartition } from '../api/errors.ts'
 import type { TopicPartition } from '../api/record.ts'
 import type { Broker } from '../broker/broker.ts'
 import { bytesFormat, checkFormat, declaredFormat, type RecordFormat } from './record-format.ts'
@@ -39,13 +39,8 @@ export class DeclaredTopics {
       throw new LogError('UNKNOWN_TOPIC', `topic ${shown(at.topic)} does not exist: create it first`, {
         topic: at.topic,
       })
-    if (!Number.isInteger(at.partition) || at.partition < 0 || at.partition >= info.partitions) {
-      throw new LogError(
-        'UNKNOWN_PARTITION',
-        `topic ${at.topic} has partitions 0 to ${info.partitions - 1}, not ${at.partition}`,
-        { ...at },
-      )
-    }
+    if (!Number.isInteger(at.partition) || at.partition < 0 || at.partition >= info.partitions)
+      throw unknownPartition(at, info.partitions)
     const declared = this.#byName.get(at.topic)
     if (declared === undefined) {
       // The types promise records of the declared topics; bytes among them would break the promise.

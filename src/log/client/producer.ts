@@ -120,6 +120,12 @@ export class Producer {
    * Offsets of what the transaction was made from: the group has committed them when the transaction is committed, and not
    * otherwise. `from` is the consumer's `groupMetadata()`. Rejects like a commit of the group (the member was replaced),
    * with INVALID_PRODUCER_EPOCH (this producer was), INVALID_TXN_STATE. Kafka: `sendOffsetsToTransaction`.
+   * @example
+   * producer.beginTransaction()
+   * await Promise.all(records.map(({ key, value }) => producer.send({ topic: copies, key, value })))
+   * const offsets = consumer.assignment.map((at) => ({ at, offset: consumer.position(at), leaderEpoch: -1, metadata: '' }))
+   * await producer.sendOffsetsToTransaction(offsets, consumer.groupMetadata())
+   * await producer.commitTransaction()
    */
   async sendOffsetsToTransaction(offsets: readonly OffsetEntry[], from: GroupMetadata): Promise<void> {
     this.#checkOpen()
@@ -134,8 +140,9 @@ export class Producer {
   }
 
   /**
-   * Sends what is left and makes the transaction count, whole; from the call on nothing more can be sent in it. Rejects with what a send of it failed with, with
-   * PRODUCER_FENCED, or INVALID_TXN_STATE if it timed out: then only `abortTransaction` is left.
+   * Sends what is left and commits the transaction as a whole; once this is called, nothing more can be sent in it. Rejects
+   * with the error of a send that failed, with PRODUCER_FENCED, or with INVALID_TXN_STATE if the transaction timed out: all
+   * that is left then is `abortTransaction`.
    */
   async commitTransaction(): Promise<void> {
     await this.#transactional().commit(() => this.flush())

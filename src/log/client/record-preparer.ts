@@ -1,7 +1,7 @@
 import { ByteWriter } from '../../base/bytes.ts'
 import type { Clock } from '../../base/clock.ts'
 import { shown } from '../../base/shown.ts'
-import { LogError } from '../api/errors.ts'
+import { LogError, unknownPartition } from '../api/errors.ts'
 import { noHeaders, outgoingRecord, type Header, type OutgoingRecord } from '../api/record.ts'
 import type { TopicConfig } from '../api/topic.ts'
 import { checkTimestampBounds } from '../format/timestamp-bounds.ts'
@@ -45,6 +45,7 @@ export class RecordPreparer {
     const name = nameOfTopic(record)
     const topic = this.#topics.of(name)
     const format = typeof record.topic === 'string' ? topic.named : topic.formatOf(record.topic)
+    if (record.value === undefined && !('value' in record)) throw noValue(name, record)
     const key = format.checkKey(record.key)
     const value = format.checkValue(record.value)
 
@@ -131,10 +132,7 @@ function sliceOf(bytes: Uint8Array, start: number, end: number): Uint8Array | nu
 
 function checkedPartition(topic: string, partition: number, count: number): number {
   if (Number.isInteger(partition) && partition >= 0 && partition < count) return partition
-  throw new LogError('UNKNOWN_PARTITION', `topic ${topic} has partitions 0 to ${count - 1}, not ${shown(partition)}`, {
-    topic,
-    partition,
-  })
+  throw unknownPartition({ topic, partition }, count)
 }
 
 /** Callers without types give anything. */
@@ -148,6 +146,15 @@ function nameOfTopic(record: GivenRecord): string {
   throw new LogError(
     'INVALID_RECORD',
     `${shown(given)} is no record: give { topic, key, value }, with the name of a topic or what topic() declares`,
+  )
+}
+
+/** Taken for null, a misspelt `value` would delete what the topic has under the key. */
+function noValue(topic: string, record: object): LogError {
+  return new LogError(
+    'INVALID_RECORD',
+    `a record for topic ${topic} has no value, but ${Object.keys(record).join(', ')}: give a value, or null for none`,
+    { topic },
   )
 }
 

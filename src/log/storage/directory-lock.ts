@@ -27,7 +27,7 @@ export function lockDirectory(directory: string): DirectoryLock {
     if (!isBusy(error)) throw error
     throw new LogError(
       'DIRECTORY_IN_USE',
-      `${directory} is open in another process; stop it first, or use another dataDir`,
+      `${directory} is open in another process, or already in this one; close it there first, or use another dataDir`,
       { directory, lock: path },
       { cause: error },
     )

@@ -172,6 +172,7 @@ describe('refused before anything is written:', () => {
     ['NaN as timestamp', 'INVALID_TIMESTAMP', { topic: 'orders', value: 'x', timestamp: Number.NaN }],
     ['a record over maxMessageBytes', 'MESSAGE_TOO_LARGE', { topic: 'orders', value: Buffer.alloc(1024) }],
     ['the topic of committed offsets', 'INVALID_TOPIC', { topic: offsetsTopic, value: 'x' }],
+    ['no value at all', 'INVALID_RECORD', { topic: 'orders', vlaue: 'x' } as never],
     ['a value that is no bytes', 'INVALID_RECORD', { topic: 'orders', value: 5 as unknown as string }],
     ['a key that is no bytes', 'INVALID_RECORD', { topic: 'orders', value: 'x', key: {} as unknown as string }],
     ['a header without a key', 'INVALID_RECORD', { topic: 'orders', value: 'x', headers: [{} as never] }],
