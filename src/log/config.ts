@@ -93,7 +93,7 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     min: 1,
     max: never,
     kafka: 'log.roll.ms',
-    description: 'Age of its first append at which a segment is closed, for topics that do not say otherwise.',
+    description: 'How long after its first append a segment is closed, for topics that do not say otherwise.',
   },
   maxMessageBytes: {
     default: 1_048_588,
@@ -159,7 +159,7 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     max: 4 * gib,
     kafka: null,
     description:
-      'Appended bytes that are not yet in segment files; above it appends, commits of offsets and transactions wait.',
+      'Appended bytes that may be missing from the segment files; beyond this, appends, offset commits and transactions wait.',
   },
   recentBytesMax: {
     default: 16 * mib,
@@ -167,7 +167,7 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     min: 0,
     max: 4 * gib,
     kafka: null,
-    description: 'Applied bytes kept in memory for readers at the tail.',
+    description: 'Bytes kept in memory for readers at the tail, although they are in the segment files already.',
   },
   retentionCheckIntervalMs: {
     default: 300_000,
@@ -175,7 +175,7 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     min: 1,
     max: timerMax,
     kafka: 'log.retention.check.interval.ms',
-    description: 'How often retention is looked at.',
+    description: 'How often retention is enforced.',
   },
   compactionIntervalMs: {
     default: 15_000,
@@ -191,7 +191,7 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     min: 0,
     max: gib,
     kafka: null,
-    description: 'How fast closed segments are read again in the background, to find rot; 0: never.',
+    description: 'How fast closed segments are reread in the background to find rot; 0: never.',
   },
   scrubIntervalMs: {
     default: 7 * day,
@@ -199,7 +199,7 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     min: 1000,
     max: never,
     kafka: null,
-    description: 'Time from the beginning of one such pass to the next.',
+    description: 'Time from the start of one such pass to the start of the next.',
   },
   rewindRetentionMs: {
     default: day,
@@ -207,7 +207,7 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     min: 0,
     max: never,
     kafka: null,
-    description: 'How long an application can be rewound to a commit; until then what that needs is kept.',
+    description: 'How long an application can be rewound to a commit; what that requires is kept until then.',
   },
   rewindRetentionBytes: {
     default: 10 * gib,
@@ -216,7 +216,7 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     max: never,
     kafka: null,
     description:
-      'Bytes of changelogs, repartition topics and recorded commits, for each application, beyond which it can no longer be rewound.',
+      'Bytes of changelogs, repartition topics and recorded commits that are kept for rewinding, per application.',
   },
   offsetsRetentionMs: {
     default: 7 * day,
@@ -232,7 +232,7 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     min: 1,
     max: timerMax,
     kafka: 'offsets.retention.check.interval.ms',
-    description: 'How often expired offsets are looked for.',
+    description: 'How often expired offsets are removed.',
   },
   groupInitialRebalanceDelayMs: {
     default: 0,
@@ -280,7 +280,7 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     min: 1,
     max: timerMax,
     kafka: 'transaction.abort.timed.out.transaction.cleanup.interval.ms',
-    description: 'How often open transactions are held against their timeouts, while there are any.',
+    description: 'How often open transactions are checked for having timed out.',
   },
   transactionalIdExpirationMs: {
     default: 7 * day,
@@ -296,7 +296,8 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     min: 1,
     max: never,
     kafka: 'producer.id.expiration.ms',
-    description: 'How long a partition remembers a producer that does not write to it; then a duplicate is not known.',
+    description:
+      'How long a partition remembers a producer that no longer writes to it; later duplicates are not recognised.',
   },
   pipelineDepth: {
     default: 2,
@@ -304,7 +305,7 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     min: 1,
     max: 16,
     kafka: null,
-    description: 'Commits of one committer that may be begun and not yet sequenced.',
+    description: 'Commits of one committer that may have begun without being sequenced yet.',
   },
   commitMinIntervalMs: {
     default: 2,
@@ -312,7 +313,7 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     min: 0,
     max: never,
     kafka: null,
-    description: 'Hint to workers: commits more frequent than this do not pay.',
+    description: 'A hint to workers: committing more often than this brings nothing.',
   },
 }
 

@@ -2,27 +2,33 @@ import { StreamsError } from './errors.ts'
 
 /** Every option of the runtime: its default, its unit, and Kafka's name where there is one. */
 export interface StreamsConfig {
-  /** `commit.interval.ms`: a commit is due after that, also while there is more to do. Default 100 ms. */
+  /** A commit is due after this time, even while there is more to process. Default 100 ms. Kafka: `commit.interval.ms`. */
   readonly commitIntervalMs: number
-  /** Staged outputs of a commit, in bytes, that make it due. Default 8 MiB. */
+  /** Bytes of output at which a commit is due. Default 8 MiB. */
   readonly commitBytesMax: number
-  /** Dirty rows of all stores, in estimated bytes, that make a commit due. Default 32 MiB. */
+  /** Estimated bytes of changed rows, over all stores, at which a commit is due. Default 32 MiB. */
   readonly overlayBytesMax: number
-  /** How often committed rows go to the stores. Default 1,000 ms. */
+  /** How often committed rows are written to the stores. Default 1,000 ms. */
   readonly storeFlushIntervalMs: number
-  /** Committed rows that wait, in estimated bytes, that make a flush due. Default 64 MiB. */
+  /** Estimated bytes of committed rows at which they are written to the stores earlier. Default 64 MiB. */
   readonly storeFlushBytesMax: number
-  /** `statestore.cache.max.bytes`: memory for rows that the stores hold too, over all stores. Default 64 MiB. */
+  /**
+   * Memory, over all stores, for rows that are in the stores as well. Default 64 MiB. Kafka:
+   * `statestore.cache.max.bytes`.
+   */
   readonly storeCacheBytes: number
-  /** `max.partition.fetch.bytes` of one poll over all partitions. Default 1 MiB. */
+  /** Most bytes of one poll, over all partitions. Default 1 MiB. Kafka: `max.partition.fetch.bytes`, of one partition. */
   readonly pollBytesMax: number
-  /** Fetched and not processed bytes per partition above which it is not polled. Default 1 MiB. */
+  /** Bytes that were fetched from a partition and not processed yet, above which it is not polled. Default 1 MiB. */
   readonly bufferedBytesMax: number
-  /** `repartition.purge.interval.ms`: how often repartition topics lose what is committed. Default 30,000 ms. */
+  /**
+   * How often records that were processed and committed are removed from repartition topics. Default 30,000 ms. Kafka:
+   * `repartition.purge.interval.ms`.
+   */
   readonly purgeIntervalMs: number
   /**
-   * What an exception in user code does: stop the application (default), or drop the record at that node, or the rest of a
-   * schedule's callback, counted. `processing.exception.handler`.
+   * What an exception in user code does. `fail` (default): it stops the application. `continue`: the record is dropped at
+   * that node, or the rest of a schedule's callback is skipped, and this is counted. Kafka: `processing.exception.handler`.
    */
   readonly onProcessingError: 'fail' | 'continue'
 }
@@ -40,7 +46,10 @@ export const defaultStreamsConfig: StreamsConfig = {
   onProcessingError: 'fail',
 }
 
-/** The options over their defaults. Throws CONFIG_INVALID naming option, value and what it can be. Others may stand beside them. */
+/**
+ * The options given, and defaults for the rest. Other options may stand beside them. Throws CONFIG_INVALID naming option,
+ * value and what it can be.
+ */
 export function streamsConfig(given: Partial<StreamsConfig>): StreamsConfig {
   const config = { ...defaultStreamsConfig }
   for (const name of Object.keys(defaultStreamsConfig) as (keyof StreamsConfig)[]) {
