@@ -2,7 +2,7 @@ import { assert } from '../../base/assert.ts'
 import { shown } from '../../base/shown.ts'
 import { LogError, unknownPartition } from '../api/errors.ts'
 import type { TopicPartition } from '../api/record.ts'
-import type { TopicConfig, TopicInfo } from '../api/topic.ts'
+import { defaultTopicConfig, type TopicConfig, type TopicInfo } from '../api/topic.ts'
 import type { PendingDeletion } from '../journal/checkpoint.ts'
 import { Partition } from './partition.ts'
 
@@ -19,6 +19,8 @@ export class Catalog {
   readonly #byId = new Map<string, Topic>()
   /** Deletions that a checkpoint has to carry until both of its copies know of them. */
   readonly deletions: PendingDeletion[] = []
+  /** Has the batches in memory whose topics are gone. */
+  readonly #nobodys = new Partition(new Topic({ name: '', id: '', partitions: 0, config: defaultTopicConfig }), 0)
 
   /** Grows whenever a topic comes, goes or gets more partitions: who has looked since then need not look again. */
   revision = 0
@@ -63,7 +65,10 @@ export class Catalog {
     this.revision += 1
     this.#byName.delete(topic.name)
     topic.phase = 'deleted'
-    for (const partition of topic.partitions) this.deletions.push({ topicId: id, partition: partition.index })
+    for (const partition of topic.partitions) {
+      this.deletions.push({ topicId: id, partition: partition.index })
+      partition.forgetTail(this.#nobodys)
+    }
     return topic
   }
 

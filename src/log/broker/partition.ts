@@ -13,7 +13,8 @@ import type { Topic } from './catalog.ts'
 
 /** A batch with its place. The sequencer makes it, the journal gives it its memory, the tail ring keeps it for readers. */
 export class TailBatch implements PlacedBatch {
-  readonly of: Partition
+  /** Another one once its topic is gone: {@link Partition.forgetTail}. */
+  of: Partition
   readonly baseOffset: Offset
   readonly nextOffset: Offset
   readonly leaderEpoch: number
@@ -321,6 +322,16 @@ export class Partition {
       else low = middle + 1
     }
     return low
+  }
+
+  /**
+   * The topic is gone: nobody reads its tail any more. The ring has the batches until they are old; as those of another they
+   * do not keep in memory what is known of a topic and all its partitions.
+   */
+  forgetTail(nobodys: Partition): void {
+    for (const batch of this.tail) batch.of = nobodys
+    this.tail = []
+    this.tailHead = 0
   }
 
   dropPending(): void {

@@ -36,6 +36,28 @@ test('what is not applied stays, whatever the bound on recent bytes', () => {
   expect(batches.map(({ memory }) => memory.length)).toEqual([0, 400, 400])
 })
 
+test('a topic that is gone is not kept by batches of it that are still in the ring', () => {
+  const catalog = new Catalog()
+  const topic = catalog.promoteCreated({ name: 'events', id: 'id', partitions: 2, config: defaultTopicConfig })
+  const ring = new TailRing({ unappliedBytesMax: 1_000_000, recentBytesMax: 1000 })
+  const batches = topic.partitions.map((partition, index) => appended(partition, 400, index + 1))
+  for (const batch of batches) ring.push(batch)
+  ring.applied(1)
+
+  catalog.promoteDeleted('id')
+
+  expect(batches.filter(({ of }) => topic.partitions.includes(of))).toEqual([])
+  expect(topic.partitions.map(({ tail }) => tail.length)).toEqual([0, 0])
+  expect([ring.recentBytes, ring.unappliedBytes], 'they take their room until they have left').toEqual([400, 400])
+  ring.applied(2)
+  const other = somePartition()
+  for (let sequence = 3; sequence <= 6; sequence++) {
+    ring.push(appended(other, 400, sequence))
+    ring.applied(sequence)
+  }
+  expect(batches.map(({ memory }) => memory.length)).toEqual([0, 0])
+})
+
 function somePartition(): Partition {
   const info = { name: 'events', id: 'id', partitions: 1, config: defaultTopicConfig }
   const [partition] = new Catalog().promoteCreated(info).partitions
