@@ -5,8 +5,9 @@ import { LogError } from '../api/errors.ts'
 import { commitsTopic } from '../api/internal-topics.ts'
 import type { Offset } from '../api/record.ts'
 import type { LogConfig } from '../config.ts'
+import type { SegmentState } from '../journal/checkpoint.ts'
 import { partitionProducers } from '../storage/cleaned-transactions.ts'
-import { compactPartition, dirtyRatio } from '../storage/compaction.ts'
+import { compactPartition, dirtyRatio, discardOutputs } from '../storage/compaction.ts'
 import { segmentsDue } from '../storage/retention.ts'
 import type { PartitionReaders } from '../storage/partition-readers.ts'
 import { partitionPath } from '../storage/segment-files.ts'
@@ -137,9 +138,9 @@ export class Housekeeping {
     const { clock, config, disk, sequencer } = this.#parts
     const progress = this.#progressOf(partition)
     const { deleteRetentionMs, segmentBytes } = partition.topic.config
+    const files = { disk, path: partitionPath(config.dataDir, partition.at) }
     const result = await compactPartition({
-      disk,
-      path: partitionPath(config.dataDir, partition.at),
+      ...files,
       segments: partition.segments,
       dirtyFrom: progress.dirtyFrom,
       cleanUpTo,
@@ -156,11 +157,15 @@ export class Housekeeping {
     })
     // Meanwhile the topic may have gone, or the log start may have moved past what was rewritten.
     if (partition.topic.phase !== 'live' || sequencer.failure !== null) return
-    const bases = new Set(partition.segments.map(({ base }) => base))
-    // All of a pass or nothing: what it leaves out it must not count as cleaned, or a tombstone goes and older records stay.
-    if (!result.replacements.every(({ oldBases }) => oldBases.every((base) => bases.has(base)))) return
+    const bases = new Set(staying(partition).map(({ base }) => base))
+    // What has gone whole needs nothing any more. Else all of a pass or nothing: what it leaves out it must not count as
+    // cleaned, or a tombstone goes and older records stay.
+    const live = result.replacements.filter(({ oldBases }) => oldBases.some((base) => bases.has(base)))
+    const isWhole = live.every(({ oldBases }) => oldBases.every((base) => bases.has(base)))
+    discardOutputs(files, isWhole ? result.replacements.filter((each) => !live.includes(each)) : result.replacements)
+    if (!isWhole) return
     const draft = new EntryDraft(sequencer.placeContext())
-    for (const replacement of result.replacements) {
+    for (const replacement of live) {
       const { oldBases, segment } = replacement
       const at = { topicId: partition.topic.id, partition: partition.index }
       draft.add({ kind: 'segmentsReplaced', ...at, oldBases, newBase: segment.base, newBytes: segment.bytes }, () => {
@@ -195,6 +200,11 @@ export class Housekeeping {
   async close(): Promise<void> {
     await Promise.all([this.#retention.close(), this.#compaction.close(), this.#expiry.close()])
   }
+}
+
+/** The segments that stay when all that is on its way has come true. */
+function staying({ segments, pendingLogStart }: Partition): readonly SegmentState[] {
+  return segments.filter((_, index) => (segments[index + 1]?.base ?? Infinity) > pendingLogStart)
 }
 
 export interface HousekeepingParts {

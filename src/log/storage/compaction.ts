@@ -104,12 +104,20 @@ export async function compactPartition(options: CompactionOptions): Promise<Comp
       options.disk.syncDirectory(dirname(options.path))
     }
   } catch (error) {
-    for (const { segment } of replacements) unlinkIfPresent(options.disk, cleanedPath(options.path, segment.base))
+    discardOutputs(options, replacements)
     throw error
   }
   const { abortsLeft } = transactions
   const readUpTo = options.segments.find(({ base }) => base >= mappedTo)?.base ?? 0
   return { replacements, cleanedUpTo: Math.max(options.dirtyFrom, mappedTo), readUpTo, abortsLeft }
+}
+
+/** Removes what a pass has written and nobody will put in place. Crash here: the next recovery does it. */
+export function discardOutputs(
+  { disk, path }: Pick<CompactionOptions, 'disk' | 'path'>,
+  replacements: readonly SegmentReplacement[],
+): void {
+  for (const { segment } of replacements) unlinkIfPresent(disk, cleanedPath(path, segment.base))
 }
 
 function withDirtyFrom({ oldBases, segment }: SegmentReplacement, dirtyFrom: Offset): SegmentReplacement {

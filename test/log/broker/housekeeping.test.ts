@@ -453,33 +453,68 @@ describe('where compaction ended in the middle of a segment', () => {
   })
 })
 
-test('a pass of compaction that the log start has overtaken counts for nothing', async () => {
-  const log = await LogHarness.open({
-    recentBytesMax: 0,
-    compactionIntervalMs: 1000,
-    checkpointIntervalMs: 3000,
-  })
+// As many promises behind the last thing that a pass does to the disk: somewhere there its entry is made.
+test.each([-1, 0, 1, 2, 3])(
+  'a pass of compaction that the log start overtakes (%i) counts for nothing, and leaves nothing',
+  async (hops) => {
+    const log = await LogHarness.open({
+      recentBytesMax: 0,
+      compactionIntervalMs: 1000,
+      checkpointIntervalMs: 3000,
+    })
+    const config = { cleanupPolicy: 'compact,delete', segmentBytes: 1024, minCleanableDirtyRatio: 0.01 } as const
+    await log.topic('table', 1, { ...config, deleteRetentionMs: 0 })
+    const at = { topic: 'table', partition: 0 }
+    await log.append('table', 0, [['a', 'purged'.padEnd(900)]])
+    await log.append('table', 0, [['k', 'deleted'.padEnd(900)]])
+    await log.append('table', 0, [['k', null]])
+    await log.append('table', 0, [['d', 'rolls'.padEnd(900)]])
+    // All that is closed becomes one segment, and while it is written the first of it goes.
+    await log.log.admin.alterTopicConfig('table', { segmentBytes: 1_000_000 })
+    const purged: Promise<unknown>[] = []
+    const purge = async (): Promise<unknown> => {
+      for (let hop = 0; hop < hops; hop++) await Promise.resolve()
+      return await log.log.admin.deleteRecords([{ at, offset: 1 }])
+    }
+    log.disk.onOperation = ({ kind, path }) => {
+      const isTime = hops < 0 ? path.endsWith('.log.cleaned') : kind === 'syncDirectory'
+      if (isTime && purged.length === 0) purged.push(purge())
+    }
+    await log.clock.run(1500)
+    expect(await Promise.all(purged), 'there was a pass').toEqual([[{ at, offset: 1 }]])
+    expect(log.disk.list('/log/table-0').filter((name) => name.endsWith('.cleaned'))).toEqual([])
+    await log.log.admin.alterTopicConfig('table', { segmentBytes: 1024 })
+    for (let pass = 0; pass < 6; pass++) {
+      await log.append('table', 0, [['d', `${pass}`.padEnd(900)]])
+      await log.clock.run(10_000)
+    }
+    expect((await readAll(log.log, at)).map(({ key }) => key)).toEqual(['d', 'd'])
+    await log.close()
+  },
+)
+
+test('a pass of compaction of which whole segments have gone meanwhile counts for the others', async () => {
+  const log = await LogHarness.open({ recentBytesMax: 0, compactionIntervalMs: 1000, checkpointIntervalMs: 3000 })
   const config = { cleanupPolicy: 'compact,delete', segmentBytes: 1024, minCleanableDirtyRatio: 0.01 } as const
-  await log.topic('table', 1, { ...config, deleteRetentionMs: 0 })
+  await log.topic('table', 1, config)
   const at = { topic: 'table', partition: 0 }
-  await log.append('table', 0, [['a', 'purged'.padEnd(900)]])
-  await log.append('table', 0, [['k', 'deleted'.padEnd(900)]])
-  await log.append('table', 0, [['k', null]])
-  await log.append('table', 0, [['d', 'rolls'.padEnd(900)]])
-  // All that is closed becomes one segment, and while it is written the first of it goes.
-  await log.log.admin.alterTopicConfig('table', { segmentBytes: 1_000_000 })
+  for (const key of ['a', 'b', 'c', 'd'])
+    for (const value of ['old', 'new']) await log.append('table', 0, [[key, value.padEnd(400)]])
+  await log.append('table', 0, [['e', 'rolls'.padEnd(900)]])
   const purged: Promise<unknown>[] = []
   log.disk.onOperation = ({ path }) => {
-    if (path.endsWith('.log.cleaned') && purged.length === 0)
-      purged.push(log.log.admin.deleteRecords([{ at, offset: 1 }]))
+    if (path.endsWith('6.log.cleaned') && purged.length === 0)
+      purged.push(log.log.admin.deleteRecords([{ at, offset: 3 }]))
   }
+
   await log.clock.run(1500)
-  expect(await Promise.all(purged), 'there was a pass').toEqual([[{ at, offset: 1 }]])
-  await log.log.admin.alterTopicConfig('table', { segmentBytes: 1024 })
-  for (let pass = 0; pass < 6; pass++) {
-    await log.append('table', 0, [['d', `${pass}`.padEnd(900)]])
-    await log.clock.run(10_000)
-  }
-  expect((await readAll(log.log, at)).map(({ key }) => key)).toEqual(['d', 'd'])
+
+  expect(await Promise.all(purged), 'there was a pass').toEqual([[{ at, offset: 3 }]])
+  expect((await readAll(log.log, at)).map(({ offset }) => offset)).toEqual([3, 5, 7, 8])
+  expect(log.disk.list('/log/table-0').filter((name) => name.endsWith('.cleaned'))).toEqual([])
+  await log.close()
+  log.clock.advance(1)
+  await log.reopen()
+  expect((await readAll(log.log, at)).map(({ offset }) => offset)).toEqual([3, 5, 7, 8])
   await log.close()
 })
