@@ -10,7 +10,7 @@ import { StoreError } from './store-error.ts'
  * Each store flushes one batch at a time, so the requests under way are bounded by the number of stores.
  */
 export class StoreFlusher {
-  readonly #waiting = new Map<number, { resolve: () => void; reject: (error: Error) => void }>()
+  readonly #waiting = new Map<number, Waiting>()
   readonly #state = new Int32Array(new SharedArrayBuffer(4))
   readonly #beforeExit = (): void => this.#awaitTransaction()
   #thread: Worker | null = null
@@ -62,7 +62,7 @@ export class StoreFlusher {
     if (this.#failure !== null) return Promise.reject(this.#failure)
     if (this.#closed) return Promise.reject(new StoreError('STORE_FLUSH_FAILED', 'the flush thread is closed'))
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject })
+      this.#waiting.set(id, { directory: request.kind === 'stop' ? '' : request.directory, resolve, reject })
       this.#thread ??= this.#start()
       this.#thread.postMessage(request, transfer)
     })
@@ -88,7 +88,11 @@ export class StoreFlusher {
     const waiting = this.#waiting.get(id)
     this.#waiting.delete(id)
     if (error === null) waiting?.resolve()
-    else waiting?.reject(new StoreError('STORE_FLUSH_FAILED', `a store could not be flushed: ${error.message}`, error))
+    else {
+      // What LMDB calls an input/output error is mostly a disk that is full.
+      const text = `${waiting?.directory} could not be written (${error.message}): look whether its disk is full, or fails`
+      waiting?.reject(new StoreError('STORE_FLUSH_FAILED', text, error))
+    }
   }
 
   #failed(cause: unknown): void {
@@ -105,6 +109,12 @@ export class StoreFlusher {
       Atomics.wait(this.#state, 0, before, exitWaitMs)
     }
   }
+}
+
+interface Waiting {
+  readonly directory: string
+  readonly resolve: () => void
+  readonly reject: (error: Error) => void
 }
 
 const exitTriesMax = 20

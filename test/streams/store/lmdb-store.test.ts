@@ -2,7 +2,7 @@ import * as assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { LmdbStoreEngine } from '../../../src/streams/store/lmdb-store.ts'
 import type { OrderedStore, StorePosition } from '../../../src/streams/store/ordered-store.ts'
@@ -98,6 +98,18 @@ describe('lmdb store', () => {
     )
     for (const store of stores) await store.close()
     for (const directory of directories) await engine.destroy(directory)
+  })
+
+  test('a store that cannot be written is told with its directory', async () => {
+    const file = join(freshDirectory(), 'file')
+    mkdirSync(dirname(file), { recursive: true })
+    writeFileSync(file, '')
+    const store = await new LmdbStoreEngine(flusher).open({ directory: `${file}/store`, spaces: 1 })
+    await assert.rejects(flushKeys(store, 0, 1, 1), {
+      code: 'STORE_FLUSH_FAILED',
+      message: new RegExp(`^${file}/store could not be written \\(.+\\): look whether its disk is full, or fails$`),
+    })
+    await store.close()
   })
 
   test('a store made after others begins empty and in its own shape', async () => {
