@@ -1,3 +1,5 @@
+import { shown } from '../../base/shown.ts'
+import { StreamsError } from '../../streams/errors.ts'
 import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
 import { undefinedResult } from './undefined-result.ts'
 
@@ -26,9 +28,18 @@ class FlatMapValues implements Processor {
   process(key: unknown, value: unknown, timestamp: number): void {
     const values: Iterable<unknown> | undefined = this.#mapper(value, key)
     if (values === undefined) throw undefinedResult(this.#node, 'mapper')
+    checkList(values, this.#node, 'a list of values, empty for none')
     for (const mapped of values) {
       if (mapped === undefined) throw undefinedResult(this.#node, 'mapper')
       this.#context.forward(key, mapped, timestamp)
     }
   }
+}
+
+/** Throws unless the mapper gave what can be gone through. */
+export function checkList(result: unknown, node: string, expected: string): void {
+  if (typeof result === 'string' || (typeof result === 'object' && result !== null && Symbol.iterator in result)) return
+  throw new StreamsError('PROCESSING_FAILED', `the mapper of ${node} must return ${expected}, not ${shown(result)}`, {
+    node,
+  })
 }

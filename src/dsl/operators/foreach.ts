@@ -1,18 +1,19 @@
 import type { Processor } from '../../streams/processor/processor.ts'
+import { refusePromise } from './no-promise.ts'
 
 /** Shows each record to the action; nothing follows. */
-export function foreachSupplier(action: (value: unknown, key: unknown) => void): () => Processor {
+export function foreachSupplier(action: (value: unknown, key: unknown) => unknown): () => Processor {
   return () => new Foreach(action)
 }
 
 class Foreach implements Processor {
-  readonly #action: (value: unknown, key: unknown) => void
+  readonly #action: (value: unknown, key: unknown) => unknown
 
-  constructor(action: (value: unknown, key: unknown) => void) {
+  constructor(action: (value: unknown, key: unknown) => unknown) {
     this.#action = action
   }
 
   process(key: unknown, value: unknown): void {
-    this.#action(value, key)
+    refusePromise(this.#action(value, key), 'its action')
   }
 }

@@ -1,15 +1,16 @@
 import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
+import { refusePromise } from './no-promise.ts'
 
 /** Shows each record to the action, then forwards it. */
-export function peekSupplier(action: (value: unknown, key: unknown) => void): () => Processor {
+export function peekSupplier(action: (value: unknown, key: unknown) => unknown): () => Processor {
   return () => new Peek(action)
 }
 
 class Peek implements Processor {
-  readonly #action: (value: unknown, key: unknown) => void
+  readonly #action: (value: unknown, key: unknown) => unknown
   #context!: ProcessorContext
 
-  constructor(action: (value: unknown, key: unknown) => void) {
+  constructor(action: (value: unknown, key: unknown) => unknown) {
     this.#action = action
   }
 
@@ -18,7 +19,7 @@ class Peek implements Processor {
   }
 
   process(key: unknown, value: unknown, timestamp: number): void {
-    this.#action(value, key)
+    refusePromise(this.#action(value, key), 'its action')
     this.#context.forward(key, value, timestamp)
   }
 }

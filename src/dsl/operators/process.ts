@@ -9,6 +9,7 @@ import type {
 } from '../../streams/processor/processor.ts'
 import type { Duration } from '../../base/duration.ts'
 import { durationMs } from '../duration.ts'
+import { refusePromise } from './no-promise.ts'
 import { undefinedResult } from './undefined-result.ts'
 
 /** A record as a user's processor sees it. Immutable: forward a changed copy, `{ ...record, value }`. */
@@ -19,7 +20,10 @@ export interface StreamRecord<out K, out V> {
   readonly headers: readonly Header[]
 }
 
-/** A user's own operator. One instance per task; what it remembers belongs into stores. */
+/**
+ * A user's own operator. One instance per task; what it remembers belongs into stores. It works while it is called: nothing of
+ * it may be `async`, and what it forwards later is refused, because no commit would wait for it.
+ */
 export interface RecordProcessor<K, V, K2, V2> {
   /** Called once per task, when its stores are restored: get stores and set up schedules here. */
   init?(context: RecordContext<K2, V2>): void
@@ -109,6 +113,7 @@ class RecordAdapter implements Processor {
   readonly #node: string
   readonly #processor: AnyRecordProcessor
   #context!: ProcessorContext
+  #forwarding!: AdaptedRecordContext
 
   constructor(node: string, processor: AnyRecordProcessor) {
     this.#node = node
@@ -117,11 +122,18 @@ class RecordAdapter implements Processor {
 
   init(context: ProcessorContext): void {
     this.#context = context
-    this.#processor.init?.(new AdaptedRecordContext(this.#node, context))
+    this.#forwarding = new AdaptedRecordContext(this.#node, context)
+    refusePromise(this.#processor.init?.(this.#forwarding), 'init()')
   }
 
   process(key: unknown, value: unknown, timestamp: number): void {
-    this.#processor.process({ key, value, timestamp, headers: this.#context.headers })
+    const forwarding = this.#forwarding
+    forwarding.isCalled = true
+    try {
+      refusePromise(this.#processor.process({ key, value, timestamp, headers: this.#context.headers }), 'process()')
+    } finally {
+      forwarding.isCalled = false
+    }
   }
 
   close(): void {
@@ -143,14 +155,14 @@ class ValueAdapter implements Processor {
   init(context: ProcessorContext): void {
     this.#context = context
     this.#forwarding = new AdaptedValueContext(this.#node, context)
-    this.#processor.init?.(this.#forwarding)
+    refusePromise(this.#processor.init?.(this.#forwarding), 'init()')
   }
 
   process(key: unknown, value: unknown, timestamp: number): void {
     const record = { key, value, timestamp, headers: this.#context.headers }
     this.#forwarding.current = record
     try {
-      this.#processor.process(record)
+      refusePromise(this.#processor.process(record), 'process()')
     } finally {
       // Also after a failure that goes on: a schedule's callback must not forward under the key of this record.
       this.#forwarding.current = null
@@ -165,6 +177,8 @@ class ValueAdapter implements Processor {
 class AdaptedContext implements ProcessingContext {
   protected readonly node: string
   protected readonly context: ProcessorContext
+  /** A record or a schedule is being processed here: what is forwarded now belongs to the commit of it. */
+  isCalled = false
 
   constructor(node: string, context: ProcessorContext) {
     this.node = node
@@ -210,12 +224,21 @@ class AdaptedContext implements ProcessingContext {
     }
     return this.context.schedule(
       { intervalMs, by: options.by, ...(options.start === undefined ? {} : { startMs: options.start }) },
-      callback,
+      (time) => this.#call(callback, time),
     )
   }
 
   requestCommit(): void {
     this.context.requestCommit()
+  }
+
+  #call(callback: (time: number) => unknown, time: number): void {
+    this.isCalled = true
+    try {
+      refusePromise(callback(time), "a schedule's callback")
+    } finally {
+      this.isCalled = false
+    }
   }
 
   protected hand(key: unknown, value: unknown, timestamp: number, headers: readonly Header[] | undefined): void {
@@ -244,6 +267,13 @@ class AdaptedContext implements ProcessingContext {
 
 class AdaptedRecordContext extends AdaptedContext implements RecordContext<unknown, unknown> {
   forward(record: ForwardedRecord<unknown, unknown>): void {
+    if (!this.isCalled) {
+      throw new StreamsError(
+        'PROCESSING_FAILED',
+        `${this.node} forwards a record when nothing is being processed, as behind an await or in a timer, where it would belong to no commit; forward in process() or in a schedule's callback`,
+        { node: this.node },
+      )
+    }
     const { key, value, timestamp, headers } = record
     if (key === undefined || value === undefined) throw undefinedResult(this.node, 'forwarded record')
     this.hand(key, value, timestamp, headers)

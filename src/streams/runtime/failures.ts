@@ -9,9 +9,9 @@ import type { Task } from '../task/task.ts'
 /** Says of a failure in a task which node it was, and at which record. What names itself already stays as it is. */
 export function failureOf(task: Task, error: unknown, otherwise = 'in a punctuation'): Error {
   if (error instanceof InvariantError) return error
-  if (error instanceof StreamsError && 'node' in error.values) return error
   const { node, input, offset } = task.record
   const place = input === null ? otherwise : `at ${input.topic}-${input.partition} offset ${offset}`
+  if (error instanceof StreamsError && 'node' in error.values) return located(error, task, place)
   const values = { node, task: task.id, topic: input?.topic, partition: input?.partition, offset }
   const text = error instanceof Error ? error.message : String(error)
   if (error instanceof LogError) {
@@ -25,6 +25,19 @@ export function failureOf(task: Task, error: unknown, otherwise = 'in a punctuat
   const code = error instanceof StreamsError ? error.code : 'PROCESSING_FAILED'
   const message = error instanceof StreamsError ? text.replace(`${code}: `, '') : `${nameOf(error)}${text}`
   return new StreamsError(code, `${node} failed ${place}: ${message}`, values, { cause: error })
+}
+
+/** What names its node, and not the record, gets its place. */
+function located(error: StreamsError, { id, record: { input, offset } }: Task, place: string): StreamsError {
+  if (input === null || 'topic' in error.values || 'partition' in error.values) return error
+  const { topic, partition } = input
+  const text = error.message.replace(`${error.code}: `, '')
+  return new StreamsError(
+    error.code,
+    `${place}: ${text}`,
+    { ...error.values, task: id, topic, partition, offset },
+    { cause: error.cause ?? error },
+  )
 }
 
 /** Says of a commit that the log refused for its size whose records it was made of. */

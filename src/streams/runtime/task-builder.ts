@@ -22,7 +22,7 @@ import { OutputOrder, outputOrderOperator } from '../task/output-order.ts'
 import { RecordQueue, type HeadContent, type HeadExtractor } from '../task/record-queue.ts'
 import { Task, type TaskInput, type TaskMemory, type TaskOptions, type TaskSource } from '../task/task.ts'
 import { changelogName, internalTopicName, storeOperator } from '../topology/internal-topics.ts'
-import type { BoundaryCodec, SourceNode, StoreSpec, TopologyNode } from '../topology/node.ts'
+import type { BoundaryCodec, ProcessorNode, SourceNode, StoreSpec, TopologyNode } from '../topology/node.ts'
 import type { SubTopology } from '../topology/topology.ts'
 import { failureOf } from './failures.ts'
 import { realTopic, type ApplicationPlan, type TaskPlan } from './application-plan.ts'
@@ -243,7 +243,7 @@ class TaskGraph {
     }
     const receivers = new Map<string, Child>()
     for (const node of part.processors) {
-      const processor: Processor = node.supplier()
+      const processor: Processor = suppliedBy(node, task)
       task.addProcessor(node.name, processor)
       receivers.set(node.name, { name: node.name, receiver: processor })
     }
@@ -332,6 +332,15 @@ class TaskGraph {
       overlay.emitsKeyBytes =
         nodes.includes(name) && !readsKeysOf(name, emittedKeyId(overlay.spec), (node) => this.#childrenOf(node))
     }
+  }
+}
+
+function suppliedBy({ name, supplier }: ProcessorNode, task: Task): Processor {
+  try {
+    return supplier()
+  } catch (error) {
+    task.record.node = name
+    throw failureOf(task, error, 'when it was made')
   }
 }
 
