@@ -3,16 +3,16 @@ import { shown } from '../base/shown.ts'
 import { checkOptions } from './api/checked-options.ts'
 import { LogError } from './api/errors.ts'
 
-/** What `openLog` takes; all but `dataDir` have defaults. */
+/** Options of `openLog`; all but `dataDir` have defaults. */
 export interface LogOptions extends Partial<LogNumbers> {
-  /** The directory of the log. Made if it does not exist. Kafka: `log.dirs`. */
+  /** The directory of the log. It is created if it does not exist. Kafka: `log.dirs`. */
   readonly dataDir: string
   /**
-   * `commit` (default): synced before it is acknowledged, survives power loss. `os`: survives a crash of the process; a
-   * power loss may take back what was acknowledged since the last checkpoint. Kafka: `flush.messages` 1, or none.
+   * `commit` (default): data is synced before it is acknowledged, and survives a power loss. `os`: it survives a crash of the
+   * process, but a power loss may undo what was acknowledged since the last checkpoint. Kafka: `flush.messages` 1, or none.
    */
   readonly sync?: SyncMode
-  /** Whether the journal writer and the applier have threads of their own. Default true. */
+  /** Whether the journal writer and the applier run in threads of their own. Default true. */
   readonly threads?: boolean
 }
 

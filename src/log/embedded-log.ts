@@ -29,7 +29,10 @@ import type { BytesOut } from './client/record-format.ts'
 import { RetryTopics, type RetryTopicsOptions } from './client/retry-topics.ts'
 import type { LogConfig } from './config.ts'
 
-/** The log in this process: as topologies see it, and with clients of its own. Everything is done by the broker. */
+/**
+ * The log in this process: the `Log` that topologies use, and the place to get producers, consumers and admin. The broker
+ * does all the work.
+ */
 export class EmbeddedLog implements Log {
   readonly commitHints: CommitHints
   readonly admin: Admin
@@ -48,17 +51,27 @@ export class EmbeddedLog implements Log {
     return this.#broker
   }
 
-  /** Writes records to topics; close it before the log. */
+  /**
+   * A producer, which writes records to topics. Close it before the log. Throws INVALID_CONFIG.
+   * @example const producer = log.producer({ compression: 'zstd' })
+   */
   producer(options: ProducerOptions = {}): Producer {
     return new Producer(this.#broker, this.#clock, options)
   }
 
-  /** Reads records from topics; close it before the log. */
+  /**
+   * A consumer, which reads records from topics. Close it before the log. Throws INVALID_CONFIG.
+   * @example const consumer = log.consumer({ group: 'report', topics: [pageViews], autoOffsetReset: 'earliest' })
+   */
   consumer<K = BytesOut, V = BytesOut>(options: ConsumerOptions<K, V> = {}): Consumer<K, V> {
     return new Consumer(this.#broker, this.#clock, options)
   }
 
-  /** Processes topics of which some records fail: retries with delays, then a dead-letter topic. Close it before the log. */
+  /**
+   * Processes topics some of whose records fail: they are retried with delays and finally go to a dead-letter topic. Close it
+   * before the log. Throws INVALID_CONFIG.
+   * @example await log.retryTopics({ group: 'billing', topics: [orders], process: ({ value }) => charge(value) }).run()
+   */
   retryTopics<K = BytesOut, V = BytesOut>(options: RetryTopicsOptions<K, V>): RetryTopics<K, V> {
     return new RetryTopics(this.#broker, this.#clock, options)
   }
@@ -123,8 +136,8 @@ export class EmbeddedLog implements Log {
   }
 
   /**
-   * Resolves when all that was acknowledged is on the device: before a store is flushed under `sync: 'os'`, so that the
-   * store is never ahead of its changelog. At once under `sync: 'commit'`.
+   * Resolves when everything that was acknowledged is on the device. Under `sync: 'os'` this comes before a store is
+   * flushed, so that the store is never ahead of its changelog; under `sync: 'commit'` it resolves at once.
    */
   sync(): Promise<void> {
     return this.#broker.sync()

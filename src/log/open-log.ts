@@ -11,17 +11,17 @@ import { logConfig, logOptionNames, type LogOptions } from './config.ts'
 import { EmbeddedLog } from './embedded-log.ts'
 import { lockDirectory, noDirectoryLock } from './storage/directory-lock.ts'
 
-/** {@link LogOptions}, and what tests and simulation put in the place of the machine. */
+/** {@link LogOptions}, and what tests and simulations use in place of the machine. */
 export interface OpenLogOptions extends LogOptions {
-  /** Default: silent. */
+  /** Where diagnostics go. Default: nowhere. */
   readonly logger?: Logger
   /** Default: the system's time. */
   readonly clock?: Clock
-  /** Default: the file system, with a lock on the directory. With another disk there are no threads and no lock. */
+  /** Default: the file system, with a lock on the directory. Any other disk is used without threads and without a lock. */
   readonly disk?: Disk
-  /** Ids of topics and of the journal. Default: the system's randomness. */
+  /** Where the ids of topics and of the journal come from. Default: the system's randomness. */
   readonly randomBytes?: (count: number) => Uint8Array
-  /** For tests: how many offsets to leave out before each entry's batches. Default: none. */
+  /** For tests: how many offsets to skip before the batches of each entry. Default: none. */
   readonly nextGap?: () => number
 }
 
@@ -35,8 +35,11 @@ export const openLogOptionNames: OptionNames<OpenLogOptions> = {
 }
 
 /**
- * Opens the log in a directory, making it if need be. One process at a time may have a directory open: DIRECTORY_IN_USE.
- * After a crash it first brings everything to the last durable commit.
+ * Opens the log in a directory, which is created if necessary. Only one process at a time may have a directory open. After a
+ * crash, everything is first brought to the last durable commit. Rejects with INVALID_CONFIG, DIRECTORY_IN_USE,
+ * FOREIGN_DIRECTORY, NOT_WRITABLE or NEWER_FORMAT, and with JOURNAL_MISSING, JOURNAL_GAP, JOURNAL_ROT or CHECKPOINT_ROT
+ * if durable data was lost; nothing is changed then.
+ * @example const log = await openLog({ dataDir: 'data' })
  */
 export async function openLog(options: OpenLogOptions): Promise<EmbeddedLog> {
   checkOptions('openLog', options, openLogOptionNames)
@@ -55,7 +58,7 @@ export async function openLog(options: OpenLogOptions): Promise<EmbeddedLog> {
   return new EmbeddedLog(broker, clock, config)
 }
 
-/** What takes the place of the machine is only held against what is asked of it first: it is for tests. */
+/** Only the first thing that is needed of each is checked, because these options are for tests. */
 function checkMachine({ logger, clock, disk, randomBytes: random, nextGap }: OpenLogOptions): void {
   const parts: readonly (readonly [string, unknown, string])[] = [
     ['logger', logger, typeof logger?.error],

@@ -23,7 +23,9 @@ import {
 import { groupOffsetResetNames, plannedReset, type GroupOffsetReset, type MovedOffset } from './group-offset-reset.ts'
 import { checkedIsolation } from './offset-reset.ts'
 
-/** Creates, describes and deletes topics, and answers where their records are. */
+/**
+ * Creates, describes, changes and deletes topics, and does the same for consumer groups and transactions. Kafka: `Admin`.
+ */
 export class Admin {
   readonly #broker: Broker
 
@@ -32,35 +34,42 @@ export class Admin {
   }
 
   /**
-   * Creates topics, all or none. A declared topic brings its partitions (default 1), settings and codecs. Rejects with
-   * TOPIC_EXISTS, INVALID_TOPIC or INVALID_CONFIG.
+   * Creates topics, either all or none. A declared topic has its own partitions (default 1), settings and codecs. Rejects with
+   * TOPIC_EXISTS, INVALID_TOPIC or INVALID_CONFIG. Kafka: `createTopics`.
+   * @example await log.admin.createTopics([{ name: 'orders', partitions: 4, config: { retentionMs: 86_400_000 } }])
    */
   async createTopics(topics: readonly (TopicSpec | AnyTopic)[]): Promise<readonly TopicInfo[]> {
     const specs = checkedSpecs(topics)
     return await this.#broker.createTopics(specs)
   }
 
-  /** Creates what is missing; TOPIC_MISMATCH where one exists with other partitions, codecs or partitioner. */
+  /**
+   * Creates the topics that are missing. Rejects with TOPIC_MISMATCH if one exists with other partitions, codecs or
+   * partitioner.
+   */
   async ensureTopics(topics: readonly (TopicSpec | AnyTopic)[]): Promise<readonly TopicInfo[]> {
     const specs = checkedSpecs(topics)
     return await this.#broker.ensureTopics(specs)
   }
 
-  /** Deletes a topic with all its records. UNKNOWN_TOPIC; INVALID_TOPIC for the log's own. */
+  /**
+   * Deletes a topic with all its records. Rejects with UNKNOWN_TOPIC, or INVALID_TOPIC for the log's own. Kafka:
+   * `deleteTopics`.
+   */
   async deleteTopic(name: string): Promise<void> {
     this.#known(name)
     refuseInternal(name, 'delete')
     await this.#broker.deleteTopic(name)
   }
 
-  /** Topics by name; the log's own only if asked for. */
+  /** All topics, sorted by name; the log's own only with `internal: true`. Kafka: `listTopics`. */
   listTopics(options: { readonly internal?: boolean } = {}): readonly TopicInfo[] {
     checkOptions('listTopics', options, { internal: true })
     const all = this.#broker.listTopics()
     return options.internal === true ? all : all.filter((topic) => !isInternalTopic(topic.name))
   }
 
-  /** A topic with the offsets of its partitions. Throws UNKNOWN_TOPIC. */
+  /** A topic with the first and last offsets of its partitions. Throws UNKNOWN_TOPIC. Kafka: `describeTopics`. */
   describeTopic(name: string, isolation: Isolation = 'committed'): TopicDescription {
     const info = this.#known(name)
     checkedIsolation(isolation)
@@ -69,26 +78,27 @@ export class Admin {
   }
 
   /**
-   * Stored records that were found damaged since the log was opened: closed segments are read again in the background, see
-   * `scrubBytesPerSecond`. Nothing is repaired or removed; restore the files that are named from a copy.
+   * Stored records that have been found damaged since the log was opened. Closed segments are reread in the background, see
+   * `scrubBytesPerSecond`. Nothing is repaired or removed; restore the named files from a copy.
    */
   listDamage(): readonly Damage[] {
     return this.#broker.damage
   }
 
-  /** What every partition takes on the disk, the log's own included. Kafka: `DescribeLogDirs`. */
+  /** How much of the disk each partition uses, including those of the log's own topics. Kafka: `describeLogDirs`. */
   describeLogDirs(): readonly PartitionSize[] {
     return this.#broker.logDirs()
   }
 
   /**
-   * Gives a topic more partitions, `partitions` in all. Kafka: `createPartitions`.
+   * Increases the number of a topic's partitions to `partitions`. Kafka: `createPartitions`.
    *
-   * A record's key chooses its partition by its hash modulo their number. So from here on records of a key may go to
-   * another partition than those before: order per key holds among the old and among the new, not between them, tables
-   * and joins on the topic would find a key's rows in the wrong task, and a topology that reads the topic refuses it with
-   * TOPIC_MISMATCH until it is declared so. Where keys matter, make a new topic and copy. Rejects with INVALID_CONFIG unless
-   * the number is greater than it is, UNKNOWN_TOPIC, or INVALID_TOPIC for the log's own.
+   * The partition of a record is the hash of its key modulo the number of partitions. From now on, records of a key may
+   * therefore go to another partition than before: order per key holds among the old and among the new records, but not
+   * between them; tables and joins on the topic would find the rows of a key in the wrong task; and a topology that reads the
+   * topic refuses it with TOPIC_MISMATCH until its declaration agrees. Where keys matter, create a new topic and copy the
+   * records. Rejects with INVALID_CONFIG unless the number is greater than before, UNKNOWN_TOPIC, or INVALID_TOPIC for the
+   * log's own.
    * @example await log.admin.createPartitions('clicks', 8)
    */
   async createPartitions(name: string, partitions: number): Promise<TopicInfo> {
@@ -98,9 +108,10 @@ export class Admin {
   }
 
   /**
-   * Changes settings of a topic; those that are not named stay. They count at once, without opening anything again: sizes
-   * and ages of segments at the next append, retention and compaction at their next turn. Kafka: `incrementalAlterConfigs`.
-   * INVALID_CONFIG names what is out of bounds, and nothing has changed.
+   * Changes settings of a topic; those that are not named stay as they are. The changes take effect without reopening
+   * anything: sizes and ages of segments with the next append, retention and compaction with their next run. Rejects with
+   * INVALID_CONFIG, naming what is out of bounds, and then nothing has changed. Kafka: `incrementalAlterConfigs`.
+   * @example await log.admin.alterTopicConfig('orders', { retentionMs: 7 * 86_400_000 })
    */
   async alterTopicConfig(name: string, changes: Partial<TopicConfig>): Promise<TopicInfo> {
     this.#known(name)
@@ -110,8 +121,8 @@ export class Admin {
   }
 
   /**
-   * Per partition the first offset that can be read, the one after the last, or that of the first record with at least
-   * that timestamp (without one, the end).
+   * For each partition, the first offset that can be read, the one after the last, or that of the first record with at least
+   * the given timestamp in ms (the end if there is none). Throws UNKNOWN_TOPIC, UNKNOWN_PARTITION. Kafka: `listOffsets`.
    */
   offsets(
     at: readonly TopicPartition[],
@@ -142,10 +153,10 @@ export class Admin {
   }
 
   /**
-   * Deletes the records below these offsets, -1 for all that there are, and resolves with the first offsets that can be
-   * read: durable, and never moved back. Who reads below gets OFFSET_OUT_OF_RANGE. Files go when no segment needs them.
-   * Rejects with OFFSET_OUT_OF_RANGE beyond the end, POLICY_VIOLATION for a topic that is only compacted. Kafka:
-   * `deleteRecords`.
+   * Deletes the records below these offsets (-1 for all records) and resolves with the first offsets that can still be read.
+   * The deletion is durable and final. Reading below it is OFFSET_OUT_OF_RANGE. Whole segments below it are removed from the
+   * disk. Rejects with OFFSET_OUT_OF_RANGE for an offset beyond the end, or POLICY_VIOLATION for a topic that is only
+   * compacted. Kafka: `deleteRecords`.
    */
   async deleteRecords(at: readonly Position[]): Promise<readonly Position[]> {
     checkPositions('offsets to delete below', at)
@@ -153,35 +164,41 @@ export class Admin {
     return await this.#broker.deleteRecords(at)
   }
 
-  /** All groups: what kind each is, its phase, and how many members it has. Kafka: `ListGroups`. */
+  /** All groups, each with its kind, its phase and the number of its members. Kafka: `listGroups`. */
   listGroups(): readonly GroupListing[] {
     return this.#broker.groupAdmin.list()
   }
 
-  /** A group with its members, what each has, and the lag of every partition. GROUP_ID_NOT_FOUND. Kafka: `DescribeGroups`. */
+  /**
+   * A group with its members, the partitions of each, and the lag of every partition. Throws GROUP_ID_NOT_FOUND. Kafka:
+   * `describeGroups`.
+   */
   describeGroup(group: string): GroupDescription {
     return this.#broker.groupAdmin.describe(group)
   }
 
   /**
-   * Deletes a group without members, with its offsets. NON_EMPTY_GROUP, GROUP_ID_NOT_FOUND. An application's stores know
-   * nothing of it: delete them too. Kafka: `DeleteGroups`.
+   * Deletes a group that has no members, along with its offsets. Rejects with NON_EMPTY_GROUP or GROUP_ID_NOT_FOUND. The
+   * stores of an application are not affected: delete them too. Kafka: `deleteGroups`.
    */
   async deleteGroup(group: string): Promise<void> {
     await this.#broker.groupAdmin.delete(group)
   }
 
-  /** Forgets offsets of topics that no member reads: GROUP_SUBSCRIBED_TO_TOPIC, GROUP_ID_NOT_FOUND. Kafka: `OffsetDelete`. */
+  /**
+   * Deletes the offsets of partitions whose topics no member reads. Rejects with GROUP_SUBSCRIBED_TO_TOPIC or
+   * GROUP_ID_NOT_FOUND. Kafka: `deleteConsumerGroupOffsets`.
+   */
   async deleteGroupOffsets(group: string, at: readonly TopicPartition[]): Promise<void> {
     checkPlaces('partitions', at)
     await this.#broker.groupAdmin.deleteOffsets(group, at)
   }
 
   /**
-   * Says where the offsets of a group would go, and moves them there with `execute: true`. Only a group without members:
-   * NON_EMPTY_GROUP. What lies outside a partition's bounds is brought inside. A group that does not exist begins with it.
-   * Kafka: `kafka-consumer-groups --reset-offsets`.
-   * @example admin.resetGroupOffsets('report', { topics: ['orders'], to: { ago: 3_600_000 } }) // a dry run
+   * Resolves with where the offsets of a group would be moved, and moves them there with `execute: true`. The group must not
+   * have members: NON_EMPTY_GROUP. Targets outside a partition's bounds are moved inside. A group that does not exist is
+   * created. Kafka: `kafka-consumer-groups --reset-offsets`.
+   * @example await admin.resetGroupOffsets('report', { topics: ['orders'], to: { ago: 3_600_000 } }) // a dry run
    */
   async resetGroupOffsets(group: string, reset: GroupOffsetReset): Promise<readonly MovedOffset[]> {
     checkGroupName(group)
@@ -197,27 +214,30 @@ export class Admin {
     return moved
   }
 
-  /** Every transactional id with the phase of its transaction, by id. Kafka: `listTransactions`. */
+  /** Every transactional id with the phase of its transaction, sorted by id. Kafka: `listTransactions`. */
   listTransactions(): readonly TransactionState[] {
     return this.#broker
       .listTransactions()
       .toSorted((left, right) => (left.transactionalId < right.transactionalId ? -1 : 1))
   }
 
-  /** TRANSACTIONAL_ID_NOT_FOUND if there is none. Kafka: `describeTransactions`. */
+  /** The state of a transactional id. Throws TRANSACTIONAL_ID_NOT_FOUND. Kafka: `describeTransactions`. */
   describeTransaction(transactionalId: string): TransactionState {
     checkText('transactional id', transactionalId)
     return this.#broker.describeTransaction(transactionalId)
   }
 
-  /** What a partition remembers of its producers: what each wrote last, and since where one has a transaction open. */
+  /**
+   * What a partition remembers of its producers: what each wrote last, and where its open transaction begins. Kafka:
+   * `describeProducers`.
+   */
   describeProducers(at: TopicPartition): readonly ProducerState[] {
     checkPlace('partition', at)
     return this.#broker.describeProducers(at)
   }
 
   /**
-   * Aborts the open transaction of the id and fences its producer. Rejects with TRANSACTIONAL_ID_NOT_FOUND, or
+   * Aborts the open transaction of an id and fences its producer. Rejects with TRANSACTIONAL_ID_NOT_FOUND, or
    * INVALID_TXN_STATE where none is open. Kafka: `abortTransaction`, `fenceProducers`.
    */
   async abortTransaction(transactionalId: string): Promise<void> {
@@ -226,8 +246,8 @@ export class Admin {
   }
 
   /**
-   * Aborts what a producer has open in a partition and no transactional id owns: without it readers of committed records
-   * stay behind it for ever. Kafka: `kafka-transactions.sh abort`.
+   * Aborts a transaction that a producer has open in a partition although no transactional id owns it. Until then, readers of
+   * committed records cannot get past it. Kafka: `kafka-transactions.sh abort`.
    */
   async abortHangingTransaction(at: TopicPartition, producerId: number): Promise<void> {
     checkPlace('partition', at)
@@ -235,6 +255,10 @@ export class Admin {
     await this.#broker.abortHangingTransaction(at, producerId)
   }
 
+  /**
+   * The offsets that a group has committed for these partitions; those without one are left out. Kafka:
+   * `listConsumerGroupOffsets`.
+   */
   committedOffsets(group: string, at: readonly TopicPartition[]): readonly OffsetEntry[] {
     checkPlaces('partitions', at)
     return this.#broker.committedOffsets(group, at)
@@ -257,7 +281,7 @@ export interface TopicDescription extends TopicInfo {
   readonly bounds: readonly Bounds[]
 }
 
-/** What is made need be no more than a {@link TopicSpec}; but who copies a topic hands over what it is described by. */
+/** A {@link TopicSpec} is all that is needed; but a caller who copies a topic may pass on its description as it is. */
 const topicDescriptionNames: OptionNames<TopicDescription> = {
   name: true,
   partitions: true,
@@ -266,7 +290,10 @@ const topicDescriptionNames: OptionNames<TopicDescription> = {
   bounds: true,
 }
 
-/** What a declared topic is made as: its partitions, its settings, and the ids of its codecs and partitioner, which the log remembers. */
+/**
+ * How a declared topic is created: its partitions, its settings, and the ids of its codecs and partitioner, which the log
+ * remembers.
+ */
 function specOf(topic: TopicSpec | AnyTopic): TopicSpec {
   if (!('key' in topic)) {
     checkOptions<object>(`topic ${shown(topic.name)}`, topic, topicDescriptionNames)

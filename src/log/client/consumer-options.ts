@@ -6,42 +6,50 @@ import type { Header, Offset, TopicPartition } from '../api/record.ts'
 import { consumerNumbers } from './client-options.ts'
 import type { OffsetReset } from './offset-reset.ts'
 
-/** What `log.consumer` takes; all of it has defaults. */
+/** Options of `log.consumer`; all of them have defaults. */
 export interface ConsumerOptions<K, V> {
-  /** Whose committed offsets are used. Default none: nothing is committed. Kafka: `group.id`. */
+  /**
+   * The group whose offsets are used and whose members share the partitions. Default none: no offsets are committed.
+   * Kafka: `group.id`.
+   */
   readonly group?: string
   /**
-   * Makes the member static: under this name it comes back to the partitions it had, without a rebalance, if that takes
-   * less than `sessionTimeoutMs`. Default none. Kafka: `group.instance.id`.
+   * Makes the member static: a consumer with this name that returns within `sessionTimeoutMs` gets back the partitions it
+   * had, without a rebalance. Default none. Kafka: `group.instance.id`.
    */
   readonly groupInstanceId?: string
-  /** Shown where groups are described, and the beginning of member ids. Default `consumer`. Kafka: `client.id`. */
+  /** Shown in descriptions of the group, and the first part of member ids. Default `consumer`. Kafka: `client.id`. */
   readonly clientId?: string
-  /** Declared topics: their records come decoded and validated, and no others may be read. Default: bytes of any topic. */
+  /**
+   * Declared topics: their records arrive decoded and validated, and no other topics may be read. Default: any topic, as
+   * bytes.
+   */
   readonly topics?: readonly Topic<K, V, never, never>[]
   /**
-   * How the group shares its partitions out, what is liked best first: `range`, `roundrobin`, `cooperative-sticky`, or one of
+   * How partitions are assigned to the members, in order of preference: `range`, `roundrobin`, `cooperative-sticky`, or one of
    * your own. Default `cooperative-sticky`; Kafka's default is range. Kafka: `partition.assignment.strategy`.
    */
   readonly assignors?: readonly (AssignorName | GroupAssignor)[]
-  /** Default `latest`, as Kafka has it. */
+  /** Where a partition without a committed offset starts. Default `latest`, as in Kafka. Kafka: `auto.offset.reset`. */
   readonly autoOffsetReset?: OffsetReset
-  /** Time between automatic commits. Default 5000 ms with a group; 0: off. Kafka: `auto.commit.interval.ms`. */
+  /** Time between automatic commits. Default 5000 ms; 0: no automatic commits. Kafka: `auto.commit.interval.ms`. */
   readonly autoCommitIntervalMs?: number
-  /** Records of one poll, and records that listeners have at a time. Default 500. Kafka: `max.poll.records`. */
+  /** Most records that one poll returns, or that a listener has at a time. Default 500. Kafka: `max.poll.records`. */
   readonly maxPollRecords?: number
   /**
-   * Time that may pass between polls, or in a listener, before the consumer leaves its group and others get its partitions.
-   * Also how long a rebalance waits for this member. Default 300000 ms. Kafka: `max.poll.interval.ms`.
+   * Longest time between polls, or in one call of a listener, before the consumer leaves its group and others get its
+   * partitions. Also how long a rebalance waits for this member. Default 300,000 ms. Kafka: `max.poll.interval.ms`.
    */
   readonly maxPollIntervalMs?: number
-  /** Silence after which the group gives a member up. Default 45000 ms. Kafka: `session.timeout.ms`. */
+  /**
+   * How long the group waits for a heartbeat before it expels the member. Default 45,000 ms. Kafka: `session.timeout.ms`.
+   */
   readonly sessionTimeoutMs?: number
-  /** Time between signs of life; less than the session timeout. Default 3000 ms. Kafka: `heartbeat.interval.ms`. */
+  /** Time between heartbeats; less than the session timeout. Default 3000 ms. Kafka: `heartbeat.interval.ms`. */
   readonly heartbeatIntervalMs?: number
-  /** Bytes fetched at a time. Default 1 MiB. Kafka: `fetch.max.bytes`. */
+  /** Most bytes that are fetched at a time. Default 1 MiB. Kafka: `fetch.max.bytes`. */
   readonly fetchBytesMax?: number
-  /** Default `committed`. Kafka: `isolation.level`. */
+  /** Which records are visible. Default `committed`: transactions that were committed. Kafka: `isolation.level`. */
   readonly isolation?: Isolation
 }
 
@@ -56,7 +64,7 @@ export const consumerOptionNames: OptionNames<ConsumerOptions<never, never>> = {
   isolation: { kafka: 'isolation.level' },
 }
 
-/** How a group shares out its partitions; see `assignors` of {@link ConsumerOptions}. */
+/** How a group assigns its partitions; see `assignors` of {@link ConsumerOptions}. */
 export type AssignorName = 'range' | 'roundrobin' | 'cooperative-sticky'
 
 /**
@@ -64,16 +72,16 @@ export type AssignorName = 'range' | 'roundrobin' | 'cooperative-sticky'
  * `ConsumerRebalanceListener`.
  */
 export interface RebalanceListener {
-  /** These partitions are the consumer's from now on; under a cooperative assignor only what is new. Ends every rebalance. */
+  /** The consumer owns these partitions from now on; a cooperative assignor lists only new ones. Ends every rebalance. */
   onPartitionsAssigned?(at: readonly TopicPartition[]): void | Promise<void>
   /**
-   * These partitions go to somebody else. They are still the consumer's: what is done with them can be committed now. Begins
-   * every rebalance under an eager assignor, also with none; comes only with some under a cooperative one.
+   * These partitions are about to be given up. The consumer still owns them, so their progress can be committed now. An eager
+   * assignor begins every rebalance with this call, even without partitions; a cooperative one calls it only if there are any.
    */
   onPartitionsRevoked?(at: readonly TopicPartition[]): void | Promise<void>
   /**
-   * The group gave the consumer up, or it left in the middle of a rebalance: these partitions may be somebody else's already,
-   * and commits are refused. Default: as revoked.
+   * The group has expelled the consumer, or the consumer left in the middle of a rebalance: others may own these partitions
+   * already, and commits are refused. Default: `onPartitionsRevoked` is called.
    */
   onPartitionsLost?(at: readonly TopicPartition[]): void | Promise<void>
 }
@@ -84,11 +92,14 @@ export const rebalanceListenerNames: OptionNames<RebalanceListener> = {
   onPartitionsLost: true,
 }
 
-/** A record as it was read. Bytes are views of memory that does not change, and that lives as long as they do. */
+/**
+ * A record as it was read. Bytes are views of memory that does not change and stays allocated as long as they are in use.
+ */
 export interface ConsumerRecord<out K, out V> {
   readonly topic: string
   readonly partition: number
   readonly offset: Offset
+  /** Milliseconds since the epoch. */
   readonly timestamp: number
   readonly key: K
   readonly value: V
@@ -102,9 +113,9 @@ export interface RecordBatch<out K, out V> extends TopicPartition {
 
 /** How long a poll waits. */
 export interface PollOptions {
-  /** How long to wait for the first record. Default 0. */
+  /** How long to wait for the first record. Default 0 ms; `Infinity` waits without a limit. */
   readonly waitMs?: number
-  /** Aborting it ends the wait; the poll resolves with nothing. */
+  /** Aborting it ends the wait; the poll then resolves without records. */
   readonly signal?: AbortSignal
 }
 
@@ -112,9 +123,9 @@ export const pollOptionNames: OptionNames<PollOptions> = { waitMs: true, signal:
 
 /** How a listener is called, and until when. */
 export interface ListenOptions {
-  /** Calls of the listener that may be going on at a time. Default 1. */
+  /** Calls of the listener that may run at the same time. Default 1, at most 10,000. */
   readonly concurrency?: number
-  /** Aborting it ends listening: calls under way are finished, what they did is committed, the promise resolves. */
+  /** Aborting it ends listening: running calls are finished, their progress is committed, and the promise resolves. */
   readonly signal?: AbortSignal
 }
 
@@ -123,13 +134,14 @@ export const listenOptionNames: OptionNames<ListenOptions> = { concurrency: true
 /** How the listener of `eachRecord` is called, and in which order. */
 export interface RecordListenOptions<in K = never, in V = never> extends ListenOptions {
   /**
-   * What must be done one after the other: records of a partition with the same key (default; those without a key count as
-   * having the same), all records of a partition, or nothing.
+   * Which records are processed one after the other. `key` (default): records of a partition with the same key; records
+   * without a key count as having the same one. `partition`: all records of a partition. `none`: no order is kept.
    */
   readonly order?: 'key' | 'partition' | 'none'
   /**
-   * Wall-clock time (ms) before which a record waits, and what must not overtake it with it. Each partition then has its share
-   * of `maxPollRecords`, so that one that waits keeps no other from going on. Default: at once.
+   * The wall-clock time, in ms since the epoch, before which a record is not processed; records that must not overtake it wait
+   * as well. Each partition then has its own share of `maxPollRecords`, so that one that waits does not hold up the others.
+   * Default: no waiting.
    */
   readonly notBefore?: (record: ConsumerRecord<K, V>) => number
 }
@@ -140,12 +152,12 @@ export const recordListenOptionNames: OptionNames<RecordListenOptions> = {
   notBefore: true,
 }
 
-/** How far a consumer is behind in a partition. */
+/** How far a consumer is behind the end of a partition. */
 export interface PartitionLag {
   readonly at: TopicPartition
   readonly position: Offset
   /** One past the last record that can be read. */
   readonly end: Offset
-  /** At most so many records are still to come; fewer where offsets have gaps. */
+  /** At most this many records are still to be read; fewer where offsets have gaps. */
   readonly lag: number
 }

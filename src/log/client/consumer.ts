@@ -56,19 +56,19 @@ import { StartOffsets } from './start-offsets.ts'
 import { TopicSubscription } from './topic-subscription.ts'
 
 /**
- * Reads records: from partitions of choice (`assign`), or sharing topics with the other members of a group (`subscribe`).
- * Records come by `poll`, by `for await`, or to a listener (`eachRecord`, `eachBatch`).
+ * Reads records, either from partitions of your choice (`assign`) or from topics that it shares with the other members of a
+ * group (`subscribe`). Records are delivered by `poll`, by `for await`, or to a listener (`eachRecord`, `eachBatch`).
  *
- * - The position of a partition is the offset of the record that comes next; `poll` moves it past what it gives out.
- * - It starts at the group's committed offset; without one, and where the log no longer has it, as `autoOffsetReset` says.
- * - Automatic commits cover what was processed: by poll, what earlier polls gave out (and, when partitions are given up or
- *   the consumer is closed, the last one too); by iteration and listeners, everything before the first record that is not
- *   done. After a crash what was not committed comes again: at least once.
- * - A rebalance happens inside `poll`: listeners are called there, and who does not poll holds the group up, for at most
- *   `maxPollIntervalMs`; then the others go on without it.
- * - A poll never waits longer than `waitMs` for other members; it may take a moment longer for the log's own writes.
- * - A record that cannot be read (foreign bytes in a declared topic) is INVALID_RECORD, on the poll that would start with
- *   it; the position stays, `seek` past it to go on.
+ * - The position of a partition is the offset of the next record; `poll` moves it past the records that it returns.
+ * - It starts at the group's committed offset. Without one, or if the log no longer has that offset, `autoOffsetReset` decides.
+ * - Automatic commits cover what was processed. With `poll` that is what earlier polls returned (and what the last one
+ *   returned, when partitions are given up or the consumer is closed); with iteration and listeners, everything before the
+ *   first record that is not done. After a crash, what was not committed is delivered again: at least once.
+ * - A rebalance happens inside `poll`, and rebalance listeners are called there. A member that does not poll holds up the
+ *   group, but only for `maxPollIntervalMs`; then the others go on without it.
+ * - A poll never waits longer than `waitMs` for other members, although the log's own writes may take a moment longer.
+ * - A record that cannot be read (foreign bytes in a declared topic) makes the poll that would start with it reject with
+ *   INVALID_RECORD. The position does not move; `seek` past the record to go on.
  * @example
  * const consumer = log.consumer({ group: 'report', topics: [pageViews], autoOffsetReset: 'earliest' })
  * consumer.subscribe()
@@ -91,7 +91,9 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   readonly #polling: RecordPolling
   #use: 'idle' | 'polling' | 'inListener' | 'iterating' | 'running' = 'idle'
 
-  /** With a `carrier` commits write what came of the records, too; it is for consumers that are part of something. */
+  /**
+   * With a `carrier`, commits also write what resulted from the records; for consumers that are part of something larger.
+   */
   constructor(broker: Broker, clock: Clock, options: ConsumerOptions<K, V> = {}, carrier: CommitCarrier | null = null) {
     this.#broker = broker
     this.#clock = clock
@@ -157,8 +159,9 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   }
 
   /**
-   * Shares these topics with the other members of the group: by name (default all declared ones), or all whose name matches
-   * a pattern, also those that come later. The group is joined by the next `poll`. Throws UNKNOWN_TOPIC or TOPIC_MISMATCH.
+   * Shares these topics with the other members of the group: topics by name (default: all declared ones), or all topics whose
+   * name matches a pattern, including topics that are created later. The next `poll` joins the group. Throws UNKNOWN_TOPIC,
+   * TOPIC_MISMATCH, or INVALID_CONFIG without a group. Kafka: `subscribe`.
    * @example consumer.subscribe(/^orders-/, { onPartitionsRevoked: () => consumer.commitOffsets() })
    */
   subscribe(topics: readonly string[] | RegExp = this.#declared.names, listener: RebalanceListener = {}): void {
@@ -191,7 +194,10 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     this.#sharing.begin(membership, listener)
   }
 
-  /** Takes exactly these partitions, without joining a group; a group in the options still keeps the offsets. */
+  /**
+   * Reads exactly these partitions, without joining a group; offsets are still committed for the group of the options.
+   * Kafka: `assign`.
+   */
   assign(at: readonly TopicPartition[]): void {
     this.#checkIdle()
     if (this.#sharing.membership !== null) throw misuse('the consumer is subscribed: unsubscribe before you assign')
@@ -204,27 +210,28 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     this.#partitions.replace(taken)
   }
 
-  /** Gives up all partitions and leaves the group. Commits first, if commits are automatic. */
+  /** Gives up all partitions and leaves the group; if commits are automatic, commits first. */
   async unsubscribe(): Promise<void> {
     this.#checkIdle()
     await this.#leave()
   }
 
+  /** The partitions that this consumer reads now. */
   get assignment(): readonly TopicPartition[] {
     return this.#partitions.places
   }
 
   /**
-   * Who this consumer is in its group, for a transaction that commits its offsets. One that the group gave up stays who it
-   * was, so that the transaction is refused. Kafka: `groupMetadata`.
+   * Identifies this consumer in its group, for a transaction that commits its offsets. A consumer that the group has expelled
+   * keeps its old identity, so that the transaction is refused. Kafka: `groupMetadata`.
    */
   groupMetadata(): GroupMetadata {
     return this.#sharing.lastMember ?? this.#commits.metadata()
   }
 
   /**
-   * The next records, at most `maxPollRecords`; waits up to `waitMs` (default 0) for the first. Records of a partition
-   * come in the order of their offsets. Rejects with what a rebalance listener threw, with what joining failed with, or
+   * Returns the next records, at most `maxPollRecords`; waits up to `waitMs` (default 0) for the first. Records of a partition
+   * come in the order of their offsets. Rejects with what a rebalance listener threw, with the reason why joining failed, or
    * with NO_OFFSET, OFFSET_OUT_OF_RANGE, INVALID_RECORD, READ_FAILED or CORRUPT_BATCH.
    */
   async poll(options: PollOptions = {}): Promise<readonly ConsumerRecord<K, V>[]> {
@@ -242,18 +249,21 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     }
   }
 
-  /** Ends a waiting `poll` early; it resolves with nothing. */
+  /** Ends a waiting `poll` early; it resolves without records. Kafka: `wakeup`. */
   wakeup(): void {
     if (this.#use === 'idle') return
     this.#polling.wakeup()
   }
 
-  /** Every record from here on, until the consumer is closed. A record is done when the next one is asked for. */
+  /** Every record from here on, until the consumer is closed. A record counts as done when the next one is requested. */
   [Symbol.asyncIterator](): AsyncGenerator<ConsumerRecord<K, V>, void, undefined> {
     return this.records()
   }
 
-  /** The same, until the signal is aborted. Leave the loop by `break` and go on later: nothing is lost or comes twice. */
+  /**
+   * The same, until the signal is aborted. You can leave the loop by `break` and continue later: nothing is lost or
+   * repeated.
+   */
   async *records(
     options: { readonly signal?: AbortSignal } = {},
   ): AsyncGenerator<ConsumerRecord<K, V>, void, undefined> {
@@ -291,12 +301,13 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   }
 
   /**
-   * Calls the listener with every record, records with the same key one after the other, up to `concurrency` (default 1)
-   * at a time; until the signal is aborted or the consumer is closed. Commits (if they are automatic) end before the first
-   * record that is not done. When the listener throws, listening ends: calls under way are finished, and it rejects with
-   * that error; the record comes again when somebody reads on. To go on without it, see {@link RetryTopics}.
+   * Calls the listener with every record, records with the same key one after the other, with up to `concurrency` calls
+   * (default 1) at a time, until the signal is aborted or the consumer is closed. Automatic commits stop before the first
+   * record that is not done. If the listener throws, listening ends: running calls are finished, and the promise rejects
+   * with that error; the record is delivered again when reading continues. To carry on without it, see {@link
+   * RetryTopics}.
    *
-   * Do not await `close` inside the listener: it waits for the listener.
+   * Do not await `close` inside the listener, because `close` waits for the listener.
    * @example await consumer.eachRecord(async ({ value }) => charge(value), { concurrency: 16, signal })
    */
   async eachRecord(
@@ -312,8 +323,8 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   }
 
   /**
-   * The same with batches: the records of one partition that came together, batches of a partition one after the other. A
-   * batch is done when its call is.
+   * The same with batches: records of one partition that were read together. Batches of a partition are processed one after
+   * the other, and a batch is done when its call has ended.
    */
   async eachBatch(
     listener: (batch: RecordBatch<K, V>) => void | Promise<void>,
@@ -358,7 +369,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     if (this.#commits.isAutomatic && this.#lifecycle.is('open')) await this.#commits.commitProgress()
   }
 
-  /** The offset of the record that comes next from this partition. */
+  /** The offset of the next record of this partition. Throws UNKNOWN_PARTITION if it is not assigned, or NO_OFFSET. */
   position(at: TopicPartition): Offset {
     checkPlace('partition', at)
     const partition = this.#partitions.of(at)
@@ -373,7 +384,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     return partition.position
   }
 
-  /** Per partition of this consumer, how far it is from the end of what can be read. */
+  /** How far this consumer is, in each of its partitions, from the end of what can be read. */
   lag(): readonly PartitionLag[] {
     const known = this.#partitions.list.filter(
       (partition) => !partition.unresolved || !this.#starts.isUnstable(partition.at),
@@ -385,7 +396,10 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     })
   }
 
-  /** Goes to an offset, to the `beginning` or `end` of what can be read, or to the first record of a time. */
+  /**
+   * Moves to an offset, to the `beginning` or `end` of what can be read, or to the first record with at least that
+   * timestamp.
+   */
   seek(at: TopicPartition, to: SeekTarget): void {
     this.#checkOpen()
     if (this.#use !== 'inListener') this.#checkIdle()
@@ -397,7 +411,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     this.#partitions.moved = true
   }
 
-  /** Leaves these partitions out of `poll` until they are resumed. Their positions stay. */
+  /** Leaves these partitions out of `poll` until they are resumed. Their positions do not change. */
   pause(at: readonly TopicPartition[]): void {
     checkPlaces('partitions to pause', at)
     const partitions = at.map((place) => this.#partitions.of(place))
@@ -405,6 +419,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     this.#polling.tellPaused()
   }
 
+  /** Reads these partitions again. */
   resume(at: readonly TopicPartition[]): void {
     checkPlaces('partitions to resume', at)
     const partitions = at.map((place) => this.#partitions.of(place))
@@ -412,14 +427,15 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     this.#polling.tellPaused()
   }
 
+  /** The partitions that are paused. */
   get paused(): readonly TopicPartition[] {
     return this.#partitions.paused
   }
 
   /**
-   * Commits these offsets (the next to read), by default what all partitions have done. Resolves when written. Rejects with
-   * UNKNOWN_MEMBER_ID or ILLEGAL_GENERATION when the partitions were given to others meanwhile, with REBALANCE_IN_PROGRESS
-   * when they are about to be: poll, then try again.
+   * Commits these offsets, each that of the next record to read; by default the progress of all partitions. Resolves when they
+   * are written. Rejects with UNKNOWN_MEMBER_ID or ILLEGAL_GENERATION if the partitions have been given to other members
+   * meanwhile, or with REBALANCE_IN_PROGRESS if they are about to be: poll, then try again. Kafka: `commitSync`.
    */
   async commitOffsets(offsets?: readonly OffsetEntry[]): Promise<void> {
     // While it is closing, calls under way and the rebalance listener still commit what they have done.
@@ -430,8 +446,8 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   }
 
   /**
-   * What the group has committed, by default for all partitions of this consumer; partitions without are left out. Throws
-   * UNSTABLE_OFFSET_COMMIT while a transaction that is not over may move one of them.
+   * The offsets that the group has committed, by default for all partitions of this consumer; partitions without one are left
+   * out. Throws UNSTABLE_OFFSET_COMMIT while an open transaction may still change one of them.
    */
   committed(at: readonly TopicPartition[] = this.assignment): readonly OffsetEntry[] {
     checkPlaces('partitions', at)
@@ -440,7 +456,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
 
   /**
    * Ends listening, commits if commits are automatic, leaves the group (a static member stays in it) and ends. A waiting
-   * poll resolves with nothing. Until it has ended, listeners may commit by hand.
+   * poll resolves without records. Listeners may commit by hand until they have ended.
    */
   async close(): Promise<void> {
     if (!this.#lifecycle.is('open')) return

@@ -8,54 +8,54 @@ import { producerNumbers } from './client-options.ts'
 import type { ProducerPartitioner } from './partitioner.ts'
 import type { BytesIn } from './record-format.ts'
 
-/** What `log.producer` takes; all of it has defaults. */
+/** Options of `log.producer`; all of them have defaults. */
 export interface ProducerOptions {
   /** How long a batch waits for more records. Default 0 ms: until the next turn of the event loop. Kafka: `linger.ms`. */
   readonly lingerMs?: number
-  /** Size at which a batch goes at once. Default 256 KiB, at most the topic's maxMessageBytes. Kafka: `batch.size`. */
+  /** Size at which a batch is sent at once. Default 256 KiB, at most the topic's maxMessageBytes. Kafka: `batch.size`. */
   readonly batchBytesMax?: number
-  /** Bytes that may be taken and unanswered. Default 32 MiB. Kafka: `buffer.memory`. */
+  /** Bytes that may have been accepted but not acknowledged yet. Default 32 MiB. Kafka: `buffer.memory`. */
   readonly bufferBytesMax?: number
-  /** Sends that may wait for room. Default 1,000,000. Kafka blocks the thread instead. */
+  /** Sends that may wait for room; any more fail with TIMEOUT. Default 1,000,000. Kafka blocks the thread instead. */
   readonly waitingSendsMax?: number
-  /** Default none. Kafka: `compression.type`. */
+  /** How batches are compressed. Default `none`. Kafka: `compression.type`. */
   readonly compression?: Compression
   /**
-   * When a send is answered. `all` (default): when its batch is written as `sync` of the log says: with `commit` it is on
-   * the device and survives a power cut, with `os` it survives the end of the process. `1`: the same, for the log is
-   * its own only replica and writes and syncs in one step. `0`: as soon as the batch is on its way; the offset is -1, and
-   * nobody hears of a failure. Kafka: `acks`.
+   * When a send resolves. `all` (default): once its batch is written in the way that the log's `sync` asks for; with
+   * `commit` it is then on the device and survives a power cut, with `os` it survives the end of the process. `1`: the
+   * same, because the log has no other replicas. `0`: as soon as the batch has been handed over; the offset is then -1, and
+   * failures are not reported. Kafka: `acks`.
    */
   readonly acks?: 0 | 1 | 'all'
   /**
-   * Whether batches are numbered, so that each is written once and in order. Default true with `acks: 'all'`, which it
-   * needs. Kafka: `enable.idempotence`.
+   * Whether batches are numbered, so that each is written once and in order. Default true with `acks: 'all'`, and only
+   * possible with it. Kafka: `enable.idempotence`.
    */
   readonly idempotence?: boolean
   /**
-   * Makes the producer transactional: call `initTransactions`, then `beginTransaction` before the first record. One
-   * producer at a time has the id; a newer one fences the older. Kafka: `transactional.id`.
+   * Makes the producer transactional: call `initTransactions` once, then `beginTransaction` before the first record. Only
+   * one producer at a time can use the id; a newer one fences the older one. Default none. Kafka: `transactional.id`.
    */
   readonly transactionalId?: string
   /** How long a transaction may be open before the log aborts it. Default 60,000 ms. Kafka: `transaction.timeout.ms`. */
   readonly transactionTimeoutMs?: number
   /**
-   * Batches of a partition that may be on their way, at most 5. Default 5, not counting those that the log has taken into
-   * its order and only still writes. Kafka: `max.in.flight.requests.per.connection`.
+   * Batches of a partition that may be under way, at most 5. Default 5, not counting those that have their place in the log's
+   * order and are only waiting to be written. Kafka: `max.in.flight.requests.per.connection`.
    */
   readonly inFlightMax?: number
-  /** How often a batch whose failure is retriable is tried again. Default: until `deliveryTimeoutMs`. Kafka: `retries`. */
+  /** How often a batch is retried while its failure is retriable. Default: until `deliveryTimeoutMs`. Kafka: `retries`. */
   readonly retries?: number
-  /** Time between two tries. Default 100 ms. Kafka: `retry.backoff.ms`. */
+  /** Time between two attempts. Default 100 ms. Kafka: `retry.backoff.ms`. */
   readonly retryBackoffMs?: number
   /**
-   * So long after its first record was taken a batch is given up with TIMEOUT; it may still be written. More than `lingerMs`.
-   * Default 120,000 ms. Kafka: `delivery.timeout.ms`.
+   * A batch that is not written this long after its first record was accepted fails with TIMEOUT; it may still be written
+   * later. More than `lingerMs`. Default 120,000 ms. Kafka: `delivery.timeout.ms`.
    */
   readonly deliveryTimeoutMs?: number
   /**
-   * Chooses partitions for topics that declare no partitioner. Default: murmur2 of the key, as Kafka's producers. Kafka:
-   * `partitioner.class`.
+   * Chooses the partition for topics that declare no partitioner. Default: murmur2 of the key, as in Kafka's producers.
+   * Kafka: `partitioner.class`.
    */
   readonly partitioner?: ProducerPartitioner
 }
@@ -69,7 +69,7 @@ export const producerOptionNames: OptionNames<ProducerOptions> = {
   partitioner: { kafka: 'partitioner.class' },
 }
 
-/** Whether batches get numbers. Throws INVALID_CONFIG for wishes that exclude each other. */
+/** Whether batches are numbered. Throws INVALID_CONFIG for options that exclude each other. */
 export function isNumbered({ acks, idempotence, transactionalId }: ProducerOptions): boolean {
   const all = acks === undefined || acks === 'all'
   if (![0, 1, 'all', undefined].includes(acks))
@@ -90,7 +90,7 @@ export function isNumbered({ acks, idempotence, transactionalId }: ProducerOptio
   return wanted
 }
 
-/** Throws INVALID_CONFIG for a codec that there is none of: its first batch would be the end of the process. */
+/** Throws INVALID_CONFIG for a codec that does not exist: otherwise its first batch would end the process. */
 export function checkedCompression({ compression = 'none' }: ProducerOptions): Compression {
   if (typeof compression === 'string' && Object.hasOwn(compressionCodes, compression)) return compression
   throw new LogError(
@@ -101,10 +101,14 @@ export function checkedCompression({ compression = 'none' }: ProducerOptions): C
 }
 
 interface RecordPlace {
-  /** Default: as the topic or the producer has it, see `partitioner`; else murmur2 of the key; without a key one partition per batch, in turn. */
+  /**
+   * Default: what the partitioner of the topic or producer chooses, else murmur2 of the key; without a key, each batch
+   * goes to the next partition.
+   */
   readonly partition?: number
-  /** Milliseconds since the epoch. Default: what the declared topic finds in the value, else now. */
+  /** Milliseconds since the epoch. Default: what the `timestamp` of the declared topic returns, else now. */
   readonly timestamp?: number
+  /** Default none. */
   readonly headers?: readonly Header[]
 }
 
@@ -122,7 +126,7 @@ export interface TypedRecord<KIn, VIn> extends RecordPlace {
   readonly value: VIn
 }
 
-/** What both kinds of record are while they are checked. */
+/** Either kind of record, before it is checked. */
 export interface GivenRecord extends RecordPlace {
   readonly topic: string | AnyTopic
   readonly key?: unknown

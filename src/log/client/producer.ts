@@ -24,22 +24,22 @@ import { RecordPreparer } from './record-preparer.ts'
 import { SendBuffer } from './send-buffer.ts'
 
 /**
- * Sends records to the log, in batches.
+ * Sends records to the log in batches. Close it before the log.
  *
- * - A record is checked, encoded and copied before `send` returns: what is sent cannot change afterwards, and a record
+ * - A record is checked, encoded and copied before `send` returns: later changes to its objects have no effect, and a record
  *   that does not fit is refused before anything is written.
  * - Records of one partition are appended in the order of their sends.
- * - A send is answered when the log has acknowledged its batch: synced under `sync: 'commit'`. With `acks` 0 it is
- *   answered when the batch is on its way, without an offset, and nobody hears of a failure.
- * - Each record is written once (`idempotence`, the default): batches are numbered, so that one that is tried again is
- *   not written again, and none comes before its predecessor.
- * - With a `transactionalId` records are sent in transactions: what one has sent, and the offsets it carries, count
- *   together or not at all.
- * - No more than `bufferBytesMax` is taken and unanswered: beyond it `send` waits its turn, `post` returns false.
+ * - A send resolves when the log has acknowledged its batch, which under `sync: 'commit'` means that it is synced. With `acks`
+ *   0 it resolves as soon as the batch has been handed over, without an offset, and failures are not reported.
+ * - Each record is written exactly once (`idempotence`, the default): batches are numbered, so that a retried batch is not
+ *   written again, and none is written before its predecessor.
+ * - With a `transactionalId`, records are sent in transactions: the records of a transaction and the offsets it carries take
+ *   effect together or not at all.
+ * - No more than `bufferBytesMax` are accepted and not yet acknowledged: beyond that, `send` waits and `post` returns false.
  *
- * A batch goes when it is full or `lingerMs` after its first record; with 0, in the next turn of the event loop, so that
- * all that one turn sends shares a batch. While `inFlightMax` batches of a partition are on their way the next one waits
- * and grows. What is retriable is tried again within `deliveryTimeoutMs`; a log that fails to write stays failed.
+ * A batch is sent when it is full, or `lingerMs` after its first record; with 0, in the next turn of the event loop, so that
+ * everything sent in one turn shares a batch. While `inFlightMax` batches of a partition are under way, the next one waits
+ * and grows. Retriable failures are retried within `deliveryTimeoutMs`; a log that has failed to write stays failed.
  */
 export class Producer {
   readonly #broker: Broker
@@ -102,24 +102,29 @@ export class Producer {
   }
 
   /**
-   * Takes the transactional id over: fences the producer that had it before and aborts what that left open. Once, before
-   * the first transaction. Rejects with INVALID_TRANSACTION_TIMEOUT, INVALID_TXN_STATE, CLOSED. Kafka: `initTransactions`.
+   * Takes over the transactional id: fences the producer that had it before and aborts the transaction that it left open.
+   * Call it once, before the first transaction. Rejects with INVALID_TRANSACTION_TIMEOUT, INVALID_TXN_STATE, CLOSED.
+   * Kafka: `initTransactions`.
    */
   async initTransactions(): Promise<void> {
     this.#checkOpen()
     await this.#transactional().init()
   }
 
-  /** Everything sent from here on belongs to one transaction, until it is committed or aborted. Throws INVALID_TXN_STATE. */
+  /**
+   * Everything sent from here on belongs to one transaction until that is committed or aborted. Throws INVALID_TXN_STATE.
+   * Kafka: `beginTransaction`.
+   */
   beginTransaction(): void {
     this.#checkOpen()
     this.#transactional().begin()
   }
 
   /**
-   * Offsets of what the transaction was made from: the group has committed them when the transaction is committed, and not
-   * otherwise. `from` is the consumer's `groupMetadata()`. Rejects like a commit of the group (the member was replaced),
-   * with INVALID_PRODUCER_EPOCH (this producer was), INVALID_TXN_STATE. Kafka: `sendOffsetsToTransaction`.
+   * Adds the offsets of the records that the transaction was made from: the group commits them if the transaction is
+   * committed, and not otherwise. `from` is the consumer's `groupMetadata()`. Rejects as a commit of the group does if
+   * the member was replaced, with INVALID_PRODUCER_EPOCH if this producer was, or with INVALID_TXN_STATE. Kafka:
+   * `sendOffsetsToTransaction`.
    * @example
    * producer.beginTransaction()
    * await Promise.all(records.map(({ key, value }) => producer.send({ topic: copies, key, value })))
@@ -148,7 +153,10 @@ export class Producer {
     await this.#transactional().commit(() => this.flush())
   }
 
-  /** Nothing of the transaction counts. Afterwards another may begin, unless this rejects with PRODUCER_FENCED. */
+  /**
+   * Discards the transaction. Another one may begin afterwards, unless this rejects with PRODUCER_FENCED. Kafka:
+   * `abortTransaction`.
+   */
   async abortTransaction(): Promise<void> {
     await this.#transactional().abort(() => this.flush())
   }
@@ -159,7 +167,7 @@ export class Producer {
   }
 
   /**
-   * Sends one record; resolves with its place when the log has acknowledged it. Rejects with UNKNOWN_TOPIC,
+   * Sends one record; resolves with its partition and offset when the log has acknowledged it. Rejects with UNKNOWN_TOPIC,
    * UNKNOWN_PARTITION, INVALID_TOPIC (internal), INVALID_RECORD, INVALID_TIMESTAMP, MESSAGE_TOO_LARGE, TIMEOUT (too many
    * sends wait), CLOSED, or with what the log failed with.
    * @example await producer.send({ topic: 'page-views', key: 'ada', value: '{"path":"/"}' })
@@ -179,8 +187,10 @@ export class Producer {
   }
 
   /**
-   * Takes one record without an answer for it: for loads of millions. False when there is no room: nothing was taken,
-   * await `ready()` and post again. Throws as `send` rejects; if the log fails to write, the next `flush` says so.
+   * Sends one record without a promise for it, for loads of millions of records. Returns false if there is no room; the record
+   * was then not accepted: await `ready()` and post it again. Throws what `send` would reject with; if the log fails to write,
+   * the next `flush` rejects.
+   * @example while (!producer.post({ topic: 'page-views', value })) await producer.ready()
    */
   post<KIn, VIn>(record: BytesRecord | TypedRecord<KIn, VIn>): boolean {
     if (!this.#buffer.hasRoom) {
@@ -197,24 +207,25 @@ export class Producer {
     return true
   }
 
+  /** Whether `post` would accept a record now. */
   get hasRoom(): boolean {
     return this.#buffer.hasRoom
   }
 
-  /** Resolves when `post` would take a record. */
+  /** Resolves when `post` would accept a record. */
   ready(): Promise<void> {
     return this.#buffer.ready()
   }
 
   /**
-   * Sends what was given so far and waits for the answers; what is sent meanwhile does not hold it up. Rejects with the
-   * first failure of a posted record.
+   * Sends everything given so far and waits for it to be acknowledged; records that are sent meanwhile do not delay it.
+   * Rejects with the first failure of a posted record.
    */
   flush(): Promise<void> {
     return this.#dispatch.flush()
   }
 
-  /** Flushes, aborts a transaction that is open, and ends. Sends from now on are CLOSED. */
+  /** Flushes, aborts an open transaction, and ends. Sending afterwards is CLOSED. */
   async close(): Promise<void> {
     if (!this.#lifecycle.is('open')) return
     this.#lifecycle.to('closing')
