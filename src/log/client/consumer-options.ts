@@ -21,8 +21,8 @@ export interface ConsumerOptions<K, V> {
   /** Shown in descriptions of the group, and the first part of member ids. Default `consumer`. Kafka: `client.id`. */
   readonly clientId?: string
   /**
-   * Declared topics: their records arrive decoded and validated, and no other topics may be read. Default: any topic, as
-   * bytes.
+   * Declared topics: their records arrive decoded and validated, and no other topics may be read. Default none:
+   * all topics may be read, as bytes.
    */
   readonly topics?: readonly Topic<K, V, never, never>[]
   /**
