@@ -116,9 +116,13 @@ export class StreamsRuntime {
 
   /** A read-only view of a store; its answers are durable. */
   query<K, V>(store: string): StoreQuery<K, V> {
-    const all = [...this.#topology.stores, ...this.#topology.globalTables].map((spec) => spec.name)
-    if (!all.includes(store)) {
-      const names = all.join(', ')
+    const kinds = new Map([
+      ...this.#topology.globalTables.map(({ name }) => [name, 'keyValue'] as const),
+      ...this.#topology.stores.map(({ name, shape }) => [name, shape.kind] as const),
+    ])
+    const kind = kinds.get(store)
+    if (kind === undefined) {
+      const names = [...kinds.keys()].join(', ')
       throw new StreamsError(
         'STORE_UNKNOWN',
         `there is no store ${store}; there are: ${names === '' ? 'none' : names}`,
@@ -127,7 +131,7 @@ export class StreamsRuntime {
         },
       )
     }
-    return new StoreQuery((look) => this.#readStore(store, look))
+    return new StoreQuery({ name: store, kind }, (look) => this.#readStore(store, look))
   }
 
   /** Resolves when all that is on the log now is processed, through every hop, and what came of it is durable. */

@@ -81,6 +81,14 @@ export function applicationFailure(applicationId: string, error: unknown): unkno
       { cause: error },
     )
   }
+  if (error instanceof LogError && error.code === 'GROUP_IN_USE') {
+    return new LogError(
+      'GROUP_IN_USE',
+      `${applicationId} runs on this log already: close it first, and wait until it is closed, or give this one an applicationId of its own`,
+      { ...error.values, applicationId },
+      { cause: error },
+    )
+  }
   if (error instanceof LogError && error.code === 'UNKNOWN_TOPIC') {
     return new StreamsError(
       'TOPIC_MISSING',
