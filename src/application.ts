@@ -21,27 +21,35 @@ import { StoreFlusher } from './streams/store/store-flusher.ts'
 import { topologyFingerprint } from './streams/topology/fingerprint.ts'
 import type { Topology } from './streams/topology/topology.ts'
 
-/** What `new Streams` takes. Everything but the application's name and a place for the data has a default. */
+/** Options of `new Streams`. Everything but `applicationId` and `dataDir` has a default. */
 export interface StreamsOptions extends Partial<StreamsConfig> {
-  /** Name of the application: its consumer group, and the front of its internal topics. Kafka: `application.id`. */
+  /**
+   * Name of the application. It is also its consumer group and the prefix of its internal topics. Kafka:
+   * `application.id`.
+   */
   readonly applicationId: string
-  /** Directory of the log and the stores; made if it does not exist. With `log`, of the stores alone. Kafka: `state.dir`. */
+  /**
+   * Directory of the log and the stores, or with `log`, of the stores alone. Created if it does not exist. Kafka:
+   * `state.dir`.
+   */
   readonly dataDir: string
-  /** A log that is open already, shared with producers and consumers; it stays open. Default: the log in `dataDir`. */
+  /** A log that is already open, to be shared with producers and consumers; it stays open. Default: the log in `dataDir`. */
   readonly log?: Log
-  /** Options of the log that is opened in `dataDir`. */
+  /** Options of the log that is opened in `dataDir`. Not used with `log`. */
   readonly logOptions?: Omit<OpenLogOptions, 'dataDir' | 'clock' | 'logger'>
-  /** Stores whose engine is `lmdb` are opened with this instead; for tests and simulation. */
+  /** Opens the stores whose engine is `lmdb`; for tests and simulations. */
   readonly storeEngine?: StoreEngine
+  /** Default: the system's time. */
   readonly clock?: Clock
+  /** Where diagnostics go. Default: nowhere. */
   readonly logger?: Logger
   /**
-   * Number of the build that runs, recorded with every commit; null: not known. Default: builds are told apart by the
-   * files that the started module imports, the lockfile, the version of Node and the topology, and numbered in
-   * `dataDir/builds`; unknown where that is not clear from the files.
+   * Number of the running build, which is recorded with every commit; null if it is not known. Default: builds are
+   * distinguished by the files that the started module imports, the lockfile, the version of Node and the topology, and are
+   * numbered in `dataDir/builds`; not known if the files do not show it.
    */
   readonly build?: number | null
-  /** Hears of each stretch of a store that was restored. */
+  /** Called for each part of a store that was restored. Kafka: `StateRestoreListener`. */
   readonly onRestore?: (progress: RestoreProgress) => void
 }
 
@@ -59,7 +67,8 @@ const streamsOptionNames: OptionNames<StreamsOptions> = {
 }
 
 /**
- * A topology and where it runs: opens the log, hands it to the runtime, closes both.
+ * Runs a topology: opens the log and the stores, processes, and closes them. Throws CONFIG_INVALID for options that do
+ * not fit. Kafka: `KafkaStreams`.
  * @example await new Streams(builder.build(), { applicationId: 'web-activity', dataDir: 'data' }).run()
  */
 export class Streams {
@@ -106,12 +115,14 @@ export class Streams {
     this.#clock = options.clock ?? new SystemClock()
   }
 
+  /** The phase that the application is in. */
   get phase(): StreamsPhase {
     return this.#lifecycle.phase
   }
 
   /**
-   * Calls `listener` on each change of the phase; returns what ends that. What it throws is logged and changes nothing.
+   * Calls `listener` whenever the phase changes, and returns a function that removes the listener. Errors that it throws are
+   * logged and have no effect. Kafka: `setStateListener`.
    * @example app.onPhase((phase) => console.log(phase))
    */
   onPhase(listener: (phase: StreamsPhase, before: StreamsPhase) => void): () => void {
@@ -134,7 +145,10 @@ export class Streams {
     return this.#starting
   }
 
-  /** Starts and processes until SIGINT or SIGTERM, or until {@link close}; then finishes the commit and frees everything. */
+  /**
+   * Starts and processes until SIGINT or SIGTERM, or until {@link close}; then finishes the commit and releases everything.
+   * Rejects with the error that made the application fail.
+   */
   async run(): Promise<void> {
     const stop = (): void => void this.close().catch(() => undefined)
     const signals = ['SIGINT', 'SIGTERM'] as const
@@ -148,13 +162,16 @@ export class Streams {
     }
   }
 
-  /** Resolves when the application has ended, rejects with what made it fail. */
+  /** Resolves when the application has ended; rejects with the error that made it fail. */
   async finished(): Promise<void> {
     if (this.#startFailure !== null) throw this.#startFailure.error
     await this.#runtime?.finished()
   }
 
-  /** Finishes the commit, flushes the stores, closes what it opened. Throws what made the application fail, if it did. */
+  /**
+   * Finishes the commit, flushes the stores and closes what it has opened. Rejects with the error that made the
+   * application fail.
+   */
   async close(): Promise<void> {
     this.#isClosing = true
     // A start that is under way ends where it is: stores may have minutes to be restored.
@@ -168,16 +185,24 @@ export class Streams {
     }
   }
 
-  /** Resolves when all that is on the log now is processed, through every hop, and what came of it is durable. */
+  /**
+   * Resolves when everything that is in the input topics now has been processed through every repartition topic, and the
+   * results are durable. Rejects with INVALID_PHASE before the start.
+   */
   async settled(): Promise<void> {
     await this.#running().settled()
   }
 
+  /** Counts and times of what the application has done since it started. Throws INVALID_PHASE before the start. */
   metrics(): StreamsMetrics {
     return this.#running().metrics()
   }
 
-  /** A read-only view of a store: every answer is of one commit, and durable. */
+  /**
+   * A read-only view of a store, in which every answer is the state of one durable commit. Throws INVALID_PHASE before the
+   * start, STORE_UNKNOWN. Kafka: `KafkaStreams.store`.
+   * @example const count = await app.query<string, number>('views-by-path').get('/')
+   */
   query<K, V>(store: string): StoreQuery<K, V> {
     return this.#running().query<K, V>(store)
   }

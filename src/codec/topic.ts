@@ -10,48 +10,48 @@ import { checkDeclared, isCodec, validatorOf } from './schema.ts'
 import { bytes, json, long, msgpack, number, string } from './value-codecs.ts'
 
 /**
- * A topic as declared: its name, what its bytes mean and when its records happened. Frozen data. K and V are what
- * reading gives, KIn and VIn what writing takes (fields with defaults may be left out).
+ * A declared topic: its name, what its bytes mean and when its records happened. Frozen data. K and V are the types that
+ * reading returns, KIn and VIn those that writing accepts (fields with defaults may be left out).
  */
 export interface Topic<out K, out V, in KIn = K, in VIn = V> {
   readonly name: string
   readonly key: KeyDeclaration
   readonly value: ValueDeclaration
   readonly timestamp?: TimestampExtractor
-  /** The extractor takes the value alone, so that nobody decodes keys for its sake. */
+  /** The extractor uses the value alone, so that keys need not be decoded for it. */
   readonly timestampOfValue?: boolean
   readonly partitions?: number
-  /** How its records are put into partitions; absent: murmur2 of the key. */
+  /** How the partition of a record is chosen; absent: murmur2 of the key. */
   readonly partitioner?: TopicPartitioner<unknown, unknown>
   readonly config: TopicSettings
-  /** Only types; never there. */
+  /** Only types; these properties do not exist. */
   readonly '~reads'?: () => [K, V]
   readonly '~accepts'?: (key: KIn, value: VIn) => void
 }
 
-/** Any topic, where only its bytes matter. */
+/** Any topic, where the types of its keys and values do not matter. */
 export type AnyTopic = Topic<unknown, unknown, never, never>
 
 /** How the values of a topic are written, and what they are checked against. */
 export interface ValueDeclaration {
   readonly codec: Codec<unknown>
-  /** Absent where nothing is checked: a codec was given, or the topic is trusted. */
+  /** Absent if nothing is checked, because a codec was given or the topic is trusted. */
   readonly validate?: (value: unknown) => unknown
-  /** The check of a producer, which a trusted topic has too: a bad record is for ever. */
+  /** The check of producers. Trusted topics have it as well, because a bad record cannot be taken back. */
   readonly validateOnSend?: (value: unknown) => unknown
   readonly allowsNull: boolean
 }
 
 /**
- * The event time of a record, ms since the epoch; a negative one drops it, counted. `partitionTime` is the highest so far
- * in its partition, -1 at first. Kafka: `TimestampExtractor`.
+ * Returns the event time of a record in ms since the epoch; a record with a negative one is dropped and counted.
+ * `partitionTime` is the highest time so far in the partition, -1 at first. Kafka: `TimestampExtractor`.
  */
 export type TimestampExtractor = (value: unknown, key: unknown, recordTime: number, partitionTime: number) => number
 
-/** How values of a schema are written. */
+/** How values that have a schema are written. */
 export type ValueFormat = 'msgpack' | 'json' | 'string' | 'bytes' | 'number' | 'long'
 
-/** A topic's settings in Kafka's names, in camel case; used when the topic is made. */
+/** Settings of a topic, by Kafka's names in camel case. They are used when the topic is created. */
 export interface TopicSettings {
   /** `cleanup.policy`. Default `delete`. */
   readonly cleanupPolicy?: 'delete' | 'compact' | 'compact,delete'
@@ -103,27 +103,30 @@ const topicSettingNames: OptionNames<TopicSettings> = {
   maxCompactionLagMs: true,
 }
 
-/** How a topic is declared: what its keys and values are, and how it is made where it does not exist. */
+/** How a topic is declared: what its keys and values are, and how it is created if it does not exist. */
 export interface TopicOptions<KD extends Declared, VD extends Declared, T extends boolean> {
-  /** A schema (its kind chooses the codec, see `keyDeclaration`) or a codec for keys, which is trusted as it is. */
+  /** A schema, whose kind decides the codec (strings are written as UTF-8), or a codec, which is trusted without checks. */
   readonly key: KD & Writable<KD>
-  /** A schema, written in `format`, or a codec, which is trusted as it is. */
+  /** A schema, whose values are written in `format`, or a codec, which is trusted without checks. */
   readonly value: VD & Writable<VD>
-  /** Values may be null, which deletes the key. Default false: null does not fit. */
+  /** Whether values may be null, which deletes the key. Default false: null does not fit. */
   readonly tombstones?: T
-  /** How values of a schema are written. Default `msgpack`; `json` where other tools read them. */
+  /** How values that have a schema are written. Default `msgpack`; use `json` if other tools read the topic. */
   readonly format?: ValueFormat
-  /** Event time in ms from value and key. Default: the record's timestamp. A tombstone keeps its record's. */
+  /**
+   * Returns the event time in ms, from value and key. Default: the timestamp of the record, which tombstones always have.
+   */
   readonly timestamp?: (value: OutputOf<VD>, key: OutputOf<KD>, recordTime: number, partitionTime: number) => number
-  /** How many partitions the topic is made with. Default: as many as the part of the topology that writes it. */
+  /** How many partitions the topic is created with. Default: as many as the part of the topology that writes it. */
   readonly partitions?: number
   /**
-   * Puts the topic's records into partitions: producers and sinks that write to this declaration use it, and its id is
-   * remembered with the topic, see {@link TopicPartitioner}. Default: murmur2 of the key's bytes, as Kafka's clients have it.
+   * Chooses the partition of a record. Producers and sinks that write to this declaration use it, and the topic remembers its
+   * id, see {@link TopicPartitioner}. Default: murmur2 of the key's bytes, as in Kafka's clients.
    */
   readonly partitioner?: TopicPartitioner<InputOf<KD>, InputOf<VD> | (T extends true ? null : never)>
-  /** True skips validation on consuming: only for topics that nobody else writes. Default false. */
+  /** True skips validation when records are read: only for topics that nobody else writes. Default false. */
   readonly trusted?: boolean
+  /** Settings with which the topic is created. */
   readonly config?: TopicSettings
 }
 
@@ -140,7 +143,8 @@ const topicOptionNames: OptionNames<TopicOptions<Declared, Declared, boolean>> =
 }
 
 /**
- * Declares a topic. Schemas may be of any Standard Schema library and must answer synchronously.
+ * Declares a topic; nothing is created yet. Schemas may come from any Standard Schema library and must be synchronous. Throws
+ * INVALID_DECLARATION.
  * @example
  * const pageViews = topic('page-views', {
  *   key: z.string(),

@@ -3,12 +3,12 @@ import type { WindowKind, Windows } from '../codec/windowed-codec.ts'
 import { StreamsError } from '../streams/errors.ts'
 
 /*
- * What the types promise, asked once more where a call is made: imports in a circle hand over `undefined` where the
- * compiler saw a topic, and not every caller has a compiler. Later the same mistake would be a TypeError of ours, or,
- * with windows that are not there, a count over all time.
+ * What the types promise is checked once more at each call: modules that import each other see `undefined` where the compiler
+ * saw a topic, and not every caller has a compiler. Later, the same mistake would be a TypeError from inside the library or,
+ * if windows are missing, a count over all time.
  */
 
-/** Throws CONFIG_INVALID unless `value` is a function; `what` it is for, as `the mapper`. */
+/** Throws CONFIG_INVALID unless `value` is a function; `what` says which one, such as `the mapper`. */
 export function checkFunction(call: string, what: string, value: unknown): void {
   if (typeof value !== 'function') throw wrong(call, `${what} is a function`, value)
 }

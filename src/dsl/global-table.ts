@@ -4,8 +4,9 @@ import type { Plan } from './plan/plan.ts'
 import type { PlanId } from './plan/plan-node.ts'
 
 /**
- * A table that every task has in full: streams join it by any key, without being partitioned like it. Its rows are those
- * of the topic's newest records per key. It is read before the application runs, and moves on between two commits.
+ * A table that every task has in full, so that streams can join it by any key without being partitioned like it. Its rows are
+ * the newest records per key of its topic. It is read before the application runs, and updated between two commits. Kafka:
+ * `GlobalKTable`.
  */
 export class GlobalTable<out K, out V> {
   readonly #plan: Plan

@@ -17,7 +17,10 @@ import type { NewStream } from './table.ts'
 import { Table } from './table.ts'
 import { WindowedStream } from './windowed-stream.ts'
 
-/** A stream whose records of one key are to be combined. Records with a null key or value are dropped, counted. */
+/**
+ * A stream grouped by key, ready to be aggregated. Records with a null key or value are dropped and counted. Kafka:
+ * `KGroupedStream`.
+ */
 export class GroupedStream<out K, out V> {
   readonly #plan: Plan
   readonly #parent: PlanId
@@ -33,7 +36,7 @@ export class GroupedStream<out K, out V> {
   }
 
   /**
-   * Counts the records of each key, without reading their values.
+   * Counts the records of each key, without decoding their values.
    * @example views.groupBy((view) => view.path).count({ name: 'views-by-path' })
    */
   count(options: StoreOptions): Table<K, number, never> {
@@ -42,7 +45,8 @@ export class GroupedStream<out K, out V> {
   }
 
   /**
-   * Joins the values of each key, two at a time; the first value of a key stands as it is. Null deletes the row.
+   * Combines the values of each key, two at a time; the first value of a key is taken as it is. Returning null deletes
+   * the row.
    * @example prices.groupByKey().reduce({ name: 'highest', add: (highest, price) => Math.max(highest, price) })
    */
   reduce(options: StoreOptions & Reduction<V, K>): Table<K, V, never> {
@@ -56,8 +60,8 @@ export class GroupedStream<out K, out V> {
   }
 
   /**
-   * Folds the values of each key into an aggregate of another type, whose schema types it and guards its store. Null
-   * deletes the row.
+   * Folds the values of each key into an aggregate of another type. The schema of the aggregate gives it its type and protects
+   * its store. Returning null deletes the row.
    * @example orders.groupByKey().aggregate({
    *   name: 'totals',
    *   value: z.object({ count: z.number(), sum: z.number() }),
@@ -74,7 +78,8 @@ export class GroupedStream<out K, out V> {
   }
 
   /**
-   * Cuts the aggregation into windows of time. Nothing happens to keys; results carry `{ key, start, end, kind }`.
+   * Divides the aggregation into windows of time. Grouping and partitioning do not change; the keys of the results are
+   * `{ key, start, end, kind }`. Kafka: `windowedBy`.
    * @example views.groupBy((view) => view.path).windowedBy(tumbling('1m')).count({ name: 'views-per-minute' })
    */
   windowedBy<Kind extends WindowKind>(windows: Windows<Kind>): WindowedStream<K, V, Kind> {

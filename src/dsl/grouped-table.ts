@@ -18,7 +18,10 @@ import type { Table } from './table.ts'
 /** Makes the handle of a table. Handed down, because tables make groups and groups make tables. */
 export type NewTable = <K, V, N>(plan: Plan, id: PlanId) => Table<K, V, N>
 
-/** A table whose rows of one group are to be combined. A changed row is taken out with its old value and added anew. */
+/**
+ * A table whose rows are grouped, ready to be aggregated. When a row changes, its old value is subtracted and its new value is
+ * added. Kafka: `KGroupedTable`.
+ */
 export class GroupedTable<out K, out V> {
   readonly #plan: Plan
   readonly #parent: PlanId
@@ -42,7 +45,7 @@ export class GroupedTable<out K, out V> {
   }
 
   /**
-   * Counts the rows of each group. A group that lost its last row stays, with 0.
+   * Counts the rows of each group. A group that has lost its last row stays, with a count of 0.
    * @example users.groupBy((user) => user.region).count({ name: 'users-by-region' })
    */
   count(options: StoreOptions): Table<K, number, never> {
@@ -56,7 +59,7 @@ export class GroupedTable<out K, out V> {
   }
 
   /**
-   * Joins the values of each group, two at a time; the first stands as it is. `subtract` takes a value out again.
+   * Combines the values of each group, two at a time; the first is taken as it is. `subtract` removes a value again.
    * @example shops.groupBy((shop) => shop.town).reduce({ name: 'sales', add: (a, b) => a + b, subtract: (a, b) => a - b })
    */
   reduce(options: StoreOptions & TableReduction<V, K>): Table<K, V> {
@@ -71,8 +74,8 @@ export class GroupedTable<out K, out V> {
   }
 
   /**
-   * Folds the values of each group into an aggregate of another type; `subtract` undoes what `add` did. Null deletes the
-   * row of the group.
+   * Folds the values of each group into an aggregate of another type; `subtract` undoes what `add` did. Returning null deletes
+   * the row of the group.
    * @example orders.groupBy((order) => order.customer).aggregate({
    *   name: 'open-amounts',
    *   value: z.number(),

@@ -48,8 +48,8 @@ import { emitOf, tableStorePlan } from './table-store.ts'
 import { Table, type NewStream } from './table.ts'
 
 /**
- * A stream of records, as described so far. Every method adds a node to the plan and returns a new handle; nothing
- * runs. Callbacks are `(value, key)`; values are immutable.
+ * A stream of records, as it has been described so far. Every method adds a node to the plan and returns a new handle;
+ * nothing runs yet. Callbacks take `(value, key)` and must not change the value. Kafka: `KStream`.
  */
 export class Stream<out K, out V> {
   readonly #plan: Plan
@@ -62,8 +62,8 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * Keeps the records for which `predicate` holds; a type guard narrows the value. Keys do not change, so no
-   * repartitioning follows.
+   * Keeps the records for which `predicate` holds; a type guard narrows the type of the value. Keys do not change, so no
+   * repartitioning is needed.
    * @example orders.filter((order) => order.total > 100)
    */
   filter<W extends V>(predicate: (value: V, key: K) => value is W, options?: Named): Stream<K, W>
@@ -81,7 +81,7 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * Replaces key and value. The key counts as changed: an aggregation repartitions first.
+   * Replaces key and value. The key counts as changed, so a later aggregation or join repartitions the stream first.
    * @example orders.map((order) => [order.customer, order.total])
    */
   map<K2, V2>(mapper: (value: V, key: K) => readonly [K2, V2], options: Named = {}): Stream<K2, V2> {
@@ -94,8 +94,8 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * Replaces the value. Keys do not change. Undefined is an error; null is a tombstone. What the mapper throws stops the
-   * application, as with every callback, and nothing of the record is committed.
+   * Replaces the value. Keys do not change. Returning undefined is an error, and null is a tombstone. As with every callback,
+   * an exception in the mapper stops the application, and nothing of the record is committed.
    * @example orders.mapValues((order) => order.total)
    */
   mapValues<W>(mapper: (value: V, key: K) => W, options: Named = {}): Stream<K, W> {
@@ -108,7 +108,8 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * Replaces each record by any number of `[key, value]` pairs. The key counts as changed.
+   * Replaces each record with any number of `[key, value]` pairs. The key counts as changed, so a later aggregation or join
+   * repartitions the stream first.
    * @example orders.flatMap((order) => order.lines.map((line) => [line.article, line.count]))
    */
   flatMap<K2, V2>(mapper: (value: V, key: K) => Iterable<readonly [K2, V2]>, options: Named = {}): Stream<K2, V2> {
@@ -121,7 +122,7 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * Replaces each value by any number of values under the same key. Keys do not change.
+   * Replaces each value with any number of values under the same key. Keys do not change.
    * @example lines.flatMapValues((line) => line.split(' '))
    */
   flatMapValues<W>(mapper: (value: V, key: K) => Iterable<W>, options: Named = {}): Stream<K, W> {
@@ -134,7 +135,7 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * Replaces the key. It counts as changed: an aggregation repartitions first.
+   * Replaces the key, which counts as changed: a later aggregation or join repartitions the stream first.
    * @example views.selectKey((view) => view.region)
    */
   selectKey<K2>(mapper: (value: V, key: K) => K2, options: Named = {}): Stream<K2, V> {
@@ -147,7 +148,8 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * Shows each record to `action` on its way. Keys do not change. After a crash an action may see a record again.
+   * Calls `action` with each record and passes the record on. Keys do not change. After a crash, `action` may see a
+   * record again.
    * @example orders.peek((order) => logger.info(order.id))
    */
   peek(action: (value: V, key: K) => void, options: Named = {}): Stream<K, V> {
@@ -155,7 +157,7 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * Shows each record to `action`; the stream ends here. After a crash an action may see a record again.
+   * Calls `action` with each record; the stream ends here. After a crash, `action` may see a record again.
    * @example alerts.foreach((alert) => pager.send(alert))
    */
   foreach(action: (value: V, key: K) => void, options: Named = {}): void {
@@ -163,7 +165,8 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * Prints each record as `[label]: key, value`; the stream ends here.
+   * Prints each record as `[label]: key, value`; the stream ends here. `label` is the name of the node by default, and `write`
+   * takes each line; by default it goes to standard output.
    * @example counts.toStream().print({ label: 'counts' })
    */
   print(options: Named & { readonly label?: string; readonly write?: (line: string) => void } = {}): void {
@@ -178,7 +181,8 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * One stream of the records of both, in the order of arrival. The key counts as changed if it is in one of them.
+   * One stream with the records of both, in the order in which they arrive. The key counts as changed if it has changed in
+   * either of them.
    * @example webOrders.merge(shopOrders)
    */
   merge<V2>(other: Stream<NoInfer<K>, V2>, options: Named = {}): Stream<K, V | V2> {
@@ -199,9 +203,9 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * One stream per branch: a record goes to the first whose predicate holds, else to the branch named by `rest`, else
-   * nowhere. Keys do not change. Throws TOPOLOGY_INVALID for names that objects put out of order, such as `1`. Kafka:
-   * `split` with `branch`.
+   * Splits the stream into named branches. A record goes to the first branch whose predicate holds, otherwise to the branch
+   * named by `rest`; without one it is dropped. Keys do not change. Throws TOPOLOGY_INVALID for names such as `1`, because
+   * objects do not keep their order. Kafka: `split` with `branch`.
    * @example const { large, small } = orders.split({ large: (order) => order.total > 100 }, { rest: 'small' })
    */
   split<B extends { readonly [branch: string]: (value: V, key: K) => boolean }, R extends string = never>(
@@ -235,8 +239,8 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * Runs a processor of your own on each record, with the stores named. The key counts as changed; use `processValues`
-   * if it does not.
+   * Runs a processor of your own on each record, with access to the named stores. The key counts as changed; use
+   * `processValues` if it stays the same.
    * @example readings.process(() => new Alarm(), { name: 'alarm', stores: [lastAlarms] })
    */
   process<K2, V2>(
@@ -256,7 +260,7 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * Runs a processor of your own that forwards values under the same key. Keys do not change.
+   * Runs a processor of your own that forwards values under the key of their record. Keys do not change.
    * @example events.processValues(() => new Deduplicate(), { name: 'deduplicate', stores: [seen] })
    */
   processValues<V2>(
@@ -276,8 +280,9 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * Groups by the key as it is. If it has changed since the source, the aggregation that follows repartitions. Null keys
-   * drop out. Keys other than strings, numbers, bigints, booleans and tuples of these need `{ key: schema }`.
+   * Groups by the existing key. If it has changed since the source, the following aggregation repartitions the stream.
+   * Records with a null key are dropped. Keys other than strings, numbers, bigints, booleans and tuples of these need `{
+   * key: schema }`.
    * @example payments.groupByKey().count({ name: 'payments' })
    */
   groupByKey<O extends GroupingOf<K> = {}>(options?: O): Keyed<K, O, GroupedStream<NonNullable<K>, V>> {
@@ -291,8 +296,8 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * Groups by a new key; the aggregation that follows repartitions. Null keys drop out. Keys other than strings,
-   * numbers, bigints, booleans and tuples of these need `{ key: schema }`.
+   * Groups by a new key; the following aggregation repartitions the stream. Records with a null key are dropped. Keys other
+   * than strings, numbers, bigints, booleans and tuples of these need `{ key: schema }`.
    * @example views.groupBy((view) => view.path).count({ name: 'views-by-path' })
    */
   groupBy<K2, O extends GroupingOf<K2> = {}>(
@@ -319,9 +324,10 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * Writes the stream to a topic of the application's own and reads it back, so that every record is in the partition
-   * of its key, or in the one that `partitioner` chooses: that of a topic which is joined next. Null keys drop out, unless a
-   * left or outer join of streams, or a left join with a table, stands somewhere behind, which takes records without a key.
+   * Writes the stream to a topic that belongs to the application and reads it back, so that every record is in the
+   * partition of its key, or in the one that `partitioner` chooses, for a join with a topic that is partitioned in the
+   * same way. Records with a null key are dropped, unless they reach a left or outer join of streams or a left join with
+   * a table, which take them.
    * @example views.selectKey((view) => view.region).repartition({ name: 'by-region', partitions: 8 })
    * @example views.repartition({ name: 'views', partitioner: byRegion }).joinTable(builder.table(regions), joiner)
    */
@@ -345,7 +351,7 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * A table of the newest value per key; null deletes a row, records with a null key are dropped, counted. If the key has
+   * A table of the newest value per key. Null deletes a row; records with a null key are dropped and counted. If the key has
    * changed since the source, the stream is repartitioned first.
    * @example payments.toTable({ name: 'last-payment' })
    */
@@ -378,11 +384,11 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * Joins records of two streams that have the same key and lie near in time: the other record's time is in
-   * `[time - before, time + after]`. Every such pair makes one result, as soon as its second record comes, with the later
-   * timestamp; a stream may be joined with itself. Keys do not change; both topics must be partitioned alike, and a stream
-   * whose key has changed is repartitioned first. Null keys and values are dropped, counted. Lengths left out
-   * are 0; topics that are partitioned differently are refused with NOT_COPARTITIONED. Kafka: `JoinWindows`.
+   * Joins records of two streams that have the same key and are close in time: the other record's time must lie in
+   * `[time - before, time + after]`, where a length that is left out is 0. Each such pair makes one result, as soon as its
+   * second record arrives, with the later of the two timestamps. A stream may be joined with itself. Keys do not change. Both
+   * topics must be partitioned alike, or the topology is refused with NOT_COPARTITIONED; a stream whose key has changed is
+   * repartitioned first. Records with a null key or value are dropped and counted. Kafka: `KStream.join` with `JoinWindows`.
    * @example views.join(orders, (view, order) => ({ path: view.path, total: order.total }), { name: 'bought', after: '1h' })
    */
   join<V2, R>(
@@ -394,8 +400,9 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * As {@link join}, and a record of this stream that finds no partner is joined with null, once stream time has passed
-   * the end of its window and grace; one without a key at once. Such results have the record's own timestamp.
+   * Like {@link join}, but a record of this stream that finds no partner is joined with null once stream time has passed the
+   * end of its window and grace; a record without a key is joined with null at once. Such results have the timestamp of the
+   * record.
    * @example views.leftJoin(orders, (view, order) => ({ path: view.path, bought: order !== null }), { name: 'bought', after: '1h' })
    */
   leftJoin<V2, R>(
@@ -407,7 +414,7 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * As {@link leftJoin}, for the records of both streams: one of the two values may be null, never both.
+   * Like {@link leftJoin}, but for the records of both streams: either value may be null, but never both.
    * @example sent.outerJoin(received, (out, back) => ({ out, back }), { name: 'answers', after: '30s', grace: '5s' })
    */
   outerJoin<V2, R>(
@@ -419,10 +426,10 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * Joins each record with the table's row of its key, as the row is now; without one nothing leaves. Changes of the
-   * table make no result. Keys do not change; both topics must be partitioned alike, or the key has changed and the join
-   * has a name: then the stream is repartitioned first. Null keys and values are dropped, counted. Topics
-   * that are partitioned differently are refused with NOT_COPARTITIONED. Kafka: `KStream.join` with a `KTable`.
+   * Joins each record with the current row of its key in a table; without such a row there is no result. Changes of the table
+   * alone make no results. Keys do not change. Both topics must be partitioned alike, or the topology is refused with
+   * NOT_COPARTITIONED; if the key of the stream has changed, the join needs a name, and the stream is repartitioned first.
+   * Records with a null key or value are dropped and counted. Kafka: `KStream.join` with a `KTable`.
    * @example orders.joinTable(users, (order, user) => ({ ...order, region: user.region }))
    */
   joinTable<V2, R>(
@@ -434,7 +441,7 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * As {@link joinTable}, but a record without a row is joined with null; so is one without a key.
+   * Like {@link joinTable}, but a record that finds no row, or has no key, is joined with null.
    * @example orders.leftJoinTable(users, (order, user) => ({ ...order, region: user?.region ?? 'unknown' }))
    */
   leftJoinTable<V2, R>(
@@ -446,9 +453,9 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * Joins each record with the row of a global table whose key `selectKey` names; without one nothing leaves. Keys do not
-   * change and need not be partitioned like the table. Null values and null selected keys are dropped, counted. Kafka:
-   * `KStream.join` with a `GlobalKTable`.
+   * Joins each record with the row of a global table whose key `selectKey` returns; without such a row there is no
+   * result. Keys do not change, and the stream need not be partitioned like the table. Records with a null value or a
+   * null selected key are dropped and counted. Kafka: `KStream.join` with a `GlobalKTable`.
    * @example views.joinGlobalTable(pages, (view) => view.path, (view, page) => ({ ...view, title: page.title }))
    */
   joinGlobalTable<K2, V2, R>(
@@ -461,7 +468,7 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * As {@link joinGlobalTable}, but a record without a row is joined with null; so is one whose selected key is null.
+   * Like {@link joinGlobalTable}, but a record that finds no row, or whose selected key is null, is joined with null.
    * @example views.leftJoinGlobalTable(pages, (view) => view.path, (view, page) => ({ ...view, title: page?.title ?? '' }))
    */
   leftJoinGlobalTable<K2, V2, R>(
@@ -474,9 +481,10 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * Writes the stream to a topic, with the stream's timestamps and headers, into partitions as the topic declares or
-   * `partitioner` says; typed, so not validated again. A null for a topic that does not declare it stops the application.
-   * Several topics need `choose`, which gives the name of one of them per record. Kafka: `to`, with a `TopicNameExtractor`.
+   * Writes the stream to a topic, keeping timestamps and headers. The partition is the one that the topic's partitioner,
+   * or `partitioner`, chooses. Values are not validated again, because the compiler has checked them; but a null for a
+   * topic that does not declare tombstones stops the application. To write to several topics, give `choose`, which
+   * returns the name of one of them for each record. Kafka: `to`, with a `TopicNameExtractor`.
    * @example totals.to(totalsTopic)
    * @example orders.to([euOrders, usOrders], { choose: (order) => (order.eu ? 'eu-orders' : 'us-orders') })
    */
@@ -585,7 +593,7 @@ type Predicate<V, K> = (value: V, key: K) => boolean
 type OperatorPart = Pick<OperatorPlan, 'supplier' | 'readsKey' | 'readsValue' | 'changesKey' | 'changesValue'> &
   Partial<Pick<OperatorPlan, 'stores'>>
 
-/** The types end where the plan begins: from here on a callback takes what the nodes before it forward. */
+/** The plan is not typed: from here on, a callback takes whatever the nodes before it forward. */
 function untyped<V, K, R>(callback: (value: V, key: K) => R): (value: unknown, key: unknown) => R {
   return callback as (value: unknown, key: unknown) => R
 }

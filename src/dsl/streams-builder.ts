@@ -30,8 +30,9 @@ import { emitOf, tableStorePlan } from './table-store.ts'
 import { Table } from './table.ts'
 
 /**
- * Describes a topology: streams begin here, `build()` makes it frozen data. Nothing runs, so a module that builds one
- * has no side effects and can be loaded by threads and tests.
+ * Describes a topology: streams and tables begin here, and `build()` turns the description into frozen data. Nothing
+ * runs, so a module that builds a topology has no side effects and can be loaded by threads and tests. Kafka:
+ * `StreamsBuilder`.
  * @example
  * const builder = new StreamsBuilder()
  * builder.stream(views).groupBy((view) => view.path).count({ name: 'views' }).toStream().to(counts)
@@ -41,8 +42,8 @@ export class StreamsBuilder {
   readonly #plan = new Plan()
 
   /**
-   * The records of one topic, or of several as they arrive. They are decoded and validated here, once; `onInvalid` says
-   * what happens to those that do not fit.
+   * The records of a topic, or of several topics. They are decoded and validated here, once; `onInvalid` says what happens to
+   * records that do not fit. Kafka: `stream`.
    * @example builder.stream(pageViews, { onInvalid: { deadLetter: 'bad-page-views' } })
    */
   stream<K, V>(
@@ -62,8 +63,8 @@ export class StreamsBuilder {
   }
 
   /**
-   * A topic as a table: its newest value per key. Null deletes a row, which the topic declares by `tombstones: true`;
-   * records with a null key are dropped, counted. The record that arrives last wins, whatever its timestamp.
+   * A topic as a table: its newest value per key. Null deletes a row, if the topic declares `tombstones: true`; records with a
+   * null key are dropped and counted. The record that arrives last wins, whatever its timestamp. Kafka: `table`.
    * @example const users = builder.table(usersTopic, { name: 'users' })
    */
   table<K, V>(
@@ -94,8 +95,9 @@ export class StreamsBuilder {
   }
 
   /**
-   * A topic as a table that every task has in full, in memory, for joins by any key. The application runs once it has
-   * been read; later records show from one commit to the next. They are checked as those of other sources.
+   * A topic as a table that every task has in full, in memory, for joins by any key. The application starts to process once
+   * the topic has been read; later records take effect between two commits. They are validated like those of other sources.
+   * Kafka: `globalTable`.
    * @example const pages = builder.globalTable(pagesTopic, { name: 'pages' })
    */
   globalTable<K, V>(
@@ -114,9 +116,9 @@ export class StreamsBuilder {
   }
 
   /**
-   * Declares a store for processors of your own: rows by key, with `window` rows by key and time, with `sessions` rows by
-   * key, start and end. Name it in `process({ stores })` and get it by `context.store(ref)`. What it holds
-   * survives with a changelog. Kafka: `addStateStore`.
+   * Declares a store for processors of your own. Its rows are found by key; with `window`, by key and start of the
+   * window; with `sessions`, by key, start and end. Name it in `process({ stores })` and get it with
+   * `context.store(ref)`. Unless `changelog` is false, its rows can be restored from a changelog. Kafka: `addStateStore`.
    * @example const seen = builder.addStore({ name: 'seen', key: z.string(), value: z.number() })
    */
   addStore<KD extends Declared, VD extends Declared>(
@@ -147,7 +149,7 @@ export class StreamsBuilder {
     return Object.freeze({ name })
   }
 
-  /** Checks the whole and makes the topology; TOPOLOGY_INVALID says which rule is broken and what to do. */
+  /** Checks the description and makes the topology. Throws TOPOLOGY_INVALID, saying which rule is broken and what to do. */
   build(): Topology {
     return compile(this.#plan)
   }
@@ -155,13 +157,15 @@ export class StreamsBuilder {
 
 /** A store for processors of your own. */
 export interface OwnStoreOptions<KD extends Declared, VD extends Declared> {
-  /** Name of the store and, with `-changelog`, of its topic. State is found again by it. */
+  /** Name of the store and, with `-changelog`, of its topic. After a restart, the state is found by this name. */
   readonly name: string
+  /** Schema or codec of the keys. */
   readonly key: KD & Writable<KD>
+  /** Schema or codec of the values. */
   readonly value: VD & Writable<VD>
-  /** Where rows are kept: on disk by LMDB (default) or in memory. */
+  /** Where rows are kept: on disk with LMDB (default) or in memory. */
   readonly engine?: 'lmdb' | 'memory'
-  /** False: no changelog; the state is lost with its directory. Default true. */
+  /** False: no changelog; the state is lost if its directory is lost. Default true. */
   readonly changelog?: boolean
 }
 
@@ -173,15 +177,15 @@ const ownStoreOptionNames: OptionNames<OwnStoreOptions<Declared, Declared>> = {
   changelog: true,
 }
 
-/** Makes the rows of a store those of windows: each has a start. Kafka: `Stores.windowStoreBuilder`. */
+/** Makes a store keep rows of windows, each of which has a start. Kafka: `Stores.windowStoreBuilder`. */
 export interface StoreWindow {
-  /** Length of the windows that rows belong to; what Kafka's window store calls window size. */
+  /** Length of the windows that rows belong to. Kafka: the window size of a window store. */
   readonly size: Duration
   /** How long rows are kept, in the time of the rows. At least the size. */
   readonly retention: Duration
 }
 
-/** Makes the rows of a store those of sessions: each has a start and an end. Kafka: `Stores.sessionStoreBuilder`. */
+/** Makes a store keep rows of sessions, each of which has a start and an end. Kafka: `Stores.sessionStoreBuilder`. */
 export interface StoreSessions {
   /** How long sessions are kept after their end, in the time of the ends. */
   readonly retention: Duration

@@ -25,9 +25,10 @@ import { tableStorePlan } from './table-store.ts'
 export type NewStream = <K, V>(plan: Plan, id: PlanId) => Stream<K, V>
 
 /**
- * A table: the newest value per key, kept in a store and changed record by record. N is null where rows can be deleted
- * and never where they cannot. Operators on a table see each row's newest value; null deletes, and never reaches a
- * callback. What they make is kept only where it is asked for by `store`, or where something after it needs the rows.
+ * A table: the newest value per key, kept in a store and changed record by record. The type N is null where rows can be
+ * deleted, and never where they cannot. Operators on a table see the newest value of each row; null deletes a row and never
+ * reaches a callback. Their results are kept only if `store` asks for it, or if a later operator needs the rows. Kafka:
+ * `KTable`.
  */
 export class Table<out K, out V, out N = null> {
   readonly #plan: Plan
@@ -54,8 +55,9 @@ export class Table<out K, out V, out N = null> {
   }
 
   /**
-   * Keeps the rows for which `predicate` holds; a row that no longer passes is deleted downstream. A row that never passed is
-   * deleted, too, unless the table's rows are kept by now, in a store or for a join before. Keys do not change.
+   * Keeps the rows for which `predicate` holds; a row that no longer passes is deleted downstream. As in Kafka, a deletion is
+   * also forwarded for a row that never passed, unless the rows of this table are kept already, in a store or for an
+   * earlier join. Keys do not change.
    * @example users.filter((user) => user.active)
    */
   filter<W extends V>(predicate: (value: V, key: K) => value is W, options?: TableOptions): Table<K, W>
@@ -65,7 +67,7 @@ export class Table<out K, out V, out N = null> {
   }
 
   /**
-   * Drops the rows for which `predicate` holds: they are deleted downstream. Keys do not change.
+   * Drops the rows for which `predicate` holds; they are deleted downstream. Keys do not change.
    * @example users.filterNot((user) => user.closed)
    */
   filterNot(predicate: (value: V, key: K) => boolean, options: TableOptions = {}): Table<K, V> {
@@ -73,8 +75,9 @@ export class Table<out K, out V, out N = null> {
   }
 
   /**
-   * Replaces the value of each row. Keys do not change. Null deletes the row downstream. The mapper may run again for
-   * the same row, where somebody downstream has to know what was there before: it depends on nothing but its arguments.
+   * Replaces the value of each row. Keys do not change. Returning null deletes the row downstream. The mapper may run
+   * again for the same row if an operator downstream needs its previous value, so it must depend on nothing but its
+   * arguments.
    * @example users.mapValues((user) => user.region)
    */
   mapValues<W>(
@@ -85,8 +88,8 @@ export class Table<out K, out V, out N = null> {
   }
 
   /**
-   * The stream of the table's new values, null where a row was deleted: the topic that it goes to declares `tombstones:
-   * true`. Keys do not change.
+   * The stream of the table's changes: new values, and null where a row was deleted. A topic that such a stream is written to
+   * must declare `tombstones: true`. Keys do not change.
    * @example counts.toStream().to(countsTopic)
    */
   toStream(options: Named = {}): Stream<K, V | N> {
@@ -107,9 +110,9 @@ export class Table<out K, out V, out N = null> {
   }
 
   /**
-   * Groups the rows by a new key, through a repartition topic. When a row changes, its old value leaves its old group and
-   * the new value enters the new one. Rows whose key is null are in no group. Keys other than strings, numbers, bigints,
-   * booleans and tuples of these need `{ key: schema }`.
+   * Groups the rows by a new key, by way of a repartition topic. When a row changes, its old value leaves its old group
+   * and its new value enters the new one. Rows whose new key is null belong to no group. Keys other than strings,
+   * numbers, bigints, booleans and tuples of these need `{ key: schema }`.
    * @example users.groupBy((user) => user.region).count({ name: 'users-by-region' })
    */
   groupBy<K2, O extends GroupingOf<K2> = {}>(
@@ -129,8 +132,8 @@ export class Table<out K, out V, out N = null> {
   }
 
   /**
-   * The rows that both tables have, joined; each change of either side makes a new result. Both topics must be
-   * partitioned alike. The result's timestamp is the later of the two rows'.
+   * Joins the rows whose key is in both tables; each change on either side makes a new result, with the later of the two
+   * timestamps. Both topics must be partitioned alike. Kafka: `KTable.join`.
    * @example orders.join(payments, (order, payment) => ({ ...order, paid: payment.amount }))
    */
   join<V2, N2, R>(
@@ -142,7 +145,7 @@ export class Table<out K, out V, out N = null> {
   }
 
   /**
-   * Every row of this table, joined with that of the other table or with null. Both topics must be partitioned alike.
+   * Joins every row of this table with the row of the other table, or with null. Both topics must be partitioned alike.
    * @example users.leftJoin(addresses, (user, address) => ({ ...user, city: address?.city ?? null }))
    */
   leftJoin<V2, N2, R>(
@@ -154,7 +157,7 @@ export class Table<out K, out V, out N = null> {
   }
 
   /**
-   * Every row of either table, joined with that of the other or with null. Both topics must be partitioned alike.
+   * Joins every row of either table with the row of the other one, or with null. Both topics must be partitioned alike.
    * @example shop.outerJoin(web, (inShop, onWeb) => (inShop ?? 0) + (onWeb ?? 0))
    */
   outerJoin<V2, N2, R>(

@@ -17,17 +17,17 @@ import type { GroupingPlan, PlanId } from './plan/plan-node.ts'
 import type { NewStream } from './table.ts'
 import { Table } from './table.ts'
 
-/** Sessions merge when a record joins them, so they also need to know how two aggregates become one. */
+/** A record may connect two sessions, so these also need to know how two aggregates become one. */
 export type Merge<Kind, A, K> = Kind extends 'session' ? { readonly merge: (left: A, right: A, key: K) => A } : unknown
 
 /** Sessions are deleted when they merge; time windows are not. */
 export type Deleted<Kind> = Kind extends 'session' ? null : never
 
 /**
- * A grouped stream cut into windows. A record that comes after its window's end plus grace (in stream time; a session also
- * waits its gap) is dropped, counted. Records with a null key are dropped; null values reach the aggregator, except that of
- * sliding windows, as in Kafka. A session that a record joins is another row from then on: its old one leaves as a tombstone
- * first, and tombstones are declared by the topic (`tombstones: true`).
+ * A grouped stream, divided into windows. A record that arrives after the end of its window plus grace, in stream time, is
+ * dropped and counted (a session also waits for its gap). Records with a null key are dropped. As in Kafka, null values reach
+ * the aggregator, except with sliding windows. When a record extends a session, the session becomes another row: a tombstone
+ * for the old row is forwarded first, so a topic that it is written to must declare `tombstones: true`.
  */
 export class WindowedStream<out K, out V, Kind extends WindowKind> {
   readonly #plan: Plan
@@ -46,7 +46,7 @@ export class WindowedStream<out K, out V, Kind extends WindowKind> {
   }
 
   /**
-   * Counts the records of each key and window, without reading their values.
+   * Counts the records of each key and window, without decoding their values.
    * @example grouped.windowedBy(tumbling('1m')).count({ name: 'per-minute', emit: 'final' })
    */
   count(options: WindowStoreOptions): Table<Windowed<K, Kind>, number, Deleted<Kind>> {
@@ -55,7 +55,7 @@ export class WindowedStream<out K, out V, Kind extends WindowKind> {
   }
 
   /**
-   * Joins the values of each key and window, two at a time.
+   * Combines the values of each key and window, two at a time; the first value is taken as it is.
    * @example grouped.windowedBy(tumbling('1h')).reduce({ name: 'highest', add: (left, right) => Math.max(left, right) })
    */
   reduce(options: WindowStoreOptions & Reduction<V, K>): Table<Windowed<K, Kind>, V, Deleted<Kind>> {
@@ -69,8 +69,8 @@ export class WindowedStream<out K, out V, Kind extends WindowKind> {
   }
 
   /**
-   * Folds the values of each key and window into an aggregate of another type. With sessions also say by `merge` how two
-   * aggregates become one.
+   * Folds the values of each key and window into an aggregate of another type. Sessions also need `merge`, which makes one
+   * aggregate of two.
    * @example grouped.windowedBy(tumbling('1h')).aggregate({
    *   name: 'paths', value: z.array(z.string()), initial: () => [], add: (paths, view) => [...paths, view.path],
    * })

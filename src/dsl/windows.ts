@@ -5,8 +5,9 @@ import type { Duration } from '../base/duration.ts'
 import { durationMs } from './duration.ts'
 
 /**
- * Windows of one length that follow each other without gap or overlap, aligned to the epoch: `[0, size)`, `[size, 2
- * size)` and so on. `grace` says how long after its end, in stream time, a window still takes records; default 0.
+ * Windows of one length that follow each other without gaps or overlaps, aligned to the epoch: `[0, size)`, `[size, 2
+ * size)` and so on. `grace` is how long after its end, in stream time, a window still accepts records. Default 0. Throws
+ * CONFIG_INVALID. Kafka: `TimeWindows`.
  * @example tumbling('1m', { grace: '10s' })
  */
 export function tumbling(size: Duration, options: { readonly grace?: Duration } = {}): Windows<'time'> {
@@ -16,7 +17,8 @@ export function tumbling(size: Duration, options: { readonly grace?: Duration } 
 }
 
 /**
- * Windows of one length that start every `advance`, so that a record lies in several of them.
+ * Windows of one length that start every `advance`, so that a record may lie in several of them. `grace` is how long after
+ * its end, in stream time, a window still accepts records. Default 0. Throws CONFIG_INVALID. Kafka: `TimeWindows.advanceBy`.
  * @example hopping('5m', { advance: '1m', grace: '10s' })
  */
 export function hopping(
@@ -29,9 +31,9 @@ export function hopping(
 }
 
 /**
- * Windows of one length that lie where the records are: `[time - size, time]` for every record, both ends included, and
- * those that begin right behind one. Two records lie in a window together if they are at most `size` apart. Kafka's
- * `SlidingWindows`, whose time difference is `size`.
+ * Windows of one length that are placed by the records: `[time - size, time]` for every record, both ends included, and a
+ * window that begins right after each record. Two records share a window if they are at most `size` apart. `grace` is as for
+ * {@link tumbling}. Throws CONFIG_INVALID. Kafka: `SlidingWindows`, whose time difference is `size`.
  * @example sliding('10s', { grace: '1s' })
  */
 export function sliding(size: Duration, options: { readonly grace?: Duration } = {}): Windows<'time'> {
@@ -49,8 +51,9 @@ export function isSliding({ kind, advanceMs }: Windows<WindowKind>): boolean {
 }
 
 /**
- * Sessions of a key: records at most `gap` apart belong together, the gap included. `grace` says how long after its end
- * plus the gap, in stream time, a session still takes records; default 0.
+ * Sessions of a key: records that are at most `gap` apart (a distance of exactly `gap` included) belong together. `grace` is
+ * how long after its end plus the gap, in stream time, a session still accepts records. Default 0. Throws CONFIG_INVALID.
+ * Kafka: `SessionWindows`.
  * @example sessions('30m', { grace: '10s' })
  */
 export function sessions(gap: Duration, options: { readonly grace?: Duration } = {}): Windows<'session'> {
