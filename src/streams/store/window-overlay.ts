@@ -422,8 +422,12 @@ class KeyRows implements KeyedItem {
   }
 }
 
+/** By the keys alone: with the start behind it, a key would come after a longer one that goes on with zeros. */
 function compareKeys(left: OverlayEntry, right: OverlayEntry): number {
-  return compareBytes(left.slab.subarray(left.keyStart, left.keyEnd), right.slab.subarray(right.keyStart, right.keyEnd))
+  return compareBytes(
+    left.slab.subarray(left.keyStart, left.keyEnd - rowKeyBytes),
+    right.slab.subarray(right.keyStart, right.keyEnd - rowKeyBytes),
+  )
 }
 
 function keyWithStart(prefix: Uint8Array, start: number): Uint8Array {
