@@ -18,34 +18,40 @@ import type { EmbeddedLog } from '../log/embedded-log.ts'
  * `concatMap` keep what comes meanwhile. For such work iterate over a consumer.
  */
 
-/** Where a subscription starts to read: at the first record there is, behind the last, at an offset, or at a time. */
+/** Where a subscription starts to read: at the first record, after the last one, at an offset, or at a timestamp in ms. */
 export type ReadFrom = 'earliest' | 'latest' | { readonly offset: Offset } | { readonly timestamp: number }
 
-/** What `toObservable` reads, from where, until when, and in whose name. */
+/** What `toObservable` reads, from where, until when, and for which group. */
 export interface ToObservableOptions {
-  /** Default `latest`, as Kafka has it: what is appended from now on. With a group only where nothing is committed. */
+  /**
+   * Default `latest`, as in Kafka: records that are appended from now on. With a group, used only without a committed
+   * offset.
+   */
   readonly from?: ReadFrom
-  /** Default all. Not with a group, which has all. */
+  /** Which partitions to read. Default all. Not possible with a group, which assigns the partitions. */
   readonly partitions?: readonly number[]
   /**
-   * Reads as a member of this group, the partitions that are its share: goes on at its committed offsets, and commits what observers were given, every
-   * `autoCommitIntervalMs` and at the end. Kafka: `group.id`.
+   * Reads as a member of this group, from the partitions that are assigned to it: continues at the committed offsets, and
+   * commits what observers have received every `autoCommitIntervalMs` and at the end. Default none. Kafka: `group.id`.
    */
   readonly group?: string
-  /** Default 5000 ms. Kafka: `auto.commit.interval.ms`. */
+  /** Time between commits of the group. Default 5000 ms. Kafka: `auto.commit.interval.ms`. */
   readonly autoCommitIntervalMs?: number
   /**
-   * `end`: completes when all that was there on subscribing has been pushed; with a group, all of its share. Default
-   * `never`: completes when the log closes.
+   * `end`: completes when everything that was in the topic on subscribing has been pushed (with a group, everything in its
+   * partitions). `never` (default): completes when the log closes.
    */
   readonly until?: 'end' | 'never'
-  /** `error` (default): a record that cannot be read as declared is the observable's error. A function hears of it, and reading goes on behind it. */
+  /**
+   * What happens to a record that cannot be read as declared. `error` (default): the observable errors. A function is
+   * called with the error, and reading goes on after the record.
+   */
   readonly onInvalid?: 'error' | ((error: LogError) => void)
-  /** Records that are read at a time, and so held at most. Default 500. Kafka: `max.poll.records`. */
+  /** Most records that are read, and so held, at a time. Default 500. Kafka: `max.poll.records`. */
   readonly maxPollRecords?: number
-  /** Bytes fetched at a time. Default 1 MiB. Kafka: `fetch.max.bytes`. */
+  /** Most bytes that are fetched at a time. Default 1 MiB. Kafka: `fetch.max.bytes`. */
   readonly fetchBytesMax?: number
-  /** Default `committed`. Kafka: `isolation.level`. */
+  /** Which records are visible. Default `committed`. Kafka: `isolation.level`. */
   readonly isolation?: Isolation
 }
 
@@ -62,9 +68,9 @@ const toObservableOptionNames: OptionNames<ToObservableOptions> = {
 }
 
 /**
- * The records of a topic as a cold observable: every subscription reads on its own, from where `from` says. Records of a
- * partition come in the order of their offsets. Unsubscribing stops the reading and closes the consumer; with a group
- * what was not pushed comes again next time. Completes as `until` says, or when the log closes. Errors are those of a
+ * The records of a topic as a cold observable: every subscription reads on its own, starting at `from`. Records of a partition
+ * are pushed in the order of their offsets. Unsubscribing stops reading and closes the consumer; with a group, what was not
+ * pushed is delivered again next time. Completes as `until` says, or when the log closes. Errors are those of a
  * {@link Consumer}.
  * @example
  * toObservable(log, pageViews, { from: 'earliest', until: 'end' })

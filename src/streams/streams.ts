@@ -440,14 +440,18 @@ export interface StreamsRuntimeOptions {
 
 /** What the application did since it was started. */
 export interface StreamsMetrics {
+  /** Records that were processed, including those of repartition topics. */
   readonly processed: number
+  /** The same, per second. */
   readonly recordsPerSecond: number
   /** Offsets between what was processed and the known ends of the inputs; an estimate, logs have gaps. */
   readonly lag: number
-  /** Highest timestamp taken by any task, -1 before the first record. */
+  /** Highest timestamp that any task has seen, in ms since the epoch; -1 before the first record. */
   readonly streamTime: number
   readonly commits: number
+  /** Records that were dropped instead of processed. */
   readonly dropped: number
+  /** The same by reason, such as `late record` or `invalid record`. */
   readonly droppedByReason: { readonly [reason: string]: number }
 }
 

@@ -12,74 +12,87 @@ import { durationMs } from '../duration.ts'
 import { refusePromise } from './no-promise.ts'
 import { undefinedResult } from './undefined-result.ts'
 
-/** A record as a user's processor sees it. Immutable: forward a changed copy, `{ ...record, value }`. */
+/** A record as a user's processor sees it. It must not be changed: forward a changed copy, `{ ...record, value }`. */
 export interface StreamRecord<out K, out V> {
   readonly key: K
   readonly value: V
+  /** Event time, in ms since the epoch. */
   readonly timestamp: number
   readonly headers: readonly Header[]
 }
 
 /**
- * A user's own operator. One instance per task; what it remembers belongs into stores. It works while it is called: nothing of
- * it may be `async`, and what it forwards later is refused, because no commit would wait for it.
+ * An operator of your own. There is one instance per task; anything that it has to remember belongs in a store. It must do its
+ * work during the call: its methods must not be `async`, and what it forwards later is refused, because no commit would wait
+ * for it. Kafka: `Processor`.
  */
 export interface RecordProcessor<K, V, K2, V2> {
-  /** Called once per task, when its stores are restored: get stores and set up schedules here. */
+  /** Called once per task, after its stores are restored: get stores and set up schedules here. */
   init?(context: RecordContext<K2, V2>): void
+  /** Called with each record. */
   process(record: StreamRecord<K, V>): void
+  /** Called when the task ends. */
   close?(): void
 }
 
-/** As {@link RecordProcessor}, for `processValues`: forwards values, the key stays that of the record in process. */
+/**
+ * Like {@link RecordProcessor}, for `processValues`: it forwards values under the key of the current record. Kafka:
+ * `FixedKeyProcessor`.
+ */
 export interface ValueProcessor<K, V, V2> {
   init?(context: ValueContext<V2>): void
   process(record: StreamRecord<K, V>): void
   close?(): void
 }
 
-/** What every processor of a user can ask. */
+/** What every processor of your own can use. */
 export interface ProcessingContext {
   readonly applicationId: string
-  /** `0_1`: sub-topology and partition. */
+  /** Sub-topology and partition, such as `0_1`. */
   readonly taskId: string
   readonly partition: number
-  /** Where the record in process came from; null in a schedule's callback. */
+  /** Where the current record came from; null in the callback of a schedule. */
   readonly origin: RecordOrigin | null
-  /** The highest timestamp that the task has taken so far; -1 before the first record. */
+  /** The highest timestamp that the task has seen so far; -1 before the first record. */
   readonly streamTime: number
-  /** The wall clock, read once per batch and recorded, so that a replay sees the same. */
+  /** The wall clock in ms since the epoch. It is read once per batch and recorded, so that a replay sees the same time. */
   now(): number
-  /** A store that the operator names in `stores`. */
+  /** One of the stores that the operator names in `stores`; any other is STORE_UNKNOWN. */
   store<S>(store: StoreRef<S> | string): S
   /**
-   * Calls back every `interval`: by stream time at its multiples, once after a gap, or by the wall clock from now on.
-   * `start` anchors the schedule: it fires at `start` and its multiples from there that are still to come. Kafka's punctuation.
+   * Calls `callback` again and again, at the interval `every`. With `by: 'streamTime'` it is called at the multiples of the
+   * interval, and only once after a gap in the records; with `by: 'wallClock'`, each time the interval has passed from now on.
+   * `start`, in ms since the epoch, makes it fire at that time and at each interval after it. Throws CONFIG_INVALID. Kafka:
+   * `schedule`, with a `Punctuator`.
+   * @example context.schedule({ every: '1m', by: 'wallClock' }, (now) => this.report(now))
    */
   schedule(
     options: { readonly every: Duration; readonly by: 'streamTime' | 'wallClock'; readonly start?: number },
     callback: (time: number) => void,
   ): Cancellable
-  /** Asks for a commit soon. */
+  /** Requests a commit as soon as possible. Kafka: `commit`. */
   requestCommit(): void
 }
 
 /** What a processor of `process` works with: stores, schedules, and `forward` under any key. Kafka: `ProcessorContext`. */
 export interface RecordContext<in K, in V> extends ProcessingContext {
-  /** Hands a record on. Without headers it carries those of the record in process. */
+  /** Forwards a record. Without headers of its own it has those of the current record. */
   forward(record: ForwardedRecord<K, V>): void
 }
 
-/** What a processor of `processValues` works with: it forwards under the key it got. Kafka: `FixedKeyProcessorContext`. */
+/**
+ * What a processor of `processValues` works with: it forwards under the key of the current record. Kafka:
+ * `FixedKeyProcessorContext`.
+ */
 export interface ValueContext<in V> extends ProcessingContext {
   /**
-   * Hands a value on under the key of the record in process, with its timestamp and headers where no others are given.
-   * Not in a schedule's callback. Kafka's `FixedKeyRecord`.
+   * Forwards a value under the key of the current record, with its timestamp and headers unless others are given. It cannot be
+   * called in the callback of a schedule, where there is no current record. Kafka: `FixedKeyRecord`.
    */
   forward(value: V, options?: { readonly timestamp?: number; readonly headers?: readonly Header[] }): void
 }
 
-/** A record on its way on; headers left out are those of the record in process. */
+/** A record to be forwarded. Without headers of its own it has those of the current record. */
 export interface ForwardedRecord<out K, out V> {
   readonly key: K
   readonly value: V
@@ -87,10 +100,10 @@ export interface ForwardedRecord<out K, out V> {
   readonly headers?: readonly Header[]
 }
 
-/** A store as declared by `builder.addStore`, with the type that `context.store` gives. */
+/** A store that was declared by `builder.addStore`, with the type that `context.store` returns. */
 export interface StoreRef<out S> {
   readonly name: string
-  /** Only a type; never there. */
+  /** Only a type; this property does not exist. */
   readonly '~store'?: () => S
 }
 

@@ -17,32 +17,33 @@ import { checkedConcurrency } from './record-listening.ts'
 import { RetryHandOver, RetryTransactions } from './retry-hand-over.ts'
 
 /**
- * Processes topics of which some records fail, without standing still: a record whose processing throws goes to a retry
- * topic, is tried again after a delay, then goes to the next one with a longer delay, and after the last to a dead-letter
- * topic, with the cause in its headers. The records behind it go on meanwhile.
+ * Processes topics some of whose records fail, without being held up by them. A record whose processing throws goes to a
+ * retry topic and is tried again after a delay; if it fails again, it goes to the next retry topic, with a longer delay,
+ * and after the last one to a dead-letter topic, with the cause in its headers. The records behind it are processed
+ * meanwhile.
  *
  * ```
  * orders ──fails──► g-orders-retry-1 ──fails──► g-orders-retry-2 ──fails──► g-orders-dead-letter
  *                   waits 10 s                  waits 1 min                 nobody reads it here
  * ```
  *
- * - **A record is handed over exactly once**: its copy in the next topic and the offset that ends its stay in this one are
- *   one transaction, so a crash neither loses a record nor doubles it, however often it happens. Whoever reads these topics
- *   reads committed records, as consumers do unless told otherwise.
- * - **It is processed at least once**: a crash between a call of `process` and the commit gives the record once more, with
- *   the same attempt. Process it so that twice does no harm.
- * - A record is handed over when all records before it in its partition are done; up to `maxPollRecords` wait for that, then
- *   nothing more is read.
- * - **Order**: records of one key are processed in order until one of them fails; those behind it overtake it.
- * - A run with fewer delays than the one before also empties the retry topics that it has none for, after its last delay;
- *   what fails there is dead.
- * - Retry topics have the partitions of their source, and a record keeps its partition, key, value, headers and timestamp.
- * - A record that cannot be read as declared goes to the dead-letter topic at once: it will not get better.
- * - A record in a retry topic waits for its time without a place among the `concurrency`, and holds up only what failed
- *   behind it in its partition, which is due later anyway.
+ * - **A record is handed over exactly once.** Its copy in the next topic and the offset that moves past the original are one
+ *   transaction, so no crash loses or duplicates it. Readers of these topics must read committed records, which is the default.
+ * - **It is processed at least once.** After a crash between a call of `process` and the commit, the record is delivered again
+ *   as the same attempt. Processing a record twice should do no harm.
+ * - A record is handed over when all records before it in its partition are done. Up to `maxPollRecords` records wait for that;
+ *   then no more are read.
+ * - **Order.** Records of one key are processed in order until one of them fails; the ones behind it then overtake it.
+ * - A run with fewer delays than the one before also empties the retry topics that it no longer needs, after its last delay;
+ *   records that fail there go to the dead-letter topic.
+ * - Retry topics have as many partitions as their source, and a record keeps its partition, key, value, headers and timestamp.
+ * - A record that cannot be read as declared goes to the dead-letter topic at once, because retrying would not help.
+ * - A record that waits in a retry topic does not count towards `concurrency`. It holds up only records that failed behind it in
+ *   its partition, which are due later anyway.
  *
- * Headers of copies, all text: `millrace-retry-topic`, `-partition`, `-offset` (where it came from first), `-attempt` (how
- * often it was tried), `-at` (when it failed last, ms), `-error` (name and message of the cause).
+ * Copies have these headers, all of them text: `millrace-retry-topic`, `-partition` and `-offset` (where the record came
+ * from originally), `-attempt` (how often it was tried), `-at` (when it failed last, in ms), `-error` (name and message
+ * of the cause).
  */
 export class RetryTopics<out K = BytesOut, out V = BytesOut> {
   readonly #broker: Broker
@@ -60,11 +61,12 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
     this.#process = options.process
   }
 
-  /** The names of the retry topics of a topic, in the order in which a record passes them. */
+  /** The names of the retry topics of a topic, in the order in which a record passes through them. */
   retryTopicsOf(topic: string): readonly string[] {
     return this.#options.delaysMs.map((_, level) => this.#retryTopic(topic, level))
   }
 
+  /** The name of the dead-letter topic of a topic. */
   deadLetterTopicOf(topic: string): string {
     return this.#options.deadLetterTopic ?? `${this.#options.group}-${topic}-dead-letter`
   }
@@ -74,8 +76,8 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
   }
 
   /**
-   * Makes the topics that are missing, and processes until the signal is aborted or `close` is called. Rejects when the log
-   * does; a record that was not done comes again with the next run.
+   * Creates the topics that are missing, then processes until the signal is aborted or `close` is called. Rejects if the log
+   * fails; a record that was not done is delivered again in the next run.
    */
   async run(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     checkOptions('run', options, { signal: true })
@@ -110,7 +112,7 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
     return this.#phase === 'closed'
   }
 
-  /** Ends processing: what is under way is finished and committed. Do not await it inside `process`. */
+  /** Ends processing: running calls are finished and committed. Do not await it inside `process`. */
   async close(): Promise<void> {
     if (this.#phase === 'closed') return
     this.#phase = 'closed'
@@ -246,21 +248,21 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
   }
 }
 
-/** What `log.retryTopics` takes: what to process, how, and how long to wait between tries. */
+/** Options of `log.retryTopics`: what to process, how, and how long to wait between attempts. */
 export interface RetryTopicsOptions<K, V> {
-  /** Reads under this name, and names the retry topics. */
+  /** The consumer group that reads the topics; retry topics are named after it. */
   readonly group: string
-  /** What to process: declared topics, whose records come decoded, or names of topics, whose records are bytes. */
+  /** What to process: declared topics, whose records arrive decoded, or names of topics, whose records are bytes. */
   readonly topics: readonly (string | Topic<K, V, never, never>)[]
-  /** Called with each record and how often it was tried, this time included. What it throws sends the record on. */
+  /** Called with each record and the number of the attempt, starting at 1. If it throws, the record is handed over. */
   readonly process: (record: ConsumerRecord<K, V>, attempt: number) => void | Promise<void>
-  /** One retry topic each: how long a record waits in it, in ms. Default 10 s, 1 min, 10 min. */
+  /** How long a record waits in each retry topic, in ms; there is one topic per delay. Default 10 s, 1 min, 10 min. */
   readonly delaysMs?: readonly number[]
-  /** Calls of `process` that may be going on at a time, for the topics and for each delay. Default 1. */
+  /** Calls of `process` that may run at the same time, for the topics and for each delay. Default 1. */
   readonly concurrency?: number
-  /** One dead-letter topic for all. Default one for each topic, named after group and topic. */
+  /** One dead-letter topic for all topics. Default: one for each topic, `<group>-<topic>-dead-letter`. */
   readonly deadLetterTopic?: string
-  /** For the consumers inside. `autoOffsetReset` is `earliest` unless said otherwise. */
+  /** Options of the consumers inside. `autoOffsetReset` is `earliest` by default. */
   readonly consumer?: Omit<ConsumerOptions<BytesOut, BytesOut>, 'group' | 'topics' | 'groupInstanceId'>
 }
 

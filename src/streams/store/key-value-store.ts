@@ -1,6 +1,6 @@
 /**
- * A key-value store as a processor sees it. What it writes is part of the task's next commit; what it reads is the
- * newest, its own writes included. Values are immutable: put a new one instead of changing one that was read.
+ * A key-value store as a processor sees it. Its writes are part of the task's next commit; its reads see the newest values,
+ * including its own writes. Values must not be changed: put a new one instead.
  */
 export interface KeyValueStore<K, V> {
   /** The value, or null. */
@@ -13,7 +13,9 @@ export interface KeyValueStore<K, V> {
   delete(key: K): V | null
   /** Rows with `from <= key <= to` in the order of the keys' bytes, as they are when it is called. */
   range(from: K, to: K): IterableIterator<readonly [K, V]>
+  /** All rows, in the order of the keys' bytes, as they are when it is called. */
   all(): IterableIterator<readonly [K, V]>
+  /** About how many rows there are. */
   approximateCount(): number
 }
 
@@ -21,7 +23,7 @@ export interface KeyValueStore<K, V> {
 export interface WindowStore<K, V> {
   /** Null deletes. A row whose start is older than the retention is not kept. */
   put(key: K, value: V | null, start: number): void
-  /** The value of the window of that start, or null. */
+  /** The value of the window that starts at `start`, or null. */
   fetch(key: K, start: number): V | null
   /** Rows of a key with `from <= start <= to`, by start. */
   fetchRange(key: K, from: number, to: number): IterableIterator<readonly [number, V]>
@@ -36,7 +38,10 @@ export interface WindowRow<K, V> {
   readonly value: V
 }
 
-/** A session store as a processor sees it: rows by key, start and end. They expire by the store's own clock, the highest end. */
+/**
+ * A session store as a processor sees it: rows by key, start and end. They expire by the store's own clock, the highest
+ * end.
+ */
 export interface SessionStore<K, V> {
   /** Null deletes. A session that ended longer ago than the retention is not kept. */
   put(key: K, value: V | null, start: number, end: number): void
