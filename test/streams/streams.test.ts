@@ -6,7 +6,7 @@ import { topic } from '../../src/codec/topic.ts'
 import { windowed } from '../../src/codec/windowed-codec.ts'
 import { z } from 'zod'
 import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
-import { tumbling } from '../../src/dsl/windows.ts'
+import { sessions, tumbling } from '../../src/dsl/windows.ts'
 import type { Topology } from '../../src/streams/topology/topology.ts'
 import { LogError } from '../../src/log/api/errors.ts'
 import type { Committer, Log, Staged } from '../../src/log/api/log.ts'
@@ -534,4 +534,42 @@ test('a query sees the newest commit, and only what is durable', async () => {
   expect(await app.pump(query.get('nobody'))).toBeNull()
   expect(Object.fromEntries(await app.pump(query.all()))).toEqual(expected)
   await app.close()
+})
+
+test('a closed session that grows after all is told again when it closes, wherever commits fall', async () => {
+  const windows = sessions(10)
+  const topology = (): Topology => {
+    const builder = new StreamsBuilder()
+    builder
+      .stream(input)
+      .groupByKey()
+      .windowedBy(windows)
+      .count({ name: 'closed-sessions', emit: 'final', retention: 1000 })
+      .toStream()
+      .map((count, { key, start, end }) => [key, `${start}-${end}=${count}`] as const)
+      .to(output)
+    return builder.build()
+  }
+  // b closes a's session of 0 to 0; the record at 5 is not late, and makes it one of 0 to 5.
+  const records = [
+    ['a', 'v', 0],
+    ['b', 'v', 11],
+    ['a', 'v', 5],
+    ['b', 'v', 40],
+  ] as const
+  const told = async (batches: readonly (readonly InputRecord[])[]): Promise<readonly unknown[]> => {
+    const app = await StreamsHarness.open(topology(), { in: 1, out: 1 })
+    await app.start()
+    for (const batch of batches) {
+      await app.send('in', batch)
+      await app.settle()
+    }
+    const values = (await app.read('out')).map(({ key, value }) => `${key} ${value}`)
+    await app.close()
+    return values
+  }
+
+  const expected = ['a 0-0=1', 'a 0-5=2', 'b 11-11=1']
+  expect(await told(records.map((record) => [record]))).toEqual(expected)
+  expect(await told([records])).toEqual(expected)
 })

@@ -40,6 +40,8 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
   readonly #unclosed: EndQueue | null
   /** `closed` has been asked up to here, and below it every row is in memory or was handed out. */
   #closedRead = -1
+  /** Up to there `closed` has been asked: what ends by then stands in `#unclosed` no more. */
+  #handedOutTo = -1
   readonly #stored: StoredKeys
   #lastKey: KeySessions | null = null
   #bytes = 0
@@ -114,12 +116,15 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
       this.remove(spare, updateTime)
       return there
     }
+    const wasHandedOut = spare.timestamp <= this.#handedOutTo
     sessions.unlink(spare)
     spare.start = start
     spare.timestamp = end
     writeInt64(spare.slab, spare.keyEnd - 16, end)
     writeInt64(spare.slab, spare.keyEnd - 8, start)
     sessions.insert(spare)
+    // A session that was told as closed and has grown since is told once more, as a new row in its place would be.
+    if (wasHandedOut) this.#unclosed?.push(spare)
     return spare
   }
 
@@ -220,6 +225,7 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
   closed(from: number, to: number): readonly OverlayEntry[] {
     const queue = this.#unclosed
     if (queue === null) return []
+    if (to > this.#handedOutTo) this.#handedOutTo = to
     if (to > this.#closedRead && from < this.#completeFrom) {
       // Some way ahead, so that it is not all read again with the next session that closes.
       const ahead = to + Math.ceil(this.#spaces.retentionMs / readAheadsPerRetention)
