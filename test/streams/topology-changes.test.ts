@@ -311,3 +311,29 @@ test('a topic that is deleted under a running application stops it, saying what 
     /TOPIC_MISSING: a topic of app was deleted while it ran .*in.*make it again, or take it out of the topology/,
   )
 })
+
+test('a schedule that has become more frequent does not wait for what the former was due at', async () => {
+  const every =
+    (interval: number): Part =>
+    (builder) =>
+      builder
+        .stream(input)
+        .process<string, string>(() => ({
+          init: (context) =>
+            void context.schedule({ every: interval, by: 'streamTime' }, (timestamp) =>
+              context.forward({ key: 'k', value: `of ${interval}`, timestamp }),
+            ),
+          process: () => {},
+        }))
+        .to(output)
+  const app = await StreamsHarness.open(topologyOf(every(1000)), topics)
+  await live(app, topologyOf(every(1000)), [['k', 'v', 5]])
+  await live(app, topologyOf(every(10)), [
+    ['k', 'v', 8],
+    ['k', 'v', 12],
+  ])
+  expect((await app.read('out')).map(({ value, timestamp }) => `${value} at ${timestamp}`)).toEqual([
+    'of 1000 at 5',
+    'of 10 at 12',
+  ])
+})

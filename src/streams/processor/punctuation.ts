@@ -95,6 +95,18 @@ export function wallClockSchedule(
   return { intervalMs, anchor: startMs, due: nextTime(startMs, intervalMs, now) }
 }
 
+/**
+ * When a schedule of stream time is due that a commit recorded as due at `recorded`: then, unless it is another schedule now,
+ * of which the next time comes sooner.
+ */
+export function recordedDue(
+  { intervalMs, anchor }: { readonly intervalMs: number; readonly anchor: number },
+  recorded: number,
+  streamTime: number,
+): number {
+  return Math.min(recorded, Math.max(anchor, nextTime(anchor, intervalMs, streamTime)))
+}
+
 /** The first time of a schedule behind `now`. */
 function nextTime(anchor: number, intervalMs: number, now: number): number {
   return anchor + (Math.floor((now - anchor) / intervalMs) + 1) * intervalMs

@@ -6,7 +6,13 @@ import { noHeaders, type TopicPartition } from '../../log/api/record.ts'
 import type { Demand } from '../processor/demand.ts'
 import type { NodeContext, NodeHost } from '../processor/forwarding.ts'
 import type { Cancellable, Processor } from '../processor/processor.ts'
-import { Punctuation, Punctuations, streamTimeSchedule, wallClockSchedule } from '../processor/punctuation.ts'
+import {
+  Punctuation,
+  Punctuations,
+  recordedDue,
+  streamTimeSchedule,
+  wallClockSchedule,
+} from '../processor/punctuation.ts'
 import type { OverlayEntry } from '../store/overlay-entry.ts'
 import type { ChangelogWriter, Overlay } from '../store/overlay.ts'
 import { undecoded, type RecordContext, type RecordSource } from '../store/record-context.ts'
@@ -379,7 +385,8 @@ export class Task implements NodeHost {
       return punctuation
     }
     const schedule = streamTimeSchedule(options, this.streamTime)
-    const due = this.restored(context.node, name) ?? schedule.due
+    const recorded = this.restored(context.node, name)
+    const due = recorded === undefined ? schedule.due : recordedDue(schedule, recorded, this.streamTime)
     const punctuation = new Punctuation(context, name, { ...schedule, due }, callback)
     this.#streamTimers.add(punctuation)
     return punctuation
