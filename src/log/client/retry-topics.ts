@@ -262,7 +262,7 @@ export interface RetryTopicsOptions<K, V> {
   readonly concurrency?: number
   /** One dead-letter topic for all topics. Default: one for each topic, `<group>-<topic>-dead-letter`. */
   readonly deadLetterTopic?: string
-  /** Options of the consumers inside. `autoOffsetReset` is `earliest` by default. */
+  /** Options of the consumers inside. `autoOffsetReset` is `earliest` by default; `autoCommitIntervalMs` must not be 0. */
   readonly consumer?: Omit<ConsumerOptions<BytesOut, BytesOut>, 'group' | 'topics' | 'groupInstanceId'>
 }
 
@@ -302,6 +302,12 @@ function checkedOptions<K, V>(options: RetryTopicsOptions<K, V>): CheckedOptions
   checkList('topics', topics)
   checkList('delaysMs', delaysMs)
   checkOptions('the consumers of retryTopics', consumer, innerConsumerOptionNames)
+  if (consumer.autoCommitIntervalMs === 0)
+    throw new LogError(
+      'INVALID_CONFIG',
+      `retry topics of ${group}: autoCommitIntervalMs is 0, but nothing else commits the records that were processed; use 1 or more, or leave it out`,
+      { autoCommitIntervalMs: 0 },
+    )
   if (deadLetterTopic !== undefined) checkTopicName(deadLetterTopic)
   checkedConcurrency({ concurrency })
   if (topics.length === 0) throw new LogError('INVALID_CONFIG', `retry topics of ${group}: name a topic to process`)

@@ -142,6 +142,8 @@ test('what cannot be is refused', async () => {
     new RetryTopics(log.broker, log.clock, { group: 'g', topics: ['orders'], process: () => {}, ...options })
   expect(await codeOf(() => make({ topics: [] }))).toBe('INVALID_CONFIG')
   expect(await codeOf(() => make({ delaysMs: [-1] }))).toBe('INVALID_CONFIG')
+  // Nobody could commit what was processed.
+  expect(await codeOf(() => make({ consumer: { autoCommitIntervalMs: 0 } }))).toBe('INVALID_CONFIG')
   expect(await codeOf(() => make({}).run())).toBe('UNKNOWN_TOPIC')
   await log.close()
 })
