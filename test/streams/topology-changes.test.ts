@@ -240,7 +240,7 @@ describe('a table whose changelog is another one than before', () => {
 
 test('sliding windows do not go on with rows of others', async () => {
   const counting =
-    (of: typeof windows | ReturnType<typeof sliding>): Part =>
+    (of: typeof windows): Part =>
     (builder) =>
       builder.stream(input).groupByKey().windowedBy(of).count({ name: 'counts' })
   const app = await StreamsHarness.open(topologyOf(counting(windows)), topics)
