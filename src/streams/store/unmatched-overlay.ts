@@ -112,6 +112,11 @@ export class UnmatchedOverlay extends Overlay {
     }
     const later = right.start <= left.start ? this.#left : this.#right
     const end = Math.max(left.start, right.start)
+    // Records of one key and time are one row here, but each is one of its own in Kafka, so the next is in the same row.
+    if (((later === this.#left ? left : right).value as Unmatched).values.length > 1) {
+      this.lookedTo = end
+      return
+    }
     const second = this.#first(later, (queue) => queue.second)
     const other = later === this.#left ? this.#right : this.#left
     const beyond = this.#first(other, (queue) => queue.atOrAfter(later === this.#left ? end + 1 : end))

@@ -67,11 +67,12 @@ class Model {
     const taken: Row[] = []
     const open = { left: false, right: false }
     this.lookedTo = Number.MAX_SAFE_INTEGER
-    for (const row of this.rows.slice()) {
+    // Each value is a row of its own to Kafka.
+    for (const row of this.rows.flatMap((one) => one.values.map(() => one))) {
       this.lookedTo = row.time
       if (open.left && open.right) break
       if (row.time < (row.isLeft ? leftBefore : rightBefore)) {
-        taken.push(row)
+        if (row !== taken.at(-1)) taken.push(row)
         this.take(row.key, row.time, row.isLeft)
       } else if (row.isLeft) open.left = true
       else open.right = true
