@@ -4,13 +4,13 @@ import { LogError } from '../api/errors.ts'
 import { decodeCheckpoint, encodeCheckpoint, type CheckpointState, type NumberedCheckpoint } from './checkpoint.ts'
 
 /**
- * The two copies of the checkpoint, `checkpoint-0` and `checkpoint-1`, written in turn.
+ * The two copies of the checkpoint, `checkpoint-0` and `checkpoint-1`, written alternately.
  *
- * - The newest valid copy counts. A bad one is overwritten next; if no copy is valid and one is there, it is
- *   CHECKPOINT_ROT: a copy takes its name only after it was synced, so it cannot be torn.
- * - What both copies hold, and only that, may be deleted or recycled: `lowerSequence`.
+ * - The newest valid copy counts. An invalid copy is overwritten next. If there are copies and none is valid, it is
+ *   CHECKPOINT_ROT: a copy gets its name only after it was synced, so it cannot be torn.
+ * - Only what both copies contain may be deleted or recycled: `lowerSequence`.
  *
- * Whether all that a checkpoint claims is synced is the business of its caller, before `write`.
+ * The caller makes sure, before `write`, that everything a checkpoint claims is synced.
  */
 export class CheckpointFile {
   readonly #disk: Disk
@@ -42,23 +42,23 @@ export class CheckpointFile {
     return this.#newest()?.state ?? null
   }
 
-  /** The sequence that both copies cover; 0 while there are not two. */
+  /** The sequence that both copies cover; 0 while there is only one. */
   get lowerSequence(): number {
     const [first, second] = this.#copies
     return first && second ? Math.min(first.state.sequence, second.state.sequence) : 0
   }
 
-  /** Writes over the older copy; durable when it returns. */
+  /** Overwrites the older copy; durable when it returns. */
   write(state: CheckpointState): void {
     const newest = this.#newest()
     const copy = newest !== null && newest === this.#copies[0] ? 1 : 0
     const checkpoint = { counter: newest === null ? 0 : newest.counter + 1, state }
     const temporary = `${this.#path(copy)}.tmp`
-    // Crash here: the temporary file has no name that counts; the next checkpoint overwrites it.
+    // Crash here: the temporary file does not have a checkpoint's name; the next checkpoint overwrites it.
     writeSynced(this.#disk, temporary, encodeCheckpoint(checkpoint))
-    // Crash here: both copies are as they were.
+    // Crash here: both copies are unchanged.
     this.#disk.rename(temporary, this.#path(copy))
-    // Crash here: the older copy or the new one has the name, either whole.
+    // Crash here: the name refers to the older copy or to the new one, either of them complete.
     this.#disk.syncDirectory(this.#directory)
     this.#copies[copy] = checkpoint
   }

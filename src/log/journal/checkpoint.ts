@@ -7,8 +7,9 @@ import type { Offset, TopicPartition } from '../api/record.ts'
 import { defaultTopicConfig, type TopicInfo } from '../api/topic.ts'
 
 /**
- * All that is known to be in the files when every group up to `sequence` is applied and synced: recovery starts from it
- * and replays only what came after. Two copies are written in turn, so that a cut in one leaves the other.
+ * Everything that the files hold when all groups up to `sequence` are applied and synced. Recovery starts from it and
+ * replays only later groups. Two copies are written alternately, so that a crash while one is written leaves the other
+ * intact.
  */
 export interface CheckpointState {
   /** The last group whose entries are all in synced segment files. */
@@ -17,15 +18,15 @@ export interface CheckpointState {
   readonly topics: readonly TopicInfo[]
   readonly partitions: readonly PartitionState[]
   readonly offsets: readonly GroupOffsetState[]
-  /** Groups that have or had members, as their newest records. Absent in checkpoints of before it was kept. */
+  /** Groups that have or had members, as their newest records. Absent in checkpoints written before it was added. */
   readonly groups?: readonly { readonly group: string; readonly record: Uint8Array }[]
   readonly sections: readonly SectionState[]
-  /** What applications can be rewound to. Absent in checkpoints of before it was kept. */
+  /** The states that applications can be rewound to. Absent in checkpoints written before it was added. */
   readonly rewinds?: readonly RewindState[]
-  /** Transactional ids, and offsets of open transactions. Absent in checkpoints of before there were any. */
+  /** Transactional ids, and offsets of open transactions. Absent in checkpoints written before transactions existed. */
   readonly transactions?: readonly TransactionRecordState[]
   readonly transactionalOffsets?: readonly TransactionalOffsetsState[]
-  /** Deletions whose entries lie below `sequence`, still to be carried out when both checkpoints know of them. */
+  /** Deletions with entries up to `sequence`, which are carried out once both checkpoints contain them. */
   readonly deletions: readonly PendingDeletion[]
 }
 
@@ -34,13 +35,13 @@ export interface PartitionState {
   readonly partition: number
   readonly logStart: Offset
   readonly end: Offset
-  /** Per segment its base offset, valid bytes, and the time of its first and last append (wall clock, ms). */
+  /** Base offset, valid bytes, and time of the first and last append (wall clock, ms) of each segment. */
   readonly segments: readonly SegmentState[]
   /** Leader epochs and where each starts in this partition, ascending. */
   readonly epochs: readonly { readonly epoch: number; readonly start: Offset }[]
-  /** Absent where no producer with an id has written. */
+  /** Absent if no producer with an id has written. */
   readonly producers?: readonly ProducerState[]
-  /** Aborted transactions whose markers lie at or above the log start, in the markers' order. Absent: none. */
+  /** Aborted transactions whose markers are at or above the log start, in the order of the markers. Absent if none. */
   readonly aborted?: readonly AbortedTransactionState[]
 }
 
@@ -48,9 +49,9 @@ export interface PartitionState {
 export interface ProducerState {
   readonly producerId: number
   readonly producerEpoch: number
-  /** Of the last marker; -1 before the first. */
+  /** Coordinator epoch of the last marker; -1 before the first. */
   readonly coordinatorEpoch: number
-  /** Wall-clock time of its last batch or marker here. */
+  /** Wall-clock time of the producer's last batch or marker in this partition. */
   readonly usedAt: number
   /** Timestamp of the last marker; -1 before the first. */
   readonly markedAt: number
@@ -60,12 +61,12 @@ export interface ProducerState {
   readonly batches: readonly RememberedBatch[]
 }
 
-/** A batch that is known again when it comes twice. */
+/** A batch that is remembered to recognize its duplicates. */
 export interface RememberedBatch {
   readonly firstSequence: number
   readonly lastSequence: number
   readonly lastOffset: Offset
-  /** From its first to its last offset. */
+  /** Last offset minus first offset. */
   readonly offsetDelta: number
   readonly timestamp: number
 }
@@ -83,11 +84,13 @@ export interface SegmentState {
   readonly firstAppendAt: number
   readonly lastAppendAt: number
   readonly maxTimestamp: number
-  /** Sum of the segment's bytes after compaction replaced it; absent while batches' own checksums serve. */
+  /**
+   * Checksum of the segment's bytes if compaction wrote it; absent otherwise, as the batches' own checksums suffice.
+   */
   readonly checksum?: number
   /**
-   * Of a segment that compaction wrote: from here on it was not gone through, so that newer records of older ones' keys may
-   * stand there. Absent where all of it was.
+   * Only for a segment that compaction wrote: the offset from which the pass did not examine it, so that records from
+   * there on may supersede older ones. Absent if the whole segment was examined.
    */
   readonly dirtyFrom?: Offset
 }
@@ -98,13 +101,15 @@ export interface TransactionRecordState {
   readonly record: Uint8Array
 }
 
-/** What one request of an open transaction brought to a group, without what later ones of it have replaced. */
+/**
+ * The offsets that one request of an open transaction wrote for a group, without those that later requests replaced.
+ */
 export interface TransactionalOffsetsState {
   readonly producerId: number
   readonly group: string
   readonly entries: readonly OffsetEntry[]
   readonly committedAt: number
-  /** Of the batch in `__consumer_offsets`. */
+  /** Offset of the batch in `__consumer_offsets`. */
   readonly recordOffset: Offset
 }
 
@@ -115,7 +120,7 @@ export interface GroupOffsetState {
   readonly leaderEpoch: number
   readonly metadata: string
   readonly committedAt: number
-  /** Of its batch in `__consumer_offsets`. Absent in checkpoints of before it was kept. */
+  /** Offset of the batch in `__consumer_offsets`. Absent in checkpoints written before it was added. */
   readonly recordOffset?: Offset
 }
 
@@ -124,10 +129,10 @@ export interface SectionState {
   readonly section: RecordedSection
 }
 
-/** One application's trail; `offsets` and `clocks` of its marks have an entry per place. */
+/** The positions that one application can be rewound to. `offsets` and `clocks` of a mark have one entry per place. */
 export interface RewindState {
   readonly group: string
-  /** Of `__millrace_commits`. */
+  /** Partition of `__millrace_commits`. */
   readonly partition: number
   readonly places: readonly {
     readonly topicId: string
@@ -139,22 +144,22 @@ export interface RewindState {
   readonly marks: readonly RewindMark[]
 }
 
-/** Where an application stood at one commit. */
+/** The positions of an application at one commit. */
 export interface RewindMark {
   /** Wall-clock time of the commit, and of the one before it (-1: none). */
   at: number
   previousAt: number
-  /** Of its record in `__millrace_commits`. */
+  /** Offset of the commit's record in `__millrace_commits`. */
   offset: Offset
-  /** Bytes kept because of rewinding, from the application's first commit to this one. */
+  /** Bytes retained for rewinding, from the application's first commit to this one. */
   bytes: number
-  /** End of a changelog, position in an input. */
+  /** End offset of a changelog, or position in an input topic. */
   readonly offsets: number[]
-  /** The window store's clock at a changelog's end; -1 where there is none. */
+  /** The window store's clock at the end of its changelog; -1 for a place without one. */
   readonly clocks: number[]
 }
 
-/** Where a changelog ended when its window store's clock showed each of these. Ascending. */
+/** The end offset of a changelog at the moment its window store's clock reached each of these values. Ascending. */
 export interface WindowMarks {
   readonly clocks: number[]
   readonly offsets: number[]
@@ -163,7 +168,7 @@ export interface WindowMarks {
 export interface PendingDeletion {
   readonly topicId: string
   readonly partition: number
-  /** Segments to unlink; absent: the whole directory of a deleted topic. */
+  /** Base offsets of the segments to unlink; absent: the whole directory of a deleted topic's partition. */
   readonly bases?: readonly Offset[]
 }
 
@@ -183,7 +188,7 @@ const checkpointMagic = Buffer.from('MRCHECKP')
 const checkpointVersion = 1
 const checkpointHeaderBytes = 28
 
-// No shared structures: each file stands for itself.
+// No shared structures: each file can be decoded without any other.
 const packr = new Packr({ useRecords: false })
 
 export interface NumberedCheckpoint {
@@ -203,7 +208,7 @@ export function encodeCheckpoint(checkpoint: NumberedCheckpoint): Uint8Array {
   return bytes
 }
 
-/** The checkpoint in the bytes of a file; null if they are not one. A newer version's is NEWER_FORMAT. */
+/** Decodes the bytes of a checkpoint file; null if they are not a valid checkpoint. A newer version is NEWER_FORMAT. */
 export function decodeCheckpoint(bytes: Buffer, path: string): NumberedCheckpoint | null {
   if (bytes.length < checkpointHeaderBytes || !bytes.subarray(0, 8).equals(checkpointMagic)) return null
   if (bytes.length !== checkpointHeaderBytes + bytes.readUInt32BE(16)) return null
@@ -220,7 +225,7 @@ export function decodeCheckpoint(bytes: Buffer, path: string): NumberedCheckpoin
   return new StoredCheckpoint(Number(bytes.readBigInt64BE(20)), bytes.subarray(checkpointHeaderBytes))
 }
 
-/** The body is read when somebody asks for it: of the older of two copies nobody does. */
+/** Decodes the body on first use: the older of the two copies is usually not needed. */
 class StoredCheckpoint implements NumberedCheckpoint {
   readonly counter: number
   readonly #body: Uint8Array
@@ -234,7 +239,7 @@ class StoredCheckpoint implements NumberedCheckpoint {
   get state(): CheckpointState {
     if (this.#state !== null) return this.#state
     const state = packr.unpack(this.#body) as CheckpointState
-    // Options that were added later default.
+    // Options that were added later get their defaults.
     const topics = state.topics.map((topic) => ({ ...topic, config: { ...defaultTopicConfig, ...topic.config } }))
     return (this.#state = { ...state, topics })
   }

@@ -5,8 +5,9 @@ import type { Offset } from '../api/record.ts'
 import { defaultTopicConfig, type TopicConfig } from '../api/topic.ts'
 
 /**
- * A commit entry: what one caller wants to become durable and visible as one. It is a list of parts, whole or absent.
- * Every part carries what is needed to apply it again after a crash, to files that may or may not hold it already.
+ * A commit entry: what one caller wants to become durable and visible atomically. It is a list of parts, and recovery
+ * finds all of them or none. Every part carries what is needed to apply it again after a crash, whether or not the
+ * files already contain it.
  */
 export type EntryPart =
   | BatchPart
@@ -18,7 +19,7 @@ export type EntryPart =
   | IncarnationPart
   | PartitionsAddedPart
 
-/** A record batch at its place: applying it is a positioned write. */
+/** A record batch with its position in a segment file: applying it is a positioned write. */
 export interface BatchPart {
   readonly kind: 'batch'
   readonly topicId: string
@@ -26,11 +27,14 @@ export interface BatchPart {
   readonly leaderEpoch: number
   /** Base offset of the segment, which names its files. */
   readonly segmentBase: Offset
-  /** Where in the segment's file the batch starts. 0 starts a segment. */
+  /** Byte position in the segment's file where the batch starts. Position 0 starts a new segment. */
   readonly filePosition: number
   /** Exactly Kafka's bytes, base offset and leader epoch stamped. */
   readonly bytes: Uint8Array
-  /** What somebody knows already of its checksum, so that the group need not go through it again. Not stored. */
+  /**
+   * The part of the batch's checksum that the caller already knows, so that the group does not compute it again. Not
+   * stored.
+   */
   readonly summed?: SummedBytes | undefined
 }
 
@@ -59,7 +63,9 @@ export interface TopicConfigPart {
   readonly config: TopicConfig
 }
 
-/** Records below `offset` are gone; whole segments below it may be unlinked once the entry is below both checkpoints. */
+/**
+ * Records below `offset` are deleted. Segments wholly below it may be unlinked once both checkpoints cover the entry.
+ */
 export interface LogStartPart {
   readonly kind: 'logStart'
   readonly topicId: string
@@ -68,8 +74,8 @@ export interface LogStartPart {
 }
 
 /**
- * Compaction has written `<newBase>.log.cleaned` and synced it; from this entry on it stands for the old segments.
- * Applying renames it to `.log.swap`; the old files go when the entry lies below both checkpoints.
+ * Compaction has written `<newBase>.log.cleaned` and synced it. From this entry on that file replaces the old segments.
+ * Applying the entry renames it to `.log.swap`; the old files are unlinked once both checkpoints cover the entry.
  */
 export interface SegmentsReplacedPart {
   readonly kind: 'segmentsReplaced'
@@ -80,13 +86,13 @@ export interface SegmentsReplacedPart {
   readonly newBytes: number
 }
 
-/** The log was opened for writing once more. The number is the leader epoch of everything appended until the next. */
+/** The log was opened for writing. `number` is the leader epoch of everything appended until the next incarnation. */
 export interface IncarnationPart {
   readonly kind: 'incarnation'
   readonly number: number
 }
 
-/** The topic has this many partitions from here on: more than before. */
+/** The topic has this many partitions from now on, which is more than before. */
 export interface PartitionsAddedPart {
   readonly kind: 'partitionsAdded'
   readonly topicId: string
@@ -94,7 +100,7 @@ export interface PartitionsAddedPart {
 }
 
 /*
- * Layout, big-endian. An entry and each of its parts start at a multiple of 8 bytes; what fills up to it is zero.
+ * Layout, big-endian. An entry and each of its parts start at a multiple of 8 bytes; the padding is zero.
  *
  *   entry   +0   u32  length of the entry with this header, a multiple of 8
  *           +4   u32  number of parts
@@ -116,8 +122,8 @@ export interface PartitionsAddedPart {
  *           +4   u32  length N of the fields
  *           +8        the fields in the order of their interface, N bytes, filled up to a multiple of 8
  *
- * Kind 128 is reserved for a batch by reference, whose bytes stand in the segment already. There are no checksums here:
- * the group that carries the entry is what is summed.
+ * Kind 128 is reserved for a batch by reference, whose bytes are already in the segment. There are no checksums here:
+ * the checksum of the group covers its entries.
  */
 const kindBatch = 1
 const kindTopicCreated = 2
@@ -132,7 +138,7 @@ const entryHeaderBytes = 8
 const batchHeaderBytes = 32
 const partHeaderBytes = 8
 
-/** Bytes that {@link writeEntry} will write: a multiple of 8. */
+/** Number of bytes that {@link writeEntry} will write: a multiple of 8. */
 export function measureEntry(parts: readonly EntryPart[]): number {
   let bytes = entryHeaderBytes
   for (const part of parts) {
@@ -145,8 +151,8 @@ export function measureEntry(parts: readonly EntryPart[]): number {
 }
 
 /**
- * Writes the entry to `target` at `at`, a multiple of 8, whatever was there before. Returns for each batch part its bytes in
- * the target.
+ * Writes the entry to `target` at `at`, a multiple of 8, overwriting what was there. Returns a view of each batch
+ * part's bytes in `target`.
  */
 export function writeEntry(parts: readonly EntryPart[], target: Buffer, at: number): Uint8Array[] {
   const batches: Uint8Array[] = []
@@ -186,7 +192,7 @@ function writeBatch(part: BatchPart, target: Buffer, at: number, batches: Uint8A
   return pad(target, start + bytes.length)
 }
 
-/** Fills up with zeros to a multiple of 8, and returns that. */
+/** Pads with zeros up to a multiple of 8, and returns that position. */
 function pad(target: Buffer, at: number): number {
   while ((at & 7) !== 0) target[at++] = 0
   return at
@@ -195,14 +201,14 @@ function pad(target: Buffer, at: number): number {
 /**
  * The entries of a group's memory, in order. Batches are views of that memory, not copies.
  *
- * The memory passed its checksum, so a kind that is not known here was written by a newer version: NEWER_FORMAT.
+ * The memory has passed its checksum, so an unknown kind was written by a newer version: NEWER_FORMAT.
  */
 export function* readEntries(memory: Uint8Array): Generator<readonly EntryPart[], void, undefined> {
   const view = new DataView(memory.buffer, memory.byteOffset, memory.byteLength)
   let at = 0
   while (at + entryHeaderBytes <= memory.length) {
     const length = view.getUint32(at)
-    // Groups are filled up to 64 bytes with zeros.
+    // Groups are padded with zeros to a multiple of 64 bytes.
     if (length === 0) return
     assert(length % 8 === 0 && at + length <= memory.length, `entry of ${length} bytes at ${at} of ${memory.length}`)
     const count = view.getUint32(at + 4)
@@ -259,7 +265,7 @@ function kindOf(part: ControlPart): number {
   }
 }
 
-/** These parts are rare: they are encoded once to be measured and once more to be written. */
+/** These parts are rare, so it does not matter that they are encoded twice: once to measure and once to write them. */
 function encodeFields(part: ControlPart): Uint8Array {
   const out = new ByteWriter()
   switch (part.kind) {
@@ -340,7 +346,10 @@ function decodeFields(kind: number, from: ByteReader): ControlPart {
   }
 }
 
-/** JSON, so that options may be added; ours alone, under the group's checksum. Options that were added later default. */
+/**
+ * JSON, so that options can be added. Only millrace writes it, under the group's checksum. Missing options get their
+ * defaults.
+ */
 function decodeConfig(from: ByteReader): TopicConfig {
   return { ...defaultTopicConfig, ...(JSON.parse(from.string()) as TopicConfig) }
 }

@@ -10,15 +10,17 @@ import type { JournalStart, JournalSync } from './journal-writer.ts'
 import { InlineBackend, StartingBackend, type WriterBackend, type WriterReport } from './writer-backend.ts'
 
 /**
- * The journal on the sequencer's side: entries collect in the open group while the writer is busy with the one before.
+ * The journal on the sequencer's side: entries collect in the open group while the writer is busy with the previous
+ * one.
  *
- * - One command is under way at a time, so under `commit` at most one group is unsynced, and all that was appended
- *   meanwhile shares the next sync.
- * - Groups are numbered when they open: what `append` returns is where the entry will be.
- * - `written` comes in order of sequence, in a microtask or a message, never from inside `append`.
- * - After the first failure nothing is written or acknowledged: `failed` once, then every call throws that error.
+ * - Only one command is in flight, so under `commit` at most one group is unsynced, and everything appended meanwhile
+ *   shares the next sync.
+ * - Groups are numbered when they open: `append` returns the sequence of the group that will contain the entry.
+ * - `written` is called in order of sequence, in a microtask or a message handler, never from inside `append`.
+ * - After the first failure nothing is written or acknowledged: `failed` is called once, then every call throws that
+ *   error.
  *
- * It sets no bound on what collects: whoever appends looks at `unwrittenBytes`.
+ * It does not bound what collects: callers of `append` watch `unwrittenBytes`.
  */
 export class GroupJournal implements Journal {
   readonly #clock: Clock
@@ -26,7 +28,7 @@ export class GroupJournal implements Journal {
   readonly #backend: WriterBackend
   readonly #groupBytesMax: number
   readonly #memory: GroupMemory
-  /** Closed at their bound while the writer was busy, oldest first. */
+  /** Groups that reached their maximum size while the writer was busy, oldest first. */
   readonly #closed: CollectedGroup[] = []
   /** Sequence of the group that is open. */
   #openSequence: number
@@ -39,7 +41,7 @@ export class GroupJournal implements Journal {
   #stopped: LogError | null = null
   #closing: PromiseWithResolvers<void> | null = null
   readonly #waiters: SyncWaiter[] = []
-  /** Bytes of journal up to and with each group, from the group `#firstTotal` on. */
+  /** For each group from `#firstTotal` on, the bytes of journal up to and including it. */
   readonly #totals: number[]
   #firstTotal: number
   #sealTimer: Timer | null = null
@@ -69,7 +71,7 @@ export class GroupJournal implements Journal {
     return open + this.#closedBytes + writing
   }
 
-  /** Whether the thread has taken over; until it has started the caller's writes. */
+  /** Whether the writer thread has taken over; until it has started, the caller's thread writes. */
   get writesOnThread(): boolean {
     return this.#backend.asynchronous
   }
@@ -139,7 +141,7 @@ export class GroupJournal implements Journal {
     return this.#closing.promise
   }
 
-  /** A microtask, so that all that one turn appends without waiting shares a group. */
+  /** Schedules a microtask, so that everything one turn appends without awaiting shares a group. */
   #schedule(): void {
     if (this.#scheduled || this.#underWay !== null) return
     this.#scheduled = true
@@ -152,7 +154,7 @@ export class GroupJournal implements Journal {
   /** Gives the writer its next command. */
   #next(): void {
     if (this.#underWay !== null || this.#stopped !== null) return
-    // Waiters first: a steady stream of groups must not keep a store's flush from its sync.
+    // Waiters first: a steady stream of groups must not delay the sync that the flush of a store waits for.
     if (this.#waiters.some((waiter) => waiter.sequence <= this.#written)) return this.#send({ kind: 'sync' })
     if (this.#closed.length === 0 && !this.#memory.isEmpty) this.#closeGroup()
     const group = this.#closed.shift()
@@ -195,7 +197,7 @@ export class GroupJournal implements Journal {
       this.#stopped = new LogError('CLOSED', 'the journal is closed: open the log again')
       return this.#end(() => this.#closing?.resolve())
     }
-    // The writer gets its next group before this one is promoted: its sync then runs beside the promotion.
+    // The writer gets its next group before this one is promoted, so that its sync runs in parallel with the promotion.
     if (this.#backend.asynchronous) this.#next()
     else this.#schedule()
     this.#wakeWaiters()
@@ -242,7 +244,7 @@ export class GroupJournal implements Journal {
     void this.#backend.end().then(then)
   }
 
-  /** One timer serves for many groups: it looks when the last one was, and waits for the rest. */
+  /** One timer serves many groups: when it fires, it checks the time of the last write and waits for the remainder. */
   #sealWhenIdle(): void {
     if (this.#sealTimer !== null) return
     const idleMs = this.#clock.monotonic() - this.#lastWrite
@@ -265,10 +267,12 @@ export interface JournalOptions {
   readonly clock: Clock
   readonly start: JournalStart
   readonly sync: JournalSync
-  /** Whether a thread of its own writes. It uses the file system of the machine, whatever `disk` is. */
+  /** Whether a separate thread writes. It uses the file system of the machine, whatever `disk` is. */
   readonly thread: boolean
   readonly listener: JournalListener
-  /** Bytes of journal up to and with each group that recovery gave to replay; for `bytesSince`. */
+  /**
+   * For each group that recovery returned for replay, the bytes of journal up to and including it; for `bytesSince`.
+   */
   readonly totals?: readonly number[]
 }
 
@@ -278,8 +282,8 @@ interface SyncWaiter {
   readonly reject: (error: LogError) => void
 }
 
-/** A group closes at this size; a larger entry is a group alone. */
+/** A group closes at this size; a larger entry gets a group of its own. */
 export const groupBytesMax: number = 4 * 1024 * 1024
-/** A larger entry is COMMIT_TOO_LARGE. */
+/** A larger entry is refused with COMMIT_TOO_LARGE. */
 export const entryBytesMax: number = 64 * 1024 * 1024
 const sealAfterMs = 1000

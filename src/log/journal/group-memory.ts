@@ -3,30 +3,32 @@ import { writeEntry, type EntryPart } from './entry.ts'
 import { alignGroup, headerBytes, type SummedRange } from './group.ts'
 
 /**
- * The memory in which groups collect: slabs, so that the journal thread, the applier and the tail ring have a group by
- * reference. A batch is copied once, from its builder into here.
+ * The memory that collects groups. It consists of slabs, so that the journal thread, the applier and the tail ring use
+ * a group by reference. A batch is copied once, from its builder into a slab.
  *
- * - What was written does not change until `release` says that nobody looks at it any more, but for the group's header,
- *   which the writer fills in. Then the slab serves again: memory that is touched for the first time costs several times
- *   what is done with it.
- * - A group that outgrows its slab moves to another one. Views given out before keep the former copy, which stays as long.
- * - What is held is what was in use at once, and that is bounded by who appends. A group larger than a slab has memory of
- *   its own, which is left to the collector.
+ * - Written bytes do not change until `release` says that they are no longer read. The exception is the group's header,
+ *   which the writer fills in. After the release the slab is reused, because touching new memory for the first time
+ *   costs several times as much as the work done with it.
+ * - A group that outgrows its slab moves to another one. Views handed out earlier point to the former copy, which
+ *   remains.
+ * - The memory retained is the most that was in use at one time; back-pressure on callers bounds that. A group larger
+ *   than a slab gets memory of its own, which is left to the garbage collector.
  *
- * Where threads are to see it, slabs are shared memory. V8 does not count that as pressure on its collector, so that a log
- * that gives up shared memory holds it for long: slabs are never given up, and what is larger is not shared.
+ * If threads need access, slabs are shared memory. V8 does not count shared memory as pressure on its garbage
+ * collector, so a log that dropped shared memory would still hold it for a long time. Therefore slabs are never
+ * dropped, and larger memory is not shared.
  */
 export class GroupMemory {
   readonly #shared: boolean
   #slab: Slab
-  /** Where the open group starts in the slab; a multiple of 64. */
+  /** Offset of the open group in the slab; a multiple of 64. */
   #start = 0
   #length = headerBytes
-  /** Of the group before: what the open one will probably need. */
+  /** Size of the previous group: an estimate of what the open one will need. */
   #lastGroupBytes = 0
-  /** In the open group. */
+  /** Known checksums of ranges of the open group. */
   #summed: SummedRange[] = []
-  /** Left by the groups, in their order; not released. */
+  /** Full slabs in the order in which groups left them; not released yet. */
   readonly #used: Slab[] = []
   readonly #free: Slab[] = []
 
@@ -35,7 +37,7 @@ export class GroupMemory {
     this.#slab = this.#newSlab(firstSlabBytes)
   }
 
-  /** Bytes that the open group will take in the file. */
+  /** Number of bytes that the open group will take in the file. */
   get groupBytes(): number {
     return alignGroup(this.#length)
   }
@@ -44,11 +46,12 @@ export class GroupMemory {
     return this.#length === headerBytes
   }
 
-  /** Copies an entry of `size` measured bytes into the open group, which is `sequence`; returns the views of its batches. */
+  /** Copies an entry, measured as `size` bytes, into the open group `sequence`; returns the views of its batches. */
   append(parts: readonly EntryPart[], size: number, sequence: number): Uint8Array[] {
     const left = this.#slab.bytes.length - this.#start
     const needed = alignGroup(this.#length + size)
-    // A group that will probably outgrow what is left begins in another slab, or it would be copied there.
+    // A group that will probably not fit into the rest of the slab starts in another one, so that it need not be
+    // copied.
     if (needed > left || (this.isEmpty && this.#lastGroupBytes > left)) this.#move(needed)
     const slab = this.#slab
     const batches = writeEntry(parts, slab.bytes, this.#start + this.#length)
@@ -70,7 +73,10 @@ export class GroupMemory {
     }
   }
 
-  /** Ends the open group and starts the next: room for the header, the body, zeros up to 64 bytes. */
+  /**
+   * Ends the open group, padded with zeros to 64 bytes, and starts the next. The header's space is included, not
+   * filled.
+   */
   take(): CollectedGroup {
     assert(!this.isEmpty, 'a group without entries')
     const { bytes } = this.#slab
@@ -85,7 +91,7 @@ export class GroupMemory {
     return { bytes: group, summed }
   }
 
-  /** Nobody looks at groups below `sequence` any more. */
+  /** Groups below `sequence` are no longer read: their slabs are reused. */
   release(sequence: number): void {
     for (let slab = this.#used[0]; slab !== undefined && slab.lastSequence < sequence; slab = this.#used[0]) {
       this.#used.shift()
@@ -93,7 +99,7 @@ export class GroupMemory {
     }
   }
 
-  /** Takes the open group to a slab that has room for it. */
+  /** Moves the open group to a slab that has room for it. */
   #move(needed: number): void {
     const former = this.#slab
     const slab = this.#slabFor(needed)
@@ -111,13 +117,13 @@ export class GroupMemory {
     return this.#newSlab(Math.min(slabBytes, Math.max(this.#slab.bytes.length * 4, 2 ** Math.ceil(Math.log2(needed)))))
   }
 
-  /** Zeros, which the system gives out when they are touched: what a group does not use costs nothing. */
+  /** The system provides the zeroed pages when they are first touched, so the unused part of a slab costs nothing. */
   #newSlab(bytes: number): Slab {
     return new Slab(Buffer.from(this.#shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes)))
   }
 }
 
-/** A group that is whole but for its header. */
+/** A group that is complete except for its header. */
 export interface CollectedGroup {
   readonly bytes: Buffer
   readonly summed: readonly SummedRange[]
@@ -125,7 +131,7 @@ export interface CollectedGroup {
 
 class Slab {
   readonly bytes: Buffer
-  /** Of the newest group that has been in it, wholly or at first. */
+  /** Sequence of the newest group that has used the slab, even if it moved on to another. */
   lastSequence = 0
 
   constructor(bytes: Buffer) {
@@ -133,7 +139,7 @@ class Slab {
   }
 }
 
-/** Twice as large as a group of more than one entry gets, so that not much is left over. */
+/** Twice the largest group of more than one entry, so that little of a slab is wasted. */
 const slabBytes = 8 * 1024 * 1024
 /** Small, so that a log that is opened for a few commits is opened quickly. */
 const firstSlabBytes = 64 * 1024

@@ -2,10 +2,10 @@ import { assert } from '../../base/assert.ts'
 import { crc32c, joinCrc32c } from '../../base/crc32c.ts'
 
 /**
- * The group: the unit that is summed, written with one write and kept whole or cut. Groups and file headers stand at
- * multiples of 64 bytes, so that a scan gets past a length that cannot be believed.
+ * The group: the unit that has a checksum, is written with one write, and is kept or cut as a whole. Groups and file
+ * headers start at multiples of 64 bytes, so that a scan can continue after a damaged length.
  *
- * Layout of a group's header, big-endian; the body of entries follows it, filled up to 64 bytes with zeros:
+ * Layout of a group's header, big-endian. The body with the entries follows it, padded with zeros to 64 bytes:
  *
  *   +0    8   "MRGROUP1"
  *   +8    u32 crc32c of the header from +12 on
@@ -36,8 +36,8 @@ import { crc32c, joinCrc32c } from '../../base/crc32c.ts'
  *   +72   16  boot id
  *   +88   40  0
  *
- * What is deliberately not here: whether a header belongs where it was found. The chain of sequence and checksum is
- * followed in journal-recovery.ts.
+ * It deliberately does not check whether a header belongs where it was found: journal-chain.ts follows the chain of
+ * sequences and checksums.
  */
 export const headerBytes = 128
 export const groupAlignment = 64
@@ -72,7 +72,7 @@ export interface FileHeader {
   readonly bootId: Uint8Array
 }
 
-/** A header as read, with its own checksum: the link that the next header names. */
+/** A header as read, with its own checksum, which the next header names to form the chain. */
 export type Checked<Header> = Header & { readonly checksum: number }
 
 /** Writes the header into the first {@link headerBytes} of `target` and returns its checksum. */
@@ -91,7 +91,7 @@ export function writeGroupHeader(header: GroupHeader, target: Buffer): number {
   return writeChecksum(target)
 }
 
-/** The header at `at`, or null if there is none that its checksum confirms. The body is not looked at. */
+/** The header at `at`, or null if there is none with a correct checksum. Does not check the body. */
 export function readGroupHeader(bytes: Buffer, at: number): Checked<GroupHeader> | null {
   if (!startsWith(bytes, at, groupMagic)) return null
   const checksum = bytes.readUInt32BE(at + 8)
@@ -128,7 +128,7 @@ export function writeFileHeader(header: FileHeader, target: Buffer): number {
   return writeChecksum(target)
 }
 
-/** The header of a journal file, or null if the checksum does not confirm one. */
+/** The header of a journal file, or null if there is none with a correct checksum. */
 export function readFileHeader(bytes: Buffer): Checked<FileHeader> | null {
   if (!startsWith(bytes, 0, fileMagic)) return null
   const checksum = bytes.readUInt32BE(8)
@@ -147,7 +147,7 @@ export function readFileHeader(bytes: Buffer): Checked<FileHeader> | null {
   }
 }
 
-/** A part of a group, header included, of which the checksum is known: `[start, end)`. */
+/** A range `[start, end)` of a group, counted from its header, with a known checksum. */
 export interface SummedRange {
   readonly start: number
   readonly end: number
@@ -155,8 +155,8 @@ export interface SummedRange {
 }
 
 /**
- * The checksum of a group's body, in which only what is not known is gone through; `known` in order. Bytes that changed since
- * they were summed make a group that recovery does not take: as if they had changed on the device.
+ * The checksum of a group's body. It computes only the parts not covered by `known`, which is in order. If bytes
+ * changed after their checksum was computed, recovery rejects the group, just as if they had changed on the device.
  */
 export function bodyChecksum(group: Uint8Array, known: readonly SummedRange[]): number {
   let sum = 0
@@ -168,7 +168,7 @@ export function bodyChecksum(group: Uint8Array, known: readonly SummedRange[]): 
   return crc32c(group, at, group.length, sum)
 }
 
-/** `length` filled up to the alignment of groups. */
+/** `length` rounded up to the alignment of groups. */
 export function alignGroup(length: number): number {
   return Math.ceil(length / groupAlignment) * groupAlignment
 }

@@ -16,14 +16,14 @@ export interface FollowOptions {
   readonly checkpoint: Pick<CheckpointState, 'sequence' | 'incarnation'> | null
 }
 
-/** Bytes at the end of the journal that are no whole groups, or follow a gap: written, never proven durable. */
+/** Bytes at the end of the journal that are not complete groups, or follow a gap: written, but never proven durable. */
 export interface TornBytes {
   readonly file: string
   readonly from: number
   readonly to: number
 }
 
-/** A whole group at its place. */
+/** A complete group and its position. */
 export interface FoundGroup {
   readonly path: string
   readonly position: number
@@ -35,10 +35,10 @@ export interface FoundGroup {
 
 export interface FoundJournal {
   readonly journalId: Uint8Array
-  /** The highest of any open so far. */
+  /** The highest incarnation of any open so far. */
   readonly incarnation: number
   readonly groups: readonly FoundGroup[]
-  /** The last group of the chain; the last that is proven durable, and that one's checksum. */
+  /** Sequence of the last group of the chain (`last`) and of the last proven durable, with the latter's checksum. */
   readonly last: number
   readonly durable: number
   readonly durableChecksum: number
@@ -47,7 +47,10 @@ export interface FoundJournal {
   readonly closed: boolean
 }
 
-/** A file as it stands in the directory. Its header is null if it is none, or that of another number: not begun. */
+/**
+ * A file as found in the directory. Its header is null if it is invalid or has another file's number: it was never
+ * begun.
+ */
 interface StandingFile {
   readonly number: number
   readonly path: string
@@ -55,7 +58,7 @@ interface StandingFile {
   readonly header: Checked<FileHeader> | null
 }
 
-/** Where there is no file yet. */
+/** The result for a directory without journal files. */
 export function emptyJournal(journalId: Uint8Array): FoundJournal {
   return {
     journalId,
@@ -71,9 +74,9 @@ export function emptyJournal(journalId: Uint8Array): FoundJournal {
 }
 
 /**
- * Follows the groups by sequence and checksum to the end of the journal, and proves what of it is durable. Where the chain
- * breaks it tells rot, an error that names the range, from a torn tail, whose bytes it lists. Reads only; the rules stand at
- * `recoverJournal`.
+ * Follows the groups by sequence and checksum to the end of the journal, and determines which of them are proven
+ * durable. Where the chain breaks, it distinguishes rot, an error that names the range, from a torn tail, whose bytes
+ * it lists. It only reads; `recoverJournal` documents the rules.
  */
 export function followJournal(options: FollowOptions, numbers: readonly number[]): FoundJournal {
   const { disk, directory, checkpoint } = options
@@ -88,7 +91,7 @@ export function followJournal(options: FollowOptions, numbers: readonly number[]
   }
   const files = all.slice(all.findIndex((file) => file.number === first.number))
   checkNumbers(directory, files)
-  // A file ends where the header of any later one says that the files before it end.
+  // A file ends where the header of any later file says that the files before it end.
   const limits = files.map((_file, index) =>
     Math.min(...files.slice(index + 1).map((later) => later.header?.previousSequence ?? Infinity)),
   )
@@ -108,7 +111,7 @@ export function followJournal(options: FollowOptions, numbers: readonly number[]
     closed = walk.closed
     durable = Math.max(durable, walk.durable)
     if (last === limit) continue
-    // The chain breaks here, or ends.
+    // The chain breaks or ends here.
     const beyond = walk.closed ? nothingBeyond : lookBeyond(disk, files.slice(index), walk.position, journalId, last)
     durable = Math.max(durable, beyond.durable)
     if (durable > last) {
@@ -160,7 +163,7 @@ function standingFile(disk: Disk, directory: string, number: number): StandingFi
   }
 }
 
-/** The newest file that starts at or below the checkpoint: nothing before it is needed. */
+/** The newest file that starts at or below the checkpoint: no older file is needed. */
 function startingFile(
   files: readonly StandingFile[],
   base: number,
@@ -202,7 +205,7 @@ function walkFile(
   let durable = 0
   let closed = false
   const { header } = file
-  // Torn before its first sync, or it goes on from groups that are not there.
+  // Either the file was torn before its first sync, or it continues from groups that are missing.
   if (header === null || header.previousSequence !== last || header.previousChecksum !== checksum) {
     return { last, checksum, durable, position: 0, closed }
   }
@@ -230,16 +233,16 @@ function walkFile(
 }
 
 interface Beyond {
-  /** What headers past the break say was durable. */
+  /** The highest sequence that headers after the break say was durable. */
   readonly durable: number
-  /** Where the next valid group stands in the file of the break. */
+  /** Position of the next valid group in the file with the break. */
   readonly nextValid: number | null
   readonly cuts: TornBytes[]
 }
 
 const nothingBeyond: Beyond = { durable: 0, nextValid: null, cuts: [] }
 
-/** Looks through all that follows a break in the first of `files`: for proofs of durability, and for torn bytes. */
+/** Scans everything after a break in the first of `files` for proofs of durability and for torn bytes. */
 function lookBeyond(
   disk: Disk,
   files: readonly StandingFile[],
@@ -261,7 +264,8 @@ function lookBeyond(
         if (index === 0 && at > position) nextValid ??= at
         to = Math.max(to, Math.min(at + headerBytes + header.bodyBytes, file.bytes))
       }
-      // A file that began with zeros has nothing of its own beyond them. In a recycled one old content follows.
+      // In a file that was created with zeros, content ends where only zeros follow. A recycled file still has old
+      // content.
       if (to === from && file.header !== null && !file.header.recycled) to = reader.endOfContent(from)
       if (to > from) cuts.push({ file: file.path, from, to })
     } finally {
@@ -275,7 +279,7 @@ function isOf(header: GroupHeader, fileNumber: number, journalId: Uint8Array): b
   return header.fileNumber === fileNumber && Buffer.compare(header.journalId, journalId) === 0
 }
 
-/** Damage that cannot be a torn tail: nothing was changed. */
+/** Damage that cannot be a torn tail. Nothing was changed. */
 export function rot(path: string, from: number, to: number, what: string): LogError {
   return new LogError(
     'JOURNAL_ROT',

@@ -2,7 +2,9 @@ import { crc32c } from '../../base/crc32c.ts'
 import type { Disk, DiskFile } from '../../base/disk.ts'
 import { groupAlignment, headerBytes, readGroupHeader, type Checked, type GroupHeader } from './group.ts'
 
-/** Reads a journal file front to back through a window, so that opening needs little memory for large files. */
+/**
+ * Reads a journal file front to back through a window, so that opening a log needs little memory even for large files.
+ */
 export class JournalFileReader {
   readonly path: string
   readonly size: number
@@ -28,7 +30,7 @@ export class JournalFileReader {
     return this.#window.subarray(position - this.#windowStart, end - this.#windowStart)
   }
 
-  /** The group at `position` if header and body are whole; whether it belongs there is for the caller to say. */
+  /** The group at `position` if header and body pass their checksums; the caller decides whether it belongs there. */
   groupAt(position: number): Checked<GroupHeader> | null {
     const header = this.headerAt(position)
     if (header === null || position + headerBytes + header.bodyBytes > this.size) return null
@@ -38,11 +40,11 @@ export class JournalFileReader {
 
   headerAt(position: number): Checked<GroupHeader> | null {
     const header = readGroupHeader(this.bytesAt(position, headerBytes), 0)
-    // The ids are views of the window, which moves on.
+    // The ids are views of the window, which the next read may replace.
     return header && { ...header, journalId: Buffer.from(header.journalId), bootId: Buffer.from(header.bootId) }
   }
 
-  /** Every position from `from` on with a valid header, whatever stands between. */
+  /** Every position from `from` on that has a valid header, whatever lies between them. */
   *scan(
     from: number,
   ): Generator<{ readonly position: number; readonly header: Checked<GroupHeader> }, void, undefined> {
@@ -51,7 +53,7 @@ export class JournalFileReader {
       const bytes = this.bytesAt(position, windowBytes)
       if (bytes.length < groupAlignment) return
       let at = 0
-      // Most positions are no header: two bytes tell.
+      // Most positions have no header: the first two bytes of the magic tell.
       while (at + groupAlignment <= bytes.length && (bytes[at] !== 0x4d || bytes[at + 1] !== 0x52)) at += groupAlignment
       position += at
       if (at + groupAlignment > bytes.length) continue

@@ -3,20 +3,21 @@ import { assert } from '../../base/assert.ts'
 import type { Disk, DiskFile } from '../../base/disk.ts'
 
 /**
- * The files of a journal: which exist, which comes next, which may be used again.
+ * The files of a journal: which files exist, which comes next, and which may be reused.
  *
  *   00000000000000000007.journal   file 7; numbered without gaps
- *   spare-00000000000000000004     its groups lie below both checkpoints; its bytes serve again under a new number
- *   prepare.tmp, recover.tmp       not finished; deleted on open
+ *   spare-00000000000000000004     both checkpoints cover its groups; its bytes are reused under a new number
+ *   prepare.tmp, recover.tmp       unfinished; deleted on open
  *
- * - A file gets its number only when its length is synced. With `zeroAhead` its bytes are too, ahead of need: a group then
- *   overwrites bytes that exist, and its sync has no metadata to commit. Without, and where a file is needed before it is
- *   filled, the rest is a hole: it reads as zeros, and the groups that come there pay for its blocks. A writer under
- *   load must not wait for 64 MiB of zeros, and one that hardly syncs has nothing to gain from them.
- * - Files double in size up to `fileBytesMax`. Larger ones (a large entry makes a file as long as it needs) and smaller
- *   ones are deleted when they have served, not kept as spares.
- * - The old content of a recycled file is not cleared. It cannot be mistaken: every header names its file's number, and
- *   numbers are never used again.
+ * - A file gets its number only after its length is synced. With `zeroAhead` it is also filled with zeros in advance: a
+ *   group then overwrites existing bytes, and its sync has no metadata to commit. Without `zeroAhead`, or if a file is
+ *   needed before it is filled, the rest is a hole: it reads as zeros, and the groups written there pay for allocating
+ *   its blocks. A writer under load must not wait for 64 MiB of zeros, and a writer that rarely syncs gains nothing
+ *   from them.
+ * - Files double in size up to `fileBytesMax`. Larger files (a large entry makes a file as long as it needs) and
+ *   smaller ones are deleted after use, not kept as spares.
+ * - The old content of a recycled file is not cleared. It cannot be mistaken for new content: every header contains its
+ *   file's number, and numbers are never reused.
  */
 export class JournalFiles {
   readonly #disk: Disk
@@ -40,7 +41,10 @@ export class JournalFiles {
     this.#current = options.current
   }
 
-  /** Goes on to the next file: the current one ends with this sequence and has grown to so many bytes. */
+  /**
+   * Switches to the next file. `lastSequence` is the last group in the current file, `currentBytes` the size it has
+   * reached.
+   */
   next(
     lastSequence: number,
     currentBytes: number,
@@ -52,7 +56,7 @@ export class JournalFiles {
     return { file: this.#disk.open(this.#path(number), 'write'), number, bytes, recycled }
   }
 
-  /** Does a bounded piece of the work for the next file; whether there was any. */
+  /** Does a bounded piece of the work for the next file; returns whether there was any. */
   prepare(): boolean {
     if (this.#prepared !== null) return false
     this.#prepared = this.#takeSpare()
@@ -62,7 +66,7 @@ export class JournalFiles {
       const { file, bytes, filled } = this.#filling
       const count = Math.min(fillStepBytes, bytes - filled)
       file.write(zeros.subarray(0, count), filled)
-      // Synced step by step, so that a group that arrives meanwhile never waits for 64 MiB to reach the device.
+      // Synced after each step, so that a group that arrives meanwhile never waits for 64 MiB to reach the device.
       file.sync()
       this.#filling.filled += count
       if (this.#filling.filled < bytes) return true
@@ -75,7 +79,7 @@ export class JournalFiles {
     const spare = this.#spares.pop()
     if (spare === undefined) return null
     const number = this.#current.number + 1
-    // Crash here: the file is a spare, or a file of the next number whose header has another number: not begun.
+    // Crash here: the file is still a spare, or it has the next number and a header with another number: never begun.
     this.#disk.rename(join(this.#directory, spare), this.#path(number))
     this.#disk.syncDirectory(this.#directory)
     return { number, bytes: this.#fileBytesMax, recycled: true }
@@ -90,28 +94,29 @@ export class JournalFiles {
     file.close()
     this.#filling = null
     const number = this.#current.number + 1
-    // Crash here: a temporary file, or a file of the next number full of zeros: not begun.
+    // Crash here: a temporary file, or a file with the next number that is full of zeros: never begun.
     this.#disk.rename(this.#temporary(), this.#path(number))
     this.#disk.syncDirectory(this.#directory)
     return { number, bytes, recycled: false }
   }
 
-  /** Frees the files whose groups all lie below `sequence`. */
+  /** Retires the files whose groups all have sequences below `sequence`. */
   recycleBelow(sequence: number): void {
     for (let oldest = this.#files[0]; oldest !== undefined && oldest.lastSequence < sequence; oldest = this.#files[0]) {
-      // Crash here: directories may forget this. Then the file is back with its old content, which nobody needs: a
-      // later file starts at or below both checkpoints. It is written over only after its new name was synced.
+      // Crash here: the directory may forget the rename or deletion. Then the file is back with its old content, which
+      // is not needed: a later file starts at or below both checkpoints. It is overwritten only after its new name was
+      // synced.
       this.#retire(this.#path(oldest.number), oldest.bytes)
       this.#files.shift()
     }
   }
 
-  /** Where another instance goes on; after `close`. */
+  /** The files with which another instance continues; valid after `close`. */
   get standing(): { readonly files: readonly JournalFile[]; readonly spares: readonly string[] } {
     return { files: [...this.#files], spares: [...this.#spares] }
   }
 
-  /** Gives up what was prepared. */
+  /** Discards the prepared file. */
   close(): void {
     if (this.#filling !== null) {
       this.#filling.file.close()
@@ -149,13 +154,13 @@ export class JournalFiles {
 export interface JournalFile {
   readonly number: number
   readonly bytes: number
-  /** The last sequence that counts in this file and those before it. */
+  /** The last sequence that counts in this file and the files before it. */
   readonly lastSequence: number
 }
 
 export interface JournalFilesOptions {
   readonly fileBytesMax: number
-  /** Whether files are filled with zeros before they are used: pays where every group is synced. */
+  /** Whether files are filled with zeros before use, which pays off if every group is synced. */
   readonly zeroAhead: boolean
   readonly files: readonly JournalFile[]
   readonly spares: readonly string[]
@@ -171,7 +176,7 @@ interface PreparedFile {
 export const firstFileBytesDefault: number = 1024 * 1024
 export const fileBytesMaxDefault: number = 32 * 1024 * 1024
 
-/** Files kept for use again: what two checkpoint intervals of 64 MiB free. */
+/** Maximum number of spare files: what two checkpoint intervals of 64 MiB free. */
 const sparesMax = 4
 const fillStepBytes = 512 * 1024
 const zeros = Buffer.alloc(fillStepBytes)

@@ -24,16 +24,19 @@ import type { JournalStart } from './journal-writer.ts'
 import type { WrittenGroup } from './journal.ts'
 
 /**
- * Opening a journal: find its end, prove or rewrite what is served, start a new file.
+ * Opens a journal: finds its end, makes sure that what it returns is durable, and starts a new file.
  *
- * - Groups are followed by sequence and checksum from the newest file that starts at or below the checkpoint. A later
- *   file's header names the last sequence that counts before it: what lies past it does not exist.
- * - Where the chain breaks, anything durable beyond the break (the `durableThrough` of any valid header from there on,
- *   or the checkpoint) makes it rot: nothing is touched, the error names the range. Else it is a torn tail.
- * - Groups past the last proof may be in the page cache only, and a failed sync may have marked them clean. They are
- *   written once more, to the new file, which is synced under another name before it counts.
- * - Nothing is cut, deleted or appended to: the new file's header alone makes older files end where they end. So a crash
- *   in here changes nothing that the next recovery could see, but for copies in lost+found.
+ * - Groups are followed by sequence and checksum, from the newest file that starts at or below the checkpoint. The
+ *   header of a later file names the last sequence that counts before it; groups after that in older files do not
+ *   exist.
+ * - Where the chain breaks, recovery looks for proof that something beyond the break was durable: the checkpoint, or
+ *   the `durableThrough` of any valid header from there on. If there is proof, the break is rot: nothing is changed,
+ *   and the error names the range. If there is none, it is a torn tail.
+ * - Groups after the last one that is proven durable may be in the page cache only, and a failed sync may have marked
+ *   their pages clean. They are written again, to the new file, which is synced under a temporary name before it
+ *   counts.
+ * - Nothing is cut, deleted or appended to. Only the new file's header decides where older files end. So a crash during
+ *   recovery changes nothing that the next recovery sees, except for copies in lost+found.
  *
  * It does not apply entries and knows nothing of segments.
  */
@@ -85,43 +88,46 @@ export function recoverJournal(options: RecoveryOptions): RecoveredJournal {
   }
 }
 
-/** `directory`: where the journal files are; made if absent. */
+/** `directory` is where the journal files are; it is created if absent. */
 export interface RecoveryOptions extends FollowOptions {
   /** 16 random bytes, used if there is no journal yet. */
   readonly newJournalId: Uint8Array
   /** 16 bytes that name this boot of the machine (or of the simulation). */
   readonly bootId: Uint8Array
-  /** Where torn bytes are copied to. Default: `lost+found` in the directory. */
+  /** Directory that torn bytes are copied to. Default: `lost+found` in the journal's directory. */
   readonly lostAndFound?: string
-  /** Size of the file that this open starts with, at least. Default 1 MiB. */
+  /** Minimum size of the file that this open starts with. Default 1 MiB. */
   readonly firstFileBytes?: number
-  /** Files double up to this size. Default 32 MiB. */
+  /** Each next file is twice as large, up to this size. Default 32 MiB. */
   readonly fileBytesMax?: number
 }
 
 export interface RecoveredJournal {
-  /** The number of this open, higher than every one before and already durable in the new file's header. */
+  /** The number of this open: higher than every earlier one, and already durable in the new file's header. */
   readonly incarnation: number
-  /** The last group that there is; the next one has the sequence after it. All up to it is durable. */
+  /** Sequence of the last group; the next group gets the sequence after it. All groups up to it are durable. */
   readonly lastSequence: number
   readonly cuts: readonly JournalCut[]
-  /** Whether the last open closed it, with nothing behind its seal. */
+  /** Whether the last open closed the journal cleanly: nothing follows its seal. */
   readonly closed: boolean
-  /** Where the journal goes on. */
+  /** Where the writer continues. */
   readonly start: JournalStart
-  /** For `JournalOptions.totals`: bytes of journal up to and with each group to replay. */
+  /** For `JournalOptions.totals`: for each group to replay, the bytes of journal up to and including it. */
   readonly totals: readonly number[]
-  /** The groups after the checkpoint, in order, read file by file. May be walked more than once, before recycling. */
+  /**
+   * The groups after the checkpoint, in order, read file by file. May be iterated more than once, until files are
+   * recycled.
+   */
   groups(): Iterable<WrittenGroup>
 }
 
-/** Torn bytes, kept for a person to look at. */
+/** Torn bytes, copied for a person to inspect. */
 export interface JournalCut extends TornBytes {
   /** Where they were copied to. */
   readonly savedAs: string
 }
 
-/** Copies torn bytes where a person can look at them, before the new file makes them count for nothing. */
+/** Copies torn bytes to where a person can inspect them, before the new file's header invalidates them. */
 function saveCuts(options: RecoveryOptions, cuts: FoundJournal['cuts']): JournalCut[] {
   if (cuts.length === 0) return []
   const { disk } = options
@@ -147,7 +153,9 @@ function saveCuts(options: RecoveryOptions, cuts: FoundJournal['cuts']): Journal
   return saved
 }
 
-/** The file of this open: the groups that nobody proved durable, a seal, zeros. Durable, under its name, when it returns. */
+/**
+ * Writes this open's file: the groups not proven durable, a seal, zeros. It is durable under its final name on return.
+ */
 function writeNewFile(
   options: RecoveryOptions,
   found: FoundJournal,
@@ -196,13 +204,14 @@ function writeNewFile(
     position += headerBytes
     bytes = Math.max(options.firstFileBytes ?? firstFileBytesDefault, position)
     fillWithZeros(file, position, bytes)
-    // Crash here: a temporary file. The next recovery finds what this one found.
+    // Crash here: only a temporary file exists. The next recovery finds what this one found.
     file.sync()
   } finally {
     file.close()
   }
   disk.rename(temporary, path)
-  // Crash here: with the name, older files end at the last proof and the rest is here, synced; without, as before.
+  // Crash here: if the new name is durable, older files end at the last proven group and the other groups are in the
+  // new file, synced. If it is not, everything is as before.
   disk.syncDirectory(directory)
   return { groups, position, bytes, lastChecksum }
 }

@@ -5,9 +5,9 @@ import { JournalWriter } from './journal-writer.ts'
 import { failure, perform, type JournalThreadSetup, type ThreadCommand, type ThreadMessage } from './writer-backend.ts'
 
 /**
- * The journal thread: says when it is there, is told where the journal goes on, then takes commands, one after another, with synchronous calls to the disk. Waiting for the event loop
- * or the thread pool would cost a commit more than its sync does. Between commands it makes the next file ready, a piece
- * at a time, then sleeps until the counter moves.
+ * The journal thread: reports that it is ready, is told where the journal continues, then executes commands one after
+ * another, with synchronous disk calls. Waiting for the event loop or the thread pool would cost a commit more than its
+ * sync does. Between commands it prepares the next file, one step at a time, then sleeps until the counter changes.
  */
 function run(setup: JournalThreadSetup): void {
   const { port, signal } = setup

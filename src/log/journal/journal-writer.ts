@@ -14,41 +14,48 @@ import { JournalFiles, journalFileName, type JournalFile } from './journal-files
 /** `commit`: synced before it is acknowledged. `os`: written before it is acknowledged, synced on demand. */
 export type JournalSync = 'commit' | 'os'
 
-/** Where writing goes on: what recovery found and made, or where another writer stopped. Plain data, for a thread. */
+/**
+ * Where a writer continues: the result of recovery, or of another writer's `release`. Plain data, to be sent to a
+ * thread.
+ */
 export interface JournalStart {
   readonly directory: string
   readonly journalId: Uint8Array
   readonly bootId: Uint8Array
   readonly incarnation: number
   readonly fileBytesMax: number
-  /** Older than the current file, lowest number first. */
+  /** Files older than the current one, lowest number first. */
   readonly files: readonly JournalFile[]
   readonly spares: readonly string[]
-  /** The file that recovery made in this open, or a later one. */
+  /** The file that recovery created for this open, or a later one. */
   readonly current: JournalFile
-  /** Where the next group goes in it. */
+  /** Position of the next group in it. */
   readonly position: number
-  /** The last group, which is synced, and its checksum. */
+  /** Sequence and checksum of the last group, which is synced. */
   readonly lastSequence: number
   readonly lastChecksum: number
-  /** Whether a header after the last group says that it is synced. */
+  /** Whether a header after the last group records that it is synced. */
   readonly sealed: boolean
 }
 
 /**
- * Sums, writes and syncs groups, with synchronous calls and nothing else: the loop of the journal thread, or inline.
+ * Computes the checksums of groups, writes and syncs them, with synchronous calls only. It is the work of the journal
+ * thread, or runs inline.
  *
  * - Groups are written in order of sequence and never span files.
- * - Under `commit` a group is synced before the next is written, so at most one is not. Each header says how far all
- *   was synced when it was written: that tells rot from a torn tail.
- * - The first error ends it: every method throws it, and nothing may be called after. A failed sync is never repeated,
- *   the kernel may have marked the lost pages clean.
+ * - Under `commit` a group is synced before the next is written, so at most one is unsynced. Each header records up to
+ *   which group everything was synced when it was written: this tells rot from a torn tail.
+ * - The first error is final: the method throws it, and no method may be called afterwards. A failed sync is never
+ *   retried, because the kernel may have marked the lost pages clean.
  */
 export class JournalWriter {
   readonly #start: JournalStart
   readonly #sync: JournalSync
   readonly #files: JournalFiles
-  /** Written and not synced, oldest first. A file keeps its descriptor until it is synced: errors are told to it. */
+  /**
+   * Files written and not synced, oldest first. Each keeps its descriptor until its sync, which reports its write
+   * errors.
+   */
   readonly #unsynced: DiskFile[] = []
   #file: DiskFile
   #number: number
@@ -83,12 +90,12 @@ export class JournalWriter {
   }
 
   /**
-   * Writes a group: room for its header and its body, a multiple of 64 bytes. Fills in the header; `summed` is what is known
-   * of its sums.
+   * Writes a group: space for its header followed by its body, a multiple of 64 bytes. Fills in the header. `summed`
+   * lists the ranges whose checksums are known already.
    */
   write(sequence: number, group: Buffer, summed: readonly SummedRange[]): void {
     assert(sequence === this.#lastSequence + 1, `group ${sequence} after group ${this.#lastSequence}`)
-    // A file keeps room for its seal. A group larger than any file makes an empty one as long as it needs.
+    // Every file keeps room for its seal. For a group larger than any file, an empty file grows to the length it needs.
     if (this.#position + group.length + headerBytes > this.#bytes && this.#position > headerBytes) this.#nextFile()
     const checksum = writeGroupHeader(
       {
@@ -107,7 +114,7 @@ export class JournalWriter {
     this.#lastSequence = sequence
     this.#lastChecksum = checksum
     this.#sealed = false
-    // Crash here: nobody was answered, so recovery may keep or cut the group.
+    // Crash here: nothing was acknowledged yet, so recovery may keep or cut the group.
     if (this.#sync === 'commit') this.sync()
   }
 
@@ -124,7 +131,7 @@ export class JournalWriter {
     this.#durableSequence = this.#lastSequence
   }
 
-  /** Says in the file that all groups are synced, so that later damage to the last one is known as rot. */
+  /** Records in the file that all groups are synced, so that later damage to the last one is recognized as rot. */
   seal(options: { readonly closed: boolean }): void {
     if (this.#sealed && !options.closed) return
     this.sync()
@@ -141,18 +148,25 @@ export class JournalWriter {
       header,
     )
     this.#file.write(header, this.#position)
-    // Crash here: without its seal the last group stays ambiguous, no more.
+    // Crash here: without the seal recovery cannot tell damage to the last group from a torn tail; nothing else
+    // changes.
     this.#file.sync()
     this.#position += headerBytes
     this.#sealed = true
   }
 
-  /** A bounded piece of work that is not urgent: for the next file, or for the next checkpoint. Whether there was any. */
+  /**
+   * Does a bounded piece of work that is not urgent: for the next file or the next checkpoint. Returns whether there
+   * was any.
+   */
   prepare(): boolean {
     return this.#files.prepare() || this.#syncAhead()
   }
 
-  /** Under `os` a checkpoint asks for a sync: of all since the last one, all appends would wait for it. */
+  /**
+   * Under `os` a checkpoint asks for a sync. If it had to sync everything since the last one, all appends would wait
+   * for it.
+   */
   #syncAhead(): boolean {
     if (this.#unsyncedBytes < syncAheadBytes) return false
     this.sync()
@@ -164,10 +178,10 @@ export class JournalWriter {
   }
 
   /**
-   * Syncs and closes all files: from here on another writer has the journal, and goes on where this says. Nothing may be
-   * called after it.
+   * Syncs and closes all files. From here on another writer owns the journal and continues from the returned state. No
+   * method may be called afterwards.
    *
-   * Crash here, before or after: the files hold the same groups, whoever writes the next.
+   * Crash here, before or after: the files hold the same groups, whichever writer writes the next one.
    */
   release(): JournalStart {
     this.sync()
@@ -184,7 +198,7 @@ export class JournalWriter {
     }
   }
 
-  /** Syncs, seals, closes. */
+  /** Syncs, writes the closing seal and closes the files. */
   close(): void {
     this.seal({ closed: true })
     this.#files.close()
@@ -209,7 +223,8 @@ export class JournalWriter {
       },
       header,
     )
-    // Crash here: the header comes with the sync of the file's first group. If it is lost, so may be the group.
+    // Crash here: the header becomes durable with the sync of the file's first group. If it is lost, that group was not
+    // acknowledged as durable either.
     this.#file.write(header, 0)
     this.#position = headerBytes
   }
@@ -231,5 +246,5 @@ export class JournalWriter {
   }
 }
 
-/** What a device takes in some ten milliseconds. */
+/** What a device writes in some ten milliseconds. */
 const syncAheadBytes = 8 * 1024 * 1024

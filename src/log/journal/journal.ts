@@ -8,22 +8,32 @@ import type { EntryPart } from './entry.ts'
  * the writer is free (or at its bound), is written with one write and, under `sync: 'commit'`, one sync.
  */
 export interface Journal {
-  /** Copies an entry into the open group. The views are of the group's memory, which does not change until `release`. */
+  /**
+   * Copies an entry into the open group. The returned views point into the group's memory, which stays unchanged until
+   * `release`.
+   */
   append(parts: readonly EntryPart[]): AppendedEntry
-  /** Bytes appended and not yet written: what back-pressure looks at. */
+  /** Bytes appended and not yet written. Back-pressure is based on it. */
   readonly unwrittenBytes: number
-  /** Sequence of the last group that was written / that is synced. Equal under `sync: 'commit'`. */
+  /**
+   * Sequences of the last group that is written and of the last that is synced. Equal under `sync: 'commit'`.
+   */
   readonly writtenSequence: number
   readonly durableSequence: number
-  /** Nobody looks at the memory of groups below `sequence` any more: those that are written make room for others. */
+  /**
+   * Says that the memory of groups below `sequence` is no longer read. The memory of those that are written is reused.
+   */
   release(sequence: number): void
   /** Resolves when every group up to `sequence` is synced, syncing if need be (`sync: 'os'`). */
   syncTo(sequence: number): Promise<void>
-  /** Files whose groups all lie below `sequence`, the lower of both durable checkpoints, may be used again. */
+  /**
+   * Allows reuse of the files whose groups all have sequences below `sequence`, the lower of the two durable
+   * checkpoints.
+   */
   recycleBelow(sequence: number): void
-  /** Bytes of journal written since that sequence: a checkpoint falls due by them. */
+  /** Bytes of journal written since that sequence; they decide when the next checkpoint is due. */
   bytesSince(sequence: number): number
-  /** Writes and syncs what is there, seals, closes the file. */
+  /** Writes and syncs what was appended, writes a seal and closes the file. */
   close(): Promise<void>
 }
 
@@ -36,8 +46,8 @@ export interface AppendedEntry {
 
 export interface JournalListener {
   /**
-   * The group is written, and synced under `sync: 'commit'`: promote what it carries. Called in order of sequence, each
-   * exactly once, never from inside `append`.
+   * The group is written, and synced under `sync: 'commit'`: the listener promotes what it carries. Called in order of
+   * sequence, exactly once per group, never from inside `append`.
    */
   written(group: WrittenGroup): void
   /** Writing or syncing failed: this group and all after it do not exist. Nothing more will be written. */
@@ -45,8 +55,8 @@ export interface JournalListener {
 }
 
 /**
- * A group's entries (`readEntries`): memory that does not change until the group is released. Shared memory is what another
- * thread may have; other memory is copied where it goes to one.
+ * The entries of a group (`readEntries`), in memory that does not change until the group is released. Shared memory can
+ * be passed to another thread by reference; other memory is copied when it is passed on.
  */
 export interface WrittenGroup {
   readonly sequence: number

@@ -4,7 +4,7 @@ import type { Clock } from '../../base/clock.ts'
 import type { SummedRange } from './group.ts'
 import { JournalWriter, type JournalStart, type JournalSync } from './journal-writer.ts'
 
-/** What the sequencer asks of the writer, one at a time: the next command goes out when the last was reported. */
+/** The sequencer's commands to the writer. Only one is in flight: the next is sent when the last one was reported. */
 export type WriterCommand =
   | {
       readonly kind: 'write'
@@ -17,28 +17,28 @@ export type WriterCommand =
   | { readonly kind: 'close' }
   | { readonly kind: 'recycle'; readonly below: number }
 
-/** `recycle` alone has no report. After `failed` and `closed` there is none. */
+/** Only `recycle` has no report. After `failed` or `closed` no report follows. */
 export type WriterReport =
   | { readonly kind: 'done'; readonly lastSequence: number; readonly durableSequence: number }
   | { readonly kind: 'closed'; readonly lastSequence: number; readonly durableSequence: number }
   | { readonly kind: 'failed'; readonly diskFull: boolean; readonly message: string }
 
-/** What the thread is told: first where to begin, then commands. */
+/** Messages to the thread: first `begin`, then commands. */
 export type ThreadCommand = WriterCommand | { readonly kind: 'begin'; readonly start: JournalStart }
 
-/** What the thread says: first that it is there. */
+/** Messages from the thread: first `ready`, then reports. */
 export type ThreadMessage = WriterReport | { readonly kind: 'ready' }
 
 /** The writer, wherever it runs. */
 export interface WriterBackend {
-  /** Whether reports come later, in a turn of their own; else from inside `send`. */
+  /** Whether reports come later, in a turn of their own, instead of from inside `send`. */
   readonly asynchronous: boolean
   send(command: WriterCommand): void
-  /** Lets go of the thread, or of nothing. After it nothing is reported. */
+  /** Stops the thread, if there is one. Nothing is reported afterwards. */
   end(): Promise<void>
 }
 
-/** Carries out a command; an error of the disk is a report, and the end. */
+/** Executes a command. A disk error is returned as a report, and it is final. */
 export function perform(writer: JournalWriter, command: WriterCommand): WriterReport | null {
   try {
     switch (command.kind) {
@@ -74,7 +74,7 @@ export function failure(error: unknown): WriterReport {
   }
 }
 
-/** The writer on the caller's thread: for simulation, and where a thread does not pay. */
+/** The writer on the caller's thread: for simulation, and where a thread would not pay off. */
 export class InlineBackend implements WriterBackend {
   readonly asynchronous = false
   readonly #writer: JournalWriter
@@ -98,7 +98,7 @@ export class InlineBackend implements WriterBackend {
     if (report !== null) this.#report(report)
   }
 
-  /** Gives the journal to another writer, which goes on where this says. */
+  /** Hands the journal over to another writer, which continues from the returned state. */
   release(): JournalStart {
     this.#ended = true
     return this.#writer.release()
@@ -109,7 +109,7 @@ export class InlineBackend implements WriterBackend {
     return Promise.resolve()
   }
 
-  /** Makes the next file ready, one step a turn. If it is needed sooner, the writer finishes it on the spot. */
+  /** Prepares the next file, one step per turn. If the file is needed sooner, the writer finishes it at once. */
   #prepareSoon(): void {
     if (this.#preparing) return
     this.#preparing = true
@@ -131,23 +131,24 @@ interface InlineOptions {
   readonly clock: Clock
   readonly start: JournalStart
   readonly sync: JournalSync
-  /** Whether the next file is made ready between commands. */
+  /** Whether the next file is prepared between commands. */
   readonly preparesAhead: boolean
 }
 
 /**
- * The writer on a thread of its own, and on the caller's until that thread has started, which takes longer than the first
- * appends want to wait.
+ * The writer on a thread of its own. Until that thread has started, which takes longer than the first appends should
+ * wait, an inline writer does the work on the caller's thread.
  *
- * There is one writer at any time: the inline one carries out each command before `send` returns, so none is under way
- * when the thread says that it is there; then it lets go of the files, and only then is the thread told where to begin.
+ * There is only one writer at any time. The inline writer executes each command before `send` returns, so none is in
+ * flight when the thread reports that it is ready. Then the inline writer closes the files, and only after that the
+ * thread is told where to begin.
  */
 export class StartingBackend implements WriterBackend {
   readonly #thread: ThreadBackend
   #inline: InlineBackend | null
 
   constructor(options: Omit<InlineOptions, 'preparesAhead'>, report: (report: WriterReport) => void) {
-    // The thread will make files ready. Until then a file that is needed is made on the spot.
+    // The thread will prepare files ahead. Until it has started, a file is created when it is needed.
     this.#inline = new InlineBackend({ ...options, preparesAhead: false }, report)
     this.#thread = new ThreadBackend(options.sync, report, () => {
       const inline = this.#inline
@@ -178,7 +179,7 @@ export class StartingBackend implements WriterBackend {
 /**
  * The writer on a thread of its own, which sleeps on a shared counter between commands.
  *
- * A group in shared memory goes there by reference. One that is not, as it is too large, is copied and transferred.
+ * A group in shared memory is passed by reference. A group too large for shared memory is copied and transferred.
  */
 export class ThreadBackend implements WriterBackend {
   readonly asynchronous = true
@@ -192,7 +193,7 @@ export class ThreadBackend implements WriterBackend {
     this.#port = port1
     const setup: JournalThreadSetup = { port: port2, signal: this.#signal, sync }
     this.#worker = new Worker(journalThreadUrl, { workerData: setup, transferList: [port2] })
-    // A journal that waits for nothing does not keep the process alive; one with a command under way does.
+    // An idle journal does not keep the process alive; one with a command in flight does.
     this.#worker.unref()
     const deliver = (message: ThreadMessage): void => {
       if (this.#ended) return
@@ -201,7 +202,7 @@ export class ThreadBackend implements WriterBackend {
       report(message)
     }
     const lost = (error: Error): void => {
-      // The end of a thread may overtake all that it said since we looked: a report, and behind it the failure.
+      // The exit event may arrive before messages that the thread sent earlier: deliver those, then the failure.
       for (;;) {
         const said: { message: ThreadMessage } | undefined = receiveMessageOnPort(this.#port)
         if (said === undefined || this.#ended) break
@@ -216,7 +217,7 @@ export class ThreadBackend implements WriterBackend {
     this.#worker.on('exit', (code) => lost(new Error(`the journal thread ended with code ${code}`)))
   }
 
-  /** The journal is the thread's from here on. */
+  /** From here on the thread owns the journal. */
   begin(start: JournalStart): void {
     this.#port.postMessage({ kind: 'begin', start } satisfies ThreadCommand)
     this.#wake()
@@ -248,10 +249,10 @@ export class ThreadBackend implements WriterBackend {
   }
 }
 
-/** What the thread is started with. */
+/** The thread's worker data. */
 export interface JournalThreadSetup {
   readonly port: MessageChannel['port2']
-  /** Counts commands, so that the thread can sleep until there is one. */
+  /** Counts commands, so that the thread can sleep until the next one. */
   readonly signal: Int32Array
   readonly sync: JournalSync
 }
