@@ -47,8 +47,8 @@ export const defaultStreamsConfig: StreamsConfig = {
 }
 
 /**
- * The options given, and defaults for the rest. Other options may stand beside them. Throws CONFIG_INVALID naming option,
- * value and what it can be.
+ * Returns the given options, with defaults for the rest. Other properties are ignored. Throws CONFIG_INVALID, naming
+ * the option, its value and the allowed values.
  */
 export function streamsConfig(given: Partial<StreamsConfig>): StreamsConfig {
   const config = { ...defaultStreamsConfig }

@@ -1,8 +1,8 @@
 import { CodedError } from '../base/coded-error.ts'
 
 /**
- * Every way in which a stream application refuses or fails, and what the runtime does about it. `docs/errors.md` lists
- * them; a test holds the two together.
+ * Every way in which a stream application refuses a call or fails, and how the runtime reacts. `docs/errors.md` lists
+ * the same codes; a test compares the two.
  */
 export const streamsErrorCodes: { readonly [Code in StreamsErrorCode]: StreamsErrorKind } = {
   TOPOLOGY_INVALID: { action: 'refuse', description: 'The topology breaks a rule; nothing has run.' },
@@ -36,8 +36,8 @@ export const streamsErrorCodes: { readonly [Code in StreamsErrorCode]: StreamsEr
 
 export interface StreamsErrorKind {
   /**
-   * `refuse`: the call fails, nothing has changed. `stop`: the application stops, nothing half committed. `rebuild`:
-   * the runtime restores its tasks and goes on by itself.
+   * `refuse`: the call fails, nothing has changed. `stop`: the application stops, and nothing is half committed.
+   * `rebuild`: the runtime restores its tasks and continues without help.
    */
   readonly action: 'refuse' | 'stop' | 'rebuild'
   readonly description: string

@@ -5,8 +5,8 @@ import type { Transitions } from '../base/lifecycle.ts'
  *                │            │           │
  *                └────────────┴───────────┴──► failed ──► closed
  *
- * `starting` makes topics, restores stores and initializes processors. A failed application has committed nothing of
- * what failed; closing it afterwards frees what it holds.
+ * `starting` creates topics, restores stores and initializes processors. A failed application has committed nothing of
+ * the work that failed; closing it afterwards releases its resources.
  */
 export type StreamsPhase = 'created' | 'starting' | 'running' | 'closing' | 'closed' | 'failed'
 

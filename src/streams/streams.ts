@@ -24,7 +24,7 @@ import type { Overlay } from './store/overlay.ts'
 import type { Task } from './task/task.ts'
 import type { Topology } from './topology/topology.ts'
 
-/** Runs a topology on a log. Who opens the log and the store engines closes them, after this. */
+/** Runs a topology on a log. The caller opens the log and the store engines, and closes them after this. */
 export class StreamsRuntime {
   readonly #topology: Topology
   readonly #options: StreamsRuntimeOptions
@@ -61,7 +61,7 @@ export class StreamsRuntime {
     return this.#lifecycle.onChange(listener)
   }
 
-  /** Restores the stores and begins to process. Resolves when the application runs. */
+  /** Restores the stores and begins to process. Resolves when the application is running. */
   async start(): Promise<void> {
     if (!this.#lifecycle.is('created')) {
       throw new StreamsError('INVALID_PHASE', `the application is ${this.phase}; make a new one to start again`)
@@ -82,7 +82,8 @@ export class StreamsRuntime {
       }
       this.#lifecycle.to('running')
       this.#running = this.#run(session)
-      // Its failure is given to whoever waits by `finished` or `close`; unheard it must not end the process.
+      // Its failure is reported by `finished` and `close`. As long as neither is called, it must not end the process as
+      // an unhandled rejection.
       this.#running.catch(() => undefined)
     } catch (cause) {
       if (cause instanceof RestoreStopped) {
@@ -96,15 +97,15 @@ export class StreamsRuntime {
     }
   }
 
-  /** Resolves when the application has ended, rejects with what made it fail. */
+  /** Resolves when the application has ended; rejects with the error that made it fail. */
   async finished(): Promise<void> {
     await this.#running
     if (this.#lifecycle.is('failed')) throw this.#error
   }
 
   /**
-   * Finishes the commit, flushes the stores, frees everything; a start that is under way ends where it is. Throws what made
-   * the application fail, if it did.
+   * Finishes the commit, flushes the stores and releases everything; interrupts a start that is still in progress.
+   * Rejects with the error that made the application fail, if it did.
    */
   async close(): Promise<void> {
     if (this.#lifecycle.is('created')) this.#lifecycle.to('closed')
@@ -114,7 +115,7 @@ export class StreamsRuntime {
     await this.finished()
   }
 
-  /** A read-only view of a store; its answers are durable. */
+  /** A read-only view of a store, whose answers are durable. */
   query<K, V>(store: string): StoreQuery<K, V> {
     const kinds = new Map([
       ...this.#topology.globalTables.map(({ name }) => [name, 'keyValue'] as const),
@@ -134,7 +135,10 @@ export class StreamsRuntime {
     return new StoreQuery({ name: store, kind }, (look) => this.#readStore(store, look))
   }
 
-  /** Resolves when all that is on the log now is processed, through every hop, and what came of it is durable. */
+  /**
+   * Resolves when everything that is in the input topics now is processed, through every repartition topic, and the
+   * results are durable.
+   */
   async settled(): Promise<void> {
     for (;;) {
       const worker = await this.#currentWorker('will not process anything more')
@@ -200,7 +204,7 @@ export class StreamsRuntime {
     )
   }
 
-  /** Waits for the newest commit; false if it was lost and the tasks go back behind it. */
+  /** Waits for the newest commit. Returns false if it was lost and the tasks go back to the one before it. */
   async #isDurable(): Promise<boolean> {
     try {
       await this.#commits?.durable
@@ -211,7 +215,10 @@ export class StreamsRuntime {
     }
   }
 
-  /** The worker, when the tasks are there; throws what made the application fail, if it did. */
+  /**
+   * The worker, once tasks that are being rebuilt are ready. Throws the error that made the application fail, if it
+   * did.
+   */
   async #currentWorker(otherwise: string): Promise<Worker> {
     await this.#rebuilding
     if (this.#lifecycle.is('failed')) throw this.#error
@@ -240,7 +247,8 @@ export class StreamsRuntime {
       this.#lifecycle.to('closed')
       current.worker.end()
     } catch (cause) {
-      // Closed while the tasks went back to the last commit: everything is freed, and nothing has failed.
+      // Closed while the tasks were being rebuilt from the last commit: everything is released already, and nothing has
+      // failed.
       if (cause instanceof RestoreStopped) {
         this.#lifecycle.to('closed')
         current.worker.end()
@@ -256,7 +264,7 @@ export class StreamsRuntime {
     }
   }
 
-  /** Goes back to the last commit: tasks and stores are made again from what the log has. */
+  /** Goes back to the last commit: tasks and stores are rebuilt from the log. */
   #rebuild(lost: Session): Promise<Session> {
     const rebuilt = this.#abandon(lost).then(() => this.#open())
     this.#rebuilding = rebuilt.then(
@@ -381,7 +389,7 @@ export class StreamsRuntime {
     this.#drops.set(reason, (this.#drops.get(reason) ?? 0) + 1)
   }
 
-  /** Frees a session whose work is committed and flushed. */
+  /** Releases a session whose work is committed and flushed. */
   async #closeSession({ fetcher, committer, membership }: Session): Promise<void> {
     await fetcher.close()
     for (const task of this.#tasks) await task.close()
@@ -396,7 +404,7 @@ export class StreamsRuntime {
     await globals?.close()
   }
 
-  /** Frees a session that failed: what it had not committed never was. */
+  /** Releases a session that failed; its uncommitted work is discarded. */
   async #abandon(session: Session): Promise<void> {
     session.commits.discard()
     await session.commits.settle()
@@ -424,27 +432,29 @@ interface Session {
 }
 
 export interface StreamsRuntimeOptions {
-  /** Name of the application: its consumer group, and the front of its internal topics. `application.id`. */
+  /** Name of the application: its consumer group, and the prefix of its internal topics. `application.id`. */
   readonly applicationId: string
   readonly log: Log
   readonly engines: { readonly lmdb: StoreEngine; readonly memory: StoreEngine }
-  /** Where the stores stand, one directory each. `state.dir`. */
+  /** Directory of the stores, with one subdirectory each. `state.dir`. */
   readonly storeDirectory: string
   readonly config?: Partial<StreamsConfig>
   readonly clock?: Clock
   readonly logger?: Logger
-  /** Number of the build that runs, or null if it is not known. */
+  /** Number of the running build, or null if it is not known. */
   readonly build?: number | null
   readonly onRestore?: (progress: RestoreProgress) => void
 }
 
-/** What the application did since it was started. */
+/** What the application has done since it was started. */
 export interface StreamsMetrics {
   /** Records that were processed, including those of repartition topics. */
   readonly processed: number
   /** The same, per second. */
   readonly recordsPerSecond: number
-  /** Offsets between what was processed and the known ends of the inputs; an estimate, logs have gaps. */
+  /**
+   * Offsets between what was processed and the known ends of the inputs. This is an estimate, because logs have gaps.
+   */
   readonly lag: number
   /** Highest timestamp that any task has seen, in ms since the epoch; -1 before the first record. */
   readonly streamTime: number
@@ -455,7 +465,7 @@ export interface StreamsMetrics {
   readonly droppedByReason: { readonly [reason: string]: number }
 }
 
-/** Options that can change answers. */
+/** Options that can change results. */
 function configurationOf(config: StreamsConfig): string {
   return `onProcessingError=${config.onProcessingError}`
 }

@@ -2,8 +2,8 @@ import { isWindowedCodec } from '../../codec/windowed-codec.ts'
 import type { ProcessorNode, SinkNode, SourceNode, TopologyNode } from '../topology/node.ts'
 
 /**
- * Whether anybody reads a source's keys, or its values. What nobody reads is not decoded: it travels as
- * `undecoded`, and a sink of the same codec copies its bytes.
+ * Whether any node reads the keys of a source, or its values. What no node reads is not decoded: it is forwarded as
+ * `undecoded`, and a sink with the same codec copies its bytes.
  */
 export interface Demand {
   readonly key: boolean
@@ -11,16 +11,17 @@ export interface Demand {
 }
 
 /**
- * Follows the records of a source through the nodes: a node that reads its input asks for it, a node that changes the
- * key (or value) hides the source's from all below it. What has to be validated, or is read for its time, is decoded.
+ * Follows the records of a source through the nodes. A node that reads its input needs it decoded; a node that changes
+ * the key (or value) hides the source's one from all nodes below. Keys and values that are validated, or from which the
+ * timestamp is extracted, are always decoded.
  */
 export function demandOf(source: SourceNode, children: (name: string) => readonly TopologyNode[]): Demand {
   return { key: readsKey(source, children), value: readsValue(source, children) }
 }
 
 /**
- * Whether anybody below a node reads its keys, or else takes them only as the bytes of the codec of that id. Unlike
- * those of a source they are no record's in process: only sinks copy them.
+ * Whether any node below `node` reads its keys in a form other than the bytes of the codec with that id. In contrast to
+ * the keys of a source, these bytes do not belong to the current record, so only sinks can copy them.
  */
 export function readsKeysOf(
   node: string,
@@ -44,7 +45,10 @@ function readsKey(source: SourceNode, children: (name: string) => readonly Topol
   })
 }
 
-/** Whether somebody tells keys apart by their bytes: where they are not decoded they must yet be such as could be. */
+/**
+ * Whether a node distinguishes keys by their bytes. If so, keys that are not decoded must still be checked to be
+ * decodable.
+ */
 export function takesKeyBytes(source: SourceNode, children: (name: string) => readonly TopologyNode[]): boolean {
   return reaches(source.name, children, (node) => {
     if (node.kind !== 'processor') return null
@@ -52,7 +56,10 @@ export function takesKeyBytes(source: SourceNode, children: (name: string) => re
   })
 }
 
-/** Bytes stand for a key only in the codec that the node means, and if that says which bytes are keys. */
+/**
+ * Bytes can stand for a key only if they have the codec that the node expects, and if that codec can check which bytes
+ * are keys.
+ */
 function fitsKeyBytes({ keyBytesOf }: ProcessorNode, { key: { codec } }: SourceNode): boolean {
   return keyBytesOf === codec.id && codec.check !== undefined
 }
@@ -69,7 +76,7 @@ function readsValue(source: SourceNode, children: (name: string) => readonly Top
   })
 }
 
-/** True if a node answers true on a path on which none before it answered false. */
+/** True if some node answers true on a path on which no earlier node answered false. */
 function reaches(
   from: string,
   children: (name: string) => readonly TopologyNode[],
@@ -90,7 +97,7 @@ function reaches(
 }
 
 function sinkReadsKey(sink: SinkNode, codecId: string): boolean {
-  // A windowed key is partitioned by its first bytes.
+  // The partition of a windowed key is computed from its first bytes, without decoding it.
   const partitionsByKey = sink.partitionKey !== undefined && !isWindowedCodec(sink.key.codec)
   return readsBoth(sink) || partitionsByKey || sink.key.codec.id !== codecId
 }

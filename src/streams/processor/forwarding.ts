@@ -13,7 +13,7 @@ export interface Child {
   readonly receiver: Receiver
 }
 
-/** What a node's context asks of its task. */
+/** What a node's context requires of its task. */
 export interface NodeHost {
   readonly applicationId: string
   readonly taskId: string
@@ -31,15 +31,15 @@ export interface NodeHost {
   restored(node: string, name: string): number | undefined
   saveAtCommit(node: string, name: string, read: () => number): void
   /**
-   * Null: a failure goes up and stops the application. Otherwise it is asked at the innermost node; when it returns, the
-   * record is dropped there and its siblings go on.
+   * Null: an error propagates and stops the application. Otherwise it is called for the innermost node; if it returns,
+   * the record is dropped there and processing continues with that node's siblings.
    */
   readonly onProcessingError: ((error: unknown, node: string) => void) | null
 }
 
 /**
- * Stands between a node and its children. `forward` is a direct call, depth first, children in the order in which they
- * were added; a child sees the headers as its parent left them, and what it changes ends with its call.
+ * Connects a node with its children. `forward` is a direct call, depth first, in the order in which the children were
+ * added. A child sees the headers as its parent left them; its own changes to them end with its call.
  */
 export class NodeContext implements ProcessorContext {
   readonly node: string
@@ -72,7 +72,7 @@ export class NodeContext implements ProcessorContext {
     if (only !== null) {
       record.node = this.#onlyName
       only.process(key, value, timestamp)
-      // Mostly they are as they were, and storing them again costs the collector a look.
+      // The headers are usually unchanged, and storing them again would cost a write barrier of the garbage collector.
       if (record.headers !== headers) record.headers = headers
       record.node = this.node
       return

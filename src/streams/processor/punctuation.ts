@@ -1,7 +1,7 @@
 import type { Cancellable } from './processor.ts'
 import type { NodeContext } from './forwarding.ts'
 
-/** One schedule. `due` is the next time it fires. */
+/** One schedule. `due` is the next time at which it fires. */
 export class Punctuation implements Cancellable {
   readonly context: NodeContext
   readonly name: string
@@ -29,7 +29,7 @@ export class Punctuation implements Cancellable {
     this.isCancelled = true
   }
 
-  /** After a gap it fires once: the next time is the first multiple of the interval after now. */
+  /** Fires once even after a gap: the next due time is the first multiple of the interval after now. */
   fire(now: number): void {
     this.due = nextTime(this.#anchor, this.intervalMs, now)
     this.callback(now)
@@ -37,12 +37,12 @@ export class Punctuation implements Cancellable {
 }
 
 /**
- * The schedules of a task by one of its two clocks: stream time, asked after each record, and the wall clock, asked by
- * the worker. Due ones fire in order of their due time.
+ * The schedules of a task for one of its two clocks: stream time, which is checked after each record, or the wall
+ * clock, which the worker checks. Schedules that are due fire in the order of their due times.
  */
 export class Punctuations {
   #schedules: Punctuation[] = []
-  /** The earliest due time; asked for each record. */
+  /** The earliest due time; read for every record. */
   nextDue: number = Number.POSITIVE_INFINITY
 
   get all(): readonly Punctuation[] {
@@ -54,7 +54,7 @@ export class Punctuations {
     this.#remember()
   }
 
-  /** Fires what is due at `now`, each at most once; `run` calls back in the right context. */
+  /** Fires every schedule that is due at `now`, at most once each. `run` makes the call in the right context. */
   fireDue(now: number, run: (punctuation: Punctuation) => void): void {
     const due = this.#schedules.filter((one) => !one.isCancelled && one.due <= now).sort((a, b) => a.due - b.due)
     for (const punctuation of due) if (!punctuation.isCancelled) run(punctuation)
@@ -68,8 +68,8 @@ export class Punctuations {
 }
 
 /**
- * By stream time the first time is at once, with the record in process or the first one, and then at the multiples of the
- * interval. An anchored schedule waits for its anchor or, if that is over at `now`, for its next time.
+ * By stream time, the first call comes at once, with the current or the first record, and further ones at multiples of
+ * the interval. An anchored schedule waits for its anchor or, if that is before `now`, for its next time.
  */
 export function streamTimeSchedule(
   options: { readonly intervalMs: number; readonly startMs?: number },
@@ -81,8 +81,8 @@ export function streamTimeSchedule(
 }
 
 /**
- * By the wall clock the first time is one interval from now, or the next time of the anchored schedule. An anchor that is
- * now is due as soon as the clock goes on, any other time that has come already is over: both as Kafka has it.
+ * By the wall clock, the first call comes one interval from now, or at the next time of an anchored schedule. An anchor
+ * that equals now is due at the next tick; earlier times are skipped. Both are Kafka's behavior.
  */
 export function wallClockSchedule(
   options: { readonly intervalMs: number; readonly startMs?: number },
@@ -96,8 +96,8 @@ export function wallClockSchedule(
 }
 
 /**
- * When a schedule of stream time is due that a commit recorded as due at `recorded`: then, unless it is another schedule now,
- * of which the next time comes sooner.
+ * When a stream-time schedule is due after a restart. This is the due time that the last commit recorded, or the next time of
+ * the schedule if that is sooner because its interval or anchor has changed.
  */
 export function recordedDue(
   { intervalMs, anchor }: { readonly intervalMs: number; readonly anchor: number },
@@ -107,7 +107,7 @@ export function recordedDue(
   return Math.min(recorded, Math.max(anchor, nextTime(anchor, intervalMs, streamTime)))
 }
 
-/** The first time of a schedule behind `now`. */
+/** The first time of a schedule after `now`. */
 function nextTime(anchor: number, intervalMs: number, now: number): number {
   return anchor + (Math.floor((now - anchor) / intervalMs) + 1) * intervalMs
 }

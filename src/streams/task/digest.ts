@@ -1,10 +1,11 @@
 import type { Header } from '../../log/api/record.ts'
 
 /**
- * A running digest of records, two 32-bit lanes, four bytes per step: cheap enough to take of every record, good enough
- * that a replay that differs in one bit is noticed. Not for anybody who wants to collide.
+ * A running digest of records: two 32-bit lanes, four bytes per step. It is cheap enough to compute for every record,
+ * and good enough to notice a replay that differs in one bit. It does not resist deliberate collisions.
  *
- * Per record: presence and length of key and value, their bytes, timestamp, headers, in that order.
+ * Each record adds the presence and length of its key and value, their bytes, its timestamp and its headers, in this
+ * order.
  */
 export class RecordDigest {
   #high = 0x9e3779b9 | 0

@@ -2,36 +2,40 @@ import { ByteReader, ByteWriter } from '../../base/bytes.ts'
 import { noHeaders, type Header, type RecordCursor } from '../../log/api/record.ts'
 
 /**
- * The order stamp of a record in a repartition topic: its place in the order in which the sub-topology that wrote it
- * went through its own inputs, over all its tasks and partitions. It travels as the first header, which readers take off
- * again; user code, digests and topics that the application did not make for itself never see it.
+ * The order stamp of a record in a repartition topic: the record's place in the order in which the sub-topology that
+ * wrote it processed its own inputs, over all tasks and partitions. It is stored as the first header, which readers
+ * remove again. User code, digests and all topics other than repartition topics never see it.
  *
  * ```
  * header key    "_mr"
  * header value  varint clock - timestamp of the record, varint sequence        zig-zag, as everywhere in a record
  * ```
- * Mostly the value has two bytes: a record that is not late has the clock for its timestamp, and the sequence counts from
- * there on. Records of an older version have no stamp; they stand in the order by their timestamp.
+ * The value usually has two bytes: the clock of a record that is not late equals its timestamp, and the sequence starts
+ * over with each clock. Records that an older version wrote have no stamp; their place in the order is given by their
+ * timestamp.
  */
 export const stampKey = '_mr'
 
-/** A place in the order, first by clock and then by sequence. */
+/** A place in the order: by clock first, then by sequence. */
 export interface Stamp {
   /** In ms, as timestamps are. */
   readonly clock: number
   readonly sequence: number
 }
 
-/** What {@link readStamp} fills. */
+/** What {@link readStamp} fills in. */
 export interface StampTarget {
   headClock: number
   headSequence: number
 }
 
-/** Writes stamps in front of headers. Its lists are valid until the next one, which is enough to stage a record. */
+/**
+ * Writes stamps in front of headers. The returned list is valid until the next call, which is long enough to stage a
+ * record.
+ */
 export class StampWriter {
   readonly #bytes = new ByteWriter(valueBytesMax)
-  /** By the length of the value, so that no record costs an object. */
+  /** Indexed by the length of the value, so that no object is allocated per record. */
   readonly #stamps: readonly Header[]
   readonly #alone: readonly (readonly Header[])[]
 
@@ -44,7 +48,7 @@ export class StampWriter {
     this.#alone = this.#stamps.map((stamp) => [stamp])
   }
 
-  /** The headers of a record of that timestamp, with the stamp in front. */
+  /** Returns the headers of a record with that timestamp, with the stamp in front. */
   before(headers: readonly Header[], stamp: Stamp, timestamp: number): readonly Header[] {
     const to = this.#bytes
     to.clear()
@@ -55,12 +59,12 @@ export class StampWriter {
   }
 }
 
-/** Puts the stamp of the cursor's record into `target`; leaves it alone if the record has none. */
+/** Writes the stamp of the cursor's record into `target`, which stays unchanged if the record has no stamp. */
 export function readStamp(cursor: RecordCursor, target: StampTarget): void {
   if (cursor.headerCount === 0) return
   const { bytes, headersStart: at } = cursor
   if (bytes[at] !== keyLength || bytes[at + 1] !== 0x5f || bytes[at + 2] !== 0x6d || bytes[at + 3] !== 0x72) return
-  // Both numbers in one byte each, unless the record was late or is one of many at its time.
+  // Each number takes one byte, unless the record was late or is one of many with the same clock.
   const [delta, sequence] = [bytes[at + 5] as number, bytes[at + 6] as number]
   if (bytes[at + 4] === twoBytes && delta < 0x80 && sequence < 0x80) {
     target.headClock = cursor.timestamp + ((delta >>> 1) ^ -(delta & 1))
@@ -77,7 +81,7 @@ function readLongStamp({ bytes, headersStart, timestamp }: RecordCursor, target:
   target.headSequence = from.varint()
 }
 
-/** The headers of a stamped record as they were before. */
+/** The headers of a stamped record without the stamp. */
 export function headersBehindStamp(cursor: RecordCursor): readonly Header[] {
   return cursor.headerCount === 1 ? noHeaders : cursor.headers().slice(1)
 }
@@ -88,7 +92,7 @@ export function headersWithoutStamp(cursor: RecordCursor): readonly Header[] {
   return headers[0]?.key === stampKey ? headers.slice(1) : headers
 }
 
-/** Zig-zag of the key's length, and of a value of two bytes. */
+/** Zig-zag encodings of the key's length and of the length of a two-byte value. */
 const keyLength = stampKey.length * 2
 const twoBytes = 2 * 2
 /** Two varints of safe integers. */

@@ -2,34 +2,39 @@ import type { OperatorState } from '../../log/api/commit-section.ts'
 import type { Stamp } from './order-stamp.ts'
 
 /**
- * Makes the order stamps of one sub-topology, all of whose tasks share it: (clock, sequence), strictly ascending.
+ * Makes the order stamps of one sub-topology, whose tasks all share this object. Stamps are pairs (clock, sequence),
+ * strictly ascending.
  *
- * - The *clock* is the highest that a picked record had. A record of a source topic has its timestamp for a clock, one of
- *   a repartition topic that of its stamp. So the clock of what comes out is never below that of what went in, and
- *   whoever waits for older output knows from the heads of the inputs when none can come any more.
- * - The *sequence* tells apart what has one clock. It begins above that of the record that moved the clock.
- * - A commit records where it stands, and the next start goes on from there: what is written again after a crash has the
- *   stamps that it would have had.
+ * - The *clock* is the highest clock of any record processed so far. The clock of a record from a source topic is its
+ *   timestamp; that of a record from a repartition topic is in its stamp. So the clock of an output is never below that
+ *   of its input, and a reader that waits for older records can tell from the heads of its inputs when none can follow.
+ * - The *sequence* distinguishes records with the same clock. It begins above the sequence of the record that moved the
+ *   clock.
+ * - A commit records the current state and the next start continues from it, so records that are written again after a
+ *   crash have the same stamps as before.
  *
- * What is emitted at a commit has a clock of its own, per level of stores, that follows the times of the last updates:
- * it comes out late, and would else stand behind everything that was processed until the commit.
+ * Records emitted at a commit have a clock of their own, one per level of stores, which follows the times of the last
+ * updates. They are emitted late and would otherwise be placed after everything that was processed before the commit.
  */
 export class OutputOrder {
   readonly processed: StampSequence = new StampSequence()
   readonly #emitted: StampSequence[] = []
 
-  /** What the stores of that level emit at a commit. */
+  /** The sequence for what the stores of that level emit at a commit. */
   emitted(level: number): StampSequence {
     return (this.#emitted[level] ??= new StampSequence())
   }
 
-  /** What a commit records: pairs of clock and sequence, of what was processed and then of each level that emits. */
+  /**
+   * The state that a commit records: pairs of clock and sequence, first for processed records, then for each level that
+   * emits.
+   */
   state(): readonly number[] {
     const levels = Array.from({ length: this.#emitted.length }, (_, level) => this.emitted(level))
     return [this.processed, ...levels].flatMap(({ clock, sequence }) => [clock, sequence])
   }
 
-  /** Goes on from what a task's last commit recorded; of several tasks the one that committed last decides. */
+  /** Continues from the state in a task's last commit. If several tasks call this, the highest state wins. */
   resume(state: OperatorState[string] | undefined): void {
     if (!Array.isArray(state)) return
     for (let index = 0; index + 1 < state.length; index += 2) {
@@ -39,12 +44,12 @@ export class OutputOrder {
   }
 }
 
-/** Stamps, each above the one before and above that of every record taken. */
+/** Stamps that ascend strictly and are above that of every record taken. */
 export class StampSequence implements Stamp {
   clock = -1
   sequence = -1
 
-  /** A record with this place in the order is taken: what comes of it stands behind it. */
+  /** Notes that a record with this place in the order is processed: its outputs are placed after it. */
   took(clock: number, sequence: number): void {
     if (clock > this.clock) {
       this.clock = clock
@@ -61,5 +66,5 @@ export class StampSequence implements Stamp {
   }
 }
 
-/** The name under which commits record it. */
+/** The operator name under which commits record this state. */
 export const outputOrderOperator = 'order of outputs'

@@ -1,17 +1,18 @@
 import { isPlacedBefore, type RecordQueue } from './record-queue.ts'
 
 /**
- * In which order a task took the records of its inputs, kept as runs, and whether that differs from the order that the
- * rule (the smallest head by clock, sequence and rank) gives when it is replayed over what the commit covers. It differs exactly if a
- * record was taken while an input was empty whose next record, taken later in the same commit, was smaller.
+ * The order in which a task took the records of its inputs, kept as runs, and whether it differs from the order that a
+ * replay would choose. A replay over the records of the commit always takes the smallest head by clock, sequence and
+ * rank. The actual order differs exactly if a record was taken while another input was empty, and that input's next
+ * record, taken later in the same commit, was smaller.
  */
 export class PickRuns {
   #runs: { readonly input: number; count: number }[] = []
   #differs = false
-  /** Per input: the largest (clock, sequence, rank) that was taken while it was empty. */
+  /** Per input: the largest (clock, sequence, rank) that was taken while this input was empty. */
   readonly #takenWhileEmpty = new Map<number, { clock: number; sequence: number; rank: number }>()
 
-  /** The queue's head is taken now. */
+  /** Notes that the head of the queue is being taken. */
   took(queue: RecordQueue, inputs: readonly { readonly queue: RecordQueue }[]): void {
     const last = this.#runs[this.#runs.length - 1]
     if (last !== undefined && last.input === queue.input) last.count += 1
@@ -38,7 +39,7 @@ export class PickRuns {
     }
   }
 
-  /** The runs if they say more than the rule, else null. Starts over. */
+  /** Returns the runs if their order differs from what a replay would choose, else null. Starts over. */
   take(): readonly { readonly input: number; readonly count: number }[] | null {
     const runs = this.#differs ? this.#runs : null
     this.#runs = []

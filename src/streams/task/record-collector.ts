@@ -16,22 +16,22 @@ import { StampWriter } from './order-stamp.ts'
 import type { OutputOrder, StampSequence } from './output-order.ts'
 
 /**
- * Everything a task writes: outputs of its sinks at once, changelog rows at the commit, straight into the staged batch
- * of their partition. It keeps what the commit records about them: digests, and for each the input that caused it.
- * What goes into a repartition topic gets an order stamp, which is no part of the digests: it says what tasks beside this
- * one did.
+ * Collects everything that a task writes. Outputs of sinks are staged at once, changelog rows at the commit, both
+ * directly in the staged batch of their partition. The collector also keeps what the commit records about them:
+ * digests, and for each record the number of the input record that caused it. Records of repartition topics get an
+ * order stamp. Stamps are not part of the digests, because they depend on what other tasks have processed.
  */
 export class RecordCollector {
   readonly outputs: RecordDigest = new RecordDigest()
   readonly changelogs: RecordDigest = new RecordDigest()
   causes: number[] = []
-  /** Something for another task of the application is staged. */
+  /** Whether something for another task of the application is staged. */
   hasInternalOutput = false
-  /** Number of the task's section in the commit; -1: it has none yet. */
+  /** Number of the task's section in the commit; -1 if it has none yet. */
   section = -1
   staged: Staged | null = null
   readonly #order: OutputOrder
-  /** Where stamps come from: what was processed, or, during a commit, what a level of stores emits. */
+  /** Source of stamps: the sequence of processed records or, during a commit, that of a level of stores. */
   #stamps: StampSequence
   readonly #stampWriter = new StampWriter()
   readonly #record: RecordContext
@@ -45,7 +45,7 @@ export class RecordCollector {
     this.#enter = enter
   }
 
-  /** A new commit begins; what was staged is the old one's. */
+  /** Begins a new commit; everything staged so far belonged to the previous one. */
   begin(staged: Staged): void {
     this.staged = staged
     this.section = -1
@@ -57,20 +57,20 @@ export class RecordCollector {
     for (const place of this.#places) place.batch = null
   }
 
-  /** A place that records go to; it is asked for its batch once per commit. */
+  /** Returns a place for the records of one partition. It requests its staged batch at most once per commit. */
   place(at: TopicPartition, readers: StagedPlace['readers'], node: string): StagedPlace {
     const place = new StagedPlace(at, readers, node)
     this.#places.push(place)
     return place
   }
 
-  /** A store of that level emits, at a commit, a row that was updated last at that time. */
+  /** Notes that a store of that level emits, at a commit, a row that was last updated at that time. */
   emits(level: number, updateTime: number): void {
     this.#stamps = this.#order.emitted(level)
     this.#stamps.took(updateTime, -1)
   }
 
-  /** The nodes that have staged something for a partition, and those whose store's changelog it is. */
+  /** The nodes that have staged records for a partition, including nodes whose store has its changelog there. */
   writersTo(at: TopicPartition): string[] {
     const places = this.#places.filter(
       ({ at: place, batch }) => batch !== null && place.topic === at.topic && place.partition === at.partition,
@@ -130,9 +130,12 @@ export class RecordCollector {
 
 export class StagedPlace {
   readonly at: TopicPartition
-  /** Who reads it: nobody of the application, the application among others, or nobody else. */
+  /**
+   * Who reads the partition: only readers outside the application, the application among others, or only the
+   * application.
+   */
   readonly readers: 'others' | 'application' | 'repartition'
-  /** The node that writes there, or whose store it is. */
+  /** The node that writes to it, or that owns the store. */
   readonly node: string
   batch: StagedPartition | null = null
 
@@ -174,20 +177,20 @@ export class ChangelogSink implements ChangelogWriter {
 
 export const noChangelog: ChangelogWriter = { append: () => {} }
 
-/** What a sink needs to know of the topics it writes to. */
+/** What a sink has to know about the topics that it writes to. */
 export interface SinkTarget {
-  /** As the node calls it. */
+  /** The name that the node uses. */
   readonly topic: string
-  /** As the log calls it. */
+  /** The name in the log. */
   readonly real: string
   readonly partitions: number
   readonly readers: StagedPlace['readers']
 }
 
 /**
- * Encodes what reaches a sink and stages it. Key or value leave as the bytes they came in when the source's codec is
- * the sink's and they are what the source forwarded. Partition: what the node's partitioner chooses, else murmur2 of the key's bytes;
- * records without a key stay in one partition for a commit, chosen by the first of them, so that a replay chooses alike.
+ * Encodes the records that reach a sink and stages them. A key or value that the source forwarded is copied as bytes if
+ * the source and the sink use the same codec. The node's partitioner chooses the partition, by default murmur2 of the
+ * key's bytes; see `#sticky` for records without a key.
  */
 export class Sink implements Receiver {
   readonly #node: SinkNode
@@ -195,7 +198,10 @@ export class Sink implements Receiver {
   readonly #collector: RecordCollector
   readonly #targets = new Map<string, Target>()
   readonly #only: Target | null
-  /** A windowed key begins with its inner key, which the partition is computed from; this is what follows it. */
+  /**
+   * A windowed key begins with the bytes of its inner key, from which the partition is computed. This is the length of
+   * the rest.
+   */
   #windowBytes = 0
   readonly #partitioner: SinkPartitioner | null
   readonly #partitionerName: string
@@ -304,7 +310,10 @@ export class Sink implements Receiver {
     return target
   }
 
-  /** What the user's rule says, asked for every record: also where there is but one partition it has to be right. */
+  /**
+   * Calls the user's partitioner for every record, even with a single partition, because a wrong result must be noticed
+   * there too.
+   */
   #chosen(partitioner: SinkPartitioner, { topic, places }: Target, key: unknown, value: unknown): StagedPlace {
     let chosen: unknown
     try {
@@ -330,8 +339,9 @@ export class Sink implements Receiver {
   }
 
   /**
-   * Without a key: one partition for a stretch of the input, then the next. By the offset of the record in process and not
-   * by commits: a life that was cut commits elsewhere, and has to write the same records to the same partitions.
+   * Records without a key go to one partition for a stretch of the input, then to the next. The stretch depends on the
+   * offset of the current record and not on commits: after a crash, commits happen at other records, and the same
+   * records must be written to the same partitions again.
    */
   #sticky(count: number): number {
     const { input, offset } = this.#record
@@ -339,7 +349,7 @@ export class Sink implements Receiver {
   }
 }
 
-/** How many records of an input share a partition where there is no key. */
+/** Number of consecutive offsets of an input whose records without a key share a partition. */
 const stickyRecords = 256
 
 interface Target {

@@ -3,30 +3,31 @@ import type { RecordCursor, TopicPartition } from '../../log/api/record.ts'
 import type { StampTarget } from './order-stamp.ts'
 
 /**
- * What was fetched of one input partition and not yet processed. It always stands at its head, the next record of the
- * partition: offset order never changes. Only the head's timestamp and its order stamp are looked at; a key or value is
- * decoded early only where the time comes out of it.
+ * The records of one input partition that are fetched but not yet processed. The cursor is always at the head, which is
+ * the next record of the partition: offset order never changes. Only the head's timestamp and order stamp are read in
+ * advance; its key and value are decoded early only if the timestamp is extracted from them.
  *
- * Heads compete by (clock, sequence, rank). Without an order stamp the clock is the timestamp, and the sequence -1.
+ * Heads of several queues are compared by (clock, sequence, rank). Without an order stamp, the clock is the timestamp
+ * and the sequence is -1.
  */
 export class RecordQueue implements StampTarget {
   readonly at: TopicPartition
-  /** Order among all inputs of the worker, by topic and partition: settles what clock and sequence leave open. */
+  /** Order among all inputs of the worker, by topic and partition. It decides when clock and sequence are equal. */
   readonly rank: number
-  /** The task's own number for it. */
+  /** The task's number for this input. */
   readonly input: number
   hasHead = false
   headTimestamp = -1
   headClock = -1
-  /** -1: the head has no stamp. */
+  /** -1 if the head has no stamp. */
   headSequence = -1
-  /** Stands at the head while there is one. */
+  /** Positioned at the head, if there is one. */
   cursor: RecordCursor = noRecords
-  /** What the head decoded to, where its time had to be extracted. */
+  /** The decoded head, if its timestamp had to be extracted. */
   head: HeadContent | null = null
-  /** Where processing goes on: what a commit records. */
+  /** The offset at which processing continues; commits record it. */
   position: number
-  /** The position at the last commit. */
+  /** Value of `position` at the last commit. */
   committed: number
   leaderEpoch = 0
   /** Highest timestamp processed. */
@@ -60,17 +61,19 @@ export class RecordQueue implements StampTarget {
     this.#readStamp = readStamp
   }
 
-  /** The partition is known to reach up to `offset`. */
+  /** Notes that the partition contains records up to `offset`, exclusive. */
   reachesTo(offset: number): void {
     if (offset > this.#end) this.#end = offset
   }
 
-  /** Its next record is on the log and not here: nobody may pick before it came. */
+  /**
+   * Whether its next record is in the log but not fetched yet: no input of the task may be picked before it arrives.
+   */
   get isHungry(): boolean {
     return !this.hasHead && this.#fetched < this.#end
   }
 
-  /** Offsets known to lie between what was processed and the end; an estimate, logs have gaps. */
+  /** Number of offsets between the position and the known end. This is an estimate, because logs have gaps. */
   get lag(): number {
     return Math.max(0, this.#end - this.position)
   }
@@ -88,7 +91,7 @@ export class RecordQueue implements StampTarget {
     if (!this.hasHead) this.advance()
   }
 
-  /** Goes on to the next record; the one before it is done. */
+  /** Moves on to the next record; the one before it is done. */
   advance(): void {
     for (;;) {
       while (!this.cursor.next()) {
@@ -129,19 +132,22 @@ export class RecordQueue implements StampTarget {
   }
 }
 
-/** Whether the head of `left` is taken before that of `right`. Both have one. */
+/** Whether the head of `left` is taken before that of `right`. Both queues must have a head. */
 export function isBefore(left: RecordQueue, right: RecordQueue): boolean {
   return isPlacedBefore(left.headClock, left.headSequence, left.rank, right)
 }
 
-/** The same for a head that was taken since. */
+/** The same for a head that has been taken since, given by its place. */
 export function isPlacedBefore(clock: number, sequence: number, rank: number, right: RecordQueue): boolean {
   if (clock !== right.headClock) return clock < right.headClock
   if (sequence !== right.headSequence) return sequence < right.headSequence
   return rank < right.rank
 }
 
-/** A head that had to be decoded to know its time; `error` is what decoding threw, left to the moment of processing. */
+/**
+ * A head that had to be decoded to learn its timestamp. `error` is what decoding threw; it is reported when the record
+ * is processed.
+ */
 export interface HeadContent {
   readonly key: unknown
   readonly value: unknown

@@ -4,7 +4,7 @@ import type { Transitions } from '../../base/lifecycle.ts'
  * created ──► restoring ──► running ──► closed
  *    └────────────┴────────────────────►
  *
- * A task that failed is closed, thrown away and made again; nothing of it is used twice.
+ * A task that failed is closed and replaced by a new one; no part of it is used again.
  */
 export type TaskPhase = 'created' | 'restoring' | 'running' | 'closed'
 

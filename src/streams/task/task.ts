@@ -29,8 +29,8 @@ import type { RecordQueue } from './record-queue.ts'
 import { taskTransitions, type TaskPhase } from './task-lifecycle.ts'
 
 /**
- * One sub-topology on one partition: its inputs, its processors, its stores, and what the next commit has to say about
- * it. A task does one record at a time and never picks: the worker does, over all its tasks.
+ * One sub-topology on one partition: its inputs, processors and stores, and what the next commit records about them. A
+ * task processes the record that it is given. The worker picks the records, across all tasks.
  */
 export class Task implements NodeHost {
   readonly id: TaskId
@@ -41,20 +41,20 @@ export class Task implements NodeHost {
   readonly record: RecordContext
   readonly collector: RecordCollector
   readonly onProcessingError: ((error: unknown, node: string) => void) | null
-  /** Highest timestamp taken. */
+  /** Highest timestamp processed. */
   streamTime = -1
-  /** Records processed since the last commit, and in all. */
+  /** Records processed since the last commit, and in total. */
   inputCount = 0
   processed = 0
   commitRequested = false
   readonly stores: TaskStore[] = []
-  /** Set when the task is wired, if the application has any. */
+  /** Set when the task is wired, if the application has global tables. */
   globals: TaskGlobals | null = null
   /** Set when the task is wired. */
   inputs: readonly TaskInput[] = []
   readonly drops: Map<string, number> = new Map()
   readonly #options: TaskOptions
-  /** Null: nothing that it writes is read in the order in which it was written. */
+  /** Null if no output of the task gets an order stamp. */
   readonly #order: OutputOrder | null
   readonly #processors: { readonly node: string; readonly processor: Processor }[] = []
   readonly #streamTimers = new Punctuations()
@@ -68,7 +68,7 @@ export class Task implements NodeHost {
   #clockRead = false
   #scope: CommitScope | null = null
   #timerCount = 0
-  /** What it goes on from stands in the section of another task. */
+  /** True until the first commit if the state that the task continues from is recorded in another task's section. */
   #isUnrecorded: boolean
 
   constructor(options: TaskOptions) {
@@ -96,7 +96,7 @@ export class Task implements NodeHost {
     this.#processors.push({ node, processor })
   }
 
-  /** Initializes the processors; the stores are restored. */
+  /** Initializes the processors, after the stores are restored. */
   start(context: (node: string) => NodeContext): void {
     for (const { overlay } of this.stores)
       overlay.resumeAt(this.restored(storeOperator(overlay.spec.name), 'storeTime') ?? -1)
@@ -107,7 +107,7 @@ export class Task implements NodeHost {
     this.lifecycle.to('running')
   }
 
-  /** Processes the head of one of its inputs. */
+  /** Processes the head of one of the task's inputs. */
   process(input: TaskInput): void {
     const { queue, source } = input
     const record = this.record
@@ -128,12 +128,13 @@ export class Task implements NodeHost {
     record.valueEnd = cursor.valueEnd
     record.source = source.passes
     if (this.#decode(input)) {
-      // Not before: a record that does not fit has no time, as in Kafka; what was found of it may be that of its append.
+      // Not before decoding: as in Kafka, an invalid record does not move stream time. Its `timestamp` may only be a
+      // substitute.
       if (timestamp > this.streamTime) this.streamTime = timestamp
       if (timestamp > queue.partitionTime) queue.partitionTime = timestamp
       source.context.forward(record.key, record.value, timestamp)
     }
-    // Whoever asks a store from now on does not mean this record, whose bytes may go.
+    // From here on, sinks must not copy the bytes of this record, because its buffer may be freed.
     record.source = null
     queue.advance()
     if (this.streamTime >= this.#streamTimers.nextDue) this.#punctuateStreamTime()
@@ -142,7 +143,7 @@ export class Task implements NodeHost {
     this.processed += 1
   }
 
-  /** Brings key and value of the head into the record context; false if the record was handled as invalid. */
+  /** Decodes key and value of the head into the record context. Returns false if the record was handled as invalid. */
   #decode({ queue, source }: TaskInput): boolean {
     const record = this.record
     const { head } = queue
@@ -178,15 +179,18 @@ export class Task implements NodeHost {
     this.#streamTimers.fireDue(this.streamTime, (punctuation) => this.#fire(punctuation, this.streamTime))
   }
 
-  /** Fires what is due by the wall clock; the commit records when and before which input. */
+  /**
+   * Fires the wall-clock punctuations that are due. The commit records the time, and before which input record they
+   * fired.
+   */
   punctuate(now: number): void {
     if (now < this.#wallTimers.nextDue) return
     this.#wallTimers.fireDue(now, (punctuation) => this.#fireByWallClock(punctuation, now))
   }
 
   /**
-   * Fires a wall-clock punctuation that a commit recorded, whether it is due or not: when a task is run again, the record
-   * decides and not its timers, which began anew.
+   * Fires a wall-clock punctuation that a commit recorded, whether it is due or not: when a task is replayed, the
+   * recorded punctuations decide, because its timers have started over.
    */
   repeatPunctuation(operator: string, now: number): void {
     const punctuation = this.#wallTimers.all.find((one) => one.name === operator)
@@ -216,12 +220,12 @@ export class Task implements NodeHost {
     try {
       punctuation.fire(now)
     } catch (error) {
-      // It counts as fired: what it did before it threw stays, and it comes again when it is due again.
+      // It counts as fired: its effects before the error remain, and it fires again at its next due time.
       this.onProcessingError(error, punctuation.context.node)
     }
   }
 
-  /** The wall clock as user code sees it until the next call; recorded when somebody looks. */
+  /** Sets the wall clock that user code sees until the next call. The value is recorded only if user code reads it. */
   setNow(now: number): void {
     if (now === this.#now) return
     this.#now = now
@@ -236,7 +240,10 @@ export class Task implements NodeHost {
     return this.#now
   }
 
-  /** Forwards what became of a row, as if its last update were in process; what follows has no input of its own. */
+  /**
+   * Forwards the new value of a row as if its last update were the current record. What follows has no input record of
+   * its own.
+   */
   emit(overlay: Overlay, place: number): void {
     const record = this.record
     record.leave()
@@ -259,7 +266,7 @@ export class Task implements NodeHost {
     return this.#scope.enter(this)
   }
 
-  /** Whether the next commit has anything to say about it. */
+  /** Whether the next commit has to record anything about this task. */
   get isDirty(): boolean {
     if (this.#isUnrecorded || this.inputCount > 0 || this.collector.section >= 0 || this.#punctuations.length > 0)
       return true
@@ -268,7 +275,7 @@ export class Task implements NodeHost {
     return false
   }
 
-  /** What others of the application may still get from it: staged, or to be emitted by the commit. */
+  /** Whether it has output for other tasks of the application that is staged or will be emitted by the commit. */
   get hasUncommittedOutput(): boolean {
     if (this.collector.hasInternalOutput) return true
     for (const { overlay } of this.stores) if (overlay.emit !== null && overlay.isDirty) return true
@@ -281,7 +288,7 @@ export class Task implements NodeHost {
     return bytes
   }
 
-  /** Ends the generation of its stores: their rows go to the changelogs. */
+  /** Freezes the current generation of its stores and stages their changed rows for the changelogs. */
   freeze(): void {
     this.record.leave()
     for (const { overlay, changelog, writer } of this.stores) {
@@ -291,7 +298,7 @@ export class Task implements NodeHost {
     if (this.collector.section < 0) this.collector.section = this.#enter()
   }
 
-  /** What the commit records of it, and the start of the next generation. */
+  /** Returns what the commit records about the task, and starts the next generation. */
   section(): TaskSection {
     const { collector } = this
     const picks = this.#picks.take()
@@ -322,7 +329,7 @@ export class Task implements NodeHost {
     return section
   }
 
-  /** Where its inputs stand, with the partition time in the metadata as Kafka keeps it there. */
+  /** The positions of its inputs. The metadata is the partition time, where Kafka keeps it too. */
   offsets(): OffsetEntry[] {
     return this.inputs
       .filter(({ queue }) => queue.position !== queue.committed)
@@ -410,7 +417,7 @@ export class Task implements NodeHost {
     this.#saved.push({ node, name, read })
   }
 
-  /** Closes processors and stores, all of them, then throws what one of them threw. What is not committed is lost, as it must be. */
+  /** Closes all processors and stores, then throws the first error that occurred. Uncommitted work is discarded. */
   async close(): Promise<void> {
     if (this.lifecycle.is('closed')) return
     const wasRunning = this.lifecycle.is('running')
@@ -438,13 +445,13 @@ export class Task implements NodeHost {
   }
 }
 
-/** What a task goes on from. */
+/** The recorded state from which a task continues. */
 export interface TaskMemory extends Pick<RecordedSection, 'operators' | 'partitionTimes' | 'streamTime'> {
-  /** State of operators that this topology does not have, for the sections that replace the one it stands in. */
+  /** State of operators that are not in this topology, to be copied into the sections that replace the recorded one. */
   readonly carried?: RecordedSection['operators']
-  /** Some of it stands in the section of another task. */
+  /** Whether part of it is recorded in the section of another task. */
   readonly isElsewhere?: boolean
-  /** By operator, which task it was that had it. */
+  /** By operator: the task that had its state before. */
   readonly movedFrom?: ReadonlyMap<string, TaskId>
 }
 
@@ -455,13 +462,13 @@ export interface TaskOptions {
   readonly partition: number
   readonly record: RecordContext
   readonly collector: (enter: () => number) => RecordCollector
-  /** Shared by the tasks of a sub-topology; null where none of its outputs has a stamp. */
+  /** Shared by the tasks of a sub-topology; null if none of its outputs has a stamp. */
   readonly order: OutputOrder | null
-  /** What the last commit recorded of the task; null: it never ran. */
+  /** What the last commit recorded about the task; null if it never ran. */
   readonly memory: TaskMemory | null
   readonly now: number
   readonly onProcessingError: ((error: unknown, node: string) => void) | null
-  /** Fails, or deals with a record that could not be decoded. */
+  /** Throws, or handles a record that could not be decoded. */
   readonly onInvalid: (task: Task, source: SourceNode, error: unknown) => void
   readonly onDropped: (node: string, reason: string) => void
 }
@@ -472,17 +479,17 @@ export interface TaskStore {
   readonly changelogAt: TopicPartition | null
   /** Nodes that may use it. */
   readonly nodes: readonly string[]
-  /** What its bytes mean; every commit records it. */
+  /** What the bytes of the store mean; every commit records it. */
   readonly identity: string
-  /** The node that writes it, as errors name it. */
+  /** The node that writes the store, for error messages. */
   readonly writer: string
 }
 
-/** The global tables as the nodes of a task see them. */
+/** The global tables, as seen by the nodes of a task. */
 export interface TaskGlobals {
-  /** Null: there is none of that name that the node may read. */
+  /** Null if the node has no access to a global table of that name. */
   store(node: string, name: string): unknown
-  /** Where those stand that the task reads. */
+  /** The positions of the global tables that the task reads. */
   positions(): TaskSection['globals']
 }
 
@@ -490,7 +497,7 @@ export interface TaskGlobals {
 export interface TaskInput {
   readonly queue: RecordQueue
   readonly source: TaskSource
-  /** The application writes this topic itself. */
+  /** Whether the application itself writes this topic. */
   readonly internal: boolean
 }
 
@@ -499,10 +506,10 @@ export interface TaskSource {
   readonly context: NodeContext
   readonly demand: Demand
   readonly passes: RecordSource
-  /** Gives `undecoded` where nobody asks for more. */
+  /** Returns `undecoded` if no node reads the key. */
   readonly readKey: (bytes: Uint8Array, start: number, end: number) => unknown
   readonly readValue: (bytes: Uint8Array, start: number, end: number) => unknown
-  /** Null, or what its refusal throws. */
+  /** Returns null, or throws if the topic does not allow null. */
   readonly nullKey: () => null
   readonly nullValue: () => null
 }
