@@ -2,13 +2,13 @@ import type { Offset } from '../api/record.ts'
 import type { AbortedTransaction } from './produced-batch.ts'
 
 /**
- * The aborted transactions of a partition, by their markers' offsets: what readers of committed records leave out. Kept in
- * memory and in checkpoints, four numbers each, until the log start has passed them or compaction has found them empty; the `.txnindex` files beside the
- * segments say the same to Kafka's tools.
+ * The aborted transactions of a partition, ordered by the offsets of their markers. Readers of committed records skip
+ * their batches. They are kept in memory and in checkpoints, four numbers each, until the log start has passed them or
+ * compaction has found them empty. The `.txnindex` files beside the segments contain the same for Kafka's tools.
  */
 export class AbortedTransactions {
   #list: AbortedTransaction[]
-  /** Per producer, first and last offset of each in turn, ascending. */
+  /** By producer: the first and last offset of each of its transactions, alternating, ascending. */
   #ranges = new Map<number, Offset[]>()
 
   constructor(list: readonly AbortedTransaction[] = []) {
@@ -36,13 +36,13 @@ export class AbortedTransactions {
     return isIn(this.#ranges.get(producerId), offset)
   }
 
-  /** {@link AbortedTransactions.has} as it is now: for what was read now and is looked at later. */
+  /** A snapshot of {@link AbortedTransactions.has}, for batches that were read now and are processed later. */
   get lookup(): (producerId: number, offset: Offset) => boolean {
     const ranges = this.#ranges
     return (producerId, offset) => isIn(ranges.get(producerId), offset)
   }
 
-  /** Those that touch `[from, end)`, by marker: what Kafka's fetch sends along. */
+  /** The transactions that overlap `[from, end)`, ordered by marker: what Kafka returns with a fetch. */
   between(from: Offset, end: Offset): readonly AbortedTransaction[] {
     let low = 0
     let high = this.#list.length
@@ -55,19 +55,19 @@ export class AbortedTransactions {
     for (let index = low; index < this.#list.length; index++) {
       const aborted = this.#list[index] as AbortedTransaction
       if (aborted.firstOffset < end) found.push(aborted)
-      // Everything below this was decided when the marker was written: what comes later cannot reach down here.
+      // Everything below this offset was decided when the marker was written, so later transactions start above it.
       if (aborted.lastStableOffset >= end) break
     }
     return found
   }
 
-  /** Nobody reads below the log start any more. */
+  /** Forgets transactions below the log start, which are not readable any more. */
   forgetBelow(logStart: Offset): void {
     if ((this.#list[0]?.lastOffset ?? logStart) >= logStart) return
     this.#keep(({ lastOffset }) => lastOffset >= logStart)
   }
 
-  /** Compaction has read all below the offset: only the transactions with these markers have batches there. */
+  /** Compaction has read everything below the offset: only the transactions with these markers have batches there. */
   forgetEmpty(below: Offset, left: ReadonlySet<Offset>): void {
     const stays = ({ lastOffset }: AbortedTransaction): boolean => lastOffset >= below || left.has(lastOffset)
     if (!this.#list.every(stays)) this.#keep(stays)
@@ -75,7 +75,7 @@ export class AbortedTransactions {
 
   #keep(stays: (aborted: AbortedTransaction) => boolean): void {
     this.#list = this.#list.filter(stays)
-    // A new map: who reads what is gone still, from memory, goes on with the old one.
+    // A new map: readers that still process removed batches from memory continue with the old one.
     this.#ranges = new Map()
     for (const aborted of this.#list) this.#addRange(aborted)
   }

@@ -9,8 +9,8 @@ import type { ApplierCommand, ApplierReport } from './threaded-applier.ts'
 const bytesPerReportMax = 8 * 1024 * 1024
 
 /**
- * The applier thread: takes what has queued up, applies it with one write per segment, reports once. Everything in it is
- * synchronous; a checkpoint's syncs hold up nothing but later applying.
+ * The applier thread: takes all queued groups, applies them with one write per segment, and reports once. Everything in
+ * it is synchronous; a checkpoint's syncs delay only what is applied afterwards.
  */
 function run(options: Omit<ApplierOptions, 'disk'>): void {
   const port = parentPort

@@ -3,23 +3,23 @@ import type { WrittenGroup } from '../journal/journal.ts'
 import type { CheckpointState } from '../journal/checkpoint.ts'
 
 /**
- * Carries what the journal holds over into the segment files, behind everybody's back: no commit waits for it. Runs in a
- * thread of its own, or inline in simulation. Applying may repeat: every write names its file position.
+ * Copies the journal's contents to the segment files in the background: no commit waits for it. It runs in a thread of
+ * its own, or inline in simulation. Entries may be applied repeatedly: every write has a fixed file position.
  */
 export interface Applier {
-  /** Applies the entries of a group. In order; returns at once. */
+  /** Applies the entries of a group. Call it in the order of groups; returns at once. */
   apply(group: WrittenGroup): void
   /**
-   * Syncs every segment and directory touched by groups up to `state.sequence`, then writes the checkpoint over the
-   * older copy. Resolves when it is durable: then the deletions it carries that the other copy also has are done.
+   * Syncs every segment and directory touched by groups up to `state.sequence`, then overwrites the older checkpoint
+   * copy. Resolves when it is durable and the deletions that both copies contain are carried out.
    */
   checkpoint(state: CheckpointState): Promise<void>
-  /** Applies and closes what is open. */
+  /** Completes and closes what is open. */
   close(): Promise<void>
 }
 
 export interface ApplierListener {
-  /** Every group up to `sequence` can be read from segment files (not necessarily synced). */
+  /** Every group up to `sequence` can be read from the segment files. They are not necessarily synced. */
   applied(sequence: number): void
   failed(error: LogError): void
 }

@@ -4,22 +4,23 @@ import type { Offset } from '../api/record.ts'
 import { baseOffsetOf, batchBytesOf, batchHeaderBytes, crcOf, magicOf, nextOffset } from '../format/record-batch.ts'
 
 /**
- * What the place of a batch says about its header. The batch's checksum covers [21, end); the base offset, length, epoch
- * and magic before it are held against this, so that no flipped bit of a stored batch stays unseen.
+ * What the position of a batch implies for its header. The batch's checksum covers the bytes from 21 to its end. The
+ * base offset, length, epoch and magic before them are compared with these values, so that every flipped bit of a
+ * stored batch is detected.
  */
 export interface BatchPlace {
   readonly path: string
   readonly filePosition: number
-  /** Bytes from there to the end of what is valid in the file. */
+  /** Bytes from there to the end of the file's valid part. */
   readonly bytesLeft: number
-  /** The base offset must be this one (`exactly`), or at least this one where compaction leaves gaps. */
+  /** The base offset must be this one (`exactly`), or at least this one where compaction may have left gaps. */
   readonly baseOffset: Offset
   readonly exactly: boolean
-  /** The base offset lies below this: the next segment, or the end. */
+  /** The base offset must be below this: the base of the next segment, or the end of the log. */
   readonly below: Offset
 }
 
-/** Throws CORRUPT_BATCH unless the header at `at` can be what its place says. Needs 61 bytes; sums nothing. */
+/** Throws CORRUPT_BATCH unless the header at `at` agrees with its place. Needs 61 bytes; computes no checksum. */
 export function checkHeader(bytes: Uint8Array, at: number, place: BatchPlace): void {
   const magic = magicOf(bytes, at)
   if (magic !== 2) throw corrupt(place, `its magic is ${magic}, not 2`)
@@ -36,7 +37,7 @@ export function checkHeader(bytes: Uint8Array, at: number, place: BatchPlace): v
   }
 }
 
-/** Throws CORRUPT_BATCH unless the whole batch at `at`, whose header was checked, has its checksum. */
+/** Throws CORRUPT_BATCH unless the whole batch at `at`, with a checked header, matches its checksum. */
 export function checkSum(bytes: Uint8Array, at: number, place: Pick<BatchPlace, 'path' | 'filePosition'>): void {
   const stored = crcOf(bytes, at)
   const sum = crc32c(bytes, at + 21, at + batchBytesOf(bytes, at))

@@ -14,21 +14,21 @@ import { BatchCursor } from '../format/record-cursor.ts'
 
 const codecNames = Object.keys(compressionCodes) as Compression[]
 
-/** What compaction decides of a batch of records. */
+/** Compaction's decisions about a batch of records. */
 export interface RewriteRule {
   /** Whether the record at the cursor stays. */
   readonly keeps: (cursor: BatchCursor) => boolean
-  /** If a tombstone stays in a batch that has no delete horizon yet, it gets this one. Null: none is given. */
+  /** The delete horizon for a batch that keeps a tombstone and has no horizon yet. Null: it gets none. */
   readonly horizon: number | null
-  /** Whether a batch that lost all records stays as a header: it is the last that is known of its producer. */
+  /** Whether a batch that lost all records is kept as a header, because it is the last known one of its producer. */
   readonly keepsEmpty: boolean
 }
 
 /**
- * The batch with the records that stay: the batch itself if nothing changes, null if nothing is left of it. Base offset,
- * last offset, producer, epoch and sequence never change. Records are copied as they stand, for their deltas count from a
- * base offset and a base timestamp that do not change either; unless the batch gets a delete horizon, which takes the place
- * of the base timestamp (Kafka's bit 6), so that their times are written anew.
+ * The batch with the records that stay: the batch itself if nothing changes, null if nothing is left. Base offset, last
+ * offset, producer, epoch and sequence never change. Records are copied unchanged, because their deltas are relative to
+ * a base offset and a base timestamp that do not change either. The exception is a batch that gets a delete horizon: it
+ * is stored in place of the base timestamp (Kafka's bit 6), so the timestamp deltas are rewritten.
  */
 export function rewriteBatch(batch: Buffer, rule: RewriteRule): Buffer | null {
   if (recordCountOf(batch, 0) === 0) return rule.keepsEmpty ? batch : null
@@ -59,12 +59,12 @@ export function rewriteBatch(batch: Buffer, rule: RewriteRule): Buffer | null {
     attributes: horizon === null ? header.attributes : header.attributes | batchAttributes.deleteHorizon,
     baseTimestamp: horizon ?? header.baseTimestamp,
     recordCount: kept.length,
-    // Under LogAppendTime it is every record's timestamp.
+    // Under LogAppendTime it is the timestamp of every record.
     maxTimestamp: isLogAppendTime(batch, 0) ? header.maxTimestamp : maxTimestamp,
   })
 }
 
-/** The batch with a delete horizon: for a marker whose transaction has no records left. */
+/** The batch with a delete horizon, for a marker whose transaction has no records left. */
 export function withDeleteHorizon(batch: Buffer, horizon: number): Buffer {
   const header = readBatchHeader(batch, 0)
   const record = shifted(batch.subarray(batchHeaderBytes), header.baseTimestamp - horizon)
@@ -72,7 +72,7 @@ export function withDeleteHorizon(batch: Buffer, horizon: number): Buffer {
   return withRecords(record, { ...header, attributes, baseTimestamp: horizon })
 }
 
-/** Only the header of a batch: no records, no codec, no base timestamp. What is known of its producer stays. */
+/** Only the header of a batch: no records, no codec, no base timestamp. The producer's fields stay. */
 export function emptied(batch: Buffer): Buffer {
   const header = readBatchHeader(batch, 0)
   const { codecMask, deleteHorizon } = batchAttributes
@@ -80,7 +80,7 @@ export function emptied(batch: Buffer): Buffer {
   return withRecords(new Uint8Array(0), { ...header, attributes, baseTimestamp: -1, recordCount: 0 })
 }
 
-/** From when on the batch's tombstones, or the marker that it is, may go; null before compaction has met them. */
+/** The time from which the batch's tombstones, or its marker, may be removed; null before compaction has met them. */
 export function deleteHorizonOf(batch: Uint8Array): number | null {
   return ((batch[22] as number) & batchAttributes.deleteHorizon) === 0 ? null : baseTimestampOf(batch, 0)
 }
@@ -92,7 +92,7 @@ function withRecords(records: Uint8Array, header: Parameters<typeof writeBatchHe
   return rewritten
 }
 
-/** The record with `shift` added to its timestamp delta: the same time, counted from elsewhere. */
+/** The record with `shift` added to its timestamp delta: the same time, relative to another base timestamp. */
 function shifted(record: Uint8Array, shift: number): Uint8Array {
   const from = new ByteReader(record)
   from.varint()
@@ -108,7 +108,7 @@ function shifted(record: Uint8Array, shift: number): Uint8Array {
   return out.toBytes()
 }
 
-/** Where the record that starts at `at` ends. The cursor has held it against its batch already. */
+/** The end of the record that starts at `at`. The cursor has already checked it against the batch's bounds. */
 function recordEnd(bytes: Uint8Array, at: number): number {
   let size = 0
   let scale = 1
@@ -119,7 +119,7 @@ function recordEnd(bytes: Uint8Array, at: number): number {
     size += (byte & 0x7f) * scale
     scale *= 128
   } while (byte >= 0x80)
-  // A zig-zag number that is not negative is even.
+  // The zig-zag encoding of a non-negative number is twice that number.
   return position + size / 2
 }
 

@@ -12,8 +12,8 @@ import {
 import { checkHeader, corrupt } from './batch-frame.ts'
 
 /**
- * Adds a batch to the sum of a compacted segment. The checksum in its header stands for the rest of it, so the first 21
- * bytes are enough; what compaction left no rule for, the base offsets, is in them.
+ * Adds a batch to the checksum of a compacted segment. The first 21 bytes are enough: they contain the base offset,
+ * which cannot be predicted after compaction, and the batch's own checksum, which covers the rest.
  */
 export function foldHeader(sum: number, bytes: Uint8Array, at: number): number {
   const folded = Buffer.alloc(4 + summedHeaderBytes)
@@ -22,7 +22,7 @@ export function foldHeader(sum: number, bytes: Uint8Array, at: number): number {
   return crc32c(folded)
 }
 
-/** The sum of a whole segment, as {@link foldHeader} makes it. */
+/** The checksum of a whole segment, built with {@link foldHeader}. */
 export function segmentChecksum(file: DiskFile, segment: { readonly base: Offset; readonly bytes: number }): number {
   const scanner = new BatchScanner(file, { start: 0, end: segment.bytes, from: segment.base, contiguous: false })
   let sum = 0
@@ -34,8 +34,8 @@ const summedHeaderBytes = 21
 const chunkBytes = 32 * 1024
 
 /**
- * Walks the headers of a segment's batches without reading more of their records than shares a chunk with a header. After
- * `next()` returned true the fields describe the current batch; false means that `end` is reached.
+ * Iterates over the headers of a segment's batches. It reads no more of the records than shares a chunk with a header.
+ * After `next()` returned true, the fields describe the current batch; false means that `end` is reached.
  */
 export class BatchScanner {
   filePosition = 0
@@ -54,8 +54,8 @@ export class BatchScanner {
   #chunkLength = 0
 
   /**
-   * From file position `start`, where a batch with at least base offset `from` begins, to `end`. `contiguous`: each
-   * batch follows its predecessor without a gap.
+   * Scans from file position `start`, where a batch with a base offset of at least `from` begins, to `end`. With
+   * `contiguous`, each batch must follow its predecessor without a gap.
    */
   constructor(
     file: DiskFile,
@@ -98,7 +98,7 @@ export class BatchScanner {
     return true
   }
 
-  /** The current batch's part of a segment's checksum. */
+  /** Adds the current batch to a segment's checksum. */
   foldInto(sum: number): number {
     return foldHeader(sum, this.#chunk, this.filePosition - this.#chunkStart)
   }

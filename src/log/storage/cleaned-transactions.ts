@@ -9,21 +9,21 @@ import {
 } from '../format/record-batch.ts'
 import type { ProducerStates } from './producer-state.ts'
 
-/** What compaction has to know of a partition's producers. All below `cleanUpTo` must be decided. */
+/** What compaction needs to know of a partition's producers. Transactions below `cleanUpTo` must be completed. */
 export interface PartitionProducers {
   /** Whether the producer's transactional batch at this offset belongs to an aborted transaction. */
   readonly isAborted: (producerId: number, offset: Offset) => boolean
-  /** What is still known of the producer; undefined if it was forgotten. */
+  /** The last state of the producer; undefined if it was forgotten. */
   readonly lastOf: (producerId: number) => LastOfProducer | undefined
 }
 
 export interface LastOfProducer {
   readonly producerEpoch: number
-  /** Last offset of its newest batch of records; -1 without one. */
+  /** Last offset of its newest batch of records; -1 if there is none. */
   readonly lastOffset: Offset
 }
 
-/** As they are now: a pass that lasts keeps more than it must, never less. */
+/** The producers at the start of the pass. A long pass may therefore keep more than necessary, but never less. */
 export function partitionProducers(states: ProducerStates | null): PartitionProducers {
   const last = new Map<number, LastOfProducer>()
   for (const { producerId, producerEpoch, batches } of states?.states() ?? []) {
@@ -36,20 +36,20 @@ export function partitionProducers(states: ProducerStates | null): PartitionProd
 }
 
 /**
- * Follows the transactions of a partition through one pass, batch by batch in the order of offsets. Kafka's rules:
+ * Tracks the transactions of a partition through one pass, batch by batch in the order of offsets. Kafka's rules:
  *
  * - A batch of an aborted transaction loses all records.
- * - A marker may go once a pass meets no batch of its transaction any more, and then only when its delete horizon has
- *   come: who reads behind it needs it to know how the transaction ended.
- * - An aborted transaction without batches is forgotten with the pass that finds it so: there is nothing to hide from readers
- *   any more. Its marker may stay for as long as its horizon says. What a pass takes away is only forgotten by the next one:
- *   until its output is in place, readers read what it was made from.
- * - The last batch of a producer that is still known stays, if only as a header: its sequence number tells the next one's.
- *   Of a producer without batches, its last marker.
+ * - A marker may be removed only when a pass meets no batch of its transaction any more and the marker's delete horizon
+ *   has passed: until then readers need it to learn how the transaction ended.
+ * - An aborted transaction without batches is forgotten after the pass that finds no batches, because nothing has to be
+ *   hidden from readers any more. Its marker stays until its horizon. A pass that removes batches does not forget their
+ *   transactions yet; the next one does. Until its output is in place, readers read the old segments.
+ * - The last batch of a known producer stays, if only as a header: its sequence number determines the next one. For a
+ *   producer without batches, its last marker stays.
  */
 export class CleanedTransactions {
   readonly #producers: PartitionProducers
-  /** Producers with a batch that was met and whose marker was not. */
+  /** Producers of which a batch was met, but no marker after it. */
   readonly #met = new Set<number>()
   readonly #abortsLeft = new Set<Offset>()
 
@@ -57,12 +57,12 @@ export class CleanedTransactions {
     this.#producers = producers
   }
 
-  /** Offsets of the markers of aborted transactions of which a batch was met. */
+  /** Offsets of the markers of aborted transactions that still have a batch. */
   get abortsLeft(): ReadonlySet<Offset> {
     return this.#abortsLeft
   }
 
-  /** Notes a batch; tells what is to become of it as far as transactions go. */
+  /** Notes a batch, and classifies it with regard to transactions. */
   met(batch: Uint8Array): 'records' | 'aborted records' | 'marker' | 'marker of nothing' {
     if (isControl(batch, 0)) {
       const producerId = producerIdOf(batch, 0)
@@ -86,5 +86,5 @@ export class CleanedTransactions {
   }
 }
 
-/** Of a partition that no producer with an id has written to. */
+/** For a partition that no producer with an id has written to. */
 export const noProducers: PartitionProducers = { isAborted: () => false, lastOf: () => undefined }

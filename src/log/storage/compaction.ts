@@ -21,63 +21,69 @@ import { CleanedTransactions, noProducers, type PartitionProducers } from './cle
 import type { SegmentReplacement } from './partition-segments.ts'
 import { segmentFile } from './segment-files.ts'
 
-/** Memory that the keys of one pass may take, map included. What does not fit is left to the next pass. */
+/** Memory that the keys of one pass may take, including the map. Keys that do not fit are left to the next pass. */
 const compactionKeyBytesMaxDefault = 64 * 1024 * 1024
-/** What a key costs in a map beside its bytes, roughly. */
+/** Approximate memory that a map entry takes in addition to its key's bytes. */
 const keyOverheadBytes = 64
 const writeBytes = 1024 * 1024
-/** Offsets of a segment are kept relative to its base, in 32 bits. */
+/** The largest distance of an offset from its segment's base, as indexes store it in 32 bits. */
 const offsetSpanMax = 0x7fff_ffff
 
 export interface CompactionOptions {
   readonly disk: Disk
   /** The partition's directory. */
   readonly path: string
-  /** All segments, by base. The last, which is appended to, is never touched. */
+  /** All segments, by base. The last one, the active segment, is never touched. */
   readonly segments: readonly SegmentState[]
-  /** Below it every key's older records were removed before: what the last pass returned. 0 at first. */
+  /**
+   * Below this offset earlier passes have removed each key's older records: the last pass's `cleanedUpTo`. 0 at first.
+   */
   readonly dirtyFrom: Offset
-  /** Records at or above it stay, and make no older record go. */
+  /** Records at or above this offset stay, and do not cause the removal of older records. */
   readonly cleanUpTo: Offset
   /** Wall-clock time of the pass. */
   readonly now: number
-  /** How long tombstones and markers stay after a pass has met them first. */
+  /** How long tombstones and markers are kept after the first pass that met them. */
   readonly deleteRetentionMs: number
-  /** Default: none with an id has written here. Every transaction below `cleanUpTo` must be decided. */
+  /** Default: no producer with an id has written here. Every transaction below `cleanUpTo` must be completed. */
   readonly producers?: PartitionProducers
-  /** New segments take in old ones as long as their sizes add up to no more. */
+  /** Adjacent segments are merged as long as the sum of their sizes does not exceed this. */
   readonly segmentBytesMax: number
   /** Default 64 MiB. */
   readonly keyBytesMax?: number
-  /** Awaited between batches, every MiB or so: others want the thread too. */
+  /** Awaited between batches, about once per MiB, so that other work gets the thread. */
   readonly pause?: () => Promise<void>
 }
 
 export interface CompactionResult {
-  /** To be journaled, one `segmentsReplaced` each. Empty if there was nothing to remove. */
+  /** Each of these is to be journaled as a `segmentsReplaced` entry. Empty if there was nothing to remove. */
   readonly replacements: readonly SegmentReplacement[]
-  /** `dirtyFrom` of the next pass. */
+  /** The `dirtyFrom` of the next pass. */
   readonly cleanedUpTo: Offset
-  /** Below it every batch was read. */
+  /** Every batch below this offset was read. */
   readonly readUpTo: Offset
-  /** Markers there, by offset, of aborted transactions that have batches; of the others nothing needs to be known. */
+  /**
+   * Offsets of the markers below `readUpTo` whose aborted transactions still have batches; the others can be forgotten.
+   */
   readonly abortsLeft: ReadonlySet<Offset>
 }
 
 /**
  * Keeps the newest record of each key below a horizon, as Kafka's cleaner does.
  *
- * - A record goes only if a newer one of its key lies below `cleanUpTo`. So a reader of the result folds to the same table
- *   as a reader of everything.
- * - The first pass that keeps a batch with a tombstone gives it a delete horizon, which stands in the batch itself: from
- *   then on it may go. A reader who began before that pass has had that long to reach it.
- * - Records of aborted transactions go; what else becomes of transactions, `CleanedTransactions` says.
- * - Offsets, timestamps, base offset and last offset of a batch never change. A batch that loses all records vanishes,
- *   unless it is the last of its producer.
- * - Records without a key stay: nothing is newer than they are. (Kafka drops them. There are none: appends refuse them.)
- * - The output is `<first base>.log.cleaned`, synced with its name and its directory's. Nothing else is touched: until an entry in the journal
- *   says so, the old segments are the partition.
- * - A damaged batch ends the pass with CORRUPT_BATCH; its own output is removed.
+ * - A record is removed only if a newer one of its key is below `cleanUpTo`. So reading the result builds the same
+ *   table as reading everything.
+ * - The first pass that keeps a batch with a tombstone gives the batch a delete horizon, which is stored in the batch
+ *   itself. After that time the tombstone may be removed. A consumer that began before that pass has had that long to
+ *   reach it.
+ * - Records of aborted transactions are removed; `CleanedTransactions` describes the other rules for transactions.
+ * - Offsets, timestamps, base offset and last offset of a batch never change. A batch that loses all records is
+ *   removed, unless it is the last of its producer.
+ * - Records without a key stay, because nothing supersedes them. (Kafka drops them. In practice there are none: appends
+ *   refuse them.)
+ * - The output is `<first base>.log.cleaned`, synced with its name and the name of its directory. Nothing else is
+ *   touched: until a journal entry says otherwise, the old segments are the partition.
+ * - A damaged batch ends the pass with CORRUPT_BATCH, and the pass removes its own output.
  */
 export async function compactPartition(options: CompactionOptions): Promise<CompactionResult> {
   const sealed = options.segments.slice(0, -1)
@@ -94,13 +100,13 @@ export async function compactPartition(options: CompactionOptions): Promise<Comp
       if (replacement === null) continue
       const last = group.at(-1)
       const end = options.segments.find(({ base }) => last !== undefined && base > last.base)?.base ?? Infinity
-      // The next pass goes on there, also if it is the first of another opening.
+      // The next pass continues there, even in the next opening of the log.
       replacements.push(end <= mappedTo ? replacement : withDirtyFrom(replacement, mappedTo))
     }
-    // Crash here: outputs without an entry that speaks of them; the next recovery removes them.
+    // Crash here: outputs exist that no journal entry mentions; the next recovery removes them.
     if (replacements.length > 0) {
       options.disk.syncDirectory(options.path)
-      // The partition may be younger than the last checkpoint, and its directory with all in it not durable yet.
+      // The partition may be younger than the last checkpoint, so that even its directory is not durable yet.
       options.disk.syncDirectory(dirname(options.path))
     }
   } catch (error) {
@@ -112,7 +118,7 @@ export async function compactPartition(options: CompactionOptions): Promise<Comp
   return { replacements, cleanedUpTo: Math.max(options.dirtyFrom, mappedTo), readUpTo, abortsLeft }
 }
 
-/** Removes what a pass has written and nobody will put in place. Crash here: the next recovery does it. */
+/** Removes outputs of a pass that will not be used. Crash here: the next recovery removes the rest. */
 export function discardOutputs(
   { disk, path }: Pick<CompactionOptions, 'disk' | 'path'>,
   replacements: readonly SegmentReplacement[],
@@ -124,7 +130,7 @@ function withDirtyFrom({ oldBases, segment }: SegmentReplacement, dirtyFrom: Off
   return { oldBases, segment: { ...segment, dirtyFrom } }
 }
 
-/** Share of the bytes that could be compacted which no pass has seen yet: Kafka's dirty ratio. */
+/** The share of the compactable bytes that no pass has examined yet: Kafka's dirty ratio. */
 export function dirtyRatio(segments: readonly SegmentState[], dirtyFrom: Offset, cleanUpTo: Offset): number {
   let clean = 0
   let dirty = 0
@@ -137,7 +143,7 @@ export function dirtyRatio(segments: readonly SegmentState[], dirtyFrom: Offset,
   return clean + dirty === 0 ? 0 : dirty / (clean + dirty)
 }
 
-/** Runs of sealed segments that fit into one. */
+/** Groups adjacent sealed segments that fit into one. */
 function segmentGroups(
   sealed: readonly SegmentState[],
   below: Offset,
@@ -162,7 +168,7 @@ function segmentGroups(
   return groups
 }
 
-/** Fills `newest` from the dirty records below the horizon; returns the offset after the last that is in it. */
+/** Fills `newest` from the dirty records below the horizon; returns the offset up to which all of them are in it. */
 async function mapKeys(
   { disk, path, dirtyFrom, producers: { isAborted } = noProducers }: CompactionOptions,
   pass: {
@@ -205,10 +211,10 @@ interface KeepRule extends CompactionOptions {
   readonly pace: Pace
 }
 
-/** The batch as it is to be: itself, another one, or null. */
+/** What is to be written for the batch: the batch itself, a changed one, or null for nothing. */
 function rewrite(batch: Buffer, rule: KeepRule): Buffer | null {
   const { transactions, now, deleteRetentionMs } = rule
-  // Also a batch that stays as it is has to be met: its marker asks for it.
+  // Every batch has to be noted, even if it stays as it is: its transaction's marker depends on it.
   const what = transactions.met(batch)
   if (baseOffsetOf(batch, 0) >= rule.mappedTo) return batch
   const keepsEmpty = (): boolean => transactions.isLastOfProducer(batch)
@@ -225,7 +231,8 @@ function rewrite(batch: Buffer, rule: KeepRule): Buffer | null {
       return keepsEmpty() ? emptied(batch) : null
     }
     case 'records': {
-      // What is not wholly below may have older records that stay: its tombstones are not counted down yet.
+      // A batch that is not wholly below may hold tombstones whose older records stay: their retention does not start
+      // yet.
       const wholly = nextOffset(batch, 0) <= rule.mappedTo
       const horizon = deleteHorizonOf(batch)
       const tombstonesGo = wholly && horizon !== null && horizon <= now
@@ -248,7 +255,7 @@ function keeps(cursor: BatchCursor, rule: KeepRule, tombstonesGo: boolean): bool
   return cursor.valueStart >= 0 || !tombstonesGo
 }
 
-/** Writes the survivors of a group; null, and no file, if they are all of a single segment. */
+/** Writes the remaining records of a group; returns null and leaves no file if a single segment loses nothing. */
 async function rewriteSegments(group: readonly SegmentState[], rule: KeepRule): Promise<SegmentReplacement | null> {
   const { disk, path } = rule
   const first = group[0] as SegmentState
@@ -293,7 +300,7 @@ async function rewriteSegments(group: readonly SegmentState[], rule: KeepRule): 
   return null
 }
 
-/** The batches of a segment, each read, checked, and good until the next. */
+/** The batches of a segment, each read and checked. A batch is valid until the next one is requested. */
 function* batchesOf(file: DiskFile, segment: SegmentState): Generator<Buffer, void, undefined> {
   const scanner = new BatchScanner(file, { start: 0, end: segment.bytes, from: segment.base, contiguous: false })
   while (scanner.next()) {
@@ -345,7 +352,7 @@ class CleanedFile {
   }
 }
 
-/** Per key the offset of its newest record, within a bound on memory. */
+/** The offset of each key's newest record, within a bound on memory. */
 class NewestOffsets {
   readonly #offsets = new Map<string, Offset>()
   readonly #bytesMax: number
@@ -355,11 +362,11 @@ class NewestOffsets {
     this.#bytesMax = bytesMax
   }
 
-  /** False, and nothing noted, if there is no room for another key. */
+  /** Notes nothing and returns false if there is no room for another key. */
   note(key: string, offset: Offset): boolean {
     if (!this.#offsets.has(key)) {
       const bytes = this.#bytes + key.length + keyOverheadBytes
-      // One key always fits, or a pass could end where it began.
+      // One key always fits, because otherwise a pass could make no progress.
       if (bytes > this.#bytesMax && this.#offsets.size > 0) return false
       this.#bytes = bytes
     }
@@ -388,7 +395,7 @@ class Pace {
   }
 }
 
-/** A segment that compaction wrote before may still wait under its `.swap` name. */
+/** A segment that an earlier compaction wrote may still have its `.swap` name. */
 function sourcePath(disk: Disk, path: string, base: Offset): string {
   const swap = `${path}/${segmentFile(base, '.log.swap')}`
   return disk.exists(swap) ? swap : `${path}/${segmentFile(base, '.log')}`

@@ -1,27 +1,31 @@
 import { isMissing, writeSynced, type Disk } from '../../base/disk.ts'
 import { LogError } from '../api/errors.ts'
 
-/** The version of everything below a data directory: files, names, layouts. A higher one is never opened. */
+/**
+ * Version of everything below a data directory: files, names, layouts. A directory with a higher version is refused.
+ */
 const formatVersion = 1
 
 const formatFile = 'millrace.json'
 const formatFileBytesMax = 4096
 
-/** Whether it is marked as ours, whatever its version. */
+/** Whether the directory is marked as millrace's, in any version. */
 export function isDataDirectory(disk: Disk, directory: string): boolean {
   return disk.exists(`${directory}/${formatFile}`)
 }
 
 /**
- * Throws unless a directory is ours in a format we know, or may become ours. Changes nothing, so it may be called before
- * the directory is locked.
+ * Throws unless a directory is millrace's in a known format, or may become millrace's. It changes nothing, so it may be
+ * called before the directory is locked.
  *
  * - A directory with a `millrace.json` of a newer version is NEWER_FORMAT.
- * - One without it must be empty (the lock's files and an interrupted first start aside), else it is FOREIGN_DIRECTORY:
- *   a directory of a real broker, or somebody's home, is never written to by mistake.
+ * - A directory without it must be empty, apart from the lock's files and the remains of an interrupted first start,
+ *   otherwise it is FOREIGN_DIRECTORY: the directory of a real broker, or a home directory, is never written to by
+ *   mistake.
  */
 export function checkClaimable(disk: Disk, directory: string): void {
-  // In this order: who starts here at this moment makes the mark first, so whatever else is seen has its mark by then.
+  // List first, then look for the mark: another process that starts here now writes the mark before any other file, so
+  // if the list contains other files of it, the mark exists by then.
   const foreign = disk.list(directory).filter((name) => !mayPrecedeTheMark(name) && name !== formatFile)
   if (isMarked(disk, directory) || foreign.length === 0) return
   throw new LogError(
@@ -31,7 +35,10 @@ export function checkClaimable(disk: Disk, directory: string): void {
   )
 }
 
-/** Marks a directory that {@link checkClaimable} allows as ours, if it is not yet. Called under the directory's lock. */
+/**
+ * Marks a directory that {@link checkClaimable} accepts as millrace's, if it is not yet. Call it under the directory's
+ * lock.
+ */
 export function claimDirectory(disk: Disk, directory: string): { readonly created: boolean } {
   checkClaimable(disk, directory)
   if (isMarked(disk, directory)) return { created: false }
@@ -39,7 +46,7 @@ export function claimDirectory(disk: Disk, directory: string): { readonly create
   return { created: true }
 }
 
-/** Throws NEWER_FORMAT, or FOREIGN_DIRECTORY where the mark cannot be read. */
+/** Whether the directory is marked. Throws NEWER_FORMAT, or FOREIGN_DIRECTORY if the mark cannot be read. */
 function isMarked(disk: Disk, directory: string): boolean {
   const path = `${directory}/${formatFile}`
   const text = readText(disk, path)
@@ -47,7 +54,7 @@ function isMarked(disk: Disk, directory: string): boolean {
   return text !== null
 }
 
-/** Throws FOREIGN_DIRECTORY or NEWER_FORMAT unless the directory is one of ours that we can read. Changes nothing. */
+/** Throws FOREIGN_DIRECTORY or NEWER_FORMAT unless the directory is millrace's in a known format. Changes nothing. */
 export function checkFormat(disk: Disk, directory: string): void {
   if (disk.exists(directory) && isMarked(disk, directory)) return
   throw new LogError('FOREIGN_DIRECTORY', `${directory} is no data directory of millrace: it has no ${formatFile}`, {
@@ -55,13 +62,13 @@ export function checkFormat(disk: Disk, directory: string): void {
   })
 }
 
-/** Replaces a small file whole: a crash leaves the old one or the new one. */
+/** Replaces a small file atomically: a crash leaves the old one or the new one. */
 export function replaceFile(disk: Disk, directory: string, name: string, bytes: Uint8Array): void {
   const temporary = `${directory}/${name}.tmp`
-  // Crash here: the temporary file may be empty or half; nobody reads it and the next call starts over.
+  // Crash here: the temporary file may be empty or incomplete; it is never read, and the next call starts over.
   writeSynced(disk, temporary, bytes)
   disk.rename(temporary, `${directory}/${name}`)
-  // Crash here: the old name may come back with the old content. The caller relies on the new one only from here on.
+  // Crash here: the old file may come back. The caller relies on the new one only from here on.
   disk.syncDirectory(directory)
 }
 

@@ -12,17 +12,18 @@ export interface DeletedFilesOptions {
   readonly disk: Disk
   /** The data directory. */
   readonly directory: string
-  /** Where the applier keeps files open that may have to go. */
+  /** The files that the applier keeps open; some of them may have to be closed. */
   readonly files: FileCache
-  /** Undefined for a topic that is deleted. */
+  /** Returns undefined for a deleted topic. */
   readonly topicOf: (topicId: string) => TopicInfo | undefined
 }
 
 /**
- * Files whose deletion the journal has decided: the one place that unlinks.
+ * Deletes files whose deletion the journal has decided. Nothing else unlinks segments.
  *
- * Carries out deletions that both checkpoints know of, so that no recovery will ask for these files again. Doing it twice
- * does no harm. A segment that compaction rewrote counts as one too: the old one goes, and its successor takes its name.
+ * It carries out deletions that both checkpoints contain, so that no recovery will need these files again. Repeating a
+ * deletion does no harm. A segment that compaction rewrote counts as a deletion too: the old file is replaced by its
+ * successor, which gets its name.
  */
 export class DeletedFiles {
   readonly #disk: Disk
@@ -37,7 +38,7 @@ export class DeletedFiles {
     this.#topicOf = topicOf
   }
 
-  /** `state` is the newest checkpoint: what it counts as live is not unlinked but swapped in. */
+  /** `state` is the newest checkpoint: segments that are live in it are not unlinked but swapped in. */
   carryOut(deletions: readonly PendingDeletion[], state: CheckpointState): void {
     if (deletions.length === 0) return
     const live = new Map<string, Map<number, PartitionState>>()
@@ -46,7 +47,7 @@ export class DeletedFiles {
       if (known === undefined) live.set(each.topicId, new Map([[each.partition, each]]))
       else known.set(each.partition, each)
     }
-    // A topic of many partitions is many deletions: its directories are found in one look.
+    // Deleting a topic with many partitions means many deletions: their directories are found with one listing.
     const dead = deletions.some(({ bases }) => bases === undefined)
       ? this.#deadDirectories()
       : new Map<string, string>()
@@ -56,7 +57,7 @@ export class DeletedFiles {
     }
   }
 
-  /** Names of deleted partitions' directories, by partition and topic id. */
+  /** Names of the directories of deleted partitions, by partition and topic id. */
   #deadDirectories(): Map<string, string> {
     const dead = new Map<string, string>()
     for (const name of this.#disk.list(this.#directory)) {
@@ -69,7 +70,7 @@ export class DeletedFiles {
   #removeDeleted({ topicId, partition }: PendingDeletion, dead: ReadonlyMap<string, string>): void {
     const name = dead.get(`${partition}.${Buffer.from(topicId, 'base64url').toString('hex')}`)
     if (name === undefined) return
-    // Crash here, or between any two files: the directory keeps its name, the next checkpoint goes on.
+    // Crash here, or between any two files: the directory keeps its name, and the next checkpoint continues.
     removePartitionDirectory(this.#disk, `${this.#directory}/${name}`)
     this.#disk.syncDirectory(this.#directory)
   }
@@ -91,7 +92,7 @@ export class DeletedFiles {
       if (state === undefined || segment === undefined) continue
       changed = this.#swapIn(path, segment, { state, intervalBytes: topic.config.indexIntervalBytes }) || changed
     }
-    // Crash here: whether a swap took place or not, the segment is found under `.swap` first, under `.log` otherwise.
+    // Crash here: whether or not a swap took place, the segment is looked for under `.swap` first, then under `.log`.
     if (changed) this.#disk.syncDirectory(path)
     for (const base of bases) {
       if (live.has(base)) continue
@@ -105,7 +106,7 @@ export class DeletedFiles {
     if (changed) this.#disk.syncDirectory(path)
   }
 
-  /** Puts a compacted segment under its final name. Its old indexes go first: they speak of the old bytes. */
+  /** Renames a compacted segment to its final name. First removes the old indexes, which describe the old bytes. */
   #swapIn(
     path: string,
     { base, bytes }: SegmentState,
@@ -116,18 +117,18 @@ export class DeletedFiles {
     for (const suffix of ['.index', '.timeindex', '.txnindex'] as const) {
       const file = `${path}/${segmentFile(base, suffix)}`
       this.#files.forget(file)
-      // Crash here: readers build an index in memory when the file is missing.
+      // Crash here: readers build an index in memory if the file is missing.
       if (this.#disk.exists(file)) this.#disk.unlink(file)
     }
     const log = `${path}/${segmentFile(base, '.log')}`
     this.#files.forget(log)
     this.#disk.rename(swap, log)
-    // Crash here: as above. Half an index is found out by who opens it, and made anew.
+    // Crash here: as above. An incomplete index is detected when it is opened, and rebuilt.
     const indexes = SegmentIndexes.build(this.#files.open(log), { base, bytes, intervalBytes })
     indexes.finish()
     this.#files.open(`${path}/${segmentFile(base, '.timeindex')}`).write(indexes.times.encode(), 0)
     this.#files.open(`${path}/${segmentFile(base, '.index')}`).write(indexes.offsets.encode(), 0)
-    // Crash here: without it, or with half of it; recovery makes it what the checkpoint says.
+    // Crash here: the aborted index is missing or incomplete; recovery rewrites it from the checkpoint.
     const aborted = abortedIndexes(state).get(base)
     if (aborted !== undefined) this.#files.open(`${path}/${segmentFile(base, '.txnindex')}`).write(aborted, 0)
     return true

@@ -10,11 +10,12 @@ export interface DirectoryLock {
 export const noDirectoryLock: DirectoryLock = { release: () => {} }
 
 /**
- * One writer per data directory. The lock is an exclusive transaction of SQLite on `.lock.db`: Node has no flock, and a
- * file with a process id survives its process. This one the operating system takes back when the process ends, however
- * it ends. The file itself stays: unlinking it would let two processes lock two files of the same name.
+ * Locks a data directory, so that it has only one writer. The lock is an exclusive SQLite transaction on `.lock.db`:
+ * Node has no flock, and a file with a process id survives its process. This lock is released by the operating system
+ * when the process ends, however it ends. The file itself stays: if it were unlinked, two processes could lock two
+ * files of the same name.
  *
- * Opens no other file and writes nothing into this one.
+ * It opens no other file and writes nothing into this one.
  */
 export function lockDirectory(directory: string): DirectoryLock {
   const path = `${directory}/.lock.db`
@@ -43,7 +44,7 @@ export function lockDirectory(directory: string): DirectoryLock {
   }
 }
 
-/** SQLITE_BUSY or SQLITE_LOCKED, in their plain and extended forms. */
+/** Whether it is SQLITE_BUSY or SQLITE_LOCKED, in plain or extended form. */
 function isBusy(error: unknown): boolean {
   if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return false
   const primary = error.errcode & 0xff

@@ -2,30 +2,32 @@ import { assert } from '../../base/assert.ts'
 import { isMissing, type Disk, type DiskFile } from '../../base/disk.ts'
 
 /**
- * How many files a cache keeps open unless told otherwise. Reader and applier have one each, and both together leave room
- * under the limit of 512 files that some systems have. The applier has more: what it closes must be synced first.
+ * The number of files that a cache keeps open by default. Reader and applier have one cache each, and together they
+ * stay below the limit of 512 open files that some systems have. The applier may open more, because it must sync a file
+ * before it closes it.
  */
 const openFilesMaxDefault = { read: 128, create: 256 } as const
 
-/** What a device takes in some ten milliseconds. */
+/** What a device writes in some ten milliseconds. */
 const syncAheadBytes = 8 * 1024 * 1024
 
 /**
- * Open files, at most `openFilesMax` of them, the least recently used closed first.
+ * A cache of open files, at most `openFilesMax`; the least recently used is closed first.
  *
- * - A file that was written and not synced is synced before it is closed: a file opened again might not be told of an
- *   error that the kernel met in between. Except where that is left to who comes after (`handOver`): recovery writes to
- *   more files than it could wait for. Linux tells an error that nobody has seen yet to the next who opens the file.
- * - The handle returned is good until the next call of `open`: callers never keep one.
+ * - A file that was written and not synced is synced before it is closed: a file that is opened again might not report
+ *   an error that the kernel met in between. With `handed over` the next owner syncs it instead (`handOver`): recovery
+ *   writes more files than it could wait for. Linux reports an error that nobody has seen yet to the next descriptor
+ *   that is opened for the file.
+ * - The returned handle is valid until the next call of `open`: callers never keep one.
  */
 export class FileCache {
   readonly #disk: Disk
   readonly #mode: 'read' | 'create'
   readonly #openFilesMax: number
   readonly #files = new Map<string, DiskFile>()
-  /** Bytes written to each file since it was synced, as far as they were counted. */
+  /** Bytes written to each file since it was synced, as far as callers counted them. */
   readonly #unsynced = new Map<string, number>()
-  /** Of these, the ones with much, in the order in which they came to it. */
+  /** The files among these with many unsynced bytes, in the order in which they reached that size. */
   readonly #grown: string[] = []
 
   readonly #whenClosed: 'synced' | 'handed over'
@@ -46,7 +48,7 @@ export class FileCache {
   open(path: string): DiskFile {
     let file = this.#files.get(path)
     if (file !== undefined) {
-      // Set order is age: what was used goes to the end.
+      // A map's order is the order of insertion: the file that is used moves to the end.
       this.#files.delete(path)
       this.#files.set(path, file)
       return file
@@ -75,10 +77,10 @@ export class FileCache {
     if (before < syncAheadBytes && before + bytes >= syncAheadBytes) this.#grown.push(path)
   }
 
-  /** Syncs one of the files to which 8 MiB were written: the next checkpoint then waits for less. */
+  /** Syncs one of the files to which 8 MiB were written, so that the next checkpoint has less to sync. */
   syncAhead(): void {
     for (let path = this.#grown.shift(); path !== undefined; path = this.#grown.shift()) {
-      // Synced or gone meanwhile.
+      // Synced or deleted meanwhile.
       if ((this.#unsynced.get(path) ?? 0) < syncAheadBytes) continue
       this.open(path).sync()
       this.#unsynced.delete(path)
@@ -93,28 +95,28 @@ export class FileCache {
     this.#grown.length = 0
   }
 
-  /** Every written file that is not synced yet: from here on the business of whoever takes the list. */
+  /** Returns every written file that is not synced yet. The caller is responsible for syncing them. */
   handOver(): readonly string[] {
     const paths = [...this.#unsynced.keys()]
     this.#unsynced.clear()
     return paths
   }
 
-  /** Closes the file, if open, without a sync: it is going away or was replaced. */
+  /** Closes the file, if open, without a sync: it is about to be deleted or was replaced. */
   forget(path: string): void {
     this.#unsynced.delete(path)
     this.#files.get(path)?.close()
     this.#files.delete(path)
   }
 
-  /** Closes every file under a directory, likewise. */
+  /** Closes every file under a directory, also without a sync. */
   forgetDirectory(directory: string): void {
     for (const path of [...this.#files.keys(), ...this.#unsynced.keys()]) {
       if (path.startsWith(`${directory}/`)) this.forget(path)
     }
   }
 
-  /** Closes all, then throws what the first of them failed with. */
+  /** Closes all files, then throws the first error, if there was one. */
   close(): void {
     const failures: unknown[] = []
     for (const file of this.#files.values())
@@ -128,8 +130,8 @@ export class FileCache {
   }
 
   /**
-   * Does what needs a descriptor, and what may be begun twice. Out of descriptors is pressure, not failure: half of ours are
-   * given back, and it is tried once more.
+   * Calls `act`, which needs a file descriptor and can be repeated. Running out of descriptors is not a failure yet:
+   * half of the open files are closed, and `act` is called once more.
    */
   withRoom<T>(act: () => T): T {
     try {

@@ -1,6 +1,6 @@
 /**
- * Memory in which small writes that follow each other are put together, so that they are one call. It is made at the first
- * use, grows to what is asked of it, and is used again: what it gave out holds until it is asked once more.
+ * Memory in which small consecutive writes are joined into one call. It is allocated at first use, grows as needed and
+ * is reused: what `join` returns is valid until the next call.
  */
 export class GatherMemory {
   readonly #bytesMax: number
@@ -10,11 +10,11 @@ export class GatherMemory {
     this.#bytesMax = bytesMax
   }
 
-  /** The pieces, one behind the other; together no more than the bound. */
+  /** Concatenates the pieces. Together they must not exceed the bound. */
   join(pieces: readonly Uint8Array[]): Uint8Array {
     let length = 0
     for (const piece of pieces) length += piece.length
-    // In steps of two, and all of it after a few: a log that writes little does not pay for one that writes much.
+    // It doubles until it reaches the maximum, so a log that writes little does not pay for one that writes much.
     if (length > this.#bytes.length) this.#bytes = new Uint8Array(Math.min(this.#bytesMax, roundedUp(length)))
     let at = 0
     for (const piece of pieces) {

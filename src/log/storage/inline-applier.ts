@@ -14,27 +14,27 @@ export interface ApplierOptions {
   readonly directory: string
   /** Where the two checkpoint copies are. */
   readonly checkpointDirectory: string
-  /** Topics as they are before the first group that will be applied: what recovery returned. */
+  /** The topics before the first group that will be applied, as recovery returned them. */
   readonly topics: readonly TopicInfo[]
-  /** Partitions as the newest checkpoint has them: durable. */
+  /** Partitions in the newest checkpoint, all of them durable. */
   readonly durable?: readonly Pick<PartitionState, 'topicId' | 'partition' | 'segments'>[]
-  /** What partitions know of their producers before the first group: what recovery returned. */
+  /** The producers of each partition before the first group, as recovery returned them. */
   readonly producers?: readonly Pick<PartitionState, 'topicId' | 'partition' | 'producers'>[]
-  /** What recovery wrote and left to be synced with the first checkpoint. */
+  /** Files and directories that recovery wrote and the first checkpoint has to sync. */
   readonly unsynced?: UnsyncedNames
   /** Default 256. */
   readonly openFilesMax?: number
 }
 
 /**
- * The applier in the caller's thread: in simulation, in the applier thread itself, and where a thread does not pay. `apply`
- * does the work before it returns and reports from inside the call.
+ * The applier in the caller's thread: in simulation, inside the applier thread itself, and where a thread would not pay
+ * off. `apply` does the work before it returns and reports from inside the call.
  */
 export class InlineApplier implements Applier {
   readonly #listener: ApplierListener
   readonly #segments: SegmentApplier
   readonly #checkpoints: CheckpointFile
-  /** Deletions in the checkpoint written last. The copy before that one is about to be overwritten. */
+  /** Deletions in the checkpoint written last. The next checkpoint overwrites the copy before it. */
   #known = new Set<string>()
   #failure: LogError | null = null
   #closed = false
@@ -49,7 +49,7 @@ export class InlineApplier implements Applier {
     this.applyAll([group])
   }
 
-  /** Several groups with one write per segment, reported once. */
+  /** Applies several groups with one write per segment, and reports once. */
   applyAll(groups: readonly WrittenGroup[]): void {
     const last = groups.at(-1)
     if (last === undefined || this.#failure !== null || this.#closed) return
@@ -82,9 +82,10 @@ export class InlineApplier implements Applier {
       if (this.#failure !== null) throw this.#failure
       if (this.#closed) throw new LogError('CLOSED', 'the log is closed')
       this.#segments.sync(state.partitions)
-      // Crash here: the files hold more than either checkpoint says. Replay writes the same bytes to the same places.
+      // Crash here: the files hold more than either checkpoint says. Replay writes the same bytes to the same
+      // positions.
       this.#checkpoints.write(state)
-      // Crash here: the deletions are still in both copies and are carried out after the next two checkpoints.
+      // Crash here: the deletions are in both copies and are carried out after the next two checkpoints.
       const both = state.deletions.filter((deletion) => this.#known.has(deletionKey(deletion)))
       this.#known = new Set(state.deletions.map(deletionKey))
       this.#segments.carryOut(both, state)
@@ -115,12 +116,12 @@ export class InlineApplier implements Applier {
   }
 }
 
-/** What names a deletion from one checkpoint to the next. */
+/** Identifies a deletion across checkpoints. */
 function deletionKey(deletion: PendingDeletion): string {
   return `${deletion.topicId}/${deletion.partition}/${deletion.bases?.join(',') ?? 'all'}`
 }
 
-/** An error of the disk in our words: the log takes no more writes. */
+/** Translates a disk error into the error with which the log refuses further writes. */
 export function applierFailure(error: unknown): LogError {
   if (error instanceof LogError) return error
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''

@@ -7,18 +7,20 @@ import type { PartitionState, ProducerState } from '../journal/checkpoint.ts'
 import { segmentFile } from './segment-files.ts'
 
 /**
- * What lies beside the segments for Kafka's tools alone: `N.txnindex`, the aborted transactions whose markers segment N
- * holds, and `N.snapshot`, what was known of each producer before offset N: one beside every segment but those that begin
- * before the first producer was known, and one at the end of a closed log.
+ * The files beside the segments that only Kafka's tools read: `N.txnindex`, the aborted transactions whose markers are
+ * in segment N, and `N.snapshot`, the state of each producer before offset N. There is a snapshot for every segment
+ * except those that begin before the first producer was known, and one for the end of a closed log.
  *
- * Both follow from batches and checkpoints, which is what we read; nothing of ours reads them. `ProducerFiles` writes them
- * while the log is appended to. Here is what settles them from the state of a partition:
+ * Both derive from batches and checkpoints, which is what millrace itself reads. `ProducerFiles` writes them while the
+ * log is appended to. The functions here bring them in line with the state of a partition:
  *
- * - Recovery makes every `.txnindex` what the state says, and takes away the `.snapshot` of no segment. Those of segments
- *   that the journal brings again are written again with them; older ones were synced by the checkpoint that is gone back to.
- * - Compaction that puts a segment in its place writes its `.txnindex` anew.
- * - A clean close adds the `.snapshot` of the end, not synced: a power cut leaves it half, and the next close writes it anew.
- * - `verifyDirectory` tells what is missing or torn nevertheless, and mends it when asked to.
+ * - Recovery rewrites every `.txnindex` that differs from the state, and removes each `.snapshot` without a segment.
+ *   Snapshots of segments that are replayed are written again with them; older ones were synced by the checkpoint that
+ *   recovery started from.
+ * - Compaction writes the `.txnindex` of a segment anew when it swaps the segment in.
+ * - A clean close adds the `.snapshot` of the end without a sync. A power cut may leave it incomplete; the next close
+ *   rewrites it.
+ * - `verifyDirectory` reports files that are missing or torn nevertheless, and repairs them on request.
  */
 export function writeKafkaFiles(disk: Disk, path: string, state: PartitionState): void {
   settleAbortedIndexes(disk, path, state)
@@ -29,7 +31,7 @@ export function writeKafkaFiles(disk: Disk, path: string, state: PartitionState)
     if (/^\d{20}\.snapshot$/.test(name) && !bases.has(Number(name.slice(0, 20)))) disk.unlink(`${path}/${name}`)
 }
 
-/** Makes every `.txnindex` of the partition what its state says; returns the paths of those that it wrote. */
+/** Brings every `.txnindex` of the partition in line with its state; returns the paths of those that it wrote. */
 export function settleAbortedIndexes(
   disk: Disk,
   path: string,
@@ -43,7 +45,9 @@ export function settleAbortedIndexes(
   return written
 }
 
-/** What the `.txnindex` of each segment holds, by base offset; segments without an aborted transaction have none. */
+/**
+ * The contents of the `.txnindex` of each segment, by base offset; segments without an aborted transaction have none.
+ */
 export function abortedIndexes({
   aborted = [],
   segments,
@@ -51,7 +55,7 @@ export function abortedIndexes({
   const entries = new Map<Offset, Uint8Array[]>()
   let segment = 0
   for (const each of aborted) {
-    // Both ascend.
+    // Both lists ascend.
     while ((segments[segment + 1]?.base ?? Infinity) <= each.lastOffset) segment += 1
     const base = segments[segment]?.base
     if (base === undefined || base > each.lastOffset) continue
@@ -62,7 +66,7 @@ export function abortedIndexes({
   return new Map([...entries].map(([base, each]) => [base, Buffer.concat(each)]))
 }
 
-/** A `.snapshot` of what is known of these producers. */
+/** A `.snapshot` with the state of these producers. */
 export function producerSnapshot(states: readonly ProducerState[]): Uint8Array {
   return encodeProducerSnapshot(states.map(snapshotEntry))
 }

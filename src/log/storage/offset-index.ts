@@ -1,14 +1,14 @@
 import type { Offset } from '../api/record.ts'
 
 /**
- * A segment's `.index`: for a batch every `index.interval.bytes` or so, where it starts. Kafka's bytes:
+ * A segment's `.index`: the file position of one batch about every `index.interval.bytes`. Kafka's bytes:
  *
  * ```
  * 0 offset - base i32 │ 4 file position i32          offset: the batch's LAST one; ascending in both
  * ```
  *
- * A cache of the `.log`, never a truth: whoever follows an entry checks that the batch it leads to ends at the entry's
- * offset, and rebuilds the index otherwise. Missing entries cost time only.
+ * It is a cache of the `.log`: a reader that follows an entry checks that the batch it leads to ends at the entry's
+ * offset, and rebuilds the index if it does not. Missing entries only cost time.
  */
 export class OffsetIndex {
   static readonly entryBytes = 8
@@ -37,7 +37,7 @@ export class OffsetIndex {
     return this.#count
   }
 
-  /** Of the last entry; before the base while there is none. */
+  /** Offset of the last entry; the offset before the base if there is none. */
   get lastOffset(): Offset {
     return this.#count === 0 ? this.base - 1 : this.offsetAt(this.#count - 1)
   }

@@ -6,26 +6,27 @@ import { segmentFile } from './segment-files.ts'
 import { SegmentIndexes } from './segment-indexes.ts'
 
 /**
- * What readers have open of one partition's segments: files, and indexes in memory.
+ * The files of one partition's segments that readers have open, and their indexes in memory.
  *
- * - A segment that compaction wrote may still wait under its `.swap` name. Where a segment is found is remembered until it
- *   is not there any more. With `inPlace` what waits there is a successor that nobody may read yet.
- * - The indexes of at most {@link indexesMax} segments are in memory, those that were asked for last. The files' indexes are
- *   where they begin; whoever finds that one lies begins it anew.
+ * - A segment that compaction wrote may still have its `.swap` name. The name under which a segment is found is
+ *   remembered until it is not found there any more. With `inPlace`, a `.swap` file is a successor that must not be
+ *   read yet.
+ * - The indexes of at most {@link indexesMax} segments are in memory, the most recently used ones. They start from the
+ *   contents of the index files; a reader that finds an index wrong starts it anew.
  *
- * It believes nothing and checks nothing: that is the reader's business.
+ * It checks nothing: the reader does.
  */
 export class OpenedSegments {
   readonly #disk: Disk
   readonly #files: FileCache
   readonly #directory: string
-  /** In the order in which they were asked for. */
+  /** In the order of last use. */
   readonly #indexes = new Map<Offset, SegmentIndexes>()
   readonly #paths = new Map<Offset, string>()
-  /** Whether all segments that are asked for have their final names. */
+  /** Whether all segments that are requested have their final names. */
   inPlace: boolean = false
 
-  /** `directory`: the partition's. */
+  /** `directory` is the partition's directory. */
   constructor(disk: Disk, files: FileCache, directory: string) {
     this.#disk = disk
     this.#files = files
@@ -35,7 +36,7 @@ export class OpenedSegments {
   open(segment: SegmentState): DiskFile {
     const file = this.#files.openIfPresent(this.pathOf(segment.base))
     if (file !== null) return file
-    // The applier may have renamed `.swap` into place since: ask the directory once more.
+    // The applier may have renamed `.swap` to its final name since: look in the directory once more.
     this.#paths.delete(segment.base)
     return this.#files.open(this.pathOf(segment.base))
   }
@@ -66,7 +67,7 @@ export class OpenedSegments {
     return this.#keep(base, SegmentIndexes.stored(stored, base, readerIntervalBytes))
   }
 
-  /** The file's index lies: it is made anew, from the batches that are met on the way. */
+  /** Starts an index anew because the file's is wrong; it is built from the batches that are read on the way. */
   indexAnew({ base }: SegmentState): SegmentIndexes {
     return this.#keep(base, new SegmentIndexes(base, readerIntervalBytes))
   }
@@ -88,7 +89,7 @@ export class OpenedSegments {
   }
 }
 
-/** Segments of a partition whose indexes stay in memory. */
+/** Number of segments of a partition whose indexes stay in memory. */
 const indexesMax = 8
-/** The reader's own index of a segment may be finer than the file's or coarser: it is only ever a place to start. */
+/** A reader's own index may be finer or coarser than the file's, because it only provides a place to start. */
 const readerIntervalBytes = 4096

@@ -4,12 +4,12 @@ import type { PartitionState } from '../journal/checkpoint.ts'
 import { readText } from './data-directory.ts'
 import { lostAndFound, partitionMetadataFile, partitionPath, segmentFile, type SegmentSuffix } from './segment-files.ts'
 
-/** `partition.metadata`: which topic the directory belongs to. Kafka's text, without a newline at the end. */
+/** `partition.metadata`: the topic that the directory belongs to. Kafka's text, without a newline at the end. */
 export function partitionMetadata(topicId: string): Uint8Array {
   return new TextEncoder().encode(`version: 0\ntopic_id: ${topicId}`)
 }
 
-/** The topic id that a partition's directory carries; null if it has none that can be read. */
+/** The topic id stored in a partition's directory; null if there is none or it is unreadable. */
 export function topicIdOf(disk: Disk, path: string): string | null {
   const text = readText(disk, `${path}/${partitionMetadataFile}`)
   return /^version: 0\ntopic_id: ([A-Za-z0-9_-]{22})$/.exec(text ?? '')?.[1] ?? null
@@ -36,8 +36,8 @@ export function segmentPaths(path: string, base: Offset): string[] {
 }
 
 /**
- * Moves a file or directory that nobody vouches for out of the way, under a name that says where it was. Deleting is
- * never right here: it may be the only copy of something. Returns its new path.
+ * Moves a file or directory that belongs to nothing to `lost+found`, under a name that tells its old path. Deleting it
+ * would be wrong, because it may be the only copy of something. Returns its new path.
  */
 export function moveToLostAndFound(disk: Disk, directory: string, path: string): string {
   const home = `${directory}/${lostAndFound}`
@@ -46,20 +46,20 @@ export function moveToLostAndFound(disk: Disk, directory: string, path: string):
   let target = `${home}/${name}`
   for (let copy = 1; disk.exists(target); copy++) target = `${home}/${name}.${copy}`
   disk.rename(path, target)
-  // Crash here: the file is under its old or its new name. Under the old one the next opening finds and moves it again.
+  // Crash here: the file has its old or its new name. If it has the old one, the next opening moves it again.
   disk.syncDirectory(home)
   disk.syncDirectory(path.slice(0, path.lastIndexOf('/')))
   disk.syncDirectory(directory)
   return target
 }
 
-/** Removes a deleted partition's directory with its files. Started again after a crash, it goes on. */
+/** Removes a deleted partition's directory with its files. Can be repeated after a crash. */
 export function removePartitionDirectory(disk: Disk, path: string): void {
   for (const name of disk.list(path)) disk.unlink(`${path}/${name}`)
   disk.removeDirectory(path)
 }
 
-/** Whether the directory of a partition is there and belongs to this topic. */
+/** Whether a partition's directory exists and belongs to this topic. */
 export function isDirectoryOf(disk: Disk, directory: string, at: TopicPartition, topicId: string): boolean {
   const path = partitionPath(directory, at)
   return disk.exists(path) && topicIdOf(disk, path) === topicId

@@ -22,21 +22,21 @@ import type { TimeIndex } from './time-index.ts'
 /**
  * Reads one partition's segment files.
  *
- * - Every byte that is returned was checked: checksum, length, magic, offsets that continue, leader epochs. What does not
- *   hold is CORRUPT_BATCH with file and position, never an empty answer that looks like the end of the log.
- * - An index is believed as far as the batch it leads to confirms it.
- * - A reader that goes on where it stopped needs no lookup.
+ * - Every byte that is returned was checked: checksum, length, magic, continuing offsets, leader epochs. A violation is
+ *   CORRUPT_BATCH with file and position, never an empty result that looks like the end of the log.
+ * - An index entry is used only if the batch it leads to confirms it.
+ * - A reader that continues where it stopped needs no lookup.
  */
 export class PartitionReader {
   readonly #path: string
   readonly #opened: OpenedSegments
   readonly #contiguous: boolean
-  /** By next offset: where that batch starts. Insertion order is age. */
+  /** The position of the batch that follows each of these offsets. Insertion order is age. */
   readonly #hints = new Map<Offset, { readonly base: Offset; readonly filePosition: number }>()
 
   /**
-   * `path`: the partition's directory. `contiguous`: whether batches of a segment that compaction never touched follow each
-   * other without gaps, so that a gap is damage.
+   * `path` is the partition's directory. With `contiguous`, batches of a segment that compaction never touched must
+   * follow each other without gaps: a gap is damage.
    */
   constructor(path: string, opened: OpenedSegments, options: { readonly contiguous: boolean }) {
     this.#path = path
@@ -78,7 +78,8 @@ export class PartitionReader {
       const read = located === null ? null : this.#readBatches(stretch, located, request)
       if (read !== null) return read
     }
-    // Compaction may have emptied the rest. Where it never was, the sequencer knows of batches that the file lacks.
+    // Compaction may have removed the rest. In a contiguous segment, the sequencer knows of batches that the file
+    // lacks.
     if (last !== undefined && this.#isContiguous(last.segment)) {
       const place = { path: this.#opened.pathOf(last.segment.base), filePosition: last.segment.bytes }
       throw corrupt(place, `offsets ${request.from} to ${request.end - 1} are missing`)
@@ -93,7 +94,7 @@ export class PartitionReader {
     const offset = entry < 0 ? segment.base : times.offsetAt(entry)
     let located = this.#locate(stretch, Math.max(stretch.from, offset))
     if (offset > stretch.from && (located === null || !this.#confirms(segment, located, times, entry))) {
-      // The index lies. The log itself is the truth.
+      // The index is wrong. Search the log itself.
       this.#opened.indexAnew(segment)
       located = this.#locate(stretch, stretch.from)
     }
@@ -141,7 +142,7 @@ export class PartitionReader {
       const size = batchBytesOf(buffer, at)
       if (at + size > length) {
         if (at > 0) break
-        // The first batch is larger than asked for: read it alone, or nobody would ever get past it.
+        // The first batch is larger than `bytesMax`: read it alone, because otherwise no reader would ever get past it.
         buffer = Buffer.allocUnsafeSlow(size)
         length = file.read(buffer, located.filePosition)
         if (length < size) throw corrupt(place, `the file ends after ${length} of its ${size} bytes`)
@@ -171,7 +172,7 @@ export class PartitionReader {
     let { offsets } = this.#opened.indexesOf(segment)
     let entry = offsets.floor(from)
     if (entry >= 0 && !leadsToItsBatch(file, offsets, entry)) {
-      // The index lies. The log itself is the truth: it is indexed anew on the way.
+      // The index is wrong. Search the log itself, and rebuild the index on the way.
       offsets = this.#opened.indexAnew(segment).offsets
       entry = -1
     }
@@ -194,7 +195,7 @@ export class PartitionReader {
     })
   }
 
-  /** The next batch of the stretch. Batches that the index in memory has not counted yet are counted on the way. */
+  /** Moves to the next batch of the stretch. Batches not yet counted by the index in memory are counted on the way. */
   #advance(scanner: BatchScanner, stretch: SegmentStretch): boolean {
     if (scanner.nextOffset >= stretch.end || !scanner.next() || scanner.baseOffset >= stretch.end) return false
     const indexes = this.#opened.indexesOf(stretch.segment)
@@ -204,7 +205,7 @@ export class PartitionReader {
     return true
   }
 
-  /** Whether the batch that a time entry led to is the one that it speaks of. */
+  /** Whether a time entry led to the batch that it describes. */
   #confirms(segment: SegmentState, located: Located, times: TimeIndex, entry: number): boolean {
     const scanner = this.#scannerAt(this.#opened.open(segment), segment, located)
     return (
@@ -231,23 +232,28 @@ export class PartitionReader {
 export interface ReadRequest {
   readonly from: Offset
   /**
-   * The offset after a batch that is in the files, as are all before it: reading stops there. Bytes beyond are still
-   * being written and are not looked at.
+   * The offset at which reading stops: the end of a batch that is in the files, as are all before it. Bytes beyond it
+   * are still being written and are not read.
    */
   readonly end: Offset
   readonly bytesMax: number
-  /** As the sequencer knows them; the last may count bytes that are not applied yet. */
+  /** The segments as the sequencer knows them; the last may count bytes that are not applied yet. */
   readonly segments: readonly SegmentState[]
-  /** Whether a `.swap` file beside one of them is not it, but its successor, which is not to be read yet. Default false. */
+  /**
+   * Whether to ignore a `.swap` file of a segment, because it is a successor that must not be read yet. Default false.
+   */
   readonly inPlace?: boolean
-  /** If given, every batch must carry the leader epoch of its offset. */
+  /** If given, every batch must have the leader epoch of its offset. */
   readonly epochs?: PartitionState['epochs']
 }
 
 export interface SegmentRead {
-  /** Whole batches of one segment, the first the one that contains `from` or the next after it. At least one if there is. */
+  /**
+   * Whole batches of one segment, starting with the one that contains `from` or the next one. Empty only if there is
+   * none.
+   */
   readonly bytes: Buffer
-  /** Where to read on: after the last batch; `end` if nothing was left below it. */
+  /** Where to continue reading: after the last batch, or at `end` if nothing was left below it. */
   readonly nextOffset: Offset
 }
 
@@ -257,11 +263,11 @@ export interface TimeRequest {
   readonly from: Offset
   readonly end: Offset
   readonly segments: readonly SegmentState[]
-  /** As of {@link ReadRequest}. */
+  /** See {@link ReadRequest}. */
   readonly inPlace?: boolean
 }
 
-/** The first record that a lookup by time asked for. */
+/** The record found by a lookup by time. */
 export interface FoundRecord {
   readonly offset: Offset
   readonly timestamp: number
@@ -269,18 +275,18 @@ export interface FoundRecord {
 
 interface Located {
   readonly filePosition: number
-  /** What the base offset there must be at least. */
+  /** The base offset there must be at least this. */
   readonly baseOffset: Offset
-  /** Whether it must be exactly that. */
+  /** Whether it must be exactly that offset. */
   readonly exactly: boolean
 }
 
-/** Positions that a partition remembers for readers going on where they stopped. */
+/** How many positions a partition remembers for readers that continue where they stopped. */
 const hintsMax = 32
 
 const noBatches: Buffer = Buffer.alloc(0)
 
-/** The batch an entry leads to. Its base offset is not known, only that it follows the entry before. */
+/** The position of the batch an entry leads to. Its base offset is unknown, except that it follows the entry before. */
 function afterEntry(offsets: OffsetIndex, entry: number): Located {
   const baseOffset = entry === 0 ? offsets.base : offsets.offsetAt(entry - 1) + 1
   return { filePosition: offsets.filePositionAt(entry), baseOffset, exactly: false }
@@ -303,7 +309,7 @@ function checkEpoch(
   }
 }
 
-/** Errors of the disk in our words; ours and defects as they are. */
+/** Translates disk errors; our own errors and broken invariants are returned unchanged. */
 function readFailure(path: string, error: unknown): unknown {
   if (error instanceof LogError || error instanceof InvariantError) return error
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'an error'

@@ -5,7 +5,9 @@ import { OpenedSegments } from './opened-segments.ts'
 import { PartitionReader } from './partition-reader.ts'
 import { partitionPath } from './segment-files.ts'
 
-/** All partitions' readers over one bounded set of open files. For the thread that serves reads; never writes. */
+/**
+ * The readers of all partitions, with one bounded set of open files, for the thread that serves reads. Never writes.
+ */
 export class PartitionReaders {
   readonly #disk: Disk
   readonly #directory: string
@@ -32,7 +34,7 @@ export class PartitionReaders {
     return reader
   }
 
-  /** The partition is deleted, or its segments were replaced: nothing known of its files holds any more. */
+  /** Forgets the partition's files, because it was deleted or its segments were replaced. */
   forget(at: TopicPartition): void {
     this.#readers.delete(partitionName(at))
     this.#files.forgetDirectory(partitionPath(this.#directory, at))
@@ -50,8 +52,8 @@ export interface ReaderOptions {
   /** Default 128. */
   readonly openFilesMax?: number
   /**
-   * Whether batches of a segment that compaction never touched follow each other without gaps, so that a gap is damage.
-   * Default true; false where offsets get artificial gaps.
+   * Whether batches of a segment that compaction never touched must follow each other without gaps, so that a gap is
+   * damage. Default true; false where offsets get artificial gaps.
    */
   readonly contiguous?: boolean
 }

@@ -5,7 +5,7 @@ import type { ProducedBatch } from './produced-batch.ts'
 import { ProducerStates } from './producer-state.ts'
 import { floorSegment } from './segment-stretch.ts'
 
-/** A batch as it changes what is known of its partition. */
+/** What has to be known of a batch to update its partition's state. */
 export interface PlacedBatch {
   readonly baseOffset: Offset
   /** Offset after the batch's last record. */
@@ -17,19 +17,20 @@ export interface PlacedBatch {
   readonly bytes: number
   /** Wall-clock time of the append. */
   readonly appendedAt: number
-  /** Whose batch it is, or null. */
+  /** The batch's producer part, or null if it has no producer. */
   readonly produced: ProducedBatch | null
 }
 
-/** New segments in the place of old ones, with the state of the new one. */
+/** Segments that compaction replaced by a new one, with the state of the new one. */
 export interface SegmentReplacement {
   readonly oldBases: readonly Offset[]
   readonly segment: SegmentState
 }
 
 /**
- * What is known of one partition's files, kept up to date append by append: the sequencer's view of the promoted part of
- * the journal, and recovery's while it replays. Pure bookkeeping, no files. Noting a batch twice changes nothing.
+ * The state of one partition's files, updated with every append. The sequencer keeps it for the promoted part of the
+ * journal, and recovery while it replays. It is pure bookkeeping and touches no files. Noting a batch twice changes
+ * nothing.
  */
 export class PartitionSegments {
   readonly topicId: string
@@ -38,7 +39,7 @@ export class PartitionSegments {
   #end: Offset
   #segments: SegmentState[]
   #epochs: { readonly epoch: number; readonly start: Offset }[]
-  /** Null until a producer with an id writes: most partitions know of none. */
+  /** Null until a producer with an id writes: most partitions have none. */
   #producers: ProducerStates | null
 
   constructor(state: PartitionState) {
@@ -49,7 +50,8 @@ export class PartitionSegments {
     this.#segments = [...state.segments]
     this.#epochs = [...state.epochs]
     const { producers, aborted } = state
-    // Also of producers that were forgotten since: that there were some decides which files lie beside the segments.
+    // Empty lists count too, after all producers have expired: whether there ever was one decides which files exist
+    // beside the segments.
     this.#producers = producers === undefined && aborted === undefined ? null : new ProducerStates(producers, aborted)
   }
 
@@ -65,12 +67,12 @@ export class PartitionSegments {
     return this.#end
   }
 
-  /** By base offset; the last is the one appended to. */
+  /** Ordered by base offset; the last is the active segment. */
   get segments(): readonly SegmentState[] {
     return this.#segments
   }
 
-  /** Whether a segment has this base: recovery asks for every batch, so it does not look through all of them. */
+  /** Whether a segment has this base. Uses a binary search, because recovery asks for every batch. */
   hasSegment(base: Offset): boolean {
     return this.#segments[floorSegment(this.#segments, base)]?.base === base
   }
@@ -83,7 +85,7 @@ export class PartitionSegments {
     return this.#producers
   }
 
-  /** Up to here every transaction is decided: Kafka's last stable offset. */
+  /** All transactions below this offset are completed: Kafka's last stable offset. */
   get stableEnd(): Offset {
     const unstable = this.#producers?.firstUnstableOffset ?? -1
     return unstable < 0 ? this.#end : unstable
@@ -131,14 +133,14 @@ export class PartitionSegments {
       const first = this.#segments.shift()
       if (first !== undefined) dropped.push(first.base)
     }
-    // What lies below it in the first segment stays there, and is what it was: whoever goes through the file asks.
+    // Batches below the log start remain in the first segment. Whoever checks its file needs their leader epochs.
     const stored = this.#segments[0]?.base ?? offset
     while (this.#epochs.length > 1 && (this.#epochs[1]?.start ?? Infinity) <= stored) this.#epochs.shift()
     this.#producers?.aborted.forgetBelow(offset)
     return dropped
   }
 
-  /** Returns false if the old segments are not there any more: the replacement was noted before. */
+  /** Returns false if the old segments no longer exist, because the replacement was noted before. */
   replaced(replacement: SegmentReplacement): boolean {
     const bases = new Set(replacement.oldBases)
     const first = this.#segments.findIndex((segment) => segment.base === replacement.oldBases[0])
@@ -148,7 +150,7 @@ export class PartitionSegments {
     return true
   }
 
-  /** Compaction has gone through all below: what an earlier pass left for later is done. */
+  /** Compaction has examined everything below `offset`: segments wholly below it are no longer dirty. */
   cleanedUpTo(offset: Offset): void {
     for (const [index, { dirtyFrom, ...cleaned }] of this.#segments.entries())
       if (dirtyFrom !== undefined && (this.#segments[index + 1]?.base ?? Infinity) <= offset)

@@ -10,7 +10,7 @@ import {
   producerIdOf,
 } from '../format/record-batch.ts'
 
-/** What a batch says of the producer that made it: records with their sequence numbers, or the end of a transaction. */
+/** The producer part of a batch: records with their sequence numbers, or the end of a transaction. */
 export type ProducedBatch = ProducedRecords | ProducedMarker
 
 export interface ProducedRecords {
@@ -34,7 +34,7 @@ export interface ProducedMarker {
   readonly maxTimestamp: number
 }
 
-/** Reads it from the batch at this position; null where no producer is named, as in all that workers commit. */
+/** Decodes it from the batch at `at`; null if the batch has no producer, as in everything that workers commit. */
 export function producedBatch(bytes: Uint8Array, at: number): ProducedBatch | null {
   const producerId = producerIdOf(bytes, at)
   if (producerId < 0) return null
@@ -60,17 +60,17 @@ export function producedBatch(bytes: Uint8Array, at: number): ProducedBatch | nu
   }
 }
 
-/** The sequence number `count` further on: after 2^31 - 1 comes 0, as Kafka counts. */
+/** The sequence number `count` after another: 2^31 - 1 is followed by 0, as in Kafka. */
 export function sequenceAfter(sequence: number, count: number): number {
   return (sequence + count) % 0x8000_0000
 }
 
-/** A transaction that was aborted in a partition: readers of what is committed leave out its producer's batches here. */
+/** An aborted transaction in a partition: readers of committed records skip its producer's batches in this range. */
 export interface AbortedTransaction {
   readonly producerId: number
   readonly firstOffset: Offset
-  /** Of its marker. */
+  /** Offset of the marker. */
   readonly lastOffset: Offset
-  /** Up to where everything was decided once the marker stood. */
+  /** The last stable offset once the marker was written. */
   readonly lastStableOffset: Offset
 }

@@ -8,7 +8,7 @@ import { producedBatch } from './produced-batch.ts'
 import { ProducerStates } from './producer-state.ts'
 import { segmentFile } from './segment-files.ts'
 
-/** A derived file that is not what it must be. */
+/** A derived file whose content is missing or wrong. */
 export interface WrongProducerFile {
   readonly path: string
   readonly message: string
@@ -16,11 +16,13 @@ export interface WrongProducerFile {
 }
 
 /**
- * Checks what lies beside the segments of a partition for Kafka's tools: each `.txnindex` must say what the state says, and
- * where a segment begins with producers known there must be a `.snapshot` that can be read. What is in it is believed: it
- * knows who had expired, and what batches were there that compaction has taken since.
+ * Checks the files beside the segments of a partition that Kafka's tools read. Each `.txnindex` must agree with the
+ * state, and each segment that begins with known producers must have a readable `.snapshot`. The content of a readable
+ * snapshot is trusted: it reflects which producers had expired, and which batches existed before compaction removed
+ * them.
  *
- * A snapshot is made anew from the one before it and the batches between, so only partitions with producers are read.
+ * A missing or unreadable snapshot is rebuilt from the one before it and the batches in between, so only partitions with producers
+ * are read.
  */
 export function* checkProducerFiles(
   disk: Disk,
@@ -40,7 +42,7 @@ export function* checkProducerFiles(
     const file = `${path}/${segmentFile(segment.base, '.snapshot')}`
     const found = contentsOf(disk, file)
     const known = found === null ? null : decoded(found)
-    // There may be an empty one: everybody who was known had expired.
+    // An empty snapshot is possible: all known producers had expired.
     any ||= states.count > 0 || found !== null
     if (known !== null) states = new ProducerStates(known)
     else if (any) {
@@ -68,7 +70,7 @@ function contentsOf(disk: Disk, path: string): Buffer | null {
   }
 }
 
-/** Null if it cannot be read. */
+/** Null if the bytes cannot be decoded. */
 function decoded(bytes: Uint8Array): readonly ProducerState[] | null {
   try {
     return decodeProducerSnapshot(bytes).map((entry) => ({
@@ -96,7 +98,7 @@ function decoded(bytes: Uint8Array): readonly ProducerState[] | null {
   }
 }
 
-/** Notes the batches of a segment, as far as they can be read: damage of the log itself is told elsewhere. */
+/** Notes the batches of a segment as far as they can be read; damage of the log itself is reported elsewhere. */
 function noteSegment(disk: Disk, path: string, segment: SegmentState, states: ProducerStates): void {
   if (!disk.exists(path)) return
   const file = disk.open(path, 'read')
@@ -104,7 +106,7 @@ function noteSegment(disk: Disk, path: string, segment: SegmentState, states: Pr
     const scanner = new BatchScanner(file, { start: 0, end: segment.bytes, from: segment.base, contiguous: false })
     while (scanner.next()) note(file, scanner, states)
   } catch {
-    // What comes next is made from what could be read.
+    // The following snapshots are rebuilt from what could be read.
   } finally {
     file.close()
   }
@@ -117,5 +119,5 @@ function note(file: DiskFile, scanner: BatchScanner, states: ProducerStates): vo
   if (produced !== null) states.note(produced, baseOffsetOf(batch, 0), 0)
 }
 
-/** Enough for the header of any batch, and for the whole of a marker. */
+/** Enough for the header of any batch, and for a complete marker. */
 const markerBytesMax = 128

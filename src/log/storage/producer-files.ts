@@ -9,22 +9,23 @@ import { ProducerStates } from './producer-state.ts'
 import { segmentFile } from './segment-files.ts'
 
 /**
- * Keeps the files of a partition's producers beside its segments while batches are carried into them, as Kafka does:
- * `N.snapshot` when segment N begins, an entry of `N.txnindex` for each abort marker that comes into segment N.
+ * Maintains the files of a partition's producers beside its segments while batches are applied, as Kafka does:
+ * `N.snapshot` when segment N begins, and an entry in `N.txnindex` for each abort marker that is written to segment N.
  *
- * - It starts from what a checkpoint knew and is told every batch from there on, in order. So it knows at each batch what
- *   the sequencer knew, without a word between the two threads. The next checkpoint makes a new one.
- * - Batches that name no producer cost a look at one field. A partition that never knew a producer has no such files; in
+ * - It starts from the state in a checkpoint and is given every later batch, in order. So at each batch it has the same
+ *   state as the sequencer, without communication between the two threads. The next checkpoint starts a new instance.
+ * - For batches without a producer it only reads one field. A partition that never had a producer has no such files; in
  *   Kafka it has empty snapshots.
- * - Writing twice changes nothing: a snapshot is written whole, an entry of the index where the entries before it end.
- * - Files are synced by the next checkpoint. Crash here, before it: the journal brings the same batches again, and with them
- *   the same files. Behind it: they are durable.
+ * - Writing twice changes nothing: a snapshot is written as a whole, and an index entry at the end of the entries
+ *   before it.
+ * - Files are synced by the next checkpoint. Crash here, before that: the journal replays the same batches and produces
+ *   the same files. After it, they are durable.
  */
 export class ProducerFiles {
   readonly #files: FileCache
   readonly #path: string
   readonly #states: ProducerStates
-  /** The segment whose `.txnindex` was written last, and up to where. */
+  /** The segment whose `.txnindex` was written last, and the end of its entries. */
   #indexBase: Offset = -1
   #indexBytes = 0
 
@@ -34,7 +35,7 @@ export class ProducerFiles {
     this.#states = new ProducerStates(before)
   }
 
-  /** The batch that comes next is the first of a segment. */
+  /** Tells that the next batch is the first of a segment. */
   segmentBegins(base: Offset): void {
     const path = `${this.#path}/${segmentFile(base, '.snapshot')}`
     const file = this.#files.open(path)
@@ -44,7 +45,7 @@ export class ProducerFiles {
     this.#files.written(path)
   }
 
-  /** A batch of a producer comes to this segment (null: to one that is gone); true if a file was made for it. */
+  /** Notes a batch in a segment (null: a deleted one); returns true if a file was created for it. */
   note(batch: Uint8Array, segmentBase: Offset | null): boolean {
     const produced = producedBatch(batch, 0)
     if (produced === null) return false
@@ -62,14 +63,14 @@ export class ProducerFiles {
     file.write(encodeAbortedIndexEntry(aborted), this.#indexBytes)
     const isNew = this.#indexBytes === 0
     this.#indexBytes += abortedIndexEntryBytes
-    // What follows is of markers that come again, or that a power cut took back.
+    // Entries after it belong to markers that will be replayed, or that a power cut removed.
     if (file.size() > this.#indexBytes) file.truncate(this.#indexBytes)
     this.#files.written(path)
     return isNew
   }
 }
 
-/** Where in the index the entry of a marker at this offset belongs: its entries ascend by marker. */
+/** The position in the index where the entry of a marker at this offset belongs: entries ascend by marker. */
 function bytesBefore(
   marker: Offset,
   file: { size(): number; read(into: Uint8Array, filePosition: number): number },

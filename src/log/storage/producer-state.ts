@@ -5,24 +5,24 @@ import { AbortedTransactions } from './aborted-transactions.ts'
 import type { AbortedTransaction, ProducedBatch, ProducedMarker, ProducedRecords } from './produced-batch.ts'
 
 /**
- * What one partition knows of its producers: how far each has counted, its last five batches, and since where it has a
- * transaction open. So a batch that comes twice is written once, one that misses its predecessor is refused, and one of a
- * producer that was replaced is refused too. The order of the checks is that of Kafka's `ProducerAppendInfo`.
+ * The state of one partition's producers: the last sequence number of each, its last five batches, and the start of its
+ * open transaction. With it, a batch that arrives twice is written once, and a batch is refused if its predecessor is
+ * missing or its producer was replaced. The checks come in the order of Kafka's `ProducerAppendInfo`.
  *
- * - `check` refuses or recognises and changes nothing; `note` believes what it is told, so that recovery, which replays
- *   what was accepted once, cannot refuse.
- * - A batch is noted when it has its place, in the order of offsets. The state follows from the batches alone: whoever
- *   notes the same ones from the same start has the same state. That is how a crash loses nothing: a checkpoint carries
- *   the state at its sequence, the batches behind it stand in the journal.
- * - An epoch never falls. A new one forgets the batches of the old one and counts from 0.
+ * - `check` refuses a batch or recognizes a duplicate, and changes nothing. `note` trusts its caller, so recovery,
+ *   which replays batches that were accepted once, cannot refuse any.
+ * - A batch is noted once it has its offsets, in the order of offsets. The state depends on the batches alone: noting
+ *   the same batches from the same start yields the same state. Therefore a crash loses nothing: a checkpoint contains
+ *   the state at its sequence, and later batches are in the journal.
+ * - An epoch never falls. A new epoch forgets the batches of the old one and counts from 0.
  * - A producer with an open transaction is never forgotten.
  *
- * It deliberately knows no clock, no files and no coordinator: whether a transaction may go on is asked elsewhere.
+ * It deliberately knows no clock, no files and no coordinator: whether a transaction may continue is decided elsewhere.
  */
 export class ProducerStates {
   readonly aborted: AbortedTransactions
   readonly #producers = new Map<number, Producer>()
-  /** Producers with an open transaction, and its first offset; in the order of these offsets, for they only grow. */
+  /** The first offset of each open transaction, by producer. In the order of these offsets, because they only grow. */
   readonly #open = new Map<number, Offset>()
 
   constructor(states: readonly ProducerState[] = [], aborted: readonly AbortedTransaction[] = []) {
@@ -43,14 +43,14 @@ export class ProducerStates {
     return -1
   }
 
-  /** Since where the producer has a transaction open here, or -1. */
+  /** First offset of the producer's open transaction in this partition, or -1. */
   transactionStart(producerId: number): Offset {
     return this.#open.get(producerId) ?? -1
   }
 
   /**
-   * Null when the batch is new and may be appended; the remembered batch if it is one of the last five again. Throws
-   * INVALID_PRODUCER_EPOCH, OUT_OF_ORDER_SEQUENCE or INVALID_TXN_STATE.
+   * Returns null if the batch is new and may be appended, or the remembered batch if it duplicates one of the last
+   * five. Throws INVALID_PRODUCER_EPOCH, OUT_OF_ORDER_SEQUENCE or INVALID_TXN_STATE.
    */
   check(batch: ProducedRecords, partition: string): RememberedBatch | null {
     const producer = this.#producers.get(batch.producerId)
@@ -70,7 +70,7 @@ export class ProducerStates {
     return null
   }
 
-  /** INVALID_PRODUCER_EPOCH if a newer one has written here: the producer was replaced. */
+  /** Throws INVALID_PRODUCER_EPOCH if a newer epoch has written here, because then the producer was replaced. */
   checkEpoch(batch: ProducedBatch, partition: string): void {
     const current = this.#producers.get(batch.producerId)?.producerEpoch ?? -1
     if (batch.producerEpoch >= current) return
@@ -82,8 +82,8 @@ export class ProducerStates {
   }
 
   /**
-   * A marker is taken only if its epoch is above that of the transaction's batches: then none of these can come behind
-   * it. Throws INVALID_PRODUCER_EPOCH, or TRANSACTION_COORDINATOR_FENCED for one of an older coordinator.
+   * A marker is accepted only if its epoch is above that of the transaction's batches, so that none of them can follow
+   * it. Throws INVALID_PRODUCER_EPOCH, or TRANSACTION_COORDINATOR_FENCED for a marker of an older coordinator.
    */
   checkMarker(marker: ProducedMarker, partition: string): void {
     const producer = this.#producers.get(marker.producerId)
@@ -104,12 +104,15 @@ export class ProducerStates {
   }
 
   #checkUnknown(batch: ProducedRecords, partition: string): null {
-    // Of a plain producer everything may have expired: whatever it counts is where it goes on. A transaction starts anew.
+    // An idempotent producer may have expired here, so it continues with whatever sequence it sends. A transaction
+    // starts anew.
     if (!batch.transactional || batch.firstSequence <= 0) return null
     throw outOfOrder(batch, { partition, expected: 0 })
   }
 
-  /** The batch stands at `baseOffset`; `usedAt` is the wall clock then. Returns what its marker aborted, or null. */
+  /**
+   * Notes a batch at `baseOffset`, appended at wall-clock time `usedAt`. Returns the transaction it aborted, or null.
+   */
   note(batch: ProducedBatch, baseOffset: Offset, usedAt: number): AbortedTransaction | null {
     let producer = this.#producers.get(batch.producerId)
     if (producer === undefined) {
@@ -150,7 +153,7 @@ export class ProducerStates {
     producer.markedAt = marker.maxTimestamp
     producer.transactionStart = -1
     this.#open.delete(producer.producerId)
-    // Without records of the transaction here there is nothing to leave out.
+    // If the transaction has no records here, readers have nothing to skip.
     if (marker.outcome === 'commit' || firstOffset < 0) return null
     const unstable = this.firstUnstableOffset
     const lastStableOffset = unstable < 0 ? offset + 1 : unstable
@@ -160,8 +163,8 @@ export class ProducerStates {
   }
 
   /**
-   * Forgets producers without an open transaction that were not used since `before`, and are not known to `newer`, which
-   * has noted more. Returns how many.
+   * Forgets producers without an open transaction that were not used since `before`, unless `newer`, a later state,
+   * knows them. Returns their number.
    */
   expire(before: number, newer: ProducerStates | null = null): number {
     const count = this.#producers.size
@@ -171,7 +174,7 @@ export class ProducerStates {
     return count - this.#producers.size
   }
 
-  /** As a checkpoint keeps them. */
+  /** The states as a checkpoint stores them. */
   states(): readonly ProducerState[] {
     return Array.from(this.#producers.values(), (producer) => ({ ...producer, batches: [...producer.batches] }))
   }
@@ -179,7 +182,7 @@ export class ProducerStates {
 
 const nobody: ReadonlyMap<number, Producer> = new Map()
 
-/** As many as Kafka remembers, and as many as a producer may have on their way. */
+/** As many batches as Kafka remembers, which is also how many a producer may have in flight. */
 export const batchesRemembered = 5
 
 interface Producer extends ProducerState {
@@ -212,7 +215,7 @@ function duplicateOf({ batches }: Producer, batch: ProducedRecords): RememberedB
 }
 
 function checkSequence(producer: Producer, batch: ProducedRecords, partition: string): void {
-  // A new epoch counts from 0, and so does one of which only a marker is known.
+  // A new epoch counts from 0, and so does an epoch that has only written a marker.
   const last = batch.producerEpoch === producer.producerEpoch ? producer.batches.at(-1) : undefined
   const expected = last === undefined ? 0 : last.lastSequence === 0x7fff_ffff ? 0 : last.lastSequence + 1
   if (batch.firstSequence !== expected) throw outOfOrder(batch, { partition, expected })

@@ -2,7 +2,7 @@ import type { Offset } from '../api/record.ts'
 import { isControl, maxTimestampOf } from '../format/record-batch.ts'
 import { BatchCursor } from '../format/record-cursor.ts'
 
-/** The first record of a whole batch at or after `from` that has at least `timestamp`, or null. Markers do not count. */
+/** The first record of a whole batch at or after `from` with at least `timestamp`, or null. Ignores markers. */
 export function firstRecordSince(
   batch: Uint8Array,
   timestamp: number,

@@ -7,18 +7,18 @@ import { PartitionSegments } from './partition-segments.ts'
 import { producedBatch } from './produced-batch.ts'
 
 /**
- * What checkpoint and journal together say of the log: which topics, partitions and segments there are, and which deletions
- * are to be carried out. It follows from the entries alone and touches no file; `recoverStorage` makes the files so.
+ * The state of the log according to checkpoint and journal: its topics, partitions and segments, and the deletions to
+ * carry out. It follows from the entries alone and touches no file; `recoverStorage` brings the files in line with it.
  */
 export class ReplayLedger {
   readonly topics: Map<string, TopicInfo> = new Map()
   readonly partitions: Map<string, PartitionSegments> = new Map()
   readonly deletions: PendingDeletion[] = []
-  /** Batches that the journal brings for each partition, whether they still count or not. */
+  /** Number of batches that the journal contains for each partition, including those that do not count any more. */
   readonly batches: Map<string, number> = new Map()
   readonly #now: number
 
-  /** `checkpoint`: the newest valid one, null before the first; `now`: when replayed batches count as appended. */
+  /** `checkpoint`: the newest valid one, null before the first; `now`: the append time noted for replayed batches. */
   constructor(checkpoint: LedgerStart | null, now: number) {
     this.#now = now
     for (const topic of checkpoint?.topics ?? []) this.topics.set(topic.id, topic)
@@ -62,7 +62,7 @@ export class ReplayLedger {
     }
   }
 
-  /** Whether the batch's segment is part of the log still. */
+  /** Whether the batch's segment is still part of the log. */
   isLive(part: BatchPart): boolean {
     const partition = this.partitions.get(partitionKey(part.topicId, part.partition))
     return partition?.hasSegment(part.segmentBase) ?? false
@@ -80,7 +80,7 @@ export class ReplayLedger {
     return pending
   }
 
-  /** As the next checkpoint should say it. */
+  /** The state for the next checkpoint. */
   state(): LedgerState {
     return {
       topics: [...this.topics.values()],
@@ -128,9 +128,9 @@ export class ReplayLedger {
       lastAppendAt: Math.max(...old.map(({ lastAppendAt }) => lastAppendAt)),
       // A bound is enough: it only lets a lookup by time skip the segment.
       maxTimestamp: Math.max(...old.map(({ maxTimestamp }) => maxTimestamp)),
-      // Summed when the file has its place.
+      // Computed once the file has been checked.
       checksum: sumLater,
-      // The entry does not say how far the pass had come in it.
+      // The entry does not say how far the pass had come in the segment.
       dirtyFrom: part.newBase,
     }
     if (!partition.replaced({ oldBases: part.oldBases, segment })) return
@@ -152,16 +152,16 @@ export type LedgerStart = Pick<CheckpointState, 'topics' | 'partitions' | 'delet
 
 export interface LedgerState {
   readonly topics: readonly TopicInfo[]
-  /** Of every partition that holds or held a batch. */
+  /** Every partition that has or had a batch. */
   readonly partitions: readonly PartitionState[]
-  /** Still to be carried out, as soon as two checkpoints in a row have them. */
+  /** Still to be carried out, as soon as two consecutive checkpoints contain them. */
   readonly deletions: readonly PendingDeletion[]
 }
 
-/** Stands for a checksum that is taken when the file has its place. */
+/** Placeholder for a checksum that is computed once the file has been checked. */
 export const sumLater: number = -1
 
-/** What a partition goes by here. */
+/** The key under which this folder's maps store a partition. */
 export function partitionKey(topicId: string, partition: number): string {
   return `${topicId}/${partition}`
 }

@@ -2,21 +2,22 @@ import type { Offset } from '../api/record.ts'
 import type { TopicConfig } from '../api/topic.ts'
 import type { PartitionState, SegmentState } from '../journal/checkpoint.ts'
 
-/** What retention asks for: a new log start, and the segments that then lie wholly below it. */
+/** The result of retention: a new log start, and the segments that are then wholly below it. */
 export interface DueSegments {
   readonly bases: readonly Offset[]
-  /** The base of the first segment that stays; never below the present log start. */
+  /** The base of the first remaining segment; never below the present log start. */
   readonly logStart: Offset
 }
 
 /**
- * Which segments are due. Pure: the caller journals the log start and unlinks when both checkpoints know.
+ * Determines which segments retention deletes. It is pure: the caller journals the log start and unlinks once both
+ * checkpoints contain the deletion.
  *
- * - Oldest first, up to the first that is not due; the active segment never.
- * - A segment below the log start goes under every policy. By time and size only under `delete`.
- * - Age counts from the segment's last append, on the wall clock, not from its records' timestamps: data of 2015 that is
- *   read in today is new, and a record from the future pins nothing.
- * - Kafka also rolls and then deletes an active segment that is too old. Not here: the last segment stays.
+ * - Oldest first, up to the first segment that is not due; never the active segment.
+ * - A segment below the log start is deleted under every policy; by time and size only under `delete`.
+ * - The age counts from the segment's last append, on the wall clock, not from its records' timestamps: data from 2015
+ *   that is imported today is new, and a record with a future timestamp does not keep its segment forever.
+ * - Kafka also rolls and then deletes an active segment that is too old. Here the active segment always stays.
  */
 export function segmentsDue(
   partition: Pick<PartitionState, 'segments' | 'logStart'>,

@@ -25,17 +25,17 @@ export interface SegmentApplierOptions {
   readonly disk: Disk
   /** The data directory. */
   readonly directory: string
-  /** Topics as they are before the first group that will be applied. */
+  /** The topics that exist before the first group that will be applied. */
   readonly topics: readonly TopicInfo[]
-  /** Partitions whose directories and segments are durable, names included: what a checkpoint says of them. */
+  /** Partitions whose directories and segments are durable, including their names: the partitions of a checkpoint. */
   readonly durable?: readonly Pick<PartitionState, 'topicId' | 'partition' | 'segments'>[]
-  /** What partitions know of their producers before the first group. */
+  /** The producers of each partition before the first group. */
   readonly producers?: readonly Pick<PartitionState, 'topicId' | 'partition' | 'producers'>[]
-  /** What recovery wrote and left to be synced with the first checkpoint. */
+  /** Files and directories that recovery wrote and the first checkpoint has to sync. */
   readonly unsynced?: UnsyncedNames
   /**
-   * Recovery's own, whose files are synced by the applier that comes after it: the directories that it found to be their
-   * partitions'. Others are not there. Default: every directory is looked at before its first batch.
+   * Only for recovery, whose files are synced by the applier that comes after it: the directories that recovery found
+   * to belong to their partitions; all others do not exist. Default: every directory is checked before its first batch.
    */
   readonly present?: ReadonlySet<string>
   /** Default 256. */
@@ -48,15 +48,17 @@ export interface UnsyncedNames {
 }
 
 /**
- * Carries entries into files. Synchronous and single-minded: one thread calls it, in the order of the journal.
+ * Writes the journal's entries to the segment files. All calls are synchronous and come from one thread, in the order
+ * of the journal.
  *
- * - Batches are positioned writes; a part of a topic that is not (or no longer) known is skipped.
- * - Nothing is synced before `sync`: until a checkpoint vouches for the files, the journal can bring everything again.
- * - A checkpoint syncs no more than it must: bytes of segments, and names of what was not there before. Indexes of open
- *   segments and leader epochs follow from the rest; nobody believes them unseen, so a power cut may take what it likes.
- * - Nothing is unlinked but by `carryOut` (`DeletedFiles`), which is told what both checkpoints know.
- * - A deleted topic's directory changes its name at once, so that a new topic may take it; its files stay.
- * - The first error is final: the caller uses this no more.
+ * - Batches are positioned writes. A part of a topic that is unknown or already deleted is skipped.
+ * - Nothing is synced before `sync`: until a checkpoint covers the files, the journal can restore everything.
+ * - A checkpoint syncs no more than it must: bytes of segments, and names that are new. Indexes of open segments and
+ *   leader epochs can be derived from the rest and are always checked before use, so it does not matter if a power cut
+ *   loses them.
+ * - Only `carryOut` unlinks files (`DeletedFiles`), for deletions that both checkpoints contain.
+ * - The directory of a deleted topic is renamed at once, so that a new topic may use the name; its files remain.
+ * - The first error is final: the caller does not use the applier any more.
  */
 export class SegmentApplier {
   readonly #disk: Disk
@@ -66,10 +68,10 @@ export class SegmentApplier {
   readonly #gather = new GatherMemory(gatherBytesMax)
   readonly #topics = new Map<string, AppliedTopic>()
   readonly #present: ReadonlySet<string> | null
-  /** Writers with batches that are not written yet. */
+  /** Writers with batches that were not written yet. */
   readonly #unflushed = new Set<SegmentWriter>()
   readonly #unsyncedDirectories = new Set<string>()
-  /** As the newest checkpoint of this opening has them. */
+  /** The partitions in the newest checkpoint of this opening. */
   #newest: CheckpointState['partitions'] = []
 
   constructor(options: SegmentApplierOptions) {
@@ -119,27 +121,28 @@ export class SegmentApplier {
         return this.#replaceSegments(part)
       case 'logStart':
       case 'incarnation':
-        // Bookkeeping of the sequencer; segments below the log start go by `carryOut`.
+        // Only the sequencer tracks these; segments below the log start are deleted by `carryOut`.
         return
     }
   }
 
-  /** A batch of a segment that is gone: nothing is written of it, but what it says of its producer counts. */
+  /** Takes note of a batch whose segment is deleted: nothing is written, but its producer's state is updated. */
   pass(part: BatchPart): void {
     const topic = this.#topics.get(part.topicId)
     if (topic !== undefined && producerIdOf(part.bytes, 0) >= 0)
       this.#producers(topic, part.partition, this.#partition(topic, part.partition)).note(part.bytes, null)
   }
 
-  /** Writes what `apply` gathered: from here on readers may look. */
+  /** Writes what `apply` gathered. Readers may read it from here on. */
   flush(): void {
     for (const writer of this.#unflushed) writer.flush()
     this.#unflushed.clear()
   }
 
   /**
-   * Syncs a segment that got much since it was synced, if there is one. A checkpoint has to, and what is applied then waits:
-   * piece by piece nobody waits for long. Says nothing about what is durable.
+   * Syncs one segment to which much was written since its last sync, if there is one. The next checkpoint would have to
+   * sync it and would delay what is applied meanwhile; piece by piece no delay is long. It promises nothing about what
+   * is durable.
    */
   syncAhead(): void {
     this.#files.syncAhead()
@@ -155,7 +158,8 @@ export class SegmentApplier {
     this.#newest = partitions
     this.#startFrom(partitions)
     this.#files.syncWritten()
-    // Crash here: the bytes are there, perhaps without their names. The older checkpoint holds, the journal brings again.
+    // Crash here: the bytes are durable, their names perhaps not. The older checkpoint counts, and the journal restores
+    // the rest.
     for (const directory of this.#unsyncedDirectories) {
       this.#files.withRoom(() => this.#disk.syncDirectory(directory))
     }
@@ -163,8 +167,8 @@ export class SegmentApplier {
   }
 
   /**
-   * Recovery has nothing more for this partition: completes its files while they are open. Whoever waits until all
-   * partitions have come opens each file twice.
+   * Tells that recovery has nothing more for this partition: completes its files while they are open. If this waited
+   * until all partitions are replayed, every file would be opened twice.
    */
   settle(state: PartitionState): void {
     const partition = this.#topics.get(state.topicId)?.partitions.get(state.partition)
@@ -177,7 +181,7 @@ export class SegmentApplier {
     this.#writeEpochs(state)
   }
 
-  /** Closes all files, and says what is to be synced before a checkpoint may speak of it. */
+  /** Closes all files, and returns what must be synced before a checkpoint may cover it. */
   handOver(): UnsyncedNames {
     assert(this.#unflushed.size === 0, `${this.#unflushed.size} partitions were not settled`)
     const directories = [...this.#unsyncedDirectories]
@@ -186,7 +190,7 @@ export class SegmentApplier {
     return { files, directories }
   }
 
-  /** From here on the partitions' producers are those of the checkpoint: it has forgotten who has expired. */
+  /** From here on the partitions' producers are those of the checkpoint, which omits producers that have expired. */
   #startFrom(partitions: readonly Pick<PartitionState, 'topicId' | 'partition' | 'producers'>[]): void {
     for (const topic of this.#topics.values()) {
       topic.producers.clear()
@@ -196,12 +200,15 @@ export class SegmentApplier {
       if (producers !== undefined) this.#topics.get(topicId)?.producers.set(partition, producers)
   }
 
-  /** Unlinks what deletions that both checkpoints know of speak of, and swaps in what compaction put in its place. */
+  /**
+   * Carries out deletions that both checkpoints contain: unlinks segments, and renames compacted ones to their final
+   * names.
+   */
   carryOut(deletions: readonly PendingDeletion[], state: CheckpointState): void {
     this.#deleted.carryOut(deletions, state)
   }
 
-  /** Completes the indexes and closes all files. Syncs nothing: that was the last checkpoint's work. */
+  /** Completes the indexes and closes all files. It syncs nothing, as the last checkpoint has done that. */
   close(): void {
     this.flush()
     for (const topic of this.#topics.values()) {
@@ -216,7 +223,7 @@ export class SegmentApplier {
     this.#files.close()
   }
 
-  /** Closes files and leaves everything as it is: after a failure nothing more is written. */
+  /** Closes files and leaves everything as it is. Called after a failure, when nothing more may be written. */
   abandon(): void {
     this.#files.close()
   }
@@ -227,7 +234,7 @@ export class SegmentApplier {
     const partition = this.#partition(topic, part.partition)
     let writer = partition.writer
     if (writer === null || writer.base !== part.segmentBase) {
-      // A roll. An older segment is written again only while recovery replays, before newer ones are opened.
+      // A new segment. Writes to an older segment happen only while recovery replays, before newer segments are opened.
       if (writer !== null) {
         writer.finish()
         this.#unflushed.delete(writer)
@@ -240,12 +247,12 @@ export class SegmentApplier {
         indexes: this.#present === null ? 'as they grow' : 'at the end',
       })
       partition.writer = writer
-      // Crash here, with a segment that is older than the last checkpoint: its name is durable since then.
+      // Crash here, with a segment older than the last checkpoint: its name has been durable since that checkpoint.
       if (part.segmentBase > (topic.durable.get(part.partition) ?? -1)) this.#unsyncedDirectories.add(partition.path)
     }
     const named = producerIdOf(part.bytes, 0) >= 0
     const known = partition.producers !== null || topic.producers.has(part.partition)
-    // A snapshot gets its name with its segment's, and is synced with it.
+    // A snapshot is created together with its segment, and synced with it.
     if (known && part.filePosition === 0)
       this.#producers(topic, part.partition, partition).segmentBegins(part.segmentBase)
     if (named && this.#producers(topic, part.partition, partition).note(part.bytes, part.segmentBase))
@@ -259,7 +266,7 @@ export class SegmentApplier {
     return partition.producers
   }
 
-  /** Directories appear with their first batch. */
+  /** A partition's directory is created with its first batch. */
   #partition(topic: AppliedTopic, index: number): AppliedPartition {
     let partition = topic.partitions.get(index)
     if (partition !== undefined) return partition
@@ -273,9 +280,9 @@ export class SegmentApplier {
       file.truncate(0)
       file.write(partitionMetadata(topic.info.id), 0)
     }
-    // Also a directory that was there may be younger than the last sync of its names, unless a checkpoint knows it.
+    // Even an existing directory may be younger than the last sync of its parent, unless a checkpoint knows it.
     if (!isThere || !topic.durable.has(index)) {
-      // Opened, or a sync would find the file closed and open it only then.
+      // Opened here already, so that the sync need not open it.
       if (this.#present === null) this.#files.open(metadata)
       this.#files.written(metadata)
       this.#unsyncedDirectories.add(path).add(this.#directory)
@@ -296,8 +303,9 @@ export class SegmentApplier {
       const path = partitionPath(this.#directory, at)
       this.#files.forgetDirectory(path)
       this.#unsyncedDirectories.delete(path)
-      // Crash here: under the old name it is found by its topic id and renamed when the entry is replayed. Under the new
-      // name with the entry lost (`sync: 'os'`), recovery sees that the topic lives and gives the name back.
+      // Crash here: under the old name, replaying the entry finds the directory by its topic id and renames it. Under
+      // the new name, if the entry is lost (`sync: 'os'`), recovery sees that the topic exists and renames the
+      // directory back.
       this.#disk.rename(path, deletedPartitionPath(this.#directory, at, part.topicId))
       this.#unsyncedDirectories.add(this.#directory)
     }
@@ -313,10 +321,10 @@ export class SegmentApplier {
     const path = partitionPath(this.#directory, { topic: topic.info.name, partition: part.partition })
     const cleaned = `${path}/${segmentFile(part.newBase, '.log.cleaned')}`
     const swap = `${path}/${segmentFile(part.newBase, '.log.swap')}`
-    // Also a rename of before a crash may not be on the device yet.
+    // A rename from before a crash may not be durable yet either.
     this.#unsyncedDirectories.add(path)
     if (this.#disk.exists(cleaned)) return this.#disk.rename(cleaned, swap)
-    // Applied before: it waits as `.swap` or is in place already.
+    // The entry was applied before: the file waits as `.swap` or has its final name already.
     if (this.#disk.exists(swap)) return
     const log = this.#files.openIfPresent(`${path}/${segmentFile(part.newBase, '.log')}`)
     if (log !== null && log.size() === part.newBytes) return
@@ -334,7 +342,8 @@ export class SegmentApplier {
     if (partition === undefined || state.epochs.length === 0) return
     const text = leaderEpochCheckpoint(state.epochs)
     if (text === partition.epochs) return
-    // Crash here: empty, or half of it. Only Kafka's tools read it, of a closed directory; the epochs are in the checkpoint.
+    // Crash here: the file is empty or incomplete. Only Kafka's tools read it, and only in a closed directory; the log
+    // itself takes the epochs from the checkpoint.
     const file = this.#files.open(`${partition.path}/${leaderEpochFile}`)
     const bytes = new TextEncoder().encode(text)
     file.write(bytes, 0)
@@ -346,9 +355,9 @@ export class SegmentApplier {
 class AppliedTopic {
   info: TopicInfo
   readonly partitions = new Map<number, AppliedPartition>()
-  /** Base of the last segment of each partition that was durable when this began; -1: of none. */
+  /** Base of the last segment of each partition that was durable when the applier started; -1 if there was none. */
   readonly durable = new Map<number, Offset>()
-  /** What was known of producers at the newest checkpoint; partitions that never knew of any are not in it. */
+  /** The producers in the newest checkpoint, by partition; partitions that never had a producer are absent. */
   readonly producers = new Map<number, readonly ProducerState[]>()
 
   constructor(info: TopicInfo) {
@@ -359,7 +368,7 @@ class AppliedTopic {
 interface AppliedPartition {
   readonly path: string
   writer: SegmentWriter | null
-  /** Null until a batch names a producer, or a segment begins where some are known. */
+  /** Null until a batch has a producer id, or a segment begins in a partition with known producers. */
   producers: ProducerFiles | null
   /** The text last written to `leader-epoch-checkpoint`. */
   epochs: string

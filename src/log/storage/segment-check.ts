@@ -9,16 +9,16 @@ import { BatchScanner } from './batch-scanner.ts'
 export interface SegmentCheck {
   readonly file: DiskFile
   readonly segment: SegmentState
-  /** The base of the next segment, or the end: offsets stay below it. */
+  /** The base of the next segment, or the end of the log: all offsets are below it. */
   readonly below: Offset
   readonly epochs: PartitionState['epochs']
-  /** Whether batches follow each other without gaps where compaction has not been. */
+  /** Whether batches must follow each other without gaps in segments that compaction never touched. */
   readonly contiguous: boolean
-  /** Whether records are inflated and decoded too. */
+  /** Whether records are decompressed and decoded too. */
   readonly deep: boolean
 }
 
-/** A batch that was read and found whole. */
+/** A batch that was read and found intact. */
 export interface CheckedBatch {
   readonly filePosition: number
   readonly nextOffset: Offset
@@ -28,9 +28,9 @@ export interface CheckedBatch {
 }
 
 /**
- * Reads a segment from its first byte to its last and checks everything that is stored about it: header, checksum, offsets
- * that go on, leader epochs, the sum of a compacted segment; `deep` decodes the records. Yields each batch that is whole,
- * so that the caller may stop, rest or count. Throws CORRUPT_BATCH with file and position at the first that is not.
+ * Reads a segment from its first byte to its last and checks everything stored about it: headers, checksums, increasing
+ * offsets, leader epochs, the checksum of a compacted segment; `deep` decodes the records. Yields each intact batch, so
+ * that the caller may stop, pause or count. Throws CORRUPT_BATCH with file and position at the first damaged one.
  */
 export function* checkSegment(check: SegmentCheck): Generator<CheckedBatch, void, undefined> {
   const { file, segment, below, epochs, deep } = check
@@ -65,7 +65,7 @@ export function* checkSegment(check: SegmentCheck): Generator<CheckedBatch, void
     )
 }
 
-/** How many records it holds, each decoded. */
+/** Decodes all records of the batch and returns their number. */
 function decoded(batch: Buffer, place: { readonly path: string; readonly filePosition: number }): number {
   try {
     checkBatch(batch, 0, batch.length)

@@ -6,9 +6,9 @@ import { OffsetIndex } from './offset-index.ts'
 import { TimeIndex } from './time-index.ts'
 
 /**
- * Both indexes of one segment and the rule by which batches enter them, which is Kafka's: a batch gets an offset entry
- * when more than `index.interval.bytes` came since the last one, before it is counted itself; then the highest timestamp
- * so far gets a time entry if it rose. The rule depends on the batches alone, so that a rebuilt index equals a written one.
+ * Both indexes of one segment, and Kafka's rule for adding entries: a batch gets an offset entry if more than
+ * `index.interval.bytes` came since the last entry, not counting the batch itself; then the highest timestamp so far
+ * gets a time entry if it rose. The rule depends on the batches alone, so a rebuilt index equals a written one.
  */
 export class SegmentIndexes {
   readonly offsets: OffsetIndex
@@ -17,9 +17,9 @@ export class SegmentIndexes {
   #maxTimestamp = -1
   #maxTimestampOffset: Offset = -1
   #bytesSinceEntry = 0
-  /** Stored time entries may lack their tail, and going on behind a hole would claim what is not so. */
+  /** False if stored time entries may lack their tail: entries appended after such a gap would make false claims. */
   #timesComplete = true
-  /** Up to where in the `.log` batches were counted, and the offset after the last of them. */
+  /** The position in the `.log` up to which batches were counted, and the offset after the last of them. */
   #countedBytes = 0
   #nextOffset: Offset
 
@@ -36,12 +36,13 @@ export class SegmentIndexes {
   }
 
   /**
-   * Indexes of a segment whose first `bytes` bytes are valid, from what its index files hold (null: nothing). Entries
-   * beyond are dropped, the last is checked by following it, and the batches after it are counted. Any doubt starts over.
+   * Indexes of a segment whose first `bytes` bytes are valid, from the contents of its index files (null: no file).
+   * Entries beyond the valid bytes are dropped, the last entry is checked against its batch, and the batches after it
+   * are counted. In any doubt both are rebuilt.
    *
-   * A power cut takes from either file what it likes, so time entries may be missing that offset entries would need. The
-   * highest timestamp is known for certain only where a time entry says it: counting starts before the batch of the last
-   * one. Timestamps that rise, as they mostly do, make that one interval or two.
+   * A power cut may remove entries from either file, so time entries may be missing that offset entries would need. The
+   * highest timestamp is certain only where a time entry states it. Therefore counting starts before the batch of the
+   * last time entry. With rising timestamps, the usual case, that is one index interval or two.
    */
   static open(
     log: DiskFile,
@@ -55,7 +56,7 @@ export class SegmentIndexes {
     return SegmentIndexes.build(log, segment)
   }
 
-  /** What index files hold, as it stands: for a reader, who checks each entry that it follows. */
+  /** The contents of index files, unchecked: for a reader, which checks each entry that it follows. */
   static stored(
     stored: { readonly index: Uint8Array | null; readonly timeIndex: Uint8Array | null },
     base: Offset,
@@ -69,7 +70,7 @@ export class SegmentIndexes {
     return indexes
   }
 
-  /** Indexes made from the `.log` alone. */
+  /** Indexes built from the `.log` alone. */
   static build(
     log: DiskFile,
     segment: { readonly base: Offset; readonly bytes: number; readonly intervalBytes: number },
@@ -88,10 +89,10 @@ export class SegmentIndexes {
     const offsets = OffsetIndex.decode(segment.base, index)
     offsets.dropFrom(segment.bytes)
     if (offsets.count === 0) return null
-    // A closing time entry stands for batches after the last offset entry: they are counted again below.
+    // A closing time entry may refer to batches after the last offset entry, which are counted again below.
     const times = TimeIndex.decode(segment.base, timeIndex)
     times.dropAbove(offsets.lastOffset)
-    // Zeros where the first entry was read as one.
+    // Zeros at the start of the file were decoded as an entry.
     if (times.count === 0 || times.timestampAt(0) === 0) return null
     const timestamp = times.lastTimestamp
     const offset = times.lastOffset
@@ -102,7 +103,7 @@ export class SegmentIndexes {
     const indexes = new SegmentIndexes(segment.base, segment.intervalBytes, offsets, times)
     indexes.#goOnAfterLastEntry()
     indexes.countTo(log, segment.bytes)
-    // The entry must have come back, or it was none of these batches'.
+    // Counting must have produced the same entry again, otherwise it did not describe these batches.
     const again = times.floor(timestamp)
     return again >= 0 && times.timestampAt(again) === timestamp && times.offsetAt(again) === offset ? indexes : null
   }
@@ -111,7 +112,7 @@ export class SegmentIndexes {
     const { offsets, times } = this
     this.#maxTimestamp = times.lastTimestamp
     this.#maxTimestampOffset = times.lastOffset
-    // The entry's own batch is counted after its entry, as when the entry was made.
+    // The entry's batch is counted after its entry was added, so counting continues with that batch.
     this.#countedBytes = offsets.lastFilePosition
     this.#nextOffset = offsets.count < 2 ? this.base : offsets.offsetAt(offsets.count - 2) + 1
   }
@@ -145,7 +146,7 @@ export class SegmentIndexes {
     this.#nextOffset = nextOffset
   }
 
-  /** Counts the batches in the file from where counting stopped up to `end`. */
+  /** Counts the batches in the file, from the end of the last counted one up to `end`. */
   countTo(log: DiskFile, end: number): void {
     if (this.#countedBytes >= end) return
     const range = { start: this.#countedBytes, end, from: this.#nextOffset, contiguous: false }
@@ -153,7 +154,7 @@ export class SegmentIndexes {
     while (scanner.next()) this.count(scanner.nextOffset, scanner.maxTimestamp, scanner.bytes)
   }
 
-  /** The entry that Kafka adds when a segment is rolled or closed. */
+  /** Adds the entry that Kafka adds when a segment is rolled or closed. */
   finish(): void {
     this.#timeEntry()
   }

@@ -1,17 +1,17 @@
 import type { Offset } from '../api/record.ts'
 import type { SegmentState } from '../journal/checkpoint.ts'
 
-/** The part of one segment that a request is about. */
+/** The part of one segment that a request covers. */
 export interface SegmentStretch {
   readonly segment: SegmentState
   readonly from: Offset
-  /** Batches that start at or beyond it are not asked for. */
+  /** Batches that start at or after it are not requested. */
   readonly end: Offset
-  /** No batch of the segment may start at or beyond it. */
+  /** No batch of the segment may start at or after it. */
   readonly below: Offset
 }
 
-/** The stretches in which the offsets from `from` to below `end` lie, in their order. Segments are in that of their bases. */
+/** The stretches that contain the offsets from `from` to below `end`, in order. `segments` are ordered by base. */
 export function* segmentStretches(request: {
   readonly segments: readonly SegmentState[]
   readonly from: Offset
@@ -26,7 +26,7 @@ export function* segmentStretches(request: {
   }
 }
 
-/** The index of the last segment whose base is at or below `offset`, or -1; found by halving. */
+/** The index of the last segment whose base is at or below `offset`, or -1. Uses a binary search. */
 export function floorSegment(segments: readonly SegmentState[], offset: Offset): number {
   let low = 0
   let high = segments.length

@@ -8,24 +8,26 @@ import type { GatherMemory } from './gather-memory.ts'
 import { segmentFile } from './segment-files.ts'
 import { SegmentIndexes } from './segment-indexes.ts'
 
-/** Index entries that may wait in memory: readers scan past what the files lack. */
+/** Index entries that may wait in memory: readers scan past the end of the index files. */
 const indexEntriesWaitingMax = 64
 /** Writes up to this size are gathered into one. */
 export const gatherBytesMax: number = 1024 * 1024
-/** Batches of this size on average are written one by one: copying them together costs more than the calls. */
+/** Batches with an average size above this are written one by one: copying them together costs more than the calls. */
 const gatherBatchBytesMax = 32 * 1024
 
 /**
- * The writing side of one segment: the `.log` at given positions, and the indexes that follow from it.
+ * Writes one segment: the `.log` at given positions, and the indexes derived from it.
  *
- * - Bytes go where their entry says, so writing them twice changes nothing.
- * - A batch is indexed once, when it continues what is indexed; on a rewrite the indexes have it already.
- * - Small batches that follow each other are gathered into one write.
- * - Time entries are written before offset entries: who sees an offset entry finds the time entries up to it.
- * - Indexes are synced when the segment is complete. Before, a power cut may take their entries: who opens the segment again
- *   makes what is missing from the `.log`.
- * - Recovery, beside which nobody reads, writes its indexes in one piece when they are complete (`indexes: 'at the end'`):
- *   mostly that is the last entry alone, where dropping and writing it would be three calls per partition.
+ * - Every batch is written to the position in its entry, so writing it twice changes nothing.
+ * - A batch is indexed once, when it continues what is indexed. When it is written again, the indexes contain it
+ *   already.
+ * - Small consecutive batches are gathered into one write.
+ * - Time entries are written before offset entries: a reader that sees an offset entry finds the time entries up to it.
+ * - Indexes are synced when the segment is complete. Until then a power cut may lose entries; opening the segment again
+ *   rebuilds what is missing from the `.log`.
+ * - Recovery, which runs without concurrent readers, writes its indexes in one piece when they are complete (`indexes:
+ *   'at the end'`). Mostly that adds the last entry only, whereas dropping and rewriting it would take three calls per
+ *   partition.
  */
 export class SegmentWriter {
   readonly base: Offset
@@ -37,13 +39,13 @@ export class SegmentWriter {
   readonly #indexes: SegmentIndexes
   #offsetsStored = 0
   #timesStored = 0
-  /** What the index files hold while nothing was written to them; null once they are kept up to date. */
+  /** Contents of the index files while nothing was written to them; null once they are kept up to date. */
   #stored: { readonly index: Uint8Array; readonly timeIndex: Uint8Array } | null = null
   #waiting: Uint8Array[] = []
   #waitingAt = 0
   #waitingBytes = 0
 
-  /** The segment in the directory `path`, of which `bytes` bytes are known to be valid. */
+  /** Opens the segment in the directory `path`. Its first `bytes` bytes are known to be valid. */
   constructor(
     files: FileCache,
     path: string,
@@ -51,7 +53,7 @@ export class SegmentWriter {
       readonly base: Offset
       readonly bytes: number
       readonly intervalBytes: number
-      /** Of {@link gatherBytesMax}; writers of one thread share it. */
+      /** Memory for gathered writes, of {@link gatherBytesMax}; the writers of one thread share it. */
       readonly gather: GatherMemory
       readonly indexes?: 'as they grow' | 'at the end'
     },
@@ -72,12 +74,12 @@ export class SegmentWriter {
     else this.#replaceIndexes(stored)
   }
 
-  /** Where the next batch of the segment belongs. */
+  /** File position where the next batch of the segment belongs. */
   get end(): number {
     return this.#indexes.countedBytes
   }
 
-  /** Takes a batch. It is written at the next flush, and must not change until then. */
+  /** Accepts a batch. It is written at the next flush, and must not change until then. */
   write(filePosition: number, batch: Uint8Array): void {
     if (filePosition > this.end) {
       throw corrupt({ path: this.#log, filePosition: this.end }, `the next batch belongs at byte ${filePosition}`)
@@ -92,7 +94,7 @@ export class SegmentWriter {
     this.#waitingBytes += batch.length
   }
 
-  /** Writes what waits: in one call if the batches are small. */
+  /** Writes the waiting batches, in one call if they are small. */
   flush(): void {
     if (this.#waiting.length > 0) {
       const file = this.#files.open(this.#log)
@@ -112,7 +114,7 @@ export class SegmentWriter {
     if (this.#indexes.offsets.count - this.#offsetsStored >= indexEntriesWaitingMax) this.flushIndexes()
   }
 
-  /** Writes the index entries that wait in memory. Call after {@link flush}: they speak of written batches. */
+  /** Writes the index entries that wait in memory. Call it after {@link flush}: their batches must be written first. */
   flushIndexes(): void {
     if (this.#stored !== null) return
     const { offsets, times } = this.#indexes
@@ -126,7 +128,7 @@ export class SegmentWriter {
     }
   }
 
-  /** Writes all there is, and gives the indexes the last entry that a closed segment has. */
+  /** Writes everything that waits, and adds the last index entry that a closed segment has. */
   completeIndexes(): void {
     this.flush()
     this.#indexes.finish()
@@ -134,10 +136,10 @@ export class SegmentWriter {
     else this.#replaceIndexes(this.#stored)
   }
 
-  /** The segment was rolled, or the log closes: its indexes are complete and to be synced. */
+  /** The segment was rolled, or the log closes: completes its indexes and marks them to be synced. */
   finish(): void {
     this.completeIndexes()
-    // Opened, or a sync would find the file closed and open it only then.
+    // Opened here already, so that the sync need not open it.
     for (const path of [this.#timeIndex, this.#index]) {
       this.#files.open(path)
       this.#files.written(path)
@@ -160,7 +162,7 @@ export class SegmentWriter {
   #replaceIndex(path: string, stored: Uint8Array, bytes: Uint8Array): void {
     if (equalBytes(stored, bytes)) return
     const file = this.#files.open(path)
-    // Not to nothing first: of a file that loses all it had, ext4 writes the new content out at once.
+    // It is not truncated to zero first: ext4 writes new content of such a file to the device at once.
     file.write(bytes, 0)
     if (stored.length > bytes.length) file.truncate(bytes.length)
   }

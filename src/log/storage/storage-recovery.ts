@@ -26,35 +26,38 @@ export interface StorageRecoveryOptions {
   readonly directory: string
   /** The newest valid checkpoint; null before the first. */
   readonly checkpoint: LedgerStart | null
-  /** The durable groups after the checkpoint, in order. Walked twice. */
+  /** The durable groups after the checkpoint, in order. They are iterated twice. */
   readonly groups: Iterable<WrittenGroup>
   /** Whether the journal was sealed by a clean close. */
   readonly clean: boolean
-  /** Wall-clock time that replayed batches count as appended at. */
+  /** Wall-clock time that is noted as the append time of replayed batches. */
   readonly now: number
   readonly openFilesMax?: number
 }
 
 export interface RecoveredStorage extends LedgerState {
-  /** What was written and is to be synced before a checkpoint may say so. Until then the journal has it all. */
+  /**
+   * What was written and must be synced before a checkpoint may cover it. Until then the journal contains all of it.
+   */
   readonly unsynced: UnsyncedNames
-  /** Where files and directories went that belong to nothing: `lost+found/`. */
+  /** New paths of files and directories that belong to nothing and were moved to `lost+found/`. */
   readonly moved: readonly string[]
 }
 
 /**
- * Brings the segment files to the state that checkpoint and journal describe, whatever they hold.
+ * Brings the segment files into the state that checkpoint and journal describe, whatever they contain.
  *
- * 1. Names: a directory that carries another topic's id gives its name back; one renamed for a deletion that was lost
- *    returns.
- * 2. Replay: every batch of a living segment is written to its place once more, partition by partition, so that a log of
- *    many partitions does not open each file anew for each batch.
- * 3. Ends: segments are cut to their recorded ends; what lies beyond goes to `lost+found/`; what is missing is an error.
- * 4. What it wrote is for the applier to sync with its first checkpoint: waiting for as many syncs as there are partitions
- *    would keep everybody waiting for what the journal has anyway.
+ * 1. Names: a directory that has the id of another topic is renamed or moved away; a directory renamed for a deletion
+ *    that was lost gets its name back.
+ * 2. Replay: every batch of a live segment is written to its position again, partition by partition, so that a log with
+ *    many partitions does not open each file for each batch.
+ * 3. Ends: segments are cut to their recorded ends, files that belong to no segment are moved to `lost+found/`, and
+ *    missing bytes are an error.
+ * 4. The applier syncs what recovery wrote, with its first checkpoint. Waiting here for as many syncs as there are
+ *    partitions would delay the opening, for data that the journal has anyway.
  *
- * Idempotent: a crash inside is a crash, the next run does the same. After a clean close with nothing to replay no file is
- * touched. Deletes nothing but caches and the unfinished output of a compaction.
+ * Recovery is idempotent: after a crash in it, the next run does the same. After a clean close with nothing to replay
+ * no file is touched. It deletes nothing but derived files and the unfinished output of a compaction.
  */
 export function recoverStorage(options: StorageRecoveryOptions): RecoveredStorage {
   const ledger = new ReplayLedger(options.checkpoint, options.now)
@@ -67,16 +70,16 @@ export function recoverStorage(options: StorageRecoveryOptions): RecoveredStorag
   return new StorageRepair(options, ledger).run()
 }
 
-/** The work on files. */
+/** The part of recovery that works on files. */
 class StorageRepair {
   readonly #disk: Disk
   readonly #directory: string
   readonly #options: StorageRecoveryOptions
   readonly #ledger: ReplayLedger
   readonly #moved: string[] = []
-  /** Directories that are their partitions'. */
+  /** Directories that belong to their partitions. */
   readonly #present = new Set<string>()
-  /** Aborted indexes that were written anew. */
+  /** Aborted indexes that were rewritten. */
   readonly #settled: string[] = []
 
   constructor(options: StorageRecoveryOptions, ledger: ReplayLedger) {
@@ -116,7 +119,7 @@ class StorageRepair {
         continue
       }
       if (id === null && !this.#disk.exists(`${path}/${partitionMetadataFile}`)) continue
-      // An id that cannot be read was never synced, so nothing in the directory counts: replay writes both anew.
+      // An unreadable id was never synced, so nothing in the directory counts: replay writes both anew.
       if (id === null && [...topics.values()].some(({ name: topic }) => topic === at.topic)) continue
       if (id !== null && dead.has(id)) this.#disk.rename(path, deletedPartitionPath(this.#directory, at, id))
       else this.#moved.push(moveToLostAndFound(this.#disk, this.#directory, path))
@@ -131,7 +134,7 @@ class StorageRepair {
       this.#disk.rename(`${this.#directory}/${name}`, back)
       if (topicIdOf(this.#disk, back) === id) this.#present.add(back)
     }
-    // Crash here: every step looks at what is there and goes on.
+    // Crash here: every step checks what exists and continues from there.
     this.#disk.syncDirectory(this.#directory)
   }
 
@@ -173,7 +176,7 @@ class StorageRepair {
     }
   }
 
-  /** Within a partition the order is that of the journal; between partitions there is none to keep. */
+  /** Keeps the journal's order within a partition; the order between partitions does not matter. */
   #replayGathered(
     applier: SegmentApplier,
     gathered: ReadonlyMap<string, readonly (BatchPart | SegmentsReplacedPart)[]>,
@@ -193,7 +196,10 @@ class StorageRepair {
     }
   }
 
-  /** Topics are as they will be already: deleted ones are unknown, and segments below the log start are skipped. */
+  /**
+   * The applier starts with the final topics, so parts of deleted topics and of segments below the log start are
+   * skipped.
+   */
   #replayPart(applier: SegmentApplier, part: BatchPart | SegmentsReplacedPart): void {
     if (part.kind === 'batch' ? this.#ledger.isLive(part) : this.#ledger.topics.has(part.topicId)) applier.apply(part)
     else if (part.kind === 'batch') applier.pass(part)
@@ -209,13 +215,14 @@ class StorageRepair {
     for (const name of names) changed = this.#settleFile(path, name, { pending, live }) || changed
     const present = new Set(names)
     for (const segment of partition.segments) this.#settleSegment(path, segment, partition, { pending, present })
-    // A cut may have taken markers back, or half of a file that compaction had put in its place.
+    // A cut may have removed markers, or a crash may have left an incomplete index of a segment that compaction swapped
+    // in.
     const { segments, producers } = partition
     const aborted = producers?.aborted.list ?? []
     const indexes = settleAbortedIndexes(this.#disk, path, { segments, aborted })
     this.#settled.push(...indexes)
     changed = this.#dropAbortedIndexes(path, names, { segments, aborted }) || changed
-    // New names of segments were synced with their bytes.
+    // New names of segments are synced together with their bytes.
     if (changed) this.#disk.syncDirectory(path)
   }
 
@@ -228,7 +235,7 @@ class StorageRepair {
     }
   }
 
-  /** Removes the indexes of segments in which nothing was aborted; tells whether there were any. */
+  /** Removes the indexes of segments without aborted transactions; returns whether there were any. */
   #dropAbortedIndexes(
     path: string,
     names: readonly string[],
@@ -242,7 +249,7 @@ class StorageRepair {
     return stale.length > 0
   }
 
-  /** Moves or removes a file that belongs to no segment; tells whether it did. */
+  /** Moves or removes a file that belongs to no segment; returns whether it did. */
   #settleFile(
     path: string,
     name: string,
@@ -252,7 +259,7 @@ class StorageRepair {
     if (match === null) return false
     const base = Number(match[1])
     const file = `${path}/${name}`
-    // Whatever compaction's entry vouches for is called `.swap` by now.
+    // A file that a journal entry of compaction refers to has been renamed to `.swap` by now.
     if (match[2] === '.log.cleaned') {
       this.#disk.unlink(file)
       return true
@@ -283,7 +290,7 @@ class StorageRepair {
         throw corrupt({ path: name, filePosition: size }, `the file lacks ${segment.bytes - size} bytes`)
       }
       if (size > segment.bytes) {
-        // Beyond the end that the journal knows nothing was acknowledged, and new batches need the place.
+        // Nothing beyond the end that the journal knows was acknowledged, and new batches need the space.
         file.truncate(segment.bytes)
         file.sync()
       }
@@ -297,7 +304,7 @@ class StorageRepair {
   }
 }
 
-/** Bytes of journal that replay holds at a time, to write each partition's batches together. */
+/** Bytes of journal that replay holds at a time, so that it can write each partition's batches together. */
 const gatherBytesMax = 32 * 1024 * 1024
 
 function gather(gathered: Map<string, (BatchPart | SegmentsReplacedPart)[]>, part: EntryPart): void {

@@ -22,9 +22,9 @@ interface Waiting {
 }
 
 /**
- * The applier in a thread of its own, on the machine's file system. A group in shared memory crosses by reference: it does
- * not change before it was applied. Another one, as it is too large, crosses as a copy that is transferred. What may queue
- * up is bounded by the sequencer, which stops appending at its bound of unapplied bytes.
+ * The applier in a thread of its own, on the machine's file system. A group in shared memory is passed by reference, as
+ * it does not change before it is applied. A group too large for shared memory is copied and transferred. The queue is
+ * bounded by the sequencer, which stops appending at its bound of unapplied bytes.
  */
 export class ThreadedApplier implements Applier {
   readonly #listener: ApplierListener
@@ -47,7 +47,7 @@ export class ThreadedApplier implements Applier {
       ...(unsynced === undefined ? {} : { unsynced }),
       ...(openFilesMax === undefined ? {} : { openFilesMax }),
     }
-    // Beside this file, in the source tree as in the built one.
+    // The script is beside this file, both in the source tree and in the built one.
     const script = import.meta.url.endsWith('.ts') ? './applier-thread.ts' : './applier-thread.js'
     this.#worker = new Worker(new URL(script, import.meta.url), { workerData, name: 'millrace-applier' })
     this.#worker.on('message', (report: ApplierReport) => this.#take(report))

@@ -1,13 +1,13 @@
 import type { Offset } from '../api/record.ts'
 
 /**
- * A segment's `.timeindex`: the highest timestamp so far, at some batches. Kafka's bytes:
+ * A segment's `.timeindex`: the highest timestamp up to some of its batches. Kafka's bytes:
  *
  * ```
  * 0 timestamp i64 │ 8 offset - base i32        the LAST offset of the batch that has it; ascending in both
  * ```
  *
- * Every record before an entry's batch has a lower timestamp. A cache, like the offset index.
+ * Every record before an entry's batch has a lower timestamp. It is a cache, like the offset index.
  */
 export class TimeIndex {
   static readonly entryBytes = 12
@@ -25,8 +25,9 @@ export class TimeIndex {
     for (let at = 0; at + TimeIndex.entryBytes <= bytes.length; at += TimeIndex.entryBytes) {
       const timestamp = view.getInt32(at) * 0x1_0000_0000 + view.getUint32(at + 4)
       const delta = view.getInt32(at + 8)
-      // Zero padding after the first entry repeats nothing that ascends. As a first entry, all zeros is a batch of one
-      // record at the base offset with timestamp 0 and is kept: it claims no more than that nothing lies before it.
+      // Zero padding after the first entry does not ascend, so it ends the loop. All zeros as the first entry is a
+      // batch of one record at the base offset with timestamp 0; it is kept, as it only claims that nothing precedes
+      // it.
       if (delta < 0 || timestamp <= index.lastTimestamp || base + delta <= index.lastOffset) break
       index.append(timestamp, base + delta)
     }
