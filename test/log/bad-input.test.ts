@@ -218,7 +218,7 @@ describe('bad batches and records', () => {
       const error = await log.log.broker.append(at, batch).catch((thrown: unknown) => thrown)
       expect(error, what).toBeInstanceOf(LogError)
       expect(error, what).toMatchObject({ code, values: { at } })
-      expect(String(error), what).toMatch(/events-0.*: (mend|send|use)|events-0.*, mend/)
+      expect(String(error), what).toMatch(/events-0.*: (send|use)|events-0.*, fix/)
     }
     await goesOn(log)
   })

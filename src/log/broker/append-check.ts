@@ -20,13 +20,14 @@ import type { ProducedRecords } from '../storage/produced-batch.ts'
 import type { Partition } from './partition.ts'
 
 /**
- * Who made a batch. `builder`: our own, sealed in this process a moment ago: checksum and records are believed, and summing
- * it once more would cost as much as copying it does. `outside`: anybody, who may lie about every record: all are decoded
- * once before the batch gets its place, because nobody can take it back afterwards and every reader would stumble over it.
+ * Where a batch comes from. `builder`: our own builder, which sealed it in this process a moment ago. Its checksum and
+ * records are trusted, because computing the checksum again would cost as much as copying the batch. `outside`: a
+ * client, which may be wrong about every record. All records are decoded once before the batch gets its place, because
+ * afterwards it could not be taken back, and every reader would fail at it.
  */
 export type BatchOrigin = 'outside' | 'builder'
 
-/** What Kafka checks of a batch from a client, before it has a place. Nothing is changed. */
+/** Checks a client's batch as Kafka does, before it gets a place. Changes nothing. */
 export function checkAppended(partition: Partition, batch: Uint8Array, origin: BatchOrigin, now: number): void {
   checkOwn(partition.at)
   const { maxMessageBytes, cleanupPolicy } = partition.topic.config
@@ -62,13 +63,13 @@ export function checkAppended(partition: Partition, batch: Uint8Array, origin: B
   } else if (needsKeys) checkKeys(partition, new BatchCursor([batch], 0))
 }
 
-/** INVALID_TOPIC for topics that only the log itself writes. */
+/** Throws INVALID_TOPIC for topics that only the log itself writes. */
 export function checkOwn(at: TopicPartition): void {
   if (!isInternalTopic(at.topic)) return
   throw new LogError('INVALID_TOPIC', `${at.topic} belongs to the log; use a topic of your own`, { ...at })
 }
 
-/** Whether the batch came before. Throws if its producer may not write it now. */
+/** What is remembered of the batch if it is a duplicate, else null. Throws if its producer may not write it now. */
 export function checkProduced(partition: Partition, batch: ProducedRecords): RememberedBatch | null {
   if (batch.firstSequence < 0 || batch.producerEpoch < 0)
     throw invalid(
@@ -79,7 +80,7 @@ export function checkProduced(partition: Partition, batch: ProducedRecords): Rem
   return partition.checkProduced(batch)
 }
 
-/** zstd. */
+/** The highest codec number: zstd. */
 const codecMax = 4
 
 function checkedEnd(partition: Partition, batch: Uint8Array, origin: BatchOrigin): number {
@@ -96,19 +97,19 @@ function checkedEnd(partition: Partition, batch: Uint8Array, origin: BatchOrigin
   }
 }
 
-/** Two bits are the log's own to set. */
+/** Refuses two attributes that only the log may set. */
 function checkAttributes(partition: Partition, batch: Uint8Array): void {
   if (isLogAppendTime(batch, 0))
     throw new LogError(
       'INVALID_TIMESTAMP',
-      `a batch for ${partition.name} claims to have its time from the log: send it with the records' own timestamps`,
+      `a batch for ${partition.name} claims that the log set its timestamps: send it with the records' own timestamps`,
       { at: partition.at },
     )
   if ((attributesOf(batch, 0) & batchAttributes.deleteHorizon) !== 0)
     throw invalid(partition, 'a batch with a delete horizon, which only compaction sets: send it without bit 6', {})
 }
 
-/** Decodes every record with its headers: lengths, deltas and counts must say what is so, times must be times. */
+/** Decodes every record with its headers: lengths, deltas and counts must be correct, and timestamps must be valid. */
 function checkRecords(partition: Partition, batch: Uint8Array, needsKeys: boolean, now: number): void {
   const cursor = new BatchCursor([batch], 0)
   let maxTimestamp = -1
@@ -129,7 +130,7 @@ function checkRecords(partition: Partition, batch: Uint8Array, needsKeys: boolea
     if (!(error instanceof LogError) || error.code !== 'CORRUPT_BATCH') throw error
     throw invalid(
       partition,
-      `a batch whose checksum is right and whose records are not (${reasonOf(error)}): nothing of it was written, mend who builds it`,
+      `a batch whose checksum is right and whose records are not (${reasonOf(error)}): nothing of it was written, fix the client that builds it`,
       error.values,
       error,
     )
@@ -137,12 +138,12 @@ function checkRecords(partition: Partition, batch: Uint8Array, needsKeys: boolea
   if (maxTimestamp !== maxTimestampOf(batch, 0))
     throw invalid(
       partition,
-      `a batch claims ${maxTimestampOf(batch, 0)} as its highest timestamp, its records have ${maxTimestamp}: lookups by time would miss them, mend who builds it`,
+      `a batch claims ${maxTimestampOf(batch, 0)} as its highest timestamp, its records have ${maxTimestamp}: lookups by time would miss them, fix the client that builds it`,
       { maxTimestamp },
     )
 }
 
-/** Compaction keeps the newest record of a key, so there must be one. */
+/** Compaction keeps the newest record of each key, so every record must have a key. */
 function checkKeys(partition: Partition, cursor: BatchCursor): void {
   for (let index = 0; cursor.next(); index++) if (cursor.keyStart < 0) throw withoutKey(partition, index)
 }

@@ -43,11 +43,11 @@ import type { Topics } from './topics.ts'
 import { offsetForTime } from './time-lookup.ts'
 
 /**
- * What a broker does with bytes: the embedded clients call it, and so will the wire server. One append path, one read
- * path, one commit path.
+ * What a broker does with bytes. The embedded clients call it, and a wire server will call it too. There is one append
+ * path, one read path and one commit path.
  */
 export class Broker {
-  /** Names that the clients of this log share out among them. */
+  /** Names that the clients of this log share. */
   readonly leasedNames: LeasedNames = new LeasedNames()
   readonly #parts: BrokerParts
   #closing: Promise<void> | null = null
@@ -57,21 +57,23 @@ export class Broker {
   }
 
   /**
-   * Appends one finished record batch (v2, any base offset and leader epoch: both are stamped into `batch`, they lie
-   * outside its checksum). The bytes are copied before `append` returns when {@link Broker.canAppend} is true; else the
-   * append waits in line and the caller leaves them alone until the promise settles. Resolves when the batch is written
-   * (synced under `sync: 'commit'`). Rejects with UNKNOWN_TOPIC, UNKNOWN_PARTITION, MESSAGE_TOO_LARGE, INVALID_RECORD,
-   * CORRUPT_BATCH, WRITE_FAILED, DISK_FULL or CLOSED; a producer's numbered batch also with OUT_OF_ORDER_SEQUENCE or
-   * INVALID_PRODUCER_EPOCH, one of a transaction with INVALID_PRODUCER_ID_MAPPING or INVALID_TXN_STATE. One that came
-   * before is not written again: the answer is that of the first. Every record of a batch from outside is decoded first.
+   * Appends one finished record batch (v2). Its base offset and leader epoch may be anything: both are stamped into
+   * `batch`, because they are outside its checksum. If {@link Broker.canAppend} is true, the bytes are copied before
+   * `append` returns; otherwise the append waits in line, and the caller must not change the bytes until the promise
+   * settles. Resolves when the batch is written (synced under `sync: 'commit'`). A duplicate of a numbered batch is not
+   * written again: the answer is that of the first. Every record of a batch from outside is decoded first.
+   *
+   * Rejects with UNKNOWN_TOPIC, UNKNOWN_PARTITION, MESSAGE_TOO_LARGE, INVALID_RECORD, CORRUPT_BATCH, WRITE_FAILED,
+   * DISK_FULL or CLOSED; a producer's numbered batch also with OUT_OF_ORDER_SEQUENCE or INVALID_PRODUCER_EPOCH, and a
+   * batch of a transaction with INVALID_PRODUCER_ID_MAPPING or INVALID_TXN_STATE.
    */
   append(at: TopicPartition, batch: Uint8Array, origin: BatchOrigin = 'outside'): Promise<AppendedBatch> {
     return this.#parts.sequencer.whenRoom(() => this.appendNow(at, batch, origin))
   }
 
   /**
-   * As {@link Broker.append}, for whoever knows that {@link Broker.canAppend} is true: a batch that is refused is refused
-   * by a throw, while its bytes are still the caller's; what is returned can only fail with the log.
+   * Like {@link Broker.append}, for callers that know {@link Broker.canAppend} to be true. A batch that is refused
+   * makes it throw, while the bytes are still the caller's; the returned promise can only fail if the log fails.
    */
   appendNow(at: TopicPartition, batch: Uint8Array, origin: BatchOrigin = 'outside'): Promise<AppendedBatch> {
     const { sequencer, catalog } = this.#parts
@@ -95,7 +97,7 @@ export class Broker {
     return written.then(() => ({ baseOffset, lastOffset: nextOffset - 1, leaderEpoch }))
   }
 
-  /** The batch came before: the answer is the same, and not earlier than that of the first. */
+  /** Answers a duplicate like the batch that came first, and not before that one is answered. */
   async #appendedBefore(partition: Partition, { lastOffset, offsetDelta }: RememberedBatch): Promise<AppendedBatch> {
     const baseOffset = lastOffset - offsetDelta
     if (baseOffset >= partition.end) {
@@ -106,17 +108,17 @@ export class Broker {
     return { baseOffset, lastOffset, leaderEpoch: partition.epochAt(baseOffset) }
   }
 
-  /** Whether the bound on what is not yet in the segment files leaves room. */
+  /** Whether there is room under the bound on batches that are not yet in the segment files. */
   get canAppend(): boolean {
     return this.#parts.sequencer.hasRoom
   }
 
-  /** Resolves when {@link Broker.canAppend} holds. */
+  /** Resolves when {@link Broker.canAppend} is true. */
   ready(): Promise<void> {
     return this.#parts.sequencer.ready()
   }
 
-  /** The one way to read: long poll over any number of partitions, fair between them. */
+  /** The only way to read: a long poll over any number of partitions, fair between them. */
   openReader(options: { readonly isolation: Isolation }): Reader {
     const { catalog, sequencer, segments } = this.#parts
     return new PartitionsReader({ catalog, sequencer, waiters: sequencer.waiters, segments }, options.isolation)
@@ -137,8 +139,9 @@ export class Broker {
   }
 
   /**
-   * Per query the first record with at least that timestamp; a partition without one gives its end offset. As in Kafka it is
-   * never beyond what a reader of this isolation is shown; of aborted records the offset may be given.
+   * For each query, the offset of the first record with at least that timestamp, or the partition's end offset if there
+   * is none. As in Kafka, the offset is never beyond what a reader of this isolation is shown, but it may be that of an
+   * aborted record.
    */
   offsetsForTime(at: readonly TimeQuery[], isolation: Isolation = 'durable'): readonly Position[] {
     const { catalog, segments, sequencer } = this.#parts
@@ -162,18 +165,18 @@ export class Broker {
     return this.#parts.topics.purgeBefore(at)
   }
 
-  /** Deletes records below the offsets (-1: all there are) and resolves with the log starts. */
+  /** Deletes the records below the offsets (-1: all records) and resolves with the log starts. */
   async deleteRecords(at: readonly Position[]): Promise<readonly Position[]> {
     for (const { at: place } of at) checkOwn(place)
     return await this.#parts.topics.deleteRecords(at)
   }
 
-  /** Stored records that reading closed segments again found damaged. */
+  /** Stored records that were found to be damaged when closed segments were reread. */
   get damage(): readonly Damage[] {
     return this.#parts.scrubber.damage
   }
 
-  /** The topic, or undefined. Cheap: ask per send if you like. */
+  /** The topic, or undefined. Cheap enough to call for every send. */
   topic(name: string): TopicInfo | undefined {
     const topic = this.#parts.catalog.topic(name)
     return topic?.phase === 'live' ? topic.info : undefined
@@ -184,18 +187,18 @@ export class Broker {
     return this.#parts.sequencer.clock.now()
   }
 
-  /** Grows whenever a topic comes, goes or gets more partitions. */
+  /** Increases whenever a topic is created, deleted or given more partitions. */
   get catalogRevision(): number {
     return this.#parts.catalog.revision
   }
 
-  /** All topics, internal ones too, by name. */
+  /** All topics, including internal ones, sorted by name. */
   listTopics(): readonly TopicInfo[] {
     const live = [...this.#parts.catalog.topics].filter(({ phase }) => phase === 'live')
     return live.map(({ info }) => info).sort((left, right) => (left.name < right.name ? -1 : 1))
   }
 
-  /** What every partition takes on the disk, by topic and partition. */
+  /** How much of the disk each partition uses, sorted by topic and partition. */
   logDirs(): readonly PartitionSize[] {
     const live = [...this.#parts.catalog.topics].filter(({ phase }) => phase === 'live')
     const sizes = live.flatMap(({ partitions }) =>
@@ -216,17 +219,23 @@ export class Broker {
     )
   }
 
-  /** TOPIC_EXISTS, INVALID_TOPIC or INVALID_CONFIG; all of them or none. */
+  /** Creates all of the topics or none. Rejects with TOPIC_EXISTS, INVALID_TOPIC or INVALID_CONFIG. */
   createTopics(specs: readonly TopicSpec[]): Promise<readonly TopicInfo[]> {
     return this.#parts.topics.create(specs)
   }
 
-  /** Creates what is missing; TOPIC_MISMATCH names both where partitions or codecs differ. */
+  /**
+   * Creates the topics that are missing. Rejects with TOPIC_MISMATCH, naming both sides, where partitions or codecs
+   * differ.
+   */
   ensureTopics(specs: readonly TopicSpec[]): Promise<readonly TopicInfo[]> {
     return this.#parts.topics.ensure(specs)
   }
 
-  /** Its name is free at once; its files go when both checkpoints know. Groups forget their offsets in it. */
+  /**
+   * Deletes a topic. Its name is free at once; its files are removed when both checkpoint copies know about the
+   * deletion. Groups lose their offsets in it.
+   */
   deleteTopic(name: string): Promise<void> {
     return this.#parts.topics.delete(name)
   }
@@ -235,7 +244,7 @@ export class Broker {
     return this.#parts.topics.alterConfig(name, changes)
   }
 
-  /** More partitions for a topic; INVALID_CONFIG unless they are more than it has. */
+  /** Gives a topic more partitions. Rejects with INVALID_CONFIG unless the number is greater than before. */
   addPartitions(name: string, partitions: number): Promise<TopicInfo> {
     return this.#parts.topics.addPartitions(name, partitions)
   }
@@ -250,16 +259,16 @@ export class Broker {
     return this.#parts.groupAdmin
   }
 
-  /** An application joins as the one member of its group: GROUP_IN_USE while another member is in. */
+  /** Joins an application as the only member of its group. Throws GROUP_IN_USE while the group has another member. */
   joinGroup(options: GroupOptions): Membership {
     const { groups, sequencer } = this.#parts
     return groups.joinAlone(options, sequencer.incarnation)
   }
 
   /**
-   * Commits offsets in a member's name, or (generation -1, no member) for a group that has none. Waits in line with the
-   * appends; resolves when written. Rejects as {@link Groups.checkCommit} does, or with UNKNOWN_TOPIC, UNKNOWN_PARTITION,
-   * INVALID_RECORD.
+   * Commits offsets in a member's name, or (generation -1, no member) for a group that has no members. Waits in line
+   * with the appends and resolves when written. Rejects like {@link Groups.checkCommit}, or with UNKNOWN_TOPIC,
+   * UNKNOWN_PARTITION or INVALID_RECORD.
    */
   commitOffsets(
     group: string,
@@ -288,7 +297,10 @@ export class Broker {
     return written
   }
 
-  /** Throws UNSTABLE_OFFSET_COMMIT if one must be stable and is not. Kafka: OffsetFetch with `RequireStable`. */
+  /**
+   * The committed offsets. Throws UNSTABLE_OFFSET_COMMIT if they are required to be stable and one is not. Kafka:
+   * OffsetFetch with `RequireStable`.
+   */
   committedOffsets(
     group: string,
     at: readonly TopicPartition[],
@@ -298,7 +310,7 @@ export class Broker {
     if (unstable === undefined) return this.#parts.offsets.get(group, at)
     throw new LogError(
       'UNSTABLE_OFFSET_COMMIT',
-      `${partitionName(unstable)}: a transaction that is not over may move the offset of group ${group}: ask again when it has ended, or abort it`,
+      `${partitionName(unstable)}: an open transaction may still move the offset of group ${group}: ask again when it has ended, or abort it`,
       { group, ...unstable },
     )
   }
@@ -307,7 +319,7 @@ export class Broker {
     return this.#parts.sections.get(group, tasks)
   }
 
-  /** A producer id that nobody has had, for a producer without transactions. */
+  /** A producer id that was never given out before, for a producer without transactions. */
   newProducer(): ProducerName {
     return this.#parts.transactions.newProducer()
   }
@@ -318,19 +330,22 @@ export class Broker {
   }
 
   /**
-   * Gives the transactional id to a new producer: fences the one before and aborts what it left open. With `expected` that
-   * very producer asks for a new epoch. Rejects with INVALID_TRANSACTION_TIMEOUT or PRODUCER_FENCED.
+   * Gives the transactional id to a new producer, fences the previous one and aborts what it left open. With
+   * `expected`, that same producer asks for a new epoch. Rejects with INVALID_TRANSACTION_TIMEOUT or PRODUCER_FENCED.
    */
   initProducer(transactionalId: string, timeoutMs: number, expected?: ProducerName): Promise<ProducerName> {
     return this.#parts.transactions.initProducer(transactionalId, timeoutMs, expected)
   }
 
-  /** Kafka's AddPartitionsToTxn. Not needed before `append`, which takes its partition in by itself. */
+  /** Kafka's AddPartitionsToTxn. Not needed before `append`, which adds its partition to the transaction by itself. */
   addPartitionsToTransaction(producer: ProducerName, at: readonly TopicPartition[]): Promise<void> {
     return this.#parts.transactions.addPartitions(producer, at)
   }
 
-  /** Offsets that count when the producer's transaction is committed. Rejects as a group's commit, or if fenced. */
+  /**
+   * Sends offsets that take effect when the producer's transaction is committed. Rejects like a group's commit, or if
+   * the producer is fenced.
+   */
   sendOffsetsToTransaction(
     producer: ProducerName,
     offsets: readonly OffsetEntry[],
@@ -339,7 +354,10 @@ export class Broker {
     return this.#parts.transactions.sendOffsets(producer, offsets, from)
   }
 
-  /** Ends the transaction; resolves with who writes the next one. Asked again it gives the same answer. */
+  /**
+   * Ends the transaction and resolves with the producer id and epoch for the next one. A repeated call gives the same
+   * answer.
+   */
   endTransaction(transactionalId: string, producer: ProducerName, outcome: Outcome): Promise<ProducerName> {
     return this.#parts.transactions.end(transactionalId, producer, outcome)
   }
@@ -348,12 +366,14 @@ export class Broker {
     return this.#parts.transactions.list()
   }
 
-  /** TRANSACTIONAL_ID_NOT_FOUND if there is none. */
+  /** Throws TRANSACTIONAL_ID_NOT_FOUND if there is no such id. */
   describeTransaction(transactionalId: string): TransactionState {
     return this.#parts.transactions.describe(transactionalId)
   }
 
-  /** The producers that a partition knows: what each wrote last, and since where it has a transaction open. */
+  /**
+   * The producers that a partition knows: what each wrote last, and where its open transaction began, if it has one.
+   */
   describeProducers(at: TopicPartition): readonly ProducerState[] {
     return this.#parts.transactions.producersOf(at)
   }
@@ -373,17 +393,23 @@ export class Broker {
     return this.#parts.catalog.partition(at).stableEnd
   }
 
-  /** Aborted transactions that touch the offsets from `from` to below `end`: what Kafka's fetch answer carries. */
+  /**
+   * Aborted transactions that overlap the offsets from `from` up to, but not including, `end`. Kafka's fetch response
+   * carries them.
+   */
   abortedTransactions(at: TopicPartition, from: Offset, end: Offset): readonly AbortedTransaction[] {
     return this.#parts.catalog.partition(at).producers?.aborted.between(from, end) ?? []
   }
 
-  /** Whether an open transaction may yet change what the group has committed there: Kafka's UNSTABLE_OFFSET_COMMIT. */
+  /**
+   * Whether an open transaction may still change the group's committed offset of the partition. Kafka:
+   * UNSTABLE_OFFSET_COMMIT.
+   */
   hasUnstableOffset(group: string, at: TopicPartition): boolean {
     return this.#parts.transactionalOffsets.isUnstable(group, at.topic, at.partition)
   }
 
-  /** Resolves when all that was acknowledged is on the device; at once under `sync: 'commit'`. */
+  /** Resolves when everything that was acknowledged is on the device: at once under `sync: 'commit'`. */
   sync(): Promise<void> {
     return this.#parts.sequencer.sync()
   }
@@ -394,7 +420,7 @@ export class Broker {
   }
 }
 
-/** For the clients, which know the broker and nothing below it. */
+/** For the clients, which depend on the broker and on nothing below it. */
 export type { ProducerState, TransactionState }
 export { topicDeleted } from './reader.ts'
 export { producerEpochMax } from '../transaction/producer-ids.ts'
@@ -416,14 +442,14 @@ export interface BrokerParts {
   readonly close: () => Promise<void>
 }
 
-/** What a partition takes on the disk. */
+/** How much of the disk a partition uses. */
 export interface PartitionSize {
   readonly at: TopicPartition
   readonly start: Offset
   readonly end: Offset
-  /** How many segments it has. */
+  /** The number of its segments. */
   readonly segments: number
-  /** Of its record batches; the indexes are not counted. */
+  /** The size of its record batches; indexes are not counted. */
   readonly bytes: number
 }
 

@@ -7,22 +7,25 @@ import type { PendingDeletion } from '../journal/checkpoint.ts'
 import { Partition } from './partition.ts'
 
 /**
- * Which topics there are and where each partition stands, twice: *promoted* is what a durable group has made true and
- * what everybody but `sequenced` readers sees; *pending* runs ahead of it and is what the next append builds on.
+ * All topics and the state of their partitions, on two levels: *promoted* state comes from written groups and is what
+ * everybody except `sequenced` readers sees; *pending* state is ahead of it, and is what the next append builds on.
  *
- * - Only `promote...` methods move promoted state, and only from the sequencer's promotion of a group.
- * - Pending offsets are never below promoted ones; when nothing is on its way both are equal.
- * - A topic id is never used twice, a name may be.
+ * - Only `promote...` methods change promoted state, and only while the sequencer promotes a group.
+ * - Pending offsets are never below promoted ones; when nothing is in flight, both are equal.
+ * - A topic id is never used twice; a name may be.
  */
 export class Catalog {
   readonly #byName = new Map<string, Topic>()
   readonly #byId = new Map<string, Topic>()
-  /** Deletions that a checkpoint has to carry until both of its copies know of them. */
+  /** Deletions that checkpoints must include until both copies know about them. */
   readonly deletions: PendingDeletion[] = []
-  /** Has the batches in memory whose topics are gone. */
+  /** A placeholder that owns batches in memory whose topics have been deleted. */
   readonly #nobodys = new Partition(new Topic({ name: '', id: '', partitions: 0, config: defaultTopicConfig }), 0)
 
-  /** Grows whenever a topic comes, goes or gets more partitions: who has looked since then need not look again. */
+  /**
+   * Increases whenever a topic is created, deleted or given more partitions; as long as it stays the same, an earlier
+   * lookup is still valid.
+   */
   revision = 0
 
   get topics(): Iterable<Topic> {
@@ -37,7 +40,7 @@ export class Catalog {
     return this.#byId.get(id)
   }
 
-  /** Throws UNKNOWN_TOPIC or UNKNOWN_PARTITION. */
+  /** The partition. Throws UNKNOWN_TOPIC or UNKNOWN_PARTITION. */
   partition(at: TopicPartition): Partition {
     const topic = this.#byName.get(at.topic)
     if (topic === undefined || topic.phase !== 'live')
@@ -72,7 +75,7 @@ export class Catalog {
     return topic
   }
 
-  /** All pending state falls back to what is promoted: the journal failed, and what was on its way does not exist. */
+  /** Resets all pending state to what is promoted: the journal failed, and whatever was in flight does not exist. */
   dropPending(): void {
     for (const topic of this.#byName.values()) for (const partition of topic.partitions) partition.dropPending()
   }
@@ -108,7 +111,7 @@ export class Topic {
     this.#info = { ...this.#info, config }
   }
 
-  /** More partitions, never fewer. Those that are there stay as they are. */
+  /** Adds partitions up to `count`; existing ones are not changed. */
   promotePartitions(count: number): void {
     for (let index = this.#partitions.length; index < count; index++) this.#partitions.push(new Partition(this, index))
     this.#info = { ...this.#info, partitions: this.#partitions.length }

@@ -14,23 +14,29 @@ import type { TransactionLog } from './transaction-log.ts'
 import type { TransactionalOffsets } from './transactional-offsets.ts'
 
 /**
- * Decides when a checkpoint is due and says what it holds: the promoted state, which is exactly that of all groups up to
- * the promoted sequence.
+ * Decides when a checkpoint is due and what it contains: the promoted state, which is exactly the state after all
+ * groups up to the promoted sequence.
  *
- * - One at a time. Due by time, by bytes of journal or (in tests) by groups, if anything was promoted since the last.
- * - Due soon, under load: it lets the journal write over the same few files, whose pages are in memory. Pages that nobody
- *   has touched yet cost a writer many times the copying. But it syncs a file per partition, so many of them make it rarer.
- * - The journal may be used again below the older of the two durable copies, never below the newer.
- * - A deletion stays in the state until two checkpoints in a row carried it: then both copies know, and it is done.
+ * - Only one is written at a time. It is due after some time, after some bytes of journal or (in tests) after some
+ *   groups, if anything was promoted since the last one.
+ * - Under load it is due often, because the journal then writes over the same few files, whose pages are in memory.
+ *   Pages that were never touched cost the writer many times as much as copying into them. On the other hand, a
+ *   checkpoint syncs a file per partition, so many partitions make checkpoints rarer.
+ * - The journal may be reused below the older of the two durable copies, never below the newer one.
+ * - A deletion stays in the state until two checkpoints in a row have included it: then both copies know about it, and
+ *   it is done.
  */
 export class Checkpoints {
   readonly #parts: CheckpointsParts
   #running: Promise<void> | null = null
   #lastSequence: number
   #lastTime: number
-  /** That the last one spoke of. */
+  /** The number of partitions in the last checkpoint. */
   #partitionCount = 0
-  /** Deletions in the checkpoint that this opening wrote last. What older openings knew is not counted: twice is safe. */
+  /**
+   * The deletions in the newest checkpoint that was written since this opening. Earlier checkpoints are not taken into
+   * account: including a deletion more often than needed is safe.
+   */
   #carried: ReadonlySet<PendingDeletion> = new Set()
   #timer: Timer | null = null
   #stopped = false
@@ -42,13 +48,13 @@ export class Checkpoints {
     this.#schedule()
   }
 
-  /** Called after each promotion: takes one if it is due. */
+  /** Called after each promotion; takes a checkpoint if one is due. */
   promoted(): void {
     if (this.#running !== null || this.#stopped || !this.#due()) return
     this.takeSoon()
   }
 
-  /** Takes one without anybody waiting for it. */
+  /** Takes a checkpoint in the background. */
   takeSoon(): void {
     void this.take().catch((error: unknown) => this.#parts.logger.error('a checkpoint failed', error))
   }
@@ -63,14 +69,15 @@ export class Checkpoints {
     return journal.bytesSince(this.#lastSequence) >= bytes
   }
 
-  /** One timer serves for ever: it looks how long ago the last checkpoint was. */
+  /** A single timer runs all the time and checks how long ago the last checkpoint was. */
   #schedule(): void {
     const { clock, config, sequencer } = this.#parts
     const sinceLast = clock.monotonic() - this.#lastTime
     this.#timer = clock.setTimer(Math.max(1, config.checkpointIntervalMs - sinceLast), () => {
       const overdue = clock.monotonic() - this.#lastTime >= config.checkpointIntervalMs
       if (overdue) {
-        // One more when all is done: as long as the newest speaks of a swap, its partition is not compacted again.
+        // One more checkpoint is taken when all deletions are done: as long as the newest one contains a swap, its
+        // partition is not compacted again.
         const deleting = this.#parts.catalog.deletions.length + this.#carried.size > 0
         const anything = sequencer.promotedSequence > this.#lastSequence || deleting
         if (anything && sequencer.failure === null) this.takeSoon()
@@ -81,14 +88,15 @@ export class Checkpoints {
   }
 
   /**
-   * Deletions and swaps that a recovery may hold to be still to come: those that are, and those of the newest checkpoint.
-   * Under `os` a recovery may go back to it, so a file by a name that it waits for would be taken for what it waits for.
+   * Deletions and swaps that recovery may still expect: the pending ones and those in the newest checkpoint. Under
+   * `sync: 'os'`, recovery may go back to that checkpoint, and would mistake another file of the same name for the one
+   * it expects.
    */
   get waiting(): ReadonlySet<PendingDeletion> {
     return new Set([...this.#carried, ...this.#parts.catalog.deletions])
   }
 
-  /** Writes a checkpoint of what is promoted now; one that is under way is waited for first. */
+  /** Writes a checkpoint of the state that is promoted now, after waiting for one that is already being written. */
   async take(): Promise<void> {
     while (this.#running !== null) await this.#running
     this.#running = this.#write()
@@ -102,14 +110,14 @@ export class Checkpoints {
   async #write(): Promise<void> {
     const { applier, catalog, clock, journal, sequencer } = this.#parts
     this.#lastTime = clock.monotonic()
-    // A checkpoint says that the journal up to it was durable. Under `os` nobody else has seen to that, and after a power
-    // cut the torn groups below it would be taken for rot. The state is taken in the turn in which it goes to the applier:
-    // a deletion applied in between would take files away that it counts.
+    // A checkpoint asserts that the journal up to it is durable. Under `sync: 'os'` nothing else has ensured that, and
+    // after a power cut the torn groups below it would be mistaken for corruption. The state is taken in the same turn
+    // in which it is given to the applier: a deletion applied in between would remove files that are part of the state.
     while (journal.durableSequence < sequencer.promotedSequence) await journal.syncTo(sequencer.promotedSequence)
     const state = this.#state()
     this.#partitionCount = state.partitions.length
     await applier.checkpoint(state)
-    // Both copies now hold everything up to the sequence of the one before.
+    // Both copies now include everything up to the sequence of the previous checkpoint.
     const lower = this.#lastSequence
     this.#lastSequence = state.sequence
     const done = new Set(state.deletions.filter((deletion) => this.#carried.has(deletion)))
@@ -140,7 +148,7 @@ export class Checkpoints {
     }
   }
 
-  /** The last one, so that opening has nothing to replay. */
+  /** Takes a last checkpoint, so that the next opening has nothing to replay. */
   async close(): Promise<void> {
     this.#stopped = true
     this.#timer?.cancel()
@@ -151,9 +159,9 @@ export class Checkpoints {
   }
 }
 
-/** A checkpoint syncs a file per partition that was written to, which takes as long as writing this much. */
+/** A checkpoint syncs a file for each partition that was written to, which takes as long as writing this much. */
 const bytesPerPartition = 64 * 1024
-/** Times `checkpointBytes`. */
+/** As a multiple of `checkpointBytes`. */
 const rarerAtMost = 4
 
 export interface CheckpointsParts {

@@ -19,12 +19,12 @@ import type { LastSections } from './last-sections.ts'
 import { StagedBatches } from './staged-batches.ts'
 
 /**
- * Workers' commits: outputs, changelogs, offsets and the record of the commit become one entry, so that all of it is
- * there or none.
+ * Workers' commits: outputs, changelogs, offsets and the record of the commit become one entry, so that either all of
+ * it exists or none.
  *
- * - A committer's id has one committer at a time; opening it again fences the older one.
- * - Everything is checked before the first place is taken: a commit that is refused leaves no trace.
- * - Offsets are known only while the entry is made, so that is where ranges and the commit record are written.
+ * - Each committer id has one committer at a time; opening it again fences the older one.
+ * - Everything is checked before the first place is taken, so a commit that is refused leaves no trace.
+ * - Offsets become known only while the entry is built, so ranges and the commit record are written there.
  */
 export class Committers {
   readonly #parts: CommitterParts
@@ -84,7 +84,7 @@ class EmbeddedCommitter implements Committer {
 
   begin(): Staged {
     const { pipelineDepth } = this.#parts
-    assert(this.#begun < pipelineDepth, `${this.#begun} commits are begun, ${pipelineDepth} may be`)
+    assert(this.#begun < pipelineDepth, `${this.#begun} commits have begun, at most ${pipelineDepth} are allowed`)
     this.#begun += 1
     const stage = this.#stages.pop() ?? new Stage()
     return new StagedCommit(this, this.#parts, stage, () => {
@@ -101,10 +101,10 @@ class EmbeddedCommitter implements Committer {
   }
 }
 
-/** The memory of a commit, used again by later ones. */
+/** The memory of a commit, reused by later ones. */
 class Stage {
   bytes = 0
-  /** In the order of their first use. */
+  /** In the order of first use. */
   readonly used: StagedBatches[] = []
   readonly #byName = new Map<string, StagedBatches>()
   readonly commitRecord: BatchBuilder = new BatchBuilder()
@@ -115,7 +115,7 @@ class Stage {
     const name = partitionName(at)
     const known = this.#byName.get(name)
     const partition = catalog.partition(at)
-    // A topic of the same name is another topic once the first was deleted.
+    // After a topic was deleted, a topic of the same name is a different one.
     if (known !== undefined && known.partition === partition) {
       if (!this.used.includes(known)) this.used.push(known)
       return known
@@ -198,7 +198,7 @@ class StagedCommit implements Staged {
     try {
       this.#place(draft, placements, progress)
     } catch (error) {
-      // Or the next batch of these partitions would leave a hole, in offsets and in the file.
+      // Otherwise the next batch of these partitions would leave a gap, both in the offsets and in the file.
       draft.giveBack()
       throw error
     }
@@ -209,7 +209,7 @@ class StagedCommit implements Staged {
     const written = draft.outcome(aborted)
     sequencer.submit(draft)
     const durable = written.then(() => ({ placements }))
-    // Whoever only waits for `sequenced` must not be stopped by a rejection that nobody handles.
+    // A caller that only waits for `sequenced` must not get an unhandled rejection.
     durable.catch(() => {})
     return { placements, sequenced: Promise.resolve(), durable }
   }
@@ -236,7 +236,7 @@ class StagedCommit implements Staged {
       checkOffsetEntry(progress.group, entry)
     }
     for (const batches of this.#stage.used) {
-      // Also one whose deletion is on its way: what comes behind it would be written to nowhere.
+      // This includes topics whose deletion is in flight: anything written after the deletion would be lost.
       if (batches.partition.topic.phase !== 'live')
         throw new LogError('UNKNOWN_TOPIC', `topic ${batches.at.topic} was deleted since the commit began`, {
           ...batches.at,
@@ -246,7 +246,7 @@ class StagedCommit implements Staged {
     const biggest = this.#stage.used.reduce((left, right) => (right.bytes > left.bytes ? right : left))
     throw new LogError(
       'COMMIT_TOO_LARGE',
-      `the commit has ${this.#stage.bytes} bytes, at most ${commitBytesMax} are taken; ${partitionName(biggest.at)} has ${biggest.bytes} of them in ${biggest.count} records: commit more often`,
+      `the commit has ${this.#stage.bytes} bytes, at most ${commitBytesMax} are allowed; ${partitionName(biggest.at)} has ${biggest.bytes} of them in ${biggest.count} records: commit more often`,
       { bytes: this.#stage.bytes, bytesMax: commitBytesMax, at: biggest.at },
     )
   }
@@ -294,7 +294,7 @@ class StagedCommit implements Staged {
   }
 }
 
-/** The ranges that each section wrote, gathered partition by partition. */
+/** The offset ranges that each section wrote, collected partition by partition. */
 class SectionRanges {
   readonly outputs: OffsetRange[][]
   readonly changelogs: OffsetRange[][]

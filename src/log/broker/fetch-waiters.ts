@@ -2,9 +2,9 @@ import type { Clock, Timer } from '../../base/clock.ts'
 import type { Partition } from './partition.ts'
 
 /**
- * Long polls: a reader that found nothing parks here until something it may see arrives, its time is up, or it is woken.
- * Readers of `sequenced` wake when a batch gets its place, all others when its group is promoted. A wake-up promises
- * nothing; the reader looks again.
+ * Long polls: a reader that found nothing waits here until records that it may see arrive, its time is up, or it is
+ * woken. Readers of `sequenced` are woken when a batch gets its place, all others when its group is promoted. A wake-up
+ * guarantees nothing; the reader checks again.
  */
 export class FetchWaiters {
   readonly #clock: Clock
@@ -16,7 +16,7 @@ export class FetchWaiters {
     this.#clock = clock
   }
 
-  /** Resolves at the first wake-up. The wait is left early by calling `end` on the one that `started` receives. */
+  /** Resolves at the first wake-up. To end the wait early, call `end` on the object that `started` receives. */
   park(
     partitions: readonly Partition[],
     options: { readonly sequenced: boolean; readonly waitMs: number; readonly started: (wait: FetchWait) => void },
@@ -46,7 +46,7 @@ export class FetchWaiters {
     if (this.#durable.size > 0) wake(this.#durable.get(partition))
   }
 
-  /** A failure or the end of the log: whoever waits must look. */
+  /** Wakes every waiting reader, because the log has failed or is closed. */
   wakeAll(): void {
     wake(this.#all)
   }
@@ -70,6 +70,7 @@ function leave(byPartition: Map<Partition, Set<FetchWait>>, partition: Partition
 
 function wake(waits: ReadonlySet<FetchWait> | undefined): void {
   if (waits === undefined) return
-  // Ending a wait takes it out of the set, which a walk over the set allows; nobody joins before the walk is over.
+  // Ending a wait removes it from the set, which is allowed during iteration; no wait is added before the iteration is
+  // over.
   for (const wait of waits) wait.end()
 }

@@ -15,11 +15,12 @@ import { EntryDraft, type Sequencer } from './sequencer.ts'
 import type { TransactionalOffsets } from './transactional-offsets.ts'
 
 /**
- * What is done to groups from outside: list, describe, delete, forget offsets, and expire what nobody came back for.
+ * Administration of groups: list, describe, delete, delete offsets, and expire the offsets of abandoned groups.
  *
- * Offsets of a group without members expire `offsetsRetentionMs` after its last member left, or after their commit where
- * it never had any; those of topics that no member of a living consumer group reads, after their commit. An application's
- * offsets never expire: its stores stand on them. Nor does what is about to be committed anew.
+ * Offsets of a group without members expire `offsetsRetentionMs` after its last member left, or after their commit if
+ * it never had members. Offsets of topics that no member of an active consumer group reads expire that long after their
+ * commit. An application's offsets never expire, because its stores belong to them; nor do offsets about to be replaced
+ * by a new commit.
  */
 export class GroupAdmin {
   readonly #parts: GroupAdminParts
@@ -59,7 +60,7 @@ export class GroupAdmin {
     }
   }
 
-  /** GROUP_ID_NOT_FOUND where there is no such group. */
+  /** Throws GROUP_ID_NOT_FOUND if there is no such group. */
   describe(name: string): GroupDescription {
     this.#checkKnown(name)
     const { groups, offsets, catalog } = this.#parts
@@ -97,20 +98,25 @@ export class GroupAdmin {
     }
   }
 
-  /** Partitions for which the group has committed an offset. */
+  /** The partitions for which the group has committed an offset. */
   committedPartitions(name: string): readonly TopicPartition[] {
     return this.#parts.offsets.of(name).map(({ at }) => at)
   }
 
-  /** NON_EMPTY_GROUP while it has members; GROUP_ID_NOT_FOUND. */
+  /**
+   * Deletes a group with its offsets. Rejects with NON_EMPTY_GROUP while it has members, or with GROUP_ID_NOT_FOUND.
+   */
   async delete(name: string): Promise<void> {
     this.#checkKnown(name)
     this.checkEmpty(name)
-    // What is on its way counts, or it would bring the group back.
+    // Includes offsets in flight, which would otherwise bring the group back.
     await this.#forget(name, this.#parts.offsetLog.ofGroup(name), true)
   }
 
-  /** GROUP_SUBSCRIBED_TO_TOPIC where a member reads the topic; GROUP_ID_NOT_FOUND. Places without an offset are passed over. */
+  /**
+   * Deletes offsets; partitions without one are skipped. Rejects with GROUP_SUBSCRIBED_TO_TOPIC if a member reads the
+   * topic, or with GROUP_ID_NOT_FOUND.
+   */
   async deleteOffsets(name: string, at: readonly TopicPartition[]): Promise<void> {
     this.#checkKnown(name)
     const { groups, offsets } = this.#parts
@@ -133,7 +139,7 @@ export class GroupAdmin {
     )
   }
 
-  /** NON_EMPTY_GROUP while it has members. */
+  /** Throws NON_EMPTY_GROUP while the group has members. */
   checkEmpty(name: string): void {
     if (!this.#parts.groups.hasMembers(name)) return
     const { members, kind } = this.#listing(name)
@@ -143,7 +149,10 @@ export class GroupAdmin {
     })
   }
 
-  /** Forgets what has been kept long enough. One entry per group, so that a crash forgets it whole or not. */
+  /**
+   * Deletes what has been kept long enough. There is one entry per group, so that after a crash either all of it is
+   * deleted or none.
+   */
   async expire(): Promise<void> {
     const { groups, offsetLog, offsets, sections, sequencer } = this.#parts
     for (const name of new Set([...offsets.groups, ...groups.coordinator.names])) {
@@ -160,8 +169,8 @@ export class GroupAdmin {
     const { groups, offsetLog, offsets, offsetsRetentionMs, sequencer, transactionalOffsets } = this.#parts
     const before = sequencer.clock.now() - offsetsRetentionMs
     const group = groups.coordinator.get(name)
-    // What a commit on its way, or an open transaction, will change does not expire under it: a tombstone would come behind
-    // the new offset and take that.
+    // An offset that a commit in flight or an open transaction will change must not expire: the tombstone would come
+    // after the new offset and delete that one.
     const pending = offsetLog.pendingOf(name)
     const entries = offsets
       .statesOf(name)
@@ -185,7 +194,7 @@ export class GroupAdmin {
     offsetLog.delete(draft, new BatchBuilder(), name, at)
     if (isGroup) {
       offsetLog.group(draft, new BatchBuilder(), name, null)
-      // Crash here: it comes back whole, offsets and all, and is deleted once more.
+      // Crash here: the group comes back as a whole, with its offsets, and is deleted again later.
       groups.coordinator.remove(name)
     }
     const written = draft.outcome()
@@ -216,14 +225,17 @@ export interface GroupAdminParts {
 /** A consumer group in a list. Kafka: `kafka-consumer-groups --list --state`. */
 export interface GroupListing {
   readonly group: string
-  /** `application`: Streams has it. `consumers`: it has or had members. `offsets`: somebody committed, nobody ever joined. */
+  /**
+   * `application`: it is used by Streams. `consumers`: it has or had members. `offsets`: it has offsets, but never had
+   * members.
+   */
   readonly kind: 'application' | 'consumers' | 'offsets'
   readonly phase: GroupPhase
-  /** -1 where there never was a member. */
+  /** -1 if it never had a member. */
   readonly generation: number
-  /** `consumer` for Kafka's consumers; null for groups that never had members. */
+  /** `consumer` for Kafka's consumers; null for a group that never had members. */
   readonly protocolType: string | null
-  /** The assignor that is in force. */
+  /** The assignor in use. */
   readonly protocol: string | null
   readonly members: number
 }
@@ -233,30 +245,33 @@ export interface GroupDescription extends GroupListing {
   /** The member that makes the assignments. */
   readonly leader: string | null
   readonly memberList: readonly MemberDescription[]
-  /** Every partition that a member has or for which an offset is committed, in order. */
+  /** Every partition that is assigned to a member or has a committed offset, in order. */
   readonly partitions: readonly GroupPartition[]
 }
 
-/** A member of a group and what it has. */
+/** A member of a group and its assignment. */
 export interface MemberDescription {
   readonly memberId: string
   readonly groupInstanceId: string | null
   readonly clientId: string
   readonly clientHost: string
-  /** Null where the group does not speak the consumer protocol. */
+  /** Null if the group does not use the consumer protocol. */
   readonly topics: readonly string[] | null
   readonly assigned: readonly TopicPartition[]
   readonly sessionTimeoutMs: number
 }
 
-/** How far a group has read a partition, and who reads it. */
+/** How far a group has read a partition, and which member reads it. */
 export interface GroupPartition {
   readonly at: TopicPartition
-  /** The committed offset; null without one. */
+  /** The committed offset; null if there is none. */
   readonly offset: OffsetEntry['offset'] | null
   readonly metadata: string
   readonly end: number
-  /** How far the committed offset is behind the end: at most that many records, fewer where offsets have gaps. */
+  /**
+   * The distance from the committed offset to the end: the number of records in between, or more where offsets have
+   * gaps.
+   */
   readonly lag: number | null
   readonly memberId: string | null
 }
@@ -273,7 +288,7 @@ function describeMember(member: GroupMember, protocol: string | null, protocolTy
       assigned: decodeAssignment(member.assignment).partitions,
     }
   } catch {
-    // Its own kind of bytes under Kafka's name: shown as a member, no more.
+    // The bytes are of another kind under Kafka's protocol name, so only the member itself can be shown.
     return { ...named, topics: null, assigned: [] }
   }
 }

@@ -4,13 +4,14 @@ import { partitionName, type Offset, type TopicPartition } from '../api/record.t
 import type { GroupOffsetState } from '../journal/checkpoint.ts'
 
 /**
- * What every group has committed, as far as it is promoted. The records in `__consumer_offsets` are its log, this is its
- * present; checkpoints keep it, so that opening reads only the records behind the checkpoint.
+ * The committed offsets of every group, as far as they are promoted. The records in `__consumer_offsets` are the
+ * history, this is the current state. Checkpoints contain it, so that opening only reads the records after the
+ * checkpoint.
  */
 export class GroupOffsets {
   readonly #groups = new Map<string, Map<string, GroupOffsetState>>()
 
-  /** `recordOffset` is that of its batch in `__consumer_offsets`. */
+  /** `recordOffset` is the base offset of the batch with this commit in `__consumer_offsets`. */
   set(group: string, entry: OffsetEntry, committedAt: number, recordOffset: Offset): void {
     let offsets = this.#groups.get(group)
     if (offsets === undefined) {
@@ -21,7 +22,7 @@ export class GroupOffsets {
     offsets.set(partitionName(at), { group, at, offset, leaderEpoch, metadata, committedAt, recordOffset })
   }
 
-  /** Where the batch with the group's offset stands; -1 without one. */
+  /** The base offset of the batch with the group's offset; -1 if there is none. */
   recordOffset(group: string, at: TopicPartition): Offset {
     return this.#groups.get(group)?.get(partitionName(at))?.recordOffset ?? -1
   }
@@ -33,12 +34,12 @@ export class GroupOffsets {
     if (offsets.size === 0) this.#groups.delete(group)
   }
 
-  /** Every offset of a topic, in all groups: what goes when the topic is deleted. */
+  /** Every offset of a topic, in all groups; they are removed when the topic is deleted. */
   ofTopic(topic: string): readonly GroupOffsetState[] {
     return this.states().filter((state) => state.at.topic === topic)
   }
 
-  /** In the order asked for; partitions without a committed offset are left out. */
+  /** The offsets in the order of `at`; partitions without a committed offset are left out. */
   get(group: string, at: readonly TopicPartition[]): readonly OffsetEntry[] {
     const offsets = this.#groups.get(group)
     if (offsets === undefined) return []
@@ -55,7 +56,7 @@ export class GroupOffsets {
     return [...(this.#groups.get(group)?.values() ?? [])]
   }
 
-  /** All that the group has committed. */
+  /** All committed offsets of the group. */
   of(group: string): readonly OffsetEntry[] {
     return this.statesOf(group)
   }
@@ -72,11 +73,11 @@ export class GroupOffsets {
 /** Kafka's `offset.metadata.max.bytes`. */
 export const offsetMetadataBytesMax = 4096
 
-/** Throws INVALID_RECORD for what Kafka would refuse to keep. */
+/** Throws INVALID_RECORD for an entry that Kafka would not accept. */
 export function checkOffsetEntry(group: string, entry: OffsetEntry): void {
   const place = `group ${group}, partition ${partitionName(entry.at)}`
   if (!Number.isSafeInteger(entry.offset) || entry.offset < 0)
-    throw new LogError('INVALID_RECORD', `${place}: the offset ${entry.offset} is none: use an integer of 0 or more`, {
+    throw new LogError('INVALID_RECORD', `${place}: ${entry.offset} is not an offset: use an integer of 0 or more`, {
       group,
       ...entry,
     })
@@ -84,7 +85,7 @@ export function checkOffsetEntry(group: string, entry: OffsetEntry): void {
   if (size <= offsetMetadataBytesMax) return
   throw new LogError(
     'INVALID_RECORD',
-    `${place}: ${size} bytes of metadata, at most ${offsetMetadataBytesMax} are kept: say it in less`,
+    `${place}: ${size} bytes of metadata, at most ${offsetMetadataBytesMax} are allowed: shorten it`,
     { group, at: entry.at, size },
   )
 }

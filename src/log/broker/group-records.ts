@@ -1,6 +1,6 @@
 /**
- * The newest record of each group, as far as it is promoted: what checkpoints keep of groups, so that opening reads only
- * the records behind the checkpoint. What the bytes say is the business of `group/`.
+ * The newest record of each group, as far as it is promoted. Checkpoints contain these records, so that opening only
+ * reads those after the checkpoint. Only `group/` interprets the bytes.
  */
 export class GroupRecords {
   readonly #records = new Map<string, Uint8Array>()

@@ -15,12 +15,13 @@ import type {
 import type { Catalog } from './catalog.ts'
 
 /**
- * Who is in which group. A group is either an application's or its consumers':
+ * Membership of groups. A group belongs either to an application or to consumers:
  *
- * - *An application* (Streams, through the seam) is the one member of its group and has all partitions: it shares its work
- *   out itself. A second member is GROUP_IN_USE. Its generation carries the incarnation of the log in its upper bits
- *   and counts up below, so that a later one is always higher; what was prepared under an older one is FENCED.
- * - *Consumers*, of this process or over the wire, share their partitions by Kafka's protocol: `group/`.
+ * - *An application* (Streams, through `log/api`) is the only member of its group and has all partitions; it
+ *   distributes its work itself. A second member gets GROUP_IN_USE. Its generation has the log's incarnation in the
+ *   upper bits and a counter below, so that a later generation is always higher; commits prepared under an older one
+ *   get FENCED.
+ * - *Consumers*, in this process or over the wire, share their partitions by Kafka's protocol: see `group/`.
  */
 export class Groups {
   readonly #catalog: Catalog
@@ -37,7 +38,7 @@ export class Groups {
     return this.#coordinator
   }
 
-  /** An application joins as the one member of its group. */
+  /** Joins an application as the only member of its group. */
   joinAlone(options: GroupOptions, incarnation: number): Membership {
     const { group, topics } = options
     if (this.#applications.has(group) || this.#coordinator.hasMembers(group))
@@ -61,7 +62,7 @@ export class Groups {
       generation,
       assigned,
       leave: () => {
-        // A membership that was left may not take a later one with it.
+        // Leaving an old membership must not end a newer one.
         if (this.#applications.get(group) === membership) this.#applications.delete(group)
         return Promise.resolve()
       },
@@ -75,7 +76,7 @@ export class Groups {
     return incarnation * joinsPerIncarnation + this.#joins++
   }
 
-  /** The application that is in this group. */
+  /** The application that is the member of this group. */
   application(group: string): Membership | undefined {
     return this.#applications.get(group)
   }
@@ -112,21 +113,21 @@ export class Groups {
   }
 
   /**
-   * Throws unless offsets may be committed in this name: FENCED where an application has the group, else as Kafka's
-   * members expect it (UNKNOWN_MEMBER_ID, ILLEGAL_GENERATION, FENCED_INSTANCE_ID, REBALANCE_IN_PROGRESS).
+   * Throws unless offsets may be committed in this name: FENCED if an application has the group, otherwise the errors
+   * that Kafka's members expect (UNKNOWN_MEMBER_ID, ILLEGAL_GENERATION, FENCED_INSTANCE_ID, REBALANCE_IN_PROGRESS).
    */
   checkCommit(from: GroupMetadata): void {
     if (this.#applications.has(from.group)) this.checkGeneration(from.group, from.generation)
     else this.#coordinator.checkCommit(from)
   }
 
-  /** The same for offsets that a transaction carries: they may come while a rebalance completes. */
+  /** Like `checkCommit`, for offsets in a transaction: they are also accepted while a rebalance completes. */
   checkTransactionalCommit(from: GroupMetadata): void {
     if (this.#applications.has(from.group)) this.checkGeneration(from.group, from.generation)
     else this.#coordinator.checkTransactionalCommit(from)
   }
 
-  /** Throws FENCED unless the generation is the application's, or -1 where the group has no member at all. */
+  /** Throws FENCED unless the generation is the application's, or -1 for a group without any members. */
   checkGeneration(group: string, generation: number): void {
     const current = this.#applications.get(group)?.generation ?? -1
     const consumers = this.#coordinator.hasMembers(group)
@@ -141,7 +142,8 @@ export class Groups {
 }
 
 /**
- * An incarnation is a leader epoch, and thus of 31 bits: with these 22 a generation is an integer that is exact. It never
- * gets into Kafka's 32 bits: what an application commits carries it only to this log, and as a varint.
+ * An incarnation is a leader epoch and has 31 bits, so with these 22 bits a generation is still an exact integer. It
+ * does not have to fit into Kafka's 32 bits: it only appears in what an application commits to this log, where it is a
+ * varint.
  */
 const joinsPerIncarnation = 2 ** 22

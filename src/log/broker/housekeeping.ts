@@ -20,14 +20,17 @@ import { offsetForTime } from './time-lookup.ts'
 import type { Topics } from './topics.ts'
 
 /**
- * What the log does on its own, by the clock, one thing at a time.
+ * What the log does on its own at regular intervals. No routine runs twice at once.
  *
- * - Retention: segments that are too old or too many, by time of append; and of what applications keep for themselves,
- *   recorded commits, expired windows and repartitioned records that no rewind needs any more.
- * - Compaction: the dirtiest partition that is dirty enough. Changelogs only as far as no rewind needs them.
+ * - Retention: removes segments that are too old (by time of append) or too many. Of the topics that applications keep
+ *   for themselves, it removes recorded commits, expired windows and repartitioned records that no rewind needs any
+ *   more.
+ * - Compaction: compacts the dirtiest partition, if it is dirty enough. Changelogs are compacted only as far as no
+ *   rewind needs them.
  * - Offsets of groups without members, when they are old enough.
  *
- * They only ask: a log start and a replaced segment are entries of the journal, and files go by checkpoints.
+ * It only submits requests: a new log start and a replaced segment are entries of the journal, and checkpoints remove
+ * the files.
  */
 export class Housekeeping {
   readonly #parts: HousekeepingParts
@@ -56,7 +59,7 @@ export class Housekeeping {
       for (const partition of topic.partitions) {
         if (!partition.touched) continue
         partition.expireProducers(now - config.producerIdExpirationMs)
-        // Readers of committed records still stand before an open transaction.
+        // Readers of committed records are still positioned before an open transaction.
         const offset = Math.min(this.#startOf(partition, now), partition.stableEnd)
         if (offset > partition.logStart) moves.push({ partition, offset })
       }
@@ -65,7 +68,7 @@ export class Housekeeping {
     await this.#parts.expireTransactionalIds()
   }
 
-  /** The offset below which nothing is wanted any more. */
+  /** The offset below which no record is needed any more. */
   #startOf(partition: Partition, now: number): Offset {
     const { config, name } = partition.topic
     const { rewinds } = this.#parts
@@ -76,7 +79,10 @@ export class Housekeeping {
     return purgedWhenRead === true ? Math.max(due, rewinds.readUpTo(partition)) : due
   }
 
-  /** Recorded commits go when the application that made them, and none beside it, can be rewound to them. */
+  /**
+   * Recorded commits are removed when neither their own application nor another one in the partition can be rewound to
+   * them.
+   */
   #commitsStart(partition: Partition, now: number): Offset {
     const { config, rewinds, segments, sequencer } = this.#parts
     const from = rewinds.commitsFrom(partition, now)
@@ -87,7 +93,7 @@ export class Housekeeping {
   async compact(): Promise<void> {
     const { catalog, checkpoints, clock, rewinds, sequencer } = this.#parts
     if (sequencer.failure !== null) return
-    // A segment that waits to be swapped in must not be replaced once more before it is.
+    // A segment that waits to be swapped in must not be replaced again before it is in place.
     const waiting = new Set(Array.from(checkpoints.waiting, ({ topicId, partition }) => `${topicId}/${partition}`))
     const now = clock.now()
     rewinds.advance(now)
@@ -115,7 +121,7 @@ export class Housekeeping {
     return dirtyRatio(partition.segments, this.#progressOf(partition).dirtyFrom, cleanUpTo)
   }
 
-  /** Dirty enough, or something dirty has waited for long enough. */
+  /** Whether the partition is dirty enough, or its oldest dirty segment has waited long enough. */
   #isDue(partition: Partition, cleanUpTo: Offset, now: number): boolean {
     const { minCleanableDirtyRatio, maxCompactionLagMs } = partition.topic.config
     const { dirtyFrom } = this.#progressOf(partition)
@@ -126,7 +132,7 @@ export class Housekeeping {
     return ratio >= minCleanableDirtyRatio || now - (oldest?.firstAppendAt ?? now) > maxCompactionLagMs
   }
 
-  /** Below it everything was appended at least `minCompactionLagMs` ago. */
+  /** The offset below which everything was appended at least `minCompactionLagMs` ago. */
   #oldEnough(partition: Partition, now: number): Offset {
     const { minCompactionLagMs } = partition.topic.config
     if (minCompactionLagMs === 0) return partition.end
@@ -150,16 +156,17 @@ export class Housekeeping {
       segmentBytesMax: segmentBytes,
       pause: async () => {
         await clock.nextTurn()
-        // A long pass must not hold up closing: what it wrote is thrown away, the next opening begins anew.
+        // A long pass must not hold up closing: its output is discarded, and the next opening starts over.
         sequencer.checkWritable()
         if (this.#compaction.stopped) throw new LogError('CLOSED', 'the log is closing')
       },
     })
-    // Meanwhile the topic may have gone, or the log start may have moved past what was rewritten.
+    // In the meantime, the topic may have been deleted, or the log start may have moved past what was rewritten.
     if (partition.topic.phase !== 'live' || sequencer.failure !== null) return
     const bases = new Set(staying(partition).map(({ base }) => base))
-    // What has gone whole needs nothing any more. Else all of a pass or nothing: what it leaves out it must not count as
-    // cleaned, or a tombstone goes and older records stay.
+    // A replacement whose old segments are all gone is not needed any more. Of the others, all take effect or none: the
+    // pass counts everything as cleaned, and if one were left out, a tombstone could be removed while older records of
+    // its key remain.
     const live = result.replacements.filter(({ oldBases }) => oldBases.some((base) => bases.has(base)))
     const isWhole = live.every(({ oldBases }) => oldBases.every((base) => bases.has(base)))
     discardOutputs(files, isWhole ? result.replacements.filter((each) => !live.includes(each)) : result.replacements)
@@ -178,7 +185,8 @@ export class Housekeeping {
       sequencer.submit(draft)
       await written
     }
-    // Crash here, before a checkpoint: they are known again, and the next pass finds again that nothing is left of them.
+    // Crash here, before a checkpoint: these transactions are known again, and the next pass finds again that none of
+    // their records are left.
     partition.forgetAborted(result)
     partition.cleanedUpTo(result.cleanedUpTo)
     progress.dirtyFrom = result.cleanedUpTo
@@ -187,7 +195,8 @@ export class Housekeeping {
   #progressOf(partition: Partition): CompactionProgress {
     let progress = this.#progress.get(partition)
     if (progress === undefined) {
-      // Segments that compaction wrote carry a checksum, and where it ended in the middle of one: what precedes was cleaned.
+      // Segments written by compaction have a checksum, and `dirtyFrom` if the pass ended within them: what precedes it
+      // is clean.
       const dirty = partition.segments.find(
         ({ checksum, dirtyFrom }) => checksum === undefined || dirtyFrom !== undefined,
       )
@@ -202,7 +211,7 @@ export class Housekeeping {
   }
 }
 
-/** The segments that stay when all that is on its way has come true. */
+/** The segments that remain when everything in flight has been promoted. */
 function staying({ segments, pendingLogStart }: Partition): readonly SegmentState[] {
   return segments.filter((_, index) => (segments[index + 1]?.base ?? Infinity) > pendingLogStart)
 }
@@ -218,7 +227,7 @@ export interface HousekeepingParts {
   readonly checkpoints: Pick<Checkpoints, 'waiting'>
   readonly rewinds: RewindTrails
   readonly segments: PartitionReaders
-  /** Forgets the offsets of groups that nobody came back to. */
+  /** Deletes the offsets of groups that no member has returned to. */
   readonly expireOffsets: () => Promise<void>
   readonly expireTransactionalIds: () => Promise<void>
 }
@@ -227,7 +236,9 @@ interface CompactionProgress {
   dirtyFrom: Offset
 }
 
-/** Something done again and again, never twice at once; a failure is reported and the next turn comes. */
+/**
+ * Work that is repeated at an interval, never twice at once. Failures are reported, and the next run comes as usual.
+ */
 class Routine {
   readonly #parts: { readonly clock: Clock; readonly logger: Logger }
   readonly #name: string
@@ -260,7 +271,7 @@ class Routine {
     try {
       await this.#work()
     } catch (error) {
-      if (!this.#stopped) this.#parts.logger.error(`${this.#name} failed and is tried again`, error)
+      if (!this.#stopped) this.#parts.logger.error(`${this.#name} failed and will be retried`, error)
     }
     this.#running = null
     if (!this.#stopped) this.#schedule()

@@ -2,8 +2,8 @@ import type { RecordedSection, TaskId } from '../api/commit-section.ts'
 import type { SectionState } from '../journal/checkpoint.ts'
 
 /**
- * The newest recorded section of each task, by group: what a task needs to go on after a restart. Checkpoints keep them,
- * so that opening never searches `__millrace_commits`.
+ * The newest recorded section of each task, by group, which a task needs to continue after a restart. Checkpoints
+ * contain them, so that opening never searches `__millrace_commits`.
  */
 export class LastSections {
   readonly #groups = new Map<string, Map<TaskId, RecordedSection>>()
@@ -15,13 +15,16 @@ export class LastSections {
       this.#groups.set(group, tasks)
     }
     for (const section of sections) {
-      // The newest last: that is the order in which they are told, and in which checkpoints keep them.
+      // The newest comes last: `get` returns the sections in this order, and checkpoints keep it.
       tasks.delete(section.task)
       tasks.set(section.task, section)
     }
   }
 
-  /** In the order asked for, or of all tasks in the order of their commits; tasks without one are left out. */
+  /**
+   * The sections in the order of `tasks`, or of all tasks in the order of their commits; tasks without one are left
+   * out.
+   */
   get(group: string, tasks?: readonly TaskId[]): readonly RecordedSection[] {
     const known = this.#groups.get(group)
     if (tasks === undefined) return [...(known?.values() ?? [])]

@@ -1,12 +1,12 @@
 /**
- * Names of which only one client of this log may have each at a time, numbered from 0 on: transactional ids above all. They
- * are given up when the client is closed, and with the process: whoever comes after a crash gets the same names again, and
- * so ends what was left open under them.
+ * Names that only one client of this log may use at a time, numbered from 0; mainly transactional ids. A name is
+ * released when its client is closed or the process ends. After a crash, the next clients get the same names again, and
+ * thereby end the transactions left open under them.
  */
 export class LeasedNames {
   readonly #leased = new Set<string>()
 
-  /** `<prefix>-<n>` with the smallest number that nobody has. */
+  /** Returns `<prefix>-<n>` with the smallest number that is not in use. */
   lease(prefix: string): string {
     for (let number = 0; ; number++) {
       const name = `${prefix}-${number}`

@@ -14,8 +14,8 @@ import type { EntryDraft } from './sequencer.ts'
 import type { TransactionalOffsets } from './transactional-offsets.ts'
 
 /**
- * Writes committed offsets and groups: as records in `__consumer_offsets`, in the same entry as whatever they belong to,
- * and into {@link GroupOffsets} and {@link GroupRecords} when that entry is true.
+ * Writes committed offsets and groups: as records in `__consumer_offsets`, in the same entry as whatever they belong
+ * to, and into {@link GroupOffsets} and {@link GroupRecords} when that entry is promoted.
  */
 export class OffsetLog {
   readonly #catalog: Catalog
@@ -25,7 +25,7 @@ export class OffsetLog {
   readonly #key = new ByteWriter()
   readonly #value = new ByteWriter()
   readonly #record = outgoingRecord()
-  /** On their way: not yet in {@link GroupOffsets}. */
+  /** Offsets in flight, which are not yet in {@link GroupOffsets}. */
   readonly #pending = new Set<PendingOffset>()
 
   constructor(catalog: Catalog, offsets: GroupOffsets, groups: GroupRecords, transactional: TransactionalOffsets) {
@@ -35,7 +35,7 @@ export class OffsetLog {
     this.#groups = groups
   }
 
-  /** The builder's memory is in use until the draft was submitted. */
+  /** Adds a commit to the draft. The builder's memory is in use until the draft has been submitted. */
   commit(draft: EntryDraft, builder: BatchBuilder, group: string, entries: readonly OffsetEntry[]): void {
     if (entries.length === 0) return
     const committedAt = draft.context.now
@@ -53,7 +53,10 @@ export class OffsetLog {
     })
   }
 
-  /** Offsets of an open transaction: records of its producer, which count when its marker says so. */
+  /**
+   * Adds the offsets of an open transaction: records of its producer, which take effect when its commit marker is
+   * written.
+   */
   transactional(
     draft: EntryDraft,
     builder: BatchBuilder,
@@ -73,12 +76,12 @@ export class OffsetLog {
     draft.also(() => this.#transactional.add({ producerId, group, entries, committedAt, recordOffset }))
   }
 
-  /** Where the group's records are. */
+  /** The partition with the group's records. */
   placeOf(group: string): TopicPartition {
     return this.#partitionOf(group).at
   }
 
-  /** Every offset of a topic that is there or will be when all that is on its way has come true. */
+  /** Every offset of a topic that exists or is in flight. */
   ofTopic(topic: string): readonly { readonly group: string; readonly at: TopicPartition }[] {
     const found = new Map<string, PendingOffset>()
     for (const { group, at } of [...this.#offsets.ofTopic(topic), ...this.#pending, ...this.#transactional.places])
@@ -86,7 +89,7 @@ export class OffsetLog {
     return [...found.values()]
   }
 
-  /** The same of a group. */
+  /** Every offset of a group that exists or is in flight. */
   ofGroup(name: string): readonly TopicPartition[] {
     const found = new Map<string, TopicPartition>()
     for (const { at } of this.#offsets.of(name)) found.set(partitionName(at), at)
@@ -95,14 +98,14 @@ export class OffsetLog {
     return [...found.values()]
   }
 
-  /** Partitions of which the group has a commit on its way. */
+  /** The names of partitions for which the group has a commit in flight. */
   pendingOf(name: string): ReadonlySet<string> {
     const names = new Set<string>()
     for (const { group, at } of this.#pending) if (group === name) names.add(partitionName(at))
     return names
   }
 
-  /** Offsets of partitions that no longer exist: tombstones, so that compaction forgets them too. */
+  /** Deletes offsets by writing tombstones, so that compaction removes their records too. */
   delete(draft: EntryDraft, builder: BatchBuilder, group: string, at: readonly TopicPartition[]): void {
     if (at.length === 0) return
     for (const place of at) this.#append(builder, group, place, { now: draft.context.now, deleted: true })
@@ -116,7 +119,7 @@ export class OffsetLog {
     })
   }
 
-  /** The group's own record; null deletes it. */
+  /** Writes the group's own record; null deletes it. */
   group(draft: EntryDraft, builder: BatchBuilder, group: string, value: Uint8Array | null): void {
     const record = this.#record
     this.#key.clear()

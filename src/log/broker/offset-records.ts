@@ -5,8 +5,8 @@ import type { TopicPartition } from '../api/record.ts'
 import { readString, writeString } from '../format/kafka-string.ts'
 
 /**
- * Committed offsets as records of `__consumer_offsets`, in Kafka's layouts, so that Kafka's tools read the directory.
- * The records of groups beside them are in `group/group-record.ts`.
+ * Committed offsets as records of `__consumer_offsets`, in Kafka's layouts, so that Kafka's tools can read the
+ * directory. The records of the groups themselves, in the same topic, are in `group/group-record.ts`.
  *
  * ```
  * key    i16 version 1 | string group | string topic | i32 partition
@@ -29,7 +29,7 @@ export function encodeOffsetValue(into: ByteWriter, entry: OffsetEntry, committe
   into.i64(committedAt)
 }
 
-/** Group and partition, or null for a record that is no offset. */
+/** The group and partition, or null for a record that is not an offset. */
 export function decodeOffsetKey(bytes: Uint8Array): { readonly group: string; readonly at: TopicPartition } | null {
   const from = new ByteReader(bytes)
   const version = from.i16()

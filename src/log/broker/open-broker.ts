@@ -43,12 +43,12 @@ import { TransactionalOffsets } from './transactional-offsets.ts'
 import { Transactions } from './transactions.ts'
 
 /**
- * Opens a data directory, in this order, because each step rests on the one before: lock → format → newest checkpoint →
- * end of the journal, its unproven tail written anew → segment files → what the internal topics say → checkpoint →
+ * Opens a data directory. Each step relies on the one before, so the order is: lock → format → newest checkpoint → end
+ * of the journal, with its unproven tail rewritten → segment files → contents of the internal topics → checkpoint →
  * serve. Nothing is served that is not durable.
  *
- * Crash here, anywhere: opening is idempotent. What it writes before the checkpoint is either under a temporary name or
- * what the journal says anyway.
+ * Crash here, anywhere: opening is idempotent. Whatever it writes before the checkpoint either has a temporary name or
+ * repeats what the journal says anyway.
  */
 export async function openBroker(options: OpenBrokerOptions): Promise<Broker> {
   const { config, disk } = options
@@ -58,8 +58,9 @@ export async function openBroker(options: OpenBrokerOptions): Promise<Broker> {
       disk.makeDirectory(config.dataDir)
       disk.syncDirectory(dirname(config.dataDir))
     }
-    // Before the lock, which leaves its file: nothing is left in a directory that is somebody else's. What is no directory
-    // shows here, too, with its own error; the lock would only say that it cannot be opened.
+    // This comes before the lock, because the lock creates a file and a directory of another program must stay
+    // untouched. A path that is not a directory is also found here, and gets its own error; the lock could only say
+    // that it cannot be opened.
     checkClaimable(disk, config.dataDir)
     lock = options.lock(config.dataDir)
     const recovered = recover(options)
@@ -75,11 +76,11 @@ export interface OpenBrokerOptions {
   readonly disk: Disk
   readonly clock: Clock
   readonly logger: Logger
-  /** Takes the directory, or throws DIRECTORY_IN_USE. */
+  /** Locks the directory, or throws DIRECTORY_IN_USE. */
   readonly lock: (directory: string) => DirectoryLock
-  /** Random bytes: ids of topics and of the journal. */
+  /** Random bytes for the ids of topics and of the journal. */
   readonly randomBytes: (count: number) => Uint8Array
-  /** For tests: how many offsets to leave out before the next batch. */
+  /** For tests: how many offsets to skip before the next batch. */
   readonly nextGap?: () => number
 }
 
@@ -108,7 +109,9 @@ function recover(options: OpenBrokerOptions): Recovered {
     fileBytesMax: config.journalFileBytesMax,
   })
   for (const cut of journal.cuts)
-    logger.warn(`the journal ended torn: bytes ${cut.from} to ${cut.to} of ${cut.file} were kept as ${cut.savedAs}`)
+    logger.warn(
+      `the journal ended with a torn write: bytes ${cut.from} to ${cut.to} of ${cut.file} were kept as ${cut.savedAs}`,
+    )
   if (checkpoint !== null && journal.lastSequence < checkpoint.sequence)
     throw new LogError(
       'JOURNAL_MISSING',
@@ -123,11 +126,15 @@ function recover(options: OpenBrokerOptions): Recovered {
     clean: journal.closed,
     now: clock.now(),
   })
-  for (const path of storage.moved) logger.warn(`nothing vouches for it, so it was set aside: ${path}`)
+  for (const path of storage.moved)
+    logger.warn(`neither the checkpoint nor the journal knows this file, so it was moved: ${path}`)
   return { journalDirectory, checkpoint, journal, storage }
 }
 
-/** A log without a checkpoint has all it knows in its journal: topics without one are not to be taken for rubbish. */
+/**
+ * Throws JOURNAL_MISSING if there are partitions but neither a checkpoint nor a journal. Without a checkpoint, all
+ * knowledge of the log is in its journal; without this check, recovery would mistake the partitions for leftovers.
+ */
 function checkJournalThere(disk: Disk, dataDir: string, journalDirectory: string): void {
   if (disk.exists(journalDirectory) && disk.list(journalDirectory).some((name) => journalFileNumber(name) !== null))
     return
@@ -137,7 +144,7 @@ function checkJournalThere(disk: Disk, dataDir: string, journalDirectory: string
   if (partitions.length === 0) return
   throw new LogError(
     'JOURNAL_MISSING',
-    `${dataDir} has partitions (${partitions.slice(0, 3).join(', ')}), but no journal in ${journalDirectory}: restore it; what it held is not in the segments`,
+    `${dataDir} has partitions (${partitions.slice(0, 3).join(', ')}), but no journal in ${journalDirectory}: restore it, because the segments lack what it held`,
     { dataDir, partitions: partitions.slice(0, 10) },
   )
 }
@@ -242,7 +249,7 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
       try {
         segments.close()
       } catch (error) {
-        // Files that were only read: nothing in them depends on how they are closed.
+        // These files were only read, so their contents do not depend on how they are closed.
         logger.warn(`closing files that were read failed: ${String(error)}`)
       } finally {
         lock.release()
@@ -252,7 +259,8 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
   try {
     await topics.createInternal()
     await transactions.finishPrepared()
-    // What was replayed is in the files, to be synced behind everybody's back. Crash here: it is replayed once more.
+    // The replayed groups are in the segment files but not yet synced; the checkpoint syncs them in the background.
+    // Crash here: they are replayed once more.
     if (!recovered.journal.closed && recovered.journal.lastSequence > 0) checkpoints.takeSoon()
   } catch (error) {
     await close().catch(() => {})
@@ -328,7 +336,10 @@ function startWriters(
   return { journal, applier }
 }
 
-/** Closes all, whatever fails; the first failure is thrown unless the log had failed before and everybody knows. */
+/**
+ * Closes everything, even after failures. Throws the first failure, unless the log had failed before and its callers
+ * know.
+ */
 async function closeAll(closings: readonly (() => Promise<void>)[], failedBefore: boolean): Promise<void> {
   let first: unknown = null
   for (const closing of closings) {
@@ -341,7 +352,7 @@ async function closeAll(closings: readonly (() => Promise<void>)[], failedBefore
   if (first !== null && !failedBefore) throw first
 }
 
-/** As Kafka's `Uuid.randomUuid`: never one that would look like an option on a command line. */
+/** Like Kafka's `Uuid.randomUuid`: never an id that would look like an option on a command line. */
 function topicId(randomBytes: (count: number) => Uint8Array): string {
   for (;;) {
     const id = Buffer.from(randomBytes(16)).toString('base64url')
@@ -349,13 +360,13 @@ function topicId(randomBytes: (count: number) => Uint8Array): string {
   }
 }
 
-/** As Kafka has it in member ids. */
+/** The form that Kafka uses in member ids. */
 function uuid(bytes: Uint8Array): string {
   const hex = Buffer.from(bytes).toString('hex')
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
 }
 
-/** Linux names each boot; where there is no such name, every open counts as one. */
+/** Linux names each boot. Where there is no such name, every opening counts as a boot of its own. */
 function bootId(options: OpenBrokerOptions): Uint8Array {
   const path = '/proc/sys/kernel/random/boot_id'
   try {
@@ -374,7 +385,7 @@ function bootId(options: OpenBrokerOptions): Uint8Array {
       file.close()
     }
   } catch {
-    // Another system, or a disk in memory.
+    // Another operating system, or a disk in memory.
   }
   return options.randomBytes(16)
 }

@@ -1,8 +1,8 @@
 import { LogError } from '../api/errors.ts'
 
 /**
- * An error of the machine while a data directory is opened, in our words: who may not write there, or has no room, is told
- * so. Errors that say something already, and defects, are passed on.
+ * Translates an operating-system error while a data directory is opened: a user without write permission, or without
+ * space, gets an error that says so. Errors of our own, and defects, are passed on unchanged.
  */
 export function openFailure(error: unknown, dataDir: string): unknown {
   if (error instanceof LogError || !(error instanceof Error)) return error
@@ -25,7 +25,7 @@ export function openFailure(error: unknown, dataDir: string): unknown {
   if (code === 'ENOTDIR' || code === 'EEXIST')
     return new LogError(
       'FOREIGN_DIRECTORY',
-      `${dataDir} is no directory (${error.message}): name a directory, or one that does not exist yet`,
+      `${dataDir} is not a directory (${error.message}): name a directory, or one that does not exist yet`,
       { dataDir },
       { cause: error },
     )

@@ -2,18 +2,18 @@ import type { Offset } from '../api/record.ts'
 import type { TailBatch } from './partition.ts'
 
 /**
- * Which section of a commit each record of one partition belongs to, as runs: consecutive records mostly come from one
- * task, so a run per task and commit is usual and a record costs two comparisons.
+ * Which section of a commit each record of one partition belongs to, as runs. Consecutive records mostly come from one
+ * task, so there is usually one run per task and commit, and a record costs two comparisons.
  */
 export class OutputRuns {
   #sections: number[] = []
   #kinds: RangeKind[] = []
-  /** Index of the first record of each run. */
+  /** The index of the first record of each run. */
   #starts: number[] = []
   #lastSection = noSection
   #lastKind: RangeKind = 'output'
 
-  /** The next record, which has this index in its partition. */
+  /** Adds the next record, which has this index among the commit's records of the partition. */
   add(index: number, section: number, kind: RangeKind): void {
     if (section === this.#lastSection && kind === this.#lastKind) return
     this.#lastSection = section
@@ -30,7 +30,10 @@ export class OutputRuns {
     this.#lastSection = noSection
   }
 
-  /** Hands each run's range, end exclusive, to `found`, now that the batches have their places; not runs of no section. */
+  /**
+   * Calls `found` with the range of each run, end exclusive, once the batches have their places. Runs that belong to no
+   * section are skipped.
+   */
   forEachRange(
     placed: readonly CountedBatch[],
     found: (section: number, kind: RangeKind, start: Offset, end: Offset) => void,
@@ -49,7 +52,9 @@ export class OutputRuns {
 
 export type RangeKind = 'output' | 'changelog'
 
-/** A placed batch and how many records it has: there are no gaps inside a batch, but there may be between two. */
+/**
+ * A placed batch and the number of its records: there are no gaps within a batch, but there may be some between two.
+ */
 export interface CountedBatch {
   readonly batch: TailBatch
   readonly count: number
@@ -64,5 +69,5 @@ function offsetOf(placed: readonly CountedBatch[], index: number): Offset {
   throw new RangeError(`record ${index} of ${before}`)
 }
 
-/** Below every section index, -1 (no section) included. */
+/** Below every section index, including -1 (no section). */
 const noSection = -2

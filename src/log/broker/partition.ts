@@ -11,9 +11,12 @@ import type { ProducedBatch, ProducedRecords } from '../storage/produced-batch.t
 import { ProducerStates } from '../storage/producer-state.ts'
 import type { Topic } from './catalog.ts'
 
-/** A batch with its place. The sequencer makes it, the journal gives it its memory, the tail ring keeps it for readers. */
+/**
+ * A batch with its place. The sequencer creates it, the journal gives it its memory, and the tail ring keeps it for
+ * readers.
+ */
 export class TailBatch implements PlacedBatch {
-  /** Another one once its topic is gone: {@link Partition.forgetTail}. */
+  /** The batch's partition; replaced by a placeholder once the topic is gone, see {@link Partition.forgetTail}. */
   of: Partition
   readonly baseOffset: Offset
   readonly nextOffset: Offset
@@ -25,8 +28,8 @@ export class TailBatch implements PlacedBatch {
   readonly appendedAt: number
   readonly produced: ProducedBatch | null
   /**
-   * The batch in the group's memory, and the group; set when the journal has taken the entry. Other bytes are there once it
-   * has left the tail ring: copy what is to be kept beyond this turn.
+   * The batch's bytes in the group's memory and the sequence of that group, both set when the journal has taken the
+   * entry. The memory is reused once the batch has left the tail ring: copy whatever must be kept beyond this turn.
    */
   memory: Uint8Array = noBytes
   sequence = 0
@@ -48,42 +51,49 @@ export class TailBatch implements PlacedBatch {
     this.of.promoteBatch(this)
   }
 
-  /** Nobody waits for a batch itself, only for the append or commit that carried it. */
+  /** Nothing waits for a batch itself, only for the append or commit that carried it. */
   settle(): void {}
 }
 
 /**
- * Where one partition stands: what is promoted, what is pending behind that, the batches that only memory has yet, and what
- * is known of its producers. It places batches and rolls segments; it reads and writes no file.
+ * The state of one partition: what is promoted, what is pending after that, the batches that are only in memory so far,
+ * and what is known of its producers. It places batches and rolls segments; it reads and writes no files.
  */
 export class Partition {
   readonly topic: Topic
   readonly index: number
   readonly at: TopicPartition
   readonly name: string
-  /** Pending; the promoted counterparts are `logStart` and `end`. */
+  /** Pending; `logStart` and `end` are the promoted counterparts. */
   pendingLogStart: Offset = 0
   pendingEnd: Offset = 0
   #activeBase: Offset = -1
   #activeBytes = 0
   #activeSince = 0
-  /** Entries that the offset index of the active segment has or may have, and the bytes since the last of them. */
+  /** An upper bound on the entries in the active segment's offset index, and the bytes since the last entry. */
   #indexEntries = 0
   #bytesSinceEntry = 0
-  /** Below this offset everything is in the segment files; from here on it is in `tail` (ascending, from `tailHead`). */
+  /**
+   * Everything below this offset is in the segment files; everything from here on is in `tail` (ascending, from
+   * `tailHead`).
+   */
   tailStart: Offset = 0
   tail: TailBatch[] = []
   tailHead = 0
   #promoted: PartitionSegments
-  /** Pending: what the next batch of a producer is held against. Null until a producer with an id writes. */
+  /** Pending: the state that a producer's next batch is checked against. Null until a producer with an id writes. */
   #pendingProducers: ProducerStates | null = null
-  /** Compacted segments whose files are not known to stand where readers look, in the order of their groups. */
+  /**
+   * Replacements by compaction whose files are not yet known to be where readers look, in the order of their groups.
+   */
   #replacing: {
     readonly sequence: number
     readonly old: readonly SegmentState[]
     readonly newBase: Offset
   }[] = []
-  /** Replaced segments stand in their place since somebody has read, who may have the old files open. */
+  /**
+   * Whether replacements have taken effect since the last read; cached readers may then still have the old files open.
+   */
   #hasReplaced = false
 
   constructor(topic: Topic, index: number) {
@@ -94,7 +104,7 @@ export class Partition {
     this.#promoted = PartitionSegments.empty(topic.id, index)
   }
 
-  /** First offset that can be read. */
+  /** The first offset that can be read. */
   get logStart(): Offset {
     return this.#promoted.logStart
   }
@@ -108,22 +118,22 @@ export class Partition {
     return this.topic.phase === 'deleted'
   }
 
-  /** Promoted: what is known of its producers, or null if it had none. */
+  /** Promoted: what is known of its producers, or null if it never had any. */
   get producers(): ProducerStates | null {
     return this.#promoted.producers
   }
 
-  /** The same with all that is on its way. */
+  /** Like `producers`, but including everything in flight. */
   get pendingProducers(): ProducerStates | null {
     return this.#pendingProducers
   }
 
-  /** Up to here every transaction is decided: Kafka's last stable offset. */
+  /** Every transaction below this offset is decided. Kafka: last stable offset. */
   get stableEnd(): Offset {
     return this.#promoted.stableEnd
   }
 
-  /** Up to here every transaction is decided, given all that is on its way. */
+  /** Like `stableEnd`, but including everything in flight. */
   get pendingStableEnd(): Offset {
     const unstable = this.#pendingProducers?.firstUnstableOffset ?? -1
     return unstable < 0 ? this.pendingEnd : unstable
@@ -135,26 +145,29 @@ export class Partition {
     return isolation === 'sequenced' ? this.pendingStableEnd : this.stableEnd
   }
 
-  /** The aborted transactions that such a reader leaves out; null where it shows them, or there are none. */
+  /** The aborted transactions that a reader of this isolation skips; null if it shows them or there are none. */
   hiddenFrom(isolation: Isolation): AbortedTransactions | null {
     if (isolation === 'durable') return null
     const aborted = (isolation === 'sequenced' ? this.#pendingProducers : this.producers)?.aborted
     return aborted === undefined || aborted.list.length === 0 ? null : aborted
   }
 
-  /** Null if the batch is new; what is remembered of it if it came before. Throws what {@link ProducerStates} throws. */
+  /**
+   * Null if the batch is new, or what is remembered of it if it is a duplicate. Throws what {@link ProducerStates}
+   * throws.
+   */
   checkProduced(batch: ProducedRecords): RememberedBatch | null {
     this.#pendingProducers ??= new ProducerStates()
     return this.#pendingProducers.check(batch, this.name)
   }
 
-  /** A batch of a producer was sequenced at its place. */
+  /** Records that a producer's batch was sequenced at its place. */
   noteProduced(batch: ProducedBatch, placed: PlacedBatch): void {
     this.#pendingProducers ??= new ProducerStates()
     this.#pendingProducers.note(batch, placed.baseOffset, placed.appendedAt)
   }
 
-  /** Forgets producers that were not used since `before`, by what is on its way too. */
+  /** Forgets producers that have not been used since `before`, neither by promoted nor by pending batches. */
   expireProducers(before: number): number {
     const pending = this.#pendingProducers
     pending?.expire(before)
@@ -170,8 +183,9 @@ export class Partition {
   }
 
   /**
-   * The place of the next batch; pending state moves on as if it were there. A segment is closed when the batch would
-   * make it too large, when its first append is too old, or when an index is full or could not hold the offset.
+   * Takes the place of the next batch and advances the pending state as if the batch were there. A new segment begins
+   * when the batch would make the current one too large, when the first append to it is too long ago, or when an index
+   * is full or could not hold the offset.
    */
   place(batch: BatchShape, context: PlaceContext): TailBatch {
     const { config } = this.topic
@@ -212,7 +226,7 @@ export class Partition {
     return placed
   }
 
-  /** Where pending state stands, to go back to if the entry is refused before anything else was placed. */
+  /** A snapshot of the pending state, to return to if the entry is refused before anything else has been placed. */
   mark(): PendingMark {
     return {
       partition: this,
@@ -238,15 +252,16 @@ export class Partition {
     this.#promoted.appended(batch)
   }
 
-  /** Moves the log start up; returns the bases of the segments that are no longer part of the log. */
+  /** Moves the log start up, and returns the bases of the segments that are no longer part of the log. */
   promoteLogStart(offset: Offset): readonly Offset[] {
     this.#pendingProducers?.aborted.forgetBelow(offset)
     return this.#promoted.logStartMoved(offset)
   }
 
   /**
-   * Forgets the aborted transactions of which compaction found nothing in the files; nothing more can come to be there. What
-   * is read from memory is as it was before any compaction: there they are known on.
+   * Forgets the aborted transactions of which compaction found no records left in the files: none can be added there
+   * any more. Batches that are read from memory have not been compacted, so transactions that reach into memory are
+   * kept.
    */
   forgetAborted({ readUpTo, abortsLeft }: Pick<CompactionResult, 'readUpTo' | 'abortsLeft'>): void {
     const below = Math.min(readUpTo, this.tailStart)
@@ -254,21 +269,21 @@ export class Partition {
     this.producers?.aborted.forgetEmpty(below, abortsLeft)
   }
 
-  /** Compaction has gone through all below: what an earlier pass left for later is done. */
+  /** Notes that compaction has processed everything below `offset`, including what an earlier pass left for later. */
   cleanedUpTo(offset: Offset): void {
     this.#promoted.cleanedUpTo(offset)
   }
 
   /**
-   * Compacted segments take the place of old ones. Until the applier has put their file where readers look, readers go
-   * on with the old ones, whose files stay for at least two checkpoints.
+   * Puts compacted segments in the place of old ones. Until the applier has moved the new file to where readers look,
+   * readers continue with the old segments, whose files remain for at least two checkpoints.
    */
   promoteReplaced(replacement: SegmentReplacement, sequence: number): boolean {
     const bases = new Set(replacement.oldBases)
     const old = this.segments.filter(({ base }) => bases.has(base))
     if (!this.#promoted.replaced(replacement)) return false
-    // A pass replaces several runs of segments at once, and begins only where all of the one before stands in its place:
-    // nobody may ever read, and what compaction has done must not gather until somebody does.
+    // A pass replaces several runs of segments at once, and it only begins when every replacement of the previous pass
+    // is in place. Those are removed here too: a partition that is never read must not accumulate them.
     const before = this.#replacing.length
     this.#replacing = this.#replacing.filter((each) => each.sequence >= sequence)
     if (this.#replacing.length < before) this.#hasReplaced = true
@@ -276,7 +291,7 @@ export class Partition {
     return true
   }
 
-  /** The segments to read, given what is applied; `replaced` is called when new ones take over. */
+  /** The segments to read, given what has been applied. `replaced` is called when new segments have taken over. */
   segmentsToRead(appliedSequence: number, replaced: () => void): ReadableSegments {
     if (this.#replacing.length === 0) return { segments: this.segments, inPlace: false }
     const waiting = this.#replacing.filter(({ sequence }) => sequence > appliedSequence)
@@ -288,12 +303,15 @@ export class Partition {
     return { segments: this.segments.flatMap((segment) => old.get(segment.base) ?? [segment]), inPlace: true }
   }
 
-  /** Whether the files are those that {@link Partition.segments} speaks of, given what is applied. */
+  /** Whether the files match {@link Partition.segments}, given what has been applied. */
   hasFiles(appliedSequence: number): boolean {
     return this.#replacing.every(({ sequence }) => sequence <= appliedSequence)
   }
 
-  /** Below it everything is in the files, given what is applied: whoever reads files himself may only look there. */
+  /**
+   * Everything below this offset is in the files, given what has been applied. Code that reads the files directly must
+   * stay below it.
+   */
   appliedEnd(appliedSequence: number): Offset {
     for (let index = this.tailHead; index < this.tail.length; index++) {
       const batch = this.tail[index]
@@ -302,7 +320,10 @@ export class Partition {
     return this.end
   }
 
-  /** Where epoch `leaderEpoch` ended: the start of the next one here, or the end of the log. */
+  /**
+   * The offset at which epoch `leaderEpoch` ended: the start of the next epoch in this partition, or the end of the
+   * log.
+   */
   epochEnd(leaderEpoch: number): Offset {
     return this.epochs.find((entry) => entry.epoch > leaderEpoch)?.start ?? this.end
   }
@@ -312,7 +333,10 @@ export class Partition {
     return this.epochs.findLast(({ start }) => start <= offset)?.epoch ?? -1
   }
 
-  /** Index in the tail of the batch that holds `offset` or else the first after it; the tail's length without one. */
+  /**
+   * The index in the tail of the batch that holds `offset`, or of the first batch after it; the tail's length if there
+   * is none.
+   */
   tailIndex(offset: Offset): number {
     let low = this.tailHead
     let high = this.tail.length
@@ -325,8 +349,8 @@ export class Partition {
   }
 
   /**
-   * The topic is gone: nobody reads its tail any more. The ring has the batches until they are old; as those of another they
-   * do not keep in memory what is known of a topic and all its partitions.
+   * Drops the tail of a deleted topic, which is no longer read. The ring keeps the batches until they are old;
+   * assigning them to another partition lets the topic with all its partitions be garbage-collected before that.
    */
   forgetTail(nobodys: Partition): void {
     for (const batch of this.tail) batch.of = nobodys
@@ -339,7 +363,7 @@ export class Partition {
     this.#resume()
   }
 
-  /** What recovery found: nothing is pending, nothing is in memory. */
+  /** Sets the state that recovery found, in which nothing is pending and nothing is in memory. */
   restore(state: PartitionState): void {
     this.#promoted = new PartitionSegments(state)
     this.tailStart = this.end
@@ -355,7 +379,7 @@ export class Partition {
     this.#activeBase = last?.base ?? -1
     this.#activeBytes = last?.bytes ?? 0
     this.#activeSince = last?.firstAppendAt ?? 0
-    // How many entries there are, the index would say; at most this many, the bytes say.
+    // Only the index knows the exact number of its entries; the segment's size gives an upper bound.
     this.#indexEntries = Math.floor(
       this.#activeBytes / Math.max(this.topic.config.indexIntervalBytes, batchHeaderBytes),
     )
@@ -366,18 +390,19 @@ export class Partition {
     return this.#promoted.state()
   }
 
-  /** Whether there is anything to say about it: untouched partitions have no directory and stand in no checkpoint. */
+  /** Whether the partition was ever written to: untouched partitions have no directory and are in no checkpoint. */
   get touched(): boolean {
     return this.end > 0 || this.segments.length > 0
   }
 }
 
-/** What readers are given of a partition's segments. */
+/** What readers get of a partition's segments. */
 export interface ReadableSegments {
   readonly segments: readonly SegmentState[]
   /**
-   * Compaction has replaced some of them, and the applier may be about to put its files beside theirs: all are to be read
-   * under their final names, which they have, for no partition is compacted before all of it stands there.
+   * Whether compaction has replaced some of them and the applier may be about to put the new files beside the old ones.
+   * All of them must then be read under their final names. They have these names, because a partition is not compacted
+   * before all of its files are in place.
    */
   readonly inPlace: boolean
 }
@@ -392,7 +417,7 @@ export interface PendingMark {
   readonly bytesSinceEntry: number
 }
 
-/** What placing needs to know of a batch. */
+/** What `place` needs to know about a batch. */
 export interface BatchShape {
   readonly bytes: number
   readonly lastOffsetDelta: number
@@ -404,22 +429,26 @@ export interface PlaceContext {
   /** Wall-clock time of the append. */
   readonly now: number
   readonly leaderEpoch: number
-  /** Offsets left out before the batch: 0, but for the tests that prove that nobody minds. */
+  /** Offsets skipped before the batch: always 0, except in tests that prove that gaps do no harm. */
   readonly gap: number
 }
 
 /** Kafka's indexes hold offsets as 32-bit distances from the segment's base. */
 const offsetDeltaMax = 2 ** 31 - 1
 
-/** Entries of 8 bytes in the offset index, of 12 in the time index, which also keeps room for its closing one. */
+/**
+ * An offset index entry has 8 bytes and a time index entry 12; the time index also reserves room for its closing entry.
+ */
 function indexEntriesMax({ segmentIndexBytes }: TopicConfig): number {
   return Math.min(Math.floor(segmentIndexBytes / 8), Math.floor(segmentIndexBytes / 12) - 1)
 }
 
-/** The age at which a segment is closed: each has its own part of the jitter, the same whenever it is asked. */
+/**
+ * The age at which a segment is closed. Each segment has its own share of the jitter, which is the same at every call.
+ */
 function rollMs({ name, topic: { config } }: Partition, base: Offset): number {
   const { segmentMs, segmentJitterMs, cleanupPolicy, maxCompactionLagMs } = config
-  // What is in the active segment is never compacted: it must not be active for longer than a record may wait.
+  // The active segment is never compacted, so it must not stay active for longer than a record may wait for compaction.
   const bound = cleanupPolicy === 'delete' ? segmentMs : Math.min(segmentMs, maxCompactionLagMs)
   if (segmentJitterMs === 0) return bound
   return bound - (crc32c(Buffer.from(`${name}/${base}`)) % Math.min(segmentJitterMs, bound))

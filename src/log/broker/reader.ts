@@ -10,17 +10,19 @@ import type { FetchWait, FetchWaiters } from './fetch-waiters.ts'
 import type { Sequencer } from './sequencer.ts'
 
 /**
- * The one way to read: from the tail ring what is there, from the segment files what has left it.
+ * The only way to read: from the tail ring what is still there, otherwise from the segment files.
  *
- * - Up to the pending end for `sequenced`, else up to the promoted end; batches come whole, as they are stored.
- * - A poll gives each partition its share of the bytes and starts one further than the poll before, so that a busy
- *   partition cannot starve the others.
- * - A partition that cannot be read fails a poll that has nothing yet; what was read of others is given out first.
- * - What was taken as sequenced and then dropped makes every poll fail with ABORTED until the next `assign`.
+ * - Reads up to the pending end for `sequenced`, otherwise up to the promoted end. Batches are read whole, as they are
+ *   stored.
+ * - A poll gives each partition its share of the bytes, and starts one partition further than the previous poll, so
+ *   that a busy partition cannot starve the others.
+ * - A partition that cannot be read fails the poll only if the poll has read nothing yet; otherwise the records read
+ *   from other partitions are returned first.
+ * - If records were read as sequenced and then dropped, every poll fails with ABORTED until the next `assign`.
  *
- * `durable` shows what transactions have written whether they are decided or not (Kafka's read_uncommitted). The other two
- * show what is committed (read_committed): they stop where the oldest open transaction starts and leave out what was
- * aborted. For `sequenced` a transaction is decided when its end has its place in the order.
+ * `durable` shows the records of transactions whether they are decided or not (Kafka's read_uncommitted). The other two
+ * show committed records only (read_committed): they stop where the oldest open transaction starts, and skip aborted
+ * records. For `sequenced`, a transaction is decided as soon as its end has its place in the order.
  */
 export class PartitionsReader implements Reader {
   readonly #parts: ReaderParts
@@ -28,9 +30,9 @@ export class PartitionsReader implements Reader {
   readonly #sequenced: boolean
   #positions: ReadPosition[] = []
   #byName = new Map<string, ReadPosition>()
-  /** Which partition comes first in the next poll. */
+  /** The index of the partition that comes first in the next poll. */
   #first = 0
-  /** Highest sequence of a group taken before it was promoted. */
+  /** The highest sequence of a group that was read before it was promoted. */
   #takenSequence = 0
   #wait: FetchWait | null = null
   #phase: 'idle' | 'polling' | 'closed' = 'idle'
@@ -71,7 +73,7 @@ export class PartitionsReader implements Reader {
     try {
       return await this.#pollWaiting(limits)
     } finally {
-      // `close` may have come in between.
+      // `close` may have been called in the meantime.
       if (this.#phase === 'polling') this.#phase = 'idle'
     }
   }
@@ -130,7 +132,7 @@ export class PartitionsReader implements Reader {
     if (this.#takenSequence <= promotedSequence) return
     throw new LogError(
       'ABORTED',
-      'records that were read as sequenced did not become durable: discard what was made of them, then assign the committed offsets',
+      'records that were read as sequenced did not become durable: discard everything derived from them, then assign the committed offsets',
       {},
       { cause: failure },
     )
@@ -143,7 +145,7 @@ export class PartitionsReader implements Reader {
     const share = Math.max(shareMin, Math.ceil(bytesMax / count))
     let left = bytesMax
     const first = this.#first
-    // Also if this one fails: a partition that cannot be read keeps nobody from the others.
+    // Even if this read fails: a partition that cannot be read must not block the others.
     this.#first = (first + 1) % count
     for (let step = 0; step < count && left > 0; step++) {
       const position = this.#positions[(first + step) % count] as ReadPosition
@@ -153,7 +155,8 @@ export class PartitionsReader implements Reader {
         chunk = this.#read(position, { bytesMax: Math.min(share, left), first: chunks.length === 0, left })
       } catch (error) {
         if (chunks.length === 0) throw error
-        // Positions have moved past what was read before it: that must not be lost. The error comes with a later poll.
+        // The positions have moved past the chunks already read, so these must be returned. The error recurs in a later
+        // poll.
         break
       }
       if (chunk === null) continue
@@ -174,10 +177,11 @@ export class PartitionsReader implements Reader {
       const chunk = this.#readSegments(position, end, limits)
       if (chunk !== null || position.offset === from) return chunk
     }
-    // Nothing below the tail: what was there is compacted away. Go on in memory.
+    // The segment files hold nothing at or after the position, because compaction removed it. Continue in memory.
     const chunk = this.#readTail(position, end, limits)
     if (chunk !== null || position.offset === from) return chunk
-    // Nor there, below the end that is shown. Who reads up to the end has to hear that he is there.
+    // The tail holds nothing below the visible end either. A consumer that reads up to the end must learn that it has
+    // arrived.
     return new ReadChunk(partition.at, from, {
       nextOffset: position.offset,
       endOffset: end,
@@ -216,7 +220,10 @@ export class PartitionsReader implements Reader {
     return chunk
   }
 
-  /** A partition's first batch may exceed its share if the poll has room, and the poll's bound if it is its first. */
+  /**
+   * A partition's first batch may exceed its share if the poll has room for it, and even the poll's limit if the poll
+   * is still empty.
+   */
   #mayExceed(bytes: number, next: number, limits: ReadLimits): boolean {
     return bytes === 0 && (limits.first || next <= limits.left)
   }
@@ -263,9 +270,9 @@ interface ReadPosition {
 
 interface ReadLimits {
   readonly bytesMax: number
-  /** Whether the poll has nothing yet. */
+  /** Whether the poll has read nothing yet. */
   readonly first: boolean
-  /** What the whole poll may still take. */
+  /** The bytes that the whole poll may still read. */
   readonly left: number
 }
 
@@ -302,7 +309,7 @@ class ReadChunk implements Chunk {
   }
 }
 
-/** Of a run of batches, one behind the other: readers may keep what they were given, the ring's memory serves again. */
+/** Copies a run of consecutive batches. Readers may keep what they are given, but the ring's memory is reused. */
 function copyOf(tail: readonly TailBatch[], first: number, end: number, bytes: number): Uint8Array {
   const { buffer, byteOffset } = Buffer.allocUnsafeSlow(bytes)
   const copy = new Uint8Array(buffer, byteOffset, bytes)
@@ -318,14 +325,18 @@ type IsAborted = NonNullable<BatchCursorOptions['isAborted']>
 
 const noChunks: readonly Chunk[] = []
 
-/** Smaller shares would read a batch at a time where many partitions are assigned. */
+/** With many partitions assigned, smaller shares would mean reading one batch at a time. */
 const shareMin = 16 * 1024
 
-/** What whoever reads a topic hears when it is no more. */
+/** The error for readers of a topic that was deleted. */
 export function topicDeleted(topic: string): LogError {
-  return new LogError('UNKNOWN_TOPIC', `topic ${topic} was deleted: assign partitions of others, or of its successor`, {
-    topic,
-  })
+  return new LogError(
+    'UNKNOWN_TOPIC',
+    `topic ${topic} was deleted: assign partitions of other topics, or of its successor`,
+    {
+      topic,
+    },
+  )
 }
 
 function outOfRange({ partition, offset }: ReadPosition): LogError {

@@ -18,12 +18,15 @@ import { isKeptForRewind, type RewindTrails } from './rewind-trail.ts'
 import type { TransactionLog } from './transaction-log.ts'
 import type { TransactionalOffsets } from './transactional-offsets.ts'
 
-/** Brings what a checkpoint knew of groups and tasks up to the end of the journal, from the records in its entries. */
+/**
+ * Brings the state of groups and tasks from the checkpoint up to the end of the journal, using the records in its
+ * entries.
+ */
 export function replayInternalTopics(
   groups: Iterable<WrittenGroup>,
   into: {
     readonly catalog: Catalog
-    /** Topics as they were before the first group. */
+    /** The topics as they were before the first group. */
     readonly topicsBefore: readonly TopicInfo[]
     readonly offsets: GroupOffsets
     readonly groups: GroupRecords
@@ -36,7 +39,8 @@ export function replayInternalTopics(
   const offsetsId = into.catalog.topic(offsetsTopic)?.id
   const transactionsId = into.catalog.topic(transactionsTopic)?.id
   const commitsId = into.catalog.topic(commitsTopic)?.id
-  // Which topics there were when an entry came true is not what the catalog, which is at the end, says.
+  // The topics that existed when an entry was written are tracked here, because the catalog already shows the end of
+  // the journal.
   const names = new Map(into.topicsBefore.map(({ id, name }) => [id, name]))
   const isTopic = (name: string): boolean => names.values().some((live) => live === name)
   for (const { memory } of groups) {
@@ -132,7 +136,7 @@ function replayCommits(
   }
 }
 
-/** What of a commit's entry is kept because of rewinding. */
+/** The bytes of a commit's entry that are kept for rewinding. */
 function keptBytes(parts: readonly EntryPart[], catalog: Catalog): number {
   let bytes = 0
   for (const part of parts) {

@@ -6,23 +6,24 @@ import type { Catalog, Topic } from './catalog.ts'
 import type { Partition } from './partition.ts'
 
 /**
- * How far what an application keeps may be cleaned so that it can still be rewound to any commit that is not older than
- * `rewindRetentionMs` and has no more than `rewindRetentionBytes` behind it.
+ * Says how far an application's own topics may be cleaned so that it can still be rewound to any commit that is not
+ * older than `rewindRetentionMs` and has no more than `rewindRetentionBytes` after it.
  *
- * Each application leaves a trail of marks, some 32 in the time or the bytes that are kept: where its changelogs ended
- * and how far it had read its repartition topics at that commit. The oldest mark that a rewind may need is its *horizon*:
+ * Each application leaves a trail of marks, some 32 within the time or the bytes that are kept. A mark records where
+ * the application's changelogs ended at that commit, and how far it had read its repartition topics. The oldest mark
+ * that a rewind may need is the *horizon*:
  *
  * ```
- *   commits  1   2   3   4 ║ 5   6   7   8 ...      ║ what is left of it can no longer be rewound to
+ *   commits  1   2   3   4 ║ 5   6   7   8 ...      ║ commits to the left can no longer be rewound to
  *   marks    x       x             x
  *                    └ horizon: the newest mark that is not later than the oldest commit on the right
  * ```
- * - A horizon is never later than the oldest rewindable commit, so what is cleaned below it is cleaned for good reason.
- * - A window store's changelog may go up to where it ended when the store's clock stood a full retention before the
- *   horizon's: whatever was written by then has expired at every commit that is left. Its marks are kept apart, because
- *   they are older than any horizon.
- * - Checkpoints carry the trail and the journal is replayed over it, so nothing has to be searched and restarts lose
- *   nothing. Each list has a bound; thinning one out only makes cleaning lag.
+ * - A horizon is never later than the oldest rewindable commit, so no rewind needs anything that is cleaned below it.
+ * - A window store's changelog may be cleaned up to where it ended when the store's clock was a full retention before
+ *   the horizon's clock: whatever was written by then has expired at every commit that is left. The marks for this are
+ *   kept separately, because they are older than any horizon.
+ * - Checkpoints contain the trail, and the journal is replayed on top of it, so nothing has to be searched and restarts
+ *   lose nothing. Each list is bounded; thinning one out only makes cleaning lag behind.
  */
 export class RewindTrails {
   readonly #catalog: Catalog
@@ -34,7 +35,10 @@ export class RewindTrails {
     this.#retention = retention
   }
 
-  /** A commit is true: `offset` is its record's in its partition of `__millrace_commits`, `bytes` what is kept of it. */
+  /**
+   * Notes a promoted commit. `offset` is that of its record in its partition of `__millrace_commits`, `bytes` the size
+   * of those of its batches that are kept for rewinding.
+   */
   committed(record: CommitRecord, place: { readonly partition: number; readonly offset: Offset; bytes: number }): void {
     let trail = this.#trails.get(record.application)
     if (trail === undefined) {
@@ -44,27 +48,32 @@ export class RewindTrails {
     trail.committed(record, place, this.#catalog, this.#retention)
   }
 
-  /** Forgets what is too old. */
+  /** Forgets the marks that are too old. */
   advance(now: number): void {
     for (const trail of this.#trails.values()) trail.advance(now - this.#retention.rewindRetentionMs, this.#retention)
   }
 
-  /** Below which offset older records of a key may go. What no commit wrote as a changelog may go up to its end. */
+  /**
+   * The offset below which compaction may remove older records of a key: the partition's end if no commit wrote it as a
+   * changelog.
+   */
   changelogEnd(partition: Partition): Offset {
     return this.#least(partition, (trail) => trail.horizonOf(partition, 'changelog')) ?? partition.end
   }
 
-  /** How far the records of a repartition topic are read at the horizon; 0 while nobody is known to read it. */
+  /** How far the records of a repartition topic had been read at the horizon; 0 as long as no reader is known. */
   readUpTo(partition: Partition): Offset {
     return this.#least(partition, (trail) => trail.horizonOf(partition, 'input')) ?? 0
   }
 
-  /** Up to where a window store's changelog has expired at every commit that can be rewound to. */
+  /** The offset up to which a window store's changelog has expired at every commit that can be rewound to. */
   expiredUpTo(partition: Partition, windowRetentionMs: number): Offset {
     return this.#least(partition, (trail) => trail.expiredUpTo(partition, windowRetentionMs)) ?? 0
   }
 
-  /** The first recorded commit that is still needed; null if no application has any in this partition. */
+  /**
+   * The offset of the first recorded commit that is still needed; null if no application has commits in this partition.
+   */
   commitsFrom(partition: Partition, now: number): Offset | null {
     const cutoff = now - this.#retention.rewindRetentionMs
     let from: Offset | null = null
@@ -99,21 +108,21 @@ export interface RewindRetention {
   readonly rewindRetentionBytes: number
 }
 
-/** Whether the records of such a topic stay only because an application may be rewound. */
+/** Whether records of this topic are kept only because an application may be rewound. */
 export function isKeptForRewind({ name, config }: Topic): boolean {
   return name === commitsTopic || config.cleanupPolicy !== 'delete' || config.purgedWhenRead === true
 }
 
 type Role = 'changelog' | 'input'
 
-/** One application's. `places` are what its marks have an offset for, by index. */
+/** The trail of one application. Its marks have an offset for each of the `places`, by index. */
 class Trail {
-  /** Of `__millrace_commits`. */
+  /** The partition of `__millrace_commits` with the application's commits. */
   readonly partition: number
   readonly #places: { readonly partition: Partition; readonly role: Role; readonly windows: WindowMarks }[] = []
   readonly #indexes: Record<Role, Map<Partition, number>> = { changelog: new Map(), input: new Map() }
   readonly #latest: RewindMark = { at: -1, previousAt: -1, offset: -1, bytes: 0, offsets: [], clocks: [] }
-  /** Ascending; the first is the horizon. */
+  /** In ascending order; the first is the horizon. */
   #marks: RewindMark[] = []
 
   constructor(partition: number) {
@@ -127,7 +136,7 @@ class Trail {
     trail.#marks = marks
     state.places.forEach(({ topicId, partition, role, windows }, index) => {
       const found = catalog.byId(topicId)?.partitions[partition]
-      // Its topic was deleted, and an id is never used again.
+      // The topic was deleted, and its id is never used again.
       if (found === undefined) return
       trail.#place(found, role, 0, { clocks: [...windows.clocks], offsets: [...windows.offsets] })
       const own = trail.#places.length - 1
@@ -146,7 +155,7 @@ class Trail {
     retention: RewindRetention,
   ): void {
     const latest = this.#latest
-    // The journal is replayed over a checkpoint that may hold it already.
+    // The journal is replayed over a checkpoint that may already include this commit.
     if (place.offset <= latest.offset) return
     latest.previousAt = latest.at
     latest.at = Math.max(latest.at, record.at)
@@ -190,7 +199,7 @@ class Trail {
     const { clocks, offsets } = windows
     const last = clocks.at(-1)
     if (last !== undefined && now.clock < last) {
-      // The store was set back. What was said of it before is true no longer.
+      // The store was rewound, so what was noted before no longer holds.
       clocks.length = 0
       offsets.length = 0
       for (const mark of this.#marks) mark.clocks[index] = Math.min(mark.clocks[index] ?? -1, now.clock)
@@ -204,7 +213,7 @@ class Trail {
     for (const list of [clocks, offsets]) list.splice(0, list.length, ...list.filter((_, each) => each % 2 === 0))
   }
 
-  /** Its index; a new one is in every mark as it was when it was first written or read. */
+  /** The index of a place. Every mark gets a new place at the offset where it was first written or read. */
   #place(partition: Partition, role: Role, start: Offset, windows: WindowMarks = { clocks: [], offsets: [] }): number {
     const known = this.#indexes[role].get(partition)
     if (known !== undefined) return known
@@ -226,7 +235,8 @@ class Trail {
   advance(cutoff: number, { rewindRetentionBytes }: RewindRetention): void {
     const latest = this.#latest
     const tooMuch = (mark: RewindMark): boolean => latest.bytes - mark.bytes > rewindRetentionBytes
-    // An application that rests: its newest commit is all that is left of it.
+    // For an application that has stopped committing: once only its latest commit can be rewound to, that one becomes a
+    // mark.
     const last = this.#marks.at(-1)
     if (last === undefined) return
     if (last.offset < latest.offset && (latest.previousAt < cutoff || tooMuch(last))) this.#mark()
@@ -251,7 +261,7 @@ class Trail {
     const expired = (this.#marks[0]?.clocks[index] ?? -1) - windowRetentionMs
     const newest = clocks.findLastIndex((clock) => clock <= expired)
     if (newest < 0) return 0
-    // Older ones say nothing that this one does not.
+    // Older marks add nothing to this one.
     clocks.splice(0, newest)
     offsets.splice(0, newest)
     return offsets[0] ?? 0
@@ -261,7 +271,8 @@ class Trail {
     const horizon = this.#marks[0]
     if (horizon === undefined) return 0
     if (horizon.at >= cutoff) return horizon.offset
-    // One that has not committed for so long needs none of them, and must not hold up those beside it.
+    // An application without a commit for that long needs none of these, and must not hold back the others in the
+    // partition.
     return horizon.offset === this.#latest.offset ? Number.POSITIVE_INFINITY : horizon.offset + 1
   }
 
@@ -291,9 +302,9 @@ function pairWith(
   return (mark, index) => [mark, others[index] ?? mark]
 }
 
-/** How finely the trail follows: cleaning lags by one part in so many. */
+/** The resolution of the trail: cleaning lags behind by one part in this many. */
 const marksPerRetention = 32
-/** Time and bytes both make marks; beyond this every other one is given up. */
+/** Both time and bytes make marks; above this number, every other mark is dropped. */
 const marksMax = 128
 const windowMarksPerRetention = 16
 const windowMarksMax = 64

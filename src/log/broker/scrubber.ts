@@ -11,26 +11,27 @@ import type { Catalog } from './catalog.ts'
 import type { Partition } from './partition.ts'
 import type { Sequencer } from './sequencer.ts'
 
-/** Stored bytes that are not what was written. */
+/** Stored bytes that differ from what was written. */
 export interface Damage {
   readonly at: TopicPartition
-  /** Base offset of the segment. */
+  /** The base offset of the segment. */
   readonly segment: Offset
   readonly path: string
-  /** What is wrong, where, and what to do. */
+  /** What is wrong, where, and what to do about it. */
   readonly message: string
-  /** Wall-clock time at which it was found. */
+  /** The wall-clock time at which it was found. */
   readonly foundAt: number
 }
 
 /**
- * Reads again, in the background and slowly, what nobody may have read for years: every closed segment, each batch against
- * its checksum, its place and its epoch. Rot is reported while there may still be a copy to restore from.
+ * Rereads every closed segment, slowly and in the background, because parts of it may not have been read for years. It
+ * checks each batch against its checksum, its place and its epoch, and reports corruption while there may still be a
+ * copy to restore from.
  *
  * - It never repairs, moves or deletes anything.
- * - It reads `scrubBytesPerSecond` at most, a pass every `scrubIntervalMs`; between passes it does nothing.
- * - A segment that went or was replaced meanwhile is nobody's business any more.
- * - What was found is told once, and kept until it is found whole.
+ * - It reads at most `scrubBytesPerSecond`, in a pass every `scrubIntervalMs`; between passes it does nothing.
+ * - It ignores a segment that was removed or replaced in the meantime.
+ * - It reports each damaged file once, and lists it until a later pass finds it intact.
  */
 export class Scrubber {
   readonly #parts: ScrubberParts
@@ -38,19 +39,19 @@ export class Scrubber {
   #timer: Timer | null = null
   #running: Promise<void> | null = null
   #pass: Generator<number, void, undefined> | null = null
-  /** Below 0 where a batch was larger than what was due. */
+  /** The bytes that may be read now; negative after a batch that was larger than that. */
   #due = 0
   #nextPassAt: number
   #stopped = false
 
   constructor(parts: ScrubberParts) {
     this.#parts = parts
-    // Not at once: opening is busy enough, and a process that lives for a minute need not begin.
+    // Not immediately: opening is busy enough, and a process that only runs for a minute need not start.
     this.#nextPassAt = parts.clock.monotonic() + firstPassMs
     if (parts.config.scrubBytesPerSecond > 0) this.#schedule()
   }
 
-  /** What was found and not found whole again since, by path. */
+  /** The damage that was found and has not been found repaired since, one per file. */
   get damage(): readonly Damage[] {
     return [...this.#found.values()]
   }
@@ -84,23 +85,23 @@ export class Scrubber {
       }
     } catch (error) {
       this.#pass = null
-      if (!this.#stopped) logger.error('reading closed segments again failed and is tried again', error)
+      if (!this.#stopped) logger.error('rereading closed segments failed and will be retried', error)
     }
     this.#running = null
     if (!this.#stopped) this.#schedule()
   }
 
-  /** One pass; yields the bytes that were read. */
+  /** A single pass, which yields the numbers of bytes read. */
   *#segments(): Generator<number, void, undefined> {
     const { catalog, sequencer } = this.#parts
     for (const topic of catalog.topics) {
       for (const partition of topic.partitions) {
-        // What compaction has put in the place of others has no file to look at before it is applied.
+        // Segments made by compaction have no file to check before their replacement has been applied.
         if (!partition.hasFiles(sequencer.appliedSequence)) continue
         const segments = [...partition.segments]
         for (const [index, segment] of segments.entries()) {
           const below = segments[index + 1]?.base
-          // The last one is still written to; of the others the applier may lag behind.
+          // The last segment is still being written to, and the applier may lag behind with the others.
           if (below === undefined || below > partition.appliedEnd(sequencer.appliedSequence)) break
           if (topic.phase === 'live') yield* this.#segment(partition, segment, below)
         }
@@ -142,7 +143,7 @@ export class Scrubber {
     this.#stopped = true
     this.#timer?.cancel()
     await this.#running
-    // Closes the file that it was in.
+    // Closes the file that the pass was reading.
     this.#pass?.return()
   }
 }
@@ -154,7 +155,7 @@ export interface ScrubberParts {
   readonly disk: Disk
   readonly catalog: Catalog
   readonly sequencer: Pick<Sequencer, 'appliedSequence' | 'failure'>
-  /** Whether batches follow each other without gaps where compaction has not been. */
+  /** Whether batches follow each other without gaps where compaction has not removed any. */
   readonly contiguous: boolean
 }
 
@@ -162,5 +163,5 @@ const firstPassMs = 60_000
 const turnMs = 1000
 const pauseBytes = 256 * 1024
 const foundMax = 1000
-/** The longest timer that Node knows. */
+/** The longest timer that Node supports. */
 const timerMsMax = 2 ** 31 - 1

@@ -12,19 +12,19 @@ import type { FetchWaiters } from './fetch-waiters.ts'
 import type { TailRing } from './tail-ring.ts'
 
 /**
- * Gives everything its place in one order: a draft becomes an entry of the journal, and what it says becomes true when
- * the group that carries it is written.
+ * Puts everything into one order: a draft becomes an entry of the journal, and its effects take place (are *promoted*)
+ * when the group of entries that carries it is written.
  *
- * - Preparing changes pending state only. A written group promotes all that it carries in one tick, in order, before
- *   anybody is answered or woken: nobody can see half of it.
- * - If writing fails, that group and all behind it never were: pending state falls back, whoever waits is told, readers
- *   that took any of it as sequenced get ABORTED. Nothing is written afterwards.
+ * - Preparing a draft changes pending state only. A written group promotes everything it carries in order, in one tick,
+ *   before any caller is answered or any reader is woken, so none of them can see half of it.
+ * - If a write fails, that group and all later ones never happened: pending state is reset, waiting callers get the
+ *   error, and readers that took any of it as sequenced get ABORTED. Nothing is written afterwards.
  * - The applier gets each group once, after its promotion and in order.
- * - What is asked of the log from outside (appends, commits, transactions) waits while the tail ring is at its bound, in
- *   the order in which it came. Only the applier makes room, and it waits for none of them: so everybody's turn comes. What
- *   the log does on its own (the records of a group's rebalance, housekeeping) is little, and goes on.
+ * - Requests from outside (appends, commits, transactions) wait in the order of their arrival while the tail ring is
+ *   full. Only the applier makes room, and it waits for none of them, so each request gets its turn. What the log
+ *   writes on its own (records of a group's rebalance, housekeeping) is little and does not wait.
  *
- * It deliberately knows no records: a batch is its header and its bytes.
+ * It deliberately knows nothing about records: a batch is a header and bytes.
  */
 export class Sequencer implements JournalListener {
   readonly catalog: Catalog
@@ -40,7 +40,7 @@ export class Sequencer implements JournalListener {
   #promotedSequence = 0
   #appliedSequence = 0
   #submittedSequence = 0
-  /** Called after each promotion, when everybody has been answered. */
+  /** Called after each promotion, when all callers have been answered. */
   onPromoted: () => void = () => {}
 
   constructor(parts: SequencerParts) {
@@ -51,7 +51,7 @@ export class Sequencer implements JournalListener {
     this.#nextGap = parts.nextGap
   }
 
-  /** From here on entries can be submitted, under this leader epoch. */
+  /** From here on, entries can be submitted under this leader epoch. */
   start(journal: Journal, applier: Applier, at: { readonly incarnation: number; readonly sequence: number }): void {
     this.#running = { journal, applier }
     this.#incarnation = at.incarnation
@@ -60,7 +60,7 @@ export class Sequencer implements JournalListener {
     this.#submittedSequence = at.sequence
   }
 
-  /** Refuses further entries; what is submitted is still promoted. */
+  /** Refuses further entries; those already submitted are still promoted. */
   stop(): void {
     this.#failure ??= new LogError('CLOSED', 'the log is closed')
     this.#releaseWaiting()
@@ -71,7 +71,7 @@ export class Sequencer implements JournalListener {
     return this.#incarnation
   }
 
-  /** All groups up to this one are true. */
+  /** All groups up to this one are promoted. */
   get promotedSequence(): number {
     return this.#promotedSequence
   }
@@ -98,8 +98,9 @@ export class Sequencer implements JournalListener {
   }
 
   /**
-   * Calls `act` now if there is room, else in its turn once there is, or once there will never be any: it checks whether the
-   * log takes anything, and all else that may have changed meanwhile. What it submits, it submits before it returns.
+   * Calls `act` now if there is room, otherwise in its turn when there is room or when there will never be any. `act`
+   * must therefore check whether the log is writable, and whatever else may have changed in the meantime. It must
+   * submit its entry before it returns.
    */
   whenRoom<T>(act: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
@@ -110,7 +111,7 @@ export class Sequencer implements JournalListener {
           reject(error)
         }
       }
-      // Who waits is bounded by the callers: each holds one batch or one request, and its own bound on bytes.
+      // The callers bound the number of waiters: each holds a single batch or request, and has its own bound on bytes.
       if (this.hasRoom || this.#failure !== null) inTurn()
       else this.#waitingForRoom.push(inTurn)
     })
@@ -120,12 +121,12 @@ export class Sequencer implements JournalListener {
     return this.whenRoom(() => (this.#failure === null ? Promise.resolve() : Promise.reject(this.#failure)))
   }
 
-  /** Resolves when all that is promoted is on the device. */
+  /** Resolves when everything that is promoted is on the device. */
   sync(): Promise<void> {
     return this.#running?.journal.syncTo(this.#promotedSequence) ?? Promise.resolve()
   }
 
-  /** Resolves when all that was submitted is promoted and on the device; rejects if it never will be. */
+  /** Resolves when everything that was submitted is promoted and on the device; rejects if it never will be. */
   drain(): Promise<void> {
     return this.#running?.journal.syncTo(this.#submittedSequence) ?? Promise.resolve()
   }
@@ -135,8 +136,8 @@ export class Sequencer implements JournalListener {
   }
 
   /**
-   * Makes the draft an entry and returns the sequence of its group. What it says is visible to `sequenced` readers at
-   * once, to everybody when the group is written.
+   * Turns the draft into an entry and returns the sequence of its group. Its batches are visible to `sequenced` readers
+   * at once, and to everybody when the group is written.
    */
   submit(draft: EntryDraft): number {
     this.checkWritable()
@@ -159,8 +160,8 @@ export class Sequencer implements JournalListener {
   }
 
   /**
-   * Resolves when the group of this sequence is written, with all that it carries promoted; rejects if it never will be.
-   * For whoever asks for something again that is still on its way.
+   * Resolves when the group of this sequence is written and promoted; rejects if it never will be. For callers that
+   * repeat a request whose first attempt is still in flight.
    */
   follow(sequence: number): Promise<void> {
     if (sequence <= this.#promotedSequence) return Promise.resolve()
@@ -175,7 +176,7 @@ export class Sequencer implements JournalListener {
     try {
       return journal.append(draft.parts)
     } catch (error) {
-      // Refused as a whole: nothing was copied, so the places that the draft took are free again.
+      // The entry was refused as a whole and nothing was copied, so the places that the draft took are free again.
       draft.giveBack()
       throw error
     }
@@ -195,14 +196,14 @@ export class Sequencer implements JournalListener {
 
   #takePending(sequence: number): readonly EntryDraft[] {
     const first = this.#pending[0]
-    // A group without entries of ours carries nothing to promote.
+    // A group without our entries has nothing to promote.
     if (first === undefined || first.sequence > sequence) return []
     assert(first.sequence === sequence, `group ${sequence} is written, group ${first.sequence} was to come first`)
     this.#pending.shift()
     return first.drafts
   }
 
-  /** The journal's writer gave up: what is pending never was. */
+  /** The journal's writer failed: whatever is pending never happened. */
   failed(error: LogError): void {
     this.#failure ??= error
     const dropped = this.#pending.splice(0)
@@ -217,7 +218,8 @@ export class Sequencer implements JournalListener {
   applied(sequence: number): void {
     this.#appliedSequence = sequence
     this.#ring.applied(sequence)
-    // Not up to the ring's oldest alone: groups without batches stand in no ring, and the applier may be behind them.
+    // The ring's oldest sequence alone would be too far: groups without batches are not in the ring, and the applier
+    // may not have reached them yet.
     this.#running?.journal.release(Math.min(sequence + 1, this.#ring.oldestSequence))
     while (this.#ring.hasRoom) {
       const resume = this.#waitingForRoom.shift()
@@ -226,7 +228,10 @@ export class Sequencer implements JournalListener {
     }
   }
 
-  /** The applier gave up: segment files no longer follow, so nothing more may come in. What is pending may still be true. */
+  /**
+   * The applier failed: the segment files are no longer updated, so nothing more is accepted. Pending groups may still
+   * be written.
+   */
   applierFailed(error: LogError): void {
     this.#failure ??= error
     this.#releaseWaiting()
@@ -243,7 +248,7 @@ export interface SequencerParts {
   readonly clock: Clock
   readonly waiters: FetchWaiters
   readonly ring: TailRing
-  /** How many offsets to leave out before the next batch. */
+  /** How many offsets to skip before the next batch. */
   readonly nextGap: () => number
 }
 
@@ -252,13 +257,16 @@ interface PendingGroup {
   readonly drafts: EntryDraft[]
 }
 
-/** What an entry makes true. `promote` for all of a group first, then `settle`, with an error if it never was. */
+/**
+ * What an entry brings about. `promote` is called for all entries of a group first, then `settle`, with an error if the
+ * group was not written.
+ */
 export interface Effect {
   promote(): void
   settle(error: LogError | null): void
 }
 
-/** An entry in the making. Draft and submit in one turn: the places it takes are the next ones. */
+/** An entry being built. Build and submit it within one turn, because its places are the next free ones. */
 export class EntryDraft {
   readonly parts: EntryPart[] = []
   readonly batches: TailBatch[] = []
@@ -270,18 +278,18 @@ export class EntryDraft {
     this.context = context
   }
 
-  /** Adds a part that is no batch, and what it makes true. */
+  /** Adds a part that is not a batch, and its effect. */
   add(part: EntryPart, promote: () => void): void {
     this.parts.push(part)
     this.effects.push({ promote, settle: () => {} })
   }
 
-  /** Only something to be made true together with the parts. */
+  /** Adds an effect that takes place together with the parts. */
   also(promote: () => void): void {
     this.effects.push({ promote, settle: () => {} })
   }
 
-  /** Settles when the group is written; rejects with what `failure` makes of the error. */
+  /** Settles when the group is written; rejects with the error that `failure` returns. */
   outcome(failure: (error: LogError) => LogError = (error) => error): Promise<void> {
     return new Promise((resolve, reject) => {
       this.effects.push({
@@ -291,7 +299,7 @@ export class EntryDraft {
     })
   }
 
-  /** Places a finished batch: stamps its base offset and leader epoch, which lie outside its checksum. */
+  /** Places a finished batch and stamps its base offset and leader epoch, which are outside its checksum. */
   batch(partition: Partition, bytes: Uint8Array): TailBatch {
     const shape = {
       bytes: bytes.length,
@@ -322,5 +330,5 @@ export class EntryDraft {
   }
 }
 
-/** Below it going through a batch once more takes less than putting checksums together. */
+/** Below this size, going through the batch again is cheaper than combining checksums. */
 const summedBytesMin = 16 * 1024

@@ -7,8 +7,9 @@ import { OutputRuns, type CountedBatch, type RangeKind } from './output-runs.ts'
 import type { EntryDraft } from './sequencer.ts'
 
 /**
- * What one commit has for one partition: batches in the making and whose each record is. Its builders keep their memory
- * from commit to commit. A batch is closed at {@link batchBytesTarget}, so that readers may stop between two.
+ * The part of a commit that goes to one partition: batches being built, and the section of each record. Its builders
+ * keep their memory from commit to commit. A batch is closed at {@link batchBytesTarget}, so that readers can stop
+ * between two batches.
  */
 export class StagedBatches implements StagedPartition {
   readonly at: TopicPartition
@@ -17,7 +18,7 @@ export class StagedBatches implements StagedPartition {
   readonly #builders: BatchBuilder[] = [new BatchBuilder({ initialBytes: 4096 })]
   readonly #runs = new OutputRuns()
   #builder: BatchBuilder
-  /** Size at which a batch is closed. */
+  /** The size at which a batch is closed. */
   #bytesMax: number
   #active = 0
   #count = 0
@@ -70,7 +71,10 @@ export class StagedBatches implements StagedPartition {
     return bytes
   }
 
-  /** Places every batch in the draft. The bytes stay in the builders until the entry was copied: clear only then. */
+  /**
+   * Places every batch in the draft. The bytes stay in the builders until the entry has been copied; do not clear
+   * before that.
+   */
   placeIn(draft: EntryDraft): readonly CountedBatch[] {
     const placed: CountedBatch[] = []
     for (const builder of this.#builders) {
@@ -85,7 +89,7 @@ export class StagedBatches implements StagedPartition {
 
   clear(): void {
     for (const builder of this.#builders) builder.reset()
-    // What one unusual commit needed is not kept for ever.
+    // Memory that one unusually large commit needed is not kept for ever.
     if (this.#builders.length > buildersKept) this.#builders.length = buildersKept
     this.#builder = this.#builders[0] as BatchBuilder
     this.#bytesMax = Math.min(batchBytesTarget, this.#partition.topic.config.maxMessageBytes)
@@ -100,7 +104,10 @@ export interface StageBytes {
   bytes: number
 }
 
-/** Batches of a commit are closed at this size: large enough for speed, small enough for readers with a bound. */
+/**
+ * Batches of a commit are closed at this size, which is large enough for speed and small enough for readers with a
+ * limit.
+ */
 export const batchBytesTarget: number = 256 * 1024
 
 const buildersKept = 4

@@ -3,20 +3,21 @@ import type { TailBatch } from './partition.ts'
 
 /**
  * Keeps the newest batches in memory, for readers at the tail and because the segment files do not have them yet. It
- * holds references to the memory of groups, which is used again for what comes once it has let go.
+ * references the memory of groups, which is reused for later groups once the ring has released it.
  *
- * - A batch leaves only after it was applied: until then memory is the only place it can be read from.
- * - Batches leave in the order in which they came, so each partition's tail is always a suffix of its log.
- * - Unapplied bytes have a bound, above which appends wait; applied bytes have one, above which the oldest leave.
+ * - A batch is released only after it was applied: until then it can only be read from memory.
+ * - Batches are released in the order of their arrival, so each partition's tail is always a suffix of its log.
+ * - Both kinds of bytes have a bound: above the one for unapplied bytes, appends wait; above the one for applied bytes,
+ *   the oldest batches are released.
  *
- * It deliberately does not know readers: one that is too slow finds its batch gone and reads the segment.
+ * It deliberately does not know its readers: one that is too slow finds its batch gone and reads the segment file.
  */
 export class TailRing {
   readonly #unappliedBytesMax: number
   readonly #recentBytesMax: number
   #batches: TailBatch[] = []
   #head = 0
-  /** Index of the first batch that is not applied. */
+  /** The index of the first batch that has not been applied. */
   #unapplied = 0
   #unappliedBytes = 0
   #recentBytes = 0
@@ -34,12 +35,15 @@ export class TailRing {
     return this.#recentBytes
   }
 
-  /** Whether appends may go on. */
+  /** Whether appends may continue. */
   get hasRoom(): boolean {
     return this.#unappliedBytes < this.#unappliedBytesMax
   }
 
-  /** Of the group of the oldest batch that is here; Infinity if none is. The ring holds no memory of older groups. */
+  /**
+   * The sequence of the group of the oldest batch in the ring; Infinity if the ring is empty. It holds no memory of
+   * older groups.
+   */
   get oldestSequence(): number {
     return this.#batches[this.#head]?.sequence ?? Number.POSITIVE_INFINITY
   }
@@ -50,7 +54,7 @@ export class TailRing {
     batch.of.tail.push(batch)
   }
 
-  /** The segment files have every group up to `sequence`. */
+  /** Notes that the segment files have every group up to `sequence`. */
   applied(sequence: number): void {
     while (this.#unapplied < this.#batches.length) {
       const batch = this.#batches[this.#unapplied] as TailBatch
@@ -64,13 +68,13 @@ export class TailRing {
       this.#head += 1
       this.#recentBytes -= batch.bytes
       leaveTail(batch)
-      // Both lists keep what has left for a while, and soon other bytes are there. Who reads has a copy.
+      // Both lists keep released batches for a while, but their memory is about to be reused. Readers have a copy.
       batch.memory = noBytes
     }
     this.#compact()
   }
 
-  /** Drops what was never promoted; the partitions have dropped it from their tails. */
+  /** Drops batches that were never promoted; the partitions have already dropped them from their tails. */
   dropAfter(sequence: number): void {
     const first = this.#batches.findIndex((batch, index) => index >= this.#head && batch.sequence > sequence)
     if (first < 0) return
@@ -78,7 +82,7 @@ export class TailRing {
     this.#unapplied = Math.min(this.#unapplied, this.#batches.length)
   }
 
-  /** Gives back the array's used-up front once it is the larger part: amortised one move per batch. */
+  /** Cuts off the used-up front of the array once it is the larger part: an amortised cost of one move per batch. */
   #compact(): void {
     if (this.#head < 1024 || this.#head * 2 < this.#batches.length) return
     this.#batches = this.#batches.slice(this.#head)
@@ -89,7 +93,7 @@ export class TailRing {
 
 function leaveTail(batch: TailBatch): void {
   const partition = batch.of
-  // The topic may be gone and its tail with it.
+  // The topic, and its tail, may have been deleted.
   if (partition.tail[partition.tailHead] !== batch) return
   partition.tailHead += 1
   partition.tailStart = batch.nextOffset

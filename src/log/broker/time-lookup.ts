@@ -4,8 +4,8 @@ import type { PartitionReaders } from '../storage/partition-readers.ts'
 import type { Partition, TailBatch } from './partition.ts'
 
 /**
- * The first promoted record with at least `timestamp`, by offset; the end of the partition if there is none. What the reader
- * may see of it, who asks decides.
+ * The offset of the first promoted record with at least `timestamp`, or the end of the partition if there is none. The
+ * caller limits the result to what its reader may see.
  */
 export function offsetForTime(
   partition: Partition,

@@ -5,7 +5,10 @@ import { LogError } from '../api/errors.ts'
 import { defaultTopicConfig, type TopicConfig, type TopicInfo, type TopicSpec } from '../api/topic.ts'
 import type { LogConfig } from '../config.ts'
 
-/** The whole configuration of a topic: what it says itself, over what the log says, over Kafka's defaults. */
+/**
+ * The complete configuration of a topic: its own settings take precedence over the log's, and those over Kafka's
+ * defaults.
+ */
 export function topicConfig(given: Partial<TopicConfig>, log: TopicDefaults): TopicConfig {
   checkSettingNames(given)
   const config: TopicConfig = {
@@ -19,18 +22,21 @@ export function topicConfig(given: Partial<TopicConfig>, log: TopicDefaults): To
   return config
 }
 
-/** Whether the log gives up parts of it by itself: only closed segments can go, so they had better not be large. */
+/**
+ * Whether the log removes parts of the topic by itself. Only closed segments can be removed, so they should not be
+ * large.
+ */
 function cleansItself(config: Partial<TopicConfig>): boolean {
   const { cleanupPolicy = 'delete', purgedWhenRead = false, windowRetentionMs } = config
   return cleanupPolicy !== 'delete' || purgedWhenRead || windowRetentionMs !== undefined
 }
 
-/** Segments of changelogs and repartition topics that do not say otherwise. */
+/** The segment size of changelogs and repartition topics that do not set their own. */
 export const cleanedSegmentBytes: number = 64 * 1024 * 1024
 
 export type TopicDefaults = Pick<LogConfig, 'segmentBytes' | 'segmentMs' | 'maxMessageBytes'>
 
-/** Throws INVALID_CONFIG naming option, value and bounds. */
+/** Throws INVALID_CONFIG, naming the option, its value and the bounds. */
 export function checkTopicConfig(config: TopicConfig): void {
   if (!['delete', 'compact', 'compact,delete'].includes(config.cleanupPolicy))
     throw refused('cleanupPolicy', config.cleanupPolicy, "use 'delete', 'compact' or 'compact,delete'")
@@ -58,7 +64,10 @@ export function checkTopicConfig(config: TopicConfig): void {
     throw refused('minCleanableDirtyRatio', ratio, 'use a number from 0 to 1')
 }
 
-/** A setting by another name, Kafka's with dots for example, would be kept and never asked for. Throws INVALID_CONFIG. */
+/**
+ * Throws INVALID_CONFIG for an unknown setting (Kafka's name with dots, for example), which would be stored but never
+ * used.
+ */
 export function checkSettingNames(given: Partial<TopicConfig>): void {
   checkOptions('the topic', given, settingNames)
 }
@@ -101,7 +110,10 @@ export function checkPartitions(spec: TopicSpec): void {
   throw refused(`partitions of ${spec.name}`, partitions, `use an integer from 1 to ${partitionsMax}`)
 }
 
-/** Throws TOPIC_MISMATCH when what exists is not what is asked for: partitions, or what its bytes mean. */
+/**
+ * Throws TOPIC_MISMATCH if an existing topic differs from the requested one in its partitions or in the meaning of its
+ * bytes.
+ */
 export function checkSameTopic(existing: TopicInfo, spec: TopicSpec): void {
   if (existing.partitions !== spec.partitions)
     throw mismatch(spec, `${existing.partitions} partitions`, `${spec.partitions}`)
@@ -115,7 +127,7 @@ export function checkSameTopic(existing: TopicInfo, spec: TopicSpec): void {
 function mismatch(spec: TopicSpec, has: string, wanted: string): LogError {
   return new LogError(
     'TOPIC_MISMATCH',
-    `topic ${spec.name} exists with ${has}, asked for is ${wanted}: use another name, or declare it as it is`,
+    `topic ${spec.name} exists with ${has}, but ${wanted} was requested: use another name, or declare it as it is`,
     { topic: spec.name, has, wanted },
   )
 }

@@ -20,14 +20,17 @@ import {
   type TopicDefaults,
 } from './topic-config.ts'
 
-/** Makes, changes and deletes topics, and moves their log starts: each an entry of the journal like any append. */
+/**
+ * Creates, changes and deletes topics, and moves their log starts. Each change is an entry of the journal, like any
+ * append.
+ */
 export class Topics {
   readonly #parts: TopicsParts
-  /** Names that an entry on its way will create. */
+  /** Names that an entry in flight will create. */
   readonly #creating = new Map<string, Promise<readonly TopicInfo[]>>()
-  /** Settings that an entry on its way will give a topic. */
+  /** Settings that an entry in flight will give a topic, by topic id. */
   readonly #altering = new Map<string, TopicConfig>()
-  /** How many partitions a topic will have by an entry on its way. */
+  /** The number of partitions that an entry in flight will give a topic, by topic id. */
   readonly #adding = new Map<string, number>()
 
   constructor(parts: TopicsParts) {
@@ -50,10 +53,10 @@ export class Topics {
       if (existing !== undefined) checkSameTopic(existing.info, spec)
     }
     const missing = specs.filter(({ name }) => catalog.topic(name) === undefined)
-    // Nothing was awaited since the last look: none of these is on its way.
+    // Nothing was awaited since the check above, so none of these is in flight.
     if (missing.length > 0) await this.#create(missing)
     for (const { name, config } of specs) {
-      // How long a window store keeps its rows may change; its changelog must not lose what the store still looks for.
+      // The retention of a window store may change, and its changelog must not lose rows that the store still needs.
       const windowRetentionMs = config?.windowRetentionMs
       if (windowRetentionMs === undefined || windowRetentionMs === this.#known(name).config.windowRetentionMs) continue
       await this.alterConfig(name, { windowRetentionMs })
@@ -61,7 +64,9 @@ export class Topics {
     return specs.map(({ name }) => this.#known(name).info)
   }
 
-  /** The log's own topics, in the first entry of a new directory. An older one may lack some. */
+  /**
+   * Creates the log's own topics, with the first entry of a new directory. An older directory may lack some of them.
+   */
   async createInternal(): Promise<void> {
     const { catalog, defaults } = this.#parts
     const segmentBytes = (most: number): number => Math.min(most, defaults.segmentBytes)
@@ -95,7 +100,7 @@ export class Topics {
     }
     const names = new Set(specs.map(({ name }) => name))
     if (names.size !== specs.length)
-      throw new LogError('TOPIC_EXISTS', 'a topic is asked for twice in one call', { names: [...names] })
+      throw new LogError('TOPIC_EXISTS', 'a topic is named twice in one call', { names: [...names] })
     return this.#submit(specs)
   }
 
@@ -154,7 +159,7 @@ export class Topics {
     const topic = this.#known(name)
     checkNotInternal(topic)
     checkSettingNames(changes)
-    // What is on its way counts: of two changes at once neither is lost.
+    // Builds on the settings in flight, so that neither of two simultaneous changes is lost.
     const config: TopicConfig = { ...(this.#altering.get(topic.id) ?? topic.config), ...changes }
     checkTopicConfig(config)
     const draft = new EntryDraft(sequencer.placeContext())
@@ -171,8 +176,8 @@ export class Topics {
   }
 
   /**
-   * Gives a topic more partitions. Records stay where they are, but the partition of a key is its hash modulo their number:
-   * new records of a key may go elsewhere than its old ones.
+   * Gives a topic more partitions. Records stay where they are, but the partition of a key is its hash modulo the
+   * number of partitions, so new records of a key may go to another partition than its old ones.
    */
   async addPartitions(name: string, count: number): Promise<TopicInfo> {
     const { sequencer, catalog } = this.#parts
@@ -198,8 +203,9 @@ export class Topics {
   }
 
   /**
-   * Deletes the records below the given offsets, -1 for all that there are; resolves with the log starts. Kafka's
-   * `DeleteRecords`: POLICY_VIOLATION for a topic that is compacted and nothing else, OFFSET_OUT_OF_RANGE beyond the end.
+   * Deletes the records below the given offsets (-1: all records) and resolves with the log starts. Kafka:
+   * `DeleteRecords`. Rejects with POLICY_VIOLATION for a topic that is only compacted, and OFFSET_OUT_OF_RANGE for an
+   * offset beyond the end.
    */
   async deleteRecords(at: readonly Position[]): Promise<readonly Position[]> {
     const { catalog } = this.#parts
@@ -215,7 +221,7 @@ export class Topics {
     return moves.map(({ partition }) => ({ at: partition.at, offset: partition.logStart }))
   }
 
-  /** Moves log starts up; positions at or below the present start ask for nothing. */
+  /** Moves log starts up. Positions at or below the present start have no effect. */
   async purgeBefore(at: readonly Position[]): Promise<void> {
     const { catalog } = this.#parts
     const moves = at.map(({ at: place, offset }) => {
@@ -241,7 +247,7 @@ export class Topics {
       })
     }
     if (draft.parts.length === 0) {
-      // Somebody else has asked for as much: it is done when that is.
+      // Another call has requested at least as much: this one is done when that one is.
       const isOnItsWay = moves.some(({ partition, offset }) => offset > partition.logStart)
       if (isOnItsWay) await sequencer.follow(sequencer.submittedSequence)
       return
@@ -268,23 +274,25 @@ export interface TopicsParts {
   readonly newTopicId: () => string
 }
 
-/** As Kafka has it: `offsets.topic.num.partitions`, `offsets.topic.segment.bytes`. Unused partitions cost nothing. */
+/**
+ * Kafka's defaults of `offsets.topic.num.partitions` and `offsets.topic.segment.bytes`. Unused partitions cost nothing.
+ */
 const offsetsPartitions = 50
 const offsetsSegmentBytes = 100 * 1024 * 1024
 const commitsPartitions = 16
-/** As Kafka has it: `transaction.state.log.num.partitions`, `transaction.state.log.segment.bytes`. */
+/** Kafka's defaults of `transaction.state.log.num.partitions` and `transaction.state.log.segment.bytes`. */
 const transactionsPartitions = 50
 const transactionsSegmentBytes = 100 * 1024 * 1024
 
 function checkNotInternal(topic: Topic): void {
   if (!isInternalTopic(topic.name)) return
-  throw new LogError('INVALID_TOPIC', `${topic.name} belongs to the log and stays as it is`, { topic: topic.name })
+  throw new LogError('INVALID_TOPIC', `${topic.name} belongs to the log and cannot be changed`, { topic: topic.name })
 }
 
 function notMore(name: string, has: number, count: number): LogError {
   return new LogError(
     'INVALID_CONFIG',
-    `topic ${name} has ${has} partitions and cannot have ${count}: their number only grows; make another topic and copy the records`,
+    `topic ${name} has ${has} partitions and cannot have ${count}: their number can only increase; create another topic and copy the records`,
     { topic: name, has, partitions: count },
   )
 }

@@ -15,8 +15,9 @@ import { offsetsPartition } from './offset-records.ts'
 import type { EntryDraft } from './sequencer.ts'
 
 /**
- * Writes the states of transactional ids: as records in `__transaction_state`, in the same entry as what they are about,
- * and as the present when that entry is true. Checkpoints keep the present, so that opening reads only the records behind.
+ * Writes the states of transactional ids: as records in `__transaction_state`, in the same entry as what they describe,
+ * and as the current state when that entry is promoted. Checkpoints contain the current state, so that opening only
+ * reads the records after the checkpoint.
  */
 export class TransactionLog {
   readonly #catalog: Catalog
@@ -43,7 +44,7 @@ export class TransactionLog {
     return [...this.#promoted.values()]
   }
 
-  /** As a checkpoint keeps them. */
+  /** The states in the form that a checkpoint keeps. */
   records(): readonly TransactionRecordState[] {
     return this.states().map((state) => {
       const value = new ByteWriter()
@@ -52,7 +53,9 @@ export class TransactionLog {
     })
   }
 
-  /** Submit the draft in this turn: the memory of the batch is used again. */
+  /**
+   * Adds a new state to the draft. Submit the draft within the same turn, because the memory of the batch is reused.
+   */
   write(draft: EntryDraft, state: TransactionState): void {
     this.#value.clear()
     encodeTransactionValue(this.#value, state)
@@ -60,7 +63,7 @@ export class TransactionLog {
     draft.also(() => this.set(state))
   }
 
-  /** A tombstone. */
+  /** Adds a tombstone to the draft. */
   forget(draft: EntryDraft, transactionalId: string): void {
     this.#place(draft, transactionalId, -1)
     draft.also(() => this.delete(transactionalId))

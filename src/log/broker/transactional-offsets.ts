@@ -4,18 +4,20 @@ import type { TransactionalOffsetsState } from '../journal/checkpoint.ts'
 import type { GroupOffsets } from './group-offsets.ts'
 
 /**
- * Offsets that open transactions have brought to their groups: committed for nobody before the transaction is. Their
- * records stand in `__consumer_offsets`; the marker there decides, here as in recovery.
+ * Offsets in open transactions: they do not take effect before the transaction is committed. Their records are in
+ * `__consumer_offsets`, and the marker in that topic decides, both here and in recovery.
  *
- * - Of a transaction, group and partition only the newest is kept: it is the one that will count.
- * - What is promoted is what a checkpoint keeps. What is only sequenced matters where a topic is deleted: its offsets must
- *   go wherever they are on their way.
- * - The newest record of a partition wins, as in Kafka: one that was committed plainly after the transaction's stays, and
- *   what was deleted after it is not brought back: a topic that was made again under its name is another topic.
+ * - For each transaction, group and partition only the newest offset is kept, because it is the one that will take
+ *   effect.
+ * - Checkpoints contain promoted offsets only. Those that are merely sequenced matter when a topic is deleted: its
+ *   offsets must be deleted even while they are in flight.
+ * - The newest record of a partition wins, as in Kafka: a plain commit after the transaction's record stays, and an
+ *   offset that was deleted after it is not brought back, because a topic that was created again under the same name is
+ *   a different topic.
  */
 export class TransactionalOffsets {
   readonly #offsets: GroupOffsets
-  /** By producer, then by {@link placeName}. */
+  /** By producer id, then by {@link placeName}. */
   readonly #promoted = new Map<number, Map<string, PromotedOffset>>()
   readonly #sequenced = new Map<number, Map<string, OffsetPlace>>()
 
@@ -24,34 +26,34 @@ export class TransactionalOffsets {
     for (const state of states) this.add(state)
   }
 
-  /** The record with the offsets has its place. */
+  /** Notes that the record with the offsets has been sequenced. */
   sequenced(producerId: number, group: string, entries: readonly OffsetEntry[]): void {
     const places = placesOf(this.#sequenced, producerId)
     for (const { at } of entries) places.set(placeName(group, at), { group, at })
   }
 
-  /** The record with the offsets is promoted, or was found by recovery. */
+  /** Notes that the record with the offsets has been promoted, or was found by recovery. */
   add({ producerId, group, entries, committedAt, recordOffset }: TransactionalOffsetsState): void {
     const kept = placesOf(this.#promoted, producerId)
     for (const entry of entries) {
       const name = placeName(group, entry.at)
-      // In the order of the records, also where one takes the place of another.
+      // The map is in the order of the records, even when one replaces another.
       kept.delete(name)
       kept.set(name, { group, at: entry.at, entry, committedAt, recordOffset })
     }
   }
 
-  /** A tombstone has its place: what is on its way before it will not count. */
+  /** Notes that a tombstone has been sequenced: offsets in flight before it will not take effect. */
   deleting(group: string, at: TopicPartition): void {
     remove(this.#sequenced, placeName(group, at))
   }
 
-  /** The tombstone is promoted, or was found by recovery. */
+  /** Notes that the tombstone has been promoted, or was found by recovery. */
   forget(group: string, at: TopicPartition): void {
     remove(this.#promoted, placeName(group, at))
   }
 
-  /** The producer's transaction has ended. Offsets of topics that have gone meanwhile are nobody's any more. */
+  /** Ends the producer's transaction. Offsets of topics that have been deleted in the meantime are dropped. */
   end(producerId: number, outcome: 'commit' | 'abort', isTopic: (name: string) => boolean): void {
     const kept = this.#promoted.get(producerId)
     this.#promoted.delete(producerId)
@@ -62,7 +64,7 @@ export class TransactionalOffsets {
         this.#offsets.set(group, entry, committedAt, recordOffset)
   }
 
-  /** Whether a transaction that is open may yet change what the group has committed there. */
+  /** Whether an open transaction may still change the group's committed offset of the partition. */
   isUnstable(group: string, topic: string, partition: number): boolean {
     if (this.#promoted.size === 0 && this.#sequenced.size === 0) return false
     const name = placeName(group, { topic, partition })
@@ -71,12 +73,15 @@ export class TransactionalOffsets {
     return false
   }
 
-  /** Where transactions that have not ended, or whose end is on its way, bring offsets to; some may come twice. */
+  /**
+   * The groups and partitions for which transactions carry offsets, if they have not ended or their end is still in
+   * flight. May contain duplicates.
+   */
   get places(): readonly OffsetPlace[] {
     return [...this.#promoted.values(), ...this.#sequenced.values()].flatMap((places) => [...places.values()])
   }
 
-  /** As a checkpoint keeps them: what is left of each record. */
+  /** The offsets in the form that a checkpoint keeps: what is left of each record. */
   states(): readonly TransactionalOffsetsState[] {
     return [...this.#promoted].flatMap(([producerId, kept]) => statesOf(producerId, [...kept.values()]))
   }
@@ -93,7 +98,7 @@ interface PromotedOffset extends OffsetPlace {
   readonly recordOffset: Offset
 }
 
-/** No topic has a slash in its name: a group may. */
+/** Topic names contain no slash, but group names may. */
 function placeName(group: string, at: TopicPartition): string {
   return `${partitionName(at)}/${group}`
 }
@@ -112,7 +117,9 @@ function remove<T>(byProducer: Map<number, Map<string, T>>, name: string): void 
     if (places.delete(name) && places.size === 0) byProducer.delete(producerId)
 }
 
-/** A record has one group: together with its offset in the group's partition that names it. */
+/**
+ * Groups the offsets by record. A record belongs to one group; the group and the offset in its partition identify it.
+ */
 function statesOf(producerId: number, kept: readonly PromotedOffset[]): readonly TransactionalOffsetsState[] {
   const byRecord = Map.groupBy(kept, ({ group, recordOffset }) => `${recordOffset}/${group}`)
   return [...byRecord.values()].flatMap((of) => {

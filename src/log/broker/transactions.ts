@@ -29,14 +29,17 @@ import type { TransactionLog } from './transaction-log.ts'
 import type { TransactionalOffsets } from './transactional-offsets.ts'
 
 /**
- * Transactions for producers that work in pieces. The coordinator decides; here its decisions become entries:
+ * Transactions for producers that write in several steps. The coordinator decides, and this class turns its decisions
+ * into entries:
  *
- * - A batch that brings a partition into the transaction and the record that says so are one entry.
- * - The end of a transaction is one entry: a marker in every partition, the offsets it carried, the state.
- *   Crash here, before the entry is durable: the transaction is open when the log opens again, and its producer may still
- *   end it, or its timeout does. Behind it: it has ended everywhere.
- * - What hangs is aborted by the clock.
- * - Everything waits in line with the appends, and is decided when its turn has come: what is decided is what is written.
+ * - The first batch of a transaction in a partition, and the record that adds the partition to the transaction, are one
+ *   entry.
+ * - The end of a transaction is one entry: a marker in every partition, the offsets that it carried, and its new state.
+ *   Crash here, before the entry is durable: the transaction is open when the log is opened again; its producer may
+ *   still end it, or its timeout does. After that, it has ended everywhere.
+ * - A timer aborts transactions that exceed their timeout.
+ * - Every request waits in line with the appends and is decided only when it gets its turn, so that each decision is
+ *   written in the state on which it was based.
  */
 export class Transactions {
   readonly #parts: TransactionsParts
@@ -60,7 +63,9 @@ export class Transactions {
     if (this.#coordinator.anyOpen) this.#watch()
   }
 
-  /** What a real broker had begun to end is ended. To be called once, when entries can be written. */
+  /**
+   * Ends the transactions that a Kafka broker had begun to end. To be called once, as soon as entries can be written.
+   */
   finishPrepared(): Promise<void> {
     return this.#coordinator.finishPrepared()
   }
@@ -69,7 +74,7 @@ export class Transactions {
     return this.#parts.config.transactionTimeoutMaxMs
   }
 
-  /** A producer without transactions. Its id is never given twice. */
+  /** The name of a producer without transactions. Its id is never given out twice. */
   newProducer(): ProducerName {
     return { producerId: this.#ids.next(), producerEpoch: 0 }
   }
@@ -86,7 +91,7 @@ export class Transactions {
     })
   }
 
-  /** Takes the partitions into the transaction before anything is written to them, as older clients ask for. */
+  /** Adds the partitions to the transaction before anything is written to them, which older clients ask for. */
   addPartitions(producer: ProducerName, at: readonly TopicPartition[]): Promise<void> {
     return this.#inTurn(() => this.#addNow(producer, at))
   }
@@ -106,8 +111,9 @@ export class Transactions {
   }
 
   /**
-   * The draft will carry a batch of this producer's transaction for the partition: adds the record that takes the partition
-   * in, if it is not. Throws if the producer may not write. Call what it returns when the draft is submitted.
+   * Prepares the draft for a batch of this producer's transaction: adds the record that makes the partition part of the
+   * transaction, unless it already is. Throws if the producer may not write. The returned function must be called when
+   * the draft has been submitted.
    */
   join(draft: EntryDraft, producer: ProducerName, at: TopicPartition): () => void {
     const joining = this.#coordinator.joining(producer, [at])
@@ -120,12 +126,12 @@ export class Transactions {
     }
   }
 
-  /** Whether the producer may write to the partition in its transaction: what {@link join} would throw. */
+  /** Throws if the producer may not write to the partition in its transaction, like {@link join}, but adds nothing. */
   checkJoin(producer: ProducerName, at: TopicPartition): void {
     this.#coordinator.joining(producer, [at])
   }
 
-  /** Offsets that are committed when the transaction is. */
+  /** Sends offsets that are committed together with the transaction. */
   sendOffsets(producer: ProducerName, offsets: readonly OffsetEntry[], from: GroupMetadata): Promise<void> {
     return this.#inTurn(() => this.#sendOffsetsNow(producer, offsets, from))
   }
@@ -163,7 +169,7 @@ export class Transactions {
     return this.#coordinator.describe(transactionalId)
   }
 
-  /** Who writes, or has written, to the partition. */
+  /** The producers that write, or have written, to the partition. */
   producersOf(at: TopicPartition): readonly ProducerState[] {
     return this.#parts.catalog.partition(at).producers?.states() ?? []
   }
@@ -174,8 +180,8 @@ export class Transactions {
   }
 
   /**
-   * Aborts what a producer has open in one partition and no coordinator knows of (in a directory that was taken over): it
-   * would hold up readers of committed records for ever.
+   * Aborts what a producer has open in one partition without any coordinator knowing about it (in an adopted
+   * directory). It would block readers of committed records for ever.
    */
   abortHanging(at: TopicPartition, producerId: number): Promise<void> {
     return this.#inTurn(() => this.#abortHangingNow(at, producerId))
@@ -188,7 +194,7 @@ export class Transactions {
     if (state === undefined || state.transactionStart < 0 || this.#coordinator.hasOpen(producerId, at))
       throw new LogError(
         'INVALID_TXN_STATE',
-        `producer ${producerId} has no transaction in ${partition.name} that hangs: one with a transactional id is aborted by that`,
+        `producer ${producerId} has no hanging transaction in ${partition.name}: abort one that has a transactional id by that id`,
         { at, producerId },
       )
     const draft = new EntryDraft(sequencer.placeContext())
@@ -225,8 +231,8 @@ export class Transactions {
       if (partition === null) return []
       const bytes = encodeMarker(marker)
       const produced = producedBatch(bytes, 0)
-      // What the coordinator decides is newer than all it let in; a directory taken over may say otherwise. All are
-      // checked before the first takes its place.
+      // The coordinator's epoch is never below that of a batch it admitted, but an adopted directory may contradict it.
+      // All partitions are checked before the first marker gets its place.
       if (produced?.kind === 'marker') partition.pendingProducers?.checkMarker(produced, partition.name)
       return [{ partition, bytes }]
     })
@@ -246,14 +252,14 @@ export class Transactions {
     await written
   }
 
-  /** One timer while any transaction is open: an idle log needs none. */
+  /** There is one timer while any transaction is open: an idle log needs none. */
   #watch(): void {
     if (this.#timer !== null || this.#closed) return
     const { clock, config, logger, sequencer } = this.#parts
     this.#timer = clock.setTimer(config.transactionCheckIntervalMs, () => {
       this.#abortExpired()
         .catch((error: unknown) => {
-          if (!this.#closed) logger.error('aborting transactions that took too long failed', error)
+          if (!this.#closed) logger.error('aborting transactions that exceeded their timeout failed', error)
         })
         .finally(() => {
           this.#timer = null
@@ -262,7 +268,7 @@ export class Transactions {
     })
   }
 
-  /** One after the other: each may have ended by itself when its turn has come. */
+  /** Aborts them one after the other; each may have ended by itself before its turn. */
   async #abortExpired(): Promise<void> {
     for (const transactionalId of this.#coordinator.expired()) {
       if (this.#closed || this.#parts.sequencer.failure !== null) return
@@ -294,7 +300,7 @@ export interface TransactionsParts {
 
 function nothing(): void {}
 
-/** Null where the topic has been deleted since: there is nobody to tell. */
+/** Null if the topic has been deleted in the meantime: no marker is needed then. */
 function livePartition(catalog: Catalog, at: TopicPartition): Partition | null {
   const topic = catalog.topic(at.topic)
   return topic?.phase === 'live' ? (topic.partitions[at.partition] ?? null) : null
