@@ -10,9 +10,9 @@ import {
 } from '../format/kafka-string.ts'
 
 /**
- * What members of protocol type `consumer` tell each other through the group, in Kafka's layouts (`ConsumerProtocol...`),
- * so that clients of other languages can sit in one group with ours. The group hands the bytes on unread; only to expire
- * offsets and to describe a group does it look into them.
+ * What members of protocol type `consumer` tell each other through the group, in Kafka's layouts
+ * (`ConsumerProtocol...`), so that clients in other languages can be in one group with ours. The group passes the bytes
+ * on without reading them; it only decodes them to expire offsets and to describe a group.
  *
  * ```
  * subscription  i16 version 3 | [string topic] | bytes userData | [owned] | i32 generation | string rack
@@ -21,14 +21,14 @@ import {
  * [x]           i32 count | x ...            user data and rack are nullable
  * ```
  *
- * Version 0 ends after the user data, 1 after the owned partitions, 2 after the generation. A newer one begins with the
- * same fields: Kafka only ever adds some behind them.
+ * Version 0 ends after the user data, 1 after the owned partitions, 2 after the generation. Newer versions begin with
+ * the same fields, because Kafka only ever appends fields.
  */
 export interface Subscription {
   readonly topics: readonly string[]
   readonly userData: Uint8Array | null
   readonly owned: readonly TopicPartition[]
-  /** In which generation the owned partitions were assigned; -1 where the member does not say. */
+  /** The generation in which the owned partitions were assigned; -1 if the member does not say. */
   readonly generation: number
 }
 
@@ -52,7 +52,7 @@ export function encodeSubscription(subscription: Subscription): Uint8Array {
   return into.toBytes()
 }
 
-/** Throws RangeError for bytes that are no subscription. */
+/** Throws RangeError for bytes that are not a subscription. */
 export function decodeSubscription(bytes: Uint8Array): Subscription {
   const from = new ByteReader(bytes)
   const written = from.i16()
@@ -73,7 +73,7 @@ export function encodeAssignment(assignment: Assignment): Uint8Array {
   return into.toBytes()
 }
 
-/** No bytes at all are an assignment of nothing: what a member gets that the leader left out. */
+/** Decodes an assignment. Empty bytes are an empty assignment, which a member gets if the leader left it out. */
 export function decodeAssignment(bytes: Uint8Array): Assignment {
   if (bytes.length === 0) return { partitions: [], userData: null }
   const from = new ByteReader(bytes)
@@ -100,13 +100,13 @@ function readPartitions(from: ByteReader): TopicPartition[] {
   return partitions
 }
 
-/** A copy: what it came in is somebody's buffer. */
+/** Returns a copy, because the bytes belong to a buffer that is reused. */
 function readUserData(from: ByteReader): Uint8Array | null {
   const bytes = readNullableBytes(from)
   return bytes === null ? null : Uint8Array.from(bytes)
 }
 
-/** Others wrote it: a count that the bytes cannot hold is refused before anything is made of it. */
+/** The bytes come from other clients, so a count that they cannot hold is refused before anything is allocated. */
 function count(from: ByteReader): number {
   const value = from.i32()
   if (value < 0 || value * 2 > from.remaining) throw new RangeError(`a list of ${value} in ${from.remaining} bytes`)

@@ -9,8 +9,8 @@ import { Group } from './group.ts'
 /**
  * All consumer groups that have, or have had, members: join, sync, heartbeat, leave, and whether a member may commit.
  *
- * - A group lives until it is deleted, or until it has been empty so long that its last offset expired.
- * - Errors carry Kafka's names (UNKNOWN_MEMBER_ID, ILLEGAL_GENERATION, ...), because members act on them.
+ * - A group exists until it is deleted, or until it has been empty for so long that its last offset expired.
+ * - Errors have Kafka's names (UNKNOWN_MEMBER_ID, ILLEGAL_GENERATION, ...), because members react to them.
  * - It keeps no offsets: those are in `broker/group-offsets.ts`, for groups with and without members alike.
  */
 export class GroupCoordinator {
@@ -22,7 +22,7 @@ export class GroupCoordinator {
     this.#parts = parts
   }
 
-  /** Brings a group back from its record. */
+  /** Restores a group from its record. */
   restore(name: string, record: Uint8Array): void {
     this.#groups.set(name, new Group(name, this.#parts, decodeGroupRecord(record)))
   }
@@ -37,7 +37,7 @@ export class GroupCoordinator {
     try {
       return group.join(request)
     } finally {
-      // A group that refused its first member never was.
+      // A group that refused its first member is not kept.
       if (known === undefined && group.isWanted) this.#groups.set(request.group, group)
     }
   }
@@ -56,7 +56,7 @@ export class GroupCoordinator {
     return this.#of(request.group, request.memberId).sync(request)
   }
 
-  /** REBALANCE_IN_PROGRESS asks the member to join again. */
+  /** Throws REBALANCE_IN_PROGRESS if the member has to join again. */
   heartbeat(from: GroupMetadata): void {
     this.#of(from.group, from.memberId).heartbeat(from)
   }
@@ -65,7 +65,9 @@ export class GroupCoordinator {
     this.#of(group, member.memberId).leave(member)
   }
 
-  /** Throws unless this member may commit offsets now; without members anybody may who claims no generation. */
+  /**
+   * Throws unless this member may commit offsets now. For a group without members, anybody may who names no generation.
+   */
   checkCommit(from: GroupMetadata): void {
     const group = this.#groups.get(from.group)
     if (group !== undefined) group.checkCommit(from)
@@ -90,13 +92,13 @@ export class GroupCoordinator {
     return [...this.#groups.keys()]
   }
 
-  /** Forgets an empty group; its record is deleted by whoever writes. */
+  /** Removes an empty group. The caller deletes its record. */
   remove(name: string): void {
     this.#groups.get(name)?.end()
     this.#groups.delete(name)
   }
 
-  /** Nothing is asked of it any more; members are told, so that their timers end too. */
+  /** Refuses further requests and rejects the pending ones. Members are notified, so that their timers end too. */
   close(): void {
     this.#isClosed = true
     for (const group of this.#groups.values()) group.stop()
@@ -122,7 +124,7 @@ export class GroupCoordinator {
 export interface GroupCoordinatorParts {
   readonly clock: Clock
   readonly newId: () => string
-  /** Resolves when the record of the group is written; null deletes it. */
+  /** Resolves when the group's record is written; null deletes the record. */
   readonly write: (group: string, record: Uint8Array | null) => Promise<void>
   readonly initialRebalanceDelayMs: number
   readonly membersMax: number
@@ -130,7 +132,7 @@ export interface GroupCoordinatorParts {
   readonly sessionTimeoutMsMax: number
 }
 
-/** Kafka has no bound; a string of its records has 32,767 bytes. */
+/** Kafka has no such bound, but the strings in its records are limited to 32,767 bytes. */
 const groupNameLengthMax = 249
 
 export function checkGroupName(group: string): void {

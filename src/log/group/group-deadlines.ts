@@ -4,19 +4,22 @@ import type { GroupRoster } from './group-roster.ts'
 import { GroupTimer } from './group-timer.ts'
 
 /**
- * What a group waits for and how long: each member's next sign of life, ids that were given out, the end of a round.
+ * The deadlines of a group: each member's next sign of life, the expiry of member ids that were given out, and the end
+ * of a round.
  *
- * - A member that waits for an answer does not die; every other one does `sessionTimeoutMs` after it was last heard.
- * - While the event loop stood still nobody could be heard: everybody gets time to speak before anybody counts as dead.
- * - Whoever moves a deadline forward arms the timer; one that moves away needs nothing.
+ * - A member that waits for an answer does not expire; any other one does `sessionTimeoutMs` after its last sign of
+ *   life.
+ * - While the event loop was blocked, no member could be heard, so all members get extra time before any of them
+ *   expires.
+ * - Code that moves a deadline forward arms the timer; moving one back needs nothing.
  *
- * It only says when: who is removed, and what a round's end means, the group decides.
+ * It only says when. The group decides which members are removed and what the end of a round means.
  */
 export class GroupDeadlines {
   readonly #clock: Clock
   readonly #roster: GroupRoster
   readonly #timer: GroupTimer
-  /** When (monotonic) the present round of a rebalance is over, finished or not. */
+  /** The monotonic time at which the present round of a rebalance ends, whether it is complete or not. */
   roundEnds: number = Infinity
 
   /** `passed` is called when a deadline may have passed. */
@@ -34,12 +37,12 @@ export class GroupDeadlines {
     return this.#clock.monotonic()
   }
 
-  /** A sign of life. */
+  /** Notes a sign of life. */
   heard(member: GroupMember): void {
     member.deadline = this.now + member.sessionTimeoutMs
   }
 
-  /** Wakes for the first of them. */
+  /** Sets the timer to the earliest deadline. */
   arm(): void {
     this.#timer.at(Math.min(this.roundEnds, this.#roster.nextDeadline))
   }
@@ -48,7 +51,7 @@ export class GroupDeadlines {
     this.#timer.stop()
   }
 
-  /** Who is alive gets the time to say so. */
+  /** Gives members that are alive time to show it. */
   #extend(lateMs: number): void {
     const { now } = this
     for (const member of this.#roster.members)

@@ -4,14 +4,14 @@ import { encodeGroupRecord, type GroupRecord } from './group-record.ts'
 import type { JoinAnswer, SyncAnswer, SyncRequest } from './group-requests.ts'
 
 /**
- * What the members of a group were last told: the number of their generation, who leads it, by which protocol it shares;
- * and how that is said, to members and to the log.
+ * What the members of a group were last told: the number of their generation, their leader and their protocol; and how
+ * this is encoded for members and for the log.
  *
- * - The number only grows, over restarts too.
- * - A generation has one leader, and only the leader gets the list of the members.
- * - A member that speaks of another generation, or of another protocol, is refused.
+ * - The number only increases, even across restarts; only a number that was not written before a crash is used again.
+ * - A generation has one leader, and only the leader gets the list of members.
+ * - A request that names another generation or another protocol is refused.
  *
- * When a generation begins and who leads it, the group decides.
+ * The group decides when a generation begins and which member leads it.
  */
 export class GroupGeneration {
   readonly #group: string
@@ -20,7 +20,7 @@ export class GroupGeneration {
   protocol: string | null
   leader: string | null
 
-  /** Where a group was restored without members there is nobody to lead, and nothing that was agreed on. */
+  /** A group that was restored without members has no leader and no agreed protocol. */
   constructor(group: string, restored: GroupRecord | null, memberIds: ReadonlySet<string>) {
     this.#group = group
     this.number = restored?.generation ?? 0
@@ -29,7 +29,7 @@ export class GroupGeneration {
     this.leader = memberIds.has(restored?.leader ?? '') ? (restored?.leader ?? null) : null
   }
 
-  /** Throws ILLEGAL_GENERATION unless the member speaks of this one. */
+  /** Throws ILLEGAL_GENERATION unless the request names this generation. */
   check({ generation, memberId }: { readonly generation: number; readonly memberId: string }): void {
     if (generation === this.number) return
     throw new LogError(
@@ -39,7 +39,7 @@ export class GroupGeneration {
     )
   }
 
-  /** Throws INCONSISTENT_GROUP_PROTOCOL if the member syncs by another protocol. */
+  /** Throws INCONSISTENT_GROUP_PROTOCOL if the member syncs with another protocol. */
   checkProtocol({ protocolType, protocol }: SyncRequest): void {
     if ((protocolType ?? this.protocolType) === this.protocolType && (protocol ?? this.protocol) === this.protocol)
       return
@@ -50,7 +50,7 @@ export class GroupGeneration {
     )
   }
 
-  /** `skipAssignment`: the leader need not share anew, what was assigned stands. */
+  /** With `skipAssignment`, the leader need not compute a new assignment, because the old one remains valid. */
   joinAnswer(
     { memberId }: GroupMember,
     members: readonly GroupMember[],
@@ -77,7 +77,7 @@ export class GroupGeneration {
     return { protocolType: this.protocolType ?? '', protocol: this.protocol ?? '', assignment }
   }
 
-  /** The record from which the group comes back. */
+  /** Encodes the record from which the group can be restored. */
   encode(members: readonly GroupMember[], phaseSince: number): Uint8Array {
     return encodeGroupRecord({
       protocolType: this.protocolType ?? '',

@@ -2,7 +2,9 @@ import { noBytes } from '../api/record.ts'
 import type { GroupRecordMember } from './group-record.ts'
 import type { GroupProtocol, JoinAnswer, JoinRequest, SyncAnswer } from './group-requests.ts'
 
-/** One member as its group sees it: what it said when it joined, what it has, and the answers it waits for. */
+/**
+ * A member from its group's point of view: what it stated when it joined, its assignment, and the answers it waits for.
+ */
 export class GroupMember {
   memberId: string
   readonly groupInstanceId: string | null
@@ -12,11 +14,11 @@ export class GroupMember {
   rebalanceTimeoutMs: number
   protocols: readonly GroupProtocol[]
   assignment: Uint8Array = noBytes
-  /** When (monotonic) it counts as dead, if nothing is heard of it; waiting members do not die. */
+  /** The monotonic time at which it expires without a sign of life; waiting members do not expire. */
   deadline: number = Infinity
   join: Waiting<JoinAnswer> | null = null
   sync: Waiting<SyncAnswer> | null = null
-  /** It was told of the generation and has not asked for its assignment. */
+  /** Whether it was told of the generation but has not asked for its assignment yet. */
   mustSync = false
   onChange: () => void
 
@@ -40,7 +42,7 @@ export class GroupMember {
     this.onChange = request.onChange ?? nothing
   }
 
-  /** Whatever it waits for will not come. */
+  /** Rejects whatever the member waits for. */
   refuse(error: unknown): void {
     this.join?.reject(error)
     this.sync?.reject(error)
@@ -62,7 +64,7 @@ export class GroupMember {
     return this.protocols.find(({ name }) => name === protocol)?.metadata ?? noBytes
   }
 
-  /** The first of these that it supports. */
+  /** The first of the candidates in the member's own order of preference. */
   voteFor(candidates: ReadonlySet<string>): string | undefined {
     return this.protocols.find(({ name }) => candidates.has(name))?.name
   }
@@ -90,7 +92,7 @@ export interface Waiting<T> {
 
 export function waiting<T>(): Waiting<T> {
   const made = Promise.withResolvers<T>()
-  // Whoever left before the answer came must not bring the process down.
+  // If the member left before the answer, its rejection must not end the process as unhandled.
   made.promise.catch(() => {})
   return made
 }

@@ -5,14 +5,15 @@ import type { GroupMember } from './group-member.ts'
 import type { JoinRequest } from './group-requests.ts'
 
 /**
- * What the members of a group agree on: the type of their protocol, and which of the protocols that all of them offer.
+ * What the members of a group agree on: the type of their protocol, and one of the protocols that all of them offer.
  *
- * - A member is only let in if it has the others' type and at least one protocol that all have: so one can always be chosen.
- * - What a protocol means is the members' business. The log only looks into Kafka's consumer protocol, to know which topics
- *   are read; where that cannot be read, nobody knows, and nothing is refused for it.
+ * - A member is only admitted if it has the same type as the others and at least one protocol in common with all of
+ *   them, so one can always be chosen.
+ * - Only the members interpret a protocol. The log only decodes Kafka's consumer protocol, to know which topics are
+ *   read; if it cannot, the topics are unknown, and nothing is refused because of that.
  */
 
-/** Throws INCONSISTENT_GROUP_PROTOCOL unless this one can be a member beside those that are there. */
+/** Throws INCONSISTENT_GROUP_PROTOCOL unless the joining member is compatible with the present ones. */
 export function checkProtocols(
   members: readonly GroupMember[],
   groupType: string | null,
@@ -31,7 +32,7 @@ export function checkProtocols(
   )
 }
 
-/** Of what all can do, what most like best. */
+/** Of the protocols that all members support, the one that most of them prefer. */
 export function chooseProtocol(group: string, members: readonly GroupMember[]): string {
   const common = commonProtocols(members)
   const votes = new Map<string, number>()
@@ -49,7 +50,7 @@ function commonProtocols(members: readonly GroupMember[]): ReadonlySet<string> {
   return new Set(names.filter((name) => members.every(({ protocols }) => protocols.some((p) => p.name === name))))
 }
 
-/** Topics that a member reads; null where the group does not speak Kafka's consumer protocol. */
+/** The topics that members read; null if the group does not use Kafka's consumer protocol. */
 export function subscribedTopics(
   members: readonly GroupMember[],
   groupType: string | null,
@@ -61,13 +62,16 @@ export function subscribedTopics(
       for (const { metadata } of member.protocols)
         for (const topic of decodeSubscription(metadata).topics) topics.add(topic)
   } catch {
-    // It says `consumer` and means something else: then nobody knows what it reads.
+    // The type is `consumer` but the bytes are something else, so the topics are unknown.
     return null
   }
   return topics
 }
 
-/** Whether a returning static member still reads what it read: else its old assignment would be wrong for it. */
+/**
+ * Whether a returning static member subscribes to the same topics as before; otherwise its old assignment would be
+ * wrong.
+ */
 export function sameTopics(before: Uint8Array, request: JoinRequest, protocol: string | null): boolean {
   const now = request.protocols.find(({ name }) => name === protocol)?.metadata
   if (now === undefined) return false

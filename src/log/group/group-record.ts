@@ -20,15 +20,15 @@ import {
  *         | i32 rebalanceTimeout | i32 sessionTimeout | bytes subscription | bytes assignment
  * ```
  *
- * Written when a generation has its assignment, when a group has lost its last member, and when a static member comes
- * back under a new id. `phaseSince` came with version 2, the rebalance timeout with 1, the instance id with 3.
+ * It is written when a generation has its assignment, when a group has lost its last member, and when a static member
+ * returns under a new id. `phaseSince` was added in version 2, the rebalance timeout in 1, the instance id in 3.
  */
 export interface GroupRecord {
   readonly protocolType: string
   readonly generation: number
   readonly protocol: string | null
   readonly leader: string | null
-  /** Wall-clock time since which the group is in its phase: offsets of an empty group expire by it. */
+  /** The wall-clock time since when the group is in its phase. Offsets of an empty group expire based on it. */
   readonly phaseSince: number
   readonly members: readonly GroupRecordMember[]
 }
@@ -40,7 +40,7 @@ export interface GroupRecordMember {
   readonly clientHost: string
   readonly rebalanceTimeoutMs: number
   readonly sessionTimeoutMs: number
-  /** What the member said under the group's protocol. */
+  /** The member's metadata for the group's protocol. */
   readonly metadata: Uint8Array
   readonly assignment: Uint8Array
 }
@@ -53,7 +53,7 @@ export function encodeGroupKey(into: ByteWriter, group: string): void {
   writeString(into, group)
 }
 
-/** The group's name, or null for a record that is no group. */
+/** The group's name, or null for a record that is not a group. */
 export function decodeGroupKey(bytes: Uint8Array): string | null {
   const from = new ByteReader(bytes)
   return from.i16() === groupKeyVersion ? readString(from) : null

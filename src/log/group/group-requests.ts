@@ -1,25 +1,28 @@
 /**
- * What members ask of the coordinator and what it answers: Kafka's JoinGroup, SyncGroup and LeaveGroup as plain values.
- * The wire server fills them from requests, the embedded consumer makes them itself.
+ * Requests of members and the coordinator's answers: Kafka's JoinGroup, SyncGroup and LeaveGroup as plain values. The
+ * wire server builds them from requests, the embedded consumer directly.
  */
 export interface JoinRequest {
   readonly group: string
   /** Empty for a new member. */
   readonly memberId: string
-  /** Kafka's `group.instance.id`: the member is static. */
+  /** Kafka's `group.instance.id`, which makes the member static; null for a dynamic member. */
   readonly groupInstanceId: string | null
   readonly clientId: string
   readonly clientHost: string
   readonly protocolType: string
-  /** What the member can do, what it likes best first, each with what it has to say under it. */
+  /** The protocols that the member supports, the preferred one first, each with the member's metadata for it. */
   readonly protocols: readonly GroupProtocol[]
   readonly sessionTimeoutMs: number
   readonly rebalanceTimeoutMs: number
-  /** Answer a new dynamic member with MEMBER_ID_REQUIRED first, so that a lost answer leaves no ghost (KIP-394). */
+  /**
+   * Whether a new dynamic member is answered with MEMBER_ID_REQUIRED first, so that a lost answer leaves no ghost
+   * member (KIP-394).
+   */
   readonly requireMemberId: boolean
   /**
-   * Called when the member has to look after its membership: members of this process hear of a rebalance at once, all
-   * others with their next heartbeat. Called while the group changes: it only takes note.
+   * Called when the member has to check its membership: members in this process learn of a rebalance at once, all
+   * others with their next heartbeat. It is called while the group is changing, so it must only take note.
    */
   readonly onChange?: () => void
 }
@@ -35,9 +38,9 @@ export interface JoinAnswer {
   readonly leader: string
   readonly protocolType: string
   readonly protocol: string
-  /** Only the leader gets them. */
+  /** Only filled for the leader. */
   readonly members: readonly JoinedMember[]
-  /** The leader came back and the assignment stands: it syncs without making another. */
+  /** The leader has returned and the assignment is still valid, so it syncs without a new one. */
   readonly skipAssignment: boolean
 }
 
@@ -52,10 +55,10 @@ export interface SyncRequest {
   readonly memberId: string
   readonly groupInstanceId: string | null
   readonly generation: number
-  /** Null where the member does not say (older clients). */
+  /** Null if the member does not say (older clients). */
   readonly protocolType: string | null
   readonly protocol: string | null
-  /** From the leader: who gets what. Empty from all others. */
+  /** From the leader: the assignment of each member, by member id. Empty from all others. */
   readonly assignments: ReadonlyMap<string, Uint8Array>
 }
 
@@ -65,15 +68,15 @@ export interface SyncAnswer {
   readonly assignment: Uint8Array
 }
 
-/** An answer that may have to wait. */
+/** An answer that the member may have to wait for. */
 export interface GroupAnswer<T> {
   readonly memberId: string
   readonly answer: Promise<T>
-  /** Whether it waits for other members; if not, only for the log's own write. */
+  /** Whether the answer waits for other members; otherwise it only waits for the log's own write. */
   readonly waitsForMembers: boolean
 }
 
-/** A member as it names itself in requests. */
+/** The name that a member uses in its requests. */
 export interface MemberName {
   readonly memberId: string
   readonly groupInstanceId: string | null

@@ -3,27 +3,27 @@ import type { GroupMember } from './group-member.ts'
 import type { MemberName } from './group-requests.ts'
 
 /**
- * Who is in a group: its members by their ids, the static ones by their instance ids too, and the ids that were given out
- * and not used yet.
+ * The members of a group: by member id, static members also by instance id, and the ids that were given out but have
+ * not been used yet.
  *
- * - An instance id belongs to one member at a time; who comes under it with another member id is fenced.
- * - Members keep the order in which they came; a static one that returns keeps its place.
- * - Whoever is removed hears it: what it waited for is rejected, and it is told that something has changed.
+ * - An instance id belongs to one member at a time; a request with that instance id and another member id is fenced.
+ * - Members keep the order in which they joined; a static member that returns keeps its position.
+ * - A member that is removed is notified: the answers it waits for are rejected, and its `onChange` is called.
  *
- * It decides nothing about rebalances: what a change of the members means is the group's business.
+ * It decides nothing about rebalances: the group decides what a change of members means.
  */
 export class GroupRoster {
   readonly #group: string
   readonly #members = new Map<string, GroupMember>()
   readonly #static = new Map<string, GroupMember>()
-  /** Ids given out with MEMBER_ID_REQUIRED and not used yet, and when (monotonic) they lapse. */
+  /** Ids given out with MEMBER_ID_REQUIRED and not used yet, with the monotonic time at which they expire. */
   readonly #pendingIds = new Map<string, number>()
 
   constructor(group: string) {
     this.#group = group
   }
 
-  /** In the order in which they came. A copy: members may be removed while it is walked. */
+  /** The members in the order in which they joined, as a copy: members may be removed during iteration. */
   get members(): readonly GroupMember[] {
     return [...this.#members.values()]
   }
@@ -44,7 +44,10 @@ export class GroupRoster {
     return this.#static.get(groupInstanceId)
   }
 
-  /** The member that speaks. Throws UNKNOWN_MEMBER_ID, or FENCED_INSTANCE_ID if another has taken its instance id. */
+  /**
+   * The member that sent the request. Throws UNKNOWN_MEMBER_ID, or FENCED_INSTANCE_ID if another member has taken its
+   * instance id.
+   */
   known({ memberId, groupInstanceId }: MemberName): GroupMember {
     if (groupInstanceId !== null) {
       const named = this.#static.get(groupInstanceId)
@@ -67,7 +70,7 @@ export class GroupRoster {
     if (member.groupInstanceId !== null) this.#static.set(member.groupInstanceId, member)
   }
 
-  /** Gives a member another id, in its old place, so that the order of the members stays. */
+  /** Gives a member another id without changing its position. */
   rename(member: GroupMember, memberId: string): void {
     const members = this.members
     member.memberId = memberId
@@ -83,27 +86,27 @@ export class GroupRoster {
     member.onChange()
   }
 
-  /** An id was given out; somebody may join with it until then (monotonic). */
+  /** Notes an id that was given out, which may be used to join before `until` (monotonic). */
   expect(memberId: string, until: number): void {
     this.#pendingIds.set(memberId, until)
   }
 
-  /** Whether this id was given out and not used; from now on it is. */
+  /** Whether this id was given out and has not been used yet; it counts as used from now on. */
   takeExpected(memberId: string): boolean {
     return this.#pendingIds.delete(memberId)
   }
 
-  /** Ids that nobody came with are worth nothing from now on. */
+  /** Drops the given-out ids that have expired. */
   lapseExpected(now: number): void {
     for (const [memberId, until] of this.#pendingIds) if (until <= now) this.#pendingIds.delete(memberId)
   }
 
-  /** Nobody could come for so long: ids are good for longer. */
+  /** Extends the expiry of given-out ids by a time during which nobody could join. */
   extendExpected(byMs: number): void {
     for (const [memberId, until] of this.#pendingIds) this.#pendingIds.set(memberId, until + byMs)
   }
 
-  /** When (monotonic) the first member dies or the first id lapses, if nothing is heard. */
+  /** The monotonic time at which the first member or given-out id expires, unless there are signs of life. */
   get nextDeadline(): number {
     let next = Infinity
     for (const { deadline } of this.#members.values()) next = Math.min(next, deadline)

@@ -1,11 +1,11 @@
 import type { Clock, Timer } from '../../base/clock.ts'
 
 /**
- * One timer for all deadlines of a group. A deadline that moves away leaves it alone: it wakes once too early, looks, and
- * is set anew. So a heartbeat costs a store, and a quiet group one timer per session timeout.
+ * A single timer for all deadlines of a group. Moving a deadline back does not touch it: it fires once too early,
+ * checks, and is set again. So a heartbeat costs one assignment, and a quiet group one timer per session timeout.
  *
- * It says how late it was when it fired. More than a moment means that the event loop stood still, and with it every
- * member of this process and every connection: silence in that time says nothing.
+ * When it fires, it reports how late it is. More than a moment means that the event loop was blocked, and with it every
+ * member in this process and every connection: silence during that time means nothing.
  */
 export class GroupTimer {
   readonly #clock: Clock
@@ -18,7 +18,7 @@ export class GroupTimer {
     this.#look = look
   }
 
-  /** Wakes at this monotonic time at the latest. */
+  /** Makes the timer fire at this monotonic time or earlier. */
   at(due: number): void {
     if (due >= this.#due) return
     this.#timer?.cancel()
@@ -37,8 +37,8 @@ export class GroupTimer {
   }
 }
 
-/** The longest timer that Node knows. */
+/** The longest timer that Node supports. */
 const timerMsMax = 2 ** 31 - 1
 
-/** Less than this is the event loop at work, not standing still. */
+/** A smaller delay means that the event loop is busy, not that it was blocked. */
 const lateMsMin = 500

@@ -12,17 +12,17 @@ import type { GroupAnswer, JoinAnswer, JoinRequest, MemberName, SyncAnswer, Sync
 import { GroupRoster } from './group-roster.ts'
 
 /**
- * One consumer group and its rebalances: who is asked to join, when a round of it is over, who is answered with what.
- * Kafka's classic protocol, whose phases are drawn with `GroupPhase`.
+ * One consumer group and its rebalances: which members are asked to join, when a round ends, and how each is answered.
+ * This is Kafka's classic protocol; its phases are drawn at `GroupPhase`.
  *
- * - Everything happens in one turn of the event loop; only the record of an assignment is awaited, and what comes back
- *   from that wait is checked against generation and phase.
- * - A generation has one leader and one assignment. The assignment is in the log before a member gets it: after a crash
- *   the group stands where its members believe it stands.
+ * - Everything happens within one turn of the event loop. Only the write of an assignment's record is awaited;
+ *   afterwards, generation and phase are checked again.
+ * - A generation has one leader and one assignment. The assignment is in the log before any member gets it, so after a
+ *   crash the group is in the state that its members expect.
  * - A static member (`groupInstanceId`) keeps its place until its session ends, whatever happens to its process.
  *
- * Who is in it is with {@link GroupRoster}, until when with {@link GroupDeadlines}, what they were told with
- * {@link GroupGeneration}. It never looks into what members say to each other, and shares out nothing itself.
+ * {@link GroupRoster} knows the members, {@link GroupDeadlines} their deadlines, and {@link GroupGeneration} what they
+ * were told. The group never interprets what members tell each other, and assigns nothing itself.
  */
 export class Group {
   readonly name: string
@@ -31,9 +31,9 @@ export class Group {
   readonly #roster: GroupRoster
   readonly #deadlines: GroupDeadlines
   readonly #agreed: GroupGeneration
-  /** Wall clock. */
+  /** Wall-clock time. */
   #phaseSince: number
-  /** The first rebalance of an empty group waits for company, and longer while some arrives. */
+  /** The first rebalance of an empty group waits for further members, and waits longer as long as some arrive. */
   #initial: { newcomers: boolean; endsAtMost: number } | null = null
   #assigning = false
 
@@ -46,7 +46,7 @@ export class Group {
     for (const member of members) this.#restore(member, restored?.protocol ?? '')
     const alive = members.length > 0
     this.#agreed = new GroupGeneration(name, restored, new Set(members.map(({ memberId }) => memberId)))
-    // Members of this process died with it: their group is empty since now, as far as anybody can know.
+    // Dynamic members in this process ended with it. As far as the log can know, their group has been empty since now.
     const asWritten = members.length === (restored?.members.length ?? 0)
     this.#phaseSince = asWritten && restored !== null ? restored.phaseSince : parts.clock.now()
     this.#lifecycle = new Lifecycle(`group ${name}`, groupTransitions, alive ? 'stable' : 'empty')
@@ -91,12 +91,12 @@ export class Group {
     return this.#roster.members
   }
 
-  /** Whether anybody is in it, or has been given an id to join with. */
+  /** Whether it has a member, or has given out an id to join with. */
   get isWanted(): boolean {
     return this.#roster.size > 0 || this.#roster.pendingCount > 0
   }
 
-  /** Topics that a member reads; null where the group does not speak Kafka's consumer protocol. */
+  /** The topics that members read; null if the group does not use Kafka's consumer protocol. */
   get subscribed(): ReadonlySet<string> | null {
     return subscribedTopics(this.members, this.#agreed.protocolType)
   }
@@ -150,7 +150,7 @@ export class Group {
     return this.#park(member, newcomerWaitMs)
   }
 
-  /** A member that joined anew under its instance id: it goes on where the other process stopped. */
+  /** Replaces a member that has joined anew under its instance id and continues in its place. */
   #replace(member: GroupMember, memberId: string, request: JoinRequest): GroupAnswer<JoinAnswer> {
     const { name } = this
     const fenced = new LogError(
@@ -172,8 +172,8 @@ export class Group {
       chooseProtocol(this.name, this.members) !== this.#agreed.protocol
     )
       return this.#park(member)
-    // The assignment stands. Crash here: the record still has the old id, under which nobody answers any more; the
-    // member joins once more by its instance id.
+    // The assignment remains valid. Crash here: the record still has the old member id, which no process uses any more;
+    // the member joins once more by its instance id.
     const generation = this.#agreed.number
     const isLeader = this.#agreed.leader === memberId
     const answer = this.#write().then(() =>
@@ -192,7 +192,7 @@ export class Group {
         this.#roster.has(this.#agreed.leader ?? ''))
     member.update(request)
     if (!mayKeep || !unchanged) return this.#park(member)
-    // It missed the answer, nothing else: it gets it once more.
+    // The member only missed the answer, so it gets the answer again.
     this.#deadlines.heard(member)
     const answer = Promise.resolve(
       this.#agreed.joinAnswer(member, this.members, { generation: this.#agreed.number, skipAssignment: false }),
@@ -241,7 +241,7 @@ export class Group {
     if (this.#roster.size === 0 || (all && this.#roster.pendingCount === 0 && this.#initial === null)) this.#joinEnds()
   }
 
-  /** The time for joining is up. */
+  /** The time for the present round is up. */
   #roundOver(): void {
     const now = this.#deadlines.now
     if (!this.#lifecycle.is('preparingRebalance')) return this.#syncOver()
@@ -255,7 +255,7 @@ export class Group {
     const late = this.members.filter(({ join, groupInstanceId }) => join === null && !groupInstanceId)
     for (const member of late) this.#roster.remove(member, 'did not join the rebalance in time')
     if (this.#roster.size > 0 && this.members.every(({ join }) => join === null)) {
-      // Only static members that are not here: their sessions decide.
+      // Only absent static members are left; their sessions decide.
       this.#deadlines.roundEnds = now + this.#rebalanceTimeoutMs()
       return
     }
@@ -270,7 +270,8 @@ export class Group {
       this.#agreed.leader = null
       this.#deadlines.roundEnds = Infinity
       this.#lifecycle.to('empty')
-      // Crash here: the group comes back with the members it had; they died with the process or their sessions end.
+      // Crash here: the group is restored with its former members; they ended with the process, or their sessions
+      // expire.
       this.#write().catch(() => {})
       return
     }
@@ -318,8 +319,8 @@ export class Group {
     this.#assigning = true
     const generation = this.#agreed.number
     for (const member of this.members) member.assignment = assignments.get(member.memberId) ?? noBytes
-    // Crash here: the generation was never in force, nobody has its assignment. The next one has a higher number, because
-    // this one's members, who might have used it, are asked to join again.
+    // Crash here: the generation never took effect and no member has its assignment. Its number is used again, which is
+    // safe because its members are asked to join again first.
     this.#write().then(
       () => this.#assigned(generation),
       (error: unknown) => this.#assignFailed(generation, error),
@@ -327,11 +328,11 @@ export class Group {
   }
 
   #assigned(generation: number): void {
-    // Meanwhile another rebalance may have begun.
+    // Another rebalance may have begun in the meantime.
     if (generation !== this.#agreed.number || !this.#lifecycle.is('completingRebalance')) return
     this.#assigning = false
     this.#lifecycle.to('stable')
-    // A member that has not come for its assignment is still waited for, but by nobody else.
+    // A member that has not asked for its assignment still has a deadline, but it holds up no other member.
     if (!this.members.some(({ mustSync }) => mustSync)) this.#deadlines.roundEnds = Infinity
     for (const member of this.members) {
       if (member.sync === null) continue
@@ -351,7 +352,7 @@ export class Group {
     this.#prepareRebalance()
   }
 
-  /** Members that were told of the generation and never came for their assignment hold nobody up any longer. */
+  /** Removes members that were told of the generation but did not ask for their assignment in time. */
   #syncOver(): void {
     this.#deadlines.roundEnds = Infinity
     const late = this.members.filter(({ mustSync }) => mustSync)
@@ -360,7 +361,7 @@ export class Group {
     this.#prepareRebalance()
   }
 
-  // Living and leaving
+  // Heartbeats, leaving and commits
 
   heartbeat(from: MemberName & { readonly generation: number }): void {
     const member = this.#roster.known(from)
@@ -369,7 +370,7 @@ export class Group {
     if (this.#lifecycle.is('preparingRebalance')) throw this.#rebalancing()
   }
 
-  /** By member id, or by instance id alone (an administrator removes a static member). */
+  /** Removes a member by its member id, or by its instance id alone (when an administrator removes a static member). */
   leave(from: MemberName): void {
     if (this.#roster.takeExpected(from.memberId)) {
       this.#joinIfComplete()
@@ -381,7 +382,7 @@ export class Group {
     this.#removed()
   }
 
-  /** After members were removed: the others share anew what they had. */
+  /** Starts a rebalance after members were removed, so that the others take over their partitions. */
   #removed(): void {
     if (this.#lifecycle.is('preparingRebalance')) this.#joinIfComplete()
     else if (this.#lifecycle.is('stable', 'completingRebalance')) this.#prepareRebalance()
@@ -400,7 +401,7 @@ export class Group {
     this.#deadlines.heard(member)
   }
 
-  /** The same for offsets in a transaction, which may also come while the assignment is being made. */
+  /** Like `checkCommit`, for offsets in a transaction: they are also accepted while the assignment is being made. */
   checkTransactionalCommit(from: MemberName & { readonly generation: number }): void {
     const named = from.memberId !== '' || from.groupInstanceId !== null || from.generation >= 0
     if (!named) return
@@ -408,13 +409,13 @@ export class Group {
     this.#agreed.check(from)
   }
 
-  /** The group is over: deleted, or expired. Only an empty one. */
+  /** Ends an empty group that was deleted or has expired. */
   end(): void {
     this.#lifecycle.to('dead')
     this.#deadlines.stop()
   }
 
-  /** The log is closing: nobody is told anything any more. */
+  /** Stops the group because the log is closing: pending requests are rejected. */
   stop(): void {
     const closed = new LogError('CLOSED', 'the log is closed')
     for (const member of this.members) {
@@ -424,7 +425,7 @@ export class Group {
     this.#deadlines.stop()
   }
 
-  // What the rest is made of
+  // Helpers
 
   #rebalancing(): LogError {
     return new LogError('REBALANCE_IN_PROGRESS', `group ${this.name} is rebalancing: join again`, { group: this.name })
@@ -440,7 +441,7 @@ export class Group {
     return this.#parts.write(this.name, this.#agreed.encode(this.members, this.#parts.clock.now()))
   }
 
-  /** Deadlines may have passed: ids lapse, the silent are gone, a round ends. */
+  /** Handles deadlines that have passed: expires ids, removes silent members, ends a round. */
   #passed(now: number): void {
     this.#roster.lapseExpected(now)
     const dead = this.members.filter(({ deadline }) => deadline <= now)
@@ -455,19 +456,24 @@ export interface GroupParts {
   readonly clock: Clock
   /** An id that was never given out before. */
   readonly newId: () => string
-  /** Resolves when the record of the group is written; null deletes it. */
+  /** Resolves when the group's record is written; null deletes the record. */
   readonly write: (group: string, record: Uint8Array | null) => Promise<void>
   readonly initialRebalanceDelayMs: number
   readonly membersMax: number
 }
 
-/** The host of members of this process; a wire client's host is its address. */
+/** The host of members in this process; a wire client's host is its address. */
 export const inProcessHost = 'in-process'
 
-/** Kafka: a new member waits no longer than this for its first answer, because its request may be gone. */
+/**
+ * As in Kafka, a new member waits at most this long for its first answer, because its request may have been abandoned.
+ */
 const newcomerWaitMs = 300_000
 
-/** A dynamic member of this process has ended with it; a static one may return, a remote one may never have noticed. */
+/**
+ * Whether a restored member may return. A dynamic member in this process has ended with it; a static one may return,
+ * and a remote one may not even have noticed the restart.
+ */
 function mayComeBack(member: GroupRecord['members'][number]): boolean {
   return member.groupInstanceId !== null || member.clientHost !== inProcessHost
 }
