@@ -138,7 +138,7 @@ export class Streams {
 
   /**
    * Opens the log, restores the stores and begins to process. Resolves when the application runs. Rejects with INVALID_PHASE
-   * once it is closed: an application runs once, make a new one to go on.
+   * once it is closed: an application runs once; create a new one to continue.
    */
   start(): Promise<void> {
     if (this.#starting === null || this.#lifecycle.is('closed')) this.#starting = this.#start()
@@ -229,7 +229,7 @@ export class Streams {
 
   async #start(): Promise<void> {
     if (!this.#lifecycle.is('created')) {
-      throw new StreamsError('INVALID_PHASE', `the application is ${this.phase}; make a new one to start again`)
+      throw new StreamsError('INVALID_PHASE', `the application is ${this.phase}; create a new one to start again`)
     }
     this.#lifecycle.to('starting')
     const { applicationId, dataDir, logger = silentLogger, log, logOptions, storeEngine } = this.#options

@@ -81,7 +81,7 @@ test('an application that was closed does not start again, and says so', async (
   await app.start()
   await app.close()
 
-  await expect(app.start()).rejects.toThrow(/INVALID_PHASE: the application is closed; make a new one/)
+  await expect(app.start()).rejects.toThrow(/INVALID_PHASE: the application is closed; create a new one/)
   await expect(app.run()).rejects.toThrow(/INVALID_PHASE/)
   await app.close()
 })

@@ -64,7 +64,7 @@ export class StreamsRuntime {
   /** Restores the stores and begins to process. Resolves when the application is running. */
   async start(): Promise<void> {
     if (!this.#lifecycle.is('created')) {
-      throw new StreamsError('INVALID_PHASE', `the application is ${this.phase}; make a new one to start again`)
+      throw new StreamsError('INVALID_PHASE', `the application is ${this.phase}; create a new one to start again`)
     }
     this.#lifecycle.to('starting')
     this.#starting = this.#start()
@@ -182,7 +182,7 @@ export class StreamsRuntime {
 
   async #readStore<T>(store: string, look: (overlays: readonly Overlay[]) => T): Promise<T> {
     for (;;) {
-      const worker = await this.#currentWorker(`so store ${store} cannot be asked`)
+      const worker = await this.#currentWorker(`so store ${store} cannot be queried`)
       const answer = await new Promise<{ readonly value: T } | null>((resolve, reject) => {
         worker.atRest((isAtRest) => {
           try {
@@ -344,8 +344,8 @@ export class StreamsRuntime {
       if (offset >= start) positions.set(name, offset)
       else {
         this.#logger.warn(
-          `${name}: ${applicationId} was to go on at offset ${offset}, but the log starts at ${start}: ` +
-            'what lay between was removed unread, and it goes on there',
+          `${name}: ${applicationId} was to continue at offset ${offset}, but the log starts at ${start}: ` +
+            'the records in between were removed before they were read, and it continues at the log start',
         )
       }
     }
@@ -381,7 +381,7 @@ export class StreamsRuntime {
     if (!isOfTheRecord(error)) throw error
     this.#countDrop('processing error')
     this.#logger.warn(
-      `${node} failed and goes on without what it was at: ${error instanceof Error ? error.message : String(error)}`,
+      `${node} failed and continues without the current record: ${error instanceof Error ? error.message : String(error)}`,
     )
   }
 

@@ -64,7 +64,7 @@ test('STORE_UNKNOWN names node, store and what is connected', async () => {
     builder.stream(input).process(() => ({ process: () => {} }), { name: 'has', stores: ['b'] })
   })
   expect(String(await failureOf(topology))).toMatch(
-    /STORE_UNKNOWN: store b is not connected to asks, which names in its stores: a; add it/,
+    /STORE_UNKNOWN: store b is not connected to asks, whose option stores lists: a; add it/,
   )
 })
 
@@ -80,7 +80,7 @@ test('ASYNC_SCHEMA stops whatever the policy for invalid records is', async () =
 test('INVALID_TIMESTAMP names where the time came from, be it the extractor or a processor', async () => {
   const timed = topic('in', { key: stringKey, value: string, timestamp: (value) => Number(value) })
   expect(String(await failureOf(built((builder) => builder.stream(timed).to(output))))).toMatch(
-    /INVALID_TIMESTAMP: record at in-0 offset 0: .*the extractor of .* made timestamp NaN/,
+    /INVALID_TIMESTAMP: record at in-0 offset 0: .*the extractor of .* returned timestamp NaN/,
   )
   for (const timestamp of [Number.NaN, -1, 1.5]) {
     const topology = built((builder) => {
@@ -184,7 +184,7 @@ test('STORE_FAILED keeps the cause and says where the rows still are', async () 
   await app.send('in', [['k', 'v', 1]])
   await app.pump(runtime.settled())
   await expect(app.pump(runtime.close())).rejects.toThrow(
-    /^STORE_FAILED: a store of app: .*no space left; what is committed is in the changelogs/,
+    /^STORE_FAILED: a store of app: .*no space left; everything committed is in the changelogs/,
   )
 })
 

@@ -34,7 +34,7 @@ test('input that was removed before it was read is told, with the offsets, and r
 
   // Then
   expect(warnings).toEqual([
-    'in-0: app was to go on at offset 2, but the log starts at 4: what lay between was removed unread, and it goes on there',
+    'in-0: app was to continue at offset 2, but the log starts at 4: the records in between were removed before they were read, and it continues at the log start',
   ])
   expect((await app.read('out')).map(({ value }) => value)).toEqual(['a', 'b', 'e'])
   await app.pump(again.close())

@@ -41,7 +41,7 @@ test('a store answers what its kind has an answer for, and refuses the rest inst
     for (const [call, ask] of Object.entries(asks)) {
       const answer: unknown = await app.pump(ask(app.runtime.query(store))).catch((error: unknown) => String(error))
       if (typeof answer !== 'string') calls.push(call)
-      else expect(answer).toMatch(new RegExp(`STORE_UNKNOWN: store ${store} is .*(ask it by|cannot be asked)`))
+      else expect(answer).toMatch(new RegExp(`STORE_UNKNOWN: store ${store} is .*(query it with|cannot be queried)`))
     }
     return calls
   }
@@ -87,7 +87,7 @@ test('who asks while the application starts, closes or has ended is told so; nob
   const asked = app.runtime.query('by-key').all()
   const closing = app.runtime.close()
   const late = app.runtime.query('by-key').all()
-  await expect(late).rejects.toThrow(/INVALID_PHASE: the application is closing, so store by-key cannot be asked/)
+  await expect(late).rejects.toThrow(/INVALID_PHASE: the application is closing, so store by-key cannot be queried/)
   await app.pump(Promise.allSettled([asked, closing]))
   await expect(app.runtime.query('by-key').all()).rejects.toThrow(/INVALID_PHASE: the application is closed/)
   await app.pump(app.harness.close())

@@ -278,7 +278,7 @@ describe('a topic that was given more partitions', () => {
     await app.pump(app.log.admin.createPartitions('in', 4))
 
     await expect(app.start(topologyOf(counting))).rejects.toThrow(
-      'STORE_MISMATCH: store n has its rows in 2 partitions, but what it is made of has 4 now, where keys lie elsewhere; put repartition({ name, partitions: 2 }) in front of it to go on with them, or give the store another name to begin anew',
+      'STORE_MISMATCH: store n has its rows in 2 partitions, but its input now has 4, which distributes keys differently; put repartition({ name, partitions: 2 }) in front of it to keep its rows, or give the store another name to begin anew',
     )
 
     const advised: Part = (builder) =>
@@ -296,7 +296,7 @@ describe('a topic that was given more partitions', () => {
     await live(app, topologyOf(regrouped), [['k', 'v', 1]])
     await app.pump(app.log.admin.createPartitions('in', 4))
     await expect(app.start(topologyOf(regrouped))).rejects.toThrow(
-      /TOPIC_MISMATCH: repartition topic app-n-repartition has 2 partitions and would now have 4, as many as what it is written from.*repartition\(\{ name, partitions: 2 \}\)/,
+      /TOPIC_MISMATCH: repartition topic app-n-repartition has 2 partitions and would now have 4, as many as its input.*repartition\(\{ name, partitions: 2 \}\)/,
     )
   })
 })
@@ -308,7 +308,7 @@ test('a topic that is deleted under a running application stops it, saying what 
   await app.settle()
   await app.pump(app.log.admin.deleteTopic('in'))
   await expect(app.pump(app.runtime.finished())).rejects.toThrow(
-    /TOPIC_MISSING: a topic of app was deleted while it ran .*in.*make it again, or take it out of the topology/,
+    /TOPIC_MISSING: a topic of app was deleted while it ran .*in.*create it again or remove it from the topology/,
   )
 })
 

@@ -9,19 +9,19 @@ import type { SourceNode } from '../topology/node.ts'
 import type { SubTopology, Topology } from '../topology/topology.ts'
 
 /**
- * A topology meets a log: real topic names, numbers of partitions, and which tasks there are. Internal topics get the
- * application's name in front.
+ * A topology applied to a log: real topic names, numbers of partitions, and the list of tasks. Names of internal topics
+ * are prefixed with the name of the application.
  */
 export interface ApplicationPlan {
   readonly applicationId: string
   readonly tasks: readonly TaskPlan[]
-  /** Partitions of every topic, by its name on the log. */
+  /** Number of partitions of every topic, by its name in the log. */
   readonly partitions: ReadonlyMap<string, number>
   /** Topics that the application both writes and reads, by real name. */
   readonly internalTopics: ReadonlySet<string>
-  /** Per topic the sub-topologies that write it. */
+  /** For each topic, the sub-topologies that write it. */
   readonly writers: ReadonlyMap<string, ReadonlySet<number>>
-  /** Per sub-topology those whose outputs reach it, at any distance. */
+  /** For each sub-topology, all sub-topologies whose output reaches it, directly or through others. */
   readonly upstream: ReadonlyMap<number, ReadonlySet<number>>
 }
 
@@ -38,12 +38,12 @@ export interface PlannedInput {
   readonly rank: number
 }
 
-/** The name of a source's or sink's topic on the log. */
+/** The name that a source's or sink's topic has in the log. */
 export function realTopic(applicationId: string, topic: string, internal: boolean): string {
   return internal ? internalTopicName(applicationId, topic) : topic
 }
 
-/** Makes the topics that are missing and lays out the tasks. */
+/** Creates the topics that are missing, and plans the tasks. */
 export async function planApplication(applicationId: string, topology: Topology, log: Log): Promise<ApplicationPlan> {
   const named = [...topology.declaredTopics, ...topology.undeclaredTopics].map((topic) => topic.name)
   const shortNames = new Map(
@@ -83,7 +83,7 @@ async function makeTopics(applicationId: string, topology: Topology, log: Log, p
       if (counts === null) throw error
       throw new LogError(
         'TOPIC_MISMATCH',
-        `repartition topic ${String(topic)} has ${counts.has} partitions and would now have ${counts.wanted}, ${internal.partitions === undefined ? 'as many as what it is written from' : 'as declared'}: what is in it lies by the former number; ${internal.partitions === undefined ? `ask for it, repartition({ name, partitions: ${counts.has} })` : 'go back to it'}, or give the operator another name to begin anew`,
+        `repartition topic ${String(topic)} has ${counts.has} partitions and would now have ${counts.wanted}, ${internal.partitions === undefined ? 'as many as its input' : 'as declared'}, but its records are partitioned by the former number; ${internal.partitions === undefined ? `keep that with repartition({ name, partitions: ${counts.has} })` : 'go back to that'}, or give the operator another name to begin anew`,
         error.values,
         { cause: error },
       )
@@ -92,14 +92,14 @@ async function makeTopics(applicationId: string, topology: Topology, log: Log, p
       'STORE_MISMATCH',
       counts === null
         ? `store ${store.name} was written with ${String(has)}, it is declared with ${String(wanted)}; go back to the former declaration, or give the store another name to begin anew`
-        : `store ${store.name} has its rows in ${counts.has} partitions, but what it is made of has ${counts.wanted} now, where keys lie elsewhere; put repartition({ name, partitions: ${counts.has} }) in front of it to go on with them, or give the store another name to begin anew`,
+        : `store ${store.name} has its rows in ${counts.has} partitions, but its input now has ${counts.wanted}, which distributes keys differently; put repartition({ name, partitions: ${counts.has} }) in front of it to keep its rows, or give the store another name to begin anew`,
       { store: store.name, has, wanted },
       { cause: error },
     )
   }
 }
 
-/** If it is their numbers of partitions in which the topic that there is differs from the one that is wanted. */
+/** The two numbers of partitions, if that is how the existing topic differs from the required one; else null. */
 function partitionCounts(has: unknown, wanted: unknown): { readonly has: number; readonly wanted: number } | null {
   const found = /^(\d+) partitions$/.exec(String(has))
   return found === null ? null : { has: Number(found[1]), wanted: Number(wanted) }
@@ -197,5 +197,5 @@ function upstreamOf(
   return upstream
 }
 
-/** Above any number of partitions, so that topic and partition make one number. */
+/** Larger than any number of partitions, so that topic and partition can be combined into one number. */
 const partitionsMax = 1_000_000

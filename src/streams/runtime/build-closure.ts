@@ -5,13 +5,13 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { Disk } from '../../base/disk.ts'
 
 /**
- * Which files a program is made of: its entry and whatever that imports, outside `node_modules`, and the lockfile that
- * stands for what is inside. Found by reading, not by running: imports and re-exports, `import()`, `require()` and
- * `new URL(..., import.meta.url)` with a literal.
+ * Determines which files a program consists of: its entry and everything that it imports outside `node_modules`, and
+ * the lockfile, which represents the packages in `node_modules`. The files are read and not executed. Imports and
+ * re-exports, `import()`, `require()` and `new URL(..., import.meta.url)` are found if their argument is a literal.
  *
- * What the text leaves open (an import of a variable, an alias, a linked package, no lockfile, too many files) gives null:
- * an unknown build is honest, a wrong one is not. A literal in a comment only adds a file. Not in it: what a program
- * reads at run time, and its environment.
+ * Returns null if the text does not give the answer (an import of a variable, an alias, a linked package, no lockfile,
+ * too many files), because an unknown build is better than a wrong one. A literal in a comment only adds a file. Not
+ * included are files that a program reads at run time, and its environment.
  */
 export function buildClosure(disk: Disk, entry: string): BuildClosure | null {
   try {
@@ -22,7 +22,7 @@ export function buildClosure(disk: Disk, entry: string): BuildClosure | null {
   }
 }
 
-/** Every file's digest by its path from the entry's directory, sorted by path. */
+/** The digest of every file by its path relative to the entry's directory, sorted by path. */
 export interface BuildClosure {
   readonly files: readonly (readonly [path: string, digest: string])[]
 }
@@ -63,7 +63,7 @@ class ClosureReader {
       const [, , from, , call, , url] = match
       const specifier = from ?? call ?? url
       if (specifier !== undefined) this.#follow(path, specifier, url !== undefined)
-      // What is no literal can be anything, unless it stands in a comment.
+      // An argument that is not a literal can be any module, unless the text is in a comment.
       else if (!/^\s*(\/\/|\/?\*)/.test(text.slice(text.lastIndexOf('\n', match.index) + 1))) throw new UnclearBuild()
     }
   }
@@ -77,7 +77,7 @@ class ClosureReader {
 
   #takeFirst(path: string): void {
     const found = this.#isFile(path) ? path : candidatesOf(path).find((candidate) => this.#isFile(candidate))
-    // What is not there was not loaded; should it come to be, it is another build.
+    // A file that does not exist was not loaded. Once it exists, this is another build.
     const taken = found ?? path
     if (!this.#digests.has(taken)) this.#open.push(taken)
   }
@@ -86,7 +86,10 @@ class ClosureReader {
     return this.#digests.has(path) || (this.#disk.exists(path) && /\.\w+$/.test(path))
   }
 
-  /** A package in `node_modules` is the lockfile's. This one, when it runs from its own repository, is read as files. */
+  /**
+   * Packages in `node_modules` are covered by the lockfile. This package itself, when it runs from its own repository,
+   * is read as files.
+   */
   #takePackage(from: string, specifier: string): void {
     if (!/^(@[\w.-]+\/)?[\w.-]+(\/|$)/.test(specifier)) throw new UnclearBuild()
     const name = specifier
@@ -133,7 +136,7 @@ class ClosureReader {
   }
 }
 
-/** TypeScript writes `./x.js` for `./x.ts`, and some loaders leave the ending out. */
+/** TypeScript allows `./x.js` for `./x.ts`, and some loaders allow the extension to be omitted. */
 function candidatesOf(path: string): string[] {
   const plain = path.replace(/[?#].*$/, '')
   const typed = plain.replace(/\.([cm]?)js(x?)$/, '.$1ts$2')

@@ -5,14 +5,16 @@ import type { Logger } from '../../base/logger.ts'
 import { buildClosure, type BuildClosure } from './build-closure.ts'
 
 /**
- * The builds of an application, each stored once and numbered from 1, so that a commit can say in a few bytes which code
- * made it. One small JSON file, replaced whole; it is durable before the first commit of a new build.
+ * The builds of an application, each stored once and numbered from 1, so that a commit can record in a few bytes which
+ * code made it. They are in one small JSON file that is replaced as a whole; it is durable before the first commit of a
+ * new build.
  *
- * A file that cannot be read is left alone, and builds are unknown from then on: a number given twice would be worse.
+ * A file that cannot be read is left unchanged, and builds are unknown from then on: giving the same number to two
+ * builds would be worse.
  */
 export function buildNumber(options: {
   readonly disk: Disk
-  /** Where the file stands; made if absent. */
+  /** Directory of the file; created if it does not exist. */
   readonly directory: string
   readonly applicationId: string
   /** The module that was started, `process.argv[1]`. */
@@ -54,7 +56,10 @@ interface Build {
   readonly files: { readonly [path: string]: string }
 }
 
-/** Of older builds the fingerprint is enough to know them again; a list of files each would make the next start slow. */
+/**
+ * Older builds are recognized by their fingerprint alone. Keeping the list of files of each would make the next start
+ * slow.
+ */
 function shortened(build: Build, index: number, builds: readonly Build[]): Build {
   return builds.length - index < listedBuildsMax ? build : { ...build, files: {} }
 }
@@ -85,7 +90,7 @@ function readBuilds(disk: Disk, path: string): readonly Build[] {
     const builds: readonly unknown[] = parsed.builds
     if (builds.every(isBuild)) return builds
   }
-  throw new RangeError(`${path} is no list of builds; move it away to begin a new one`)
+  throw new RangeError(`${path} is not a list of builds; move it away to begin a new one`)
 }
 
 function isBuild(build: unknown): build is Build {
@@ -95,9 +100,9 @@ function isBuild(build: unknown): build is Build {
 
 function replace(disk: Disk, to: { readonly directory: string; readonly path: string }, text: string): void {
   const temporary = `${to.path}.tmp`
-  // Crash here: nobody reads the temporary file, and the next start writes it anew.
+  // Crash here: the temporary file is never read, and the next start overwrites it.
   writeSynced(disk, temporary, new TextEncoder().encode(text))
   disk.rename(temporary, to.path)
-  // Crash here: the old list may come back; no commit has the new number yet.
+  // Crash here: the old list may come back, but no commit has the new number yet.
   disk.syncDirectory(to.directory)
 }

@@ -6,16 +6,18 @@ import { emitDirtyRows } from './emission.ts'
 import { commitFailure, failureOf } from './failures.ts'
 
 /**
- * Makes commits: one entry per worker with outputs, changelog rows, input offsets and a section per dirty task.
+ * Makes commits. A commit is one entry of the log per worker, with outputs, changelog rows, input offsets and one
+ * section for each dirty task.
  *
- * The order, step by step
- * 1. Emission: dirty rows go downstream; it may dirty rows below.
- * 2. Freeze: every dirty row is encoded, into the changelog's staged batch and into the flush set of its store.
- * 3. `commit`: the log has the whole of it or nothing.
- *    Crash before or in it: the next start finds the commit before, whose offsets lead to the same records again.
- * 4. Sequenced: own readers see it, the next commit may follow. Crash here: it vanishes together with all that was made
- *    of it, because the journal survives as a prefix.
- * 5. Durable: others see it, and only now may a store be flushed up to it.
+ * The steps, in order:
+ * 1. Emission: the new values of dirty rows are forwarded, which may make rows of stores further down dirty.
+ * 2. Freeze: every dirty row is encoded, into the staged batch of the changelog and into the flush set of its store.
+ * 3. `commit`: the log takes all of it or nothing.
+ *    Crash before or during this step: the next start continues from the previous commit, whose offsets lead to the
+ *    same records again.
+ * 4. Sequenced: the application's own readers see the commit, and the next one may follow. Crash here: the commit is
+ *    lost together with everything that was derived from it, because the part of the journal that survives is a prefix.
+ * 5. Durable: other readers see it, and only now may a store be flushed up to it.
  */
 export class CommitMaker {
   readonly #log: Log
@@ -47,7 +49,7 @@ export class CommitMaker {
     return this.#scope?.staged.bytes ?? 0
   }
 
-  /** Opens the next commit when the log lets one more begin. */
+  /** Opens the next commit as soon as the log allows one more to be in flight. */
   async begin(tasks: readonly Task[]): Promise<void> {
     while (this.#unsequenced.size >= this.#log.commitHints.pipelineDepth) await Promise.race(this.#unsequenced)
     const staged = this.#committer.begin()
@@ -56,7 +58,10 @@ export class CommitMaker {
     for (const task of tasks) task.begin(this.#scope)
   }
 
-  /** Commits what the tasks did. False: there was nothing. `placed` hears where the records went, as soon as known. */
+  /**
+   * Commits what the tasks have done. Returns false if there was nothing to commit. Calls `placed` with the offsets of
+   * the records as soon as they are known.
+   */
   commit(tasks: readonly Task[], placed: (placements: readonly Placement[]) => void): boolean {
     const scope = this.#scope
     if (scope === null || !tasks.some((task) => task.isDirty)) return false
@@ -85,7 +90,7 @@ export class CommitMaker {
     this.#scope = null
   }
 
-  /** Waits until nothing is under way, whatever becomes of it. */
+  /** Waits until no commit is in flight, whether they succeed or fail. */
   async settle(): Promise<void> {
     await Promise.all([...this.#unsequenced].map((one) => one.catch(() => undefined)))
     await this.durable.catch(() => undefined)
@@ -100,7 +105,7 @@ export class CommitMaker {
     }: {
       readonly tasks: readonly Task[]
       readonly placed: (placements: readonly Placement[]) => void
-      /** The error with those whose records they were. */
+      /** Adds to an error which nodes wrote the records. */
       readonly named: (error: unknown) => unknown
     },
   ): void {
@@ -117,7 +122,7 @@ export class CommitMaker {
       },
     )
     this.#unsequenced.add(done)
-    // Whoever waits for the last commit hears it from here and not from the worker, which may have ended.
+    // Waiters for the last commit are answered here and not by the worker, which may have ended.
     this.durable = sequenced.durable.then(
       (receipt) => {
         if (sequenced.placements === null) take(receipt.placements)
@@ -138,7 +143,7 @@ function freeze(task: Task): void {
   }
 }
 
-/** A store whose changelog is its source stands where the task has read the source to. */
+/** A store whose changelog is its source topic has the position up to which the task has read that topic. */
 function noteSourcePositions({ stores, inputs }: Task): void {
   for (const { overlay, changelogAt } of stores) {
     if (overlay.spec.sourceTopic === undefined) continue
@@ -149,7 +154,7 @@ function noteSourcePositions({ stores, inputs }: Task): void {
   }
 }
 
-/** Every store learns where its changelog ends with this commit. */
+/** Tells every store where its changelog ends with this commit. */
 function notePositions(tasks: readonly Task[], placements: readonly Placement[]): void {
   const byName = new Map(placements.map((placement) => [partitionName(placement.at), placement]))
   for (const task of tasks) {

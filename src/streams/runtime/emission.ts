@@ -2,9 +2,10 @@ import type { Task, TaskStore } from '../task/task.ts'
 import { failureOf } from './failures.ts'
 
 /**
- * Emission at commit: what every dirty row became goes downstream, as one merge over all tasks and stores of the worker
- * by the time of each row's last update. Task after task would write a commit interval (hours, in a backfill) backwards
- * into the repartition partitions. Stores that stand below others emit after them, because emission may dirty them.
+ * Emission at commit: forwards the new value of every dirty row, in one merge over all tasks and stores of the worker
+ * by the time of each row's last update. Emitting one task after the other would make event time in the repartition
+ * partitions jump back by a commit interval (hours, in a backfill) at each task. Stores that are below others emit
+ * after them, because the emission of those may make their rows dirty.
  */
 export function emitDirtyRows(tasks: readonly Task[]): void {
   let deepest = -1
@@ -27,7 +28,7 @@ export function emitDirtyRows(tasks: readonly Task[]): void {
   }
 }
 
-/** Dirty rows of one store in order of time, as places in its updates, and where the merge stands among them. */
+/** Dirty rows of one store in time order, as places in its updates, and the merge's position among them. */
 interface Run {
   readonly task: Task
   readonly store: TaskStore
@@ -38,7 +39,10 @@ interface Run {
   time: number
 }
 
-/** Records are picked in order of time, so mostly it is sorted already; those of one time stay in order of update. */
+/**
+ * Records are picked in time order, so the places are usually sorted already. Updates with equal times keep their
+ * order.
+ */
 function sortedByTime(places: Uint32Array, times: Float64Array): Uint32Array {
   for (let index = 1; index < places.length; index++) {
     if ((times[places[index - 1] as number] as number) <= (times[places[index] as number] as number)) continue

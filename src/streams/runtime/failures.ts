@@ -6,7 +6,10 @@ import { StoreError } from '../store/store-error.ts'
 import { StreamsError, type StreamsErrorCode } from '../errors.ts'
 import type { Task } from '../task/task.ts'
 
-/** Says of a failure in a task which node it was, and at which record. What names itself already stays as it is. */
+/**
+ * Adds to an error in a task the node and the record at which it occurred. Errors that already name both are returned
+ * unchanged.
+ */
 export function failureOf(task: Task, error: unknown, otherwise = 'in a punctuation'): Error {
   if (error instanceof InvariantError) return error
   const { node, input, offset } = task.record
@@ -27,7 +30,7 @@ export function failureOf(task: Task, error: unknown, otherwise = 'in a punctuat
   return new StreamsError(code, `${node} failed ${place}: ${message}`, values, { cause: error })
 }
 
-/** What names its node, and not the record, gets its place. */
+/** Adds the record to an error that names only its node. */
 function located(error: StreamsError, { id, record: { input, offset } }: Task, place: string): StreamsError {
   if (input === null || 'topic' in error.values || 'partition' in error.values) return error
   const { topic, partition } = input
@@ -40,7 +43,7 @@ function located(error: StreamsError, { id, record: { input, offset } }: Task, p
   )
 }
 
-/** Says of a commit that the log refused for its size whose records it was made of. */
+/** Adds to the error for a commit that is too large which nodes wrote it and from which input records. */
 export function commitFailure(error: unknown, tasks: readonly Task[], sections: readonly TaskSection[]): unknown {
   if (!(error instanceof LogError) || error.code !== 'COMMIT_TOO_LARGE') return error
   const { at } = error.values
@@ -55,13 +58,15 @@ export function commitFailure(error: unknown, tasks: readonly Task[], sections: 
   const who = writers.length === 0 ? 'a commit' : writers.join(', ')
   return new StreamsError(
     'COMMIT_TOO_LARGE',
-    `${who} for ${shown === '' ? 'a punctuation' : `${shown}${more}`}: ${error.message.replace('COMMIT_TOO_LARGE: ', '')}, with a smaller overlayBytesMax or commitBytesMax, or let one record make less`,
+    `${who} for ${shown === '' ? 'a punctuation' : `${shown}${more}`}: ${error.message.replace('COMMIT_TOO_LARGE: ', '')}, with a smaller overlayBytesMax or commitBytesMax, or let one record produce less`,
     { ...error.values, nodes: writers, inputs },
     { cause: error },
   )
 }
 
-/** What stops an application without being of one node: in the words of streams, with what to do. */
+/**
+ * Errors that stop an application and are not caused by a single node, as errors of the streams API with their remedy.
+ */
 export function applicationFailure(applicationId: string, error: unknown): unknown {
   const text = error instanceof Error ? error.message : String(error)
   const values = { applicationId }
@@ -76,7 +81,7 @@ export function applicationFailure(applicationId: string, error: unknown): unkno
   if (isCommitLost(error)) {
     return new StreamsError(
       'COMMIT_ABORTED',
-      `commits of ${applicationId} are lost again and again, the last one so: ${text}; the state is that of the commit before: correct the cause and start again`,
+      `commits of ${applicationId} are lost again and again, the last one because of: ${text}; the state is that of the last successful commit: correct the cause and start again`,
       values,
       { cause: error },
     )
@@ -84,7 +89,7 @@ export function applicationFailure(applicationId: string, error: unknown): unkno
   if (error instanceof LogError && error.code === 'GROUP_IN_USE') {
     return new LogError(
       'GROUP_IN_USE',
-      `${applicationId} runs on this log already: close it first, and wait until it is closed, or give this one an applicationId of its own`,
+      `${applicationId} is already running on this log: close it first, and wait until it is closed, or give this one an applicationId of its own`,
       { ...error.values, applicationId },
       { cause: error },
     )
@@ -92,7 +97,7 @@ export function applicationFailure(applicationId: string, error: unknown): unkno
   if (error instanceof LogError && error.code === 'UNKNOWN_TOPIC') {
     return new StreamsError(
       'TOPIC_MISSING',
-      `a topic of ${applicationId} was deleted while it ran (${text}); make it again, or take it out of the topology, and start again: its state is that of the last commit`,
+      `a topic of ${applicationId} was deleted while it ran (${text}); create it again or remove it from the topology, then start again: the state is that of the last commit`,
       { ...error.values, applicationId },
       { cause: error },
     )
@@ -100,7 +105,7 @@ export function applicationFailure(applicationId: string, error: unknown): unkno
   if (error instanceof StoreError) {
     return new StreamsError(
       error.code === 'STORE_MISMATCH' ? 'STORE_MISMATCH' : 'STORE_FAILED',
-      `a store of ${applicationId}: ${text}; what is committed is in the changelogs: with its directory removed the store is restored from there`,
+      `a store of ${applicationId}: ${text}; everything committed is in the changelogs: remove the directory of the store to restore it from there`,
       values,
       { cause: error },
     )
@@ -108,7 +113,9 @@ export function applicationFailure(applicationId: string, error: unknown): unkno
   return error
 }
 
-/** Whether leaving out the record helps. What is wrong with the program, a store or the log is wrong for the next one too. */
+/**
+ * Whether skipping the record helps. If the program, a store or the log is at fault, the next record would fail too.
+ */
 export function isOfTheRecord(error: unknown): boolean {
   if (error instanceof InvariantError) return false
   if (error instanceof StoreError) return error.code === 'STORE_KEY_TOO_LARGE'
@@ -118,7 +125,7 @@ export function isOfTheRecord(error: unknown): boolean {
 
 const neverDropped: readonly StreamsErrorCode[] = ['INVALID_RECORD', 'ASYNC_SCHEMA', 'STORE_UNKNOWN', 'STORE_FAILED']
 
-/** A commit that was lost is made again from the one before. */
+/** Whether a commit was lost. Its records are then processed again, from the commit before it. */
 export function isCommitLost(error: unknown): boolean {
   return error instanceof LogError && (error.code === 'ABORTED' || error.code === 'OUTCOME_UNKNOWN')
 }

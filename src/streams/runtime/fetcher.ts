@@ -3,8 +3,8 @@ import { partitionName } from '../../log/api/record.ts'
 import type { RecordQueue } from '../task/record-queue.ts'
 
 /**
- * Keeps the worker's inputs filled: one poll is under way at any time, while records are processed. Inputs that hold
- * enough are left out of it, so memory is bounded by `bufferedBytesMax` per input and one poll.
+ * Keeps the worker's inputs filled: one poll is in flight at any time, while records are processed. Inputs that have
+ * enough buffered are paused, so memory is bounded by `bufferedBytesMax` per input plus one poll.
  */
 export class Fetcher<Input extends FetchedInput> {
   readonly #reader: Reader
@@ -33,7 +33,7 @@ export class Fetcher<Input extends FetchedInput> {
     reader.assign(inputs.map(({ queue }) => ({ at: queue.at, offset: queue.position })))
   }
 
-  /** Starts a poll if none is under way and there is room. */
+  /** Starts a poll if none is in flight and some input has room. */
   poll(): void {
     if (this.#polling || this.#closed || this.#arrived !== null || this.#failure !== null) return
     this.#pause()
@@ -53,7 +53,7 @@ export class Fetcher<Input extends FetchedInput> {
     )
   }
 
-  /** Hands out what arrived; `received` is called for each input that got something. */
+  /** Adds fetched chunks to their queues. Calls `received` for each chunk, with its input. */
   take(received: (input: Input, hadHead: boolean) => void): boolean {
     if (this.#failure !== null) throw this.#failure
     const chunks = this.#arrived
@@ -69,7 +69,9 @@ export class Fetcher<Input extends FetchedInput> {
     return true
   }
 
-  /** An input needs its next record now: a poll that leaves it out is cut short. */
+  /**
+   * Called when an input needs its next record now. If the current poll leaves the input out, the poll is ended early.
+   */
   hurry(input: Input): void {
     if (this.#polling && this.#paused.has(input)) this.#reader.wakeup()
   }
@@ -94,10 +96,10 @@ export class Fetcher<Input extends FetchedInput> {
   }
 }
 
-/** An input that is kept filled. */
+/** An input that the fetcher keeps filled. */
 export interface FetchedInput {
   readonly queue: RecordQueue
 }
 
-/** A poll that finds nothing ends after that and is started again. */
+/** A poll that finds nothing ends after this time and is started again. */
 const pollWaitMs = 1000

@@ -11,12 +11,13 @@ import type { GlobalTableSpec, ProcessorNode, StoreSpec } from '../topology/node
 import { RestoreStopped } from './restore.ts'
 
 /**
- * The global tables of an application: every partition of their topics, in memory, for all its tasks.
+ * The global tables of an application: all partitions of their topics, in memory, shared by all its tasks.
  *
- * - They are read to their ends before the application runs, on every start: memory is their only store.
- * - What arrives later is collected and taken in between two commits, never within one. So all that a commit holds was
- *   made with one state of each table, and its sections record which: the next offset of each partition.
- * - They are not synchronized with tasks by time.
+ * - At every start they are read to their ends before the application runs, because they are stored only in memory.
+ * - Records that arrive later are collected and applied between two commits, never during one. So everything in a
+ *   commit was made with the same state of each table, and its sections record which state: the next offset of each
+ *   partition.
+ * - They are not synchronized with the tasks by time.
  */
 export class GlobalTables {
   readonly #tables: readonly GlobalTable[]
@@ -29,7 +30,7 @@ export class GlobalTables {
   }
   #arrived: Chunk[] = []
   #arrivedBytes = 0
-  /** While the tables are opened, `open` polls. */
+  /** False while the tables are being opened, because `open` then polls by itself. */
   #following = false
   #polling = false
   #closed = false
@@ -45,7 +46,7 @@ export class GlobalTables {
     }
   }
 
-  /** Reads the tables to their ends; null if there are none. */
+  /** Reads the tables to their ends. Returns null if there are none. */
   static async open(
     specs: readonly GlobalTableSpec[],
     options: {
@@ -54,7 +55,10 @@ export class GlobalTables {
       readonly engine: StoreEngine
       readonly partitions: ReadonlyMap<string, number>
       readonly cacheBytes: number
-      /** Asked between two polls: whether the application is closed before it has begun. Then `RestoreStopped`. */
+      /**
+       * Checked between two polls: true if the application was closed during its start. `open` then throws
+       * `RestoreStopped`.
+       */
       readonly isStopped?: () => boolean
       readonly onDropped: (table: string, reason: string) => void
     },
@@ -95,7 +99,7 @@ export class GlobalTables {
     }
   }
 
-  /** Begins to collect what arrives. */
+  /** Begins to collect new records. */
   follow(arrived: () => void, failed: (error: unknown) => void): void {
     this.#listeners.arrived = arrived
     this.#listeners.failed = failed
@@ -103,7 +107,7 @@ export class GlobalTables {
     this.#poll()
   }
 
-  /** Where the tables stand: what a commit made of them. */
+  /** The next offset of each partition of these tables, for the sections of a commit. */
   positions(names: ReadonlySet<string>): { readonly at: TopicPartition; readonly next: number }[] {
     return this.#tables
       .filter((table) => names.has(table.spec.name))
@@ -114,13 +118,13 @@ export class GlobalTables {
     return [...this.#byPartition.values()].map(({ at }) => at)
   }
 
-  /** The partition is known to reach up to `offset`. */
+  /** Notes that the partition contains records up to `offset`, exclusive. */
   reachesTo({ at, offset }: Position): void {
     const partition = this.#byPartition.get(partitionName(at))
     if (partition !== undefined && offset > partition.end) partition.end = offset
   }
 
-  /** Everything that is known to be on the log has been taken in. */
+  /** Whether all records known to be in the log have been applied. */
   get isCaughtUp(): boolean {
     for (const { next, end } of this.#byPartition.values()) if (next < end) return false
     return true
@@ -130,7 +134,7 @@ export class GlobalTables {
     return this.#arrived.length > 0
   }
 
-  /** Takes in what was collected. Only between two commits. */
+  /** Applies the collected records. May be called only between two commits. */
   advance(): void {
     if (this.#arrived.length === 0) return
     const chunks = this.#arrived
@@ -147,7 +151,7 @@ export class GlobalTables {
     return this.#tables.find((table) => table.spec.name === name)?.overlay ?? null
   }
 
-  /** What the nodes of one task see of them. */
+  /** Gives the nodes of one task access to the tables that they read. */
   forTask(processors: readonly ProcessorNode[]): TaskGlobals {
     const readers = new Map(processors.map((node) => [node.name, new Set(node.globals ?? [])]))
     const names = new Set(processors.flatMap((node) => node.globals ?? []))
@@ -174,7 +178,7 @@ export class GlobalTables {
     }
   }
 
-  /** One poll at a time, and none while more waits than the next advance should have to take in. */
+  /** Polls once at a time, and not while more is collected than the next `advance` should have to apply. */
   #poll(): void {
     if (!this.#following || this.#polling || this.#closed || this.#arrivedBytes >= arrivedBytesMax) return
     this.#polling = true
@@ -193,7 +197,7 @@ export class GlobalTables {
     )
   }
 
-  /** Packs rows as bytes, so that those which nobody asks for need not stand decoded; one round at a time. */
+  /** Packs rows into bytes, so that rows that are never read need not be kept decoded. Runs once at a time. */
   #flush(): void {
     if (this.#flushing !== null) return
     const flushing = Promise.all(
@@ -211,7 +215,7 @@ export class GlobalTables {
   }
 }
 
-/** One table: its store, and how records become its rows. */
+/** One table: its store, and how records become rows of it. */
 class GlobalTable {
   readonly spec: GlobalTableSpec
   readonly overlay: KeyValueOverlay
@@ -233,7 +237,10 @@ class GlobalTable {
     )
   }
 
-  /** The record that arrives last wins, null deletes; a null key is dropped, as is what does not fit where that is asked. */
+  /**
+   * Applies a record: the last one of a key wins and null deletes. A null key is dropped, and so is an invalid record
+   * if the table skips those.
+   */
   put(at: TopicPartition, cursor: RecordCursor, partitionTime: number): number {
     const { spec, overlay } = this
     try {
@@ -269,11 +276,11 @@ class GlobalTable {
   }
 }
 
-/** A partition of a global table's topic and how far it was taken in. */
+/** One partition of a global table's topic, and how much of it has been applied. */
 class GlobalPartition {
   readonly at: TopicPartition
   next = 0
-  /** As far as it is known to reach. */
+  /** The known end of the partition. */
   end = 0
   readonly #table: GlobalTable
   #time = -1
@@ -310,10 +317,10 @@ function storeSpec({ name, key, value }: GlobalTableSpec): StoreSpec {
   }
 }
 
-/** It begins anew with every start, so it has no place in a changelog. */
+/** The tables are read from the start each time, so they have no changelog position. */
 const memoryOnly = { leaderEpoch: 0, changelogOffset: 0, storeTime: -1 }
 const pollBytesMax = 1024 * 1024
-/** A poll that finds nothing ends after that and is started again. */
+/** A poll that finds nothing ends after this time and is started again. */
 const pollWaitMs = 1000
-/** What may wait for a commit to end. */
+/** Bytes that may be collected while a commit is in progress. */
 const arrivedBytesMax = 16 * 1024 * 1024

@@ -6,9 +6,9 @@ import type { StagedPlace } from '../task/record-collector.ts'
 import type { SourceNode } from '../topology/node.ts'
 
 /**
- * What becomes of a record that cannot be decoded or does not fit its schema, as its source says: the application stops
- * with topic, partition, offset and cause; or it is skipped and counted; or its bytes go to a dead-letter topic, with
- * where it was and why in headers. It never vanishes silently.
+ * Handles a record that cannot be decoded or does not fit its schema, as its source declares: the application stops
+ * with topic, partition, offset and cause; or the record is skipped and counted; or its bytes go to a dead-letter
+ * topic, with headers that say where it was and what was wrong. No record is lost without a trace.
  */
 export class InvalidRecords {
   readonly #partitions: ReadonlyMap<string, number>
@@ -26,7 +26,7 @@ export class InvalidRecords {
     const cause = error instanceof Error ? error.message : String(error)
     const code = error instanceof Error && 'code' in error ? error.code : ''
     if (code === 'ASYNC_SCHEMA') {
-      // It is the program that is wrong: with another policy every record would go.
+      // This is a mistake in the program: with another policy, every record would be skipped.
       throw new StreamsError(
         'ASYNC_SCHEMA',
         cause.replace('ASYNC_SCHEMA: ', ''),

@@ -1,30 +1,34 @@
 import { isBefore, type RecordQueue } from '../task/record-queue.ts'
 
 /**
- * Which record the worker takes next: the smallest head over the inputs of all its tasks, by (clock, sequence, rank). A
- * binary heap of the inputs that have a head.
+ * Decides which record the worker takes next: the smallest head over the inputs of all its tasks, by (clock, sequence,
+ * rank). It is a binary heap of the inputs that have a head.
  *
- * - The clock of a record is its timestamp. What a sub-topology wrote for another one has an order stamp instead, so that
- *   it is read in the order in which it was written, by whichever tasks, wherever commits fell (see `OutputOrder`).
- * - Topic ordinal and partition are one number, the rank.
- * - Offset order within a partition never changes: only heads compete.
- * - Nothing is taken while an input is *hungry*, that is while its next record is known to be on the log and is not here.
- * - A sub-topology that reads an internal topic with nothing in it waits while a task upstream may still put something
- *   older there: because it has output that no commit has carried away, or an unread head that is smaller. Its heads are
- *   *parked* until the next commit or fetch, all of them, or its tasks would overtake each other; the others go on.
- * - Nobody waits for ever: the smallest head of all never waits for another, so some task goes on or a commit is due.
+ * - The clock of a record is its timestamp. Records that one sub-topology writes for another have an order stamp
+ *   instead, so that they are read in the order in which they were written, no matter which tasks wrote them and where
+ *   commits fell (see `OutputOrder`).
+ * - The rank combines the ordinal of the topic and the partition into one number.
+ * - Offset order within a partition never changes: only heads are compared.
+ * - Nothing is taken while an input is *hungry*, that is, while its next record is known to be in the log but is not
+ *   fetched.
+ * - A sub-topology that reads an internal topic whose queues are empty waits as long as a task upstream may still write
+ *   something older to that topic, because that task has uncommitted output or an unread head that is smaller. All
+ *   heads of the waiting sub-topology are *parked* until the next commit or fetch; if only some were, its tasks would
+ *   overtake each other. Other sub-topologies continue.
+ * - There is no deadlock: the smallest head of all never has to wait for another one, so either some task continues or
+ *   a commit is due.
  *
- * Without this, one task pours 19 minutes of event time into a repartition partition before its neighbour starts, and
- * everything that the neighbour sends is late.
+ * Without this, one task could write 19 minutes of event time into a repartition partition before a task beside it
+ * starts, and all records of the second task would be late.
  *
- * Deliberately not in order: a topic of the user's that the application both writes and reads. Its records have no
- * stamps, because others read them too, and others may write there.
+ * Deliberately not ordered this way: a user's topic that the application both writes and reads. Its records have no
+ * stamps, because other programs may read and write it too.
  */
 export class PickOrder<Input extends PickInput> {
   readonly #heap: Input[] = []
   #parked: Input[] = []
 
-  /** The input got a head, or stands anew in the order after having had none. */
+  /** Adds an input that has received a head. */
   push(input: Input): void {
     const heap = this.#heap
     let at = heap.push(input) - 1
@@ -38,7 +42,7 @@ export class PickOrder<Input extends PickInput> {
     heap[at] = input
   }
 
-  /** The input whose head is next, or null: every head is taken or parked. */
+  /** The input whose head is next; null if every head is taken or parked. */
   top(): Input | null {
     for (;;) {
       const top = this.#heap[0]
@@ -52,7 +56,7 @@ export class PickOrder<Input extends PickInput> {
     }
   }
 
-  /** The head of the top was taken: it finds its new place, or leaves if it has none. */
+  /** Called after the head of the top was taken: moves the input to its new place, or removes it if it has no head. */
   moved(): void {
     const top = this.#heap[0]
     if (top === undefined) return
@@ -60,7 +64,7 @@ export class PickOrder<Input extends PickInput> {
     else this.#remove()
   }
 
-  /** After a commit or a fetch those that waited compete again. */
+  /** Returns parked inputs to the heap, after a commit or a fetch. */
   unpark(): void {
     const parked = this.#parked
     if (parked.length === 0) return
@@ -71,7 +75,7 @@ export class PickOrder<Input extends PickInput> {
     }
   }
 
-  /** Heads compete that nobody has asked for yet, such as those that a commit has just let go on. */
+  /** Whether the heap contains heads that have not been tried yet, such as those that a commit has just unparked. */
   get hasUntried(): boolean {
     return this.#heap.length > 0
   }
@@ -85,7 +89,7 @@ export class PickOrder<Input extends PickInput> {
     if (last !== undefined && this.#heap.length > 0) this.#sink(last)
   }
 
-  /** Puts `input` at the root and lets it sink. */
+  /** Puts `input` at the root and moves it down to its place. */
   #sink(input: Input): void {
     const heap = this.#heap
     const { length } = heap
@@ -104,34 +108,34 @@ export class PickOrder<Input extends PickInput> {
   }
 }
 
-/** An input among those of all tasks. */
+/** An input among those of all tasks of the worker. */
 export interface PickInput {
   readonly queue: RecordQueue
-  /** The inputs of a sub-topology wait together; null: they never have to. */
+  /** The inputs of a sub-topology wait together. Null if they never have to wait. */
   readonly group: PickGroup | null
-  /** Other topics that its sub-topology reads and others write. */
+  /** Other topics that the sub-topology reads and that tasks of the application write. */
   readonly awaited: readonly AwaitedTopic[]
 }
 
 export interface PickGroup {
-  /** Some of its heads are parked. */
+  /** Whether some of its heads are parked. */
   parked: boolean
 }
 
-/** A topic from which something older may still come, as long as none of its queues has a head. */
+/** A topic from which an older record may still come, as long as none of its queues has a head. */
 export interface AwaitedTopic {
   readonly queues: readonly RecordQueue[]
-  /** All tasks whose output reaches it, at any distance. */
+  /** All tasks whose output reaches the topic, directly or through others. */
   readonly upstream: readonly PickTask[]
 }
 
-/** What the order asks of a task. */
+/** What the pick order needs to know about a task. */
 export interface PickTask {
   readonly inputs: readonly { readonly queue: RecordQueue }[]
   readonly hasUncommittedOutput: boolean
 }
 
-/** Whether a task upstream may still put something older than this head into a topic that has nothing. */
+/** Whether a task upstream may still write something older than this head to a topic whose queues are empty. */
 function mustWait({ awaited, queue }: PickInput): boolean {
   for (const { queues, upstream } of awaited) {
     if (queues.some((one) => one.hasHead)) continue

@@ -7,31 +7,31 @@ import { storeOperator } from '../topology/internal-topics.ts'
 import type { TaskPlan } from './application-plan.ts'
 
 /**
- * What former lives of an application left for this one, from the newest section of every task that it ever had.
+ * The state that earlier runs of an application left, from the newest section of every task that it ever had.
  *
- * Sub-topologies are numbered in the order of the topology: with one more in front, all tasks behind it have other ids. So
- * the state of an operator or a store is found by its name and partition, that of an input by its place, in the newest
- * section that has it, whatever its task was called then.
+ * Sub-topologies are numbered in the order of the topology: if one is inserted in front, all tasks behind it have other
+ * ids. So the state of an operator or a store is found by its name and partition, and that of an input by its topic and
+ * partition, in the newest section that has it, regardless of the task's id at that time.
  *
- * - A task that finds state under another id has a section of its own written before it processes anything: the one that
- *   it was found in belongs to another task now, whose next commit replaces it.
- * - State that nobody in this topology asks for is carried on by the task in whose section it stands: an operator that was
- *   taken out and comes back goes on where it was.
+ * - A task that finds its state under another id writes a section of its own before it processes anything. The section
+ *   in which the state was found now belongs to another task, whose next commit replaces it.
+ * - State that no operator of this topology uses is carried along by the task whose section contains it, so an operator
+ *   that was removed and is added again later continues where it was.
  */
 export class RecordedState {
-  /** By partition, the newest section last. */
+  /** By partition, with the newest section last. */
   readonly #sections: ReadonlyMap<number, readonly RecordedSection[]>
-  /** By partition, the names of all operators and stores that the topology has. */
+  /** By partition: the names of all operators and stores in the topology. */
   readonly #names: ReadonlyMap<number, ReadonlySet<string>>
 
-  /** `sections`: the newest of each task, in the order of their commits. */
+  /** `sections` are the newest section of each task, in the order of their commits. */
   constructor(sections: readonly RecordedSection[], tasks: readonly TaskPlan[]) {
     this.#sections = Map.groupBy(sections, ({ task }) => partitionOfTask(task))
     const byPartition = Map.groupBy(tasks, ({ partition }) => partition)
     this.#names = new Map([...byPartition].map(([partition, list]) => [partition, new Set(list.flatMap(namesOf))]))
   }
 
-  /** What the task goes on from; null: nothing is known of it. */
+  /** The state from which the task continues; null if none is recorded. */
   of(task: TaskPlan): TaskMemory | null {
     const sections = this.#sections.get(task.partition) ?? []
     if (sections.length === 0) return null
@@ -88,7 +88,9 @@ function timeOf({ partitionTimes }: RecordedSection, place: string): number | un
   return partitionTimes.find(({ at }) => partitionName(at) === place)?.time
 }
 
-/** Who has read its inputs has made its stamps; where several have, it goes on behind them all. */
+/**
+ * Stamps continue from the tasks that have read these inputs. If there are several, they continue above the highest.
+ */
 function stampsOf(readers: readonly RecordedSection[]): readonly number[] {
   const order = new OutputOrder()
   for (const { operators } of readers) order.resume(operators[outputOrderOperator]?.['stamps'])

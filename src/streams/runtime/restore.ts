@@ -11,7 +11,7 @@ import { sessionSpaceCount, WindowSpaces, windowSpaceCount } from '../store/wind
 import { WriteBatch } from '../store/write-batch.ts'
 import type { StoreShape, StoreSpec } from '../topology/node.ts'
 
-/** How far a store is; given to the application as it goes. */
+/** The progress of a restore, reported to the application. */
 export interface RestoreProgress {
   readonly store: string
   readonly at: TopicPartition
@@ -23,10 +23,10 @@ export interface RestoreProgress {
 /**
  * Opens a store and brings it to the end of its changelog, before its task runs.
  *
- * The store says which changelog offset it holds and of which leader epoch. If that epoch ended before the offset, or
- * the changelog begins after it, store and changelog do not belong together any more: the store is rebuilt from the
- * start. Otherwise only what is missing is replayed. Every batch carries its position, so a crash here costs nothing but
- * the batches that were not flushed.
+ * The store knows its changelog offset and the leader epoch of that offset. If that epoch ended before the offset, or
+ * if the changelog begins after the offset, store and changelog no longer belong together, and the store is rebuilt
+ * from the start. Otherwise only the missing part is replayed. Every batch contains its position, so a crash here costs
+ * only the batches that were not flushed.
  */
 export async function restoreStore(options: RestoreOptions): Promise<OrderedStore> {
   const { log, changelog } = options
@@ -34,8 +34,8 @@ export async function restoreStore(options: RestoreOptions): Promise<OrderedStor
   try {
     const [bounds] = changelog === null ? [] : await log.bounds([changelog], 'committed')
     if (changelog === null || bounds === undefined) return store
-    // Rows of a source stand for what the task has read of it: beyond that, they are of a topic that was made again since,
-    // or of a reading that was set back.
+    // If the changelog is a source topic, only what the task has read of it counts as rows. Rows beyond that come from
+    // a topic that has been created again since, or from before the offsets were reset.
     const end = Math.min(bounds.end, options.end ?? bounds.end)
     store = await rebuiltIfAhead(store, { ...options, changelog, bounds: { start: bounds.start, end } })
     const from = store.position?.changelogOffset ?? bounds.start
@@ -52,18 +52,23 @@ export interface RestoreOptions {
   readonly engine: StoreEngine
   readonly directory: string
   readonly spec: StoreSpec
-  /** Null: the store has no changelog and is as it was left. */
+  /** Null if the store has no changelog; it is then used as it is. */
   readonly changelog: TopicPartition | null
   /** Where the rows end, if that is not the end of the changelog. */
   readonly end?: number
-  /** Asked between two stretches: whether the application is closed before it has begun. Then {@link RestoreStopped}. */
+  /**
+   * Checked between two polls: true if the application was closed during its start. {@link RestoreStopped} is thrown
+   * then.
+   */
   readonly isStopped?: () => boolean
   readonly onProgress: (progress: RestoreProgress) => void
-  /** Hears why a store is rebuilt. */
+  /** Called with the reason if a store is rebuilt. */
   readonly onAhead: (error: StreamsError) => void
 }
 
-/** The application was closed while it restored a store: that is no failure, and the next start goes on where it was. */
+/**
+ * The application was closed while it restored a store. This is no failure, and the next start continues from there.
+ */
 export class RestoreStopped extends Error {
   override readonly name = 'RestoreStopped'
 }
@@ -97,7 +102,8 @@ async function bringToEnd(
   options: Replayed & { readonly from: number; readonly end: number },
 ): Promise<void> {
   const { log, changelog, from } = options
-  // What is replayed goes to the store: it must not be there when the changelog has lost it.
+  // Replayed rows are written to the store, which must not contain rows that a power cut can still remove from the
+  // changelog.
   await log.sync()
   const reader = await log.openReader({ isolation: 'committed' })
   const flushes = new RestoreFlushes(store)
@@ -105,13 +111,13 @@ async function bringToEnd(
     reader.assign([{ at: changelog, offset: from }])
     await replay(reader, flushes, options)
   } finally {
-    // Nobody may close a store that is being written.
+    // A store must not be closed while it is being written.
     await flushes.settle()
     await reader.close()
   }
 }
 
-/** One flush at a time, while the next stretch is read. */
+/** Runs one flush at a time while the next chunks are read. */
 class RestoreFlushes {
   readonly store: OrderedStore
   #running: Promise<void> = Promise.resolve()
@@ -120,11 +126,11 @@ class RestoreFlushes {
     this.store = store
   }
 
-  /** Throws what made the one before fail. */
+  /** Throws the error of the previous flush, if it failed. */
   async next(batch: () => StoreBatch): Promise<void> {
     await this.#running
     this.#running = this.store.flush(batch())
-    // It is heard with the next one; until then, a poll may take its time.
+    // The error is thrown by the next call. Until then, it must not count as unhandled; a poll may take a while.
     this.#running.catch(() => undefined)
   }
 
@@ -243,7 +249,10 @@ class WindowRows {
     this.#leftOff = leftOff
   }
 
-  /** Changelog keys end in start (or time) and a sequence of four bytes; local keys of windows leave the latter off. */
+  /**
+   * Changelog keys end in the start (or time) and a sequence of four bytes. In the store, keys of windows have no
+   * sequence.
+   */
   add(cursor: RecordCursor): void {
     if (cursor.keyEnd - cursor.keyStart < 12) return
     const start = readInt64(cursor.bytes, cursor.keyEnd - 12)
@@ -266,7 +275,7 @@ class SessionRows {
     this.spaces = new WindowSpaces(retentionMs, sessionSpaceCount)
   }
 
-  /** Keys end in end and start, in the changelog as in the store. */
+  /** Keys end in end and start, both in the changelog and in the store. */
   add(cursor: RecordCursor): void {
     if (cursor.keyEnd - cursor.keyStart < sessionTimesBytes) return
     const end = readInt64(cursor.bytes, cursor.keyEnd - sessionTimesBytes)

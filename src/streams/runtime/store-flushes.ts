@@ -6,10 +6,10 @@ import type { Overlay } from '../store/overlay.ts'
 import type { Task } from '../task/task.ts'
 
 /**
- * Brings committed rows to the stores: from time to time, right behind a commit, everything committed so far is sealed;
- * when that commit is durable and the log has synced it, it is written, off this thread, one flush per store and one
- * round at a time. So a store is behind its changelog and never ahead of it, also after a power cut, and a commit costs no
- * store transaction.
+ * Writes committed rows to the stores. From time to time, right after a commit, everything committed so far is sealed.
+ * When that commit is durable and the log has synced it, the sealed rows are written outside this thread, with one
+ * flush per store and one round at a time. So a store can be behind its changelog but never ahead of it, even after a
+ * power cut, and a commit does not need a store transaction.
  */
 export class StoreFlushes {
   readonly #clock: Clock
@@ -18,7 +18,7 @@ export class StoreFlushes {
   readonly #bytesMax: number
   #last: number
   #running: Promise<void> | null = null
-  /** What made a flush fail: the stores take no other. */
+  /** The error of a flush that failed; the stores are not flushed again after it. */
   #failure: { readonly error: unknown } | null = null
 
   constructor(
@@ -33,13 +33,13 @@ export class StoreFlushes {
     this.#last = clock.monotonic()
   }
 
-  /** Called right behind a commit. `durable` is that commit's. */
+  /** Called right after a commit; `durable` is the promise of that commit. */
   afterCommit(tasks: readonly Task[], durable: Promise<void>, failed: (error: unknown) => void): void {
     if (this.#running !== null || this.#failure !== null || !this.#isDue(tasks)) return
     this.#start(tasks, durable).catch(failed)
   }
 
-  /** Flushes everything that is committed; `durable` is the last commit's. */
+  /** Flushes everything that is committed; `durable` is the promise of the last commit. */
   async finish(tasks: readonly Task[], durable: Promise<void>): Promise<void> {
     await this.#running
     if (this.#failure !== null) throw this.#failure.error
@@ -47,14 +47,14 @@ export class StoreFlushes {
   }
 
   /**
-   * Waits while a flush is under way and enough for the next one has gathered behind it: stores that are slower than the
-   * worker hold it up, and not more than twice `storeFlushBytesMax` waits in memory.
+   * Waits while a flush is in flight and enough rows for the next one have accumulated. So stores that are slower than
+   * the worker slow it down, and at most twice `storeFlushBytesMax` is kept in memory.
    */
   async room(tasks: readonly Task[]): Promise<void> {
     if (this.#running !== null && this.#unflushedBytes(tasks) >= this.#bytesMax) await this.settle()
   }
 
-  /** Waits for what is under way, whatever becomes of it. */
+  /** Waits for the flush in flight, whether it succeeds or fails. */
   async settle(): Promise<void> {
     await this.#running?.catch(() => undefined)
   }
@@ -76,7 +76,8 @@ export class StoreFlushes {
       for (const { overlay, changelogAt } of task.stores) {
         if (!overlay.hasUnflushed) continue
         const set = overlay.seal()
-        // Known at once on the embedded log; else it comes with the receipt, before `durable` resolves.
+        // On the embedded log the position is known at once; otherwise it comes with the receipt, before `durable`
+        // resolves.
         set.position = changelogAt === null ? notLogged : overlay.position
         sealed.push({ overlay, set })
       }
@@ -100,7 +101,7 @@ export class StoreFlushes {
   ): Promise<void> {
     await durable
     await this.#log.sync()
-    // To the end, also when one fails: nobody may close a store that is being written.
+    // Waits for all flushes even if one fails: a store must not be closed while it is being written.
     const written = await Promise.allSettled(
       sealed.map(async ({ overlay, set }) => {
         set.position ??= overlay.position
@@ -111,5 +112,5 @@ export class StoreFlushes {
   }
 }
 
-/** A store without a changelog has no place in one. */
+/** The position of a store that has no changelog. */
 const notLogged: StorePosition = { leaderEpoch: 0, changelogOffset: 0, storeTime: -1 }

@@ -7,9 +7,9 @@ import { WindowOverlay } from '../store/window-overlay.ts'
 import type { Overlay } from '../store/overlay.ts'
 
 /**
- * A read-only view of a store over all tasks of the application. Every answer is of one commit: it is read right behind
- * it and given when that commit is durable, so nobody ever sees what a crash could take back. Calls that the kind of the
- * store has no answer for are refused with STORE_UNKNOWN.
+ * A read-only view of a store over all tasks of the application. Every answer is the state of one commit: it is read
+ * right after that commit and returned when the commit is durable, so no caller sees a state that a crash could undo.
+ * Calls that do not fit the kind of the store are refused with STORE_UNKNOWN.
  */
 export class StoreQuery<K, V> {
   readonly #store: string
@@ -79,19 +79,19 @@ export class StoreQuery<K, V> {
     )
   }
 
-  /** All rows of a store of any kind with their timestamps and windows, per task in the order of the store. */
+  /** All rows of a store of any kind with their timestamps and windows, for each task in the order of the store. */
   async rows(): Promise<readonly StoreRow<K, V>[]> {
     this.#expect('keyValue', 'window', 'session')
     return await this.#read((overlays) => overlays.flatMap((overlay) => rowsOf(overlay) as StoreRow<K, V>[]))
   }
 
-  /** A store of another kind would answer that there is nothing. */
+  /** Refuses the call instead of returning nothing, which is what a store of another kind would do. */
   #expect(...kinds: readonly StoreShape['kind'][]): void {
     if (kinds.includes(this.#kind)) return
     const calls = callsOf[this.#kind]
     throw new StreamsError(
       'STORE_UNKNOWN',
-      `store ${this.#store} is ${kindNames[this.#kind]}: ${calls === null ? 'it cannot be asked, only its join can' : `ask it by ${calls}`}`,
+      `store ${this.#store} is ${kindNames[this.#kind]}: ${calls === null ? 'it cannot be queried, only its join uses it' : `query it with ${calls}`}`,
       { store: this.#store, kind: this.#kind },
     )
   }
@@ -101,8 +101,8 @@ const kindNames: { readonly [Kind in StoreShape['kind']]: string } = {
   keyValue: 'a key-value store',
   window: 'a window store',
   session: 'a session store',
-  join: 'that of one side of a join',
-  unmatched: 'that of records that wait in a join',
+  join: 'the store of one side of a join',
+  unmatched: 'the store of unmatched records of a join',
 }
 
 const callsOf: { readonly [Kind in StoreShape['kind']]: string | null } = {
@@ -113,12 +113,15 @@ const callsOf: { readonly [Kind in StoreShape['kind']]: string | null } = {
   unmatched: null,
 }
 
-/** A row of a store; its timestamp is that of the newest record that it holds. */
+/** A row of a store, with the timestamp of the newest record that it includes. */
 export interface StoreRow<out K, out V> {
   readonly key: K
   readonly value: V
   readonly timestamp: number
-  /** In a window store: its window, the end exclusive; inclusive for sliding windows, and for the sessions of a session store. */
+  /**
+   * The window of a row in a window or session store. The end is exclusive; it is inclusive for sliding windows and for
+   * sessions.
+   */
   readonly window?: { readonly start: number; readonly end: number }
 }
 

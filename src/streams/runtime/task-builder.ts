@@ -29,30 +29,32 @@ import { realTopic, type ApplicationPlan, type TaskPlan } from './application-pl
 import type { GlobalTables } from './global-tables.ts'
 import { restoreStore, type RestoreProgress } from './restore.ts'
 
-/** What tasks are made with, the same for all of an application. */
+/** What tasks are built with; the same for all tasks of an application. */
 export interface TaskSetting {
   readonly log: Log
   readonly plan: ApplicationPlan
   readonly engines: { readonly lmdb: StoreEngine; readonly memory: StoreEngine }
   readonly storeDirectory: string
-  /** Of each sub-topology, made with its first task. */
+  /** By sub-topology; created with its first task. */
   readonly orders: Map<number, OutputOrder>
-  /** Absent: the application has none. */
+  /** Absent or null if the application has none. */
   readonly globals?: GlobalTables | null
   /** Memory for clean rows, for each store. */
   readonly cacheBytes: number
   readonly now: number
-  /** The application is closed before it has begun. */
+  /** Whether the application was closed during its start. */
   readonly isStopped?: () => boolean
   readonly onRestore: (progress: RestoreProgress) => void
-  /** A store does not belong to its changelog any more and is rebuilt from it. */
+  /** Called when a store no longer belongs to its changelog and is rebuilt from it. */
   readonly onStoreAhead?: (error: StreamsError) => void
   readonly onProcessingError: TaskOptions['onProcessingError']
   readonly onInvalid: TaskOptions['onInvalid']
   readonly onDropped: TaskOptions['onDropped']
 }
 
-/** Makes a task: restores its stores, wires its nodes, opens its inputs at what was committed, initializes it. */
+/**
+ * Builds a task: restores its stores, wires its nodes, opens its inputs at the committed offsets and initializes it.
+ */
 export async function buildTask(
   setting: TaskSetting,
   plan: TaskPlan,
@@ -102,7 +104,7 @@ export async function buildTask(
   }
 }
 
-/** The one of all tasks of the sub-topology, if any of its outputs is read in the order in which it was written. */
+/** The output order that all tasks of the sub-topology share; null if none of its outputs gets an order stamp. */
 function outputOrder({ orders }: TaskSetting, { id, sinks }: SubTopology): OutputOrder | null {
   if (!sinks.some(({ internal }) => internal)) return null
   const order = orders.get(id) ?? new OutputOrder()
@@ -140,7 +142,7 @@ async function openStores(
       directory,
       spec,
       changelog: restoredFrom,
-      // What the task has not processed is no row yet.
+      // Records that the task has not processed yet are not rows.
       ...(restoredFrom === null || restoredFrom.isOwn ? {} : { end: positions.get(partitionName(restoredFrom)) ?? 0 }),
       ...(setting.isStopped === undefined ? {} : { isStopped: setting.isStopped }),
       onProgress: setting.onRestore,
@@ -154,7 +156,7 @@ async function openStores(
   }
 }
 
-/** A partition whose records are the rows of a store: of the store's own changelog, or of a source. */
+/** The partition that contains the rows of a store as records: of the store's own changelog, or of a source topic. */
 interface ChangelogPlace extends TopicPartition {
   readonly isOwn: boolean
 }
@@ -167,8 +169,8 @@ function changelogPlace({ plan }: TaskSetting, { partition }: TaskPlan, spec: St
 }
 
 /**
- * A store that has a changelog no more is brought to the end of the one that it had: what its directory lacks can be had
- * this time only, before something is changed that no changelog has.
+ * The former changelog of a store that no longer has one. The store is brought to its end: this is the only chance to
+ * restore missing rows, before changes are made that no changelog contains.
  */
 function formerPlace(setting: TaskSetting, plan: TaskPlan, spec: StoreSpec, recorded: unknown): ChangelogPlace | null {
   const former = spec.logged ? null : formerChangelog(spec, recorded)
@@ -182,10 +184,12 @@ function formerPlace(setting: TaskSetting, plan: TaskPlan, spec: StoreSpec, reco
 }
 
 /**
- * Where a store stands on disk; what is of no use there is removed. A store with a changelog stands by its task, and is made
- * anew under another one. What has none must be found again: it stands by its name alone.
+ * The directory of a store; directories that are of no use any more are removed. A store with a changelog is kept under
+ * the id of its task, and is rebuilt if it moves to another task. A store without a changelog cannot be rebuilt, so it
+ * is kept under its name and partition alone.
  *
- * Crash here, or before the next commit: what is recorded still says so, and it is made anew once more.
+ * Crash here, or before the next commit: the recorded state is unchanged, so the same directories are removed once
+ * more.
  */
 async function storeDirectory(
   { engines, storeDirectory: root }: TaskSetting,
@@ -194,8 +198,8 @@ async function storeDirectory(
   { isAnew, movedFrom }: { readonly isAnew: boolean; readonly movedFrom: TaskId | undefined },
 ): Promise<string> {
   const directory = `${root}/${logged ? id : `unlogged_${partition}`}/${name}`
-  // A copy on disk of what is kept in memory now would be behind when it is asked for again, by more than can be made up
-  // for: tombstones do not stay in a changelog for ever.
+  // A copy on disk of a store that is now kept in memory would be outdated when it is used again, and could not be
+  // caught up: changelogs do not keep tombstones forever.
   if (isAnew || (logged && engine === 'memory')) await engines.lmdb.destroy(directory)
   if (logged && movedFrom !== undefined) await engines.lmdb.destroy(`${root}/${movedFrom}/${name}`)
   return directory
@@ -219,12 +223,12 @@ function openOverlay(...given: ConstructorParameters<typeof KeyValueOverlay>): O
   }
 }
 
-/** An aggregation has the name of its store; other stores are written by who is connected to them. */
+/** An aggregation has the name of its store; other stores are written by the nodes that are connected to them. */
 function writerOf(store: string, nodes: readonly string[]): string {
   return nodes.includes(store) ? store : nodes.join(', ')
 }
 
-/** The nodes of one task, wired. */
+/** The nodes of one task, connected with each other. */
 class TaskGraph {
   readonly #contexts = new Map<string, NodeContext>()
   readonly #children = new Map<string, TopologyNode[]>()
@@ -294,7 +298,7 @@ class TaskGraph {
     }
   }
 
-  /** What is done with keys that nobody reads. */
+  /** How keys that no node reads are handled. */
   #passerOf(node: SourceNode): Reader {
     const { codec } = node.key
     if (!takesKeyBytes(node, (name) => this.#childrenOf(name))) return () => undecoded
@@ -309,8 +313,8 @@ class TaskGraph {
   }
 
   /**
-   * Gives every store its level: emission at commit goes from the stores near the sources to those below them. A store
-   * emits where it is written, by the node of its own name; the joins that only read it may stand deeper.
+   * Gives every store its level: at a commit, stores near the sources emit before those below them. A store emits where
+   * it is written, which is the node with its own name; joins that only read it may be further down.
    */
   #rankStores(part: SubTopology): void {
     const levels = new Map<string, number>()
@@ -344,14 +348,17 @@ function suppliedBy({ name, supplier }: ProcessorNode, task: Task): Processor {
   }
 }
 
-/** Children follow each other in the order in which they were added, whatever they are: it is that of what comes out. */
+/**
+ * Nodes of all kinds in the order in which they were added, which is the order in which children are called and so the
+ * order of the outputs.
+ */
 function nodesInOrder({ order, sources, processors, sinks }: SubTopology): readonly TopologyNode[] {
   const places = new Map(order.map((name, place) => [name, place]))
   const placeOf = ({ name }: TopologyNode): number => places.get(name) ?? 0
   return [...sources, ...processors, ...sinks].sort((left, right) => placeOf(left) - placeOf(right))
 }
 
-/** Id of the codec in which a store has the keys that it emits. */
+/** Id of the codec of the keys that a store emits. */
 function emittedKeyId({ shape, key }: StoreSpec): string {
   if (shape.kind === 'session') return sessionWindowedId(key.id)
   return shape.kind === 'window' ? timeWindowedId(shape.sizeMs, key.id) : key.id
@@ -371,7 +378,7 @@ function nullOf(boundary: BoundaryCodec<unknown>, part: string): () => null {
   }
 }
 
-/** Where the time comes out of the record, its head is decoded before it is picked; else null. */
+/** If the timestamp is extracted from key or value, the head is decoded before it is picked; else this is null. */
 function headExtractor({ node, readKey, readValue, nullKey, nullValue }: TaskSource): HeadExtractor | null {
   const { timestamp } = node
   if (timestamp === undefined) return null
@@ -383,14 +390,14 @@ function headExtractor({ node, readKey, readValue, nullKey, nullValue }: TaskSou
       if (!Number.isSafeInteger(time)) {
         throw new StreamsError(
           'INVALID_TIMESTAMP',
-          `the extractor of ${node.name} made timestamp ${String(time)} of it, which is no whole number of milliseconds`,
+          `the extractor of ${node.name} returned timestamp ${String(time)}, which is not a whole number of milliseconds`,
           { timestamp: time },
         )
       }
       return { key, value, timestamp: time, error: null }
     } catch (error) {
-      // It stands where the record before it stood. By the time of its append, which in a backlog is long after all that it
-      // tells of, everything behind it would wait for the other partitions, and be late.
+      // An invalid record is placed by the time of the record before it. With its append time, which in a backlog is
+      // much later than the events, everything behind it would wait for the other partitions and be late.
       return { key: null, value: null, timestamp: Math.max(0, partitionTime), error }
     }
   }

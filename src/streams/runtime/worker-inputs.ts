@@ -2,13 +2,13 @@ import type { Task, TaskInput } from '../task/task.ts'
 import type { ApplicationPlan } from './application-plan.ts'
 import type { AwaitedTopic, PickGroup, PickInput } from './pick-order.ts'
 
-/** An input partition, its queue at hand. */
+/** An input partition of a task, with its queue. */
 export interface WorkerInput extends PickInput {
   readonly task: Task
   readonly input: TaskInput
 }
 
-/** The inputs of all tasks, each with what it may have to wait for. */
+/** The inputs of all tasks, each with the topics that it may have to wait for. */
 export function workerInputs(plan: ApplicationPlan, tasks: readonly Task[]): readonly WorkerInput[] {
   const groups = new Map<number, PickGroup>()
   return tasks.flatMap((task) => {
@@ -39,7 +39,7 @@ function awaitedBy(
     readonly plan: ApplicationPlan
     readonly tasks: readonly Task[]
     readonly siblings: readonly Task[]
-    /** One input of each topic that the sub-topology reads. */
+    /** One input for each topic that the sub-topology reads. */
     readonly others: readonly TaskInput[]
   },
 ): readonly AwaitedTopic[] {
@@ -47,8 +47,8 @@ function awaitedBy(
   for (const other of others) {
     const { topic } = other.queue.at
     if (!other.internal || topic === input.queue.at.topic || haveOneWriter(plan, input, other)) continue
-    // Where every record has a stamp, the partitions of a topic are one sequence, and a head in any of them is the next
-    // of it. Else each goes by its own times.
+    // If every record has a stamp, the partitions of a topic form one sequence, and a head in any of them is its next
+    // record. Otherwise each partition has its own order of timestamps.
     const readers = other.source.node.internal ? siblings : [task]
     const queues = readers.flatMap((one) => one.inputs.filter((two) => two.queue.at.topic === topic))
     const direct = [...(plan.writers.get(topic) ?? [])]
@@ -62,7 +62,10 @@ function awaitedBy(
   return awaited
 }
 
-/** Both have stamps of one sub-topology: what is still to come of it stands behind all that is there. */
+/**
+ * Whether both inputs have stamps of the same sub-topology. Records that it still writes are then placed after all that
+ * are there.
+ */
 function haveOneWriter(plan: ApplicationPlan, one: TaskInput, other: TaskInput): boolean {
   const writers = [one, other].flatMap(({ queue }) => [...(plan.writers.get(queue.at.topic) ?? [])])
   return one.source.node.internal && other.source.node.internal && new Set(writers).size === 1

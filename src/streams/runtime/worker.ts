@@ -12,13 +12,13 @@ import type { StoreFlushes } from './store-flushes.ts'
 import type { WorkerInput } from './worker-inputs.ts'
 
 /**
- * The loop: take what arrived, pick and process, punctuate, commit. Read this first.
+ * The main loop: add fetched records, pick and process, punctuate, commit. Read this first.
  *
- * - Processing is synchronous. A turn ends after `turnMs`, or when a commit is due, or when there is nothing to pick; so
- *   there is one `await` per batch of records and the event loop breathes often enough for the log's own messages.
- * - *Hungry*: an input's next record is on the log and not here. Nothing is picked then (see {@link PickOrder}).
- * - *Dry*: no task may pick. Then a commit is due at once, only not sooner than `minIntervalMs` after the last one: a
- *   quiet pipeline answers in milliseconds and a busy one batches.
+ * - Processing is synchronous. A turn ends after `turnMs`, when a commit is due, or when there is nothing to pick. So
+ *   there is one `await` per batch of records, and the event loop runs often enough for the messages of the log.
+ * - *Hungry*: an input's next record is in the log but not fetched. Nothing is picked then (see {@link PickOrder}).
+ * - *Dry*: there is nothing to pick. A commit is then due at once, but not sooner than `minIntervalMs` after the last
+ *   one. So a quiet pipeline answers within milliseconds, and a busy one builds larger commits.
  */
 export class Worker {
   readonly tasks: readonly Task[]
@@ -70,7 +70,7 @@ export class Worker {
     return this.#inputs
   }
 
-  /** Ends the loop after the record in process. */
+  /** Ends the loop after the current record. */
   stop(): void {
     this.#stopping = true
     this.wake()
@@ -84,7 +84,7 @@ export class Worker {
     this.wake()
   }
 
-  /** Ends a wait. */
+  /** Ends a wait of the loop. */
   wake(): void {
     this.#awake = true
     const wake = this.#wake
@@ -93,19 +93,21 @@ export class Worker {
   }
 
   /**
-   * Calls back when no task has anything uncommitted: within the next commit, or at once if nothing is to be committed.
-   * With false if that will not come, because the worker has ended.
+   * Calls back when no task has uncommitted changes: during the next commit, or at once if there is nothing to commit.
+   * Calls back with false if the worker has ended.
    */
   atRest(callback: Callback): void {
     this.#wait(this.#atRest, callback)
   }
 
-  /** Calls back when everything that is known to be on the log is processed and committed; with false as `atRest`. */
+  /**
+   * Calls back when everything known to be in the log is processed and committed; with false if the worker has ended.
+   */
   whenDry(callback: Callback): void {
     this.#wait(this.#whenDry, callback)
   }
 
-  /** Nobody who waits is left waiting. */
+  /** Answers all callbacks that still wait. */
   end(): void {
     this.#ended = true
     for (const callback of [...this.#atRest.splice(0), ...this.#whenDry.splice(0)]) callback(false)
@@ -120,13 +122,13 @@ export class Worker {
     this.wake()
   }
 
-  /** Runs until it is stopped, ends with a commit. Throws what failed; then nothing of the last commit is left. */
+  /** Runs until it is stopped, then commits. Throws the error that made it fail; the open commit is discarded then. */
   async run(fetcher: Fetcher<WorkerInput>): Promise<void> {
     this.#fetcher = fetcher
     await this.#commits.begin(this.tasks)
     const first = this.#clock.now()
     for (const task of this.tasks) task.setNow(first)
-    // What tasks of other numbers left for these is recorded anew before anything is added to it.
+    // State that was found under the ids of other tasks is recorded under the new ids before it changes.
     if (this.tasks.some((task) => task.isDirty)) await this.#commit()
     while (!this.#stopping) {
       this.#throwFailure()
@@ -137,7 +139,8 @@ export class Worker {
       if (this.#isCommitDue(isDry)) await this.#commit()
       if (this.#stopping) break
       this.#advanceGlobals()
-      // What had to wait for that commit goes on now, though nothing may have come of it that would be fetched.
+      // Heads that had to wait for this commit are tried now, because the commit need not have produced anything to
+      // fetch.
       const isDone = isDry && (!this.#order.hasUntried || this.#isHungry())
       if (
         isDone &&
@@ -166,7 +169,7 @@ export class Worker {
     for (const task of this.tasks) task.setNow(now)
   }
 
-  /** Processes until time is up or a commit is due; true if there is nothing to pick. */
+  /** Processes until time is up or a commit is due. Returns true if there is nothing to pick. */
   #turn(): boolean {
     if (this.#isHungry()) return true
     const clock = this.#clock
@@ -182,7 +185,8 @@ export class Worker {
           throw failureOf(task, error)
         }
         this.#order.moved()
-        // After each record: the next ones may be as large, and what is staged together is committed together.
+        // Checked after each record, because the next ones may be just as large and everything staged is committed
+        // together.
         if (this.#commits.stagedBytes >= this.#config.commitBytesMax) return false
         if (!queue.hasHead && queue.isHungry) {
           this.#fetcher?.hurry(next)
@@ -227,7 +231,7 @@ export class Worker {
     if (this.#atRest.length > 0 || this.#isFull() || this.tasks.some((task) => task.commitRequested)) return true
     const waited = this.#clock.monotonic() - this.#lastCommit
     if (waited >= this.#config.commitIntervalMs) return true
-    // Hungry is not dry: more is on its way, and a commit now would be one of many small ones.
+    // Hungry is not dry: more records are about to arrive, and committing now would lead to many small commits.
     return isDry && waited >= this.#log.commitHints.minIntervalMs && !this.#isHungry()
   }
 
@@ -244,19 +248,24 @@ export class Worker {
     await this.#commits.begin(this.tasks)
   }
 
-  /** Global tables move on where no task has anything uncommitted, so that a commit was made with one state of them. */
+  /**
+   * Global tables advance only while no task has uncommitted changes, so that a commit is made with one state of them.
+   */
   #advanceGlobals(): void {
     if (this.#globals?.hasArrived === true && !this.tasks.some((task) => task.isDirty)) this.#globals.advance()
   }
 
-  /** What the application wrote for itself is known to be there: its reader has to have it before anything is picked. */
+  /**
+   * The offsets of records that the application wrote for itself are known: they must be fetched before anything is
+   * picked.
+   */
   #placed(placements: readonly Placement[]): void {
     for (const placement of placements) {
       this.#byName.get(partitionName(placement.at))?.queue.reachesTo(placement.end)
     }
   }
 
-  /** Repartition topics lose from time to time what every commit up to now has read. */
+  /** Removes from repartition topics, from time to time, the records that all commits so far have read. */
   #purge(): void {
     const now = this.#clock.monotonic()
     if (now - this.#lastPurge < this.#config.purgeIntervalMs) return
@@ -268,7 +277,7 @@ export class Worker {
     this.#commits.durable.then(() => this.#log.purgeBefore(at)).catch((error: unknown) => this.fail(error))
   }
 
-  /** Waits for records, for the next commit or punctuation, or to be stopped. */
+  /** Waits for records, for the next commit or punctuation, or for the stop. */
   async #rest(): Promise<void> {
     const now = this.#clock.monotonic()
     let waitMs = restMsMax
@@ -309,9 +318,9 @@ export class Worker {
 
 type Callback = (isThere: boolean) => void
 
-/** How long records are processed before the event loop has its turn. */
+/** How long records are processed before the event loop runs. */
 const turnMs = 4
-/** How many records between two looks at the clock. */
+/** Number of records between two readings of the clock. */
 const recordsPerLook = 128
-/** A bound on waiting, so that nothing that was missed is missed for long. */
+/** Bounds every wait, so that a missed wake-up cannot delay anything for long. */
 const restMsMax = 1000

@@ -365,7 +365,7 @@ export class Task implements NodeHost {
     const connected = this.stores.filter((one) => one.nodes.includes(node)).map((one) => one.overlay.spec.name)
     throw new StreamsError(
       'STORE_UNKNOWN',
-      `store ${name} is not connected to ${node}, which names in its stores: ${connected.length === 0 ? 'none' : connected.join(', ')}; add it there, or correct the name`,
+      `store ${name} is not connected to ${node}, whose option stores lists: ${connected.length === 0 ? 'none' : connected.join(', ')}; add it there, or correct the name`,
       { store: name, node, connected },
     )
   }
