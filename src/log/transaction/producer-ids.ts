@@ -1,9 +1,9 @@
 import { assert } from '../../base/assert.ts'
 
 /**
- * Hands out producer ids: never one twice, not even after a power cut. Each opening of the log has a number that is synced
- * before its first append and never used again; an id carries it, so that no block of ids has to be written down first, as
- * Kafka's brokers must. The eighth producer of the third opening is 3000000007.
+ * Hands out producer ids, none of them twice, even after a power cut. Each opening of the log has a number that is
+ * synced before the first append and never used again. An id contains this number, so there is no need to write down a
+ * block of ids in advance, as Kafka's brokers must. The eighth producer of the third opening is 3000000007.
  */
 export class ProducerIds {
   readonly #first: number
@@ -22,10 +22,10 @@ export class ProducerIds {
 /** Leaves room for nine million openings. */
 const idsPerOpening = 1_000_000_000
 
-/** The last epoch that a producer writes with; a marker above it still fits into 16 bits. */
+/** The last epoch that a producer writes with; the epoch of a marker, which is one higher, still fits into 16 bits. */
 export const producerEpochMax: number = 32_766
 
-/** Who writes next under a transactional id: the next epoch, or when these are used up a new id. */
+/** The name for the next writer under a transactional id: the next epoch, or a new id when the epochs are used up. */
 export function nextProducer(
   current: { readonly producerId: number; readonly producerEpoch: number },
   ids: ProducerIds,

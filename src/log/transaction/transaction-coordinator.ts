@@ -7,34 +7,38 @@ import { transactionTransitions } from './transaction-lifecycle.ts'
 import type { TransactionState } from './transaction-topic.ts'
 
 /**
- * Decides about transactions: who may write under a transactional id, to which partitions its transaction reaches, and how
- * it ends. The rules are those of Kafka's coordinator with its second transaction protocol (KIP-890): a batch adds its
- * partition by itself, and every end takes the producer to its next epoch, so that no late batch can get into the next one.
+ * Decides about transactions: which producer may write under a transactional id, which partitions belong to its
+ * transaction, and how the transaction ends. The rules are those of Kafka's coordinator with its second transaction
+ * protocol (KIP-890): a batch adds its partition by itself, and every end moves the producer to its next epoch, so that
+ * no late batch can get into the next transaction.
  *
- * - It decides on what is *sequenced*: everything it decides is written by the function that it is given, in the same turn,
- *   and it goes on from there. Whoever waits waits for the writing. If the writing fails the log takes no more entries.
- * - A transaction ends by one entry: its markers, the offsets it carries and this state are whole or absent. Therefore no
- *   request is ever told to come back later (Kafka's CONCURRENT_TRANSACTIONS): there is no in-between.
- * - A marker's epoch is one above that of the transaction: strictly newer, so that nothing of it can come behind the marker.
- * - A repeated end gets the answer of the first, when that is written. So does a repeated claim of `init`, and only that very
- *   one: whoever was replaced must not be told who has replaced it.
- * - How long a transaction is open is counted by the monotonic clock: a wall clock that goes back must not keep one for ever.
+ * - It decides on *sequenced* state. Every decision is written by the function `write`, within the same turn, and the
+ *   next decision builds on it; only the answers to callers wait until it is written. If the write fails, the log takes
+ *   no more entries.
+ * - The end of a transaction is one entry: its markers, the offsets it carries and its state exist together or not at
+ *   all. There is no intermediate state, so no request is ever told to come back later (Kafka's
+ *   CONCURRENT_TRANSACTIONS).
+ * - A marker's epoch is one above the transaction's, so that none of its batches can follow the marker.
+ * - A repeated end gets the answer of the first one, once that is written. So does a repeated `init` with the same
+ *   `expected`, and only that one: a producer that was replaced must not learn the name of its successor.
+ * - The age of a transaction is measured by the monotonic clock: a wall clock that is set back must not keep a
+ *   transaction open for ever.
  *
- * It deliberately knows no partitions' contents: fencing there is `storage/producer-state.ts`.
+ * It deliberately does not know the contents of partitions: they are protected by `storage/producer-state.ts`.
  */
 export class TransactionCoordinator {
   readonly #parts: CoordinatorParts
   readonly #states = new Map<string, Coordinated>()
-  /** Who may write now. */
+  /** The transactional id of each producer id that may write now. */
   readonly #byProducer = new Map<number, string>()
 
   constructor(parts: CoordinatorParts) {
     this.#parts = parts
   }
 
-  /** What recovery found. */
+  /** Restores a state that recovery found. */
   restore(state: TransactionState): void {
-    // What was open while the log was closed goes by the wall clock, and never back.
+    // Time during which the log was closed is measured by the wall clock, but never as negative.
     const { now, monotonic } = this.#parts
     const openedAt = monotonic() - Math.max(0, now() - state.startedAt)
     this.#states.set(state.transactionalId, coordinated(state, { written: done, openedAt, claimedBy: null }))
@@ -42,8 +46,8 @@ export class TransactionCoordinator {
   }
 
   /**
-   * A producer takes the transactional id over: it gets an epoch above all before, and what its predecessor left open is
-   * aborted. With `expected` it claims to be the present one and only wants a new epoch (KIP-360).
+   * A producer takes over the transactional id: it gets a higher epoch than all before it, and what its predecessor
+   * left open is aborted. With `expected`, it claims to be the present producer and only wants a new epoch (KIP-360).
    */
   async init(transactionalId: string, timeoutMs: number, expected: ProducerName | null = null): Promise<ProducerName> {
     this.#checkInit(transactionalId, timeoutMs)
@@ -88,7 +92,10 @@ export class TransactionCoordinator {
     )
   }
 
-  /** Whether the answer to this very request was lost: then it is given again. */
+  /**
+   * Whether this request repeats one whose answer was lost, and so gets the same answer. Throws if the producer is
+   * fenced.
+   */
   #isRepeatedInit({ state, claimedBy }: Coordinated, expected: ProducerName): boolean {
     if (isSame(expected, state)) return false
     const repeated = state.phase === 'empty' && claimedBy !== null && isSame(expected, claimedBy)
@@ -97,8 +104,8 @@ export class TransactionCoordinator {
   }
 
   /**
-   * The producer writes to these partitions, now. Returns the state to write along with the batch, or null if all of them
-   * are in the transaction already.
+   * Prepares a write of the producer to these partitions. Returns the state to write along with the batch, or null if
+   * all of them are in the transaction already.
    */
   joining(producer: ProducerName, at: readonly TopicPartition[]): JoiningTransaction | null {
     const { state, names } = this.#ofProducer(producer)
@@ -116,7 +123,7 @@ export class TransactionCoordinator {
     return { state: next, taken: (written) => this.#keep(next, written) }
   }
 
-  /** The transactional id that the producer writes under; throws if it is not, or no longer, the one to write. */
+  /** The transactional id that the producer writes under. Throws if there is none, or if the producer was replaced. */
   #ofProducer(producer: ProducerName): Coordinated {
     const known = this.#states.get(this.#byProducer.get(producer.producerId) ?? '')
     if (known === undefined)
@@ -134,7 +141,7 @@ export class TransactionCoordinator {
     )
   }
 
-  /** Ends the transaction; resolves with the epoch of the next one when markers and state are written. */
+  /** Ends the transaction. When markers and state are written, resolves with the epoch for the next one. */
   async end(transactionalId: string, producer: ProducerName, outcome: Outcome): Promise<ProducerName> {
     const known = this.#states.get(transactionalId)
     const { producerId } = producer
@@ -151,7 +158,10 @@ export class TransactionCoordinator {
     return this.#end(state, outcome)
   }
 
-  /** The answer to an end that was lost. Without a transaction since, nothing else can have this epoch. */
+  /**
+   * Repeats the answer to an end, because it was lost. As long as no transaction has begun since, this epoch can mean
+   * nothing else.
+   */
   async #endAgain({ state, written }: Coordinated, producer: ProducerName, outcome: Outcome): Promise<ProducerName> {
     if (state.phase === (outcome === 'commit' ? 'completeCommit' : 'completeAbort')) {
       await written
@@ -168,7 +178,7 @@ export class TransactionCoordinator {
     return this.#moved({ ...state, ...next, ...previousOf(state, next), phase, partitions: [], updatedAt }, ended)
   }
 
-  /** Aborts a transaction and fences its producer, whoever it is. */
+  /** Aborts a transaction and fences its producer. */
   async abort(transactionalId: string): Promise<void> {
     const { state } = this.#known(transactionalId)
     if (state.phase !== 'ongoing')
@@ -192,14 +202,17 @@ export class TransactionCoordinator {
     return known?.state.phase === 'ongoing' && this.#parts.monotonic() - known.openedAt >= known.state.timeoutMs
   }
 
-  /** Aborts the transaction if it has been open longer than its timeout; resolves with whether, when that is written. */
+  /**
+   * Aborts the transaction if it has been open longer than its timeout. Resolves with whether it did, once that is
+   * written.
+   */
   async abortExpired(transactionalId: string): Promise<boolean> {
     if (!this.#isExpired(transactionalId)) return false
     await this.#end(this.#known(transactionalId).state, 'abort')
     return true
   }
 
-  /** Ends what a broker of Kafka had begun to end. */
+  /** Finishes the transactions that a Kafka broker had begun to end. */
   async finishPrepared(): Promise<void> {
     for (const { state } of this.#states.values()) {
       if (state.phase === 'prepareCommit') await this.#end(state, 'commit')
@@ -207,7 +220,7 @@ export class TransactionCoordinator {
     }
   }
 
-  /** Forgets transactional ids without an open transaction that nobody has used since `before`. */
+  /** Forgets transactional ids that have no open transaction and have not been used since `before`. */
   async expireIds(before: number): Promise<void> {
     for (const { state } of this.#states.values()) {
       if (state.phase === 'ongoing' || state.updatedAt >= before) continue
@@ -226,7 +239,7 @@ export class TransactionCoordinator {
     return Array.from(this.#states.values(), ({ state }) => state)
   }
 
-  /** TRANSACTIONAL_ID_NOT_FOUND if there is none. */
+  /** Throws TRANSACTIONAL_ID_NOT_FOUND if there is no such id. */
   describe(transactionalId: string): TransactionState {
     return this.#known(transactionalId).state
   }
@@ -249,7 +262,7 @@ export class TransactionCoordinator {
     )
   }
 
-  /** Writes the state, with the end of a transaction if it is one, and goes on from it. */
+  /** Writes the state, together with the end of a transaction if there is one, and makes it the current state. */
   async #moved(
     state: TransactionState,
     ended: EndedTransaction | null,
@@ -269,7 +282,7 @@ export class TransactionCoordinator {
       assert(allowed, `transactional id ${state.transactionalId} from ${before.phase} to ${state.phase}`)
       if (before.producerId !== state.producerId) this.#byProducer.delete(before.producerId)
     }
-    // Nobody may be waiting for it; whoever does hears of a failure.
+    // There may be no caller waiting; one that does gets the failure.
     written.catch(() => {})
     const openedAt =
       known?.state.phase === 'ongoing' && state.phase === 'ongoing' ? known.openedAt : this.#parts.monotonic()
@@ -283,13 +296,16 @@ export interface CoordinatorParts {
   readonly now: () => number
   readonly monotonic: () => number
   readonly timeoutMaxMs: number
-  /** Writes state and end as one entry, in this turn; resolves when it is written. Throws if the log takes no more. */
+  /**
+   * Writes the state and the end as one entry, within this turn; resolves when it is written. Throws if the log is not
+   * writable.
+   */
   readonly write: (state: TransactionState, ended: EndedTransaction | null) => Promise<void>
-  /** Writes that the transactional id is gone. */
+  /** Writes a tombstone for the transactional id. */
   readonly forget: (transactionalId: string) => Promise<void>
 }
 
-/** What ends: one marker of this producer and epoch goes to every partition. */
+/** A transaction that ends: a marker with this producer and epoch is written to each of its partitions. */
 export interface EndedTransaction {
   readonly producerId: number
   readonly producerEpoch: number
@@ -299,7 +315,7 @@ export interface EndedTransaction {
 
 export interface JoiningTransaction {
   readonly state: TransactionState
-  /** The entry with the state is sequenced; its promise says when it is written. */
+  /** To be called when the entry with the state has been submitted; the promise settles when it is written. */
   readonly taken: (written: Promise<void>) => void
 }
 
@@ -312,13 +328,16 @@ export interface ProducerName {
 
 interface Coordinated {
   readonly state: TransactionState
-  /** Of the partitions of the open transaction. */
+  /** The names of the partitions of the open transaction. */
   readonly names: ReadonlySet<string>
-  /** Settles when the entry with this state has. */
+  /** Settles together with the entry that has this state. */
   readonly written: Promise<void>
-  /** When (monotonic) the open transaction began. */
+  /** The monotonic time at which the open transaction began. */
   readonly openedAt: number
-  /** Who got this state by naming itself as the present producer; null: it was taken without asking. */
+  /**
+   * The name under which a producer claimed to be the present one in order to get this state; null if it made no such
+   * claim.
+   */
   readonly claimedBy: ProducerName | null
 }
 
@@ -341,11 +360,12 @@ function nameOf({ producerId, producerEpoch }: TransactionState): ProducerName {
 
 function endOf(state: TransactionState, outcome: Outcome): EndedTransaction {
   const { producerId, producerEpoch, partitions } = state
-  // A broker that had begun to end one with the last epoch has counted on already, to the last number of 16 bits.
+  // A Kafka broker that had begun to end a transaction of the last epoch has already counted up to the highest 16-bit
+  // number.
   return { producerId, producerEpoch: Math.min(producerEpoch + 1, producerEpochMax + 1), outcome, partitions }
 }
 
-/** Whether this is who wrote just before the present one. */
+/** Whether this is the name that wrote just before the present one. */
 function isPredecessor(producer: ProducerName, state: TransactionState): boolean {
   return (
     (producer.producerId === state.producerId && producer.producerEpoch === state.producerEpoch - 1) ||
@@ -355,12 +375,12 @@ function isPredecessor(producer: ProducerName, state: TransactionState): boolean
   )
 }
 
-/** A new producer id remembers the old one, until the id moves on. */
+/** A new producer id remembers the previous id, until the next change of epoch. */
 function previousOf(state: TransactionState, next: ProducerName): { readonly previousProducerId: number } {
   return { previousProducerId: next.producerId === state.producerId ? -1 : state.producerId }
 }
 
-/** INVALID_CONFIG for what is no transactional id. */
+/** Throws INVALID_CONFIG for an invalid transactional id. */
 export function checkTransactionalId(transactionalId: string): void {
   if (transactionalId !== '' && Buffer.byteLength(transactionalId) <= transactionalIdBytesMax) return
   throw new LogError(
@@ -370,13 +390,13 @@ export function checkTransactionalId(transactionalId: string): void {
   )
 }
 
-/** Kafka's strings have lengths of 16 bits. */
+/** Kafka's strings have 16-bit lengths. */
 const transactionalIdBytesMax = 32_767
 
 function fenced(state: TransactionState, producer: ProducerName): LogError {
   return new LogError(
     'PRODUCER_FENCED',
-    `transactional id ${state.transactionalId} is with producer ${state.producerId} at epoch ${state.producerEpoch}, not with ${producer.producerId} at epoch ${producer.producerEpoch}: another producer has taken over, close this one`,
+    `transactional id ${state.transactionalId} belongs to producer ${state.producerId} at epoch ${state.producerEpoch}, not to ${producer.producerId} at epoch ${producer.producerEpoch}: another producer has taken over, close this one`,
     { transactionalId: state.transactionalId, ...producer, current: nameOf(state) },
   )
 }

@@ -1,5 +1,5 @@
 /**
- * The life of a transactional id, in Kafka's phases.
+ * The phases of a transactional id, named as in Kafka.
  *
  * ```
  *            ┌───────────── initTransactions ────────────────┐
@@ -10,9 +10,9 @@
  *                                            └─── first partition ───┘
  *                                            prepareCommit, prepareAbort ─► complete…
  * ```
- * Here the end of a transaction is one entry of the journal: markers in all partitions, offsets and the new phase, whole or
- * absent. So nothing is ever between *prepare* and *complete*: those two phases are only found in a directory that a
- * broker of Kafka wrote, and are finished when it is opened.
+ * In this log, the end of a transaction is one entry of the journal with markers in all partitions, offsets and the new
+ * phase. So nothing is ever between *prepare* and *complete*: those two phases only occur in a directory that a Kafka
+ * broker wrote, and such transactions are finished when it is opened.
  */
 export type TransactionPhase =
   'empty' | 'ongoing' | 'prepareCommit' | 'prepareAbort' | 'completeCommit' | 'completeAbort'
@@ -26,7 +26,7 @@ export const transactionTransitions: { readonly [Phase in TransactionPhase]: rea
   completeAbort: ['empty', 'ongoing', 'completeAbort'],
 }
 
-/** Kafka's number of each phase, as `__transaction_state` has it. */
+/** Kafka's number for each phase in `__transaction_state`. */
 export const transactionPhaseIds: { readonly [Phase in TransactionPhase]: number } = {
   empty: 0,
   ongoing: 1,

@@ -4,25 +4,25 @@ import type { TopicPartition } from '../api/record.ts'
 import { readString, writeString } from '../format/kafka-string.ts'
 import { transactionPhaseIds, transactionPhaseOf, type TransactionPhase } from './transaction-lifecycle.ts'
 
-/** What is known of a transactional id. Never changes: a change is another state. */
+/** The state of a transactional id. It is immutable: a change makes a new state. */
 export interface TransactionState {
   readonly transactionalId: string
   readonly producerId: number
   readonly producerEpoch: number
-  /** Who wrote under the id before epochs were used up; -1: nobody. */
+  /** The producer id that was replaced when its epochs were used up; -1 if there is none. */
   readonly previousProducerId: number
   readonly timeoutMs: number
   readonly phase: TransactionPhase
-  /** What the open transaction, or one found half ended, writes to. */
+  /** The partitions of the open transaction, or of one that was found half ended. */
   readonly partitions: readonly TopicPartition[]
-  /** Wall clock; -1: no transaction was ever open. */
+  /** Wall-clock time; -1 if there never was a transaction. */
   readonly startedAt: number
   readonly updatedAt: number
 }
 
 /**
- * Records of `__transaction_state` in Kafka's layouts (TransactionLogKey 0, TransactionLogValue 0 and 1), so that Kafka's
- * tools read the directory. Written is version 1:
+ * Records of `__transaction_state` in Kafka's layouts (TransactionLogKey 0, TransactionLogValue 0 and 1), so that
+ * Kafka's tools can read the directory. We write version 1:
  *
  * ```
  * key    i16 version 0 | string transactionalId
@@ -72,7 +72,7 @@ export function encodeTransactionValue(into: ByteWriter, state: TransactionState
     unsignedVarint(into, 8)
     into.i64(state.previousProducerId)
   }
-  // The second version of Kafka's protocol, in which every end of a transaction takes the producer to its next epoch.
+  // Version 2 of Kafka's protocol, in which every end of a transaction moves the producer to its next epoch.
   unsignedVarint(into, 2)
   unsignedVarint(into, 2)
   into.i16(2)
@@ -94,7 +94,7 @@ export function decodeTransactionValue(transactionalId: string, bytes: Uint8Arra
   if (phase === undefined)
     throw new LogError(
       'CORRUPT_BATCH',
-      `transactional id ${transactionalId} is in phase ${phaseId}, which there is not`,
+      `transactional id ${transactionalId} is in phase ${phaseId}, which does not exist`,
     )
   const partitions: TopicPartition[] = []
   const topics = flexible ? unsignedVarintOf(from) - 1 : from.i32()
@@ -153,5 +153,5 @@ function unsignedVarintOf(from: ByteReader): number {
     value += (byte & 0x7f) * 2 ** shift
     if (byte < 0x80) return value
   }
-  throw new LogError('CORRUPT_BATCH', 'a length of more than five bytes in a record of a transaction')
+  throw new LogError('CORRUPT_BATCH', 'a record of a transaction has a length of more than five bytes')
 }
