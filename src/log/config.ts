@@ -8,8 +8,9 @@ export interface LogOptions extends Partial<LogNumbers> {
   /** The directory of the log. It is created if it does not exist. Kafka: `log.dirs`. */
   readonly dataDir: string
   /**
-   * `commit` (default): data is synced before it is acknowledged, and survives a power loss. `os`: it survives a crash of the
-   * process, but a power loss may undo what was acknowledged since the last checkpoint. Kafka: `flush.messages` 1, or none.
+   * `commit` (default): data is synced before it is acknowledged, and survives a power loss. `os`: it survives a crash
+   * of the process, but a power loss may undo what was acknowledged since the last checkpoint. Kafka: `flush.messages`
+   * 1, or none.
    */
   readonly sync?: SyncMode
   /** Whether the journal writer and the applier run in threads of their own. Default true. */
@@ -26,7 +27,7 @@ export interface LogConfig extends LogNumbers {
   readonly threads: boolean
 }
 
-/** The options that are numbers; {@link logNumbers} has default, unit, bounds and meaning of each. */
+/** The options that are numbers; {@link logNumbers} contains the default, unit, bounds and meaning of each. */
 export interface LogNumbers {
   readonly segmentBytes: number
   readonly segmentMs: number
@@ -64,7 +65,7 @@ export interface NumberOption {
   readonly unit: 'bytes' | 'ms' | 'commits' | 'count'
   readonly min: number
   readonly max: number
-  /** Kafka's name for it, or null where it has none. */
+  /** Kafka's name of the option, or null if it has none. */
   readonly kafka: string | null
   readonly description: string
 }
@@ -74,7 +75,7 @@ const mib = 1024 * kib
 const gib = 1024 * mib
 const day = 24 * 3_600_000
 const never = 2 ** 53 - 1
-/** The longest timer that Node knows: 24 days. */
+/** The longest timer that Node supports: 24 days. */
 const timerMax = 2 ** 31 - 1
 
 /** Every number of the configuration. `docs/config.md` lists them. */
@@ -319,7 +320,7 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
 
 export const logOptionNames: OptionNames<LogOptions> = { dataDir: true, sync: true, threads: true, ...logNumbers }
 
-/** Checks every option once. Throws INVALID_CONFIG naming option, value and bounds. */
+/** Checks every option once. Throws INVALID_CONFIG, naming the option, its value and its bounds. */
 export function logConfig(options: LogOptions): LogConfig {
   checkOptions('openLog', options, logOptionNames)
   const { dataDir, sync = 'commit', threads = true } = options
@@ -335,7 +336,7 @@ export function logConfig(options: LogOptions): LogConfig {
       throw refused(name, value, `use an integer from ${option.min} to ${option.max} (${option.unit})`)
     numbers[name] = value
   }
-  // Every name of the table was given its value just above.
+  // The loop above has given every name in the table a value.
   const config = { dataDir, sync, threads, ...numbers } as unknown as LogConfig
   if (config.journalFileBytesMax < config.journalFileBytesMin)
     throw refused('journalFileBytesMax', config.journalFileBytesMax, 'use at least journalFileBytesMin')

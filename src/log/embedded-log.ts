@@ -30,8 +30,8 @@ import { RetryTopics, type RetryTopicsOptions } from './client/retry-topics.ts'
 import type { LogConfig } from './config.ts'
 
 /**
- * The log in this process: the `Log` that topologies use, and the place to get producers, consumers and admin. The broker
- * does all the work.
+ * The log in this process: the `Log` that topologies use, and the place to get producers, consumers and admin. The
+ * broker does all the work.
  */
 export class EmbeddedLog implements Log {
   readonly commitHints: CommitHints
@@ -46,7 +46,7 @@ export class EmbeddedLog implements Log {
     this.commitHints = { minIntervalMs: config.commitMinIntervalMs, pipelineDepth: config.pipelineDepth }
   }
 
-  /** What the embedded clients are built on. */
+  /** The broker that the embedded clients use. */
   get broker(): Broker {
     return this.#broker
   }
@@ -68,8 +68,8 @@ export class EmbeddedLog implements Log {
   }
 
   /**
-   * Processes topics some of whose records fail: they are retried with delays and finally go to a dead-letter topic. Close it
-   * before the log. Throws INVALID_CONFIG.
+   * Processes topics some of whose records fail: they are retried with delays and finally go to a dead-letter topic.
+   * Close it before the log. Throws INVALID_CONFIG.
    * @example await log.retryTopics({ group: 'billing', topics: [orders], process: ({ value }) => charge(value) }).run()
    */
   retryTopics<K = BytesOut, V = BytesOut>(options: RetryTopicsOptions<K, V>): RetryTopics<K, V> {
@@ -130,7 +130,8 @@ export class EmbeddedLog implements Log {
 
   async purgeBefore(at: readonly Position[]): Promise<void> {
     checkPositions('offsets to purge below', at)
-    // Repartition topics lose by themselves what is read, but not before no rewind needs it.
+    // The log purges repartition topics by itself once they were read, but not as long as a rewind may need their
+    // records.
     const asked = at.filter(({ at: { topic } }) => this.#broker.topic(topic)?.config.purgedWhenRead !== true)
     if (asked.length > 0) await this.#broker.purgeBefore(asked)
   }

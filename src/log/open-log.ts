@@ -17,7 +17,9 @@ export interface OpenLogOptions extends LogOptions {
   readonly logger?: Logger
   /** Default: the system's time. */
   readonly clock?: Clock
-  /** Default: the file system, with a lock on the directory. Any other disk is used without threads and without a lock. */
+  /**
+   * Default: the file system, with a lock on the directory. Any other disk is used without threads and without a lock.
+   */
   readonly disk?: Disk
   /** Where the ids of topics and of the journal come from. Default: the system's randomness. */
   readonly randomBytes?: (count: number) => Uint8Array
@@ -35,8 +37,8 @@ export const openLogOptionNames: OptionNames<OpenLogOptions> = {
 }
 
 /**
- * Opens the log in a directory, which is created if necessary. Only one process at a time may have a directory open. After a
- * crash, everything is first brought to the last durable commit. Rejects with INVALID_CONFIG, DIRECTORY_IN_USE,
+ * Opens the log in a directory, which is created if necessary. Only one process at a time may have a directory open.
+ * After a crash, everything is first brought to the last durable commit. Rejects with INVALID_CONFIG, DIRECTORY_IN_USE,
  * FOREIGN_DIRECTORY, NOT_WRITABLE or NEWER_FORMAT, and with JOURNAL_MISSING, JOURNAL_GAP, JOURNAL_ROT or CHECKPOINT_ROT
  * if durable data was lost; nothing is changed then.
  * @example const log = await openLog({ dataDir: 'data' })
@@ -58,7 +60,7 @@ export async function openLog(options: OpenLogOptions): Promise<EmbeddedLog> {
   return new EmbeddedLog(broker, clock, config)
 }
 
-/** Only the first thing that is needed of each is checked, because these options are for tests. */
+/** Checks only the first method that is needed of each, because these options are for tests. */
 function checkMachine({ logger, clock, disk, randomBytes: random, nextGap }: OpenLogOptions): void {
   const parts: readonly (readonly [string, unknown, string])[] = [
     ['logger', logger, typeof logger?.error],

@@ -2,7 +2,10 @@ import { unknownOption, type OptionNames } from '../../base/option-names.ts'
 import { shown } from '../../base/shown.ts'
 import { LogError } from './errors.ts'
 
-/** Throws INVALID_CONFIG unless `options`, which are those of `what`, are an object that has only options of those names. */
+/**
+ * Throws INVALID_CONFIG unless `options` is an object that has only options with these names. `what` says what they
+ * belong to.
+ */
 export function checkOptions<Options extends object>(
   what: string,
   options: Options,
@@ -13,7 +16,7 @@ export function checkOptions<Options extends object>(
     const possible = Object.keys(names).join(', ')
     throw new LogError(
       'INVALID_CONFIG',
-      `options of ${what}: ${shown(given)} is none; give an object with ${possible}`,
+      `options of ${what}: ${shown(given)} is not an object; give one with ${possible}`,
       { what, value: given },
     )
   }

@@ -19,7 +19,7 @@ import type { TopicPartition } from './record.ts'
  * section: string task
  *          varint n, n × (tp, varint start, varint end - start)      inputs, then outputs, then changelogs
  *          varint inputCount, string changelogDigest, string outputDigest
- *          varint n, then runs of (varint step, varint count) until n causes are there, each a step above the one before
+ *          varint n, then runs of (varint step, varint count) up to n causes, each a step above the one before
  *          varint n, n × (string operator, varint m, m × (string name, value))
  *          varint n, n × (tp, number)                                partition times
  *          number streamTime
@@ -47,7 +47,10 @@ export function encodeCommitRecord(into: ByteWriter, record: CommitRecord): void
   for (const section of record.sections) encodeSection(into, section, topics)
 }
 
-/** Throws CORRUPT_BATCH when the bytes are not a whole record of a known version. */
+/**
+ * Decodes a commit record. Throws CORRUPT_BATCH unless the bytes are a complete record, or NEWER_FORMAT if its version
+ * is not known.
+ */
 export function decodeCommitRecord(bytes: Uint8Array): CommitRecord {
   try {
     return new SectionReader(bytes).record()
@@ -122,7 +125,10 @@ function encodeSection(into: ByteWriter, section: RecordedSection, topics: Reado
   }
 }
 
-/** A pass-through's causes are 0, 1, 2, ...: one run of step 1. What a commit emits has -1 throughout: one run of 0. */
+/**
+ * The causes of a pass-through are 0, 1, 2, ...: one run with step 1. Records that a commit emits all have -1: one run
+ * with step 0.
+ */
 function encodeCauses(into: ByteWriter, causes: readonly number[]): void {
   into.varint(causes.length)
   let before = -1
@@ -179,7 +185,10 @@ function encodeNumber(into: ByteWriter, value: number): void {
   into.f64(value)
 }
 
-/** Reads one commit record; every count is checked against the bytes that are left, so that rot cannot ask for memory. */
+/**
+ * Reads one commit record. Every count is checked against the remaining bytes, so that corrupt data cannot allocate
+ * memory.
+ */
 class SectionReader {
   readonly #from: ByteReader
   #topics: readonly string[] = []
@@ -305,5 +314,5 @@ class SectionReader {
   }
 }
 
-/** More records than a commit of 64 MiB can hold. */
+/** More records than a commit of 64 MiB can contain. */
 const causesMax = 64 * 1024 * 1024

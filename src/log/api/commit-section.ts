@@ -1,48 +1,54 @@
 import type { Offset, TopicPartition } from './record.ts'
 
-/** `0_1`: sub-topology and partition. */
+/** A task's sub-topology and partition, like `0_1`. */
 export type TaskId = string
 
-/** A run of a partition's offsets, end exclusive. */
+/** A range of a partition's offsets, end exclusive. */
 export interface OffsetRange {
   readonly at: TopicPartition
   readonly start: Offset
   readonly end: Offset
 }
 
-/** What one task did in one commit: enough to run it again, byte for byte, and to ask where a value came from. */
+/** What one task did in one commit: enough to run it again, byte for byte, and to find out where a value came from. */
 export interface TaskSection {
   readonly task: TaskId
-  /** Per input partition the offset read first and the offset to read next. */
+  /** For each input partition, the offset that was read first and the offset to read next. */
   readonly inputs: readonly OffsetRange[]
-  /** How many records the task processed in this commit; causes and pick runs count them from 0. */
+  /** The number of records that the task processed in this commit. Causes and picks count them from 0. */
   readonly inputCount: number
-  /** Digest of the changelog records, then of the output records: key, value, timestamp, headers, in order. */
+  /** Digests of the changelog records and of the output records: key, value, timestamp and headers, in order. */
   readonly changelogDigest: string
   readonly outputDigest: string
-  /** Per output and changelog record, in order of append: the index of its input; -1 for a punctuation or the commit. */
+  /**
+   * For each output and changelog record, in the order of appends: the index of the input that caused it; -1 for a
+   * punctuation or the commit itself.
+   */
   readonly causes: readonly number[]
-  /** Operator state by operator name: stream time, last closed window, next punctuations, buffer sequences. */
+  /**
+   * Operator state by operator name, such as stream time, the last closed window, next punctuations and buffer
+   * sequences.
+   */
   readonly operators: { readonly [operator: string]: OperatorState }
-  /** Highest timestamp processed per input partition. */
+  /** The highest timestamp processed in each input partition. */
   readonly partitionTimes: readonly { readonly at: TopicPartition; readonly time: number }[]
   readonly streamTime: number
-  /** Wall-clock readings given to user code: from which input on, and the time. */
+  /** Wall-clock readings given to user code: the time, and the input from which on it was given. */
   readonly clock: readonly { readonly input: number; readonly now: number }[]
-  /** Wall-clock punctuations that fired: before which input, of which operator, and at what time. */
+  /** Wall-clock punctuations that fired: the input before which they did, their operator and their time. */
   readonly punctuations: readonly { readonly input: number; readonly operator: string; readonly now: number }[]
   /**
-   * The order in which input partitions were read, as runs of (index into `inputs`, count), only where it differs from
-   * that of the smallest heads (clock, sequence, rank) replayed over `inputs`; absent when it does not differ.
+   * The order in which input partitions were read, as runs of (index into `inputs`, count). Only present where it
+   * differs from the order of the smallest heads (clock, sequence, rank), which can be recomputed from `inputs`.
    */
   readonly picks?: readonly { readonly input: number; readonly count: number }[]
-  /** Position of each global table's topic at the commit. */
+  /** The position in each global table's topic at the commit. */
   readonly globals: readonly { readonly at: TopicPartition; readonly next: Offset }[]
 }
 
 export type OperatorState = { readonly [name: string]: number | string | readonly number[] }
 
-/** A section as it stands in the log: the log itself adds where the records went. */
+/** A section as recorded in the log, which adds the offset ranges that the records got. */
 export interface RecordedSection extends TaskSection {
   readonly outputs: readonly OffsetRange[]
   readonly changelogs: readonly OffsetRange[]
@@ -52,11 +58,11 @@ export interface RecordedSection extends TaskSection {
 export interface CommitRecord {
   readonly application: string
   readonly generation: number
-  /** Number of the build that made it, or null if it could not be known. */
+  /** The number of the build that made it, or null if it could not be determined. */
   readonly build: number | null
   /** Wall-clock time of the commit, in ms. */
   readonly at: number
-  /** Fingerprint of the configuration that changes answers. */
+  /** A fingerprint of those settings that change answers. */
   readonly configuration: string
   readonly sections: readonly RecordedSection[]
 }

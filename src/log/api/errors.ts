@@ -3,8 +3,9 @@ import { shown } from '../../base/shown.ts'
 import type { TopicPartition } from './record.ts'
 
 /**
- * Every way in which the log refuses or fails. `retriable`: the same call may succeed later. `fatal`: the log takes no
- * further writes until it is opened again. `docs/errors.md` lists them; a test holds the two together.
+ * Every way in which the log refuses or fails. With `retriable`, the same call may succeed later. With `fatal`, the log
+ * accepts no further writes until it is opened again. `docs/errors.md` lists all of them; a test checks that both
+ * agree.
  */
 export const logErrorCodes: { readonly [Code in LogErrorCode]: LogErrorKind } = {
   UNKNOWN_TOPIC: { retriable: false, fatal: false, description: 'The topic does not exist.' },
@@ -26,12 +27,12 @@ export const logErrorCodes: { readonly [Code in LogErrorCode]: LogErrorKind } = 
   INVALID_TIMESTAMP: {
     retriable: false,
     fatal: false,
-    description: "The timestamp is negative, no integer, or too far from the log's clock.",
+    description: "The timestamp is negative, not an integer, or too far from the log's clock.",
   },
   POLICY_VIOLATION: {
     retriable: false,
     fatal: false,
-    description: 'The topic is only compacted: records go by their keys.',
+    description: 'The topic is only compacted: records are removed by key, not by offset.',
   },
   MESSAGE_TOO_LARGE: { retriable: false, fatal: false, description: 'The record exceeds maxMessageBytes.' },
   COMMIT_TOO_LARGE: { retriable: false, fatal: false, description: 'One commit exceeds 64 MiB.' },
@@ -70,7 +71,7 @@ export const logErrorCodes: { readonly [Code in LogErrorCode]: LogErrorKind } = 
   UNSTABLE_OFFSET_COMMIT: {
     retriable: true,
     fatal: false,
-    description: 'A transaction that is not over may move the committed offset.',
+    description: 'An open transaction may still move the committed offset.',
   },
   INVALID_TXN_STATE: {
     retriable: false,
@@ -96,7 +97,7 @@ export const logErrorCodes: { readonly [Code in LogErrorCode]: LogErrorKind } = 
   ABORTED: {
     retriable: true,
     fatal: false,
-    description: 'What was sequenced did not become durable; restore and repeat.',
+    description: 'Sequenced records did not become durable; restore and repeat.',
   },
   OUTCOME_UNKNOWN: { retriable: false, fatal: false, description: 'The commit may or may not have happened.' },
   GROUP_IN_USE: { retriable: true, fatal: false, description: 'The group has a member already.' },
@@ -105,7 +106,7 @@ export const logErrorCodes: { readonly [Code in LogErrorCode]: LogErrorKind } = 
   ILLEGAL_GENERATION: {
     retriable: false,
     fatal: false,
-    description: 'The group is at another generation than the member.',
+    description: 'The generation of the group differs from that of the member.',
   },
   FENCED_INSTANCE_ID: {
     retriable: false,
@@ -115,12 +116,12 @@ export const logErrorCodes: { readonly [Code in LogErrorCode]: LogErrorKind } = 
   MEMBER_ID_REQUIRED: {
     retriable: true,
     fatal: false,
-    description: 'The group gave the member an id, which it has to join with.',
+    description: 'The group gave the member an id, with which it has to join.',
   },
   REBALANCE_IN_PROGRESS: {
     retriable: true,
     fatal: false,
-    description: 'The group is about to share out its partitions anew.',
+    description: 'The group is about to assign its partitions anew.',
   },
   INCONSISTENT_GROUP_PROTOCOL: {
     retriable: false,
@@ -160,7 +161,7 @@ export const logErrorCodes: { readonly [Code in LogErrorCode]: LogErrorKind } = 
     fatal: false,
     description: 'A newer version of millrace, or of Kafka, wrote the directory.',
   },
-  JOURNAL_MISSING: { retriable: false, fatal: false, description: 'Topics are there, but their journal is not.' },
+  JOURNAL_MISSING: { retriable: false, fatal: false, description: 'There are topics, but their journal is missing.' },
   JOURNAL_GAP: { retriable: false, fatal: false, description: 'A journal file in the middle is missing.' },
   JOURNAL_ROT: {
     retriable: false,
@@ -179,7 +180,7 @@ export interface LogErrorKind {
   readonly description: string
 }
 
-/** What a {@link LogError} can be; {@link logErrorCodes} says of each what it means and whether trying again helps. */
+/** The codes of a {@link LogError}; {@link logErrorCodes} has the meaning of each, and whether a retry can help. */
 export type LogErrorCode =
   | 'UNKNOWN_TOPIC'
   | 'UNKNOWN_PARTITION'
@@ -251,7 +252,7 @@ export class LogError extends CodedError<LogErrorCode> {
   }
 }
 
-/** What is asked of a partition that the topic does not have. */
+/** The error for a partition that the topic does not have. */
 export function unknownPartition({ topic, partition }: TopicPartition, partitions: number): LogError {
   const has = partitions === 1 ? 'partition 0 alone' : `partitions 0 to ${partitions - 1}`
   return new LogError('UNKNOWN_PARTITION', `topic ${topic} has ${has}, not ${shown(partition)}`, { topic, partition })

@@ -3,46 +3,51 @@ import type { Offset, OutgoingRecord, RecordCursor, TopicPartition } from './rec
 import type { TopicInfo, TopicSpec } from './topic.ts'
 
 /**
- * The seam: all that a topology needs of a log, and nothing that both an embedded journal and Kafka's transactions
- * cannot do. Messages are plain data and buffers. Nobody computes with differences of offsets: logs have gaps.
+ * The seam between streams and logs: everything that a topology needs from a log, and nothing that an embedded journal
+ * or Kafka's transactions cannot do. Messages are plain data and buffers. No code relies on the difference between two
+ * offsets, because logs have gaps.
  */
 export interface Log {
-  /** How often a commit pays, and how many may be on their way: embedded 2 ms and 2, Kafka 100 ms and 1. */
+  /**
+   * The interval below which more frequent commits bring nothing, and the number of commits that may be in flight:
+   * embedded 2 ms and 2, Kafka 100 ms and 1.
+   */
   readonly commitHints: CommitHints
-  /** The topics of these names that exist, in the order asked for; absent ones are left out. */
+  /** The existing topics with these names, in the order of `names`; absent ones are left out. */
   topics(names: readonly string[]): Promise<readonly TopicInfo[]>
   /**
-   * Creates what is missing. A topic that exists with another number of partitions or other codecs is TOPIC_MISMATCH,
-   * naming both.
+   * Creates the topics that are missing. Rejects with TOPIC_MISMATCH, naming both sides, if one exists with another
+   * number of partitions or other codecs.
    */
   ensureTopics(specs: readonly TopicSpec[]): Promise<readonly TopicInfo[]>
   openReader(options: { readonly isolation: Isolation }): Promise<Reader>
   joinGroup(options: GroupOptions): Promise<Membership>
-  /** Opens the one committer of this id and fences an older one: its commits fail with FENCED from now on. */
+  /** Opens the only committer of this id, and fences an older one: its commits fail with FENCED from now on. */
   openCommitter(options: { readonly id: string }): Promise<Committer>
-  /** What the group has committed for these partitions; partitions without are left out. */
+  /** The group's committed offsets for these partitions; partitions without one are left out. */
   committedOffsets(group: string, at: readonly TopicPartition[]): Promise<readonly OffsetEntry[]>
   bounds(at: readonly TopicPartition[], isolation: Isolation): Promise<readonly Bounds[]>
   /**
-   * Per query the first record with at least that timestamp; a partition without one gives its end offset. Never beyond what
-   * the isolation shows. Default: `durable`.
+   * For each query, the offset of the first record with at least that timestamp, or the partition's end offset if there
+   * is none. Never beyond what the isolation shows. Default isolation: `durable`.
    */
   offsetsForTime(at: readonly TimeQuery[], isolation?: Isolation): Promise<readonly Position[]>
   /**
-   * Per query the end offset of that leader epoch in its partition (where the next epoch starts, or the log's end). A
-   * store whose changelog offset lies beyond it is ahead of the log and must be rebuilt.
+   * For each query, the offset at which that leader epoch ended in its partition: where the next epoch starts, or the
+   * log's end. A store whose changelog offset is beyond it is ahead of the log and must be rebuilt.
    */
   epochEnds(at: readonly EpochQuery[]): Promise<readonly Position[]>
   /**
-   * The newest recorded section of each of these tasks of the group; tasks without one are left out. Without `tasks`: of
-   * every task that the group ever had, in the order of their commits.
+   * The newest recorded section of each of these tasks of the group; tasks without one are left out. Without `tasks`,
+   * those of every task that the group ever had, in the order of their commits.
    */
   lastSections(group: string, tasks?: readonly TaskId[]): Promise<readonly RecordedSection[]>
-  /** Moves the log start of each partition up to the offset: what lies below may be deleted. */
+  /** Moves the log start of each partition up to the offset: records below it may be deleted. */
   purgeBefore(at: readonly Position[]): Promise<void>
   /**
-   * Resolves when all that was acknowledged is on the device. A store is flushed only after it, so that it is never ahead
-   * of its changelog; at once where acknowledging means just that (embedded with `sync: 'commit'`, Kafka).
+   * Resolves when everything that was acknowledged is on the device. A store is flushed only after that, so that it is
+   * never ahead of its changelog. Resolves at once if acknowledged data is always on the device (embedded with `sync:
+   * 'commit'`, Kafka).
    */
   sync(): Promise<void>
   close(): Promise<void>
@@ -55,28 +60,28 @@ export interface CommitHints {
 
 /**
  * What a reader may see.
- * - `committed`: durable, and not part of an open or aborted transaction. It ends where the oldest open transaction starts.
- *   Kafka: `read_committed`.
- * - `sequenced`: the same, but what has its place in the order counts, also the end of a transaction. It may still vanish
- *   in a crash, so it is only for readers whose own commits vanish with it.
- * - `durable`: all that is synced, whatever becomes of its transaction. Kafka: `read_uncommitted`.
+ * - `committed`: durable records that are not part of an open or aborted transaction. Reading stops where the oldest
+ *   open transaction starts. Kafka: `read_committed`.
+ * - `sequenced`: the same, but including everything that has its place in the order, also ends of transactions. It may
+ *   still vanish in a crash, so it is only for readers whose own commits vanish with it.
+ * - `durable`: everything that is written, regardless of transactions. Kafka: `read_uncommitted`.
  *
- * What workers commit belongs to no transaction: it is whole or absent by itself, and waits for none.
+ * Workers' commits are not part of any transaction: each is atomic by itself and waits for none.
  */
 export type Isolation = 'sequenced' | 'durable' | 'committed'
 
-/** A place to read from: the next offset of a partition. */
+/** A position in a partition: the next offset to read. */
 export interface Position {
   readonly at: TopicPartition
   readonly offset: Offset
 }
 
-/** What of a partition can be read. */
+/** The range of a partition that can be read. */
 export interface Bounds {
   readonly at: TopicPartition
   /** The first offset that can be read. */
   readonly start: Offset
-  /** One past the last offset that the isolation shows. */
+  /** One past the last offset that is visible with this isolation. */
   readonly end: Offset
   readonly leaderEpoch: number
 }
@@ -96,7 +101,7 @@ export interface OffsetEntry {
   readonly at: TopicPartition
   /** The next offset to read. */
   readonly offset: Offset
-  /** Epoch of the last record that was read; -1 where it is not known. */
+  /** The leader epoch of the last record that was read; -1 if it is not known. */
   readonly leaderEpoch: number
   /** Free text kept with the offset, empty if there is none. Streams keeps the partition time here. */
   readonly metadata: string
@@ -107,7 +112,7 @@ export interface GroupOptions {
   readonly topics: readonly string[]
 }
 
-/** One member's part in its group. In the embedded log a group has one member, and it has all partitions. */
+/** A membership in a group. In the embedded log, an application's group has one member, which has all partitions. */
 export interface Membership {
   readonly group: string
   readonly generation: number
@@ -115,58 +120,68 @@ export interface Membership {
   leave(): Promise<void>
 }
 
-/** Reads partitions batch by batch, each from its offset on. For code beneath consumers: records come as bytes. */
+/**
+ * Reads partitions batch by batch, each from its offset on. For code below the level of consumers: records are bytes.
+ */
 export interface Reader {
-  /** Replaces the assignment; reading starts at each offset. Partitions that stay at their offset keep what is buffered. */
+  /**
+   * Replaces the assignment; reading starts at each offset. A log that buffers keeps its buffer for partitions that
+   * stay at their offset.
+   */
   assign(at: readonly Position[]): void
-  /** The assigned partitions that `poll` leaves out for now. */
+  /** Sets the assigned partitions that `poll` skips from now on. It replaces the previous ones. */
   setPaused(at: readonly TopicPartition[]): void
   /**
-   * What is there, at most `bytesMax` (but at least one batch if there is any), waiting up to `waitMs` for the first.
-   * Rejects with OFFSET_OUT_OF_RANGE, CORRUPT_BATCH or READ_FAILED naming the partition; ABORTED when what was read as
-   * sequenced did not become durable.
+   * Resolves with the available records, at most `bytesMax` bytes of them (but at least one batch if there is any),
+   * after waiting for the first for at most `waitMs`. Rejects with OFFSET_OUT_OF_RANGE, CORRUPT_BATCH or READ_FAILED,
+   * naming the partition, or with ABORTED if records that were read as sequenced did not become durable.
    */
   poll(limits: { readonly bytesMax: number; readonly waitMs: number }): Promise<readonly Chunk[]>
-  /** Ends a waiting poll early; it resolves with nothing. */
+  /** Ends a waiting poll early; it resolves without records. */
   wakeup(): void
   close(): Promise<void>
 }
 
-/** A run of one partition's records, in offset order. Its bytes never change after it was given out. */
+/**
+ * A run of one partition's records, in the order of their offsets. Its bytes never change once `poll` has returned it.
+ */
 export interface Chunk {
   readonly at: TopicPartition
-  /** Where to read on: past the records, past markers, holes and what the isolation hides. */
+  /** The offset to continue at: after the records, and after markers, gaps and whatever the isolation hides. */
   readonly nextOffset: Offset
-  /** The end offset for this isolation when the chunk was made: `endOffset` beyond `nextOffset` means lag. */
+  /**
+   * The partition's end offset for this isolation when the chunk was read. If it is beyond `nextOffset`, there is a
+   * lag.
+   */
   readonly endOffset: Offset
-  /** The epoch at `nextOffset - 1`: together they say how far one has read, see `epochEnds`. */
+  /** The leader epoch at `nextOffset - 1`. The two together identify how far a reader has read, see `epochEnds`. */
   readonly leaderEpoch: number
   readonly bytes: number
-  /** A new walk over the records from the start of the chunk. */
+  /** A new cursor over the records, from the start of the chunk. */
   cursor(): RecordCursor
 }
 
 /** Makes the commits of a worker, one after the other. */
 export interface Committer {
   readonly id: string
-  /** Starts to collect a commit. At most `pipelineDepth` may be begun and not yet sequenced. */
+  /** Begins a commit. At most `pipelineDepth` commits may have begun and not be sequenced yet. */
   begin(): Staged
   close(): Promise<void>
 }
 
-/** A commit in the making. Nobody reads it before `commit`. */
+/** A commit that is being built. No reader sees it before `commit`. */
 export interface Staged {
   /**
-   * The batch that collects what goes to this partition. Ask once per partition and commit, not per record. Throws
+   * The part of the commit for this partition. Call it once per partition and commit, not per record. Throws
    * UNKNOWN_TOPIC or UNKNOWN_PARTITION.
    */
   to(at: TopicPartition): StagedPartition
-  /** Bytes collected so far, over all partitions. */
+  /** The bytes collected so far, over all partitions. */
   readonly bytes: number
-  /** Resolves when the log can take more: back-pressure. */
+  /** Resolves when the log can accept more, which makes callers wait while it is overloaded (back-pressure). */
   ready(): Promise<void>
   commit(progress: Progress): Sequenced
-  /** Drops what was collected. */
+  /** Discards what was collected. */
   discard(): void
 }
 
@@ -174,16 +189,16 @@ export interface Staged {
 export interface StagedPartition {
   readonly at: TopicPartition
   /**
-   * Appends a copy, for the section with this index in `Progress.sections`; -1 if it belongs to none. `kind` says in
-   * which list of the section its range is recorded. Throws MESSAGE_TOO_LARGE or INVALID_TIMESTAMP.
+   * Appends a copy of the record for the section with this index in `Progress.sections`, or -1 if it belongs to none.
+   * `kind` says in which list of the section its range is recorded. Throws MESSAGE_TOO_LARGE or INVALID_TIMESTAMP.
    */
   append(record: OutgoingRecord, section: number, kind: 'output' | 'changelog'): void
   readonly count: number
 }
 
-/** What a commit says beside its records: how far its inputs are read, and what was done for it. */
+/** What a commit states besides its records: how far its inputs were read, and what each task did. */
 export interface Progress {
-  /** The consumer group whose offsets advance, which is also the application. */
+  /** The consumer group whose offsets advance; its name is also that of the application. */
   readonly group: string
   readonly generation: number
   readonly offsets: readonly OffsetEntry[]
@@ -192,20 +207,23 @@ export interface Progress {
   readonly configuration: string
 }
 
-/** Fails with FENCED, ABORTED (repeat from the last commit) or OUTCOME_UNKNOWN (recreate from the committed offsets). */
+/**
+ * The outcome of a commit. Fails with FENCED, ABORTED (repeat from the last commit) or OUTCOME_UNKNOWN (recreate from
+ * the committed offsets).
+ */
 export interface Sequenced {
-  /** Where the records went, when known at once (embedded); else they come with the receipt. */
+  /** The ranges of the records, if they are known at once (embedded); otherwise the receipt contains them. */
   readonly placements: readonly Placement[] | null
   readonly sequenced: Promise<void>
   readonly durable: Promise<Receipt>
 }
 
-/** The range that this commit wrote into a partition. */
+/** The range of offsets that this commit wrote in a partition. */
 export interface Placement extends OffsetRange {
   readonly leaderEpoch: number
 }
 
-/** Where the records of a durable commit lie. */
+/** The ranges of a durable commit's records. */
 export interface Receipt {
   readonly placements: readonly Placement[]
 }

@@ -1,13 +1,13 @@
-/** The place of a record in its partition. Gaps are normal: compaction and Kafka's markers leave them. */
+/** The position of a record in its partition. Gaps are normal: compaction and Kafka's markers leave them. */
 export type Offset = number
 
-/** A partition of a topic, counted from 0. */
+/** A partition of a topic, numbered from 0. */
 export interface TopicPartition {
   readonly topic: string
   readonly partition: number
 }
 
-/** `topic-3`, the name of a partition's directory and its key in maps. */
+/** The name of a partition's directory and its key in maps, like `topic-3`. */
 export function partitionName(at: TopicPartition): string {
   return `${at.topic}-${at.partition}`
 }
@@ -15,15 +15,15 @@ export function partitionName(at: TopicPartition): string {
 /** A header of a record. Keys may repeat and keep their order, as in Kafka. */
 export interface Header {
   readonly key: string
-  /** Bytes; `Buffer.from(value).toString()` where they are text. */
+  /** Bytes, or null; use `Buffer.from(value).toString()` for text. */
   readonly value: Uint8Array | null
 }
 
 export const noHeaders: readonly Header[] = []
 
 /**
- * A record on its way into a log, as slices of bytes. Appending copies, so one object may serve for every append.
- * `keyStart` is -1 for a null key, `valueStart` is -1 for a null value; the ends are then ignored.
+ * A record to be appended to a log, as slices of bytes. Appending copies them, so one object can be reused for every
+ * append. `keyStart` is -1 for a null key, `valueStart` is -1 for a null value; the ends are then ignored.
  */
 export interface OutgoingRecord {
   key: Uint8Array
@@ -54,9 +54,9 @@ export function outgoingRecord(): OutgoingRecord {
 }
 
 /**
- * Walks the records of a chunk without making an object for each: after `next()` returned true, the fields describe the
- * current record as slices of `bytes`. A start of -1 means null. Control records, records of aborted transactions and
- * records before the position asked for are already left out.
+ * Iterates over the records of a chunk without allocating an object for each. After `next()` returns true, the fields
+ * describe the current record as slices of `bytes`; a start of -1 means null. Control records, records of aborted
+ * transactions and records before the requested position are skipped.
  */
 export interface RecordCursor {
   next(): boolean
@@ -67,10 +67,10 @@ export interface RecordCursor {
   readonly keyEnd: number
   readonly valueStart: number
   readonly valueEnd: number
-  /** How many headers the record has; 0 costs nothing. */
+  /** The number of the record's headers. Reading it is cheap. */
   readonly headerCount: number
-  /** Where the first of them starts in `bytes`, if there is one: encoded as in a record of a batch v2. */
+  /** The position of the first header in `bytes`, if there is one; headers are encoded as in a batch v2. */
   readonly headersStart: number
-  /** Decodes the headers; copies. */
+  /** Decodes the headers into copies. */
   headers(): readonly Header[]
 }

@@ -2,63 +2,66 @@ import { shown } from '../../base/shown.ts'
 import { LogError } from './errors.ts'
 
 /**
- * What goes from a topic: old records (`delete`), those whose key has a newer one (`compact`), or both. Kafka:
+ * What is removed from a topic: old records (`delete`), records whose key has a newer one (`compact`), or both. Kafka:
  * `cleanup.policy`.
  */
 export type CleanupPolicy = 'delete' | 'compact' | 'compact,delete'
 
-/** A topic's configuration, Kafka's names in camel case. */
+/** A topic's configuration, with Kafka's names in camel case. */
 export interface TopicConfig {
   /** `cleanup.policy`. Default `delete`. */
   readonly cleanupPolicy: CleanupPolicy
   /** `retention.ms`, counted from the time of the append, not from the records' timestamps. -1 (default): for ever. */
   readonly retentionMs: number
-  /** `retention.bytes` per partition. -1 (default): without bound. */
+  /** `retention.bytes` per partition. -1 (default): unlimited. */
   readonly retentionBytes: number
   /** `segment.bytes`. Default 1 GiB; at least 1 KiB. */
   readonly segmentBytes: number
   /** `segment.ms`, counted from the segment's first append. Default 7 days. */
   readonly segmentMs: number
   /**
-   * `segment.jitter.ms`: segments close up to this much earlier than `segmentMs` says, each partition by a time of its own,
-   * so that many do not roll at once. Default 0; less than `segmentMs`.
+   * `segment.jitter.ms`: segments are closed up to this much earlier than `segmentMs` says, each by an amount of its
+   * own, so that they are not all rolled at the same time. Default 0; must be less than `segmentMs`.
    */
   readonly segmentJitterMs: number
-  /** `segment.index.bytes`: a segment closes when one of its indexes would outgrow this. Default 10 MiB. */
+  /** `segment.index.bytes`: a segment is closed when one of its indexes would exceed this size. Default 10 MiB. */
   readonly segmentIndexBytes: number
   /** `index.interval.bytes`. Default 4096. */
   readonly indexIntervalBytes: number
   /** `max.message.bytes`: the largest batch. Default 1,048,588. */
   readonly maxMessageBytes: number
   /**
-   * `message.timestamp.after.max.ms`: a record whose timestamp lies further ahead of the log's clock is refused, because
-   * one from the far future closes every window for good. Default 24 h, so that ticks may be dated ahead of a source's
-   * end; Kafka: 1 h. Only of what producers send: what a topology writes follows from its inputs.
+   * `message.timestamp.after.max.ms`: a record whose timestamp is further ahead of the log's clock is refused, because
+   * a single one from the far future closes every window for good. Default 24 h, so that ticks may be dated ahead of a
+   * source's end; Kafka: 1 h. Only applies to what producers send, because what a topology writes follows from its
+   * inputs.
    */
   readonly timestampAfterMaxMs: number
-  /** `message.timestamp.before.max.ms`: as above for records from the past. Default: without bound. */
+  /** `message.timestamp.before.max.ms`: the same for records from the past. Default: unlimited. */
   readonly timestampBeforeMaxMs: number
   /** `delete.retention.ms`: how long compaction keeps a tombstone. Default 24 h. */
   readonly deleteRetentionMs: number
   /** `min.cleanable.dirty.ratio`. Default 0.5. */
   readonly minCleanableDirtyRatio: number
-  /** `min.compaction.lag.ms`: how long after its append a record is safe from compaction. Default 0. */
+  /** `min.compaction.lag.ms`: how long after its append a record is not compacted. Default 0. */
   readonly minCompactionLagMs: number
   /**
-   * `max.compaction.lag.ms`: how long after its append a record may wait for compaction, whatever the dirty ratio. Also
-   * closes segments that old, at the next append. Default: without bound.
+   * `max.compaction.lag.ms`: how long after its append a record may wait for compaction, regardless of the dirty ratio.
+   * Segments of that age are closed with the next append. Default: unlimited.
    */
   readonly maxCompactionLagMs: number
   /**
-   * For the changelog of a window store: how long windows are kept, by the store's clock. What has expired at every
-   * commit that the application can be rewound to is purged. Goes with `storeClock`.
+   * For the changelog of a window store: how long windows are kept, by the store's clock. Records are removed once they
+   * have expired at every commit that the application can be rewound to. Requires `storeClock`.
    */
   readonly windowRetentionMs?: number
-  /** The operator whose recorded `storeTime` is that clock. */
+  /** The operator whose recorded `storeTime` is the store's clock. */
   readonly storeClock?: string
-  /** For repartition topics: records go once their reader has committed past them and no rewind needs them. */
+  /** For repartition topics: records are removed once their reader has committed past them and no rewind needs them. */
   readonly purgedWhenRead?: boolean
-  /** What the topic's bytes mean, remembered with it: ids of the key codec, value codec and partitioner. */
+  /**
+   * The meaning of the topic's bytes, stored with the topic: ids of the key codec, the value codec and the partitioner.
+   */
   readonly keyCodec?: string
   readonly valueCodec?: string
   readonly partitioner?: string
@@ -82,7 +85,7 @@ export const defaultTopicConfig: TopicConfig = {
   maxCompactionLagMs: Number.MAX_SAFE_INTEGER,
 }
 
-/** A topic to be made. */
+/** A topic to be created. */
 export interface TopicSpec {
   readonly name: string
   readonly partitions: number
@@ -92,7 +95,7 @@ export interface TopicSpec {
 /** A topic that exists. */
 export interface TopicInfo {
   readonly name: string
-  /** 16 random bytes as 22 characters of base64url, Kafka's `Uuid`. Never reused, also not when a name is. */
+  /** 16 random bytes as 22 characters of base64url, Kafka's `Uuid`. Never reused, even if the topic's name is. */
   readonly id: string
   readonly partitions: number
   readonly config: TopicConfig
@@ -101,8 +104,8 @@ export interface TopicInfo {
 export const topicNameLengthMax = 249
 
 /**
- * Throws INVALID_TOPIC unless Kafka would allow the name: 1 to 249 characters of `[a-zA-Z0-9._-]`, not `.` or `..`.
- * The check is what keeps a name from becoming a path.
+ * Throws INVALID_TOPIC unless Kafka would allow the name: 1 to 249 characters of `[a-zA-Z0-9._-]`, except `.` and `..`.
+ * This check also ensures that a name cannot act as a path.
  */
 export function checkTopicName(name: string): void {
   if (typeof name === 'string' && /^[a-zA-Z0-9._-]{1,249}$/.test(name) && name !== '.' && name !== '..') return
