@@ -1,17 +1,16 @@
 import type { Disk, DiskFile } from '../../base/disk.ts'
 
 /**
- * A disk over another one that is never written to: what is written, renamed or removed here is only in memory. So
- * recovery can be run to see what it would find, and the directory stays as it is.
+ * A disk on top of another one that is never written to: whatever is written, renamed or removed here is only in
+ * memory. So recovery can be run to see what it would find, without changing the directory.
  *
- * What is written is kept in pages; the memory it takes is that of the pages touched. Nothing is durable: `sync` does
- * nothing.
+ * Written data is kept in pages, so it takes the memory of the pages touched. Nothing is durable: `sync` does nothing.
  */
 export class OverlayDisk implements Disk {
   readonly #below: Disk
-  /** Files that differ from below; null: removed. */
+  /** Files that differ from the disk below; null if removed. */
   readonly #files = new Map<string, OverlayContent | null>()
-  /** Directories that differ from below: made (true) or removed (false). */
+  /** Directories that differ from the disk below: created (true) or removed (false). */
   readonly #directories = new Map<string, boolean>()
 
   constructor(below: Disk) {
@@ -28,7 +27,7 @@ export class OverlayDisk implements Disk {
       this.#files.set(path, content)
     }
     if (content === undefined || content === null) {
-      // The error for a missing file is the one that the disk below has.
+      // A missing file gets the error that the disk below throws.
       if (mode !== 'create') return this.#below.open(this.#below.exists(path) ? `${path}/removed` : path, 'read')
       content = new OverlayContent(null, 0)
       this.#files.set(path, content)
@@ -103,9 +102,9 @@ export class OverlayDisk implements Disk {
 }
 
 class OverlayContent {
-  /** Where unwritten pages come from; null: zeros. */
+  /** The file below from which unwritten pages are read; null for zeros. */
   readonly source: string | null
-  /** Bytes of the source that still count. */
+  /** The bytes of the source that have not been cut off. */
   sourceBytes: number
   size: number
   readonly pages = new Map<number, Buffer>()

@@ -19,11 +19,11 @@ import { recoverStorage } from '../storage/storage-recovery.ts'
 import { OverlayDisk } from './overlay-disk.ts'
 import { checkProducerFiles } from '../storage/producer-files-check.ts'
 
-/** What `verifyDirectory` reads, and whether it repairs. */
+/** What `verifyDirectory` checks, and whether it repairs. */
 export interface VerifyOptions {
   /** A data directory that no process has open. */
   readonly dataDir: string
-  /** Writes indexes and producer snapshots anew that are wrong. Nothing else is ever changed. Default false. */
+  /** Whether to rewrite wrong indexes and producer snapshots. Nothing else is ever changed. Default false. */
   readonly repair?: boolean
   readonly disk?: Disk
   readonly clock?: Clock
@@ -49,17 +49,17 @@ export interface VerifyProgress {
 /** Something that was found in a data directory, and what it means. */
 export interface Finding {
   /**
-   * `damage`: stored data is not what was written; it takes a copy to get it back. `derived`: an index is wrong, which costs
-   * time and no record. `note`: nothing is wrong.
+   * `damage`: stored data is not what was written, and can only be restored from a copy. `derived`: data that can be
+   * derived is wrong, such as an index, which costs time but no records. `note`: nothing is wrong.
    */
   readonly kind: 'damage' | 'derived' | 'note'
   readonly path: string
-  /** What is wrong and what to do, in words. */
+  /** What is wrong and what to do about it. */
   readonly message: string
   readonly repaired: boolean
 }
 
-/** What was read, and what was found. */
+/** What was checked, and what was found. */
 export interface VerifyReport {
   readonly findings: readonly Finding[]
   readonly partitions: number
@@ -67,17 +67,17 @@ export interface VerifyReport {
   readonly batches: number
   readonly records: number
   readonly bytes: number
-  /** Groups of the journal that are not in the segment files yet. */
+  /** Groups of the journal that are not yet in the segment files. */
   readonly journalGroups: number
 }
 
 /**
- * Checks everything in a closed data directory: both checkpoints, the journal, every batch with its records, every sum,
- * every index and producer snapshot. Recovery is run on a copy in memory, so that a directory that was not closed is judged by what opening it
- * would make of it, and stays as it is.
+ * Checks everything in a closed data directory: both checkpoints, the journal, every batch with its records, every
+ * checksum, every index and every producer snapshot. Recovery is run on a copy in memory: a directory that was not
+ * closed is judged by the state that opening it would produce, and is not changed.
  *
- * Findings are returned, not thrown. Rejects with FOREIGN_DIRECTORY, NEWER_FORMAT or DIRECTORY_IN_USE where there is
- * nothing to judge.
+ * Findings are returned, not thrown. Rejects with FOREIGN_DIRECTORY, NEWER_FORMAT or DIRECTORY_IN_USE if the directory
+ * cannot be checked.
  * @example const { findings } = await verifyDirectory({ dataDir: 'data' })
  */
 export async function verifyDirectory(options: VerifyOptions): Promise<VerifyReport> {
@@ -97,7 +97,7 @@ interface Recovered {
   readonly topics: readonly TopicInfo[]
   readonly partitions: readonly PartitionState[]
   readonly groups: number
-  /** Segments that wait to be swapped in or unlinked, as paths of their `.log`. */
+  /** Paths of the `.log` files of segments that wait to be swapped in or unlinked. */
   readonly waiting: ReadonlySet<string>
 }
 
@@ -134,7 +134,7 @@ class Verification {
     this.#findings.push({ kind, path, message, repaired })
   }
 
-  /** What opening the directory would find; null if it would refuse. */
+  /** The state that opening the directory would produce; null if it would be refused. */
   #recover(): Recovered | null {
     const { dataDir, clock = new SystemClock() } = this.#options
     const disk = new OverlayDisk(this.#disk)
@@ -151,7 +151,11 @@ class Verification {
         firstFileBytes: 1024 * 1024,
       })
       for (const cut of journal.cuts)
-        this.#found('note', cut.file, `the journal ends torn: bytes ${cut.from} to ${cut.to} were never acknowledged`)
+        this.#found(
+          'note',
+          cut.file,
+          `the journal ends with a torn write: bytes ${cut.from} to ${cut.to} were never acknowledged`,
+        )
       if (checkpoint !== null && journal.lastSequence < checkpoint.sequence) {
         const message = `the journal ends at group ${journal.lastSequence}, the checkpoint holds group ${checkpoint.sequence}: restore the journal's files`
         this.#found('damage', directory, message)
@@ -168,7 +172,12 @@ class Verification {
         clean: journal.closed,
         now: clock.now(),
       })
-      for (const path of storage.moved) this.#found('note', path, 'nothing vouches for it: opening sets it aside')
+      for (const path of storage.moved)
+        this.#found(
+          'note',
+          path,
+          'neither the checkpoint nor the journal knows this file: opening moves it to lost+found',
+        )
       return { disk, ...storage, groups: groups.length, waiting: waitingOf(dataDir, storage) }
     } catch (error) {
       if (!(error instanceof LogError)) throw error
@@ -190,7 +199,7 @@ class Verification {
       this.#found(
         'derived',
         path,
-        'this copy of the checkpoint is damaged; the other serves, and the next one takes its place',
+        'this copy of the checkpoint is damaged; the other copy is used, and the next checkpoint replaces this one',
       )
     }
     return CheckpointFile.open(this.#disk, directory).newest
@@ -248,7 +257,7 @@ class Verification {
         }
         const beyond = file.size() - segment.bytes
         if (beyond > 0)
-          this.#found('note', file.path, `${beyond} bytes lie beyond the ${segment.bytes} that the log knows of`)
+          this.#found('note', file.path, `${beyond} bytes follow the ${segment.bytes} that belong to the log`)
         if (!isSwap) this.#checkIndexes(at, batches)
       } finally {
         file.close()
@@ -265,7 +274,10 @@ class Verification {
     }
   }
 
-  /** An index must lead where it says; that it has every entry is not asked, for the interval may have been changed. */
+  /**
+   * Every index entry must point to its batch. Missing entries are not reported, because the interval may have been
+   * changed.
+   */
   #checkIndexes({ path, topic, segment, recovered }: SegmentPlace, batches: readonly CheckedBatch[]): void {
     const starts = new Map(batches.map(({ nextOffset, filePosition }) => [nextOffset - 1, filePosition]))
     const rising = new Map<Offset, number>()
@@ -311,18 +323,18 @@ class Verification {
     for (let entry = 0; entry < whole; entry++) {
       const at = entry * rule.entryBytes
       if (rule.holds(bytes.subarray(at, at + rule.entryBytes))) continue
-      const message = `entry ${entry} of ${whole} does not lead to its batch: lookups find out and read the segment instead`
+      const message = `entry ${entry} of ${whole} does not point to its batch: lookups detect this and read the segment instead`
       this.#found('derived', path, message, this.#repair(path, rule.anew))
       return
     }
     if (whole * rule.entryBytes === bytes.length) return
-    const message = `${bytes.length} bytes are no whole number of entries: the last one is torn`
+    const message = `${bytes.length} bytes are not a whole number of entries: the last one is torn`
     this.#found('derived', path, message, this.#repair(path, rule.anew))
   }
 
   #repair(path: string, bytes: Uint8Array): boolean {
     if (this.#options.repair !== true) return false
-    // Crash here: half an index, which is what it was before: wrong, found out, and no truth.
+    // Crash here: half an index is no worse than before. It is wrong, lookups detect that, and no records depend on it.
     writeSynced(this.#disk, path, bytes)
     return true
   }
@@ -333,7 +345,7 @@ class Verification {
     for (const name of disk.list(path)) {
       const base = logFileBase(name)
       if (base === null || known.has(base) || waiting.has(`${path}/${name}`)) continue
-      this.#found('note', `${path}/${name}`, 'no checkpoint and no entry of the journal speaks of this segment')
+      this.#found('note', `${path}/${name}`, 'neither the checkpoint nor the journal knows this segment')
     }
   }
 }
@@ -360,5 +372,5 @@ function waitingOf(
   )
 }
 
-/** Others want the thread, and whoever waits wants to see that it goes on. */
+/** Bytes after which other work gets a turn and progress is reported. */
 const turnBytes = 4 * 1024 * 1024
