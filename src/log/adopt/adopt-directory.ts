@@ -16,13 +16,13 @@ import { adoptPartition } from './adopted-partition.ts'
 import { readDecisions, readGroupOffsets, readTopicConfigs } from './broker-records.ts'
 import { readSourceDirectory, type SourcePartition } from './source-directory.ts'
 
-/** What `adoptDirectory` takes over, and into what. */
+/** What `adoptDirectory` adopts, and where it writes to. */
 export interface AdoptOptions {
-  /** A log directory of a broker that is not running (`log.dirs`). It is read and never changed. */
+  /** A log directory (`log.dirs`) of a broker that is not running. It is read and never changed. */
   readonly source: string
-  /** The data directory to make. It must not exist, or be empty. */
+  /** The data directory to create. It must not exist, or must be empty. */
   readonly target: string
-  /** Settings of topics where the source does not say; what the source says goes before. */
+  /** Settings for topics where the source has none; settings in the source take precedence. */
   readonly topicConfig?: Partial<TopicConfig>
   readonly disk?: Disk
   readonly clock?: Clock
@@ -46,28 +46,29 @@ export interface AdoptProgress {
   readonly partitionsTotal: number
 }
 
-/** What was taken over. */
+/** What was adopted. */
 export interface AdoptReport {
   readonly topics: readonly TopicInfo[]
   readonly partitions: number
   readonly bytes: number
   readonly groups: number
-  /** In words: what was left out, cut or decided, and what cannot be known. */
+  /** Messages about what was left out, cut or decided, and about what cannot be known. */
   readonly notes: readonly string[]
 }
 
 /**
- * Takes over the log directory of a real broker: a new data directory with every record at its offset, with its time,
- * headers, key and value, with transactions decided as they were, with groups' offsets and topics' settings.
+ * Adopts the log directory of a Kafka broker: creates a data directory with every record at its offset, with its time,
+ * headers, key and value, with transactions decided as they were, and with groups' offsets and topics' settings.
  *
- * - The source is only read. The target appears whole, by a rename, or not at all.
- * - What Kafka would cut of a directory that was not closed is cut from the copy, and said.
- * - The broker's own topics are read for what they say and not copied.
+ * - The source is only read. The target appears as a whole, by a rename, or not at all.
+ * - Whatever Kafka would cut off in a directory that was not closed is cut off in the copy and noted in the report.
+ * - The broker's own topics are read for their contents but not copied.
  *
- * What cannot be known is said: when a record was appended (retention counts from now on), and members of groups.
+ * Two things cannot be known: the times at which records were appended (retention counts from now on), which the report
+ * says, and members of groups.
  *
- * Rejects with FOREIGN_DIRECTORY where there is nothing to adopt or the target has something in it, NEWER_FORMAT where a later
- * Kafka laid it out, CORRUPT_BATCH where synced bytes are damaged.
+ * Rejects with FOREIGN_DIRECTORY if there is nothing to adopt or the target is not empty, NEWER_FORMAT if a later Kafka
+ * wrote the source, and CORRUPT_BATCH if synced bytes are damaged.
  * @example await adoptDirectory({ source: '/var/lib/kafka', target: 'data' })
  */
 export async function adoptDirectory(options: AdoptOptions): Promise<AdoptReport> {
@@ -84,7 +85,7 @@ export async function adoptDirectory(options: AdoptOptions): Promise<AdoptReport
   const notes = source.leftOut.map((name) => `${name}: left out, it was being deleted or moved`)
   if (!source.cleanlyClosed)
     notes.push(
-      'the broker was not closed: what it had not synced may be torn, and records deleted in its last minute are back',
+      'the broker was not closed: what it had not synced may be torn, and records deleted in its last minute may have returned',
     )
 
   const log = await openLog({
@@ -122,7 +123,7 @@ export async function adoptDirectory(options: AdoptOptions): Promise<AdoptReport
     return adopted
   }
 
-  // The broker's own topics first: they say how to read the others. They are copied aside and thrown away.
+  // The broker's own topics come first, because they say how to read the others. Their copies are temporary.
   const own = new Map<string, Buffer[]>()
   const offsets: GroupOffsetState[] = []
   const scratch = `${temporary}/lost+found`
@@ -140,7 +141,7 @@ export async function adoptDirectory(options: AdoptOptions): Promise<AdoptReport
   if (disk.exists(scratch)) disk.removeDirectory(scratch)
   const decisions = readDecisions(own.get(transactionsTopic) ?? [])
   const configs = readTopicConfigs(own.get(clusterMetadata) ?? [])
-  if (!own.has(clusterMetadata)) notes.push('settings of topics: not in this directory, so they are the defaults')
+  if (!own.has(clusterMetadata)) notes.push('settings of topics are not in this directory, so the defaults are used')
 
   const users = source.partitions.filter(({ at }) => !isBrokersOwn(at.topic))
   const topics = topicsOf(users, configs, options.topicConfig ?? {}, notes)
@@ -153,10 +154,11 @@ export async function adoptDirectory(options: AdoptOptions): Promise<AdoptReport
     notes.push(...adopted.notes)
     if (adopted.state.end > 0) states.push(adopted.state)
   }
-  notes.push('when records were appended is not known: retention by time counts from now on')
+  notes.push('the times of appends are not known, so retention by time counts from now on')
   const known = offsets.filter(({ at }) => at.partition < (topics.get(at.topic)?.partitions ?? 0))
   vouch(disk, temporary, { topics: [...topics.values()], states, offsets: known })
-  // Crash here, or anywhere before: a directory that nobody opens, and whose name the next attempt tells.
+  // Crash here, or anywhere before: a temporary directory is left, which no log opens. The next attempt refuses and
+  // names it.
   if (disk.exists(target)) disk.removeDirectory(target)
   disk.rename(temporary, target)
   disk.syncDirectory(dirname(target))
@@ -180,7 +182,7 @@ function readSource(disk: Disk, directory: string): ReturnType<typeof readSource
   if (source !== null && source.partitions.length > 0) return source
   throw new LogError(
     'FOREIGN_DIRECTORY',
-    `${directory} has no partition of a broker, as directories like orders-0 with segments in them: name one of its log.dirs`,
+    `${directory} has no partitions of a Kafka broker (directories like orders-0 with segments in them): name one of its log.dirs`,
     { directory },
   )
 }
@@ -189,7 +191,7 @@ function checkTarget(disk: Disk, target: string, temporary: string): void {
   if (disk.exists(temporary))
     throw new LogError(
       'FOREIGN_DIRECTORY',
-      `${temporary} is left from an attempt that did not end: remove it, then adopt again`,
+      `${temporary} is left from an attempt that did not finish: remove it, then adopt again`,
       { directory: temporary },
     )
   if (!disk.exists(target) || disk.list(target).length === 0) return
@@ -200,7 +202,10 @@ function checkTarget(disk: Disk, target: string, temporary: string): void {
   )
 }
 
-/** The checkpoint that makes it a log: both copies, after everything that they speak of is synced. */
+/**
+ * Writes the checkpoint that turns the directory into a log: both copies, after everything that they refer to was
+ * synced.
+ */
 function vouch(
   disk: Disk,
   directory: string,
@@ -214,7 +219,7 @@ function vouch(
   const file = CheckpointFile.open(disk, `${directory}/journal`)
   const { newest } = file
   if (newest === null) throw new LogError('JOURNAL_MISSING', `${directory} has no checkpoint`, { directory })
-  // What is appended from here on is of a later epoch than anything that a broker wrote.
+  // Everything appended from here on has a later epoch than anything that a broker wrote.
   const epoch = adopted.states.reduce((most, { epochs }) => Math.max(most, epochs.at(-1)?.epoch ?? 0), 0)
   const state = {
     ...newest,
@@ -247,7 +252,7 @@ function topicsOf(
   return topics
 }
 
-/** Settings that we have too, in our names; values out of our bounds, and policies that we lack, are told. */
+/** The settings that we have too, under our names. Values outside our bounds are noted in the report. */
 function configOf(
   topic: string,
   settings: ReadonlyMap<string, string> | undefined,
@@ -302,7 +307,9 @@ function isBrokersOwn(topic: string): boolean {
   return isInternalTopic(topic) || topic === clusterMetadata || topic === '__share_group_state'
 }
 
-/** For directories of before topics had ids. Unique in this directory, and marked by its last bytes. */
+/**
+ * An id for topics from before Kafka gave them ids. It is unique in this directory and recognizable by its first bytes.
+ */
 function madeUpId(index: number): string {
   const bytes = Buffer.alloc(16)
   bytes.write('adopted')

@@ -27,15 +27,15 @@ export interface AdoptPartitionOptions {
   readonly disk: Disk
   readonly source: SourcePartition
   readonly topicId: string
-  /** The directory that the partition gets; made here. */
+  /** The directory of the partition, which is created here. */
   readonly path: string
   readonly cleanlyClosed: boolean
   readonly indexIntervalBytes: number
   readonly now: number
-  /** How a transaction that is still open was decided, if its coordinator said so. */
+  /** How the coordinator decided a transaction that is still open; null if it did not. */
   readonly decided: (producerId: number) => 'commit' | 'abort' | null
   readonly onBytes: (bytes: number) => void
-  /** Sees every batch that is taken, checked. */
+  /** Called with every batch that is copied, after it was checked. */
   readonly onBatch?: (batch: Buffer) => void
   readonly pause: () => Promise<void>
 }
@@ -43,17 +43,18 @@ export interface AdoptPartitionOptions {
 export interface AdoptedPartition {
   readonly state: PartitionState
   readonly producers: ProducerStates
-  /** In words: what was cut, what was decided. */
+  /** Messages about what was cut off and what was decided. */
   readonly notes: readonly string[]
 }
 
 /**
- * Copies one partition batch by batch, each checked, and says what a checkpoint has to know of it.
+ * Copies one partition batch by batch, checks each of them, and returns the state for the checkpoint.
  *
- * - Bytes stay as they are, but for leader epochs, which lie outside the checksum: they never fall here.
- * - A batch that is broken is the torn end of a directory that was not closed, if it lies at or beyond the recovery point:
- *   it and all behind it stay behind, as Kafka itself would have it. Anywhere else it is CORRUPT_BATCH.
- * - A transaction that is open is ended: as its coordinator had decided, else aborted. Nobody would come back to do so.
+ * - Bytes are not changed, except for leader epochs, which are outside the checksum: ours never decrease.
+ * - A broken batch at or beyond the recovery point is the torn end of a directory that was not closed: it and
+ *   everything after it is left out, as in Kafka. Anywhere else, it is CORRUPT_BATCH.
+ * - An open transaction is ended: as its coordinator had decided, otherwise aborted, because no producer would return
+ *   to end it.
  * - All files are synced when it returns.
  */
 export async function adoptPartition(options: AdoptPartitionOptions): Promise<AdoptedPartition> {
@@ -87,7 +88,7 @@ class PartitionCopy {
     this.#end = options.source.segments[0]?.base ?? 0
   }
 
-  /** False: the end is torn here, and what follows does not count. */
+  /** Copies a segment. Returns false if the torn end begins in it, and later segments must be left out. */
   async take(segment: SourceSegment): Promise<boolean> {
     const { disk, path, now } = this.#options
     const known = this.producers.states()
@@ -110,13 +111,16 @@ class PartitionCopy {
       from.close()
       to.close()
     }
-    // A segment without a batch is only a name for where the next one begins.
+    // A segment without batches only marks where the next one begins.
     if (writer.bytes === 0) disk.unlink(to.path)
     else this.#snapshot(segment.base, known)
     return whole
   }
 
-  /** Beside each segment but those of before the first producer, as while a log is appended to. */
+  /**
+   * Writes a snapshot next to each segment, except those before the first producer, as the log does while it is
+   * appended to.
+   */
   #snapshot(base: Offset, known: readonly ProducerState[]): void {
     const { disk, path } = this.#options
     if (known.length > 0) writeSynced(disk, `${path}/${segmentFile(base, '.snapshot')}`, producerSnapshot(known))
@@ -130,7 +134,7 @@ class PartitionCopy {
     this.#segments.push({ ...state, firstAppendAt: now, lastAppendAt: now })
   }
 
-  /** The checked batches of a segment; null where its torn end begins. */
+  /** The checked batches of a segment, then null if its torn end begins. */
   async *#batches(from: DiskFile, segment: SourceSegment): AsyncGenerator<Buffer | null, void, undefined> {
     const { onBytes, onBatch, pause } = this.#options
     let sincePause = 0
@@ -156,7 +160,7 @@ class PartitionCopy {
     const header = Buffer.allocUnsafe(batchHeaderBytes)
     const left = segment.bytes - at
     try {
-      if (from.read(header, at) < batchHeaderBytes) throw torn(`${left} bytes are no batch`)
+      if (from.read(header, at) < batchHeaderBytes) throw torn(`${left} bytes are not a batch`)
       const size = batchBytesOf(header, 0)
       if (size < batchHeaderBytes || size > left) throw torn(`it claims ${size} bytes, there are ${left}`)
       const batch = Buffer.allocUnsafeSlow(size)
@@ -164,7 +168,7 @@ class PartitionCopy {
       checkBatch(batch, 0, size)
       checkRecords(batch)
       if (baseOffsetOf(batch, 0) < Math.max(this.#end, segment.base))
-        throw torn(`it starts at offset ${baseOffsetOf(batch, 0)}, the log has come to ${this.#end}`)
+        throw torn(`it starts at offset ${baseOffsetOf(batch, 0)}, but the log already reaches ${this.#end}`)
       return batch
     } catch (error) {
       if (!(error instanceof LogError)) throw error
@@ -172,12 +176,12 @@ class PartitionCopy {
       if (cleanlyClosed || this.#end < source.recoveryPoint)
         throw new LogError(
           'CORRUPT_BATCH',
-          `the batch at byte ${at} of ${segment.path} is damaged (${error.message}), and the broker had synced it: restore the file from a copy, or take the partition's directory away to adopt the others`,
+          `the batch at byte ${at} of ${segment.path} is damaged (${error.message}), and the broker had synced it: restore the file from a copy, or remove the partition's directory to adopt the others`,
           { path: segment.path, filePosition: at },
           { cause: error },
         )
       this.notes.push(
-        `${this.#name}: torn at byte ${at} of ${segment.path}, offset ${this.#end}: ${left} bytes and later segments do not count (${error.message})`,
+        `${this.#name}: torn at byte ${at} of ${segment.path}, offset ${this.#end}: ${left} bytes and later segments are left out (${error.message})`,
       )
       return null
     }
@@ -197,7 +201,8 @@ class PartitionCopy {
     const { source, topicId } = this.#options
     this.#endTransactions()
     const last = this.#segments.at(-1)
-    // Compaction may have taken the end: readers are to go on behind it instead of missing something.
+    // Compaction may have removed the last records. The checksum marks the segment as compacted, so that readers
+    // continue after it instead of reporting missing records.
     if (
       last !== undefined &&
       last.checksum === undefined &&
@@ -220,7 +225,7 @@ class PartitionCopy {
     }
   }
 
-  /** Markers for what is open, in a segment of their own. */
+  /** Writes markers for open transactions, in a segment of their own. */
   #endTransactions(): void {
     const open = this.producers.states().filter(({ transactionStart }) => transactionStart >= 0)
     if (open.length === 0) return
@@ -246,7 +251,7 @@ class PartitionCopy {
         this.#note(marker, now)
         writer.append(marker)
         this.notes.push(
-          `${this.#name}: the transaction of producer ${producerId} from offset ${transactionStart} on was open; it is ${outcome === 'commit' ? 'committed' : 'aborted'}, ${known === null ? 'because nobody had decided' : 'as its coordinator had decided'}`,
+          `${this.#name}: the transaction of producer ${producerId} from offset ${transactionStart} on was open; it is ${outcome === 'commit' ? 'committed' : 'aborted'}, ${known === null ? 'because its coordinator had not decided' : 'as its coordinator had decided'}`,
         )
       }
       this.#close(writer)
@@ -256,7 +261,7 @@ class PartitionCopy {
   }
 }
 
-/** Writes a segment and its indexes, in pieces. */
+/** Writes a segment piece by piece, and its indexes. */
 class SegmentCopy {
   readonly #file: DiskFile
   readonly #base: Offset
@@ -301,7 +306,8 @@ class SegmentCopy {
       base,
       bytes: this.bytes,
       maxTimestamp: this.#maxTimestamp,
-      // Where compaction left gaps, a sum stands for the rule that offsets go on. How far it had come nothing says for sure.
+      // Where compaction left gaps, a checksum replaces the rule that offsets are contiguous. How far compaction had
+      // come is not known for certain, so the whole segment counts as dirty.
       ...(this.#gaps ? { checksum: this.sum, dirtyFrom: base } : {}),
     }
   }
@@ -314,7 +320,9 @@ class SegmentCopy {
   }
 }
 
-/** A checksum that is right proves nothing of who built the batch: every record and marker is decoded once. */
+/**
+ * A correct checksum says nothing about the client that built the batch, so every record and marker is decoded once.
+ */
 function checkRecords(batch: Buffer): void {
   producedBatch(batch, 0)
   const cursor = new BatchCursor([batch], 0)

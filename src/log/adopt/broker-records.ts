@@ -5,9 +5,13 @@ import { BatchCursor } from '../format/record-cursor.ts'
 import type { GroupOffsetState } from '../journal/checkpoint.ts'
 import { decodeOffsetKey, decodeOffsetValue } from '../broker/offset-records.ts'
 
-// What a broker's own topics say that is to be kept: offsets of groups, decisions on transactions, settings of topics.
+// The contents of a broker's own topics that are adopted: offsets of groups, decisions on transactions, settings of
+// topics.
 
-/** Committed offsets in `__consumer_offsets`, the newest of each group and partition; not those of aborted transactions. */
+/**
+ * The committed offsets in `__consumer_offsets`, the newest for each group and partition, without those of aborted
+ * transactions.
+ */
 export function readGroupOffsets(
   batches: readonly Buffer[],
   isAborted: (producerId: number, offset: Offset) => boolean,
@@ -28,8 +32,9 @@ export function readGroupOffsets(
 }
 
 /**
- * Version 4, of brokers since 4.1, has a compact string and ends with tagged fields, among them the topic's id; else it is
- * `i16 version 4 | i64 offset | i32 leaderEpoch | compact string metadata | i64 commitTimestamp`.
+ * Decodes an offset. Version 4, of brokers since 4.1, has a compact string and ends with tagged fields, among them the
+ * topic's id: `i16 version 4 | i64 offset | i32 leaderEpoch | compact string metadata | i64 commitTimestamp | tagged
+ * fields`.
  */
 function offsetValue(value: Uint8Array): ReturnType<typeof decodeOffsetValue> {
   const bytes = Buffer.from(value)
@@ -41,11 +46,11 @@ function offsetValue(value: Uint8Array): ReturnType<typeof decodeOffsetValue> {
 }
 
 /**
- * `__transaction_state`: of each transactional id the newest value.
+ * Decisions from `__transaction_state`, by producer id. The newest value of each transactional id counts.
  *
  * ```
  * key   i16 version 0 | string transactionalId
- * value i16 version 0, 1 | 0: i64 producerId, 1: i64 producerId too | i16 epoch | i32 timeout | i8 status: 2 commits, 3 aborts
+ * value i16 version 0 or 1 | i64 producerId | i16 epoch | i32 timeout | i8 status: 2 commits, 3 aborts | ...
  * ```
  */
 export function readDecisions(batches: readonly Buffer[]): ReadonlyMap<number, 'commit' | 'abort'> {
@@ -73,7 +78,7 @@ const prepareCommit = 2
 const prepareAbort = 3
 
 /**
- * `__cluster_metadata`: settings of topics, from its records of kind 4. Each record's value is
+ * Settings of topics from `__cluster_metadata`, from its records of kind 4. The value of each record is
  *
  * ```
  * uvarint frame 1 | uvarint kind | uvarint version | kind 4: i8 resource (2: topic) | compact string resource

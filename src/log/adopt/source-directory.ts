@@ -6,29 +6,29 @@ import { topicIdOf } from '../storage/partition-directory.ts'
 import { partitionOfName, segmentFile } from '../storage/segment-files.ts'
 
 /**
- * What lies in a log directory of a broker, by Kafka's own rules and without touching it:
+ * The contents of a broker's log directory, interpreted by Kafka's own rules without changing it:
  *
- * - `.deleted` is gone, `.cleaned` was never finished.
- * - A `.swap` was finished: it stands for every segment from its base on, as far as it reaches. Unless a `.cleaned` at or
- *   below its base says that the same step left more behind.
- * - Partitions that are being deleted, moved or belong to nobody are left out, and named.
+ * - A `.deleted` file has been deleted, a `.cleaned` file was never finished.
+ * - A `.swap` file was finished: it replaces every segment from its base up to its end. It is ignored if a `.cleaned`
+ *   file at or below its base shows that the same step was not finished.
+ * - Partitions that are being deleted or moved, or that are stray, are left out and listed.
  */
 export interface SourceDirectory {
   readonly partitions: readonly SourcePartition[]
-  /** Directories that were left out. */
+  /** The names of directories that were left out. */
   readonly leftOut: readonly string[]
-  /** Whether a broker closed it: then nothing may be torn. */
+  /** Whether the broker was shut down properly; if so, nothing may be torn. */
   readonly cleanlyClosed: boolean
 }
 
 export interface SourcePartition {
   readonly at: TopicPartition
   readonly path: string
-  /** Null if the directory does not say. */
+  /** Null if the directory does not contain it. */
   readonly topicId: string | null
   readonly segments: readonly SourceSegment[]
   readonly logStart: Offset
-  /** Below it a broker had synced everything: what is broken there is no torn tail. */
+  /** The broker had synced everything below this offset, so corruption there is not a torn tail. */
   readonly recoveryPoint: Offset
 }
 
@@ -38,7 +38,7 @@ export interface SourceSegment {
   readonly bytes: number
 }
 
-/** Throws NEWER_FORMAT where `meta.properties` says that a later Kafka has laid it out. */
+/** Reads a directory. Throws NEWER_FORMAT if `meta.properties` says that a later Kafka wrote it. */
 export function readSourceDirectory(disk: Disk, directory: string): SourceDirectory {
   checkVersion(disk, `${directory}/meta.properties`)
   const starts = offsetCheckpoint(disk, `${directory}/log-start-offset-checkpoint`)
@@ -71,13 +71,15 @@ export function readSourceDirectory(disk: Disk, directory: string): SourceDirect
   return { partitions, leftOut, cleanlyClosed }
 }
 
-/** Version 0 is of brokers with ZooKeeper, 1 of those without; the files of a partition are the same. */
+/**
+ * Version 0 is written by brokers with ZooKeeper and version 1 by those without; the files of a partition are the same.
+ */
 function checkVersion(disk: Disk, path: string): void {
   const version = /^version=(.*)$/m.exec(readText(disk, path) ?? '')?.[1]?.trim() ?? '1'
   if (version === '0' || version === '1') return
   throw new LogError(
     'NEWER_FORMAT',
-    `${path} says version ${version}, known are 0 and 1: adopt with a newer millrace, or a directory of an older broker`,
+    `${path} says version ${version}, but only 0 and 1 are known: adopt with a newer millrace, or a directory of an older broker`,
     { path, version },
   )
 }
@@ -86,7 +88,7 @@ function isPartition(disk: Disk, path: string): boolean {
   try {
     return disk.list(path).some((name) => /^\d{20}\.(log|log\.swap)$/.test(name) || name === 'partition.metadata')
   } catch {
-    // A file that is called like one.
+    // A file with the name of a partition.
     return false
   }
 }
@@ -117,7 +119,7 @@ function segment(disk: Disk, path: string, base: Offset, suffix: '.log' | '.log.
   }
 }
 
-/** The offset after the last batch, by the headers; as far as they lead. */
+/** The offset after the last batch, according to the batch headers, as far as they can be followed. */
 function endOf(disk: Disk, { path, bytes, base }: SourceSegment): Offset {
   const file = disk.open(path, 'read')
   let end = base
@@ -135,7 +137,10 @@ function endOf(disk: Disk, { path, bytes, base }: SourceSegment): Offset {
   return end
 }
 
-/** `topic partition offset` per line, by partition; empty if there is none that can be read: then nothing is claimed. */
+/**
+ * The offsets by partition, from lines of `topic partition offset`. Empty without a readable file, which means that
+ * nothing is known.
+ */
 function offsetCheckpoint(disk: Disk, path: string): ReadonlyMap<string, Offset> {
   const offsets = new Map<string, Offset>()
   const lines = (readText(disk, path, checkpointBytesMax) ?? '').split('\n')
@@ -147,5 +152,5 @@ function offsetCheckpoint(disk: Disk, path: string): ReadonlyMap<string, Offset>
   return offsets
 }
 
-/** A line takes some 40 bytes. */
+/** A line has some 40 bytes. */
 const checkpointBytesMax = 64 * 1024 * 1024
