@@ -139,7 +139,7 @@ export function checkGroupName(group: string): void {
   if (typeof group === 'string' && group !== '' && Buffer.byteLength(group) <= groupNameLengthMax) return
   throw new LogError(
     'INVALID_GROUP_ID',
-    `${shown(group)} is no name for a group: use 1 to ${groupNameLengthMax} bytes`,
+    `${shown(group)} is not a valid group name: use 1 to ${groupNameLengthMax} bytes`,
     { group },
   )
 }

@@ -45,7 +45,7 @@ export class GroupGeneration {
       return
     throw new LogError(
       'INCONSISTENT_GROUP_PROTOCOL',
-      `group ${this.#group} is at ${this.protocolType} with ${this.protocol}, the member at ${protocolType} with ${protocol}`,
+      `group ${this.#group} uses ${this.protocolType} with ${this.protocol}, the member uses ${protocolType} with ${protocol}`,
       { group: this.#group },
     )
   }

@@ -201,7 +201,7 @@ export class Group {
   }
 
   #park(member: GroupMember, waitMsMax = Infinity): GroupAnswer<JoinAnswer> {
-    const superseded = new LogError('REBALANCE_IN_PROGRESS', `group ${this.name}: the member has joined once more`)
+    const superseded = new LogError('REBALANCE_IN_PROGRESS', `group ${this.name}: the member has joined again`)
     member.join?.reject(superseded)
     member.join = waiting()
     const { promise } = member.join
@@ -306,7 +306,7 @@ export class Group {
       this.#deadlines.heard(member)
       return { memberId, answer: Promise.resolve(this.#agreed.syncAnswer(member)), waitsForMembers: false }
     }
-    member.sync?.reject(new LogError('REBALANCE_IN_PROGRESS', `group ${this.name}: the member has synced once more`))
+    member.sync?.reject(new LogError('REBALANCE_IN_PROGRESS', `group ${this.name}: the member has synced again`))
     member.sync = waiting()
     const { promise } = member.sync
     member.deadline = Infinity
