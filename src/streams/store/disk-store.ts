@@ -9,9 +9,9 @@ import { StoreError } from './store-error.ts'
 import { WriteBatch } from './write-batch.ts'
 
 /**
- * Stores for simulation, where LMDB stands outside `Disk`: a store in memory, written whole as one snapshot per flush.
- * Its promise is LMDB's: a flush is there with its position or not at all, whatever a power cut leaves. Its cost is not:
- * every flush writes everything.
+ * Stores for simulations, because LMDB does not use `Disk`: a store in memory that writes itself as one snapshot at
+ * each flush. Its guarantee is that of LMDB: after a power cut, a flush is there together with its position, or not at
+ * all. Its cost is higher: every flush writes everything.
  *
  *   store.snapshot   8 bytes "MRSTORE1" | u32 bytes of the body | u32 crc32c of the body
  *                    body: u16 spaces | i32 leader epoch | i64 changelog offset | f64 store time | u32 count | operations
@@ -73,16 +73,17 @@ class DiskStore implements OrderedStore {
 
   // oxlint-disable-next-line require-await
   async flush(batch: StoreBatch): Promise<void> {
-    // After a failed write memory is ahead of the disk: going on would make the next flush pretend it had succeeded.
+    // After a failed write, memory is ahead of the disk. Continuing would let the next flush include changes that were
+    // reported as failed.
     assert(!this.#broken, 'a flush failed before: open the store again')
     this.#memory.apply(batch)
     this.#broken = true
     const body = encodeBody(this.#memory, this.#spaces, batch.position)
     this.#makeDirectory()
     const path = `${this.#directory}/${snapshotFile}`
-    // Crash before the rename: the old snapshot stands, and whatever is left of this one is written over.
+    // Crash before the rename: the old snapshot is still in place, and the new file is overwritten later.
     writeSynced(this.#disk, `${path}.new`, body)
-    // Crash between rename and sync: either snapshot is whole, and neither was promised yet.
+    // Crash between rename and sync: either snapshot is complete, and no caller was told yet that the flush is done.
     this.#disk.rename(`${path}.new`, path)
     this.#disk.syncDirectory(this.#directory)
     this.#broken = false
@@ -92,12 +93,16 @@ class DiskStore implements OrderedStore {
     return this.#memory.close()
   }
 
-  /** Once per opening, also for a directory that is there: its maker may have died before making it durable. */
+  /**
+   * Runs once after opening, even if the directory exists: the process that created it may have crashed before its
+   * sync.
+   */
   #makeDirectory(): void {
     if (this.#placed) return
     this.#disk.makeDirectory(this.#directory)
     this.#placed = true
-    // Every directory above may be as new. Without their sync the snapshot would be durable in a place that is not.
+    // Every parent directory may be new as well. Without syncing them all, the snapshot would be in a directory that a
+    // power cut can remove.
     for (let parent = dirname(this.#directory); ; parent = dirname(parent)) {
       this.#disk.syncDirectory(parent)
       if (parent === dirname(parent)) return
@@ -109,7 +114,7 @@ const snapshotFile = 'store.snapshot'
 const magic: Uint8Array = Buffer.from('MRSTORE1')
 const headerBytes = 16
 
-/** The body of the snapshot, checked; null if there is none. */
+/** Reads and checks the body of the snapshot; null if there is none. */
 function readSnapshot(disk: Disk, path: string): Uint8Array | null {
   let bytes: Uint8Array
   try {
@@ -172,7 +177,7 @@ function decodeBody(body: Uint8Array, spaces: number, directory: string): StoreB
   if (found !== spaces) {
     throw new StoreError(
       'STORE_MISMATCH',
-      `${directory} holds a store with ${found} spaces, wanted is one with ${spaces}`,
+      `${directory} contains a store with ${found} spaces, but ${spaces} are required`,
     )
   }
   const position = { leaderEpoch: reader.i32(), changelogOffset: reader.i64(), storeTime: reader.f64() }

@@ -1,22 +1,22 @@
 import type { OverlayEntry } from './overlay-entry.ts'
 
 /**
- * Sessions by their end, the earliest first. A session grows while it waits here, so the queue keeps the end that a
- * session had when it was put in and looks again when that comes up: a session that has grown since goes back in with its
- * end of then.
+ * Sessions ordered by end, the earliest first. A session can grow while it is queued, so the queue keeps the end that
+ * the session had when it was added. When that end comes up, a session that has grown since is added again with its
+ * current end.
  *
- * - Sessions mostly come in order of time: those stand in a line, which costs a step at either end. What comes out of
- *   order stands in a binary heap beside it.
- * - Every session that belongs to a key's list stands here once; ends only grow, so none comes up too late.
- * - What has left its list is passed over, and swept out when it is more than half: what sessions once were does not add
- *   up in memory.
+ * - Sessions usually arrive in time order; these form a line, in which adding and taking are single steps. Sessions
+ *   that arrive out of order go to a binary heap beside it.
+ * - Every session in the list of its key is queued exactly once. Ends only grow, so no session comes up too late.
+ * - Sessions that have left their list are skipped, and swept out when they are more than half of the queue, so that
+ *   they do not accumulate in memory.
  */
 export class EndQueue {
-  /** In order of end; those before `#head` are gone. */
+  /** In order of end; places before `#head` have been taken. */
   #line: (OverlayEntry | null)[] = []
   #lineEnds: number[] = []
   #head = 0
-  /** A heap: an entry ends at or after its parent, at half its place. */
+  /** A binary heap: no entry ends before its parent. */
   #heap: OverlayEntry[] = []
   #heapEnds: number[] = []
   #left = 0
@@ -50,7 +50,7 @@ export class EndQueue {
     heap[place] = entry
   }
 
-  /** Takes out the session that ends first, if that is at most `time`; else null. */
+  /** Takes the session that ends first, if it ends at or before `time`; else returns null. */
   take(time: number): OverlayEntry | null {
     for (;;) {
       const lineEnd = this.#head < this.#lineEnds.length ? (this.#lineEnds[this.#head] as number) : never
@@ -64,7 +64,7 @@ export class EndQueue {
     }
   }
 
-  /** One that stands here has left its list. */
+  /** Notes that a queued session has left its list. */
   left(): void {
     this.#left += 1
     if (this.#left * 2 > this.size && this.#left > sweepMin) this.#sweep()
@@ -106,7 +106,7 @@ export class EndQueue {
     return first
   }
 
-  /** Begins anew with those that are still in a list. */
+  /** Rebuilds the queue with the sessions that are still in a list. */
   #sweep(): void {
     const entries = [...this.#line.slice(this.#head), ...this.#heap]
     this.#line = []

@@ -1,6 +1,6 @@
 import type { StorePosition } from './ordered-store.ts'
 
-/** What a worker says to its flush thread. Every request but `stop` is answered, in order. */
+/** Messages of a worker to its flush thread. Every request but `stop` is answered, in order. */
 export type FlushRequest =
   | {
       readonly kind: 'flush'
@@ -8,7 +8,7 @@ export type FlushRequest =
       readonly directory: string
       readonly spaces: number
       readonly clear: readonly number[]
-      /** Transferred: nothing is copied on the way. */
+      /** Transferred, so nothing is copied. */
       readonly bytes: Uint8Array
       readonly count: number
       readonly position: StorePosition
@@ -18,13 +18,13 @@ export type FlushRequest =
 
 export interface FlushReply {
   readonly id: number
-  /** Null: done and durable. */
+  /** Null if the request is done and durable. */
   readonly error: Error | null
 }
 
 /**
- * A word of shared memory says whether a transaction runs, because a process that ends inside one hangs for ever: LMDB's
- * clean-up waits for a writer that is gone. idle ⇄ writing; idle → stopped, for good.
+ * A word of shared memory tells whether a transaction is running. A process that ends during one would hang forever,
+ * because LMDB's clean-up waits for the writer, which no longer exists. idle ⇄ writing; idle → stopped, which is final.
  */
 export const flushIdle = 0
 export const flushWriting = 1

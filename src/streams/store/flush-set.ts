@@ -3,23 +3,27 @@ import type { OverlayEntry } from './overlay-entry.ts'
 import type { StorePosition } from './ordered-store.ts'
 
 /**
- * Committed values on their way into the store: the newest of each entry, as bytes. A set is open while commits add to
- * it, then sealed; sealed it never changes, so it can be written while newer commits collect in the next one. It may be
- * written only when the last commit in it is durable: the store must never be ahead of its changelog.
+ * Committed values that are to be written to the store: the newest value of each entry, as bytes. A set is open while
+ * commits add to it, and is then sealed. A sealed set never changes, so it can be written while newer commits collect
+ * in the next set. It may be written only when the last commit in it is durable: the store must never be ahead of its
+ * changelog.
  */
 export class FlushSet {
   entries: OverlayEntry[] = []
-  /** Per entry the slab of its value and where it stands there; `valueStarts` -1: deleted. */
+  /** For each entry, the slab that contains its value and the range there; `valueStarts` is -1 for a delete. */
   slabs: Uint8Array[] = []
   valueStarts: number[] = []
   valueEnds: number[] = []
-  /** Bytes of values in it, replaced ones included. */
+  /** Total bytes of the values, including replaced ones. */
   bytes = 0
-  /** Where it brings the store to; null until the placement of its last commit is known. */
+  /** The position of the store after this set; null until the placement of its last commit is known. */
   position: StorePosition | null = null
   /** The store's clock after its last commit. */
   storeTime = -1
-  /** The store holds all of it. Entries may still point here: told once for all instead of to each. */
+  /**
+   * Whether the store contains all of it. Entries may still refer to this set, so one flag here replaces an update of
+   * each entry.
+   */
   isFinished = false
   readonly #values = new ByteSlabs()
 
@@ -33,7 +37,7 @@ export class FlushSet {
     this.#set(entry, noValue, -1, -1)
   }
 
-  /** The store has it: lets go of everything. */
+  /** Releases everything, once the store contains it. */
   finish(): void {
     this.isFinished = true
     this.entries = []

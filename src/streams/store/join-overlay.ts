@@ -10,35 +10,36 @@ import type { RecordContext } from './record-context.ts'
 import { WindowSpaces, windowSpaceCount } from './window-spaces.ts'
 
 /**
- * The rows of one side of a stream-stream join: every record that came, under its key, its time and a sequence, so that
- * several of one key and time stand beside each other. Rows are put, looked up by key and time, and expire; none is ever
- * changed or deleted. In memory there is one table of keys, each with its rows in order of time and sequence, and per
- * stretch of time the list of its rows.
+ * The rows of one side of a stream-stream join: every record, under its key, its time and a sequence number, so that
+ * several records with the same key and time can coexist. Rows are put, are looked up by key and time, and expire; none
+ * is ever changed or deleted. Memory contains one table of keys, each with its rows in order of time and sequence, and
+ * for each stretch of time a list of its rows.
  *
- * - Its clock is the highest time of a row that was put. Lookups see only rows with `time > clock - retention`; what is
- *   older leaves memory with the next commit, stretch by stretch, and the store with the flush that enters its cycle.
- *   What came and went between two commits leaves no trace: sparse times cost no more than dense ones.
- * - `#completeFrom`: every row of at least that time stands in memory. Below it the store is asked, but only for keys of
- *   which its filter says that they may be there: a key without partners costs no lookup in the store.
- * - The sequence goes on after a restart: begun anew it would write over rows of the same key and time. Whoever puts
- *   saves it with the commit.
+ * - The clock of the store is the highest time of a row that was put. Lookups see only rows with `time > clock -
+ *   retention`. Older rows are removed from memory at the next commit, one stretch at a time, and from the store by the
+ *   flush that reuses their space. Rows that are put and expire between two commits leave no trace: sparse times cost
+ *   no more than dense ones.
+ * - `#completeFrom`: every row of at least that time is in memory. For earlier times the store is read, but only for
+ *   keys that its filters may contain, so a key without partners costs no lookup in the store.
+ * - The sequence continues after a restart, because starting over would overwrite rows with the same key and time. The
+ *   operator that puts rows saves it with the commit.
  *
- * Layout, of the changelog as of the store: `key | i64 time | u32 sequence`, as Kafka has it.
+ * Layout, in changelog and store: `key | i64 time | u32 sequence`, as in Kafka.
  */
 export class JoinOverlay extends Overlay {
-  /** Number of the row that was put last. */
+  /** Sequence number of the row that was put last. */
   sequence = 0
   readonly #spaces: WindowSpaces
   readonly #cacheBytesMax: number
   readonly #stretchMs: number
   readonly #keys = new KeyTable<KeyRows>()
-  /** Rows in memory by the stretch of time that they lie in. */
+  /** Rows in memory, by the number of their stretch of time. */
   readonly #stretches = new Map<number, OverlayEntry[]>()
   #lastStretch: OverlayEntry[] = []
   #lastStretchNumber = -1
-  /** Keys of rows that stand in the store and not in memory, by space. */
+  /** Keys of rows that are in the store and not in memory, by space. */
   readonly #filters: readonly KeyFilter[]
-  /** The store was not empty when it was opened, and nobody has read its keys into the filters yet. */
+  /** Whether the store contained rows when it was opened whose keys have not been read into the filters yet. */
   #hasUnreadKeys: boolean
   #bytes = 0
   #completeFrom: number
@@ -60,14 +61,14 @@ export class JoinOverlay extends Overlay {
     return this.storeTime - this.#spaces.retentionMs
   }
 
-  /** Adds a row. One that has expired already is not kept. */
+  /** Adds a row. A row that has already expired is not kept. */
   put(key: unknown, value: unknown, time: number): void {
     if (time > this.storeTime) this.storeTime = time
     if (time <= this.#horizon) return
     this.sequence = (this.sequence + 1) & sequenceMax
     this.locate(key)
     const entry = this.#makeEntry(key, time, this.sequence)
-    // First: it refuses keys that no store could hold.
+    // This comes first, because it throws for keys that are too long for a store.
     this.update(entry, value, time, time)
     const { keyBytes, keyFrom, keyTo } = this
     const hash = murmur2(keyBytes, keyFrom, keyTo)
@@ -78,7 +79,10 @@ export class JoinOverlay extends Overlay {
     this.#bytes += entryOverheadBytes
   }
 
-  /** The rows of a key with `from <= time <= to`, in order of time, those of one time in the order in which they came. */
+  /**
+   * The rows of a key with `from <= time <= to`, in order of time; rows of the same time in the order in which they
+   * were put.
+   */
   lookUp(key: unknown, from: number, to: number): readonly OverlayEntry[] {
     const low = Math.max(from, this.#horizon + 1)
     if (low > to) return none
@@ -90,7 +94,7 @@ export class JoinOverlay extends Overlay {
     return rows === null ? none : rows.between(low, to)
   }
 
-  /** How many rows stand in memory. */
+  /** Number of rows in memory. */
   get cachedCount(): number {
     let count = 0
     for (const rows of this.#stretches.values()) count += rows.length
@@ -103,7 +107,7 @@ export class JoinOverlay extends Overlay {
     return false
   }
 
-  /** Once after a restart: a pass over the keys is less than what it takes to restore them. */
+  /** Runs at most once after a restart. One pass over the keys costs less than restoring the store. */
   #readKeys(): void {
     this.#hasUnreadKeys = false
     for (const [space, filter] of this.#filters.entries()) {
@@ -116,7 +120,7 @@ export class JoinOverlay extends Overlay {
     }
   }
 
-  /** As {@link lookUp}, for the key that was located, with the rows that only the store has. */
+  /** Like {@link lookUp} for the located key, including rows that only the store has. */
   #withStored(rows: KeyRows | null, hash: number, from: number, to: number): readonly OverlayEntry[] {
     const found = rows === null ? [] : rows.between(from, to).slice()
     const inMemory = found.length
@@ -127,7 +131,7 @@ export class JoinOverlay extends Overlay {
       if (!filter.mayHave(hash)) continue
       for (const { key, value } of this.store.range(space, { from: low, to: high, reverse: false })) {
         const keyEnd = key.length - rowKeyBytes
-        // A longer key may sort between two times of this one.
+        // The row of a longer key may sort between two times of this one.
         if (keyEnd !== prefix.length || compareBytes(key.subarray(0, keyEnd), prefix) !== 0) continue
         const entry = new OverlayEntry(null, readInt64(key, keyEnd), null, -1)
         entry.slab = key.slice()
@@ -159,7 +163,7 @@ export class JoinOverlay extends Overlay {
     return entry
   }
 
-  /** The rows of the stretch that a time lies in. */
+  /** The rows of the stretch that contains a time. */
   #stretch(time: number): OverlayEntry[] {
     const number = Math.floor(time / this.#stretchMs)
     if (number === this.#lastStretchNumber) return this.#lastStretch
@@ -181,7 +185,7 @@ export class JoinOverlay extends Overlay {
     return this.#spaces.spaceOf(entry.start)
   }
 
-  /** What the filters say of such a space is of rows that have expired. */
+  /** The filters of cleared spaces describe only rows that have expired. */
   protected override spacesToClear(storeTime: number): readonly number[] {
     const cleared = this.#spaces.cleared(this.store.position?.storeTime ?? -1, storeTime)
     for (const space of cleared) this.#filters[space]?.clear()
@@ -208,7 +212,10 @@ export class JoinOverlay extends Overlay {
     }
   }
 
-  /** The oldest stretches go first. What is dirty or unflushed stays, or late rows would keep whole stretches in memory. */
+  /**
+   * Evicts the oldest stretches first. Dirty and unflushed rows stay, but only they: otherwise a few late rows would
+   * keep whole stretches in memory.
+   */
   protected override evict(): void {
     if (this.#bytes <= this.#cacheBytesMax) return
     for (const number of [...this.#stretches.keys()].sort((left, right) => left - right)) {
@@ -241,15 +248,17 @@ export class JoinOverlay extends Overlay {
   }
 }
 
-/** The rows of one key in memory, in order of time and sequence. */
+/** The rows of one key in memory, ordered by time and sequence. */
 class KeyRows implements KeyedItem {
   readonly keyHash: number
-  /** Those of the newest row: pointing to an older one would keep its slab when it is gone. */
+  /**
+   * Key bytes of the newest row. Those of an older row would keep its slab in memory after that row has been removed.
+   */
   slab: Uint8Array
   keyStart: number
   keyEnd: number
   #rows: OverlayEntry[]
-  /** What stands before it has been removed. */
+  /** Rows before this index have been removed. */
   #first = 0
 
   constructor(keyHash: number, row: OverlayEntry) {
@@ -273,7 +282,7 @@ class KeyRows implements KeyedItem {
     return start === end ? none : rows.slice(start, end)
   }
 
-  /** Behind all of its time: the newest has the highest sequence. */
+  /** Inserts a row after all rows of its time, because the newest row has the highest sequence. */
   insert(row: OverlayEntry): void {
     row.rows = this
     const rows = this.#rows
@@ -304,7 +313,7 @@ class KeyRows implements KeyedItem {
     this.#first = 0
   }
 
-  /** The place of the first row of at least that time. */
+  /** Index of the first row whose time is at least `time`. */
   #placeOf(time: number): number {
     const rows = this.#rows
     let low = this.#first
@@ -318,7 +327,7 @@ class KeyRows implements KeyedItem {
   }
 }
 
-/** Whether one of the first `count` rows is the same, which memory then has besides the store. */
+/** Whether one of the first `count` rows, those from memory, is the same as a row of the store. */
 function has(rows: readonly OverlayEntry[], count: number, row: OverlayEntry): boolean {
   for (let index = 0; index < count; index++) {
     const other = rows[index] as OverlayEntry
@@ -349,10 +358,10 @@ function keyWithTime(prefix: Uint8Array, time: number): Uint8Array {
 }
 
 const none: readonly OverlayEntry[] = []
-/** What stands behind the key: time and sequence. */
+/** Bytes after the key: time and sequence. */
 const rowKeyBytes = 12
-/** Kafka's. */
+/** Kafka's maximum. */
 const sequenceMax = 0x7fff_ffff
-/** Rows leave memory by such a part of the retention at once. */
+/** Rows leave memory in stretches of this part of the retention. */
 const stretchesPerRetention = 8
 const removedMin = 16

@@ -1,14 +1,14 @@
 /**
- * Says of a key that it is certainly not in a set, or that it may be: Bloom filters over hashes of keys, two bits per
- * key, each one larger than the one before it, made when that is full. So a few keys cost a few kilobytes, and none costs
- * more than a megabyte and what led to it: with a million keys one answer in twenty is a needless "may be", and nothing
- * but a lookup is lost by that.
+ * Tells whether a key is certainly not in a set, or may be in it. It consists of Bloom filters over hashes of keys,
+ * with two bits per key; when one is full, a larger one is added. So a few keys cost a few kilobytes, and no set costs
+ * more than a megabyte plus the smaller filters before it. With a million keys, one answer in twenty is a false "may
+ * be", which costs only a needless lookup.
  *
- * Growing filters in a row: Almeida, Baquero, Preguiça and Hutchison, "Scalable Bloom Filters", 2007.
+ * Growing filters: Almeida, Baquero, Preguiça and Hutchison, "Scalable Bloom Filters", 2007.
  */
 export class KeyFilter {
   readonly #filters: Uint32Array[] = []
-  /** How many keys the newest filter still takes. */
+  /** Number of keys that the newest filter can still take. */
   #room = 0
 
   get isEmpty(): boolean {
@@ -28,7 +28,7 @@ export class KeyFilter {
 
   mayHave(hash: number): boolean {
     const filters = this.#filters
-    // The newest has most of the keys.
+    // The newest filter contains most of the keys.
     for (let index = filters.length - 1; index >= 0; index--) {
       const bits = filters[index] as Uint32Array
       const shift = shiftOf(bits)
@@ -52,7 +52,7 @@ export class KeyFilter {
   }
 }
 
-/** What keys of one partition have in common is in the low bits of their hash, so both places are taken from high ones. */
+/** The hashes of one partition's keys have low bits in common, so both places are computed from high bits. */
 function firstBit(hash: number): number {
   return Math.imul(hash, 0x9e37_79b1)
 }
@@ -61,14 +61,14 @@ function secondBit(hash: number): number {
   return Math.imul(hash ^ (hash >>> 15), 0x85eb_ca6b)
 }
 
-/** By how much a 32-bit hash is to be shifted to be a place in these bits, whose number is a power of two. */
+/** How far a 32-bit hash must be shifted to become a bit number in these words, whose number is a power of two. */
 function shiftOf(bits: Uint32Array): number {
   return Math.clz32(bits.length) - 4
 }
 
-/** 16 KiB, then 128, then the last: a megabyte. */
+/** The filters have 16 KiB, then 128 KiB, then 1 MiB, which is the last size. */
 const firstWords = 1 << 12
 const growth = 8
 const lastWords: number = firstWords * growth * growth
-/** 16 bits per key: one answer in sixty is a mistake of a full filter. */
+/** 16 bits per key: with a full filter, one answer in sixty is wrong. */
 const keysPerWord = 2

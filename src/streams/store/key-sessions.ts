@@ -1,15 +1,20 @@
 import type { KeyedItem } from './key-table.ts'
 import type { OverlayEntry } from './overlay-entry.ts'
 
-/** The sessions of one key in memory, tombstones among them, linked from the latest end to the earliest, then by start. */
+/**
+ * The sessions of one key in memory, including tombstones, linked from the latest end to the earliest, and from the
+ * latest start to the earliest if ends are equal.
+ */
 export class KeySessions implements KeyedItem {
   readonly keyHash: number
-  /** Those of its latest row: pointing to an older one would keep its slab when it is gone. */
+  /**
+   * Key bytes of its latest row. Those of an older row would keep its slab in memory after that row has been removed.
+   */
   slab: Uint8Array
   keyStart: number
   keyEnd: number
   latest: OverlayEntry | null
-  /** Every row of the key with an end of at least this stands here. */
+  /** Every row of the key with an end of at least this is in the list. */
   completeFrom: number
 
   constructor(keyHash: number, first: OverlayEntry, completeFrom: number) {
@@ -22,7 +27,7 @@ export class KeySessions implements KeyedItem {
     first.rows = this
   }
 
-  /** The row of exactly that session, be it a tombstone, or null. */
+  /** The row of exactly that session, possibly a tombstone, or null. */
   at(start: number, end: number): OverlayEntry | null {
     let entry = this.latest
     while (entry !== null && comesBefore(entry, start, end)) entry = entry.older
@@ -44,13 +49,13 @@ export class KeySessions implements KeyedItem {
     later.older = entry
   }
 
-  /** Takes an entry out for good. */
+  /** Removes an entry for good. */
   remove(entry: OverlayEntry): void {
     this.unlink(entry)
     entry.rows = null
   }
 
-  /** Takes an entry out that comes back at another place. */
+  /** Removes an entry that will be inserted again at another place. */
   unlink(entry: OverlayEntry): void {
     if (this.latest === entry) {
       this.#turnTo(entry.older)
@@ -71,7 +76,7 @@ export class KeySessions implements KeyedItem {
   }
 }
 
-/** Whether an entry stands before the place of a session: it ends later, or at the same time and starts later. */
+/** Whether an entry precedes the place of a session: it ends later, or ends at the same time and starts later. */
 function comesBefore(entry: OverlayEntry, start: number, end: number): boolean {
   return entry.timestamp > end || (entry.timestamp === end && entry.start > start)
 }

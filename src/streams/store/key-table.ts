@@ -1,20 +1,22 @@
 /**
- * A hash table of things that are found by the bytes of their key: open addressing, linear probing. What a record brings
- * as bytes is looked up as bytes, where a Map would need a string of its own for every record to ask with.
+ * A hash table whose items are found by the bytes of their key, with open addressing and linear probing. Keys arrive as
+ * bytes and are looked up as bytes, while a Map would need a new string for every record.
  *
- * - Each item says itself where its key's bytes stand; the table keeps their hashes side by side, so that a search
- *   mostly looks at one cache line before it touches an item, and compares bytes only where all of a hash agrees.
- * - A place is empty where its item is null. At most half of the places are taken, so every search ends.
- * - Deletion moves what follows back instead of leaving a mark: no history makes searches slower.
+ * - Each item knows where its key's bytes are. The table keeps the hashes side by side, so that a search usually reads
+ *   one cache line before it touches an item, and compares bytes only if the whole hash is equal.
+ * - A place is empty if its item is null. At most half of the places are taken, so every search ends.
+ * - Deletion moves the following items back instead of leaving a tombstone, so searches do not become slower over time.
  * - An item's bytes may move while it is in the table, as long as they stay equal.
  *
- * Deliberately absent: an order. Whoever lists the items sorts them.
+ * Deliberately absent: an order. Callers that list the items have to sort them.
  */
 export class KeyTable<T extends KeyedItem> {
   size = 0
   #hashes: Int32Array = new Int32Array(firstCapacity)
   #items: (T | null)[] = emptyItems(firstCapacity)
-  /** Places are taken from the top bits of the mixed hash: what a partition's keys have in common is in the low ones. */
+  /**
+   * The place is computed from the top bits of the mixed hash, because the keys of a partition have low bits in common.
+   */
   #shift = 32 - Math.log2(firstCapacity)
 
   /** The item of the key `bytes[start, end)`, whose hash is `hash`. */
@@ -29,14 +31,14 @@ export class KeyTable<T extends KeyedItem> {
     }
   }
 
-  /** Puts in an item whose key is not there yet. */
+  /** Adds an item whose key is not in the table yet. */
   add(item: T): void {
     if ((this.size + 1) * 2 > this.#items.length) this.#grow()
     this.#place(item, item.keyHash)
     this.size += 1
   }
 
-  /** Takes out an item that is there. */
+  /** Removes an item that is in the table. */
   delete(item: T): void {
     const hashes = this.#hashes
     const items = this.#items
@@ -49,7 +51,7 @@ export class KeyTable<T extends KeyedItem> {
     this.size -= 1
     for (let place = (hole + 1) & last; items[place] !== null; place = (place + 1) & last) {
       const home = placeOf(hashes[place] as number, this.#shift)
-      // It may move back only as far as its own home: seen from there, the hole must lie before it.
+      // An item must not move in front of its home: the hole has to be between its home and its place.
       if (((place - home) & last) < ((place - hole) & last)) continue
       items[hole] = items[place] as T
       hashes[hole] = hashes[place] as number
@@ -106,7 +108,8 @@ function placeOf(hash: number, shift: number): number {
 }
 
 function emptyItems<T>(count: number): (T | null)[] {
-  // Pushed, not `new Array(count)`: that one has holes for ever, and each search would look behind them.
+  // Filled by pushing. `new Array(count)` would create an array with holes for good, and each read of a hole would
+  // search the prototypes too.
   const items: (T | null)[] = []
   for (let place = 0; place < count; place++) items.push(null)
   return items

@@ -9,12 +9,12 @@ import { Overlay, readTimestamp, timestampBytes } from './overlay.ts'
 import type { RecordContext } from './record-context.ts'
 
 /**
- * A key-value store in memory above one on disk.
+ * A key-value store in memory on top of one on disk.
  *
- * The table of keys has two halves, hot and cold. A key found in the cold half moves to the hot one; when the hot half reaches its
- * bound it becomes the cold one and what was cold goes, except what is dirty or unflushed. So hot keys stay without a
- * list to keep in order. While nothing was ever evicted from a store that began empty, memory holds every row and the
- * store is not asked at all.
+ * The table of keys has two halves, hot and cold. A key that is found in the cold half moves to the hot one. When the
+ * hot half reaches its bound, it becomes the cold one, and the rows of the old cold half are removed unless they are
+ * dirty or unflushed. So hot keys stay in memory without a list that must be kept in order. As long as nothing was ever
+ * evicted from a store that was empty at first, memory contains every row and the store is not read at all.
  */
 export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, unknown> {
   readonly #cacheBytesMax: number
@@ -29,27 +29,29 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
     this.#complete = store.count(0) === 0
   }
 
-  /** The row of a key, made if there is none; its value is what was last written, or null. */
+  /** The row of a key, created if there is none. Its value is the one written last, or null. */
   entry(key: unknown): OverlayEntry {
     const hash = this.#locate(key)
     return this.#hot.get(this.keyBytes, this.keyFrom, this.keyTo, hash) ?? this.#lookUp(key, hash)
   }
 
-  /** The row of a key, or null; who asks for what is not there leaves nothing behind if memory holds every row. */
+  /** The row of a key, or null. If memory contains every row, looking for an absent key creates nothing. */
   existing(key: unknown): OverlayEntry | null {
     const hash = this.#locate(key)
     const known = this.#hot.get(this.keyBytes, this.keyFrom, this.keyTo, hash) ?? this.#fromCold(hash)
     return known !== null || this.#complete ? known : this.#readRow(key, hash)
   }
 
-  /** The row of a key to be overwritten, for who does not need to know what is there: the store is not asked. */
+  /**
+   * The row of a key that will be overwritten. The store is not read, because the caller does not need the old value.
+   */
   entryToOverwrite(key: unknown): OverlayEntry {
     const hash = this.#locate(key)
     const hot = this.#hot.get(this.keyBytes, this.keyFrom, this.keyTo, hash)
     return hot ?? this.#fromCold(hash) ?? this.#unread(key, hash)
   }
 
-  /** Brings a key to bytes and returns their hash. */
+  /** Converts a key to bytes and returns their hash. */
   #locate(key: unknown): number {
     this.locate(key)
     return murmur2(this.keyBytes, this.keyFrom, this.keyTo)
@@ -101,7 +103,7 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
     return count
   }
 
-  /** How many rows stand in memory. */
+  /** Number of rows in memory. */
   get cachedCount(): number {
     return this.#hot.size + this.#cold.size
   }
@@ -114,7 +116,7 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
     return this.#fromCold(hash) ?? this.#readRow(key, hash)
   }
 
-  /** A row that memory does not have, from the store; one that is not there either is remembered as absent. */
+  /** Reads a row that is not in memory from the store. A row that is absent there too is kept in memory as absent. */
   #readRow(key: unknown, hash: number): OverlayEntry {
     const entry = this.#makeEntry(key, hash, null)
     if (!this.#complete) {
@@ -125,16 +127,16 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
     return entry
   }
 
-  /** A put does not ask what was there: its entry starts unresolved, and only if a delete follows it is asked. */
+  /** A put does not need the old value, so its entry starts unresolved; the store is read only if a delete follows. */
   #unread(key: unknown, hash: number): OverlayEntry {
     const entry = this.#makeEntry(key, hash, this.#complete ? null : unresolved)
-    // Nobody may meet an unresolved row that no put ever followed.
+    // Checked first, so that no unresolved row is left without a put.
     this.checkKey(entry)
     this.#add(entry)
     return entry
   }
 
-  /** An entry for the key that was located, its bytes in place. */
+  /** A new entry for the located key, with its bytes in a slab. */
   #makeEntry(key: unknown, hash: number, value: unknown): OverlayEntry {
     const entry = new OverlayEntry(key, -1, value, -1)
     const { keySlabs } = this
@@ -160,7 +162,7 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
     this.#hotBytes += entryOverheadBytes + entry.valueBytes
   }
 
-  /** Rows of memory and store, merged by key; memory wins. A snapshot of now. */
+  /** Rows of memory and store, merged by key; rows in memory replace those of the store. A snapshot of now. */
   #merged(from: Uint8Array, to: Uint8Array | null): IterableIterator<TimedRow> {
     const rows: MemoryRow[] = []
     for (const half of [this.#hot, this.#cold]) {
@@ -215,7 +217,7 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
     return this.scratch.toBytes()
   }
 
-  /** None. */
+  /** Keys of key-value stores have no suffix in the changelog. */
   protected override readonly changelogKeySuffix = 0
 
   protected override readonly rowKeySuffix = 0
@@ -261,7 +263,7 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
   }
 }
 
-/** A row as queries see it. */
+/** A row as returned to queries. */
 export interface TimedRow {
   readonly key: unknown
   readonly value: unknown
@@ -276,7 +278,7 @@ function* pairs(rows: IterableIterator<TimedRow>): IterableIterator<readonly [un
   for (const { key, value } of rows) yield [key, value]
 }
 
-/** The first key after all keys that are at most `key`. */
+/** The smallest key that is greater than `key`. */
 function successor(key: Uint8Array): Uint8Array {
   const next = new Uint8Array(key.length + 1)
   next.set(key)

@@ -10,13 +10,14 @@ import { checkStoreKey, StoreError, storeKeyBytesMax } from './store-error.ts'
 import { OperationCursor } from './write-batch.ts'
 
 /**
- * One LMDB environment: a directory with a named database per space and `__meta`. A store's own thread reads through one
- * of these, its flush thread writes through another one over the same directory; LMDB shares the memory map between them.
+ * One LMDB environment: a directory with one named database per space, and `__meta`. A store's own thread reads through
+ * one of these, and its flush thread writes through another one over the same directory; LMDB shares the memory map
+ * between them.
  *
  * - Nothing is ever stored in, cleared in or dropped from the root database: clearing it corrupts the file.
- * - Writes happen in `apply` only, as one synchronous transaction, synced when it returns.
- * - A directory appears under its name complete or not at all.
- * - LMDB has no empty key: the value of an empty one lies in `__meta`.
+ * - Writes happen only in `apply`, as one synchronous transaction, which is synced when it returns.
+ * - A directory appears under its name completely or not at all.
+ * - LMDB does not allow an empty key: the value of the empty key is in `__meta`.
  *
  *   __meta   "format"          u16 version | u16 spaces
  *            "position"        i32 leader epoch | i64 changelog offset | f64 store time
@@ -27,11 +28,11 @@ export class LmdbEnvironment {
   readonly #meta: LmdbDatabase
   readonly #spaces: readonly LmdbDatabase[]
   readonly #emptyKeys: readonly Uint8Array[]
-  /** Views of LMDB's one value buffer, by length: a lookup makes no object. */
+  /** Views of LMDB's only value buffer, by length, so that a lookup creates no object. */
   readonly #views: Uint8Array[] = []
   #position: StorePosition | null
 
-  /** Makes the store if there is none, from the empty ones that its caller made before. */
+  /** Creates the store if there is none, possibly as a copy of an empty store that the caller created before. */
   constructor(directory: string, spaces: number, empty: EmptyStores = new Map()) {
     if (!hasLmdbStore(directory)) createDirectory(directory, spaces, empty)
     const { root, meta, databases } = openEnvironment(directory, spaces)
@@ -46,7 +47,7 @@ export class LmdbEnvironment {
     return this.#position
   }
 
-  /** Valid until the next call. */
+  /** The bytes are valid until the next call. */
   get(space: number, key: Uint8Array): Uint8Array | undefined {
     if (key.length > storeKeyBytesMax) return undefined
     const database = this.#space(space)
@@ -69,11 +70,11 @@ export class LmdbEnvironment {
     return (stats.entryCount ?? 0) + empty
   }
 
-  /** Applies a batch as one synced transaction. Throws before anything is changed, or changes nothing. */
+  /** Applies a batch as one synced transaction. If it throws, nothing has changed. */
   apply(batch: StoreBatch): void {
     const cursor = new OperationCursor(batch.operations)
-    // Crash here, or anywhere inside: the transaction does not exist, the store stays at its old position and the
-    // changelog has the rest.
+    // Crash here, or anywhere inside: the transaction does not exist, the store stays at its old position, and the
+    // changelog contains the missing rows.
     this.#root.transactionSync(() => {
       for (const space of batch.clear) {
         this.#space(space).clearSync()
@@ -85,7 +86,7 @@ export class LmdbEnvironment {
     this.#position = batch.position
   }
 
-  /** Lets reads see what another thread has committed since. */
+  /** Makes later commits of other threads visible to reads. */
   refresh(): void {
     this.#root.resetReadTxn()
     this.#position = this.#readPosition()
@@ -109,7 +110,7 @@ export class LmdbEnvironment {
     return database
   }
 
-  /** LMDB's buffer lies about its `byteLength` (16 MiB): only a view of the right length is safe to hand out. */
+  /** LMDB's buffer has a wrong `byteLength` (16 MiB), so only a view of the right length may be handed out. */
   #view(found: Uint8Array): Uint8Array {
     const length = found.length
     const known = this.#views[length]
@@ -126,9 +127,9 @@ export class LmdbEnvironment {
 }
 
 /**
- * The data files of empty stores, by their spaces. The first of each is made by LMDB, others are written as a copy: an
- * environment to make it in costs several times as much, and an application has a hundred stores. LMDB's files are the
- * same wherever they lie, and nothing in them is of one store alone.
+ * The data files of empty stores, by number of spaces. LMDB creates the first one, and others are written as copies:
+ * creating one in an environment of its own takes several times as long, and an application can have a hundred stores.
+ * LMDB's files do not depend on their path, and nothing in them identifies a store.
  */
 export type EmptyStores = Map<number, Uint8Array>
 
@@ -140,7 +141,10 @@ const formatVersion = 1
 const formatKey: Uint8Array = Buffer.from('format')
 const positionKey: Uint8Array = Buffer.from('position')
 const viewsMax = 4096
-/** Address space, not memory or disk. Fixed ahead, because a map that grows moves under other threads' reads. */
+/**
+ * Address space, not memory or disk. It is fixed from the start, because a map that grows can move while other threads
+ * read.
+ */
 const mapBytesMax = 64 * 1024 ** 3
 const readersMax = 512
 
@@ -164,7 +168,7 @@ function openEnvironment(
     void root.close()
     throw new StoreError(
       'STORE_MISMATCH',
-      `${directory} holds a store of format ${version} with ${found} spaces, wanted is format ${formatVersion} with ${spaces}`,
+      `${directory} contains a store of format ${version} with ${found} spaces, but format ${formatVersion} with ${spaces} is required`,
     )
   }
   return { root, meta, databases: openSpaces(root, spaces) }
@@ -178,24 +182,24 @@ function openRoot(directory: string, spaces: number): LmdbRoot {
     mapSize: mapBytesMax,
     maxReaders: readersMax,
     maxDbs: spaces + 1,
-    // A commit is on the device when it returns, not some time after.
+    // A commit is durable when it returns, not some time later.
     overlappingSync: false,
   })
 }
 
 const binary = { keyEncoding: 'binary', encoding: 'binary' } as const
 
-/** One transaction for all, because each of its own would be synced. */
+/** Opens all in one transaction, because separate ones would be synced one by one. */
 function openSpaces(root: LmdbRoot, spaces: number): LmdbDatabase[] {
   return root.transactionSync(() =>
     Array.from({ length: spaces }, (_, space) => root.openDB<Uint8Array, Uint8Array>(`space-${space}`, binary)),
   )
 }
 
-/** Makes a store beside its place, complete and synced, then moves it there. */
+/** Creates a store under a temporary name, complete and synced, then renames it. */
 function createDirectory(directory: string, spaces: number, empty: EmptyStores): void {
   const fresh = `${directory}.new`
-  // Crash before the rename: the next try finds the half-made one here and starts over.
+  // Crash before the rename: the next attempt finds the incomplete directory here and starts over.
   removeLmdbFiles(fresh)
   let stable = dirname(directory)
   while (!disk.exists(stable)) stable = dirname(stable)
@@ -204,17 +208,18 @@ function createDirectory(directory: string, spaces: number, empty: EmptyStores):
   if (made === undefined) empty.set(spaces, makeEmpty(fresh, spaces))
   else writeSynced(join(fresh, lmdbDataFile), made)
   disk.syncDirectory(fresh)
-  // A removal that was interrupted leaves the directory without its data.
+  // An interrupted removal can have left the directory without its data file.
   removeLmdbFiles(directory)
   disk.rename(fresh, directory)
-  // Crash before the last of these: the store may be gone after a power cut. Nothing was promised of it yet.
+  // Crash before the last of these: the store may be missing after a power cut, but nothing was reported as durable
+  // yet.
   for (let parent = dirname(directory); ; parent = dirname(parent)) {
     disk.syncDirectory(parent)
     if (parent === stable) return
   }
 }
 
-/** Has LMDB make an empty store, synced; returns its data file. */
+/** Lets LMDB create an empty store, synced, and returns the bytes of its data file. */
 function makeEmpty(directory: string, spaces: number): Uint8Array {
   const root = openRoot(directory, spaces)
   root.transactionSync(() => {
@@ -265,14 +270,16 @@ function rangeOptions(range: KeyRange): object {
 
 const lowestKey: Uint8Array = Uint8Array.of(0)
 
-/** A bound longer than any key lies just after its longest prefix that can be one. */
+/**
+ * A bound that is longer than any key is replaced by its longest possible prefix, with the key of that prefix cut off.
+ */
 function bound(key: Uint8Array): { key: Uint8Array; cut: boolean } {
   return key.length > storeKeyBytesMax ? { key: key.subarray(0, storeKeyBytesMax), cut: true } : { key, cut: false }
 }
 
 /**
- * A range over the environment. No generator: one that was never started skips its `finally`, and an iterator of LMDB
- * left open keeps its read transaction, and with it every page freed since.
+ * An iterator over a range of the environment. It is no generator, because a generator that was never started skips its
+ * `finally`. An LMDB iterator that is left open keeps its read transaction, and with it every page freed since.
  */
 class LmdbRange implements IterableIterator<StoreItem> {
   readonly #entries: Iterator<StoreItem>
@@ -284,7 +291,7 @@ class LmdbRange implements IterableIterator<StoreItem> {
     this.#entries = entries
     this.#empty = empty
     this.#reverse = reverse
-    // The first step is what takes the snapshot. Without it a flush before the first use would show.
+    // The first step takes the snapshot. Without it, a flush before the first use would be visible.
     this.#ahead = entries.next()
   }
 

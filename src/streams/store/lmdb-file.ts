@@ -1,8 +1,8 @@
 import type { Disk } from '../../base/disk.ts'
 
 /*
- * A look at an LMDB file before LMDB sees it, because it answers a file that is none of its own by ending the process.
- * Only what leads it astray at once is checked: that both meta pages are there and their trees start inside the file.
+ * A check of an LMDB file before LMDB opens it, because LMDB ends the process when a file is not its own. Only what
+ * crashes it at once is checked: both meta pages must be there, and their trees must start inside the file.
  *
  *   meta page, little-endian:  24 u32 magic | 28 u32 version | 48 u32 page size | 88 u64 root of the free list
  *                             136 u64 root of the main tree
@@ -11,7 +11,7 @@ import type { Disk } from '../../base/disk.ts'
 const magic = 0xbeef_c0de
 const version = 2
 const metaBytes = 160
-/** A tree without a page. */
+/** Root of a tree that has no page. */
 const noRoot = 0xffff_ffff_ffff_ffffn
 
 /** What is wrong with the file, or null. */

@@ -4,7 +4,10 @@ import type { LmdbEnvironment } from './lmdb-environment.ts'
 import type { KeyRange, OrderedStore, StoreBatch, StoreEngine, StoreItem, StorePosition } from './ordered-store.ts'
 import type { StoreFlusher } from './store-flusher.ts'
 
-/** Stores on disk by LMDB. With a flusher its thread does the writing, without one the flush blocks until it is synced. */
+/**
+ * Stores on disk with LMDB. With a flusher, its thread does the writing; without one, a flush blocks until it is
+ * synced.
+ */
 export class LmdbStoreEngine implements StoreEngine {
   readonly #flusher: StoreFlusher | null
 
@@ -23,17 +26,18 @@ export class LmdbStoreEngine implements StoreEngine {
   }
 }
 
-/** Loads LMDB with the first store that has anything in it. */
+/** Loads LMDB when the first store is opened that contains anything. */
 async function openEnvironment(directory: string, spaces: number): Promise<LmdbEnvironment> {
   const { LmdbEnvironment } = await import('./lmdb-environment.ts')
   return new LmdbEnvironment(directory, spaces)
 }
 
 /**
- * An ordered store in an LMDB environment of its own. Reads are this thread's; flushes are the flusher's, over the same
- * environment, and show here when they are durable.
+ * An ordered store in its own LMDB environment. This thread reads; the flusher writes to the same environment, and its
+ * flushes become visible here when they are durable.
  *
- * A store that was never flushed has no directory: the first flush makes it, so that starting does not wait for the disk.
+ * A store that was never flushed has no directory: the first flush creates it, so that starting does not wait for the
+ * disk.
  */
 class LmdbStore implements OrderedStore {
   readonly #directory: string
@@ -87,10 +91,10 @@ class LmdbStore implements OrderedStore {
     }
   }
 
-  /** The caller waits for its flush first. */
+  /** The caller must wait for its flush first. */
   async close(): Promise<void> {
     if (!this.#open) return
-    assert(!this.#flushing, 'a flush is under way')
+    assert(!this.#flushing, 'a flush is in flight')
     this.#open = false
     await this.#flusher?.release(this.#directory)
     await this.#environment?.close()

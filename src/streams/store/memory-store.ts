@@ -3,7 +3,7 @@ import type { KeyRange, OrderedStore, StoreBatch, StoreEngine, StoreItem, StoreP
 import { SortedEntries } from './sorted-entries.ts'
 import { OperationCursor } from './write-batch.ts'
 
-/** Stores that live as long as the process: opened fresh every time and filled from the changelog. */
+/** Stores that exist as long as the process: they are empty when opened and are filled from the changelog. */
 export class MemoryStoreEngine implements StoreEngine {
   open(options: { readonly directory: string; readonly spaces: number }): Promise<OrderedStore> {
     return Promise.resolve(new MemoryStore(options.spaces))
@@ -14,7 +14,7 @@ export class MemoryStoreEngine implements StoreEngine {
   }
 }
 
-/** An ordered store in memory. A flush is done when it returns. */
+/** An ordered store in memory. A flush is complete when it returns. */
 export class MemoryStore implements OrderedStore {
   readonly #spaces: SortedEntries[]
   #position: StorePosition | null = null
@@ -50,7 +50,7 @@ export class MemoryStore implements OrderedStore {
     return Promise.resolve()
   }
 
-  /** Takes a batch at once. */
+  /** Applies a batch at once. */
   apply(batch: StoreBatch): void {
     const cursor = new OperationCursor(batch.operations)
     // Everything is checked before anything is changed.
@@ -59,7 +59,7 @@ export class MemoryStore implements OrderedStore {
     for (const space of batch.clear) this.#spaces[space] = new SortedEntries()
     while (cursor.next()) {
       const value = cursor.value()
-      // Copies, because a view would keep the whole batch in memory for the sake of one entry.
+      // Copies, because a view would keep the whole batch in memory for a single entry.
       if (value === null) this.#space(cursor.space).delete(cursor.key())
       else this.#space(cursor.space).put(cursor.key().slice(), value.slice())
     }

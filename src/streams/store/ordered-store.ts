@@ -1,21 +1,23 @@
 /**
- * The byte contract under every store: ordered bytes in numbered spaces, changed only by whole batches. A batch and the
- * changelog position that it brings the store to become durable together or not at all, so a store is always exactly at
- * some commit, behind the log and never ahead. Windows use several spaces (a ring by time); key-value stores use one.
+ * The byte-level contract of every store: ordered bytes in numbered spaces, changed only by whole batches. A batch and
+ * the changelog position that it leads to become durable together or not at all. So a store always has exactly the
+ * state of some commit, possibly behind the log but never ahead. Windows use several spaces (a ring by time); key-value
+ * stores use one.
  */
 export interface OrderedStore {
   /** The value, or undefined. The bytes are valid until the next call. */
   get(space: number, key: Uint8Array): Uint8Array | undefined
   /**
-   * Entries with `from <= key < to` in byte order (`to` null: to the end), or backwards. A snapshot of the time of the
-   * call: a flush in between does not show. Bytes are valid until the next step. Leave it early by `return()`.
+   * Entries with `from <= key < to` in byte order (to the end if `to` is null), or backwards. It is a snapshot of the
+   * time of the call: flushes during the iteration are not visible. Bytes are valid until the next step. To end the
+   * iteration early, call `return()`.
    */
   range(space: number, range: KeyRange): IterableIterator<StoreItem>
-  /** Entries in a space, possibly an estimate. */
+  /** Number of entries in a space, possibly an estimate. */
   count(space: number): number
-  /** Brings the store forward by one batch. Resolves when that is durable; one at a time. */
+  /** Applies one batch. Resolves when it is durable; one flush at a time. */
   flush(batch: StoreBatch): Promise<void>
-  /** Where the last durable flush brought the store to; null when fresh. */
+  /** The position of the last durable flush; null for a fresh store. */
   readonly position: StorePosition | null
   close(): Promise<void>
 }
@@ -32,8 +34,8 @@ export interface StoreItem {
 }
 
 /**
- * Changes to apply as one transaction: clear the spaces first, then put and delete. Operations may come in any order, the
- * engine sorts them by (space, key); of several on one key the last one wins.
+ * Changes to apply as one transaction: first the spaces are cleared, then keys are put and deleted. Operations may be
+ * in any order, since the engine sorts them by (space, key); if several have the same key, the last one wins.
  */
 export interface StoreBatch {
   readonly clear: readonly number[]
@@ -42,25 +44,25 @@ export interface StoreBatch {
 }
 
 /**
- * Operations packed one after another, so that they cross to a flush thread without a copy each:
- * `u16 space, u32 key length, i32 value length (-1: delete), key, value`.
+ * Operations packed one after another, so that they can be transferred to a flush thread without copying each: `u16
+ * space, u32 key length, i32 value length (-1: delete), key, value`.
  */
 export interface StoreOperations {
   readonly bytes: Uint8Array
   readonly count: number
 }
 
-/** The last changelog batch that the store holds: its epoch, the offset to go on from, and the store's own clock. */
+/** The position of a store in its changelog: leader epoch, next offset, and the store's own clock. */
 export interface StorePosition {
   readonly leaderEpoch: number
   readonly changelogOffset: number
-  /** Highest time of a row that the store was given, -1 at first: it decides what has expired. */
+  /** Highest time of a row that was given to the store, -1 at first. It decides which rows have expired. */
   readonly storeTime: number
 }
 
-/** Opens one store of one task. `spaces` is fixed for the life of the directory. */
+/** Opens the store of one task. `spaces` never changes for a directory. */
 export interface StoreEngine {
   open(options: { readonly directory: string; readonly spaces: number }): Promise<OrderedStore>
-  /** Removes the store's directory and all that is in it. */
+  /** Removes the store's directory with its contents. */
   destroy(directory: string): Promise<void>
 }

@@ -1,40 +1,43 @@
 import type { FlushSet } from './flush-set.ts'
 
 /**
- * A row in memory: its newest value, decoded, and what is left to do with it. An entry is *dirty* from its first update
- * until the next commit has encoded it, then *unflushed* until the store holds it, then *clean*, which is when it may
- * leave memory.
+ * A row in memory: its newest value, decoded, and the work that is left for it. An entry is *dirty* from its first
+ * update until the next commit has encoded it, then *unflushed* until the store contains it, then *clean*. Only clean
+ * entries may leave memory.
  */
 export class OverlayEntry {
-  /** `undecoded` where nobody gave it as more than bytes; `Overlay.keyOf` reads it then. */
+  /** `undecoded` if it was only given as bytes; `Overlay.keyOf` decodes it then. */
   readonly key: unknown
   /** Start of the window or session; -1 in a key-value store. */
   start: number
-  /** The newest value; null: there is none. */
+  /** The newest value; null if there is none. */
   value: unknown
-  /** In a session store: its end. */
+  /** In a session store: the end of the session. */
   timestamp: number
-  /** The value when the generation began, which is the one that was last forwarded. */
+  /** The value at the beginning of the generation, which is the one that was forwarded last. */
   forwarded: unknown = null
-  /** The timestamp of that value. */
+  /** The timestamp of `forwarded`. */
   forwardedTimestamp = -1
-  /** What it became in this generation has been forwarded. */
+  /** Whether its value in this generation has been forwarded. */
   isForwarded = false
-  /** Place of the last update among those of the generation; -1: not dirty. */
+  /** Place of its last update among those of the generation; -1 if it is not dirty. */
   lastUpdate = -1
-  /** The key as the changelog has it, in place from the start: `slab[keyStart, keyEnd)`. */
+  /** The key as in the changelog, set when the entry is created: `slab[keyStart, keyEnd)`. */
   slab: Uint8Array = noSlab
   keyStart = 0
   keyEnd = 0
   /** In a key-value store: the hash of its key. */
   keyHash = 0
-  /** The set that brings the newest committed value to the store; null or finished: the store has it. */
+  /** The flush set with its newest committed value. If null or finished, the store contains that value. */
   flushSet: FlushSet | null = null
   flushIndex = -1
-  /** In a window or session store: the rows of its key, and the one before; null when it is no longer among them. */
+  /**
+   * In a window or session store: the list of rows of its key (null when it is no longer in it), and the next older
+   * row.
+   */
   rows: object | null = null
   older: OverlayEntry | null = null
-  /** Bytes of the value when it was last encoded. */
+  /** Bytes of the value at its last encoding. */
   valueBytes = 0
 
   /** Whether the store lacks the newest committed value. */
@@ -52,8 +55,8 @@ export class OverlayEntry {
 
 const noSlab = new Uint8Array(0)
 
-/** Marks a `forwarded` that nobody has looked up, because a put does not need to know. */
+/** Marks a `forwarded` value that was not looked up, because a put does not need it. */
 export const unresolved: unique symbol = Symbol('unresolved')
 
-/** What an entry takes besides its key and value; an estimate to bound memory by. */
+/** Estimated bytes of an entry besides its key and value, used to bound memory. */
 export const entryOverheadBytes = 200

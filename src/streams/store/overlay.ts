@@ -13,57 +13,60 @@ import { UpdateLog } from './update-log.ts'
 import { WriteBatch } from './write-batch.ts'
 
 /**
- * What stands above a store: all rows that the store does not hold yet, and the clean ones that are worth keeping.
+ * The layer in memory on top of a store: all rows that the store does not contain yet, and clean rows that are worth
+ * keeping.
  *
- * A row has one entry with its newest value. Its life: *active* from its first update to the next commit; then
- * *committed*: its bytes stand in the open {@link FlushSet} and in the staged changelog; then *flushing*, when that set
- * is sealed and its last commit durable; then clean. An entry can be in several of these at once (a new update while an
- * older value is being flushed): the sets hold bytes of their own, so neither disturbs the other.
+ * A row has one entry with its newest value. It is *active* from its first update to the next commit; then *committed*,
+ * with its bytes in the open {@link FlushSet} and in the staged changelog; then *flushing*, when that set is sealed and
+ * its last commit is durable; then clean. An entry can be in several of these states at once (a new update while an
+ * older value is being flushed). The sets have copies of the bytes, so these do not interfere.
  *
  * Invariants
- * - The store never holds what is not durable in its changelog: `flush` is called after the durable receipt only.
+ * - The store never contains anything that is not durable in its changelog: `flush` is called only after the durable
+ *   receipt.
  * - An entry that is dirty or unflushed never leaves memory.
- * - The changelog gets a row once per commit, however often it was updated: its newest value, in order of last update.
- * - A row that was absent before a generation and is absent after it leaves nothing.
+ * - A row is written to the changelog once per commit, however often it was updated: its newest value, in order of last
+ *   update.
+ * - A row that was absent before a generation and is absent after it leaves no trace.
  *
- * Deliberately absent: undoing a generation. Whatever aborts a commit throws the whole overlay away and restores the
- * store from its changelog, which is the one path back that is tested by every restart.
+ * Deliberately absent: undoing a generation. When a commit is aborted, the whole overlay is discarded and the store is
+ * restored from its changelog. That is the only way back, and every restart tests it.
  */
 export abstract class Overlay {
   readonly spec: StoreSpec
   readonly store: OrderedStore
   readonly record: RecordContext
-  /** Forwards what became of an entry since it was last forwarded; null: nobody listens at commit. */
+  /** Forwards the change of an entry since it was last forwarded; null if nothing is forwarded at commit. */
   emit: ((entry: OverlayEntry) => void) | null = null
-  /** How many emitting stores stand between the sources and this one: emission goes by this order. */
+  /** Number of emitting stores between the sources and this one; stores emit in this order. */
   level = 0
   /**
-   * Nobody behind `emit` reads keys: those who emit may leave the key to {@link presentKey} and forward `undecoded`. Set
-   * when the task is wired.
+   * Whether no node that receives emitted records reads their keys. The operator may then use {@link presentKey} and
+   * forward `undecoded`. Set when the task is wired.
    */
   emitsKeyBytes = false
-  /** Newest row time that the store was given, -1 at first. Windows expire by it. */
+  /** Highest time of a row that was given to the store, -1 at first. Windows expire by it. */
   storeTime: number
-  /** What `storeTime` was at the last commit. */
+  /** The value of `storeTime` at the last commit. */
   protected committedTime: number
-  /** Where the changelog ends for the newest commit whose placement is known. */
+  /** The end of the changelog after the newest commit whose placement is known. */
   position: StorePosition | null
   readonly #updates = new UpdateLog()
   #touched = 0
-  /** About how many bytes a value takes; goes up at once and down slowly. */
+  /** Estimated bytes of a value; it rises at once and falls slowly. */
   #sampledBytes = 0
   #open: FlushSet = new FlushSet()
   #sealed: FlushSet | null = null
-  /** Where a key stands that was brought to bytes by {@link locate}, until the next one is. */
+  /** The bytes of the key that {@link locate} was called with last. */
   protected keyBytes: Uint8Array = noValue
   protected keyFrom = 0
   protected keyTo = 0
-  /** What `locate` encodes to. */
+  /** The buffer into which `locate` encodes keys. */
   readonly #located = new ByteWriter(64)
-  /** Id of the keys' codec if keys are told from others by bytes as they came, else one that no source has. */
+  /** Id of the keys' codec if its bytes, as they arrive, identify keys; else an id that no source has. */
   readonly #keyCodec: string
   protected readonly keySlabs: ByteSlabs = new ByteSlabs()
-  /** Filled for each packed row. */
+  /** Reused for each packed row. */
   readonly #slices = { key: { bytes: noValue, start: 0, end: 0 }, value: { bytes: noValue, start: 0, end: 0 } }
   protected readonly scratch: ByteWriter = new ByteWriter(256)
 
@@ -75,14 +78,15 @@ export abstract class Overlay {
     this.position = store.position
     this.storeTime = store.position?.storeTime ?? -1
     this.committedTime = this.storeTime
-    // A flush before the first commit must not turn the store's clock back.
+    // A flush before the first commit must not set the store's clock back.
     this.#open.storeTime = this.storeTime
   }
 
-  /** Gives an entry a new value, null to delete it. `updateTime` is the timestamp of the record that did it. */
+  /** Gives an entry a new value, or null to delete it. `updateTime` is the timestamp of the record that caused it. */
   update(entry: OverlayEntry, value: unknown, timestamp: number, updateTime: number): void {
     if (entry.lastUpdate < 0) {
-      // Here and not at the flush: behind its commit a key that no store holds would stop every restart.
+      // Checked here and not at the flush. Once a key that is too long for a store is committed, every restart would
+      // fail on it.
       this.checkKey(entry)
       if (this.#touched % touchedPerSample === 0) this.#sample(value)
       entry.forwarded = entry.value
@@ -95,14 +99,14 @@ export abstract class Overlay {
     entry.lastUpdate = this.#updates.add(entry, this.record, updateTime, this.emit !== null)
   }
 
-  /** Whether the entry holds a value that nobody downstream has been given yet: it leaves with the commit. */
+  /** Whether the entry has a value that is not forwarded yet; the commit will forward it. */
   isHeldBack(entry: OverlayEntry): boolean {
     return this.emit !== null && entry.lastUpdate >= 0 && !entry.isForwarded
   }
 
   /**
-   * The value that was last forwarded, with its timestamp in the entry. A put that did not ask what was there is asked now:
-   * the store has it, for what it lacks never leaves memory.
+   * The value that was forwarded last; its timestamp is in the entry. If a put did not look up the old value, it is
+   * read from the store now, which has it because rows that the store lacks never leave memory.
    */
   forwardedValue(entry: OverlayEntry): unknown {
     if (entry.forwarded !== unresolved) return entry.forwarded
@@ -112,7 +116,9 @@ export abstract class Overlay {
     return entry.forwarded
   }
 
-  /** Puts the key's bytes, as the store has them, where the sinks find those of the record in process. */
+  /**
+   * Makes the key's bytes, as in the store, available to sinks, which find them where those of the current record are.
+   */
   presentKey(entry: OverlayEntry): void {
     const record = this.record
     record.bytes = entry.slab
@@ -120,7 +126,9 @@ export abstract class Overlay {
     record.keyEnd = entry.keyEnd - this.changelogKeySuffix
   }
 
-  /** The clock as the last commit recorded it: rows that came and went before they were written moved it too. */
+  /**
+   * Continues with the clock that the last commit recorded: rows that expired before they were written moved it too.
+   */
   resumeAt(storeTime: number): void {
     if (storeTime > this.storeTime) this.storeTime = storeTime
     this.committedTime = this.storeTime
@@ -130,14 +138,14 @@ export abstract class Overlay {
     return this.#updates.count > 0
   }
 
-  /** An estimate of what waits for the next commit. */
+  /** Estimated bytes that wait for the next commit. */
   get dirtyBytes(): number {
-    // A row that is emitted with the commit is there twice, in the changelog and in what goes downstream.
+    // A row that is emitted with the commit is written twice, to the changelog and downstream.
     const copies = this.emit === null ? 1 : 2
     return this.#updates.count * updateBytes + this.#touched * (dirtyEntryBytes + copies * this.#sampledBytes)
   }
 
-  /** Large values must not gather beyond what one commit takes, so now and then one is measured. */
+  /** Measures a value now and then, because large values must not accumulate beyond what one commit can contain. */
   #sample(value: unknown): void {
     this.scratch.clear()
     if (value !== null) this.spec.value.write(value, this.scratch)
@@ -145,17 +153,17 @@ export abstract class Overlay {
     this.#sampledBytes = Math.max(bytes, (this.#sampledBytes + bytes) / 2)
   }
 
-  /** The updates that are the last of their rows, by place in {@link updates}, in order. */
+  /** The last update of each changed row, as ascending places in {@link updates}. */
   lastUpdates(): Uint32Array {
     return this.#updates.lastPlaces(this.#touched)
   }
 
-  /** What the generation did so far. */
+  /** The updates of the current generation. */
   get updates(): UpdateLog {
     return this.#updates
   }
 
-  /** Ends the generation: its rows go to the changelog and into the open flush set. */
+  /** Ends the generation: its rows are written to the changelog and into the open flush set. */
   freeze(changelog: ChangelogWriter): void {
     const updates = this.#updates
     const codec = this.spec.value
@@ -170,12 +178,12 @@ export abstract class Overlay {
       const before = entry.forwarded
       entry.forwarded = null
       if (this.isExpired(entry)) continue
-      // A row that cannot be encoded, or that its changelog does not take, is told with the record of its last update.
+      // An error in encoding the row or writing it to its changelog is reported with the record of its last update.
       updates.resume(place, record)
       const cause = updates.causes[place] as number
       if (entry.value === null) {
         if (before === null || (before === unresolved && !this.#isStored(entry))) continue
-        // A delete leaves at the time of the record that did it.
+        // A delete has the timestamp of the record that caused it.
         changelog.append(entry, { value: noValue, start: -1, end: -1 }, record.timestamp, cause)
         set.delete(entry)
         continue
@@ -198,19 +206,19 @@ export abstract class Overlay {
   }
 
   /**
-   * Whether the store holds a row that was put and deleted without being read. What the changelog says must follow from
-   * the rows alone, not from which of them stood in memory, or a replay would write another one.
+   * Whether the store contains a row that was put and deleted without being read. The changelog must depend only on the
+   * rows and not on which of them were in memory, or a replay would write a different one.
    */
   #isStored(entry: OverlayEntry): boolean {
     return this.store.get(this.spaceOf(entry), this.localKey(entry)) !== undefined
   }
 
-  /** The key as the store has it. */
+  /** The key as in the store. */
   protected localKey(entry: OverlayEntry): Uint8Array {
     return entry.slab.subarray(entry.keyStart, entry.keyEnd - this.changelogKeySuffix)
   }
 
-  /** Bytes that wait to be flushed. */
+  /** Bytes that wait for a flush. */
   get unflushedBytes(): number {
     return this.#open.bytes + this.#open.entries.length * dirtyEntryBytes
   }
@@ -219,7 +227,10 @@ export abstract class Overlay {
     return this.#open.entries.length > 0
   }
 
-  /** Closes the open set for new commits. The caller flushes it when the last commit in it is durable. */
+  /**
+   * Seals the open set, so that new commits go to the next one. The caller flushes it when the last commit in it is
+   * durable.
+   */
   seal(): FlushSet {
     assert(this.#sealed === null, `store ${this.spec.name} is being flushed already`)
     const set = this.#open
@@ -230,10 +241,10 @@ export abstract class Overlay {
   }
 
   /**
-   * Brings the store to where the sealed set ends.
+   * Brings the store to the position of the sealed set.
    *
-   * Crash here: the store's transaction holds rows and position or neither. Without it the next start replays the
-   * changelog from the older position; the rows are durable there.
+   * Crash here: the store's transaction contains rows and position, or neither. If it is lost, the next start replays
+   * the changelog from the older position; the rows are durable there.
    */
   async flush(set: FlushSet, clock: Clock): Promise<void> {
     assert(set === this.#sealed && set.position !== null, `store ${this.spec.name} flushes a set that is not due`)
@@ -253,10 +264,10 @@ export abstract class Overlay {
     this.evict()
   }
 
-  /** The store holds the set from now on; it is not finished yet. */
+  /** Called when the store contains the set, before the set is finished. */
   protected flushed(_set: FlushSet): void {}
 
-  /** Expired rows stay out: nobody can read them, and their space may be cleared in this very flush. */
+  /** Expired rows are left out: they can no longer be read, and this very flush may clear their space. */
   #pack(batch: WriteBatch, set: FlushSet, index: number): void {
     const entry = set.entries[index] as OverlayEntry
     if (this.isExpiredAt(entry, set.storeTime)) return
@@ -276,8 +287,8 @@ export abstract class Overlay {
   }
 
   /**
-   * Brings a key to `keyBytes[keyFrom, keyTo)`. That of the record in process stands there already, if the source's codec
-   * is the store's.
+   * Brings a key to `keyBytes[keyFrom, keyTo)`. The bytes of the current record are used as they are if the source has
+   * the store's codec.
    */
   protected locate(key: unknown): void {
     const record = this.record
@@ -299,13 +310,13 @@ export abstract class Overlay {
     this.keyTo = to.length
   }
 
-  /** The key of a row, read from its bytes where nobody decoded it. */
+  /** The key of a row, decoded from its bytes if it was not decoded before. */
   keyOf(entry: OverlayEntry): unknown {
     if (entry.key !== undecoded) return entry.key
     return this.spec.key.read(entry.slab, entry.keyStart, entry.keyEnd - this.rowKeySuffix)
   }
 
-  /** Throws where no store could hold the key. */
+  /** Throws if the key is too long for a store. */
   protected checkKey(entry: OverlayEntry): void {
     const bytes = entry.keyEnd - entry.keyStart - this.changelogKeySuffix
     if (bytes <= storeKeyBytesMax) return
@@ -316,30 +327,30 @@ export abstract class Overlay {
     )
   }
 
-  /** Puts the value of a row that the store gave into an entry. */
+  /** Sets an entry to a value that was read from the store. */
   protected load(entry: OverlayEntry, stored: Uint8Array): void {
     entry.timestamp = readTimestamp(stored)
     entry.value = this.spec.value.read(stored, timestampBytes, stored.length)
   }
 
-  /** How many bytes of the changelog's key the store's key leaves off at the end. */
+  /** Number of bytes at the end of the changelog's key that are not in the store's key. */
   protected abstract readonly changelogKeySuffix: number
-  /** How many bytes of the changelog's key stand behind the key that the row was asked for by. */
+  /** Number of bytes in the changelog's key after the key that callers use. */
   protected abstract readonly rowKeySuffix: number
   protected abstract spaceOf(entry: OverlayEntry): number
   protected abstract spacesToClear(storeTime: number): readonly number[]
   protected abstract isExpired(entry: OverlayEntry): boolean
   protected abstract isExpiredAt(entry: OverlayEntry, storeTime: number): boolean
-  /** The row now takes that many bytes. */
+  /** Notes the encoded size of the row. */
   protected abstract resized(entry: OverlayEntry, valueBytes: number): void
-  /** Forgets rows that have expired and are not dirty. */
+  /** Removes rows from memory that have expired and are not dirty. */
   protected abstract expire(): void
-  /** Lets clean rows go until the bound on memory holds. */
+  /** Removes clean rows from memory until its bound is met. */
   protected abstract evict(): void
 }
 
 export interface ChangelogWriter {
-  /** One row, under its key in the entry's slab; a value that starts at -1 deletes it. Copies. */
+  /** Writes one row, under its key in the entry's slab; a value that starts at -1 deletes it. Copies the bytes. */
   append(
     entry: OverlayEntry,
     row: { readonly value: Uint8Array; readonly start: number; readonly end: number },
@@ -348,7 +359,7 @@ export interface ChangelogWriter {
   ): void
 }
 
-/** Locally a value stands behind its timestamp. */
+/** In the store, a value is preceded by its timestamp. */
 export const timestampBytes = 8
 
 export function readTimestamp(stored: Uint8Array): number {
@@ -382,13 +393,13 @@ export function writeInt64(bytes: Uint8Array, at: number, value: number): void {
 }
 
 const noCodec = ''
-/** One in so many dirty rows is measured. */
+/** One of this many dirty rows is measured. */
 const touchedPerSample = 64
 const dirtyEntryBytes = 128
-/** What an update takes in the columns of its generation. */
+/** Bytes of an update in the columns of its generation. */
 const updateBytes = 40
-/** Rows packed for a flush before the event loop gets its turn. */
+/** Rows that are packed for a flush before the event loop runs. */
 const entriesPerTurn = 4096
 const noValue: Uint8Array = new Uint8Array(0)
-/** About what a packed row takes beside its value. */
+/** Approximate bytes of a packed row besides its value. */
 const packedEntryBytes = 56

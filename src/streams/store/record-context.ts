@@ -1,11 +1,11 @@
 import { noHeaders, type Header, type TopicPartition } from '../../log/api/record.ts'
 
 /**
- * Which record a task is at: everything about it but key, value and timestamp, which travel as arguments. One mutable
- * object per task, so that no record costs an object. It stands with the stores because an entry remembers the context
- * of its last update and is emitted with it.
+ * The current record of a task: everything but key, value and timestamp, which are passed as arguments. There is one
+ * mutable object per task, so that records do not allocate any. It is in this folder because an entry remembers the
+ * context of its last update and is emitted with it.
  *
- * While a source's bytes are in process they stand here too: a sink of the same codec copies them as they are.
+ * While a record from a source is being processed, its bytes are here too: a sink with the same codec copies them.
  */
 export class RecordContext {
   headers: readonly Header[] = noHeaders
@@ -14,25 +14,33 @@ export class RecordContext {
   offset = -1
   /** Timestamp of the record, or of the punctuation. */
   timestamp = -1
-  /** Index of the record among those that its task processed since the last commit; -1 outside of a record. */
+  /**
+   * Index of the record among those that its task has processed since the last commit; -1 if there is no current
+   * record.
+   */
   cause = -1
-  /** A commit tells what became of a row: what happens now happened when the row was changed last. */
+  /**
+   * Whether a commit is forwarding the value of a row, so that this counts as happening at the time of the row's last
+   * update.
+   */
   isEmission = false
-  /** The node in process: after an exception, the one that threw. */
+  /** The current node; after an exception, the one that threw. */
   node = ''
 
-  /** The source's bytes, valid while `source` is not null. */
+  /** The bytes of the source's record, valid while `source` is not null. */
   source: RecordSource | null = null
   bytes: Uint8Array = noSourceBytes
   keyStart = -1
   keyEnd = -1
   valueStart = -1
   valueEnd = -1
-  /** Key and value as the source forwarded them: what a sink gets unchanged may leave as the bytes that it came in. */
+  /**
+   * Key and value as the source forwarded them: if they reach a sink unchanged, their original bytes can be written.
+   */
   key: unknown = null
   value: unknown = null
 
-  /** Leaves the record: what is forwarded now belongs to no input. */
+  /** Ends the current record: what is forwarded from now on has no input record. */
   leave(): void {
     this.headers = noHeaders
     this.input = null
@@ -44,10 +52,10 @@ export class RecordContext {
   }
 }
 
-/** Stands for a key or value that is there and that nobody decoded. Never null, so null stays null. */
+/** Stands for a key or value that exists but was not decoded. Null stays null. */
 export const undecoded: unique symbol = Symbol('undecoded')
 
-/** How the bytes of the record in process are encoded; `keyCodec` and `valueCodec` are ids, '' where bytes must not pass. */
+/** How the current record is encoded: the ids of its codecs, or '' if its bytes must not be copied. */
 export interface RecordSource {
   readonly keyCodec: string
   readonly valueCodec: string

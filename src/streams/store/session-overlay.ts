@@ -14,20 +14,23 @@ import { StoredKeys } from './stored-keys.ts'
 import { sessionSpaceCount, WindowSpaces } from './window-spaces.ts'
 
 /**
- * A session store in memory above one on disk: one table of keys, each with its sessions from the latest end to the
+ * A session store in memory on top of one on disk: one table of keys, each with its sessions from the latest end to the
  * earliest. An entry's `timestamp` is the end of its session.
  *
- * - A session that grows is another row, because its times are part of its key: the old row is deleted, a new one put.
- *   One that came into being in the generation in process was told to nobody yet, so it is moved instead: then nothing
- *   is left of where it was, and a key costs a row and a tombstone per commit, however many records it had.
- * - A tombstone stays in its key's list, as an entry without a value, until the flush that takes it to the store: below
- *   it the store still has the row.
- * - Its clock is the highest end of a session that was put or deleted, there or not. Lookups see only sessions with `end > clock - retention`; what
- *   is older leaves memory with the next commit and its space with the flush that enters its cycle.
- * - `#completeFrom`: every row with an end of at least that stands in memory. Below it a key's own list may say the same,
- *   and {@link StoredKeys} knows most keys that the store surely lacks; only then the store is asked, by one range per space.
+ * - A session that grows becomes another row, because its times are part of its key: the old row is deleted and a new
+ *   one is put. If the session was created in the current generation and has not been forwarded yet, its row is moved
+ *   instead, which leaves nothing at the old place. So a key costs one row and one tombstone per commit, however many
+ *   records it has.
+ * - A tombstone stays in its key's list, as an entry without a value, until a flush has written it to the store, which
+ *   until then still contains the row.
+ * - The clock of the store is the highest end of a session that was put or deleted, even if there was nothing to
+ *   delete. Lookups see only sessions with `end > clock - retention`. Older ones are removed from memory at the next
+ *   commit, and their space is cleared by the flush that reuses it.
+ * - `#completeFrom`: every row with an end of at least this is in memory. For earlier ends, a key's own list may still
+ *   be known to be complete, and {@link StoredKeys} knows most keys that are certainly not in the store. Only otherwise
+ *   is the store read, with one range per space.
  *
- * Layout, in changelog and store: `key | i64 end | i64 start`, Kafka's.
+ * Layout, in changelog and store: `key | i64 end | i64 start`, as in Kafka.
  */
 export class SessionOverlay extends Overlay implements SessionStore<unknown, unknown> {
   readonly #spaces: WindowSpaces
@@ -36,17 +39,17 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
   readonly #keys = new KeyTable<KeySessions>()
   /** All entries in memory. */
   readonly #byEnd = new EndQueue()
-  /** Under `final`: those that have not been handed out by {@link closed}; null: nobody asks. */
+  /** Under `final`: sessions that {@link closed} has not returned yet; null if it is not used. */
   readonly #unclosed: EndQueue | null
-  /** `closed` has been asked up to here, and below it every row is in memory or was handed out. */
+  /** The highest end that `closed` was called with; up to there, every row is in memory or was returned. */
   #closedRead = -1
-  /** Up to there `closed` has been asked: what ends by then stands in `#unclosed` no more. */
+  /** The highest end that `closed` was called with. Sessions that end by then are no longer in `#unclosed`. */
   #handedOutTo = -1
   readonly #stored: StoredKeys
   #lastKey: KeySessions | null = null
   #bytes = 0
   #completeFrom: number
-  /** The key that the store was asked for last and did not have, from `#absentFrom` on. */
+  /** The last key that the store was read for without finding a row, from `#absentFrom` on. */
   #absentKey: Uint8Array | null = null
   #absentFrom = 0
   readonly #found: OverlayEntry[] = []
@@ -61,7 +64,7 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
     this.#completeFrom = this.#stored.isKnown ? Number.NEGATIVE_INFINITY : this.storeTime + 1
   }
 
-  /** Sessions that end at most here are expired. */
+  /** Sessions whose end is at most this have expired. */
   get #horizon(): number {
     return this.storeTime - this.#spaces.retentionMs
   }
@@ -80,7 +83,10 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
     if (found.length > 1) found.reverse()
   }
 
-  /** The row of exactly that session, absent or not. One that is absent belongs to nothing until {@link place} makes it. */
+  /**
+   * The row of exactly that session. If it is absent, the returned entry is not part of the store; {@link place} adds
+   * one.
+   */
   entry(key: unknown, start: number, end: number): OverlayEntry {
     const low = Math.max(end, this.#horizon + 1)
     const sessions = this.#complete(key, low)
@@ -91,8 +97,8 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
   }
 
   /**
-   * The row as one of another table sees it that is joined with it. A commit tells what rows became long after they did,
-   * when the clock has gone on: rows that were there at the commit before are seen all the same.
+   * The row as seen by another table that is joined with it. Changes of rows are emitted at the commit, when the clock
+   * has advanced, so rows that existed at the previous commit must still be visible.
    */
   partner(key: unknown, start: number, end: number): OverlayEntry | null {
     const time = this.record.isEmission ? this.committedTime : this.storeTime
@@ -100,8 +106,8 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
   }
 
   /**
-   * The row for a session that takes the place of `merged`, all of one key and found just now. They are deleted, or one of
-   * them moved if nobody knows it yet. The caller gives the row its value by `update`.
+   * Returns the row for a session that replaces `merged`, which are sessions of one key that were just found. They are
+   * deleted, or one of them is moved if it has not been forwarded yet. The caller sets the value with `update`.
    */
   replace(key: unknown, merged: readonly OverlayEntry[], start: number, end: number, updateTime: number): OverlayEntry {
     let spare: OverlayEntry | null = null
@@ -123,12 +129,16 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
     writeInt64(spare.slab, spare.keyEnd - 16, end)
     writeInt64(spare.slab, spare.keyEnd - 8, start)
     sessions.insert(spare)
-    // A session that was told as closed and has grown since is told once more, as a new row in its place would be.
+    // A session that was returned as closed and has grown since is returned once more, as a new row in its place would
+    // be.
     if (wasHandedOut) this.#unclosed?.push(spare)
     return spare
   }
 
-  /** The row for that session, made if there is none. An expired one belongs to nothing: it is told and not kept. */
+  /**
+   * The row for that session, created if there is none. An expired session is not kept: its entry is not part of the
+   * store.
+   */
   place(key: unknown, start: number, end: number): OverlayEntry {
     const horizon = this.#horizon
     const low = Math.max(end, horizon + 1)
@@ -148,7 +158,10 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
     if (forgotten) this.#forget(entry)
   }
 
-  /** Absent when the generation began, and not told since: nothing need be left of it. */
+  /**
+   * Whether the row was absent at the beginning of the generation and has not been forwarded since, so it can vanish
+   * without a trace.
+   */
   #isUnknown(entry: OverlayEntry): boolean {
     return (
       entry.rows !== null &&
@@ -164,7 +177,7 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
     super.update(entry, value, end, updateTime)
   }
 
-  /** A session that ends then was put or deleted: its clock moves also where there is nothing to keep or to delete. */
+  /** Advances the clock to the end of a session that was put or deleted, even if there is nothing to keep or delete. */
   observe(end: number): void {
     if (end > this.storeTime) this.storeTime = end
   }
@@ -205,7 +218,7 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
     return { key: this.keyOf(entry), start: entry.start, end: entry.timestamp, value: entry.value }
   }
 
-  /** All sessions that are listed, by end, then by start, then by the keys' bytes. */
+  /** All sessions within the listed time, by end, then by start, then by the keys' bytes. */
   rows(): readonly OverlayEntry[] {
     const from = this.#horizon + 1 + this.#unlistedMs
     if (from < this.#completeFrom) this.#readAll(from, this.#completeFrom - 1)
@@ -219,15 +232,15 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
   }
 
   /**
-   * Sessions with `from <= end <= to`, expired or not, by end, then by start, then by the keys' bytes. Each is given once;
-   * asked with rising times, it costs what it gives.
+   * Sessions with `from <= end <= to`, expired or not, by end, then by start, then by the keys' bytes. Each is returned
+   * once; called with rising times, the cost depends only on the number of returned sessions.
    */
   closed(from: number, to: number): readonly OverlayEntry[] {
     const queue = this.#unclosed
     if (queue === null) return []
     if (to > this.#handedOutTo) this.#handedOutTo = to
     if (to > this.#closedRead && from < this.#completeFrom) {
-      // Some way ahead, so that it is not all read again with the next session that closes.
+      // Reads some way ahead, so that the next session that closes does not cause another pass.
       const ahead = to + Math.ceil(this.#spaces.retentionMs / readAheadsPerRetention)
       this.#readAll(from, Math.min(ahead, this.#completeFrom - 1))
       this.#closedRead = ahead
@@ -239,7 +252,7 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
     return found.length > 1 ? found.sort(compareSessions) : found
   }
 
-  /** How many rows stand in memory. */
+  /** Number of rows in memory. */
   get entryCount(): number {
     let count = 0
     for (const sessions of this.#keys.values()) {
@@ -248,7 +261,7 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
     return count
   }
 
-  /** The sessions of a key, null if it has none, with all that end at `low` or later in memory. */
+  /** The sessions of a key, or null if it has none. All that end at `low` or later are in memory then. */
   #complete(key: unknown, low: number): KeySessions | null {
     this.locate(key)
     const { keyBytes, keyFrom, keyTo } = this
@@ -267,7 +280,7 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
     return this.#readKey(sessions, hash, low)
   }
 
-  /** Brings the store's rows of the key that was located into memory, from `low` on. */
+  /** Loads the store's rows of the located key into memory, from `low` on. */
   #readKey(sessions: KeySessions | null, hash: number, low: number): KeySessions | null {
     const upTo = Math.min(this.#completeFrom, sessions?.completeFrom ?? Number.POSITIVE_INFINITY) - 1
     if (!this.#stored.mayHave(hash)) {
@@ -280,7 +293,7 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
     let found = 0
     for (let space = 0; space < sessionSpaceCount; space++) {
       for (const item of this.store.range(space, { from, to, reverse: false })) {
-        // A longer key may sort between two ends of this one.
+        // The row of a longer key may sort between two ends of this one.
         if (item.key.length !== key.length + sessionTimesBytes) continue
         if (compareBytes(item.key.subarray(0, key.length), key) !== 0) continue
         this.#take(item.key, item.value)
@@ -298,7 +311,7 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
     return now
   }
 
-  /** From where on nothing of the key that was located, which has nothing in memory, is in the store. */
+  /** The lowest end from which on the located key, which has no rows in memory, is known to have none in the store. */
   #absentLow(low: number): number {
     const known = Math.min(low, this.#completeFrom)
     const key = this.#absentKey
@@ -306,7 +319,7 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
     return Math.min(known, this.#absentFrom)
   }
 
-  /** Brings the store's rows with `from <= end <= to` into memory. */
+  /** Loads the store's rows with `from <= end <= to` into memory. */
   #readAll(from: number, to: number): void {
     for (let space = 0; space < sessionSpaceCount; space++) {
       for (const item of this.store.range(space, { from: new Uint8Array(0), to: null, reverse: false })) {
@@ -316,7 +329,7 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
     }
   }
 
-  /** A row of the store, unless memory knows better. */
+  /** Loads a row of the store, unless memory already has that session. */
   #take(storeKey: Uint8Array, stored: Uint8Array): void {
     const keyTo = storeKey.length - sessionTimesBytes
     const end = readInt64(storeKey, keyTo)
@@ -333,7 +346,7 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
     this.resized(entry, stored.length)
   }
 
-  /** An entry for the key that was located, its bytes in place; it belongs to nothing yet. */
+  /** A new entry for the located key, with its bytes in a slab; it is not part of the store yet. */
   #makeEntry(key: unknown, start: number, value: unknown, end: number): OverlayEntry {
     const entry = new OverlayEntry(key, start, value, end)
     const { keyFrom, keyTo, keySlabs } = this
@@ -350,7 +363,10 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
     return entry
   }
 
-  /** Puts an entry among those of its key; null: it is the first, and all of the key's rows from `completeFrom` on are here. */
+  /**
+   * Adds an entry to the list of its key. If `found` is null, it is the first one, and all of the key's rows from
+   * `completeFrom` on are in memory.
+   */
   #add(found: KeySessions | null, entry: OverlayEntry, completeFrom: number): void {
     if (found === null) {
       const hash = murmur2(entry.slab, entry.keyStart, entry.keyEnd - sessionTimesBytes)
@@ -366,7 +382,7 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
     this.#bytes += entryOverheadBytes
   }
 
-  /** Lets an entry go that still stands in the queues. */
+  /** Removes an entry that is still in the queues. */
   #forget(entry: OverlayEntry): void {
     this.#unlink(entry)
     this.#byEnd.left()
@@ -395,7 +411,7 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
 
   protected override spacesToClear(storeTime: number): readonly number[] {
     const spaces = this.#spaces.cleared(this.store.position?.storeTime ?? -1, storeTime)
-    // What they hold has expired, so nobody may be told of it any more.
+    // These spaces contain only expired rows, so their keys can be forgotten.
     for (const space of spaces) this.#stored.cleared(space)
     return spaces
   }
@@ -430,7 +446,7 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
     }
   }
 
-  /** The sessions that ended first go first: a record that belongs to one of them is the least likely to come. */
+  /** Evicts the sessions that ended first, because records that belong to them are the least likely. */
   protected override evict(): void {
     this.#absentKey = null
     const kept: OverlayEntry[] = []
@@ -447,7 +463,7 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
       const from = entry.timestamp + 1
       if (sessions.completeFrom < from) sessions.completeFrom = from
       if (this.#completeFrom < from) this.#completeFrom = from
-      // Under final it has to be read again to be handed out.
+      // Under `final`, it has to be read again before it can be returned as closed.
       if (this.#closedRead >= entry.timestamp) this.#closedRead = entry.timestamp - 1
     }
     for (const entry of kept) this.#byEnd.push(entry)
@@ -472,9 +488,9 @@ function keyWithEnd(key: Uint8Array, end: number): Uint8Array {
   return bytes
 }
 
-/** What stands behind the key: end and start. */
+/** Bytes after the key: end and start. */
 export const sessionTimesBytes = 16
 const keyOverheadBytes = 120
 const readAheadsPerRetention = 64
-/** So many entries that may not go yet are passed over before eviction waits for the next flush. */
+/** Number of entries that cannot be evicted yet and are skipped before eviction waits for the next flush. */
 const keptPerEviction = 1024

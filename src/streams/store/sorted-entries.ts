@@ -1,13 +1,13 @@
 import { latin1Slice } from '../../base/bytes.ts'
 import type { KeyRange, StoreItem } from './ordered-store.ts'
 
-/** An entry never changes: a new value is a new entry, so whoever holds an old one holds a snapshot. */
+/** An entry never changes: a new value is a new entry, so a reference to an old entry is a snapshot. */
 interface Entry extends StoreItem {
-  /** The key, one character per byte: strings of these compare as the bytes do. */
+  /** The key, one character per byte: these strings compare in the same order as the bytes. */
   readonly id: string
 }
 
-/** A run of the sorted entries. `mark` says whose alone it is to change. */
+/** A run of the sorted entries. Only the owner of `mark` may change it. */
 interface Run {
   readonly mark: object
   readonly entries: Entry[]
@@ -16,9 +16,9 @@ interface Run {
 const runEntriesMax = 512
 
 /**
- * One space of a store in memory: a map for lookups, and once somebody has asked for a range, runs of sorted entries.
- * A range is a snapshot at the price of two references: opening one takes the right to change the runs away, and the
- * next change copies the run that it meets.
+ * One space of a store in memory: a map for lookups and, after the first request for a range, runs of sorted entries. A
+ * range is a cheap snapshot: opening one makes the current runs read-only, and the next change copies the run that it
+ * affects.
  */
 export class SortedEntries {
   readonly #byId = new Map<string, Entry>()
@@ -34,7 +34,7 @@ export class SortedEntries {
     return this.#byId.get(latin1Slice(key, 0, key.length))?.value
   }
 
-  /** Keeps both arrays: they must never change again. */
+  /** Keeps both arrays; they must never change again. */
   put(key: Uint8Array, value: Uint8Array): void {
     const id = latin1Slice(key, 0, key.length)
     const entry = { id, key, value }
@@ -52,7 +52,7 @@ export class SortedEntries {
     if (run.entries.length === 0) runs.splice(index, 1)
   }
 
-  /** Entries in the range as they are now, whatever is put or deleted meanwhile. */
+  /** The entries of the range as they are now, regardless of later changes. */
   range(range: KeyRange): IterableIterator<StoreItem> {
     this.#runs ??= this.#sort()
     this.#shared = true
@@ -64,7 +64,7 @@ export class SortedEntries {
   #sort(): Run[] {
     const sorted = [...this.#byId.values()].sort((left, right) => (left.id < right.id ? -1 : 1))
     const runs: Run[] = []
-    // Half full, so that what comes next finds room.
+    // Runs are half full, so that later entries find room.
     for (let start = 0; start < sorted.length; start += runEntriesMax / 2) {
       runs.push({ mark: this.#mark, entries: sorted.slice(start, start + runEntriesMax / 2) })
     }
@@ -103,7 +103,7 @@ export class SortedEntries {
   }
 }
 
-/** The run that holds `id`, or where it belongs: the last one that does not start after it. */
+/** The run that contains `id` or to which it belongs: the last one that does not start after it. */
 function runOf(runs: readonly Run[], id: string): number {
   let low = 0
   let high = runs.length

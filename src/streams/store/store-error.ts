@@ -1,12 +1,12 @@
-/** How a store refuses or fails. None of it passes by itself: the task that owns the store stops. */
+/** How a store refuses or fails. None of these errors is temporary: the task that owns the store stops. */
 export type StoreErrorCode =
   /** A key is longer than a store can hold. */
   | 'STORE_KEY_TOO_LARGE'
-  /** The directory holds something that is no store, or a damaged one. */
+  /** The directory contains something that is not a store, or a damaged store. */
   | 'STORE_CORRUPT'
-  /** The directory holds a store of another shape or of a newer format. */
+  /** The directory contains a store of another shape or of a newer format. */
   | 'STORE_MISMATCH'
-  /** A flush did not happen, or nobody can say whether it did. */
+  /** A flush did not happen, or it is not known whether it did. */
   | 'STORE_FLUSH_FAILED'
 
 export class StoreError extends Error {
@@ -19,10 +19,13 @@ export class StoreError extends Error {
   }
 }
 
-/** Longest key of a store, in bytes: LMDB's limit with pages of 4 KiB. All engines keep to it, so that one can replace another. */
+/**
+ * Longest key of a store, in bytes: LMDB's limit with pages of 4 KiB. All engines enforce it, so that one can replace
+ * another.
+ */
 export const storeKeyBytesMax = 1978
 
-/** Throws unless a store can hold the key. */
+/** Throws if the key is too long for a store. */
 export function checkStoreKey(key: Uint8Array): void {
   if (key.length <= storeKeyBytesMax) return
   throw new StoreError(

@@ -4,8 +4,9 @@ import { type FlushReply, type FlushRequest, flushIdle, flushStopped, flushWriti
 import { type EmptyStores, LmdbEnvironment } from './lmdb-environment.ts'
 
 /*
- * The flush thread: applies batches to the stores of one worker, one synced transaction each, so that a sync never stops
- * the worker. It ends when told to, between transactions, with every environment closed; it is never terminated.
+ * The flush thread: applies batches to the stores of one worker, each as one synced transaction, so that a sync never
+ * blocks the worker. It ends only when told to, between transactions and with every environment closed; it is never
+ * terminated.
  */
 
 assert(parentPort !== null, 'the flush thread runs as a worker thread only')

@@ -4,10 +4,10 @@ import type { StoreBatch } from './ordered-store.ts'
 import { StoreError } from './store-error.ts'
 
 /**
- * A worker's end of its flush thread: one thread for all its stores. It starts with the first flush and ends by `close`,
- * which whoever made it must call, or the process stays alive.
+ * The worker's side of its flush thread; one thread serves all its stores. It starts with the first flush and ends with
+ * `close`, which the owner must call, or the process does not exit.
  *
- * Each store flushes one batch at a time, so the requests under way are bounded by the number of stores.
+ * Each store flushes one batch at a time, so the number of requests in flight is bounded by the number of stores.
  */
 export class StoreFlusher {
   readonly #waiting = new Map<number, Waiting>()
@@ -18,11 +18,15 @@ export class StoreFlusher {
   #nextId = 1
   #closed = false
 
-  /** Applies the batch to the store in `directory`, making the store if there is none. Resolves when that is durable. */
+  /**
+   * Applies the batch to the store in `directory`, creating the store if there is none. Resolves when the batch is
+   * durable.
+   */
   async flush(directory: string, spaces: number, batch: StoreBatch): Promise<void> {
     const { clear, operations, position } = batch
-    // Copied only if somebody else still owns the memory: transferring takes it away from here. Shared memory would spare
-    // that, but V8 does not count it towards a collection, and a batch a second would pile up.
+    // Copied only if the memory has another owner, because a transfer removes it from this thread. Shared memory would
+    // avoid the copy, but V8 does not count it when it decides about a collection, and one batch per second would pile
+    // up.
     const bytes = ownsItsMemory(operations.bytes) ? operations.bytes : operations.bytes.slice()
     const id = this.#nextId++
     const request: FlushRequest = {
@@ -45,14 +49,14 @@ export class StoreFlusher {
     await this.#ask({ kind: 'release', id, directory }, id)
   }
 
-  /** Ends the thread after what it was given. */
+  /** Ends the thread after the requests that it already has. */
   async close(): Promise<void> {
     this.#closed = true
     const thread = this.#thread
     if (thread === null) return
     this.#thread = null
     const ended = new Promise<void>((resolve) => void thread.once('exit', () => resolve()))
-    // Never terminate(): in the middle of a transaction it would leave LMDB's writer lock taken for ever.
+    // Never terminate(): during a transaction, it would leave LMDB's writer lock taken forever.
     thread.postMessage({ kind: 'stop' } satisfies FlushRequest)
     await ended
     process.off('exit', this.#beforeExit)
@@ -72,7 +76,7 @@ export class StoreFlusher {
     const thread = new Worker(threadUrl, {
       name: 'millrace-store-flush',
       workerData: { state: this.#state.buffer },
-      // Loaders and inspectors of the main program have no business here; Node reads our sources as they are.
+      // Loaders and inspectors of the main program must not run here; Node reads our sources as they are.
       execArgv: [],
     })
     thread.on('message', (reply: FlushReply) => this.#answered(reply))
@@ -89,7 +93,7 @@ export class StoreFlusher {
     this.#waiting.delete(id)
     if (error === null) waiting?.resolve()
     else {
-      // What LMDB calls an input/output error is mostly a disk that is full.
+      // LMDB reports a full disk as an input/output error.
       const text = `${waiting?.directory} could not be written (${error.message}): look whether its disk is full, or fails`
       waiting?.reject(new StoreError('STORE_FLUSH_FAILED', text, error))
     }
@@ -101,7 +105,9 @@ export class StoreFlusher {
     this.#waiting.clear()
   }
 
-  /** `process.exit` while a transaction runs would hang the process: wait for its end and let no other begin. */
+  /**
+   * `process.exit` during a transaction would make the process hang: wait until it has ended, and prevent the next one.
+   */
   #awaitTransaction(): void {
     for (let tries = 0; tries < exitTriesMax; tries++) {
       const before = Atomics.compareExchange(this.#state, 0, flushIdle, flushStopped)
@@ -120,10 +126,10 @@ interface Waiting {
 const exitTriesMax = 20
 const exitWaitMs = 500
 
-/** Node runs the TypeScript source as well as what the compiler made of it. */
+/** The thread is a TypeScript file in the source tree and a JavaScript file in the package. */
 const threadUrl = new URL(`./store-flush-thread${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url)
 
-/** Whether nothing else lives in the memory under `bytes`: a batch fresh from its builder. */
+/** Whether the memory of `bytes` contains nothing else, as for a batch fresh from its builder. */
 function ownsItsMemory(bytes: Uint8Array): boolean {
   return bytes.length > 0 && bytes.byteOffset === 0 && bytes.buffer instanceof ArrayBuffer && !Buffer.isBuffer(bytes)
 }

@@ -2,12 +2,12 @@ import { StreamsError } from '../errors.ts'
 import type { StoreShape, StoreSpec } from '../topology/node.ts'
 
 /**
- * What the bytes of a store mean, as one line:
- * `shape | key codec | value codec | schema versions | how long rows are kept | where its changelog is`.
- * Every commit records it beside the store's clock, so it is known wherever there are rows: no file or topic has to be asked.
+ * What the bytes of a store mean, as one line: `shape | key codec | value codec | schema versions | how long rows are
+ * kept | where its changelog is`. Every commit records it beside the store's clock, so it is known wherever there are
+ * rows, without reading a file or a topic.
  *
- * Stored values begin with the number of their schema's version, so versions can only be added at the end: what was
- * recorded must be what is declared now, or its beginning.
+ * Stored values begin with the number of their schema's version, so versions can only be added at the end: the recorded
+ * versions must be equal to the declared ones, or a prefix of them.
  */
 export function storeIdentity(spec: StoreSpec): string {
   const { shape, key, value, schema = '' } = spec
@@ -19,7 +19,7 @@ function shapeName(shape: StoreShape): string {
   return shape.kind === 'keyValue' ? 'key-value' : shape.kind
 }
 
-/** Empty for shapes whose rows stand where they stand whatever their age. */
+/** Empty for shapes in which the place of a row does not depend on its age. */
 function rowsKept(shape: StoreShape): string {
   return 'retentionMs' in shape ? `${shape.retentionMs} ms` : ''
 }
@@ -30,8 +30,8 @@ function changelogOf({ logged, sourceTopic }: StoreSpec): string {
 }
 
 /**
- * The topic whose records the rows on disk were made of, when that is another one than declared: the store's own
- * changelog, or a source. Its offsets are what the position of a store on disk means.
+ * The topic from which the rows on disk were made, if it is not the declared one: the store's own changelog, or a
+ * source topic. The position of a store on disk is an offset in that topic.
  */
 export function formerChangelog(spec: StoreSpec, recorded: unknown): 'own' | { readonly source: string } | null {
   if (typeof recorded !== 'string') return null
@@ -41,8 +41,8 @@ export function formerChangelog(spec: StoreSpec, recorded: unknown): 'own' | { r
 }
 
 /**
- * Throws STORE_MISMATCH where the changelog that is declared cannot give the rows: only one that was there from the first
- * record on can, a source; or none at all, which need not.
+ * Throws STORE_MISMATCH if the declared changelog does not contain the rows. Switching is possible only to a source
+ * topic, which contains all records from the start, or to no changelog at all.
  */
 function checkChangelog(spec: StoreSpec, former: string | undefined): void {
   const now = changelogOf(spec)
@@ -56,9 +56,9 @@ function checkChangelog(spec: StoreSpec, former: string | undefined): void {
 }
 
 /**
- * Whether the rows on disk stand elsewhere than a store declared like this looks for them: a grace or a retention is
- * another one, and where a row stands follows from how long rows are kept. Or its position is one in another changelog. The
- * store has to be made anew from its changelog, whose records say nothing of places.
+ * Whether a store declared like this would look for its rows on disk in another place, because a grace or a retention
+ * has changed and the place of a row depends on how long rows are kept; or whether its position refers to another
+ * changelog. The store must then be rebuilt from its changelog, whose records do not depend on places.
  */
 export function isPlacedOtherwise(spec: StoreSpec, recorded: unknown): boolean {
   if (typeof recorded !== 'string') return false
@@ -67,9 +67,9 @@ export function isPlacedOtherwise(spec: StoreSpec, recorded: unknown): boolean {
   return changelog !== undefined && changelog !== changelogOf(spec)
 }
 
-/** Throws STORE_MISMATCH unless a store declared like this can read what the recorded one has written. */
+/** Throws STORE_MISMATCH unless a store declared like this can read what the recorded store has written. */
 export function checkStoreIdentity(spec: StoreSpec, recorded: unknown): void {
-  // Nothing was recorded: the task never committed.
+  // Nothing is recorded if the task never committed.
   if (typeof recorded !== 'string') return
   const before = recorded.split(separator)
   const now = storeIdentity(spec).split(separator)
@@ -115,5 +115,5 @@ const separator = ' | '
 const ownChangelog = 'a changelog of its own'
 const noChangelog = 'no changelog'
 const sourcePrefix = 'the changelog '
-/** Between the fingerprints of a schema's versions, oldest first; see `schemaFingerprint`. */
+/** Separates the fingerprints of a schema's versions, oldest first; see `schemaFingerprint`. */
 const versionSeparator = '>'

@@ -3,22 +3,22 @@ import { KeyFilter } from './key-filter.ts'
 import type { OrderedStore } from './ordered-store.ts'
 
 /**
- * Which keys a store may hold beyond what stands in memory, so that it is asked only for those.
+ * Which keys the store may contain beyond those in memory, so that it is read only for those.
  *
- * - A store that was empty when it was opened is known from the start: what leaves memory is noted here.
- * - One that was not is asked for every key at first. When that was in vain so often that reading all of its keys once
- *   costs no more than a fraction of it, they are read, and from then on it is known, too.
- * - One filter per space, so that what has expired is forgotten with its space.
+ * - For a store that was empty when it was opened, this is known from the start: keys that leave memory are noted here.
+ * - Any other store is read for every key at first. When so many reads were in vain that reading all of its keys once
+ *   costs no more than they did, the keys are read, and are known from then on.
+ * - There is one filter per space, so that the keys of expired rows are forgotten with their space.
  */
 export class StoredKeys {
   readonly #store: OrderedStore
   readonly #suffix: number
   readonly #filters: readonly KeyFilter[]
-  /** Rows that the store had when it was opened; 0 as soon as their keys are known. */
+  /** Number of rows in the store when it was opened; 0 once their keys are known. */
   #unread: number
   #vain = 0
 
-  /** @param suffix how many bytes of the store's keys stand behind the key that is asked for */
+  /** @param suffix number of bytes in the store's keys after the key that callers use */
   constructor(store: OrderedStore, spaces: number, suffix: number) {
     this.#store = store
     this.#suffix = suffix
@@ -27,7 +27,7 @@ export class StoredKeys {
     for (let space = 0; space < spaces; space++) this.#unread += store.count(space)
   }
 
-  /** Every key that is in the store and not in memory has been noted. */
+  /** Whether every key that is in the store and not in memory has been noted. */
   get isKnown(): boolean {
     return this.#unread === 0
   }
@@ -38,17 +38,17 @@ export class StoredKeys {
     return false
   }
 
-  /** A row of that key is in the store and in memory no longer. */
+  /** Notes that a row of that key is in the store and no longer in memory. */
   add(hash: number, space: number): void {
     this.#filters[space]?.add(hash)
   }
 
-  /** Nothing in that space can be read any more. */
+  /** Notes that no row in that space can be read any more. */
   cleared(space: number): void {
     this.#filters[space]?.clear()
   }
 
-  /** The store was asked for a key and gave so many rows. */
+  /** Notes that the store was read for a key, and how many rows were found. */
   asked(found: number): void {
     if (found > 0 || this.#unread === 0) return
     this.#vain += 1
@@ -66,5 +66,5 @@ export class StoredKeys {
 }
 
 const noBytes = new Uint8Array(0)
-/** About how many keys are read in a row in the time of one lookup, and a margin. */
+/** How many keys can be read in sequence in the time of one lookup, with a margin. */
 const rowsReadPerLookup = 16

@@ -2,18 +2,18 @@ import { compareBytes } from '../../base/bytes.ts'
 import type { OverlayEntry } from './overlay-entry.ts'
 
 /**
- * Rows in order of time, those of one time in the order of their keys' bytes: a list of short sorted runs, so that a late
- * row costs no more than others, however many wait, and any of them can leave.
+ * Rows in order of time, and of their keys' bytes if times are equal. It is a list of short sorted runs, so that a late
+ * row costs no more than any other, however many are queued, and any row can be removed.
  */
 export class TimeQueue {
-  /** None of them empty. */
+  /** No run is empty. */
   readonly #runs: OverlayEntry[][] = []
 
   get oldest(): OverlayEntry | null {
     return this.#runs[0]?.[0] ?? null
   }
 
-  /** The one behind the oldest. */
+  /** The row after the oldest one. */
   get second(): OverlayEntry | null {
     return this.#runs[0]?.[1] ?? this.#runs[1]?.[0] ?? null
   }
@@ -22,7 +22,7 @@ export class TimeQueue {
     return this.#runs.at(-1)?.at(-1) ?? null
   }
 
-  /** The first row of at least that time. */
+  /** The first row whose time is at least `time`. */
   atOrAfter(time: number): OverlayEntry | null {
     const runs = this.#runs
     let low = 0
@@ -49,7 +49,7 @@ export class TimeQueue {
     if (run.length > runRowsMax) runs.splice(index + 1, 0, run.splice(runRowsMax / 2))
   }
 
-  /** Takes out a row that is in here. */
+  /** Removes a row that is in the queue. */
   remove(row: OverlayEntry): void {
     const runs = this.#runs
     const index = this.#runOf(row)
@@ -63,7 +63,7 @@ export class TimeQueue {
     return this.#runs.flat()
   }
 
-  /** The run that a row is in or belongs to: the last one that does not begin behind it. */
+  /** The run that contains a row or to which it belongs: the last one that does not begin after it. */
   #runOf(row: OverlayEntry): number {
     const runs = this.#runs
     let low = 0

@@ -10,32 +10,32 @@ import type { RecordContext } from './record-context.ts'
 import { TimeQueue } from './time-queue.ts'
 
 /**
- * The records of a left or outer join that have found no partner yet, in order of time: a queue in memory above one in
- * the store. What finds a partner leaves it silently; what has become the oldest of its side and whose window has closed
- * is taken.
+ * The records of a left or outer join that have not found a partner yet, in order of time: a queue in memory on top of
+ * one in the store. A record that finds a partner is removed without output. A record is taken when it is the oldest of
+ * its side and its window has closed.
  *
- * - Records of one side, time and key are one row, so a partner takes all of them out.
- * - Its clock is the join's: the highest time that either side has seen, dropped records included.
- * - Each side has its own queue and its own space in the store: a side whose windows close late does not stand in the way
- *   of the other. Per side, every row before `completeTo` stands in memory; what is younger may stand in the store only.
- *   When memory gets scarce the youngest leave, and they come back a stretch at a time when it is their turn.
+ * - Records of the same side, time and key are one row, so a partner removes all of them.
+ * - The clock of the store is that of the join: the highest time that either side has seen, dropped records included.
+ * - Each side has its own queue and its own space in the store, so a side whose windows close late does not hold up the
+ *   other one. For each side, every row before `completeTo` is in memory; later rows may be only in the store. When
+ *   memory is short the youngest rows are evicted, and they are loaded again, a stretch at a time, when they are due.
  *
- * Layout, of the changelog as of the store: `i64 time | u8 side (0: right, 1: left) | key`, as Kafka has it.
+ * Layout, in changelog and store: `i64 time | u8 side (0: right, 1: left) | key`, as in Kafka.
  */
 export class UnmatchedOverlay extends Overlay {
   readonly #cacheBytesMax: number
   readonly #table = new KeyTable<OverlayEntry>()
   readonly #right: Side
   readonly #left: Side
-  /** Rows without a value, in the order in which they lost it; they go when the store knows. */
+  /** Rows without a value, in the order in which they lost it. They leave memory once the store has deleted them. */
   readonly #gone = new Set<OverlayEntry>()
   #bytes = 0
   /**
-   * Where the last look for closed windows ended: Kafka's `minTime`, which says when the next one is worth it. Saved with
-   * the commit by whoever looks.
+   * The time up to which the last search for closed windows got: Kafka's `minTime`, which decides when the next search
+   * is worthwhile. The operator that searches saves it with the commit.
    */
   lookedTo: number = Number.MAX_SAFE_INTEGER
-  /** The key of the row that is looked for. */
+  /** The key bytes of the row that is being looked for. */
   #wanted: Uint8Array = new Uint8Array(64)
   #wantedLength = 0
 
@@ -46,7 +46,10 @@ export class UnmatchedOverlay extends Overlay {
     this.#left = new Side(1, store)
   }
 
-  /** Notes the time of a record; its time is the newest so far if the clock then stands there. */
+  /**
+   * Advances the clock to the time of a record. The record is the newest so far if the clock equals its time
+   * afterwards.
+   */
   advance(time: number): void {
     if (time > this.storeTime) this.storeTime = time
   }
@@ -56,7 +59,8 @@ export class UnmatchedOverlay extends Overlay {
     const found = this.#find(key, time, side)
     if (found !== null && found.value !== null) {
       if (time < this.lookedTo) this.lookedTo = time
-      // In place: a copy for each of many records of one key and time would take the square of their number.
+      // Changed in place: a copy for each of many records of the same key and time would cost the square of their
+      // number.
       const waiting = found.value as Unmatched
       waiting.values.push(value)
       this.update(found, waiting, time, time)
@@ -64,14 +68,14 @@ export class UnmatchedOverlay extends Overlay {
     }
     if (time < this.lookedTo) this.lookedTo = time
     const row = found ?? this.#make(key, time)
-    // First: it refuses keys that no store could hold.
+    // This comes first, because it throws for keys that are too long for a store.
     this.update(row, { isLeft, values: [value] } satisfies Unmatched, time, time)
     if (found === null) this.#enter(row)
     else this.#gone.delete(row)
     side.queue.add(row)
   }
 
-  /** Takes out what waits of that key, time and side: it has found a partner. */
+  /** Removes the waiting records of that key, time and side, because they have found a partner. */
   remove(key: unknown, time: number, isLeft: boolean): void {
     const side = isLeft ? this.#left : this.#right
     if (this.#table.size === 0 && time < side.completeTo) return
@@ -80,8 +84,8 @@ export class UnmatchedOverlay extends Overlay {
   }
 
   /**
-   * Takes the oldest row whose window has closed, left ones before `leftBefore` and right ones before `rightBefore`; null:
-   * there is none. In order of time, then right before left, then by the keys' bytes.
+   * Takes the oldest row whose window has closed: left rows before `leftBefore`, right rows before `rightBefore`; null
+   * if there is none. Rows come in order of time, then right before left, then by the keys' bytes.
    */
   takeClosed(
     leftBefore: number,
@@ -98,9 +102,9 @@ export class UnmatchedOverlay extends Overlay {
   }
 
   /**
-   * Ends a look for closed windows, whose last taken row was of that time (-1: none was). Kafka goes on until it has seen
-   * an open window of either side and one row more, or the last row of all; by the time of that it decides when to look
-   * again, so results leave in stretches.
+   * Ends a search for closed windows; `lastTaken` is the time of the last row that was taken, or -1. Kafka's search
+   * continues until it has seen an open window of each side and one row more, or the last row of all. The time of that
+   * row decides when it searches again, so results are emitted in groups.
    */
   endLook(lastTaken: number): void {
     const left = this.#first(this.#left, (queue) => queue.oldest)
@@ -112,7 +116,8 @@ export class UnmatchedOverlay extends Overlay {
     }
     const later = right.start <= left.start ? this.#left : this.#right
     const end = Math.max(left.start, right.start)
-    // Records of one key and time are one row here, but each is one of its own in Kafka, so the next is in the same row.
+    // Records of the same key and time are one row here but separate rows in Kafka, so Kafka's next row is in this same
+    // one.
     if (((later === this.#left ? left : right).value as Unmatched).values.length > 1) {
       this.lookedTo = end
       return
@@ -124,12 +129,12 @@ export class UnmatchedOverlay extends Overlay {
     this.lookedTo = next === Number.POSITIVE_INFINITY ? end : next
   }
 
-  /** How many rows stand in memory. */
+  /** Number of rows in memory. */
   get cachedCount(): number {
     return this.#table.size
   }
 
-  /** A row of a side's queue as it would be if all of it stood in memory. */
+  /** A row of a side's queue, found as if all rows of the side were in memory. */
   #first(side: Side, find: (queue: TimeQueue) => OverlayEntry | null): OverlayEntry | null {
     for (;;) {
       const found = find(side.queue)
@@ -171,7 +176,7 @@ export class UnmatchedOverlay extends Overlay {
     this.#bytes += entryOverheadBytes
   }
 
-  /** The row of a key, time and side; one that lost its value may still be there. */
+  /** The row of a key, time and side; it may have lost its value. */
   #find(key: unknown, time: number, side: Side): OverlayEntry | null {
     if (side.completeTo === Number.NEGATIVE_INFINITY) this.#load(side)
     this.#want(key, time, side.space)
@@ -198,7 +203,7 @@ export class UnmatchedOverlay extends Overlay {
     this.#wantedLength = length
   }
 
-  /** A row for what is wanted; it belongs to nothing yet. */
+  /** A new entry for the wanted row; it is not part of the store yet. */
   #make(key: unknown, time: number): OverlayEntry {
     const entry = new OverlayEntry(key, time, null, -1)
     const { keySlabs } = this
@@ -209,7 +214,10 @@ export class UnmatchedOverlay extends Overlay {
     return entry
   }
 
-  /** The next stretch of a side's rows from the store. It ends between two times: the rows of one come together. */
+  /**
+   * Loads the next stretch of a side's rows from the store. It ends between two times, so that rows of the same time
+   * are loaded together.
+   */
   #load(side: Side): void {
     const from = side.completeTo === Number.NEGATIVE_INFINITY ? noBytes : timeKey(side.completeTo)
     side.completeTo = Number.POSITIVE_INFINITY
@@ -272,7 +280,7 @@ export class UnmatchedOverlay extends Overlay {
     for (const side of [this.#right, this.#left]) this.#evictYoungest(side, this.#cacheBytesMax / 4)
   }
 
-  /** Rows that the store does not hold any more, or never did. */
+  /** Removes rows from memory that the store no longer contains, or never did. */
   #forgetGone(): void {
     for (const row of this.#gone) {
       if (row.lastUpdate >= 0 || row.isUnflushed) return
@@ -310,10 +318,10 @@ class Side {
   }
 }
 
-/** Two: one per side. */
+/** One space per side. */
 export const unmatchedSpaceCount = 2
 
-/** The side of a row by its key in the changelog, which is its space in the store. */
+/** The side of a row, from its key in the changelog; it is also its space in the store. */
 export function unmatchedSpace(bytes: Uint8Array, keyStart: number): number {
   return bytes[keyStart + sideAt] as number
 }
@@ -325,8 +333,8 @@ function timeKey(time: number): Uint8Array {
 }
 
 const noBytes = new Uint8Array(0)
-/** Where the side stands, behind the time. */
+/** Position of the side, after the time. */
 const sideAt = 8
 const prefixBytes = 9
-/** Rows that come back from the store at once. */
+/** Number of rows that are loaded from the store at once. */
 const loadedRowsMax = 1024

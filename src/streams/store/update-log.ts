@@ -5,29 +5,29 @@ import type { RecordContext } from './record-context.ts'
 const firstCapacity = 256
 
 /**
- * The updates of one generation, in order: which entry each changed, and the record that did it. Columns, not fields of
- * the entry: an update writes to the end of each, where a field would touch memory all over the heap, and the merge at
- * the commit reads the times in a row.
+ * The updates of one generation, in order: which entry each one changed, and the record that caused it. These are
+ * columns and not fields of the entry: an update appends to each column, while fields would touch memory all over the
+ * heap, and the merge at the commit reads the times in sequence.
  *
- * An update counts while its entry points at it; an older one of the same entry is passed over.
+ * Only the last update of an entry counts, which the entry refers to by its place; earlier ones are skipped.
  */
 export class UpdateLog {
   count = 0
   times: Float64Array = new Float64Array(firstCapacity)
   causes: Int32Array = new Int32Array(firstCapacity)
-  /** Null where no update stands. */
+  /** Null beyond `count`. */
   readonly entries: (OverlayEntry | null)[] = []
   #offsets: Float64Array = new Float64Array(firstCapacity)
-  /** Places in {@link #inputs}: a task has few inputs, and most updates come from the same one as the one before. */
+  /** Indexes into {@link #inputs}: a task has few inputs, and most updates have the same input as the previous one. */
   #inputIndexes: Int32Array = new Int32Array(firstCapacity)
   readonly #inputs: (TopicPartition | null)[] = []
   #lastIndex = -1
-  /** Few records have headers, and only what is forwarded again carries them. */
+  /** Stored only for updates with headers, which are few, and only if the row will be forwarded. */
   readonly #headers = new Map<number, readonly Header[]>()
 
   /**
-   * Notes an update and returns its place. `time` is the timestamp of the record that did it; its headers are kept where
-   * the row will be forwarded.
+   * Adds an update and returns its place. `time` is the timestamp of the record that caused it; the record's headers
+   * are kept if the row will be forwarded.
    */
   add(entry: OverlayEntry, record: RecordContext, time: number, isForwarded: boolean): number {
     const place = this.count
@@ -46,7 +46,7 @@ export class UpdateLog {
     return (this.entries[place] as OverlayEntry).lastUpdate === place
   }
 
-  /** Where each changed entry was updated last, ascending; there are `touched` of them. */
+  /** The places of the last update of each changed entry, ascending; there are `touched` of them. */
   lastPlaces(touched: number): Uint32Array {
     const places = new Uint32Array(touched)
     let found = 0
@@ -54,7 +54,7 @@ export class UpdateLog {
     return places
   }
 
-  /** Brings the context back to the record that did the update. */
+  /** Sets the context back to the record that caused the update. */
   resume(place: number, record: RecordContext): void {
     record.headers = this.#headers.size === 0 ? noHeaders : (this.#headers.get(place) ?? noHeaders)
     record.input = this.#inputs[this.#inputIndexes[place] as number] ?? null
@@ -62,7 +62,7 @@ export class UpdateLog {
     record.timestamp = this.times[place] as number
   }
 
-  /** Keeps its memory: the next generation will be about as long. */
+  /** Keeps its memory, because the next generation will be about as long. */
   clear(): void {
     this.entries.fill(null, 0, this.count)
     this.count = 0

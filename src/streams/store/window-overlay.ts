@@ -10,15 +10,16 @@ import { undecoded, type RecordContext } from './record-context.ts'
 import { WindowSpaces, windowSpaceCount } from './window-spaces.ts'
 
 /**
- * A window store in memory above one on disk: one table of keys, each with its rows from the newest window to the oldest,
- * and per window the list of its rows.
+ * A window store in memory on top of one on disk: one table of keys, each with its rows from the newest window to the
+ * oldest, and for each window the list of its rows.
  *
- * - A record of a hopping window touches many windows of one key, and neighbouring records mostly the newest: one lookup
- *   by key and a few steps along its rows, where a map per window would take a lookup each.
- * - Its clock is the highest start of a row that was put. Lookups see only rows with `start > clock - retention`; what is
- *   older leaves memory with the next commit, after it was emitted, and its space with the flush that enters its cycle.
- * - `#completeFrom`: every row with a start of at least that stands in memory, so the store is not asked. It is where the
- *   store ended when it was opened, and moves up only when rows are evicted to keep the bound on memory.
+ * - A record of a hopping window affects many windows of one key, and successive records mostly the newest ones. This
+ *   takes one lookup by key and a few steps along its rows, while a map per window would take one lookup each.
+ * - The clock of the store is the highest start of a row that was put. Lookups see only rows with `start > clock -
+ *   retention`. Older rows are removed from memory at the next commit, after they were emitted, and their space is
+ *   cleared by the flush that reuses it.
+ * - `#completeFrom`: every row with a start of at least this is in memory, so the store is not read. It begins at the
+ *   end of the store when that is opened, and rises only when rows are evicted to keep the bound on memory.
  *
  * Layouts: `changelog  key | i64 start | i32 0 (Kafka's sequence)`, `store  key | i64 start`.
  */
@@ -30,7 +31,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   /** Starts of the windows in memory, ascending from `#firstStart` on. */
   #starts: number[] = []
   #firstStart = 0
-  /** The rows of the key asked for last: a hopping window asks for the same one many times. */
+  /** The rows of the last key that was looked up, because a hopping window looks up the same key many times. */
   #lastRows: KeyRows | null = null
   #lastWindow: Window | null = null
   #bytes = 0
@@ -45,14 +46,14 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     this.#completeFrom = isEmpty ? Number.NEGATIVE_INFINITY : this.storeTime + 1
   }
 
-  /** Starts at most this are expired. */
+  /** Rows whose start is at most this have expired. */
   get #horizon(): number {
     return this.storeTime - this.#spaces.retentionMs
   }
 
   /**
-   * The row of a key in the window of that start, made if there is none. An expired row is absent, whatever memory or
-   * store still hold of it.
+   * The row of a key in the window with that start, created if there is none. An expired row counts as absent, even if
+   * memory or the store still contain it.
    */
   entry(key: unknown, start: number): OverlayEntry {
     this.locate(key)
@@ -65,14 +66,14 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     return this.#lookUp(rows, key, start)
   }
 
-  /** The row, or null; who asks for what is not there leaves nothing behind if memory holds every row of that start. */
+  /** The row, or null. If memory contains every row of that start, looking for an absent row creates nothing. */
   existing(key: unknown, start: number): OverlayEntry | null {
     return start <= this.#horizon ? null : this.#existing(key, start)
   }
 
   /**
-   * The row as one of another table sees it that is joined with it. A commit tells what rows became long after they did,
-   * when the clock has gone on: rows that were there at the commit before are seen all the same.
+   * The row as seen by another table that is joined with it. Changes of rows are emitted at the commit, when the clock
+   * has advanced, so rows that existed at the previous commit must still be visible.
    */
   partner(key: unknown, start: number): OverlayEntry | null {
     if (!this.record.isEmission) return this.existing(key, start)
@@ -86,7 +87,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     return entry !== null || start >= this.#completeFrom ? entry : this.#lookUp(rows, key, start)
   }
 
-  /** The rows of the key that was located, or null. */
+  /** The rows of the located key, or null. */
   #rowsOfLocated(): KeyRows | null {
     const { keyBytes, keyFrom, keyTo } = this
     const last = this.#lastRows
@@ -177,7 +178,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     return found
   }
 
-  /** How many windows stand in memory. */
+  /** Number of windows in memory. */
   get windowCount(): number {
     return this.#windows.size
   }
@@ -220,7 +221,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     return entry
   }
 
-  /** An entry for the key that was located, its bytes in place; it belongs to nothing yet. */
+  /** A new entry for the located key, with its bytes in a slab; it is not part of the store yet. */
   #makeEntry(key: unknown, start: number, value: unknown, timestamp: number): OverlayEntry {
     const entry = new OverlayEntry(key, start, value, timestamp)
     const { keyFrom, keyTo, keySlabs } = this
@@ -229,7 +230,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     const slab = keySlabs.slab
     const at = keySlabs.start
     copyBytes(this.keyBytes, keyFrom, keyTo, slab, at)
-    // What follows, the sequence, is 0 as slabs are.
+    // The sequence that follows is 0, because slabs are filled with zeros.
     writeInt64(slab, at + length, start)
     entry.slab = slab
     entry.keyStart = at
@@ -237,7 +238,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     return entry
   }
 
-  /** Puts an entry among those of its key; null: it is the first. */
+  /** Adds an entry to the rows of its key; if `found` is null, it is the first one. */
   #add(found: KeyRows | null, entry: OverlayEntry): void {
     let rows = found
     if (rows === null) {
@@ -251,7 +252,10 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     this.#bytes += entryOverheadBytes
   }
 
-  /** Brings the store's rows of the key that was located into memory, below what is there; another is located after it. */
+  /**
+   * Loads the store's rows of the located key into memory, up to where memory is complete. Locates other keys on the
+   * way.
+   */
   #readKey(from: number, to: number): void {
     const prefix = this.keyBytes.slice(this.keyFrom, this.keyTo)
     const last = Math.min(to, this.#completeFrom - 1, this.storeTime)
@@ -260,7 +264,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     const high = keyWithStart(prefix, last + 1)
     for (let space = 0; space < windowSpaceCount; space++) {
       for (const item of this.store.range(space, { from: low, to: high, reverse: false })) {
-        // A longer key may sort between two starts of this one.
+        // The row of a longer key may sort between two starts of this one.
         if (item.key.length !== low.length || compareBytes(item.key.subarray(0, prefix.length), prefix) !== 0) continue
         this.#take(item.key, item.value)
       }
@@ -287,7 +291,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     this.#add(rows, this.#makeEntry(undecoded, start, value, readTimestamp(stored)))
   }
 
-  /** Kafka's sequence. */
+  /** Kafka's sequence is not part of the store's keys. */
   protected override readonly changelogKeySuffix = 4
 
   protected override readonly rowKeySuffix: number = rowKeyBytes
@@ -353,7 +357,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   }
 }
 
-/** The rows of one window, in the order in which they came. */
+/** The rows of one window, in the order in which they were added. */
 class Window {
   readonly start: number
   readonly rows: OverlayEntry[] = []
@@ -366,7 +370,9 @@ class Window {
 /** The rows of one key, linked from the newest window to the oldest. */
 class KeyRows implements KeyedItem {
   readonly keyHash: number
-  /** Those of its newest row: pointing to an older one would keep its slab when it is gone. */
+  /**
+   * Key bytes of its newest row. Those of an older row would keep its slab in memory after that row has been removed.
+   */
   slab: Uint8Array
   keyStart: number
   keyEnd: number
@@ -381,7 +387,7 @@ class KeyRows implements KeyedItem {
     first.rows = this
   }
 
-  /** The row of the window of that start, or null. */
+  /** The row of the window with that start, or null. */
   at(start: number): OverlayEntry | null {
     let entry = this.newest
     while (entry !== null && entry.start > start) entry = entry.older
@@ -422,7 +428,7 @@ class KeyRows implements KeyedItem {
   }
 }
 
-/** By the keys alone: with the start behind it, a key would come after a longer one that goes on with zeros. */
+/** Compares the keys alone: followed by the start, a key would sort after a longer key that continues with zeros. */
 function compareKeys(left: OverlayEntry, right: OverlayEntry): number {
   return compareBytes(
     left.slab.subarray(left.keyStart, left.keyEnd - rowKeyBytes),
@@ -438,6 +444,6 @@ function keyWithStart(prefix: Uint8Array, start: number): Uint8Array {
   return key
 }
 
-/** What stands behind the key in a changelog: start and sequence. */
+/** Bytes after the key in a changelog: start and sequence. */
 const rowKeyBytes = 12
 const windowOverheadBytes = 320

@@ -1,13 +1,13 @@
 /**
- * Which named database of a window or session store holds which time: a fixed ring of spaces, each a stretch of the times
- * that the rows expire by (window starts, session ends).
+ * Decides which named database of a window or session store contains which time. There is a fixed ring of spaces, each
+ * for a stretch of the times by which rows expire (window starts, session ends).
  *
  * ```
  * cycle   = floor(time / spanMs)            space = cycle mod spaceCount
- * retention  <= (spaceCount - 1) * spanMs   so the live cycles always stand in different spaces
+ * retention  <= (spaceCount - 1) * spanMs   so the live cycles are always in different spaces
  * ```
- * From a store's clock alone follows which cycle each space holds, so nothing has to be remembered: when the clock goes
- * on, the spaces of the cycles that it enters are cleared in the same transaction.
+ * The cycle of each space follows from the store's clock alone, so nothing has to be stored: when the clock advances,
+ * the spaces of the cycles that it enters are cleared in the same transaction.
  */
 export class WindowSpaces {
   readonly retentionMs: number
@@ -25,7 +25,7 @@ export class WindowSpaces {
     return space < 0 ? space + this.#count : space
   }
 
-  /** Spaces to clear when the store's clock goes from one time (-1: fresh) to a later one. */
+  /** The spaces to clear when the store's clock advances from one time (-1 if fresh) to a later one. */
   cleared(from: number, to: number): number[] {
     if (from < 0 || to <= from) return []
     const first = Math.floor(from / this.#spanMs) + 1
@@ -40,5 +40,5 @@ export class WindowSpaces {
 
 export const windowSpaceCount = 6
 
-/** Sessions of a key are searched over all of the ring, so it is as short as a ring can be. */
+/** A search for the sessions of a key covers the whole ring, so the ring is as short as possible. */
 export const sessionSpaceCount = 2

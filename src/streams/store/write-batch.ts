@@ -5,10 +5,11 @@ import { checkStoreKey, storeKeyBytesMax } from './store-error.ts'
 /*
  * Building and reading the packed operations of a store batch.
  *
- * - They are packed in the order in which they are given, in memory of their own, so that a flush thread can be handed
- *   the whole without a copy.
- * - Engines apply them sorted. Sorting is theirs (`sortedOperations`): in the flush thread it costs the worker nothing.
- * - Of several operations on one key the last one wins.
+ * - Operations are packed in the order in which they are added, into memory of their own, so that all of it can be
+ *   transferred to a flush thread without a copy.
+ * - Engines apply them sorted. They sort by themselves (`sortedOperations`), which in the flush thread costs the worker
+ *   nothing.
+ * - If several operations have the same key, the last one wins.
  *
  *   | u16 space | u32 key length | i32 value length, -1: delete | key | value |   all big-endian, no padding
  */
@@ -16,7 +17,7 @@ import { checkStoreKey, storeKeyBytesMax } from './store-error.ts'
 const headerBytes = 10
 const firstCapacity = 16 * 1024
 
-/** `bytes[start, end)`; one object may serve for many calls, because packing copies. */
+/** `bytes[start, end)`. The same object may be used for many calls, because packing copies. */
 export interface Slice {
   bytes: Uint8Array
   start: number
@@ -39,7 +40,7 @@ export class WriteBatch {
     return this.#length
   }
 
-  /** @param bytes room to make at once, where the caller knows about how much will come */
+  /** @param bytes room to reserve at once, if the caller knows about how much will be needed */
   constructor(bytes = 0) {
     if (bytes > 0) this.#grow(bytes)
   }
@@ -52,7 +53,7 @@ export class WriteBatch {
     this.deleteSlice(space, { bytes: key, start: 0, end: key.length })
   }
 
-  /** As {@link put}, from slices: no view is made for a key or value that stands in a slab. */
+  /** Like {@link put}, from slices, so that no view is created for a key or value in a slab. */
   putSlices(space: number, key: Slice, value: Slice): void {
     const length = value.end - value.start
     const at = this.#header(space, key, length, length)
@@ -63,7 +64,7 @@ export class WriteBatch {
     this.#header(space, key, -1, 0)
   }
 
-  /** What was packed, the builder's no longer: it starts again empty. */
+  /** Returns what was packed. The caller owns it from then on, and the builder is empty again. */
   take(): StoreOperations {
     const operations = { bytes: this.#bytes.subarray(0, this.#length), count: this.#count }
     this.#bytes = new Uint8Array(0)
@@ -97,13 +98,15 @@ export class WriteBatch {
   }
 }
 
-/** Walks packed operations in sorted order. The fields tell of the current one; nothing is allocated per step. */
+/**
+ * Iterates over packed operations in sorted order. The fields describe the current one; nothing is allocated per step.
+ */
 export class OperationCursor {
   readonly bytes: Uint8Array
   space = 0
   keyStart = 0
   keyEnd = 0
-  /** Where the value ends; `keyEnd` is where it starts. -1: a delete. */
+  /** End of the value, which starts at `keyEnd`; -1 for a delete. */
   valueEnd = 0
   readonly #view: DataView
   readonly #order: Uint32Array
@@ -115,7 +118,9 @@ export class OperationCursor {
     this.#order = sortedOperations(operations)
   }
 
-  /** The highest space of all operations, -1 without any: tells before the first step whether all exist. */
+  /**
+   * The highest space of all operations, or -1 without any, to check before the first step whether all spaces exist.
+   */
   get spaceMax(): number {
     const last = this.#order.at(-1)
     return last === undefined ? -1 : this.#view.getUint16(last)
@@ -144,7 +149,10 @@ export class OperationCursor {
   }
 }
 
-/** Where the operations start, by space and key; equal keys stay in the order given. Bytes that do not add up throw. */
+/**
+ * The positions of the operations, sorted by space and key; equal keys stay in the order given. Throws if the lengths
+ * do not add up.
+ */
 export function sortedOperations(operations: StoreOperations): Uint32Array {
   const { bytes, count } = operations
   const view = viewOf(bytes)
@@ -158,7 +166,7 @@ export function sortedOperations(operations: StoreOperations): Uint32Array {
   }
   if (at !== bytes.length) throw new RangeError(`${count} operations take ${at} bytes, not ${bytes.length}`)
   if (sorted) return starts
-  // A start is unique and grows with the order given, so it breaks ties: typed arrays sort in any order they like.
+  // Positions are unique and rise in the order given, so they break ties: the sort of typed arrays need not be stable.
   return starts.sort((left, right) => compareOperations(bytes, view, left, right) || left - right)
 }
 
