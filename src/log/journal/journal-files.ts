@@ -12,7 +12,7 @@ import type { Disk, DiskFile } from '../../base/disk.ts'
  * - A file gets its number only after its length is synced. With `zeroAhead` it is also filled with zeros in advance: a
  *   group then overwrites existing bytes, and its sync has no metadata to commit. Without `zeroAhead`, or if a file is
  *   needed before it is filled, the rest is a hole: it reads as zeros, and the groups written there pay for allocating
- *   its blocks. A writer under load must not wait for 64 MiB of zeros, and a writer that rarely syncs gains nothing
+ *   its blocks. A writer under load must not wait for a whole file of zeros, and a writer that rarely syncs gains nothing
  *   from them.
  * - Files double in size up to `fileBytesMax`. Larger files (a large entry makes a file as long as it needs) and
  *   smaller ones are deleted after use, not kept as spares.
@@ -66,7 +66,7 @@ export class JournalFiles {
       const { file, bytes, filled } = this.#filling
       const count = Math.min(fillStepBytes, bytes - filled)
       file.write(zeros.subarray(0, count), filled)
-      // Synced after each step, so that a group that arrives meanwhile never waits for 64 MiB to reach the device.
+      // Synced after each step, so that a group that arrives meanwhile never waits for a whole file to reach the device.
       file.sync()
       this.#filling.filled += count
       if (this.#filling.filled < bytes) return true
