@@ -156,7 +156,7 @@ export async function adoptDirectory(options: AdoptOptions): Promise<AdoptReport
   }
   notes.push('the times of appends are not known, so retention by time counts from now on')
   const known = offsets.filter(({ at }) => at.partition < (topics.get(at.topic)?.partitions ?? 0))
-  vouch(disk, temporary, { topics: [...topics.values()], states, offsets: known })
+  writeCheckpoints(disk, temporary, { topics: [...topics.values()], states, offsets: known })
   // Crash here, or anywhere before: a temporary directory is left, which no log opens. The next attempt refuses and
   // names it.
   if (disk.exists(target)) disk.removeDirectory(target)
@@ -206,7 +206,7 @@ function checkTarget(disk: Disk, target: string, temporary: string): void {
  * Writes the checkpoint that turns the directory into a log: both copies, after everything that they refer to was
  * synced.
  */
-function vouch(
+function writeCheckpoints(
   disk: Disk,
   directory: string,
   adopted: {

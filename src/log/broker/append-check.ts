@@ -38,7 +38,7 @@ export function checkAppended(partition: Partition, batch: Uint8Array, origin: B
       { at: partition.at, size: batch.length, maxMessageBytes },
     )
   if (checkedEnd(partition, batch, origin) !== batch.length)
-    throw invalid(partition, 'more than one batch at once: append one after the other', { size: batch.length })
+    throw invalid(partition, 'more than one batch at once: append them one after the other', { size: batch.length })
   const count = recordCountOf(batch, 0)
   if (count === 0 || isControl(batch, 0))
     throw invalid(partition, 'an empty or control batch: send records, and end transactions by endTransaction', {
@@ -47,7 +47,7 @@ export function checkAppended(partition: Partition, batch: Uint8Array, origin: B
   if (count !== lastOffsetDeltaOf(batch, 0) + 1)
     throw invalid(
       partition,
-      `a batch of ${count} records asks for ${lastOffsetDeltaOf(batch, 0) + 1} offsets: each record takes one`,
+      `a batch of ${count} records that takes ${lastOffsetDeltaOf(batch, 0) + 1} offsets: each record takes exactly one`,
       { count },
     )
   if (codecOf(batch, 0) > codecMax)
@@ -74,7 +74,7 @@ export function checkProduced(partition: Partition, batch: ProducedRecords): Rem
   if (batch.firstSequence < 0 || batch.producerEpoch < 0)
     throw invalid(
       partition,
-      `a batch of producer ${batch.producerId} has epoch ${batch.producerEpoch} and sequence ${batch.firstSequence}: number it from 0`,
+      `a batch of producer ${batch.producerId} with epoch ${batch.producerEpoch} and sequence ${batch.firstSequence}: number it from 0`,
       { producerId: batch.producerId },
     )
   return partition.checkProduced(batch)
@@ -90,7 +90,7 @@ function checkedEnd(partition: Partition, batch: Uint8Array, origin: BatchOrigin
     if (!(error instanceof LogError)) throw error
     throw new LogError(
       error.code,
-      `a batch for ${partition.name} is damaged (${reasonOf(error)}): nothing of it was written, send it once more or build it anew`,
+      `a batch for ${partition.name} is damaged (${reasonOf(error)}): nothing of it was written, send it again or rebuild it`,
       { at: partition.at, ...error.values },
       { cause: error },
     )
@@ -130,7 +130,7 @@ function checkRecords(partition: Partition, batch: Uint8Array, needsKeys: boolea
     if (!(error instanceof LogError) || error.code !== 'CORRUPT_BATCH') throw error
     throw invalid(
       partition,
-      `a batch whose checksum is right and whose records are not (${reasonOf(error)}): nothing of it was written, fix the client that builds it`,
+      `a batch with a correct checksum but invalid records (${reasonOf(error)}): nothing of it was written, fix the client that builds it`,
       error.values,
       error,
     )
@@ -138,7 +138,7 @@ function checkRecords(partition: Partition, batch: Uint8Array, needsKeys: boolea
   if (maxTimestamp !== maxTimestampOf(batch, 0))
     throw invalid(
       partition,
-      `a batch claims ${maxTimestampOf(batch, 0)} as its highest timestamp, its records have ${maxTimestamp}: lookups by time would miss them, fix the client that builds it`,
+      `a batch that claims ${maxTimestampOf(batch, 0)} as its highest timestamp, although its records have ${maxTimestamp}: lookups by time would miss them, fix the client that builds it`,
       { maxTimestamp },
     )
 }
@@ -151,7 +151,7 @@ function checkKeys(partition: Partition, cursor: BatchCursor): void {
 function withoutKey(partition: Partition, index: number): LogError {
   return new LogError(
     'INVALID_RECORD',
-    `record ${index} for ${partition.name} has no key, its topic is compacted: give it one`,
+    `record ${index} for ${partition.name} has no key, but its topic is compacted: give it one`,
     { at: partition.at, index },
   )
 }

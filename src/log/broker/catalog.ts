@@ -19,8 +19,8 @@ export class Catalog {
   readonly #byId = new Map<string, Topic>()
   /** Deletions that checkpoints must include until both copies know about them. */
   readonly deletions: PendingDeletion[] = []
-  /** A placeholder that owns batches in memory whose topics have been deleted. */
-  readonly #nobodys = new Partition(new Topic({ name: '', id: '', partitions: 0, config: defaultTopicConfig }), 0)
+  /** Owns the batches in memory whose topics have been deleted. */
+  readonly #placeholder = new Partition(new Topic({ name: '', id: '', partitions: 0, config: defaultTopicConfig }), 0)
 
   /**
    * Increases whenever a topic is created, deleted or given more partitions; as long as it stays the same, an earlier
@@ -70,7 +70,7 @@ export class Catalog {
     topic.phase = 'deleted'
     for (const partition of topic.partitions) {
       this.deletions.push({ topicId: id, partition: partition.index })
-      partition.forgetTail(this.#nobodys)
+      partition.forgetTail(this.#placeholder)
     }
     return topic
   }

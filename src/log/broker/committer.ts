@@ -281,7 +281,7 @@ class StagedCommit implements Staged {
     outgoing.timestamp = draft.context.now
     builder.append(outgoing)
     const topic = catalog.topic(commitsTopic)
-    assert(topic !== undefined, `${commitsTopic} is made when the log is`)
+    assert(topic !== undefined, `${commitsTopic} is created together with the log`)
     const partition = topic.partitions[partitionOfKey(key, 0, key.length, topic.partitions.length)]
     assert(partition !== undefined, `${commitsTopic} has a partition for every key`)
     const { baseOffset } = draft.batch(partition, builder.seal())

@@ -24,10 +24,10 @@ import type { Topics } from './topics.ts'
  *
  * - Retention: removes segments that are too old (by time of append) or too many. Of the topics that applications keep
  *   for themselves, it removes recorded commits, expired windows and repartitioned records that no rewind needs any
- *   more.
+ *   more. It also forgets producers and transactional ids that have not been used for long.
  * - Compaction: compacts the dirtiest partition, if it is dirty enough. Changelogs are compacted only as far as no
  *   rewind needs them.
- * - Offsets of groups without members, when they are old enough.
+ * - Offset expiry: deletes the offsets of groups without members when they are old enough.
  *
  * It only submits requests: a new log start and a replaced segment are entries of the journal, and checkpoints remove
  * the files.
@@ -79,10 +79,7 @@ export class Housekeeping {
     return purgedWhenRead === true ? Math.max(due, rewinds.readUpTo(partition)) : due
   }
 
-  /**
-   * Recorded commits are removed when neither their own application nor another one in the partition can be rewound to
-   * them.
-   */
+  /** Recorded commits are removed below the first one that an application in the partition can still be rewound to. */
   #commitsStart(partition: Partition, now: number): Offset {
     const { config, rewinds, segments, sequencer } = this.#parts
     const from = rewinds.commitsFrom(partition, now)

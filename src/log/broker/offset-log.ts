@@ -161,7 +161,7 @@ export class OffsetLog {
   #partitionOf(group: string): Partition {
     const topic = this.#catalog.topic(offsetsTopic)
     const partition = topic?.partitions[offsetsPartition(group, topic.partitions.length)]
-    assert(partition !== undefined, `${offsetsTopic} is made when the log is`)
+    assert(partition !== undefined, `${offsetsTopic} is created together with the log`)
     return partition
   }
 }

@@ -44,10 +44,10 @@ import { Transactions } from './transactions.ts'
 
 /**
  * Opens a data directory. Each step relies on the one before, so the order is: lock → format → newest checkpoint → end
- * of the journal, with its unproven tail rewritten → segment files → contents of the internal topics → checkpoint →
- * serve. Nothing is served that is not durable.
+ * of the journal, with its unproven tail rewritten → segment files → contents of the internal topics → serve. Nothing
+ * is served that is not durable. If anything was replayed, a checkpoint follows in the background.
  *
- * Crash here, anywhere: opening is idempotent. Whatever it writes before the checkpoint either has a temporary name or
+ * Crash here, anywhere: opening is idempotent. Whatever it writes before that checkpoint either has a temporary name or
  * repeats what the journal says anyway.
  */
 export async function openBroker(options: OpenBrokerOptions): Promise<Broker> {

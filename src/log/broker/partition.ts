@@ -167,7 +167,10 @@ export class Partition {
     this.#pendingProducers.note(batch, placed.baseOffset, placed.appendedAt)
   }
 
-  /** Forgets producers that have not been used since `before`, neither by promoted nor by pending batches. */
+  /**
+   * Forgets producers without an open transaction that have not been used since `before`. Promoted state keeps those
+   * that pending state knows.
+   */
   expireProducers(before: number): number {
     const pending = this.#pendingProducers
     pending?.expire(before)
@@ -260,8 +263,7 @@ export class Partition {
 
   /**
    * Forgets the aborted transactions of which compaction found no records left in the files: none can be added there
-   * any more. Batches that are read from memory have not been compacted, so transactions that reach into memory are
-   * kept.
+   * any more. Batches that are read from memory have not been compacted, so transactions that end in memory are kept.
    */
   forgetAborted({ readUpTo, abortsLeft }: Pick<CompactionResult, 'readUpTo' | 'abortsLeft'>): void {
     const below = Math.min(readUpTo, this.tailStart)
@@ -282,8 +284,9 @@ export class Partition {
     const bases = new Set(replacement.oldBases)
     const old = this.segments.filter(({ base }) => bases.has(base))
     if (!this.#promoted.replaced(replacement)) return false
-    // A pass replaces several runs of segments at once, and it only begins when every replacement of the previous pass
-    // is in place. Those are removed here too: a partition that is never read must not accumulate them.
+    // A pass replaces several runs of segments at once, and only begins when every replacement of the previous pass is
+    // in place. Replacements in place are removed here, too, because a partition that is never read must not accumulate
+    // them.
     const before = this.#replacing.length
     this.#replacing = this.#replacing.filter((each) => each.sequence >= sequence)
     if (this.#replacing.length < before) this.#hasReplaced = true
@@ -349,11 +352,11 @@ export class Partition {
   }
 
   /**
-   * Drops the tail of a deleted topic, which is no longer read. The ring keeps the batches until they are old;
-   * assigning them to another partition lets the topic with all its partitions be garbage-collected before that.
+   * Drops the tail of a deleted topic, which is no longer read. The ring keeps its batches for a while; giving them to
+   * a placeholder lets the topic and all its partitions be garbage-collected before that.
    */
-  forgetTail(nobodys: Partition): void {
-    for (const batch of this.tail) batch.of = nobodys
+  forgetTail(placeholder: Partition): void {
+    for (const batch of this.tail) batch.of = placeholder
     this.tail = []
     this.tailHead = 0
   }

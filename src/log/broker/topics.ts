@@ -300,7 +300,7 @@ function notMore(name: string, has: number, count: number): LogError {
 function compactedOnly(partition: Partition): LogError {
   return new LogError(
     'POLICY_VIOLATION',
-    `${partition.name} is compacted, and every key's newest record stays: write tombstones, or set cleanupPolicy to 'compact,delete'`,
+    `${partition.name} is only compacted, so the newest record of every key stays: write tombstones, or set cleanupPolicy to 'compact,delete'`,
     { at: partition.at },
   )
 }

@@ -84,7 +84,7 @@ export class TransactionLog {
     this.#builder.append(record)
     const topic = this.#catalog.topic(transactionsTopic)
     const partition = topic?.partitions[offsetsPartition(transactionalId, topic.partitions.length)]
-    assert(partition !== undefined, `${transactionsTopic} is made when the log is`)
+    assert(partition !== undefined, `${transactionsTopic} is created together with the log`)
     draft.batch(partition, this.#builder.seal())
   }
 }

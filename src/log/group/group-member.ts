@@ -50,7 +50,7 @@ export class GroupMember {
     this.sync = null
   }
 
-  says(protocols: readonly GroupProtocol[]): boolean {
+  hasProtocols(protocols: readonly GroupProtocol[]): boolean {
     return (
       protocols.length === this.protocols.length &&
       protocols.every(({ name, metadata }, index) => {

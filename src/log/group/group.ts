@@ -184,7 +184,7 @@ export class Group {
   }
 
   #rejoin(member: GroupMember, request: JoinRequest): GroupAnswer<JoinAnswer> {
-    const unchanged = member.says(request.protocols)
+    const unchanged = member.hasProtocols(request.protocols)
     const mayKeep =
       this.#lifecycle.is('completingRebalance') ||
       (this.#lifecycle.is('stable') &&
