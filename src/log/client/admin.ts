@@ -281,7 +281,7 @@ export interface TopicDescription extends TopicInfo {
   readonly bounds: readonly Bounds[]
 }
 
-/** A {@link TopicSpec} is all that is needed; but a caller who copies a topic may pass on its description as it is. */
+/** A {@link TopicSpec} is enough, but a caller that copies a topic may pass its description unchanged. */
 const topicDescriptionNames: OptionNames<TopicDescription> = {
   name: true,
   partitions: true,

@@ -7,22 +7,23 @@ import type { DeclaredTopics } from './declared-topics.ts'
 import type { StartOffsets } from './start-offsets.ts'
 
 /**
- * The partitions that are a consumer's now.
+ * The partitions that a consumer currently reads.
  *
- * - They give out records in turn: each poll begins with the next one, so that none starves behind a full one.
- * - One whose start is not known yet (`unresolved`) is not read.
- * - Whatever makes the reader stand in the wrong place sets `moved`: the next fetch sends it where the partitions are.
+ * - They return records in turn: each poll begins with the next partition, so that a full one does not starve the
+ *   others.
+ * - A partition whose start is not known yet (`unresolved`) is not read.
+ * - Any change that leaves the reader at a wrong position sets `moved`: the next fetch repositions it.
  *
- * Who gives partitions and takes them away is not known here, nor who is told.
+ * It does not know where partitions come from or whom to notify.
  */
 export class AssignedPartitions {
   readonly #declared: DeclaredTopics
   readonly #starts: StartOffsets
   #list: ConsumedPartition[] = []
   readonly #byName = new Map<string, ConsumedPartition>()
-  /** Which partition gives first in the next poll. */
+  /** Index of the partition that the next poll begins with. */
   #first = 0
-  /** The reader does not stand where the partitions do: a seek or an assignment came in between. */
+  /** The reader's positions differ from the partitions', after a seek or an assignment. */
   moved: boolean = false
 
   constructor(declared: DeclaredTopics, starts: StartOffsets) {
@@ -42,13 +43,13 @@ export class AssignedPartitions {
     return this.#list.filter((partition) => partition.paused).map((partition) => partition.at)
   }
 
-  /** Those of which so many records are with somebody. */
+  /** The partitions with at least this many open records. */
   full(openMax: number): readonly TopicPartition[] {
     if (openMax === Infinity) return []
     return this.#list.filter((partition) => partition.openCount >= openMax).map((partition) => partition.at)
   }
 
-  /** Where the reader has to stand. */
+  /** The positions that the reader must have. */
   get positions(): readonly Position[] {
     return this.#list
       .filter(({ unresolved }) => !unresolved)
@@ -59,7 +60,7 @@ export class AssignedPartitions {
     return this.#byName.get(name)
   }
 
-  /** Throws UNKNOWN_PARTITION for one that is not this consumer's. */
+  /** Throws UNKNOWN_PARTITION if the partition is not assigned to this consumer. */
   of(at: TopicPartition): ConsumedPartition {
     const partition = this.#byName.get(partitionName(at))
     if (partition !== undefined) return partition
@@ -67,8 +68,8 @@ export class AssignedPartitions {
   }
 
   /**
-   * Moves up to `countMax` records out of what was fetched. With `open`, they are open, and it gets their keys; no partition
-   * gets more than `openMax` of them.
+   * Returns up to `countMax` fetched records. With `open`, they are open and `open` gets their keys; no partition may
+   * have more than `openMax` open records.
    */
   take<K, V>(countMax: number, open: (string | null)[] | null, openMax: number): readonly ConsumerRecord<K, V>[] {
     const records: ConsumerRecord<K, V>[] = []
@@ -84,18 +85,21 @@ export class AssignedPartitions {
     return records
   }
 
-  /** Whoever has records of them is done with all. */
+  /** Marks all open records as done. */
   completeAll(): void {
     for (const partition of this.#list) partition.completeAll()
   }
 
-  /** What is not done comes again to whoever reads on. */
+  /** Makes records that are not done be returned again. */
   giveBack(): void {
     for (const partition of this.#list) partition.giveBack()
     this.moved = true
   }
 
-  /** The loop was left: what it did not see comes first when reading goes on. The record it was at stays uncommitted. */
+  /**
+   * The caller left the loop: records that it did not see are returned first next time. The current record stays
+   * uncommitted.
+   */
   giveBackFrom(rest: readonly ConsumerRecord<unknown, unknown>[]): void {
     const seen = new Set<string>()
     for (const record of rest) {
@@ -107,14 +111,14 @@ export class AssignedPartitions {
     this.moved = true
   }
 
-  /** Finds the start of those of these that have none. */
+  /** Finds the start offsets of these partitions. */
   resolveStarts(partitions: readonly ConsumedPartition[]): void {
     if (partitions.length === 0) return
     this.#starts.resolve(partitions)
     this.moved = true
   }
 
-  /** A new one, whose start the next poll finds. */
+  /** Adds a partition, whose start the next poll finds. */
   add(at: TopicPartition): void {
     const partition = new ConsumedPartition(at, this.#declared.formatOf(at), 0)
     partition.unresolved = true

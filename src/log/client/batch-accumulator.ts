@@ -4,9 +4,9 @@ import { BatchBuilder, recordBytesBound, type SealOptions } from '../format/batc
 import type { Compression } from '../format/compression.ts'
 
 /**
- * Collects the records of one partition into the batch that goes next, with who waits for it. A sealed batch leaves with
- * its deliveries; the accumulator starts the next one in the same memory, or in a spare builder's if the batch has to keep
- * its own for a while.
+ * Collects the records of one partition for its next batch, with the callers that wait for them. A sealed batch takes
+ * its deliveries along. The accumulator then starts the next batch in the same memory, or in a spare builder's if the
+ * sealed batch has to keep its memory for a while.
  */
 export class BatchAccumulator {
   readonly at: TopicPartition
@@ -18,7 +18,7 @@ export class BatchAccumulator {
   /** Monotonic time of the first record, for linger and for the delivery timeout. */
   #since = 0
 
-  /** `spares` are builders that nobody uses, shared with others: some are taken, none is added here. */
+  /** `spares` are unused builders shared with other accumulators: this one takes some, but returns none. */
   constructor(at: TopicPartition, compression: Compression, spares: BatchBuilder[]) {
     this.at = at
     this.#compression = compression
@@ -43,8 +43,8 @@ export class BatchAccumulator {
   }
 
   /**
-   * Copies the first record of a batch and returns what it counts against the producer's buffer. Throws MESSAGE_TOO_LARGE for
-   * one that no batch of the topic can hold, INVALID_TIMESTAMP.
+   * Copies the first record of a batch, and returns the bytes that it takes in the producer's buffer. Throws
+   * MESSAGE_TOO_LARGE for a record that exceeds any batch of the topic, INVALID_TIMESTAMP.
    */
   begin(record: OutgoingRecord, delivery: Delivery | null, limits: AddLimits): number {
     this.#builder.append(record)
@@ -74,14 +74,14 @@ export class BatchAccumulator {
   }
 
   /**
-   * Takes the batch, with its producer's numbers, and those who wait for it. With `kept` false the bytes are the accumulator's own: they hold until
-   * the next `add`, so whoever takes them must copy before it returns. With `kept` they hold, and the builder that they
-   * are in, if any, is the taker's to give back as a spare.
+   * Takes the batch, with its producer's numbers and its deliveries. With `kept` false, the bytes belong to the
+   * accumulator and are valid until the next `add`, so the caller must copy them synchronously. With `kept` they stay
+   * valid, and the caller returns their builder, if there is one, as a spare.
    */
   take(options: { readonly kept: boolean; readonly numbers: SealOptions }): SealedBatch {
     const builder = this.#builder
     const seal = { ...options.numbers, compression: this.#compression }
-    // A builder that is mostly empty stays: where small batches wait in line, their builders must not.
+    // A mostly empty builder stays here, so that many small queued batches do not each hold a large buffer.
     const leaves = options.kept && this.#compression === 'none' && builder.bytes * 2 >= builder.capacity
     const sealed: SealedBatch = {
       bytes: options.kept && !leaves ? builder.finish(seal) : builder.seal(seal),
@@ -99,7 +99,7 @@ export class BatchAccumulator {
   }
 }
 
-/** Who waits for one record of a batch. */
+/** The caller that waits for one record of a batch. */
 export interface Delivery {
   /** The record's place in its batch. */
   index: number
@@ -108,7 +108,7 @@ export interface Delivery {
   readonly reject: (error: unknown) => void
 }
 
-/** Where a record went. */
+/** The place of a record that was written. */
 export interface SentRecord {
   readonly topic: string
   readonly partition: number
@@ -124,14 +124,14 @@ export interface AddLimits {
 
 export interface SealedBatch {
   readonly bytes: Uint8Array
-  /** Whose memory the bytes are, where the accumulator has given it up. */
+  /** The builder that owns the bytes, if the accumulator has given it up. */
   readonly builder: BatchBuilder | null
   readonly count: number
   /** When (monotonic) its first record was taken. */
   readonly since: number
   /** One per record that was sent; posted records have none. */
   readonly deliveries: readonly Delivery[]
-  /** What the records count against the producer's buffer. */
+  /** Bytes that the records take in the producer's buffer. */
   readonly bytesTaken: number
 }
 

@@ -10,17 +10,17 @@ import type { ProducerTransactions } from './producer-transactions.ts'
 import type { SendBuffer, WaitingSend } from './send-buffer.ts'
 
 /**
- * Says when the batches of a producer go, and tells those who wait what became of them.
+ * Decides when the batches of a producer are sent, and reports the outcome to the callers of `send`.
  *
- * - A batch goes when it is full or `lingerMs` after its first record; with 0, in the next turn of the event loop, so that
- *   all that one turn sends shares a batch.
- * - While as many batches of a partition are on their way as may be, the next one waits and grows; a full one is sealed and
- *   stands in line. Batches of a partition go in the order in which they were filled.
- * - Every batch is answered: by the log, or `deliveryTimeoutMs` after its first record, wherever it stands then. Only then
- *   its bytes make room for others.
- * - A failure that nobody waits for is kept for the next flush.
+ * - A batch is sent when it is full or `lingerMs` after its first record. With `lingerMs` 0 it is sent in the next turn
+ *   of the event loop, so that all records sent in one turn share a batch.
+ * - While a partition has the maximum number of batches in flight, its next batch waits and grows. If it becomes full,
+ *   it is sealed and queued. Batches of a partition are sent in the order in which they were filled.
+ * - Every batch gets an answer: from the log, or `deliveryTimeoutMs` after its first record, in whatever state it is.
+ *   Only then the space of its bytes becomes free.
+ * - A failure of a record that no caller awaits is kept for the next flush.
  *
- * How a batch comes to its partition, once, is {@link PartitionSender}'s business.
+ * {@link PartitionSender} delivers a batch to its partition exactly once.
  */
 export class BatchDispatch {
   readonly #broker: Broker
@@ -30,12 +30,12 @@ export class BatchDispatch {
   readonly #buffer: SendBuffer
   readonly #spareBuilders: BatchBuilder[] = []
   readonly #inFlight = new Set<Promise<void>>()
-  /** The next drain is on its way: a turn of the event loop, or a timer. */
+  /** How the next drain is scheduled: in the next turn of the event loop, or by a timer. */
   #drain: 'none' | 'turn' | 'timer' = 'none'
   #timer: Timer | null = null
-  /** The first failure of a record that was posted, which nobody has heard of yet. */
+  /** The first failure of a posted record, not reported to any caller yet. */
   #unheard: unknown = null
-  /** Looks for batches that are on their way for too long, while any is. */
+  /** While batches are in flight, the timer that checks for those that take too long. */
   #expiry: Timer | null = null
   readonly #addWaiting = ({ record, topic, partition, delivery }: WaitingSend): void => {
     try {
@@ -54,7 +54,7 @@ export class BatchDispatch {
     this.#parts = parts
   }
 
-  /** Takes a record into the batch of its partition. Throws MESSAGE_TOO_LARGE. */
+  /** Adds a record to the batch of its partition. Throws MESSAGE_TOO_LARGE. */
   add(record: OutgoingRecord, topic: ProducedTopic, partition: number, delivery: Delivery | null): void {
     const to = partition < 0 ? topic.partitioner.withoutKey(topic.info.partitions) : partition
     let produced = topic.partitions[to]
@@ -71,10 +71,10 @@ export class BatchDispatch {
     const { accumulator } = produced
     const { maxMessageBytes } = topic.info.config
     if (accumulator.mustSendBefore(record, Math.min(this.#parts.batchBytesMax, maxMessageBytes))) {
-      // An answer may have made room that those in line have not taken yet: this batch goes behind them.
+      // An answer may have made room that queued batches have not used yet: this batch is sent after them.
       if (produced.sender.hasRoom && produced.queue.length === 0) this.#send(topic, produced)
       else this.#queue(topic, produced)
-      // A record without a key follows the batch that is gone to the next partition.
+      // A record without a key moves on to the next partition when its partition's batch was sent.
       if (partition < 0) return this.add(record, topic, partition, delivery)
     }
     const bytes = accumulator.isEmpty
@@ -85,12 +85,12 @@ export class BatchDispatch {
     if (this.#drain === 'none') this.#scheduleDrain()
   }
 
-  /** Sends what was collected for this topic, or as soon as there is room for it. */
+  /** Sends what was collected for this topic, at once or as soon as there is room. */
   sendTopic(topic: ProducedTopic): void {
     for (const produced of topic.partitions) if (produced !== undefined) this.#send(topic, produced)
   }
 
-  /** Sends what was taken so far, and what waits, and waits for the answers. Rejects with the first unheard failure. */
+  /** Sends everything taken or waiting so far, and waits for the answers. Rejects with the first unreported failure. */
   async flush(): Promise<void> {
     const waited = this.#buffer.waitedCount
     let targets: readonly FlushTarget[] | null = null
@@ -113,7 +113,7 @@ export class BatchDispatch {
     return [...this.#topics.all()].flatMap(({ partitions }) => partitions.filter((one) => one !== undefined))
   }
 
-  /** Nothing is sent any more by itself. */
+  /** Stops sending on its own. */
   stop(): void {
     this.#timer?.cancel()
   }
@@ -149,7 +149,7 @@ export class BatchDispatch {
     for (const topic of this.#topics.all()) this.sendTopic(topic)
   }
 
-  /** Sends what the partition has, or as soon as fewer of its batches are on their way. */
+  /** Sends what the partition has collected, or marks it to be sent as soon as fewer of its batches are in flight. */
   #send(topic: ProducedTopic, produced: ProducedPartition): void {
     const { accumulator, sender } = produced
     if (accumulator.isEmpty) return
@@ -157,20 +157,20 @@ export class BatchDispatch {
     if (!sender.hasRoom || produced.queue.length > 0) return
     produced.due = false
     if (this.#parts.transactions?.hasReached(accumulator.at) === false) this.#reach(this.#parts.transactions)
-    // With room in the log the bytes are copied before `append` returns, and the builder's own memory serves.
+    // If the log has room, it copies the bytes before `append` returns, so the batch can stay in the builder's memory.
     const kept = !this.#broker.canAppend
     const batch = accumulator.take({ kept, numbers: sender.number(accumulator.count) })
     topic.partitioner.batchSent(accumulator.at.partition, topic.info.partitions)
     this.#deliver(topic, produced, { batch, kept })
   }
 
-  /** The transaction asks at once for all partitions that something was collected for. */
+  /** Adds all partitions with collected records to the transaction with one request. */
   #reach(transactions: ProducerTransactions): void {
     const collecting = this.#senders().filter(({ accumulator }) => !accumulator.isEmpty)
     transactions.reach(collecting.map(({ accumulator }) => accumulator.at))
   }
 
-  /** A full batch behind as many as may be on their way is sealed and waits for its turn. */
+  /** Seals and queues a full batch while the maximum number of batches is in flight. */
   #queue(topic: ProducedTopic, produced: ProducedPartition): void {
     const { accumulator, queue, sender } = produced
     const numbers = sender.number(accumulator.count)
@@ -178,7 +178,7 @@ export class BatchDispatch {
     topic.partitioner.batchSent(accumulator.at.partition, topic.info.partitions)
   }
 
-  /** An answer has made room. */
+  /** Sends queued batches after an answer has made room. */
   #sendMore(topic: ProducedTopic, produced: ProducedPartition): void {
     const { queue, sender } = produced
     while (sender.hasRoom) {
@@ -221,7 +221,7 @@ export class BatchDispatch {
     }
   }
 
-  /** Its builder goes with it: what was given up may still be waiting in line, and is copied when its turn comes. */
+  /** The builder of a failed batch is not reused: the log may still have the batch queued, and copies it later. */
   #failed(batch: SealedBatch, error: unknown): void {
     this.#parts.transactions?.sendFailed(error)
     for (const delivery of batch.deliveries) delivery.reject(error)
@@ -237,7 +237,7 @@ export class BatchDispatch {
     this.#expiry = null
   }
 
-  /** One timer for all batches: it looks when the oldest of them is due. */
+  /** One timer serves all batches: it checks when the oldest one is due. */
   #expireAfter(delayMs: number): void {
     this.#expiry = this.#clock.setTimer(delayMs, () => {
       const senders = this.#senders().map(({ sender }) => sender)
@@ -266,15 +266,15 @@ export interface BatchDispatchParts {
   readonly compression: Compression
   readonly lingerMs: number
   readonly batchBytesMax: number
-  /** Sends are answered when their batch is on its way. Kafka: `acks` 0. */
+  /** Whether sends resolve as soon as their batch is sent. Kafka: `acks` 0. */
   readonly answersAtOnce: boolean
 }
 
 interface FlushTarget {
   readonly sender: PartitionSender
-  /** So many must be answered. */
+  /** The flush is complete once the sender has answered this many records. */
   readonly records: number
 }
 
-/** What a full buffer of batches of the default size has under way. */
+/** As many batches of the default size as a full buffer has in flight. */
 const spareBuildersMax = 128

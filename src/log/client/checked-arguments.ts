@@ -7,15 +7,15 @@ import { checkOptions } from '../api/checked-options.ts'
 import { rebalanceListenerNames, type ListenOptions, type RebalanceListener } from './consumer-options.ts'
 
 /**
- * What callers hand to clients, held against the types that it has: for callers without types, whose `null` or `{}` would
- * be a TypeError from deep inside, a wait without end, or pass for something else. Each throws INVALID_CONFIG with what was
- * asked, what was given and what to give.
+ * Checks the arguments of the clients' methods at run time, for untyped callers. Without these checks, `null` or `{}`
+ * would cause a TypeError from deep inside or an endless wait, or be taken for something else. Each function throws
+ * INVALID_CONFIG with the name of the argument, the given value and the remedy.
  *
- * Only the shape is looked at. Whether a topic exists or an offset is in range is asked where it is known. Nothing here is
- * called for each record.
+ * Only the shape is checked. Whether a topic exists or an offset is in range is checked where that is known. Nothing
+ * here is called per record.
  */
 
-/** What is given as an object. Options are held against their names, too: {@link checkOptions}. */
+/** Requires an object. The names of options are checked as well: {@link checkOptions}. */
 export function checkObject(what: string, given: unknown): void {
   if (typeof given === 'object' && given !== null && !Array.isArray(given)) return
   throw refused(what, given, 'give an object, or leave it out')
@@ -31,7 +31,7 @@ export function checkFunction(what: string, given: unknown): void {
   throw refused(what, given, 'give a function')
 }
 
-/** As {@link checkFunction}, or nothing. */
+/** Like {@link checkFunction}, but the function may be absent. */
 export function checkOptionalFunction(what: string, given: unknown): void {
   if (given !== undefined) checkFunction(what, given)
 }
@@ -46,7 +46,7 @@ export function checkText(what: string, given: unknown): void {
   throw refused(what, given, 'give a string')
 }
 
-/** A string that the log keeps, where Kafka's lengths have 16 bits; or nothing. */
+/** Requires a string that the log can store, with at most the length that fits Kafka's 16 bits; or nothing. */
 export function checkOptionalName(what: string, given: unknown): void {
   if (given === undefined) return
   if (typeof given === 'string' && given !== '' && Buffer.byteLength(given) <= nameBytesMax) return
@@ -60,7 +60,7 @@ export function checkSignal(given: unknown): void {
   throw refused('signal', given, 'give the signal of an AbortController')
 }
 
-/** A wait; `Infinity` is one without end, and what lies below 0 is none. */
+/** Requires a time to wait; `Infinity` is unlimited, and a negative time is 0. */
 export function checkWait(given: unknown): void {
   if (given === undefined || (typeof given === 'number' && !Number.isNaN(given))) return
   throw refused('waitMs', given, 'give milliseconds, a number')
@@ -78,7 +78,7 @@ export function checkPlaces(what: string, given: readonly TopicPartition[]): voi
   for (const at of given) checkPlace(what, at)
 }
 
-/** What asks something of partitions: each has its partition as `at`. */
+/** Requires a list of requests about partitions, each with its partition as `at`. */
 export function checkPlacesIn(what: string, given: readonly { readonly at: TopicPartition }[]): void {
   checkList(what, given)
   for (const asked of given) {
@@ -105,7 +105,7 @@ export function checkOffsetEntries(given: readonly OffsetEntry[]): void {
   }
 }
 
-/** Whoever commits in a transaction: what `consumer.groupMetadata()` gave. */
+/** Requires a consumer's identity for a transaction: the result of `consumer.groupMetadata()`. */
 export function checkGroupMetadata(given: GroupMetadata): void {
   checkObject('group metadata', given)
   const { group, generation, memberId, groupInstanceId } = given
@@ -122,7 +122,7 @@ export function checkRebalanceListener(listener: RebalanceListener): void {
   for (const name of Object.keys(rebalanceListenerNames)) checkOptionalFunction(name, Reflect.get(listener, name))
 }
 
-/** What is called with records, and how. */
+/** Requires a listener and its options. */
 export function checkListening(listener: unknown, options: ListenOptions): void {
   checkFunction('listener', listener)
   checkSignal(options.signal)

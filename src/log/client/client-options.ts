@@ -80,6 +80,6 @@ export function clientNumbers<Name extends string>(
     }
     return [name, value] as const
   })
-  // Every name of the table has its entry.
+  // Every name in the table has an entry.
   return Object.fromEntries(entries) as { readonly [N in Name]: number }
 }

@@ -5,30 +5,30 @@ import type { ConsumerRecord } from './consumer-options.ts'
 import type { RecordFormat } from './record-format.ts'
 
 /**
- * One partition in a consumer's hands: what was fetched of it and not yet given out, and the position.
+ * One partition of a consumer: the fetched records that were not returned yet, and the position.
  *
- * - `position` is the offset of the record that comes next; it moves only past records that were given out, and past
- *   the end of a chunk that has no more.
- * - A record that cannot be read stays next, until somebody seeks past it.
- * - Records that are *open* were given to somebody who will say when they are done. What may be committed ends before the
- *   first open one: never beyond what was processed, however many were processed out of turn behind it.
+ * - `position` is the offset of the next record. It moves only past records that were returned, and past the end of a
+ *   chunk without further records.
+ * - A record that cannot be read remains the next one until the caller seeks past it.
+ * - *Open* records were returned to a caller that will report when they are done. The committable offset is that of the
+ *   first open record: it never passes a record that was not processed, even if later ones were.
  */
 export class ConsumedPartition {
   readonly at: TopicPartition
   readonly #format: RecordFormat
   readonly #chunks: Chunk[] = []
   #cursor: RecordCursor | null = null
-  /** The cursor stands on a record that has not been given out. */
+  /** The cursor is at a record that was not returned yet. */
   #held = false
-  /** Why the next record cannot be given out. */
+  /** Why the next record cannot be returned. */
   #failure: unknown = null
   #position: Offset
   #committed: Offset
   #leaderEpoch = -1
-  /** Offsets that were given out and are not known to be done, ascending; the first `#openFrom` of them are past. */
+  /** Offsets that were returned and may not be done, ascending; the first `#openFrom` of them are done. */
   #open: Offset[] = []
   #openFrom = 0
-  /** Of those, the ones that are done behind one that is not. */
+  /** Those of them that are done although an earlier one is not. */
   readonly #done = new Set<Offset>()
   /** No position is known yet: the next fetch has to find one. */
   unresolved = false
@@ -45,7 +45,7 @@ export class ConsumedPartition {
     return this.#position
   }
 
-  /** Where reading goes on behind what is buffered. */
+  /** The offset at which to fetch after the buffered records. */
   get fetchAt(): Offset {
     return this.#chunks.at(-1)?.nextOffset ?? this.#position
   }
@@ -55,12 +55,12 @@ export class ConsumedPartition {
     if (this.#cursor === null) this.#nextCursor()
   }
 
-  /** How many records are with somebody. */
+  /** Number of records that were returned and are not done. */
   get openCount(): number {
     return this.#open.length - this.#openFrom - this.#done.size
   }
 
-  /** The record at this offset is done. */
+  /** Marks the record at this offset as done. */
   complete(offset: Offset): void {
     if (this.#openFrom === this.#open.length || offset < (this.#open[this.#openFrom] as Offset)) return
     this.#done.add(offset)
@@ -73,21 +73,21 @@ export class ConsumedPartition {
     }
   }
 
-  /** Whoever has records of this partition is done with all of them. */
+  /** Marks all open records as done. */
   completeAll(): void {
     this.#open.length = 0
     this.#openFrom = 0
     this.#done.clear()
   }
 
-  /** Open records will not be done by those who have them: they come again. */
+  /** Open records will not be processed by their current holder: they are returned again. */
   giveBack(): void {
     const first = this.#open[this.#openFrom]
     this.completeAll()
     if (first !== undefined) this.moveTo(first)
   }
 
-  /** Goes back to a record that was given out and not seen; open records before it stay open. */
+  /** Goes back to a record that was returned but not processed; open records before it stay open. */
   rewindTo(offset: Offset): void {
     const first = this.#open[this.#openFrom]
     this.completeAll()
@@ -95,18 +95,18 @@ export class ConsumedPartition {
     this.moveTo(offset)
   }
 
-  /** What may be committed: everything before it is done. */
+  /** The offset that may be committed: everything before it is done. */
   get committable(): Offset {
     return this.#open[this.#openFrom] ?? this.#position
   }
 
-  /** Where reading begins: nothing before it is this consumer's to commit. */
+  /** Sets the offset at which reading begins. This consumer commits nothing before it. */
   startAt(offset: Offset): void {
     this.moveTo(offset)
     this.#committed = offset
   }
 
-  /** Drops what is buffered. */
+  /** Moves the position and discards what is buffered. */
   moveTo(offset: Offset): void {
     this.unresolved = false
     this.#chunks.length = 0
@@ -116,7 +116,7 @@ export class ConsumedPartition {
     this.#position = offset
   }
 
-  /** Whether there is more to commit than was committed. */
+  /** Whether the committable offset differs from the committed one. */
   get hasProgress(): boolean {
     return !this.unresolved && this.committable !== this.#committed
   }
@@ -130,9 +130,9 @@ export class ConsumedPartition {
   }
 
   /**
-   * Moves records to `into` until it has `countMax`. What fails behind records that can be given out is kept for the poll
-   * that would start with it, and stays until somebody seeks past it. With `open`, the records are open until they are
-   * completed, and it gets the key of each as text that is equal where the bytes are (`null` where there is none).
+   * Moves records to `into` until it has `countMax`. An error behind records that can be returned is kept for the next
+   * call, and stays until the caller seeks past it. With `open`, the records are open until they are completed, and the
+   * key of each is added to `open` as a string that is equal for equal bytes (`null` if there is no key).
    */
   take(into: ConsumerRecord<unknown, unknown>[], countMax: number, open: (string | null)[] | null = null): void {
     if (this.#failure === null) this.#takeUntilFailure(into, countMax, open)
@@ -142,8 +142,8 @@ export class ConsumedPartition {
   #takeUntilFailure(into: ConsumerRecord<unknown, unknown>[], countMax: number, open: (string | null)[] | null): void {
     try {
       while (this.#advance()) {
-        // Not given out, but looked at: past the last record of a chunk the position is the chunk's end, which may lie
-        // behind markers and holes.
+        // The record is looked at before the count is checked: after the last record of a chunk, the position becomes
+        // the chunk's end, which may lie behind markers and gaps.
         if (into.length >= countMax) return
         const cursor = this.#cursor as RecordCursor
         into.push(this.#record(cursor))
@@ -159,7 +159,7 @@ export class ConsumedPartition {
     }
   }
 
-  /** Makes the cursor stand on a record that was not given out; false where nothing is buffered. */
+  /** Moves the cursor to a record that was not returned yet; false if nothing is buffered. */
   #advance(): boolean {
     while (!this.#held) {
       if (this.#cursor === null) return false
@@ -210,7 +210,7 @@ export class ConsumedPartition {
   }
 }
 
-/** How many offsets that are past are kept before the list is cut. */
+/** How many offsets of completed records are kept before the list is trimmed. */
 const openSlackMax = 1024
 
 function keyText(cursor: RecordCursor): string | null {

@@ -10,15 +10,16 @@ import type { ConsumedPartition } from './consumed-partition.ts'
 import type { GroupMembership } from './group-membership.ts'
 
 /**
- * The commits of one consumer: in whose name, and when without being asked.
+ * The commits of one consumer: under which identity, and when they happen automatically.
  *
- * - A commit carries the member's id and generation, so that who has lost its partitions cannot commit for them.
- * - Automatic commits come every `intervalMs`, if anything was done since, and whenever partitions are given up. Where the
- *   group refuses one the records come again, and nobody hears of it.
- * - With a carrier a commit also writes what came of the records that it covers, see {@link CommitCarrier}; something that
- *   waits for it makes a commit due, automatic or not.
+ * - A commit carries the member's id and generation, so that a consumer that has lost its partitions cannot commit for
+ *   them.
+ * - Automatic commits happen every `intervalMs` if there was progress, and whenever partitions are given up. If the
+ *   group refuses one, the records are delivered again; the error is not reported.
+ * - With a carrier, a commit also writes what resulted from the records that it covers, see {@link CommitCarrier}.
+ *   Results that wait make a commit due, automatic or not.
  *
- * What may be committed of a partition the partition knows.
+ * Each partition knows which offset may be committed.
  */
 export class ConsumerCommits {
   readonly #broker: Broker
@@ -30,7 +31,7 @@ export class ConsumerCommits {
   readonly #carrier: CommitCarrier | null
   readonly #openCount: () => number
   #committedAt: number
-  /** When (monotonic) something that a commit did not take along is tried again. */
+  /** The earliest (monotonic) time to try again to write results that the last commit did not include. */
   #carriedNotBefore = -Infinity
 
   constructor(parts: {
@@ -42,7 +43,7 @@ export class ConsumerCommits {
     readonly partitions: AssignedPartitions
     readonly membership: () => GroupMembership | null
     readonly carrier: CommitCarrier | null
-    /** Records that are with a listener. */
+    /** Number of records that are with a listener. */
     readonly openCount: () => number
   }) {
     this.#broker = parts.broker
@@ -60,21 +61,21 @@ export class ConsumerCommits {
     return this.#intervalMs > 0
   }
 
-  /** When (monotonic) the next commit is due without being asked for; Infinity while there is nothing to commit. */
+  /** When (monotonic) the next commit without a request is due; Infinity if there is nothing to commit. */
   get nextDue(): number {
     const carried = this.#carriedDue
     if (!this.isAutomatic || !this.#partitions.list.some(({ hasProgress }) => hasProgress)) return carried
     return Math.min(carried, this.#committedAt + this.#intervalMs)
   }
 
-  /** When (monotonic) what waits for a commit has waited long enough: with nothing more to come, at once. */
+  /** When (monotonic) waiting results are due: at once if no further ones can come. */
   get #carriedDue(): number {
     if (this.#carrier === null || this.#carrier.waitingCount === 0) return Infinity
     const since = this.#openCount() === 0 ? -Infinity : this.#carrier.waitingSince + carryDelayMsMax
     return Math.max(since, this.#carriedNotBefore)
   }
 
-  /** Records that are done and wait for a commit that writes what came of them. */
+  /** Number of records that are done and whose results wait for a commit. */
   get carriedCount(): number {
     return this.#carrier?.waitingCount ?? 0
   }
@@ -86,7 +87,7 @@ export class ConsumerCommits {
     return this.#group
   }
 
-  /** In whose name commits are made. */
+  /** The identity under which commits are made. */
   metadata(): GroupMetadata {
     const { group } = this
     return this.#membership()?.metadata ?? { group, generation: -1, memberId: '', groupInstanceId: null }
@@ -98,35 +99,41 @@ export class ConsumerCommits {
     if (isDue || now >= this.#carriedDue) await this.commitProgress()
   }
 
-  /** Automatic commits ask nobody: where the group refuses, the records come again, to whoever has the partitions then. */
+  /**
+   * Commits without a request. If the group refuses, the records are delivered again, to the partitions' next owner.
+   */
   async commitProgress(): Promise<void> {
     this.#committedAt = this.#clock.monotonic()
     let carried = 0
     try {
       carried = await this.commit(this.progressOf(this.#partitions.list.filter(({ hasProgress }) => hasProgress)))
     } catch (error) {
-      // That another one has its instance id, the next poll says.
+      // The next poll reports that another member has this instance id.
       const isFenced = error instanceof LogError && error.code === 'FENCED_INSTANCE_ID'
       if (!isFenced && this.#membership()?.commitRefused(error) !== true) throw error
     }
-    // Nothing went along: a record before it is not done, or the group refused. Both take a while.
+    // No results were written: an earlier record is not done, or the group refused. Either may last, so wait before
+    // retrying.
     if (carried === 0 && this.carriedCount > 0) this.#carriedNotBefore = this.#clock.monotonic() + carryDelayMsMax
   }
 
-  /** What may be committed of them. A topic that was deleted has no offsets any more, and takes none from the others. */
+  /**
+   * The committable offsets. Deleted topics are left out, because they would make the commit fail for the others too.
+   */
   progressOf(partitions: readonly ConsumedPartition[]): readonly OffsetEntry[] {
     const live = partitions.filter(({ at }) => this.#broker.topic(at.topic) !== undefined)
     return live.map((partition) => partition.progress())
   }
 
-  /** Resolves with how many records had waited for it. */
+  /** Resolves with the number of records whose results were waiting for it. */
   async commit(offsets: readonly OffsetEntry[]): Promise<number> {
     if (offsets.length === 0) return 0
     let carried = 0
     const from = this.metadata()
     const { group, generation, memberId, groupInstanceId } = from
     try {
-      // Without its generation it would pass for somebody who never joined, which an empty group allows.
+      // Without a generation the commit would pass for that of a client that never joined, which an empty group
+      // accepts.
       if (this.#membership() !== null && generation < 0) throw noMember(group)
       if (this.#carrier !== null) carried = await this.#carrier.commit(offsets, from)
       else await this.#broker.commitOffsets(group, generation, offsets, { memberId, groupInstanceId })
@@ -142,7 +149,9 @@ export class ConsumerCommits {
   }
 }
 
-/** The group has gone on to the generation that the member is joining: it keeps what it has, and commits in that one. */
+/**
+ * The group has moved on to the generation that the member is joining: it keeps its partitions and commits in that one.
+ */
 function rebalancing(group: string, cause: LogError): LogError {
   return new LogError(
     'REBALANCE_IN_PROGRESS',

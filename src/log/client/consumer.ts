@@ -203,7 +203,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     if (this.#sharing.membership !== null) throw misuse('the consumer is subscribed: unsubscribe before you assign')
     checkPlaces('partitions to assign', at)
     const taken = at.map((place) => new ConsumedPartition(place, this.#declared.formatOf(place), 0))
-    // What a transaction may still move waits for its end; polls look after it.
+    // A partition whose start a transaction may still change stays unresolved; polls check it again.
     for (const partition of taken) partition.unresolved = this.#starts.isUnstable(partition.at)
     this.#starts.resolve(taken.filter(({ unresolved }) => !unresolved))
     this.#sharing.chosen(at)
@@ -241,7 +241,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     checkSignal(options.signal)
     this.#use = 'polling'
     try {
-      // Who polls again is done with what came before.
+      // A caller that polls again is done with the records of the previous poll.
       this.#partitions.completeAll()
       return await this.#polling.poll<K, V>(options, null)
     } finally {
@@ -278,7 +278,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
         const open: (string | null)[] = []
         const records = await this.#polling.poll<K, V>({ ...options, waitMs: iterationWaitMs }, open)
         for (const [index, record] of records.entries()) {
-          // Nor is handed out what others may have by now: the record before took too long.
+          // Records that may belong to another member by now are not handed out: the previous record took too long.
           if (!goesOn() || this.#sharing.hasLostAll) {
             this.#partitions.giveBackFrom(records.slice(index))
             break
@@ -317,7 +317,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     checkOptions('eachRecord', options, recordListenOptionNames)
     checkListening(listener, options)
     checkOptionalFunction('notBefore', options.notBefore)
-    // Records that wait for their time must not take the place of those of another partition, whose time has come.
+    // With shares, records that wait for their time do not block records of other partitions that are due.
     const shares = options.notBefore !== undefined
     await this.#listen(options, { rounds: 1, shares }, callPerRecord(this.#partitions, listener, options))
   }
@@ -336,7 +336,10 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     await this.#listen(options, { rounds, shares: false }, callPerBatch(this.#partitions, listener))
   }
 
-  /** `rounds`: how often `maxPollRecords` may be with the listener; `shares`: each partition has its part of that. */
+  /**
+   * `rounds`: how many times `maxPollRecords` records may be with the listener; `shares`: each partition gets a part of
+   * that.
+   */
   async #listen(
     options: ListenOptions,
     { rounds, shares }: { readonly rounds: number; readonly shares: boolean },
@@ -472,7 +475,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     }
   }
 
-  /** Since when nobody has polled and nothing was finished; null while there is no reason to worry. */
+  /** Since when (monotonic) there was no poll and no call has finished; null if no record is with the user's code. */
   #busySince(): number | null {
     const { runner } = this.#listening
     return runner === null ? this.#polling.handedOutAt : runner.oldestBegan
@@ -523,7 +526,7 @@ const busyWith = {
   running: 'running a listener',
 } as const
 
-/** How long an iteration waits at a time; `close` wakes it. */
+/** How long an iteration waits in one poll; `close` wakes it. */
 const iterationWaitMs = 60_000
 
 function closed(): LogError {

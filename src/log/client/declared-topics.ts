@@ -6,10 +6,11 @@ import type { Broker } from '../broker/broker.ts'
 import { bytesFormat, checkFormat, declaredFormat, type RecordFormat } from './record-format.ts'
 
 /**
- * The topics whose types a consumer was given, and so the format of every partition it may read.
+ * The topics that a consumer was given with their types, and thereby the format of every partition that it may read.
  *
- * - With declared topics it reads no others: its records have their types. Without any it reads all, as bytes.
- * - A declaration is held against what the log remembers of the topic.
+ * - With declared topics it reads no others, so that its records have the declared types. Without any it reads all
+ *   topics, as bytes.
+ * - A declaration is checked against the codecs that the log has stored for the topic.
  */
 export class DeclaredTopics {
   readonly #broker: Broker
@@ -43,7 +44,7 @@ export class DeclaredTopics {
       throw unknownPartition(at, info.partitions)
     const declared = this.#byName.get(at.topic)
     if (declared === undefined) {
-      // The types promise records of the declared topics; bytes among them would break the promise.
+      // The types promise records of the declared topics, so bytes of another topic must not be among them.
       if (this.#byName.size === 0) return bytesFormat(at.topic)
       throw new LogError('INVALID_CONFIG', `topic ${at.topic} is not among the declared ones: ${this.names.join(', ')}`)
     }

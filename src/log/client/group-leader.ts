@@ -7,12 +7,12 @@ import { currentOwners } from './assignors/cooperative-sticky.ts'
 import { allPartitions } from './assignors/member-order.ts'
 
 /**
- * What the leader of a group does with what its members said.
+ * Makes the assignment of a group, as its leader, from the subscriptions of its members.
  *
- * - An assignment is checked before anybody gets it: each partition at most once, to a member that reads its topic.
- * - Cooperative: a partition that another member still has is left out of this round. Its owner sees that it is no longer
- *   meant to have it, gives it up and joins again; only then is it given on. So a partition never has two owners,
- *   whatever the assignor says.
+ * - An assignment is checked before it is sent: each partition at most once, to a member that reads its topic.
+ * - Cooperative: a partition that another member still owns is left out of this round. Its owner sees that the
+ *   partition is not assigned to it any more, gives it up and joins again; only then the partition is assigned to the
+ *   new owner. So a partition never has two owners, whatever the assignor returns.
  */
 export function assignGroup(
   assignor: GroupAssignor,

@@ -10,8 +10,8 @@ import type { JoinAnswer, JoinRequest } from '../group/group-requests.ts'
 import { assignGroup } from './group-leader.ts'
 
 /**
- * One consumer's part in its group: joins, syncs, gives signs of life, and knows when it has to join again. What follows
- * from an assignment (positions, listeners, commits) is the consumer's business, inside `poll`.
+ * One consumer's membership in its group: it joins, syncs, sends heartbeats, and knows when the consumer has to join
+ * again. The consumer itself handles what follows from an assignment (positions, listeners, commits), inside `poll`.
  *
  * ```
  *               begin            joined, synced
@@ -23,12 +23,12 @@ import { assignGroup } from './group-leader.ts'
  *       expelled, or silent for `maxPollIntervalMs`: `isLost`
  * ```
  *
- * - The two rounds run on by themselves once begun; only beginning is up to `poll`, because partitions may have to be given
- *   up first.
- * - It is alive while its owner polls: `maxPollIntervalMs` after the last poll it leaves by itself, so that the others get
- *   what it has. One timer does both, heartbeats and that.
- * - Members of this process share their event loop with the coordinator. Code that blocks it stops the heartbeats and the
- *   coordinator alike, so nobody is expelled for it; it only delays everybody. See docs/groups.md.
+ * - Once begun, joining and syncing proceed in the background. Only `poll` begins them, because partitions may have to
+ *   be given up first.
+ * - The member stays alive while its consumer polls: `maxPollIntervalMs` after the last poll it leaves the group, so
+ *   that the other members get its partitions. One timer serves both heartbeats and this limit.
+ * - Members of this process share their event loop with the coordinator. Code that blocks it stops the heartbeats and
+ *   the coordinator alike, so no member is expelled because of it; it only delays all of them. See docs/groups.md.
  */
 export class GroupMembership {
   readonly #parts: GroupMembershipParts
@@ -39,10 +39,10 @@ export class GroupMembership {
   #mustJoin = true
   #isLost = false
   #failure: unknown = null
-  /** What was assigned and not taken note of yet. */
+  /** The assignment that the consumer has not taken yet. */
   #assignment: readonly TopicPartition[] | null = null
   #joinedTopics: readonly string[] = []
-  /** As leader: partitions of every topic of the group, as they were when it made the assignment. */
+  /** Only for the leader: the partition counts of all topics of the group, as they were when it made the assignment. */
   #assignedTopics: ReadonlyMap<string, number> | null = null
   #catalogRevision = -1
   #attempt = 0
@@ -61,54 +61,58 @@ export class GroupMembership {
   }
 
   /**
-   * Who it was when it was last in. Whoever was expelled speaks in this name: without one it would pass for somebody who
-   * never joined, and a transaction would take its offsets. Null before it first joined.
+   * The identity with which it was last in the group, or null before it first joined. A consumer that was expelled uses
+   * it for its commits: without an identity it would pass for a client that never joined, and a transaction would
+   * accept its offsets.
    */
   get lastMember(): GroupMetadata | null {
     return this.#generation >= 0 ? this.metadata : this.#lastMember
   }
 
-  /** Cooperative if all its assignors are: in doubt it gives up more rather than less. */
+  /**
+   * Whether the protocol is cooperative. That takes cooperative assignors only: in doubt it gives up more rather than
+   * less.
+   */
   get isCooperative(): boolean {
     return this.#parts.assignors.every(({ cooperative }) => cooperative)
   }
 
-  /** Whether it ever got a generation that it was not expelled from. */
+  /** Whether it has a generation, that is, has joined and was not expelled since. */
   get hasGeneration(): boolean {
     return this.#generation >= 0
   }
 
-  /** It has to join (again), after giving up what it must not keep meanwhile. */
+  /** Whether it has to join (again), after the consumer has given up the partitions that it must not keep. */
   get mustJoin(): boolean {
     return this.#mustJoin && this.#phase !== 'joining'
   }
 
-  /** The log is at work for it; nobody else has to do anything. */
+  /** Whether it is joining and waits only for the log, not for other members. */
   get isSettling(): boolean {
     return this.#phase === 'joining' && !this.#waitsForMembers
   }
 
-  /** It has asked to be in the next generation, and perhaps is, without having heard of it. */
+  /** Whether it is joining. It may already be in the next generation without having received the answer. */
   get isJoining(): boolean {
     return this.#phase === 'joining'
   }
 
-  /** Resolves when the round under way has come further. */
+  /** Resolves when joining has advanced by a step. */
   get progress(): Promise<void> {
     return this.#stage.promise
   }
 
-  /** Whether there is something to take: an assignment, a loss, a failure. */
+  /** Whether there is an assignment, a loss or a failure to take. */
   get hasNews(): boolean {
     return this.#assignment !== null || this.#isLost || this.#failure !== null
   }
 
-  /** It was expelled, and nobody has taken note of it. */
+  /** Whether it was expelled and the consumer has not taken note of it yet. */
   get isLost(): boolean {
     return this.#isLost
   }
 
-  /** Whether it was expelled, once: what it had may be somebody else's by now. */
+  /** Whether it was expelled; true only once. Other members may have its partitions by now. */
   takeLost(): boolean {
     const lost = this.#isLost
     this.#isLost = false
@@ -121,14 +125,17 @@ export class GroupMembership {
     return assignment
   }
 
-  /** Why joining failed, once; whoever was fenced by another member of its instance id stays so, or the two would fight. */
+  /**
+   * Why joining failed; returned once. FENCED_INSTANCE_ID is kept, because two members of one instance id would keep
+   * fencing each other.
+   */
   takeFailure(): unknown {
     const failure = this.#failure
     if (!(failure instanceof LogError && failure.code === 'FENCED_INSTANCE_ID')) this.#failure = null
     return failure
   }
 
-  /** Joins, or joins again, with what it still has; goes on in the background. */
+  /** Joins, or joins again, with the partitions that it still owns. Continues in the background. */
   begin(owned: readonly TopicPartition[]): void {
     const { broker, topics } = this.#parts
     this.#mustJoin = false
@@ -215,7 +222,7 @@ export class GroupMembership {
     this.#phase = 'outside'
     this.#mustJoin = true
     if (!this.#isOver(error)) {
-      // Nobody is helped by a member that cannot make the assignment it was asked for.
+      // A member that cannot make the assignment it was asked for would only block the group.
       this.#leaveGroup()
       this.#failure = error
     }
@@ -228,7 +235,7 @@ export class GroupMembership {
     this.#parts.wake()
   }
 
-  /** What the coordinator's answer means for the membership; false where it means that something else is wrong. */
+  /** Applies the coordinator's error to the membership. Returns false if the error is not about membership. */
   #isOver(error: unknown): boolean {
     const code = error instanceof LogError ? error.code : null
     if (code === 'REBALANCE_IN_PROGRESS') {
@@ -236,10 +243,11 @@ export class GroupMembership {
       return true
     }
     if (code !== 'UNKNOWN_MEMBER_ID' && code !== 'ILLEGAL_GENERATION') return false
-    // The round is over and its answer on the way: it is in the new generation, with all that it still has.
+    // Joining has succeeded and its answer is on the way: the member is in the new generation, with all partitions it
+    // still has.
     if (code === 'ILLEGAL_GENERATION' && this.#phase === 'joining') return true
     this.#lose()
-    // With its member id it is still known; only its generation has passed.
+    // After ILLEGAL_GENERATION its member id is still known to the group; only its generation is over.
     if (code === 'UNKNOWN_MEMBER_ID') this.#memberId = ''
     return true
   }
@@ -255,15 +263,15 @@ export class GroupMembership {
   }
 
   /**
-   * Whether it is in the generation that gave it what it has: not once it was expelled, whether it has heard of it or not, and
-   * not while it joins the next one, which may be over without it.
+   * Whether it is in the generation that assigned its partitions. That is false once it was expelled, even if it does
+   * not know it yet, and while it joins the next generation, which may be formed without it.
    */
   isStillInside(): boolean {
     if (this.#phase === 'inside' && !this.#parts.broker.groups.coordinator.isClosed) this.#beat()
     return this.#phase === 'inside' && this.#assignment === null
   }
 
-  /** Learns how things stand: a sign of life whose answer tells. Throws what is not about membership. */
+  /** Sends a heartbeat and applies the answer to its state, and checks whether the topics to read have changed. */
   look(): void {
     if (this.#phase === 'inside') this.#beat()
     this.#watchTopics()
@@ -282,7 +290,10 @@ export class GroupMembership {
     }
   }
 
-  /** Other topics match, or (the leader looks for all) a topic of the group has more partitions. */
+  /**
+   * Joins again if other topics match, or (checked by the leader for all members) a topic of the group has more
+   * partitions.
+   */
   #watchTopics(): void {
     const { broker, topics } = this.#parts
     if (this.#phase !== 'inside' || broker.catalogRevision === this.#catalogRevision) return
@@ -291,9 +302,11 @@ export class GroupMembership {
     if (grown || topics() !== this.#joinedTopics) this.#mustJoin = true
   }
 
-  /** The group has changed, says the coordinator: look after it in the next turn, not inside the change. */
+  /**
+   * Called by the coordinator when the group has changed: the member checks in the next turn, not inside the change.
+   */
   #look(): void {
-    // The log is closed: nothing is to be done any more, and a timer would keep the process alive.
+    // The log is closed: there is nothing to do any more, and a timer would keep the process alive.
     if (this.#parts.broker.groups.coordinator.isClosed) {
       this.#timer?.cancel()
       this.#timer = null
@@ -301,7 +314,7 @@ export class GroupMembership {
     this.#parts.wake()
   }
 
-  /** The next heartbeat is due, or was missed. */
+  /** Whether the next heartbeat is due or overdue. */
   get isBeatDue(): boolean {
     return this.#phase === 'inside' && this.#parts.clock.monotonic() >= this.#beatDue
   }
@@ -328,7 +341,7 @@ export class GroupMembership {
     const { clock, busySince, maxPollIntervalMs, groupInstanceId } = this.#parts
     const since = busySince()
     if (since !== null && clock.monotonic() - since >= maxPollIntervalMs) {
-      // A static member keeps silent instead: it may still be back before its session ends.
+      // A static member does not leave: it may poll again before its session ends.
       if (groupInstanceId === null && this.#phase !== 'outside') {
         this.#leaveGroup()
         this.#lose()
@@ -341,22 +354,24 @@ export class GroupMembership {
     this.#schedule()
   }
 
-  /** Topics that it reads are gone, or are others of the same name: the group has to share anew. */
+  /** Topics that it reads were deleted or created anew under the same name: the group has to assign again. */
   topicsGone(): void {
     if (this.#phase === 'inside') this.#mustJoin = true
   }
 
-  /** It has given up what the assignment did not leave it: others may have it, which takes another rebalance. */
+  /** The consumer has given up the partitions that the assignment took away: another rebalance can now assign them. */
   gaveUp(): void {
     if (this.isCooperative) this.#mustJoin = true
   }
 
-  /** The coordinator refused a commit: the membership may be over. True if it was about that. */
+  /** Handles a refused commit, which may mean that the membership is over. Returns true if it was about membership. */
   commitRefused(error: unknown): boolean {
     return this.#isOver(error)
   }
 
-  /** Leaves for good; a static member only falls silent, so that it may come back to what it had. */
+  /**
+   * Leaves the group for good. A static member only stops sending heartbeats, so that it can return to its partitions.
+   */
   leave(): void {
     this.#attempt += 1
     this.#timer?.cancel()
@@ -365,7 +380,7 @@ export class GroupMembership {
     this.#phase = 'outside'
     this.#generation = -1
     this.#assignment = null
-    // A poll may be waiting for the round that nobody takes note of any more.
+    // A poll may be waiting for the answer, which is ignored from now on.
     this.#goOn()
   }
 
@@ -375,7 +390,7 @@ export class GroupMembership {
     try {
       broker.groups.leave(group, { memberId: this.#memberId, groupInstanceId })
     } catch (error) {
-      // It was not in any more: then there is nothing to leave.
+      // It was no longer in the group, so there is nothing to leave.
       if (!(error instanceof LogError)) throw error
     }
     this.#memberId = ''
@@ -394,9 +409,9 @@ export interface GroupMembershipParts {
   readonly maxPollIntervalMs: number
   /** The topics to read; the same array while nothing has changed. */
   readonly topics: () => readonly string[]
-  /** Since when (monotonic) user code has had the consumer to itself; null while it polls. */
+  /** The (monotonic) time since which user code has been running without polling; null while the consumer polls. */
   readonly busySince: () => number | null
-  /** Something has to be looked after: a waiting poll goes on. */
+  /** Wakes a waiting poll, because something needs attention. */
   readonly wake: () => void
 }
 

@@ -42,7 +42,7 @@ export interface MovedOffset {
   readonly to: Offset
 }
 
-/** Where the offsets would go. Throws UNKNOWN_TOPIC, UNKNOWN_PARTITION, INVALID_CONFIG. */
+/** Computes where the offsets would move. Throws UNKNOWN_TOPIC, UNKNOWN_PARTITION, INVALID_CONFIG. */
 export function plannedReset(broker: Broker, group: string, reset: GroupOffsetReset): readonly MovedOffset[] {
   const at = placesOf(broker, group, reset)
   const committed = new Map(

@@ -11,22 +11,23 @@ import type { RecordRunner } from './record-runner.ts'
 import type { StartOffsets } from './start-offsets.ts'
 
 /**
- * What a consumer does because it shares its topics with others: it takes partitions that the group gives it, and gives
- * up those that it has to.
+ * The part of a consumer that shares topics with other members: it takes the partitions that the group assigns to it,
+ * and gives up those that it has to.
  *
- * - Everything happens inside a poll: there the listener is called, and no record is given out meanwhile.
- * - Partitions are given up in this order: what is under way is finished, it is committed, the listener hears of it, they
- *   are gone. Only then the group is told, so that nobody else has them before.
- * - Partitions that were lost may be somebody else's already: nothing is waited for and nothing committed. Whoever leaves the
- *   group has lost what it had if it was expelled, or is in the middle of a rebalance.
- * - The listener is called as Kafka's is: `onPartitionsRevoked` begins every rebalance under an eager assignor, with nothing
- *   if there is nothing, and comes under a cooperative one only with something; `onPartitionsAssigned` ends every rebalance.
- *   What it throws the poll throws, and what was to be given up is given up all the same.
+ * - Everything happens inside a poll: the listener is called there, and no record is returned meanwhile.
+ * - Partitions are given up in this order: running calls are finished, progress is committed, the listener is called,
+ *   the partitions are removed. Only then the group is told, so that no other member gets them before.
+ * - Partitions that were lost may belong to another member already: nothing is awaited or committed for them. A
+ *   consumer that leaves the group has lost its partitions if it was expelled or is in the middle of a rebalance.
+ * - The listener is called as in Kafka. Under an eager assignor `onPartitionsRevoked` begins every rebalance, even with
+ *   an empty list; under a cooperative one it is called only if there are partitions to give up. `onPartitionsAssigned`
+ *   ends every rebalance. If a listener throws, the poll rejects with its error, and the partitions are given up all
+ *   the same.
  * - A member that was too slow joins again only when the call that took too long has ended.
- * - Partitions of a topic that was deleted are lost: nobody has them any more. One that was made again under its name is
- *   another topic, which the group shares anew.
+ * - Partitions of a deleted topic are lost: no member has them any more. A topic created anew under the same name is
+ *   another topic, which the group assigns again.
  *
- * What is said to the group, and when, is {@link GroupMembership}'s business.
+ * {@link GroupMembership} decides what is sent to the group and when.
  */
 export class GroupSharing {
   readonly #parts: GroupSharingParts
@@ -35,12 +36,15 @@ export class GroupSharing {
   #membership: GroupMembership | null = null
   #listener: RebalanceListener = {}
   #left: GroupMetadata | null = null
-  /** By name, under which id its topics were when it got partitions of them; and when they were looked at last. */
+  /**
+   * The id that each topic had when this consumer got partitions of it, by name; and the catalog's revision at the last
+   * check.
+   */
   readonly #topicIds = new Map<string, string>()
   #catalogRevision = -1
-  /** Under an eager assignor: it has given up everything for the rebalance that is under way. */
+  /** Only under an eager assignor: all partitions were given up for the rebalance in progress. */
   #hasGivenUpAll = false
-  /** Something other than records has to be looked after; a waiting poll was woken for it. */
+  /** Something other than records needs attention; a waiting poll was woken for it. */
   #attention = false
 
   constructor(parts: GroupSharingParts) {
@@ -53,12 +57,14 @@ export class GroupSharing {
     return this.#membership
   }
 
-  /** Who this consumer is, or was when it last was in the group; null where it was in none since {@link chosen}. */
+  /**
+   * The consumer's identity in the group now, or when it was last in it; null if it was in none since {@link chosen}.
+   */
   get lastMember(): GroupMetadata | null {
     return this.#membership?.lastMember ?? this.#left
   }
 
-  /** From now on it reads these on its own. */
+  /** From now on the consumer reads these partitions without a group. */
   chosen(at: readonly TopicPartition[]): void {
     this.#left = null
     for (const place of at) this.#noteTopic(place)
@@ -69,8 +75,9 @@ export class GroupSharing {
   }
 
   /**
-   * Of partitions chosen by hand, one that will never be read: its topic was deleted before anybody knew where to start. The
-   * group drops such partitions, a reader stumbles over those that it has.
+   * A manually assigned partition that can never be read, because its topic was deleted before its start offset was
+   * known; null if there is none. A group member would drop such a partition; without a group the poll reports an
+   * error.
    */
   get neverRead(): TopicPartition | null {
     if (this.#membership !== null) return null
@@ -81,7 +88,7 @@ export class GroupSharing {
     return this.#parts.broker.topic(at.topic)?.id !== this.#topicIds.get(at.topic)
   }
 
-  /** The group has given this consumer up, and the next `keep` drops what it had. */
+  /** Whether the group has expelled this consumer. The next `keep` then drops its partitions. */
   get hasLostAll(): boolean {
     return this.#membership?.isLost === true
   }
@@ -90,19 +97,19 @@ export class GroupSharing {
     return this.#attention
   }
 
-  /** The next `keep` has something to do. */
+  /** Tells that the next `keep` has something to do. */
   callAttention(): void {
     this.#attention = true
   }
 
-  /** From now on this member shares; the group is joined by the next `keep`. */
+  /** From now on this consumer is a member of the group, which the next `keep` joins. */
   begin(membership: GroupMembership, listener: RebalanceListener): void {
     this.#membership = membership
     this.#listener = listener
     this.#hasGivenUpAll = false
   }
 
-  /** Does what the group asks of this member, as far as it needs nobody else. */
+  /** Does what the group requires of this member, as far as that does not depend on other members. */
   async keep(): Promise<void> {
     const membership = this.#membership
     if (membership === null) {
@@ -122,7 +129,7 @@ export class GroupSharing {
       const assignment = membership.takeAssignment()
       if (assignment !== null) await this.#assigned(membership, assignment)
       if (!this.#parts.isOpen() || membership !== this.#membership) return
-      // Who still sits in a call that took too long would be given up again: first that call has to end.
+      // A consumer whose call is still taking too long would be expelled again: that call has to end first.
       const mayJoin = !this.#isOverdue
       if (membership.mustJoin && mayJoin) await this.#rejoin(membership)
       if (membership.isSettling) await membership.progress
@@ -132,7 +139,7 @@ export class GroupSharing {
     this.#resolveStarts()
   }
 
-  /** Of partitions that wait for one, as soon as no transaction may move it any more. */
+  /** Finds the start of partitions that have none, as soon as no open transaction may change it any more. */
   #resolveStarts(): void {
     this.#partitions.resolveStarts(
       this.#partitions.list.filter(
@@ -142,7 +149,7 @@ export class GroupSharing {
     )
   }
 
-  /** Whether a poll may have failed because topics are no more. Then the next `keep` drops what it has of them. */
+  /** Whether a poll may have failed because topics were deleted. If so, the next `keep` drops their partitions. */
   noticeDeleted(): boolean {
     if (this.#membership === null || this.#deleted.length === 0) return false
     this.#catalogRevision = -1
@@ -174,19 +181,19 @@ export class GroupSharing {
   async #rejoin(membership: GroupMembership): Promise<void> {
     if (!membership.isCooperative) await this.#giveUpAll(membership)
     else if (this.#commits.isAutomatic) await this.#commits.commitProgress()
-    // While others were waited for, things may have gone on.
+    // The state may have changed during the awaited calls.
     if (membership === this.#membership && membership.mustJoin) membership.begin(this.#partitions.places)
   }
 
-  /** Once per rebalance, and then also where it has nothing: with this a rebalance begins. */
+  /** Done once per rebalance, even without any partitions: it begins the rebalance. */
   async #giveUpAll(membership: GroupMembership): Promise<void> {
     if (this.#hasGivenUpAll) return
     this.#hasGivenUpAll = true
-    // Whoever was expelled has lost it all, and has heard so.
+    // An expelled consumer has already lost its partitions and told the listener.
     if (membership.hasGeneration) await this.#giveUp(this.#partitions.list)
   }
 
-  /** The partitions that are the consumer's from now on. */
+  /** Applies a new assignment. */
   async #assigned(membership: GroupMembership, at: readonly TopicPartition[]): Promise<void> {
     this.#hasGivenUpAll = false
     const names = new Set(at.map(partitionName))
@@ -194,10 +201,10 @@ export class GroupSharing {
     const thrown: unknown[] = []
     if (surplus.length > 0) {
       await this.#giveUp(surplus).catch((error: unknown) => thrown.push(error))
-      // Only now may somebody else get them.
+      // Only from now on other members may get them.
       membership.gaveUp()
     }
-    // While others were waited for, topics may have gone.
+    // Topics may have been deleted during the awaited calls.
     await this.#dropDeleted(membership)
     const added = at.filter((place) => this.#partitions.get(partitionName(place)) === undefined && this.#exists(place))
     for (const place of added) {
@@ -213,7 +220,7 @@ export class GroupSharing {
     return at.partition < (this.#parts.broker.topic(at.topic)?.partitions ?? 0)
   }
 
-  /** In this order: what is under way is finished, it is committed, the listener hears of it, they are gone. */
+  /** Order: running calls are finished, progress is committed, the listener is called, the partitions are removed. */
   async #giveUp(partitions: readonly ConsumedPartition[]): Promise<void> {
     const going = [...partitions]
     await this.#parts.runner()?.release(new Set(going))
@@ -229,7 +236,10 @@ export class GroupSharing {
     await this.#drop(this.#partitions.list)
   }
 
-  /** They are gone already: nothing is waited for. As in Kafka the listener still finds them assigned. */
+  /**
+   * Drops partitions that are already lost, without awaiting anything. As in Kafka, the listener still finds them
+   * assigned.
+   */
   async #drop(partitions: readonly ConsumedPartition[]): Promise<void> {
     if (partitions.length === 0) return
     const going = [...partitions]
@@ -245,7 +255,7 @@ export class GroupSharing {
     }
   }
 
-  /** Gives up all partitions, of a group or not, and leaves the group. */
+  /** Gives up all partitions, with or without a group, and leaves the group. */
   async leave(): Promise<void> {
     const membership = this.#membership
     try {
@@ -270,9 +280,9 @@ export interface GroupSharingParts {
   readonly partitions: AssignedPartitions
   readonly starts: StartOffsets
   readonly commits: ConsumerCommits
-  /** Gives records to a listener; null while there is none. */
+  /** Runs the calls of a record listener; null if there is none. */
   readonly runner: () => RecordRunner | null
-  /** Since when (monotonic) the user's code has what it was given. */
+  /** The (monotonic) time since which the user's code has been processing records; null if it has none. */
   readonly busySince: () => number | null
   readonly maxPollIntervalMs: number
   readonly isOpen: () => boolean

@@ -29,7 +29,10 @@ export function checkedReset(reset: OffsetReset): CheckedReset {
   )
 }
 
-/** Kafka's names are others: taken for the default they would hide, or show, what they say. Throws INVALID_CONFIG. */
+/**
+ * Refuses Kafka's names: taken for the default, they would show or hide other records than intended. Throws
+ * INVALID_CONFIG.
+ */
 export function checkedIsolation(isolation: Isolation): Isolation {
   if (isolation === 'committed' || isolation === 'durable' || isolation === 'sequenced') return isolation
   throw new LogError(
@@ -39,7 +42,7 @@ export function checkedIsolation(isolation: Isolation): Isolation {
   )
 }
 
-/** Durations of ISO 8601 as Java reads them: days, hours, minutes, seconds with a fraction. */
+/** Parses an ISO 8601 duration as Java does: days, hours, minutes, seconds with a fraction. */
 function isoDurationMs(reset: string): number | null {
   const parts = /^by_duration:P(?:(\d+)D)?(?:T(?=\d)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?$/i.exec(reset)
   if (parts === null || parts.slice(1).every((part) => part === undefined)) return null
@@ -90,7 +93,7 @@ export function resolveSeek(
   return to === 'beginning' ? start : end
 }
 
-/** Callers without types: taken for another it would pass over records, or give them once more. */
+/** For untyped callers: a wrong target taken for another one would skip or repeat records. */
 function wrongTarget(at: TopicPartition, to: unknown): LogError {
   return new LogError(
     'INVALID_CONFIG',

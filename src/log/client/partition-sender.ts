@@ -7,37 +7,42 @@ import { stampProducer } from '../format/record-batch.ts'
 import type { SealedBatch } from './batch-accumulator.ts'
 
 /**
- * Brings the batches of one producer to one partition: in order, each once.
+ * Delivers the batches of one producer to one partition: in order, each exactly once.
  *
- * - Batches are numbered when they are sealed. With the numbers the log takes a batch that comes again for what it is, and
- *   refuses one whose predecessor is missing.
- * - At most `inFlightMax` are on their way; what is behind waits with the producer. A batch that the log has copied is in
- *   its order and will never be tried again, so it does not count, unless the producer was told a bound.
- * - A batch that failed and may be tried again is; those behind it, refused as out of order meanwhile, follow it.
- * - A batch that failed for good leaves a hole in the numbers: the ones behind it are numbered anew, under the next epoch.
- *   In a transaction they fail with it, for it cannot be committed any more.
+ * - Batches get their sequence numbers when they are sealed. The numbers let the log recognize duplicates, and refuse a
+ *   batch whose predecessor is missing.
+ * - At most `inFlightMax` batches are in flight; later ones wait in the producer. A batch that the log has copied has
+ *   its place in the order and is never retried, so it does not count, unless the producer was given a bound
+ *   explicitly.
+ * - A batch that failed with a retriable error is retried. Later batches, which the log refuses meanwhile as out of
+ *   order, follow it.
+ * - A batch that failed for good leaves a gap in the sequence numbers: later batches get new numbers under the next
+ *   epoch. In a transaction they fail too, because it cannot be committed any more.
  *
- * The log copies a batch before `append` returns, so its bytes are only kept where it did not take them.
+ * The log copies a batch before `append` returns, so its bytes are kept only if the log did not accept them.
  */
 export class PartitionSender {
   readonly at: TopicPartition
   readonly #parts: PartitionSenderParts
-  /** Numbered and not answered, in the order of their numbers. */
+  /** Batches with sequence numbers and without an answer, in the order of their numbers. */
   readonly #unanswered: SentBatch[] = []
   #nextSequence = 0
-  /** Of the unanswered ones, those that the log has taken, unless they count too. */
+  /** How many of the unanswered batches the log has accepted, if those do not count as in flight. */
   #uncounted = 0
-  /** Batches that wait to be tried again. */
+  /** Number of batches that wait to be retried. */
   #retrying = 0
-  /** The producer's identity, as it was last; a partition that has used up its epochs goes on under one of its own. */
+  /**
+   * The producer's identity, as last read. A partition that has used up its epochs continues under an identity of its
+   * own.
+   */
   #given: ProducerIdentity | null = null
-  /** Whose epoch the numbers count in, and how many epochs this partition is ahead of it. */
+  /** The identity under whose epoch batches are numbered, and how many epochs this partition is ahead of it. */
   #identity: ProducerIdentity | null = null
   #epochsAhead = 0
   #numbering = 0
-  /** Called when there is room again though nothing was answered. */
+  /** Called when there is room again although no batch was answered. */
   roomMade: () => void = () => {}
-  /** Records that were answered, of all that were ever sent here. */
+  /** Number of answered records, of all that were ever sent here. */
   answeredRecords = 0
 
   constructor(at: TopicPartition, parts: PartitionSenderParts) {
@@ -45,12 +50,15 @@ export class PartitionSender {
     this.#parts = parts
   }
 
-  /** Behind a batch that is tried again none is sent: a log that knows nothing of the producer yet would take it first. */
+  /**
+   * No batch is sent after one that waits for its retry: a log that does not know the producer yet would accept it
+   * first.
+   */
   get hasRoom(): boolean {
     return this.#retrying === 0 && this.#unanswered.length - this.#uncounted < this.#parts.inFlightMax
   }
 
-  /** The numbers of the next batch, of `count` records. Seal with them and send, in this order. */
+  /** The numbers of the next batch, of `count` records. Seal with them and send, in the same order. */
   number(count: number): SealOptions {
     const given = this.#parts.identity()
     if (given === null) return unnumbered
@@ -76,23 +84,26 @@ export class PartitionSender {
     this.#nextSequence = 0
   }
 
-  /** Another one whenever numbers start anew: those given out before and not sent are then worth nothing. */
+  /** Changes whenever numbers start anew: numbers of batches that were not sent until then are invalid. */
   get numbering(): number {
     return this.#numbering
   }
 
-  /** Numbers a sealed batch anew, in bytes of its own. */
+  /** Gives a sealed batch new numbers. The batch must have memory of its own. */
   stamp({ bytes, count }: SealedBatch): void {
     const { producerId, producerEpoch, baseSequence, transactional } = this.number(count)
     if (producerId === undefined || producerEpoch === undefined || baseSequence === undefined) return
     stampProducer(bytes, 0, { producerId, producerEpoch, baseSequence, transactional: transactional === true })
   }
 
-  /** Resolves with where the batch went. `bytes` hold until this returns, or until it settles if they are `kept`. */
+  /**
+   * Resolves with the batch's place in the log. `bytes` must be valid until this returns, or with `kept` until it
+   * settles.
+   */
   async send(batch: SealedBatch, options: { readonly kept: boolean }): Promise<AppendedBatch> {
     const sent = new SentBatch(batch)
     this.#unanswered.push(sent)
-    // The first try is in this turn, while the bytes hold.
+    // The first attempt is made in this turn, while the bytes are valid.
     const tried = this.#try(sent, options.kept)
     tried.then(
       (answer) => this.#settle(sent, null, answer),
@@ -111,7 +122,7 @@ export class PartitionSender {
         this.#retrying += 1
         await this.#turn(sent, error)
         this.#retrying -= 1
-        // Given up meanwhile: what waited behind it may go.
+        // It timed out meanwhile: batches that waited behind it may be sent.
         if (sent.settled) {
           this.roomMade()
           throw error
@@ -127,29 +138,29 @@ export class PartitionSender {
       if (!this.#parts.countsTaken) this.#uncounted += 1
       return answer
     } catch (error) {
-      // The memory belongs to the next batch as soon as this turn is over.
+      // After this turn the memory is used for the next batch.
       if (this.#mayRetry(sent, error, 0)) sent.bytes = Uint8Array.from(sent.bytes)
       throw error
     }
   }
 
   #mayRetry(sent: SentBatch, error: unknown, tries: number): boolean {
-    // What the log has taken fails only with the log; and its bytes may be gone.
+    // A batch that the log has accepted fails only together with the log; besides, its bytes may have been overwritten.
     if (!(error instanceof LogError) || sent.accepted) return false
-    // Its predecessor is on its way: no failure of its own.
+    // Its predecessor is still unanswered, so the batch itself is not at fault.
     if (error.code === 'OUT_OF_ORDER_SEQUENCE') return this.#unanswered[0] !== sent
     if (!error.retriable || tries >= this.#parts.retries) return false
     return this.#parts.now() + this.#parts.retryBackoffMs < sent.since + this.#parts.deliveryTimeoutMs
   }
 
-  /** Waits until the batch may be tried again. */
+  /** Waits until the batch may be retried. */
   async #turn(sent: SentBatch, error: unknown): Promise<void> {
     const outOfOrder = error instanceof LogError && error.code === 'OUT_OF_ORDER_SEQUENCE'
     if (!outOfOrder) return await this.#parts.sleep(this.#parts.retryBackoffMs)
     while (!sent.settled && this.#unanswered[0] !== sent) await this.#unanswered[0]?.answered
   }
 
-  /** What was given to the producer longer ago than it may is given up. It may still have been written. */
+  /** Fails the batches whose delivery timeout is over. They may still have been written. */
   expire(before: number): void {
     for (const sent of this.#unanswered.filter(({ since }) => since <= before))
       this.#settle(
@@ -163,7 +174,7 @@ export class PartitionSender {
       )
   }
 
-  /** When the oldest batch on its way got its first record; Infinity without one. */
+  /** The (monotonic) time at which the oldest batch in flight got its first record; Infinity without one. */
   get oldestSince(): number {
     return this.#unanswered[0]?.since ?? Infinity
   }
@@ -183,13 +194,13 @@ export class PartitionSender {
   }
 
   /**
-   * The numbers of a batch that failed will never come: those behind it count from 0 in an epoch of their own, or behind
-   * the last epoch under an id of their own.
+   * The sequence numbers of a failed batch will never be used, so the batches after it are numbered from 0 under a new
+   * epoch, or, if there are no further epochs, under a new producer id.
    */
   #leaveHole(): void {
     const identity = this.#identity
     if (identity === null || identity.transactional || this.#given !== this.#parts.identity()) return
-    // None behind it was taken: the log would have refused it, and so their bytes are still their own.
+    // The log has accepted none of the later batches, as it would have refused them, so their bytes may be changed.
     if (identity.producerEpoch + this.#epochsAhead < producerEpochMax) this.#countAs(identity, this.#epochsAhead + 1)
     else this.#countAs({ ...this.#parts.broker.newProducer(), transactional: false }, 0)
     for (const { batch, bytes } of this.#unanswered) {
@@ -206,10 +217,10 @@ export class PartitionSender {
 
 export interface PartitionSenderParts {
   readonly broker: Pick<Broker, 'append' | 'appendNow' | 'newProducer'>
-  /** Whose numbers batches get now; another object for every epoch. Null: none. */
+  /** The identity for new batches; a new object for every epoch. Null: batches are not numbered. */
   readonly identity: () => ProducerIdentity | null
   readonly inFlightMax: number
-  /** Whether a batch that the log has taken, and only still writes, counts as on its way. */
+  /** Whether a batch that the log has accepted and not yet written counts as in flight. */
   readonly countsTaken: boolean
   readonly retries: number
   readonly retryBackoffMs: number
@@ -225,7 +236,10 @@ export interface ProducerIdentity {
   readonly transactional: boolean
 }
 
-/** Whether the log has not taken the batch and never will. One that it took and could not write fails all there are. */
+/**
+ * Whether the log has not accepted the batch and never will. If an accepted batch cannot be written, the whole log
+ * fails.
+ */
 function isRefused(sent: SentBatch, error: unknown): boolean {
   return !sent.accepted && error instanceof LogError && !error.fatal && error.code !== 'CLOSED'
 }
@@ -237,11 +251,13 @@ class SentBatch {
   readonly batch: SealedBatch
   readonly since: number
   bytes: Uint8Array
-  /** The log has copied it: it is in the order, and its bytes may be another batch's by now. */
+  /**
+   * The log has copied the batch: it has its place in the order, and its bytes may be used for another batch by now.
+   */
   accepted = false
   settled = false
   readonly answer: PromiseWithResolvers<AppendedBatch> = Promise.withResolvers()
-  /** Resolves when it is no longer on its way, whatever became of it. */
+  /** Resolves when it is no longer in flight, whatever the outcome. */
   readonly answered: Promise<void>
   leave: () => void = () => {}
 

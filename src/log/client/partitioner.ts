@@ -19,8 +19,9 @@ export interface ProducerPartitioner {
 }
 
 /**
- * Chooses partitions as Kafka's producer does: murmur2 of the key, so that every client puts a key where it belongs;
- * without a key one partition until its batch is sent, then the next one, so that batches fill and partitions even out.
+ * Chooses partitions as Kafka's producer does. With a key it is murmur2 of the key, so that all clients put a key into
+ * the same partition. Without a key it is one partition until its batch is sent, then the next one, so that batches
+ * fill up and partitions are used evenly.
  */
 export class Partitioner {
   #sticky = 0
@@ -33,15 +34,15 @@ export class Partitioner {
     return this.#sticky % partitions
   }
 
-  /** The partition's batch is sent: records without a key go elsewhere now. */
+  /** Notes that the partition's batch is sent: records without a key use another partition from now on. */
   batchSent(partition: number, partitions: number): void {
     if (this.#sticky % partitions === partition) this.#sticky = (partition + 1) % partitions
   }
 }
 
 /**
- * A topic remembers how its records are put into partitions; another way would put keys where nobody looks for them. One
- * that remembers nothing takes any. Throws TOPIC_MISMATCH.
+ * Throws TOPIC_MISMATCH if the topic has another partitioner stored, because records would be put into partitions where
+ * readers do not look for their keys. A topic without a stored partitioner accepts any.
  */
 export function checkPartitionedAs(info: TopicInfo, id: string | undefined): void {
   const stored = info.config.partitioner
@@ -54,7 +55,7 @@ export function checkPartitionedAs(info: TopicInfo, id: string | undefined): voi
   )
 }
 
-/** What the declaration of a topic chooses. Throws PARTITIONER_FAILED, UNKNOWN_PARTITION. */
+/** The partition chosen by a topic's declared partitioner. Throws PARTITIONER_FAILED, UNKNOWN_PARTITION. */
 export function declaredPartition(
   info: TopicInfo,
   partitioner: TopicPartitioner<unknown, unknown>,
@@ -70,7 +71,7 @@ export function declaredPartition(
   return checkedChoice(info, partitioner.id, chosen)
 }
 
-/** What a producer's own partitioner chooses. Throws PARTITIONER_FAILED, UNKNOWN_PARTITION. */
+/** The partition chosen by a producer's own partitioner. Throws PARTITIONER_FAILED, UNKNOWN_PARTITION. */
 export function producerPartition(
   info: TopicInfo,
   partitioner: ProducerPartitioner,

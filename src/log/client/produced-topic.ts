@@ -10,11 +10,11 @@ import { Partitioner } from './partitioner.ts'
 import { bytesFormat, checkFormat, declaredFormat, type RecordFormat } from './record-format.ts'
 
 /**
- * The topics a producer sends to, as it found them: each with its format, and with what is collected for its partitions.
+ * The topics that a producer sends to, each with its format and with what is collected for its partitions.
  *
- * - A topic is looked up for every record, because it may have been deleted and made again: then it is another topic, and
- *   what was collected for the old one is sent before anything is collected for the new one, and is answered like all else.
- * - The log's own topics are never among them.
+ * - A topic is looked up for every record, because it may have been deleted and created anew. Then it is another topic:
+ *   what was collected for the old one is sent before anything is collected for the new one, and is answered as usual.
+ * - The log's internal topics are never among them.
  *
  * It sends nothing itself.
  */
@@ -22,9 +22,9 @@ export class ProducedTopics {
   readonly #broker: Broker
   readonly #byName = new Map<string, ProducedTopic>()
   #last: ProducedTopic | null = null
-  /** Topics that are no more, of which something was not answered yet. */
+  /** Deleted topics with records that were not answered yet. */
   #replacedTopics: ProducedTopic[] = []
-  /** Sends what was collected for a topic that is no more. */
+  /** Sends what was collected for a topic that was deleted. */
   readonly #replaced: (topic: ProducedTopic) => void
 
   constructor(broker: Broker, replaced: (topic: ProducedTopic) => void) {
@@ -32,19 +32,19 @@ export class ProducedTopics {
     this.#replaced = replaced
   }
 
-  /** All that anything was sent to. */
+  /** All topics to which anything was sent. */
   all(): Iterable<ProducedTopic> {
     if (this.#replacedTopics.length === 0) return this.#byName.values()
     this.#replacedTopics = this.#replacedTopics.filter(({ isAnswered }) => !isAnswered)
     return [...this.#byName.values(), ...this.#replacedTopics]
   }
 
-  /** The topic that has its name now: what waited for room goes where it would go if it were sent now. */
+  /** The topic that has this name now: a send that waited for room goes where it would go if it were made now. */
   successorOf(topic: ProducedTopic): ProducedTopic {
     return this.#byName.get(topic.info.name) ?? topic
   }
 
-  /** Throws UNKNOWN_TOPIC, INVALID_TOPIC (internal). */
+  /** Throws UNKNOWN_TOPIC, or INVALID_TOPIC for an internal topic. */
   of(name: string): ProducedTopic {
     const info = this.#broker.topic(name)
     if (info === undefined) {
@@ -52,7 +52,7 @@ export class ProducedTopics {
         topic: name,
       })
     }
-    // Most records go where the one before went.
+    // Most records go to the same topic as the previous one.
     if (this.#last?.info === info) return this.#last
     const known = this.#byName.get(name)
     if (known?.info.id === info.id) {
@@ -63,7 +63,7 @@ export class ProducedTopics {
     if (isInternalTopic(name)) {
       throw new LogError('INVALID_TOPIC', `topic ${name} is the log's own: only the log writes to it`, { topic: name })
     }
-    // The topic was deleted and made again meanwhile; what was sent to its name goes to its name.
+    // The topic was deleted and created anew meanwhile; records sent to its name go to the new one.
     if (known !== undefined) {
       this.#replaced(known)
       this.#replacedTopics.push(known)
@@ -74,10 +74,10 @@ export class ProducedTopics {
   }
 }
 
-/** One topic, under one id. */
+/** A topic, identified by its id. */
 export class ProducedTopic {
   info: TopicInfo
-  /** As messages call it. */
+  /** The topic's name in messages. */
   readonly title: string
   readonly named: RecordFormat
   readonly partitioner: Partitioner = new Partitioner()
@@ -92,12 +92,12 @@ export class ProducedTopic {
     this.#format = this.named
   }
 
-  /** Whether all that was ever taken for it has been answered. */
+  /** Whether every record that was ever accepted for it has been answered. */
   get isAnswered(): boolean {
     return this.partitions.every((one) => one === undefined || one.sender.answeredRecords >= one.takenRecords)
   }
 
-  /** The format of a declaration, held once against what the topic remembers. */
+  /** The format of a declaration. It is checked against the stored codecs only once. */
   formatOf(declared: AnyTopic): RecordFormat {
     if (this.#declared === declared) return this.#format
     const format = declaredFormat(declared)
@@ -108,15 +108,15 @@ export class ProducedTopic {
   }
 }
 
-/** What goes to one partition. */
+/** The batches for one partition. */
 export class ProducedPartition {
   readonly accumulator: BatchAccumulator
   readonly sender: PartitionSender
-  /** Sealed, behind as many as may be on their way. `bufferBytesMax` bounds them. */
+  /** Sealed batches that wait because the maximum is in flight. They are bounded by `bufferBytesMax`. */
   readonly queue: { readonly batch: SealedBatch; readonly numbering: number }[] = []
-  /** Its records would be on their way if there were room. */
+  /** The open batch is to be sent as soon as there is room. */
   due: boolean = false
-  /** All that were ever taken for it. */
+  /** Number of records that were ever accepted for it. */
   takenRecords: number = 0
 
   constructor(accumulator: BatchAccumulator, sender: PartitionSender) {

@@ -17,10 +17,10 @@ import type { ProducerIdentity } from './partition-sender.ts'
  *                                                              ▼
  *                any phase ─ another producer has taken over ─► fenced
  * ```
- * In `failed` only `abort` is left: what was sent is not whole. In `fenced` nothing is: close the producer.
+ * In `failed` only `abort` is possible, because the transaction is incomplete. In `fenced` nothing is: close the
+ * producer.
  *
- * What is sent from `ending` on is refused, before anything is flushed: it would come behind the end, into the next
- * transaction or into none.
+ * From `ending` on, sends are refused before anything is flushed: they would end up in the next transaction or in none.
  */
 export class ProducerTransactions {
   readonly transactionalId: string
@@ -29,9 +29,9 @@ export class ProducerTransactions {
   readonly #phase = new Lifecycle<TransactionPhase>('the transactional producer', transitions, 'new')
   #identity: ProducerIdentity | null = null
   #isInitializing = false
-  /** Whether the open transaction has anything that the log knows of. */
+  /** Whether the log knows of the open transaction, because it contains anything. */
   #used = false
-  /** Offsets that the log has not answered for. */
+  /** Requests to add offsets that the log has not answered yet. */
   readonly #offsetsOnTheirWay = new Set<Promise<void>>()
   readonly #reached = new Set<TopicPartition>()
   #failure: unknown = null
@@ -56,7 +56,7 @@ export class ProducerTransactions {
       })
       this.#phase.to('ready')
     } finally {
-      // Where it was refused it may be called again.
+      // After a failure it may be called again.
       this.#isInitializing = false
     }
   }
@@ -74,20 +74,20 @@ export class ProducerTransactions {
     throw this.#misuse('records are only sent between beginTransaction and its end')
   }
 
-  /** A batch is on its way. */
+  /** Notes that a batch is about to be sent. */
   used(): void {
     this.#used = true
   }
 
-  /** Whether the log was told, or will be by a batch that is on its way, that the open transaction writes there. */
+  /** Whether the transaction already includes this partition, or will with a batch that is in flight. */
   hasReached(at: TopicPartition): boolean {
     return this.#reached.has(at)
   }
 
   /**
-   * Records for these partitions are about to go. A batch takes its partition in by itself, with a record that names all
-   * the transaction has; several new ones are asked for together, so that there is one such record and not one each. The
-   * same partition is always the same object.
+   * Announces that records for these partitions are about to be sent. A batch adds its partition by itself, with a
+   * record that lists all partitions of the transaction. Several new partitions are added with one request, so that
+   * there is one such record instead of one each. The same partition is always the same object.
    */
   reach(partitions: readonly TopicPartition[]): void {
     const added = partitions.filter((at) => !this.#reached.has(at))
@@ -95,7 +95,7 @@ export class ProducerTransactions {
     const identity = this.#identity
     if (added.length < 2 || identity === null) return
     this.#used = true
-    // Where it is refused the batches ask once more, each for itself, and are told what is wrong.
+    // If it is refused, each batch asks again for its own partition and gets the error.
     this.#broker.addPartitionsToTransaction(identity, added).catch(() => {})
   }
 
@@ -113,7 +113,7 @@ export class ProducerTransactions {
     }
   }
 
-  /** A batch of the open transaction, or its offsets, failed. */
+  /** Notes that a batch of the open transaction, or a request to add offsets, failed. */
   sendFailed(error: unknown): void {
     if (isFenced(error)) this.#fence(error)
     else if (this.#phase.is('open')) {
@@ -122,12 +122,13 @@ export class ProducerTransactions {
     } else if (this.#phase.is('ending')) this.#failure ??= error
   }
 
-  /** `flush` resolves when all that was sent has been answered. */
+  /** `flush` must resolve once everything that was sent has been answered. */
   async commit(flush: () => Promise<void>): Promise<void> {
     this.checkSend()
     this.#phase.to('ending')
     await flush().catch((error: unknown) => this.sendFailed(error))
-    // Whoever sent them may not wait for the answer: where they are refused, the records must not count without them.
+    // The caller may not have awaited `sendOffsets`: if the offsets were refused, the records must not be committed
+    // without them.
     await Promise.allSettled(this.#offsetsOnTheirWay)
     this.#checkNotFenced()
     if (this.#failure !== null) {
@@ -141,13 +142,13 @@ export class ProducerTransactions {
     this.#checkNotFenced()
     if (!this.isOpen) throw this.#misuse('there is no transaction to abort')
     this.#phase.to('ending')
-    // What failed, and why, was said where it was sent.
+    // Send failures were reported to the callers of `send`.
     await flush().catch(() => {})
     this.#checkNotFenced()
     await this.#end('abort')
   }
 
-  /** Whether there is a transaction that nobody is ending. */
+  /** Whether there is a transaction that is not being ended. */
   get isOpen(): boolean {
     return this.#phase.is('open') || this.#phase.is('failed')
   }
@@ -209,7 +210,10 @@ const transitions: Transitions<TransactionPhase> = {
   fenced: [],
 }
 
-/** Another producer writes under the id now. A transaction that timed out looks the same to a batch; an abort tells. */
+/**
+ * Another producer has taken over the id. To a batch, a transaction that timed out looks the same; an abort shows which
+ * it is.
+ */
 function isFenced(error: unknown): boolean {
   return error instanceof LogError && (error.code === 'PRODUCER_FENCED' || error.code === 'INVALID_PRODUCER_ID_MAPPING')
 }

@@ -232,8 +232,8 @@ export class Producer {
     try {
       await this.flush()
     } finally {
-      // Or readers of what is committed would stand before it until it times out. If the log takes no abort any more, it
-      // does just that.
+      // Otherwise readers of committed records would wait behind the transaction until it times out. If the log refuses
+      // the abort, it times out.
       if (this.#transactions?.isOpen === true) await this.abortTransaction().catch(() => {})
       this.#lifecycle.to('closed')
       this.#dispatch.stop()
@@ -241,7 +241,7 @@ export class Producer {
   }
 
   #checkOpen(): void {
-    // Asked for each record: not by `is`, which makes a list.
+    // Called for every record, so it does not use `is`, which allocates an array.
     if (this.#lifecycle.phase !== 'open') throw new LogError('CLOSED', 'the producer is closed')
   }
 
@@ -250,7 +250,10 @@ export class Producer {
     this.#transactions?.checkSend()
   }
 
-  /** Without the record, or the offsets, its transaction is not whole: nobody may commit the rest by not looking. */
+  /**
+   * The transaction lacks a refused record or refused offsets, so it fails: a caller that ignores the error must not
+   * commit the rest.
+   */
   #refused(error: unknown): unknown {
     this.#transactions?.sendFailed(error)
     return error

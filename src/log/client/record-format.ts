@@ -5,38 +5,38 @@ import { LogError } from '../api/errors.ts'
 import type { TopicInfo } from '../api/topic.ts'
 
 /**
- * How a client turns the keys and values of one topic into bytes and back. A topic that was declared brings its schemas
- * and codecs; a topic that is only named takes and gives bytes.
+ * Converts the keys and values of one topic to bytes and back. A declared topic brings its schemas and codecs; a topic
+ * given by name only takes and returns bytes.
  *
  * Writing appends to a buffer and returns false for null. What does not fit is INVALID_RECORD: on writing before the
- * producer has taken anything, on reading whatever others have put there.
+ * producer has accepted anything, on reading for whatever other programs have written.
  */
 export interface RecordFormat {
   readonly topic: string
-  /** Ids that are remembered with the topic; undefined where bytes are just bytes. */
+  /** Codec ids that are stored with the topic; undefined for plain bytes. */
   readonly keyCodec: string | undefined
   readonly valueCodec: string | undefined
-  /** Whether keys and values given as bytes go into the record as they are: then they need not be written first. */
+  /** Whether keys and values given as bytes are used unchanged, so that they need not be written first. */
   readonly takesBytes: boolean
-  /** Key and value with defaults filled in. */
+  /** Validates a key or value and returns it with defaults filled in. */
   checkKey(key: unknown): unknown
   checkValue(value: unknown): unknown
   writeKey(key: unknown, to: ByteWriter): boolean
   writeValue(value: unknown, to: ByteWriter): boolean
-  /** When the record happened; `now` where the topic does not say. */
+  /** The record's timestamp; `now` if the topic does not define one. */
   timestampOf(value: unknown, key: unknown, now: number): number
-  /** A start of -1 is null. */
+  /** A start of -1 means null. */
   readKey(bytes: Uint8Array, start: number, end: number): unknown
   readValue(bytes: Uint8Array, start: number, end: number): unknown
 }
 
-/** What may be sent to a topic by name; a string is its UTF-8. */
+/** What may be sent to a topic by name; a string is sent as UTF-8. */
 export type BytesIn = Uint8Array | string | null | undefined
 
 /** What is read from a topic by name: a view of memory that does not change. */
 export type BytesOut = Buffer | null
 
-/** The format of a topic that is only named. */
+/** The format of a topic given by name only. */
 export function bytesFormat(topic: string): RecordFormat {
   return {
     topic,
@@ -101,8 +101,8 @@ export function declaredFormat(declared: AnyTopic): RecordFormat {
 }
 
 /**
- * Throws TOPIC_MISMATCH where the topic remembers other codecs than the declaration brings: bytes written with one and
- * read with the other would be wrong without a sound.
+ * Throws TOPIC_MISMATCH if the topic has other codecs stored than the declaration has: bytes written with one codec and
+ * read with the other would silently be wrong.
  */
 export function checkFormat(info: TopicInfo, format: RecordFormat): void {
   for (const part of ['keyCodec', 'valueCodec'] as const) {
@@ -121,7 +121,7 @@ function onSend<T>(topic: string, act: () => T): T {
   try {
     return act()
   } catch (cause) {
-    // An asynchronous schema and the like are mistakes in the program, not in a record.
+    // An asynchronous schema and similar mistakes are errors in the program, not in a record.
     if (cause instanceof CodecError && cause.code !== 'INVALID_RECORD') throw cause
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new LogError('INVALID_RECORD', `record for topic ${topic} refused: ${reason}`, { topic }, { cause })

@@ -7,12 +7,12 @@ import type { ConsumerRecord, ListenOptions, RecordBatch, RecordListenOptions } 
 import { RecordRunner } from './record-runner.ts'
 
 /**
- * Listening to a consumer: records are read and given to the listener until somebody ends it or a call fails.
+ * Runs a listener on a consumer: reads records and passes them to the listener until it is ended or a call fails.
  *
- * - No more is read than `openMax` records that are not done.
- * - When it ends, calls under way are finished first; what is not done is given back.
+ * - It reads no further records while `openMax` of them are not done.
+ * - When it ends, running calls are finished first; records that are not done are given back.
  *
- * In which order calls are made, and what a failed one ends, is {@link RecordRunner}'s business.
+ * {@link RecordRunner} decides in which order calls are made, and what happens when one fails.
  */
 export class RecordListening {
   readonly #clock: Clock
@@ -21,24 +21,24 @@ export class RecordListening {
   #ended: Promise<void> = Promise.resolve()
   #stop: () => void = () => {}
 
-  /** `nudge` ends the wait for records: something else is to be looked at. */
+  /** `nudge` ends the wait for records, because something else needs attention. */
   constructor(clock: Clock, nudge: () => void) {
     this.#clock = clock
     this.#nudge = nudge
   }
 
-  /** Null while nobody listens. */
+  /** Null while there is no listener. */
   get runner(): RecordRunner | null {
     return this.#runner
   }
 
-  /** Begins no call any more; resolves when none is under way. */
+  /** Begins no further calls; resolves when none is running. */
   async end(): Promise<void> {
     this.#stop()
     await this.#ended
   }
 
-  /** Rejects with what the listener threw. */
+  /** Runs until it is ended. Rejects with what the listener threw. */
   async run<R>({ concurrency, signal, openMax, read, add, over }: ListenRun<R>): Promise<void> {
     const runner = new RecordRunner(this.#clock, concurrency, this.#nudge)
     const ended = Promise.withResolvers<void>()
@@ -72,19 +72,19 @@ export class RecordListening {
 interface ListenRun<R> {
   readonly concurrency: number
   readonly signal: AbortSignal | undefined
-  /** Records that may be with the listener. */
+  /** Number of records that may be with the listener. */
   readonly openMax: number
-  /** Reads up to `countMax` records; `keys` gets their keys. */
+  /** Reads up to `countMax` records; their keys are added to `keys`. */
   readonly read: (keys: (string | null)[], countMax: number, isBusy: boolean) => Promise<readonly R[]>
   readonly add: AddRecords<R>
-  /** Gives back what is not done. */
+  /** Gives back records that are not done. */
   readonly over: () => void
 }
 
-/** Makes calls of what was read. */
+/** Creates calls for the records that were read. */
 export type AddRecords<R> = (runner: RecordRunner, records: readonly R[], keys: readonly (string | null)[]) => void
 
-/** One call per record, in the order that was asked for. Throws INVALID_CONFIG. */
+/** One call per record, in the requested order. Throws INVALID_CONFIG. */
 export function callPerRecord<K, V>(
   partitions: AssignedPartitions,
   listener: (record: ConsumerRecord<K, V>) => void | Promise<void>,
@@ -107,7 +107,7 @@ export function callPerRecord<K, V>(
   }
 }
 
-/** One call for the records of a partition that came together, a partition's one after the other. */
+/** One call for the records of a partition that were read together. Calls of a partition run one after the other. */
 export function callPerBatch<K, V>(
   partitions: AssignedPartitions,
   listener: (batch: RecordBatch<K, V>) => void | Promise<void>,
@@ -134,7 +134,7 @@ function checkedTime(notBefore: number): number {
   throw new LogError('INVALID_CONFIG', `notBefore gave ${shown(notBefore)}: return milliseconds, a number`)
 }
 
-/** The calls that may be going on at a time. Throws INVALID_CONFIG. */
+/** The number of calls that may run at the same time. Throws INVALID_CONFIG. */
 export function checkedConcurrency({ concurrency = 1 }: ListenOptions): number {
   if (Number.isSafeInteger(concurrency) && concurrency >= 1 && concurrency <= concurrencyMax) return concurrency
   throw new LogError(
@@ -145,5 +145,5 @@ export function checkedConcurrency({ concurrency = 1 }: ListenOptions): number {
 
 const concurrencyMax = 10_000
 
-/** No key's text: keys are text of bytes. */
+/** Not the text of any key, because keys have only characters up to U+00FF. */
 const nullKey = '\u{10ffff}'

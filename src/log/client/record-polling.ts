@@ -10,16 +10,17 @@ import type { GroupSharing } from './group-sharing.ts'
 import type { StartOffsets } from './start-offsets.ts'
 
 /**
- * How a consumer comes by its next records: what the group asks is done, what is due is committed, what was fetched is given
- * out, and only with nothing of that left it fetches and waits.
+ * How a consumer gets its next records: it does what the group requires, commits what is due, returns what was already
+ * fetched, and only if there is nothing left, it fetches and waits.
  *
- * - A poll waits no longer than it may, and not past the next automatic commit, nor the moment in which a transaction that
- *   keeps a partition waiting may be over.
- * - It ends early, with nothing, when it is woken, when its signal is aborted, and when the consumer is closed.
- * - What was fetched is never lost: if reading fails for one partition, what came of the others is given out first.
- * - What makes room for records (a listener's call that ended) nudges it: then it ends, and whoever polls asks again.
+ * - A poll waits no longer than requested, not past the next automatic commit, and, while a partition waits for a
+ *   transaction to end, only briefly before it checks again.
+ * - It ends early, without records, when it is woken, when its signal is aborted, and when the consumer is closed.
+ * - Fetched records are never lost: if reading fails for one partition, records of the others are returned first.
+ * - An event that makes room for records (the end of a listener's call) nudges the poll: it ends, and the caller polls
+ *   again.
  *
- * Whether a poll may begin, and what becomes of the records, the consumer knows.
+ * The consumer decides whether a poll may begin, and what happens to the records.
  */
 export class RecordPolling {
   readonly #parts: RecordPollingParts
@@ -27,11 +28,14 @@ export class RecordPolling {
   readonly #sharing: GroupSharing
   readonly #commits: ConsumerCommits
   readonly #reader: Reader
-  /** Since when (monotonic) user code has what the last poll gave out. */
+  /** When (monotonic) user code received the records of the last poll; null while it has none. */
   #handedOutAt: number | null = null
-  /** Records that may be with a listener of all partitions, where each has a share of them; Infinity: whoever comes first. */
+  /**
+   * Number of records a listener may hold across all partitions, each of which gets an equal share; Infinity: no
+   * shares.
+   */
   shareOf: number = Infinity
-  /** A listener's call has ended: there may be room for more. */
+  /** A listener's call has ended, so there may be room for more records. */
   #nudged = false
   #woken = false
 
@@ -47,23 +51,23 @@ export class RecordPolling {
     return this.#handedOutAt
   }
 
-  /** The user's code goes on with something that was given out before. */
+  /** Notes that user code continues with a record that was fetched before. */
   handsOut(): void {
     this.#handedOutAt = this.#parts.clock.monotonic()
   }
 
-  /** Nobody has anything in hand any more. */
+  /** Notes that user code holds no records any more. */
   handsNothing(): void {
     this.#handedOutAt = null
   }
 
-  /** Ends the poll that is under way, or else the next one. */
+  /** Ends the running poll, or else the next one. */
   wakeup(): void {
     this.#woken = true
     this.#reader.wakeup()
   }
 
-  /** The group has something to be looked after: a waiting poll goes on. */
+  /** Wakes a waiting poll, because the group needs attention. */
   lookUp(): void {
     this.#reader.wakeup()
   }
@@ -73,14 +77,14 @@ export class RecordPolling {
     this.#reader.wakeup()
   }
 
-  /** Nobody listens any more: nobody has records, or makes room for them. */
+  /** Listening has ended: no listener holds records, or makes room for them. */
   listeningIsOver(): void {
     this.#nudged = false
     this.shareOf = Infinity
     this.handsNothing()
   }
 
-  /** The reader leaves out what the consumer does now. */
+  /** Updates the partitions that the reader leaves out. */
   tellPaused(): void {
     this.#reader.setPaused(this.#partitions.paused)
   }
@@ -89,7 +93,10 @@ export class RecordPolling {
     return this.#reader.close()
   }
 
-  /** With `open`, records are open until they are completed, and it gets their keys. `countMax` 0: only what else is due. */
+  /**
+   * With `open`, records are open until they are completed, and `open` gets their keys. With `countMax` 0, returns no
+   * records.
+   */
   async poll<K, V>(
     options: PollOptions,
     open: (string | null)[] | null,
@@ -106,7 +113,7 @@ export class RecordPolling {
         await this.#sharing.keep()
         await this.#commits.commitIfDue()
         if (this.#woken || signal?.aborted === true || !isOpen()) return []
-        // Asked for here: the commit may have made room.
+        // Computed after the commit, which may have made room.
         const room = Math.min(countMax - this.#commits.carriedCount, numbers.maxPollRecords)
         const records = room > 0 ? this.#partitions.take<K, V>(room, open, this.#partitionShare) : []
         if (records.length > 0) return records
@@ -125,14 +132,16 @@ export class RecordPolling {
     }
   }
 
-  /** No longer than until the next automatic commit, if there is anything to commit, or until a transaction may be over. */
+  /**
+   * The time to wait until: not past the next automatic commit that is due, nor the next check of an open transaction.
+   */
   #waitUntil(deadline: number): number {
     if (this.#partitions.list.some(({ unresolved }) => unresolved))
       return Math.min(deadline, this.#parts.clock.monotonic() + unstableRetryMs)
     return Math.min(deadline, this.#commits.nextDue)
   }
 
-  /** Whether anything came. Without `more` it only waits. */
+  /** Fetches, and returns whether there is anything new. Without `more` it only waits. */
   async #fetch(waitMs: number, more: boolean): Promise<boolean> {
     const partitions = this.#partitions
     try {
@@ -144,9 +153,9 @@ export class RecordPolling {
       if (this.#sharing.needsAttention || this.#nudged) return false
       return await this.#read(waitMs, more)
     } catch (error) {
-      // Closed while it waited: the poll ends with nothing.
+      // The consumer was closed while it waited: the poll ends without records.
       if (!this.#parts.isOpen()) return false
-      // A topic was deleted while it waited: the next step drops what it had of it, and reads on.
+      // A topic was deleted while it waited: the next round drops its partitions and continues.
       if (this.#sharing.noticeDeleted()) return true
       if (!this.#parts.starts.moveIntoRange(partitions, error)) throw error
       return true
@@ -163,14 +172,14 @@ export class RecordPolling {
       .finally(() => {
         if (full.length > 0) this.tellPaused()
       })
-    // As of a reader that fails for one partition: what there is of others is given out first.
+    // Same rule as for a reader that fails for one partition: records of the others are returned first.
     if (neverRead !== null && chunks.length === 0) throw topicDeleted(neverRead.topic)
-    // A seek while the poll waited has moved the partition: what the old position gave is not asked for any more.
+    // A seek during the wait has moved the partitions, so records from the old positions are not wanted any more.
     if (!partitions.moved) for (const chunk of chunks) partitions.get(partitionName(chunk.at))?.add(chunk)
     return chunks.length > 0
   }
 
-  /** Records that a listener may have of one partition. */
+  /** Number of records of one partition that a listener may hold. */
   get #partitionShare(): number {
     return Math.max(1, Math.floor(this.shareOf / Math.max(1, this.#partitions.list.length)))
   }
@@ -187,5 +196,5 @@ export interface RecordPollingParts {
   readonly isOpen: () => boolean
 }
 
-/** How often a partition is tried whose committed offset a transaction may still change. */
+/** How long to wait before checking again whether a transaction may still change a committed offset. */
 const unstableRetryMs = 20

@@ -10,16 +10,17 @@ import type { ProducedTopic, ProducedTopics } from './produced-topic.ts'
 import type { GivenRecord } from './producer-options.ts'
 
 /**
- * Makes of a record that was given to a producer what a batch takes: bytes, a time, a partition.
+ * Converts a record given to a producer into what a batch takes: bytes, a timestamp, a partition.
  *
- * - Everything about the record is checked here, before anything of it is taken.
- * - Key and value are encoded into memory that the next record uses again; whoever keeps the record longer copies it.
- *   Bytes that are given as bytes are not copied at all.
- * - The partition is the record's own, else that of the topic's declared partitioner, else of the producer's, else murmur2 of
- *   the key. A topic that remembers a partitioner takes a record only by that one, or with a partition of its own.
- * - A record without a key and without a partition has none yet: it goes with the batch that is open when it is added.
+ * - The record is checked completely here, before anything of it is accepted.
+ * - Key and value are encoded into memory that is reused for the next record; a caller that keeps the record longer
+ *   copies it. Keys and values given as bytes are not copied at all.
+ * - The partition is the record's own if it has one, otherwise that of the topic's declared partitioner, otherwise of
+ *   the producer's, otherwise murmur2 of the key. A topic with a stored partitioner accepts only records partitioned by
+ *   it, or with a partition of their own.
+ * - A record without key and partition has no partition yet: it gets that of the open batch when it is added.
  *
- * It collects nothing, and knows neither room nor transactions.
+ * It collects nothing, and knows neither buffer space nor transactions.
  */
 export class RecordPreparer {
   readonly #topics: ProducedTopics
@@ -28,7 +29,7 @@ export class RecordPreparer {
   readonly #keyBytes = new ByteWriter()
   readonly #valueBytes = new ByteWriter()
   readonly #scratch = outgoingRecord()
-  /** The clock as it was read last. */
+  /** The time at which the clock was last read. */
   #now = Number.NEGATIVE_INFINITY
 
   constructor(topics: ProducedTopics, partitioner: ProducerPartitioner | null, clock: Clock) {
@@ -39,7 +40,7 @@ export class RecordPreparer {
 
   /**
    * Throws UNKNOWN_TOPIC, UNKNOWN_PARTITION, INVALID_TOPIC, TOPIC_MISMATCH, PARTITIONER_FAILED, INVALID_RECORD,
-   * INVALID_TIMESTAMP. What it returns holds until the next call.
+   * INVALID_TIMESTAMP. The result is valid until the next call.
    */
   prepare(record: GivenRecord): PreparedRecord {
     const name = nameOfTopic(record)
@@ -50,7 +51,8 @@ export class RecordPreparer {
     const value = format.checkValue(record.value)
 
     const into = this.#scratch
-    // Bytes are copied once, into the batch: before `send` returns, or into memory of their own where the send waits.
+    // The bytes are copied only once: into the batch before `send` returns, or into their own memory if the send has to
+    // wait.
     if (format.takesBytes && key instanceof Uint8Array) {
       into.keyStart = 0
       into.key = key
@@ -103,8 +105,9 @@ export class RecordPreparer {
   }
 
   /**
-   * Reading the clock is a tenth of what a small record costs. What was not too far ahead of it then is not now, so only a
-   * record without a time, one that may be too far ahead, or a topic that bounds the past needs it.
+   * Reading the clock takes a tenth of the time that a small record costs. A timestamp that was not too far ahead then
+   * is not too far ahead now, so the clock is read only for a record without a timestamp, for one that may be too far
+   * ahead, and for a topic that bounds the past.
    */
   #needsNow(timestamp: number | undefined, { timestampAfterMaxMs, timestampBeforeMaxMs }: TopicConfig): boolean {
     return (
@@ -115,11 +118,11 @@ export class RecordPreparer {
   }
 }
 
-/** A record in bytes, and where it goes. */
+/** A record in bytes, with its destination. */
 export interface PreparedRecord {
   readonly record: OutgoingRecord
   readonly topic: ProducedTopic
-  /** Below 0: whichever partition the next batch goes to. */
+  /** Below 0: the partition of the next batch without a key. */
   readonly partition: number
 }
 
@@ -135,7 +138,7 @@ function checkedPartition(topic: string, partition: number, count: number): numb
   throw unknownPartition({ topic, partition }, count)
 }
 
-/** Callers without types give anything. */
+/** The record may be anything, because untyped callers are not checked by the compiler. */
 function nameOfTopic(record: GivenRecord): string {
   const given: unknown = record
   if (typeof given === 'object' && given !== null) {
@@ -149,7 +152,7 @@ function nameOfTopic(record: GivenRecord): string {
   )
 }
 
-/** Taken for null, a misspelt `value` would delete what the topic has under the key. */
+/** Without this check a misspelt `value` would count as null and delete the key's value. */
 function noValue(topic: string, record: object): LogError {
   return new LogError(
     'INVALID_RECORD',

@@ -2,28 +2,28 @@ import type { Clock, Timer } from '../../base/clock.ts'
 import type { ConsumedPartition } from './consumed-partition.ts'
 
 /**
- * Gives work to a listener: at most `concurrency` calls at a time, and those of one lane one after the other.
+ * Runs the calls of a listener: at most `concurrency` at a time, and those of one lane one after the other.
  *
- * - A lane is whatever must stay in order: a key, a partition, or a batch by itself.
- * - A record is completed when its call resolves; until then nothing at or behind it is committed.
- * - The first call that fails ends the run: calls under way are waited for, what was not begun is given back.
- * - Work whose time has not come (`notBefore`) waits without taking a place; its lane waits with it.
+ * - A lane is a set of records that must stay in order: of a key, of a partition, or a single batch.
+ * - A record is completed when its call resolves; until then no offset at or after it is committed.
+ * - The first failed call ends the run: running calls are awaited, and tasks not yet begun are given back.
+ * - A task with a `notBefore` in the future waits without counting towards `concurrency`; its lane waits with it.
  *
- * Bounded by whoever adds: it looks at `openCount` first.
+ * It has no bound of its own: callers of `add` check `openCount` first.
  */
 export class RecordRunner {
   readonly #clock: Clock
   readonly #concurrency: number
   readonly #lanes = new Map<string, Task[]>()
   readonly #ready: Task[] = []
-  /** In the order in which they began. */
+  /** The running tasks with their start times (monotonic), in the order in which they began. */
   readonly #running = new Map<Task, number>()
   readonly #held = new Map<Task, Timer>()
   #failure: { readonly error: unknown } | null = null
   #ended = false
   #open = 0
   #watchers: (() => void)[] = []
-  /** Called whenever a call has ended: there may be room again. */
+  /** Called whenever a call has ended, because there may be room again. */
   readonly #changed: () => void
 
   constructor(clock: Clock, concurrency: number, changed: () => void) {
@@ -32,7 +32,7 @@ export class RecordRunner {
     this.#changed = changed
   }
 
-  /** Records that were added and are neither done nor dropped. */
+  /** Number of records that were added and are neither done nor dropped. */
   get openCount(): number {
     return this.#open
   }
@@ -41,7 +41,7 @@ export class RecordRunner {
     return this.#running.size
   }
 
-  /** Whether it begins nothing any more: it was stopped, or a call has failed. */
+  /** Whether it begins no further calls, because it was stopped or a call has failed. */
   get hasEnded(): boolean {
     return this.#ended
   }
@@ -50,7 +50,7 @@ export class RecordRunner {
     return this.#failure
   }
 
-  /** When (monotonic) the oldest call under way began; null without one. */
+  /** When (monotonic) the oldest running call began; null without one. */
   get oldestBegan(): number | null {
     for (const began of this.#running.values()) return began
     return null
@@ -70,7 +70,7 @@ export class RecordRunner {
     this.#isNext(task)
   }
 
-  /** Begins as many calls as there is room for. */
+  /** Begins as many calls as `concurrency` allows. */
   dispatch(): void {
     while (!this.#ended && this.#running.size < this.#concurrency) {
       const task = this.#ready.shift()
@@ -119,13 +119,13 @@ export class RecordRunner {
     else this.#isNext(next)
   }
 
-  /** Drops what has not begun of these partitions, and resolves when what has begun is over. */
+  /** Drops tasks of these partitions that have not begun, and resolves when those that have begun are done. */
   async release(partitions: ReadonlySet<ConsumedPartition>): Promise<void> {
     this.abandon(partitions)
     while ([...this.#running.keys()].some(({ partition }) => partitions.has(partition))) await this.#change()
   }
 
-  /** Drops what has not begun of these partitions; what has begun goes on, and counts for nothing. */
+  /** Drops tasks of these partitions that have not begun. Running calls continue, but their results do not count. */
   abandon(partitions: ReadonlySet<ConsumedPartition>): void {
     const waiting = [...this.#ready, ...this.#held.keys(), ...[...this.#lanes.values()].flat()]
     for (const task of waiting) {
@@ -142,13 +142,13 @@ export class RecordRunner {
     this.dispatch()
   }
 
-  /** Begins nothing more. */
+  /** Begins no further calls. */
   stop(): void {
     this.#ended = true
     for (const timer of this.#held.values()) timer.cancel()
   }
 
-  /** The same, and resolves when nothing is under way. */
+  /** Begins no further calls, and resolves when none is running. */
   async end(): Promise<void> {
     this.stop()
     while (this.#running.size > 0) await this.#change()
@@ -161,15 +161,15 @@ export class RecordRunner {
 
 export interface Task {
   readonly partition: ConsumedPartition
-  /** Of the records that are done when `run` resolves. */
+  /** Offsets of the records that are done when `run` resolves. */
   readonly offsets: readonly number[]
-  /** What must not overtake each other has the same lane. */
+  /** Tasks of one lane must not overtake each other. */
   readonly lane: string | null
-  /** Wall-clock time before which it does not begin; 0: at once. */
+  /** Wall-clock time before which the task does not begin; 0: at once. */
   readonly notBefore: number
   readonly run: () => void | Promise<void>
   dropped: boolean
 }
 
-/** The longest timer that Node knows. */
+/** The longest delay of a timer in Node. */
 const timerMsMax = 2 ** 31 - 1

@@ -9,16 +9,17 @@ import type { BytesRecord } from './producer-options.ts'
 import { Producer } from './producer.ts'
 
 /**
- * Hands failed records over to the topics where they wait: the copies, and the offset that says that their originals are
- * done, are one transaction.
+ * Writes failed records to their retry topics: the copies, and the offset that marks their originals as done, are
+ * written in one transaction.
  *
- * - A copy waits in memory until all records before it are done, for an offset says that of all of them. What failed
- *   meanwhile shares the transaction: one for a polled batch, or every {@link carryDelayMsMax}, not one per record.
- * - A commit past a record that failed carries its copy, whoever asks for the commit.
- * - What waits for a partition that was given up is dropped: the record was not committed, and comes again to whoever has
- *   the partition then. The group refuses the transaction of a member that it has replaced.
+ * - A copy waits in memory until all records before it are done, because a committed offset covers all of them. Records
+ *   that fail meanwhile share the transaction: one per polled batch, or one every {@link carryDelayMsMax}, not one per
+ *   record.
+ * - A commit past a failed record includes its copy, no matter who requests the commit.
+ * - Copies for a partition that was given up are discarded: their records were not committed, and are delivered again
+ *   to the partition's next owner. The group refuses the transaction of a member that it has replaced.
  *
- * It decides neither where a copy goes nor what is in it.
+ * It decides neither the destination of a copy nor its contents.
  */
 export class RetryHandOver implements CommitCarrier {
   readonly #broker: Broker
@@ -34,7 +35,7 @@ export class RetryHandOver implements CommitCarrier {
     this.#transactions = transactions
   }
 
-  /** Where the failures of a partition wait for as long as it is the consumer's: ask before the record is processed. */
+  /** The waiting failures of a partition, while this consumer owns it: get it before the record is processed. */
   lineOf(at: TopicPartition): FailedLine {
     const name = partitionName(at)
     let line = this.#lines.get(name)
@@ -45,7 +46,7 @@ export class RetryHandOver implements CommitCarrier {
     return line
   }
 
-  /** The copy of a record that failed is written with the commit that covers it. */
+  /** Adds the copy of a failed record, to be written with the commit that covers the record. */
   add(line: FailedLine, offset: Offset, copy: BytesRecord): void {
     if (line.isGone) return
     line.waiting.push({ offset, copy })
@@ -53,7 +54,7 @@ export class RetryHandOver implements CommitCarrier {
     if (this.waitingSince === Infinity) this.waitingSince = this.#clock.monotonic()
   }
 
-  /** The partitions go to somebody else. Calls that are still under way have the line that is gone. */
+  /** Discards the failures of partitions that are given up. Calls that are still running hold the line that is gone. */
   forget(at: readonly TopicPartition[]): void {
     for (const place of at) {
       const name = partitionName(place)
@@ -80,7 +81,7 @@ export class RetryHandOver implements CommitCarrier {
       )
       const written = new Set(copies)
       for (const { line } of ends) {
-        // A partition that was given up meanwhile took its count with it.
+        // A partition that was given up meanwhile has already reduced the count.
         if (line === undefined || line.isGone) continue
         const left = line.waiting.filter((one) => !written.has(one))
         this.waitingCount -= line.waiting.length - left.length
@@ -92,16 +93,16 @@ export class RetryHandOver implements CommitCarrier {
   }
 }
 
-/** The failures of a partition that are not written yet. */
+/** The failures of a partition that were not written yet. */
 export interface FailedLine {
   waiting: { readonly offset: Offset; readonly copy: BytesRecord }[]
-  /** The partition is somebody else's. */
+  /** The partition belongs to another member now. */
   isGone: boolean
 }
 
 /**
- * The transactions of one set of retry topics, one at a time. Its transactional id is that of whoever had the same place
- * before a crash, so that `init` ends what was left open then.
+ * The transactions of one set of retry topics, one at a time. It gets the transactional id that a process used before a
+ * crash, so that `init` ends the transaction that was left open.
  */
 export class RetryTransactions {
   readonly #broker: Broker
@@ -122,10 +123,10 @@ export class RetryTransactions {
     return this.#producer.initTransactions()
   }
 
-  /** One transaction of these records and offsets, after those that were asked for before. */
+  /** Writes these records and offsets in one transaction, after those requested before. */
   write(records: readonly BytesRecord[], offsets: readonly OffsetEntry[], from: GroupMetadata): Promise<void> {
     const written = this.#last.then(() => this.#tries(records, offsets, from))
-    // Whoever asked hears of a failure; the next one is none the worse for it.
+    // A failure is reported to its caller only; it does not affect the next transaction.
     this.#last = written.catch(() => {})
     return written
   }
@@ -144,15 +145,16 @@ export class RetryTransactions {
 
   async #try(records: readonly BytesRecord[], offsets: readonly OffsetEntry[], from: GroupMetadata): Promise<void> {
     this.#producer.beginTransaction()
-    // First what the group may refuse: then there is no record to abort.
+    // The offsets first, as the group may refuse them: then there are no records to abort.
     await this.#producer.sendOffsetsToTransaction(offsets, from)
-    // Crash here, or anywhere before the end: the transaction is aborted by whoever takes the id over, or by its timeout.
-    // No reader of committed records has seen a copy, and the group's offset is the former one: the records come again.
+    // Crash here, or anywhere before the end: the transaction is aborted by the next process with this id, or by its
+    // timeout. No reader of committed records has seen a copy, and the group's offset is unchanged: the records are
+    // delivered again.
     for (const record of records) {
       while (!this.#producer.hasRoom) await this.#producer.ready()
       this.#producer.post(record)
     }
-    // Crash behind its entry: copies and offsets count, and nothing comes again.
+    // Crash after its journal entry: copies and offsets are committed, and nothing is delivered again.
     await this.#producer.commitTransaction()
   }
 
@@ -163,12 +165,12 @@ export class RetryTransactions {
   }
 }
 
-/** The process stood still in the middle of it, and the log has aborted the transaction meanwhile. */
+/** The process was suspended during the transaction, and the log has aborted it meanwhile. */
 function hasTimedOut(error: unknown): boolean {
   return error instanceof LogError && (error.code === 'INVALID_PRODUCER_EPOCH' || error.code === 'INVALID_TXN_STATE')
 }
 
-/** Nobody waits longer for a transaction whose process is gone, and whose id nobody has taken over. */
+/** Bounds how long an open transaction of a dead process blocks readers, if no process takes over its id. */
 const timeoutMs = 10_000
 
 const triesMax = 2

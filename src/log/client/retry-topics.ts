@@ -93,7 +93,7 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
       if (this.#hasEnded) return
       const transactions = new RetryTransactions(this.#broker, this.#clock, this.#options.group)
       this.#transactions = transactions
-      // First what a predecessor left open is ended: until then nobody knows where it had come to.
+      // First end the transaction that a previous run left open: until then its offsets are not known.
       await transactions.init()
       if (this.#hasEnded) return
       const levels = Array.from({ length: 1 + this.#levelsOf(sources.keys()) }, (_, index) => index - 1)
@@ -107,7 +107,7 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
     }
   }
 
-  /** Closed while it was still making what it needs. */
+  /** Whether it was closed while it was still starting. */
   get #hasEnded(): boolean {
     return this.#phase === 'closed'
   }
@@ -141,14 +141,14 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
     return formats
   }
 
-  /** As many as there are delays, or as an earlier run with more of them has left retry topics. */
+  /** The number of delays, or more if an earlier run with more delays has left retry topics. */
   #levelsOf(topics: Iterable<string>): number {
     let levels = this.#options.delaysMs.length
     for (const topic of topics) while (this.#broker.topic(this.#retryTopic(topic, levels)) !== undefined) levels += 1
     return levels
   }
 
-  /** Level -1 reads the topics themselves, level n the n-th retry topic of each. */
+  /** Level -1 reads the source topics themselves, level n the n-th retry topic of each. */
   async #listen(
     level: number,
     sources: ReadonlyMap<string, RecordFormat>,
@@ -166,7 +166,7 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
     const consumer = new Consumer(
       this.#broker,
       this.#clock,
-      // A copy counts only when its transaction does: one that was aborted comes again as another copy.
+      // A copy counts only if its transaction is committed: an aborted copy is written again.
       { autoOffsetReset: 'earliest', ...options, ...(level < 0 ? {} : { isolation: 'committed' }), group },
       handOver,
     )
@@ -188,7 +188,7 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
         },
       )
     } finally {
-      // One that ends takes the others with it: half of a pipeline would only pile up what the other half is to do.
+      // If one level ends, it ends the others: half of a pipeline would only pile up records for the other half.
       stop.abort()
     }
   }
@@ -197,7 +197,7 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
     return level < 0 ? topic : this.#retryTopic(topic, level)
   }
 
-  /** What is to be handed over of a record that failed; null where it did not. */
+  /** Processes a record. Returns the copy to hand over if it failed, otherwise null. */
   async #attempt(
     source: { readonly name: string; readonly format: RecordFormat },
     level: number,
@@ -322,8 +322,8 @@ function checkedOptions<K, V>(options: RetryTopicsOptions<K, V>): CheckedOptions
 }
 
 /**
- * What the topic remembers of its codecs holds for the copies too: they are the same bytes, and a few headers more. Their
- * times were let in once: however far they are from the clock by now, the copies are as well.
+ * The topic's stored codecs apply to the copies too, which have the same bytes and a few more headers. Their timestamps
+ * were accepted once, so they are accepted however far they are from the clock by now.
  */
 function configOf({ config }: TopicInfo): Partial<TopicConfig> {
   const { keyCodec, valueCodec, maxMessageBytes } = config
@@ -343,9 +343,9 @@ function decoded(bytes: BytesOut, read: (bytes: Uint8Array, start: number, end: 
 const noBytes = new Uint8Array(0)
 const headerPrefix = 'millrace-retry-'
 const causeLengthMax = 1000
-/** What the headers of a copy take at most, the cause in three bytes a character. */
+/** Maximum size of the headers of a copy, with three bytes per character of the error text. */
 const headersBytesMax = 4096
-/** The bound of `maxMessageBytes`. */
+/** The largest value that `maxMessageBytes` may have. */
 const largestMessageBytes = 32 * 1024 * 1024
 
 function header(name: string, text: string): Header {
@@ -357,7 +357,7 @@ function headerOf(record: ConsumerRecord<BytesOut, BytesOut>, name: string): str
   return found === undefined || found === null ? undefined : Buffer.from(found).toString()
 }
 
-/** When the record failed last; a copy without that header was put there by somebody else and is due at once. */
+/** When the record failed last. A copy without that header was not written by this class and is due at once. */
 function failedAt(record: ConsumerRecord<BytesOut, BytesOut>): number {
   const at = Number(headerOf(record, 'at') ?? 0)
   return Number.isFinite(at) ? at : 0

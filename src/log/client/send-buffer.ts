@@ -4,19 +4,20 @@ import type { Delivery } from './batch-accumulator.ts'
 import type { PreparedRecord } from './record-preparer.ts'
 
 /**
- * How much a producer has taken and not been answered for, and who waits until that is less.
+ * Bounds the records that a producer has accepted and not yet had an answer for, and queues sends while there is no
+ * room.
  *
- * - There is room below `bytesMax`; one record may go beyond it.
- * - Sends that wait are taken in their order, and before any that come later.
- * - A record that waits is copied: what is sent cannot change afterwards. At most `waitingMax` wait.
+ * - There is room below `bytesMax`; one record may exceed it.
+ * - Waiting sends are accepted in their order, and before any later ones.
+ * - A waiting record is copied, so that the caller cannot change it afterwards. At most `waitingMax` wait.
  *
- * Where a record goes that has found room is not known here.
+ * It does not know where a record goes after it has found room.
  */
 export class SendBuffer {
   readonly #bytesMax: number
   readonly #waitingMax: number
   #bytes = 0
-  /** Sends for which there was no room, in their order; the first `#waitingFirst` have found it. */
+  /** Sends that had to wait, in their order; the first `#waitingFirst` of them have found room. */
   #waiting: WaitingSend[] = []
   #waitingFirst = 0
   #roomWaiters: (() => void)[] = []
@@ -32,7 +33,7 @@ export class SendBuffer {
     return this.#bytes < this.#bytesMax && this.#waiting.length === 0
   }
 
-  /** How many sends have ever waited. */
+  /** How many sends have ever had to wait. */
   get waitedCount(): number {
     return this.#waitedCount
   }
@@ -46,7 +47,7 @@ export class SendBuffer {
     this.#bytes += bytes
   }
 
-  /** Bytes were answered. */
+  /** Frees the space of answered records. */
   release(bytes: number): void {
     this.#bytes -= bytes
   }
@@ -57,7 +58,7 @@ export class SendBuffer {
     return new Promise((resolve) => this.#roomWaiters.push(resolve))
   }
 
-  /** Throws TIMEOUT if too many wait already. */
+  /** Queues a record. Throws TIMEOUT if too many wait already. */
   wait({ record, topic, partition }: PreparedRecord, delivery: Delivery): void {
     if (this.#waiting.length - this.#waitingFirst >= this.#waitingMax) {
       throw new LogError(
@@ -66,7 +67,7 @@ export class SendBuffer {
         { waitingSendsMax: this.#waitingMax, bufferBytesMax: this.#bytesMax },
       )
     }
-    // Not `slice`: of a Buffer that is a view.
+    // Not `slice`: on a Buffer that returns a view.
     const key = new Uint8Array(record.key.subarray(0, record.keyEnd))
     const value = new Uint8Array(record.value.subarray(0, record.valueEnd))
     const copy: OutgoingRecord = { ...record, key, value }
@@ -74,7 +75,7 @@ export class SendBuffer {
     this.#waitedCount += 1
   }
 
-  /** Gives those that wait to `add`, as far as there is room, and wakes who waits for it. */
+  /** Passes waiting records to `add` as far as there is room, and wakes callers of `ready`. */
   admit(add: (send: WaitingSend) => void): void {
     while (this.#bytes < this.#bytesMax) {
       const send = this.#waiting[this.#waitingFirst]
@@ -95,7 +96,7 @@ export class SendBuffer {
   }
 }
 
-/** A record that waits for room, in bytes of its own. */
+/** A record that waits for room, with a copy of its bytes. */
 export interface WaitingSend extends PreparedRecord {
   readonly delivery: Delivery
 }

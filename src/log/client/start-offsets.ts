@@ -8,11 +8,12 @@ import type { ConsumedPartition } from './consumed-partition.ts'
 import { resolveReset, type CheckedReset } from './offset-reset.ts'
 
 /**
- * Where a consumer starts to read a partition that nobody has sought in.
+ * Determines where a consumer starts to read a partition without a seek.
  *
- * - At the group's committed offset; without one, and where the log no longer has it, as `autoOffsetReset` says.
- * - While a transaction may still move the committed offset, nobody knows: whoever started then might do again what it has
- *   done.
+ * - It starts at the group's committed offset. Without one, and if the log no longer has that offset, `autoOffsetReset`
+ *   decides.
+ * - While a transaction may still change the committed offset, the start is unknown: a consumer that started too early
+ *   might process the same records again.
  *
  * It reads no records and commits nothing.
  */
@@ -37,7 +38,7 @@ export class StartOffsets {
     this.#autoOffsetReset = parts.autoOffsetReset
   }
 
-  /** Where partitions start that nobody has sought in: at the committed offset, or as the reset says. */
+  /** Sets the start of these partitions: the committed offset, or what `autoOffsetReset` yields. */
   resolve(partitions: readonly ConsumedPartition[]): void {
     if (partitions.length === 0) return
     const at = partitions.map((partition) => partition.at)
@@ -49,12 +50,12 @@ export class StartOffsets {
       partition.startAt(committed.get(partitionName(partition.at)) ?? this.#resetOf(partition.at))
   }
 
-  /** A transaction may still move the group's offset: whoever started now might do again what it has done. */
+  /** Whether a transaction may still change the group's offset, so that a consumer must not start yet. */
   isUnstable(at: TopicPartition): boolean {
     return this.#group !== undefined && this.#broker.hasUnstableOffset(this.#group, at)
   }
 
-  /** Moves partitions whose offset the log does not have any more, if there is a reset. */
+  /** Moves partitions whose offset is no longer in the log, if there is a reset. Returns whether it moved any. */
   moveIntoRange(partitions: AssignedPartitions, error: unknown): boolean {
     if (!(error instanceof LogError) || error.code !== 'OFFSET_OUT_OF_RANGE' || this.#autoOffsetReset === 'none')
       return false
@@ -64,7 +65,7 @@ export class StartOffsets {
     const ends = this.#broker.bounds(places, 'durable')
     for (const [index, { at, start, end }] of bounds.entries()) {
       const partition = partitions.of(at)
-      // Within a transaction that is not decided it waits where it is.
+      // A position inside an open transaction is not out of range: the partition waits there.
       if (partition.fetchAt >= start && partition.fetchAt <= Math.max(end, ends[index]?.end ?? end)) continue
       partition.moveTo(Math.min(end, Math.max(start, this.#resetOf(at))))
       any = true

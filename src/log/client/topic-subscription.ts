@@ -4,8 +4,8 @@ import { isInternalTopic } from '../api/internal-topics.ts'
 import type { Broker } from '../broker/broker.ts'
 
 /**
- * What a consumer wants to read: topics by name, or all whose name a pattern matches, also those that come later. The
- * log's own topics match no pattern.
+ * The topics that a consumer subscribes to: by name, or all whose names match a pattern, including topics that are
+ * created later. The log's internal topics match no pattern.
  */
 export class TopicSubscription {
   readonly #broker: Broker
@@ -17,7 +17,7 @@ export class TopicSubscription {
   constructor(broker: Broker, to: readonly string[] | RegExp) {
     this.#broker = broker
     this.#names = to instanceof RegExp ? null : [...new Set(to)].sort()
-    // Without the flags that make `test` remember where it stopped.
+    // Without the flags that make `test` depend on where the previous match ended.
     this.#pattern = to instanceof RegExp ? new RegExp(to.source, to.flags.replaceAll(/[gy]/g, '')) : null
     for (const topic of this.#names ?? []) this.#checkExists(topic)
   }
@@ -33,7 +33,7 @@ export class TopicSubscription {
     )
   }
 
-  /** The topics that exist now and are meant, by name. The same array while nothing has changed. */
+  /** The subscribed topics that exist now, by name. Returns the same array while nothing has changed. */
   get topics(): readonly string[] {
     const { catalogRevision } = this.#broker
     if (catalogRevision === this.#revision) return this.#topics

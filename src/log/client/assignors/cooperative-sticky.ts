@@ -3,13 +3,14 @@ import { partitionName, type TopicPartition } from '../../api/record.ts'
 import { allPartitions, inOrder } from './member-order.ts'
 
 /**
- * Balanced, and as little moved as that allows: what a member has it keeps, unless it has more than its share. Kafka:
- * `CooperativeStickyAssignor`; the algorithm is our own.
+ * Balances partitions while moving as few as possible: a member keeps its partitions unless it has more than its share.
+ * Kafka: `CooperativeStickyAssignor`; the algorithm is our own.
  *
- * - Where all members read the same topics their counts differ by at most one, and no assignment with that property moves
+ * - If all members read the same topics, their counts differ by at most one, and no assignment with that property moves
  *   fewer partitions.
- * - Where they do not, no move of a single partition from one member to another makes it more even.
- * - A partition that two members claim belongs to the one with the newer generation, and to nobody if they are equal.
+ * - If they do not, moving any single partition from one member to another would not make the counts more even.
+ * - A partition claimed by two members belongs to the one with the newer generation, and to neither if the generations
+ *   are equal.
  */
 export const cooperativeStickyAssignor: GroupAssignor = {
   name: 'cooperative-sticky',
@@ -24,7 +25,10 @@ export const cooperativeStickyAssignor: GroupAssignor = {
   },
 }
 
-/** Who owns each partition now, as an index into the members. Claims to topics that a member no longer reads are void. */
+/**
+ * The current owner of each partition, as an index into the members. Ignores claims to topics that a member no longer
+ * reads.
+ */
 export function currentOwners(
   members: readonly AssignorMember[],
   all: readonly TopicPartition[],
@@ -57,7 +61,7 @@ function shareAlike(
   }
   const least = Math.floor(all.length / members.length)
   let withMore = all.length % members.length
-  // Those that have most keep one more: each of them saves a move.
+  // The members with the most partitions keep one more: each of them saves a move.
   const byCount = members.map((_, index) => index).sort((a, b) => sizeOf(shares, b) - sizeOf(shares, a) || a - b)
   const quotas = members.map(() => least)
   for (const index of byCount) if (withMore-- > 0) quotas[index] = least + 1
@@ -91,10 +95,10 @@ function shareByTopics(
     if (owner === undefined) free.push(at)
     else shares[owner]?.push(at)
   }
-  // What few can read first: the others find their place around it.
+  // Partitions that few members can read are assigned first; the others are distributed around them.
   free.sort((a, b) => (readers.get(a.topic)?.length ?? 0) - (readers.get(b.topic)?.length ?? 0))
   for (const at of free) shares[leastOf(shares, readers.get(at.topic) ?? [])]?.push(at)
-  // Each move makes the sum of squares smaller, so this ends.
+  // Each move reduces the sum of squares, so the loop ends.
   for (let moved = true; moved;) {
     moved = false
     for (const [giver, share] of shares.entries()) {

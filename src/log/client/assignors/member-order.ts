@@ -2,8 +2,8 @@ import type { AssignorMember } from '../../api/assignor.ts'
 import type { TopicPartition } from '../../api/record.ts'
 
 /**
- * Kafka's order of members: static ones by instance id before all others by member id, so that a static member that comes
- * back under a new id keeps its place.
+ * Kafka's order of members: static members by instance id first, then all others by member id, so that a static member
+ * that returns with a new member id keeps its place.
  */
 export function inOrder(members: readonly AssignorMember[]): readonly AssignorMember[] {
   return members.toSorted((left, right) => {
@@ -14,7 +14,7 @@ export function inOrder(members: readonly AssignorMember[]): readonly AssignorMe
   })
 }
 
-/** All partitions of the topics that somebody reads, by topic and number. */
+/** All partitions of the topics that any member reads, by topic and number. */
 export function allPartitions(
   members: readonly AssignorMember[],
   partitions: ReadonlyMap<string, number>,

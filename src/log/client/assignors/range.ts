@@ -3,8 +3,9 @@ import type { TopicPartition } from '../../api/record.ts'
 import { inOrder } from './member-order.ts'
 
 /**
- * Topic by topic, each member gets a run of neighbouring partitions; the first members get one more where it does not
- * divide. Topics with equal partitions are cut alike, so that one member has what belongs together. Kafka: `RangeAssignor`.
+ * Assigns each member a contiguous range of partitions per topic; the first members get one more if the count is not
+ * divisible. Topics with equal partition counts are divided in the same way, so that one member gets partitions that
+ * belong together. Kafka: `RangeAssignor`.
  */
 export const rangeAssignor: GroupAssignor = {
   name: 'range',

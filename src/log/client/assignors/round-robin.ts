@@ -3,7 +3,7 @@ import type { TopicPartition } from '../../api/record.ts'
 import { allPartitions, inOrder } from './member-order.ts'
 
 /**
- * Deals all partitions of all topics out in turn, passing over members that do not read the topic. Kafka:
+ * Assigns all partitions of all topics to the members in turn, skipping members that do not read the topic. Kafka:
  * `RoundRobinAssignor`.
  */
 export const roundRobinAssignor: GroupAssignor = {
@@ -13,7 +13,7 @@ export const roundRobinAssignor: GroupAssignor = {
     const ordered = inOrder(members)
     const assigned = new Map(ordered.map(({ memberId }): [string, TopicPartition[]] => [memberId, []]))
     let turn = 0
-    // Somebody reads each of them, so the search ends.
+    // Each topic is read by at least one member, so the inner loop ends.
     for (const at of allPartitions(members, partitions)) {
       while (ordered[turn % ordered.length]?.topics.includes(at.topic) !== true) turn++
       assigned.get(ordered[turn % ordered.length]?.memberId ?? '')?.push(at)
