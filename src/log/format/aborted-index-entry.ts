@@ -26,7 +26,7 @@ export function encodeAbortedIndexEntry(entry: AbortedIndexEntry): Uint8Array {
   return new Uint8Array(view.buffer)
 }
 
-/** Reads a whole index. Throws CORRUPT_BATCH on a part of an entry, NEWER_FORMAT on another version. */
+/** Decodes a whole index. Throws CORRUPT_BATCH on an incomplete entry, NEWER_FORMAT on another version. */
 export function decodeAbortedIndex(bytes: Uint8Array): readonly AbortedIndexEntry[] {
   if (bytes.length % abortedIndexEntryBytes !== 0) {
     throw new LogError('CORRUPT_BATCH', `an aborted index of ${bytes.length} bytes is no multiple of 34`, {})

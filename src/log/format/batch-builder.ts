@@ -6,17 +6,17 @@ import { batchAttributes, batchHeaderBytes, writeBatchHeader } from './record-ba
 import { compress, compressionCodes, type Compression } from './compression.ts'
 
 /**
- * Collects records into one batch, straight from slices of bytes: no object, no view and no string is made per record.
+ * Builds one batch of records directly from slices of bytes, without creating an object, view or string per record.
  *
  * ```
  * record: varint length | u8 0 | varint timestampDelta | varint offsetDelta
  *       | varint keyLength (-1 null) key | varint valueLength (-1 null) value
  *       | varint headerCount, each: varint keyLength key | varint valueLength (-1 null) value
  * ```
- * All varints are zig-zag. Times are deltas to the first record's; later records may be older.
+ * All varints are zig-zag. Times are deltas to the first record's timestamp; later records may be older.
  *
- * The memory is kept from batch to batch. The bound on a batch is the caller's: ask `wouldExceed` first, then `seal` and
- * `reset`.
+ * The memory is reused for the next batch. The caller bounds the size of a batch: it asks `wouldExceed` first, then
+ * calls `seal` and `reset`.
  */
 export class BatchBuilder {
   #bytes: Uint8Array
@@ -30,7 +30,7 @@ export class BatchBuilder {
     this.#bytes = new Uint8Array(Math.max(batchHeaderBytes, options.initialBytes ?? 16 * 1024))
   }
 
-  /** Records so far. */
+  /** Number of records so far. */
   get count(): number {
     return this.#count
   }
@@ -40,7 +40,7 @@ export class BatchBuilder {
     return this.#length
   }
 
-  /** Bytes of memory that it has. */
+  /** Size of the allocated memory, in bytes. */
   get capacity(): number {
     return this.#bytes.length
   }
@@ -49,7 +49,7 @@ export class BatchBuilder {
     return this.#maxTimestamp
   }
 
-  /** Whether the batch with this record could be larger than `bytesMax`; may say so up to 50 bytes early. */
+  /** Whether the batch with this record could exceed `bytesMax`. It may answer true up to 50 bytes early. */
   wouldExceed(record: OutgoingRecord, bytesMax: number): boolean {
     const room = bytesMax - this.#length
     return roughBytesBound(record) > room && recordBytesBound(record) > room
@@ -60,7 +60,7 @@ export class BatchBuilder {
     this.appendAt(this.#lastOffsetDelta + 1, record)
   }
 
-  /** Appends at a given distance from the base offset: compaction keeps offsets and leaves gaps. */
+  /** Appends at a given distance from the base offset, because compaction keeps offsets and leaves gaps. */
   appendAt(offsetDelta: number, record: OutgoingRecord): void {
     const timestamp = record.timestamp
     if (!(timestamp >= 0) || !Number.isSafeInteger(timestamp)) throw invalidTimestamp(timestamp)
@@ -72,7 +72,8 @@ export class BatchBuilder {
     const valueBytes = valueStart < 0 ? 0 : record.valueEnd - valueStart
     const timestampDelta = this.#count === 0 ? 0 : timestamp - this.#baseTimestamp
     const headersBytes = headers.length === 0 ? 1 : headersSize(headers)
-    // Numbers below 64 take one byte: most lengths and deltas do, and a call for them costs more than they do.
+    // Numbers below 64 take one byte. That is true of most lengths and deltas, and a function call would cost more than
+    // these checks.
     const size =
       1 +
       (timestampDelta >= 0 && timestampDelta < 64 ? 1 : varintSize(timestampDelta)) +
@@ -120,8 +121,9 @@ export class BatchBuilder {
   }
 
   /**
-   * Writes the header and returns the batch: base offset 0, leader epoch -1, checksum done. Uncompressed it is a view of
-   * the builder's own memory, which the next `append` or `reset` takes back; call `finish` for bytes to keep.
+   * Writes the header and returns the batch, with base offset 0, leader epoch -1 and its checksum. Without compression
+   * it is a view of the builder's own memory, which the next `append` or `reset` overwrites; call `finish` for bytes to
+   * keep.
    */
   seal(options: SealOptions = {}): Uint8Array {
     const codec = options.compression ?? 'none'
@@ -130,7 +132,7 @@ export class BatchBuilder {
     return batch
   }
 
-  /** As `seal`, in memory of its own. */
+  /** Like `seal`, but in memory of its own. */
   finish(options: SealOptions = {}): Uint8Array {
     const batch = this.seal(options)
     return batch.buffer === this.#bytes.buffer ? batch.slice() : batch
@@ -145,7 +147,7 @@ export class BatchBuilder {
     return end
   }
 
-  /** Forgets the records, keeps the memory. */
+  /** Discards the records, keeps the memory. */
   reset(): void {
     this.#length = batchHeaderBytes
     this.#count = 0
@@ -203,14 +205,14 @@ export interface SealOptions {
   readonly producerId?: number
   readonly producerEpoch?: number
   readonly baseSequence?: number
-  /** Where compaction has taken the last records away, the delta stays. Default: that of the last record. */
+  /** Compaction keeps it when it removes the last records. Default: the delta of the last record. */
   readonly lastOffsetDelta?: number
 }
 
-/** Far above every `maxMessageBytes`: a builder must not ask for memory without end. */
+/** Far above every `maxMessageBytes`, so that a builder cannot allocate memory without limit. */
 const builderBytesMax = 1024 * 1024 * 1024
 
-/** Zig-zag of -1. */
+/** -1 as a zig-zag varint. */
 const nullLength = 1
 
 /** An upper bound for the bytes that a record takes in a batch. */
@@ -218,7 +220,7 @@ export function recordBytesBound(record: OutgoingRecord): number {
   return bareBytesBound(record) + (record.headers.length === 0 ? 1 : headersSize(record.headers))
 }
 
-/** A higher one, which looks at no character of the headers. */
+/** A larger bound that is cheaper to compute, because it does not look at the characters of the headers. */
 function roughBytesBound(record: OutgoingRecord): number {
   let bound = bareBytesBound(record) + 5
   if (record.headers.length === 0) return bound
@@ -264,7 +266,7 @@ function writeVarint(bytes: Uint8Array, at: number, value: number): number {
     bytes[at++] = zigzag
     return at
   }
-  // The zig-zag value of a safe integer needs 54 bits, one too many for a number: sign and magnitude stay apart.
+  // The zig-zag value of a safe integer needs 54 bits, one more than a number has: sign and magnitude are kept apart.
   const size = magnitude(value)
   let rest = Math.floor(size / 64)
   bytes[at++] = ((size % 64) << 1) | (value < 0 ? 1 : 0) | (rest > 0 ? 0x80 : 0)
@@ -276,12 +278,12 @@ function writeVarint(bytes: Uint8Array, at: number, value: number): number {
   return at
 }
 
-/** What zig-zag doubles: -1 is 0 with the sign bit, -2 is 1. */
+/** The part that zig-zag doubles: for -1 it is 0 (with the sign bit), for -2 it is 1. */
 function magnitude(value: number): number {
   return value >= 0 ? value : -value - 1
 }
 
-/** Of most keys, which are short and ASCII, without a call into C++. */
+/** The length in UTF-8. Most header keys are short and ASCII and need no call into C++. */
 function utf8Bytes(key: string): number {
   if (key.length > asciiKeyMax) return Buffer.byteLength(key)
   for (let index = 0; index < key.length; index++) if (key.charCodeAt(index) >= 0x80) return Buffer.byteLength(key)
@@ -302,7 +304,7 @@ function writeHeaders(bytes: Uint8Array, at: number, headers: readonly Header[])
   for (const { key, value } of headers) {
     const keyBytes = utf8Bytes(key)
     at = writeVarint(bytes, at, keyBytes)
-    // As many bytes as characters is ASCII, and a call into C++ costs more than a few of them.
+    // As many bytes as characters means ASCII, for which a few stores cost less than a call into C++.
     if (keyBytes === key.length && keyBytes <= asciiKeyMax) {
       for (let index = 0; index < keyBytes; index++) bytes[at + index] = key.charCodeAt(index)
     } else Buffer.prototype.utf8Write.call(bytes, key, at, keyBytes)

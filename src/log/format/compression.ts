@@ -5,7 +5,7 @@ import { lz4Compress, lz4Decompress } from './lz4.ts'
 import { corrupt } from './record-batch.ts'
 import { snappyCompress, snappyDecompress } from './snappy.ts'
 
-/** `compression.type` of Kafka's producer. */
+/** Kafka: `compression.type` of the producer. */
 export type Compression = 'none' | 'gzip' | 'snappy' | 'lz4' | 'zstd'
 
 /** The codec's number in a batch's attributes. */
@@ -17,7 +17,7 @@ export const compressionCodes: { readonly [Name in Compression]: number } = {
   zstd: 4,
 }
 
-/** What one batch may inflate to unless a bound is given: a batch of 1 MiB, a hundredfold. More is taken for a bomb. */
+/** Default maximum size of a decompressed batch: about a hundred times a batch of 1 MiB. More is refused as a bomb. */
 export const inflatedBytesMax: number = 128 * 1024 * 1024
 
 export function compress(compression: Compression, bytes: Uint8Array): Uint8Array {
@@ -38,8 +38,8 @@ export function compress(compression: Compression, bytes: Uint8Array): Uint8Arra
 }
 
 /**
- * Inflates the records of a batch with that codec number. Throws UNSUPPORTED_COMPRESSION for a number that Kafka has not
- * given out, CORRUPT_BATCH for bytes that do not inflate or inflate to more than `bytesMax`.
+ * Decompresses the records of a batch with that codec number. Throws UNSUPPORTED_COMPRESSION for a number that Kafka
+ * has not assigned, CORRUPT_BATCH for bytes that cannot be decompressed or exceed `bytesMax`.
  */
 export function decompress(code: number, bytes: Uint8Array, bytesMax: number = inflatedBytesMax): Uint8Array {
   try {

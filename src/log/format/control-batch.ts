@@ -14,14 +14,14 @@ import {
 } from './record-batch.ts'
 
 /**
- * The marker that ends a transaction in a partition: a batch of one record, 78 bytes, which takes one offset and which
- * readers do not show.
+ * The marker that ends a transaction in a partition: a batch of one record, 78 bytes, which takes one offset and is not
+ * shown to readers.
  *
  * ```
  * key:   i16 version 0 | i16 type: 0 abort, 1 commit
  * value: i16 version 0 | i32 coordinatorEpoch
  * ```
- * Other types belong to Kafka's own quorum and are passed over.
+ * Other types belong to Kafka's own quorum and are ignored.
  */
 export interface Marker {
   readonly outcome: 'abort' | 'commit'
@@ -31,7 +31,7 @@ export interface Marker {
   readonly timestamp: number
 }
 
-/** Encodes with base offset 0 and leader epoch -1, as every batch that the log has not placed yet. */
+/** Encodes a marker with base offset 0 and leader epoch -1, like every batch that has no place in the log yet. */
 export function encodeMarker(marker: Marker): Uint8Array {
   const bytes = new Uint8Array(markerBytes)
   // length 16, attributes, timestamp delta, offset delta, key of 4, value of 6, no headers
@@ -52,13 +52,13 @@ export function encodeMarker(marker: Marker): Uint8Array {
   return bytes
 }
 
-/** The marker in the batch at this position, or null if the batch is no marker of a transaction. */
+/** The marker in the batch at this position, or null if the batch is not a transaction marker. */
 export function decodeMarker(bytes: Uint8Array, at: number): (Marker & { readonly offset: Offset }) | null {
   const end = batchEnd(bytes, at, bytes.length)
   if (!isControl(bytes, at) || recordCountOf(bytes, at) !== 1) return null
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const record = at + batchHeaderBytes
-  // Deltas are 0 in a marker's only record, unless compaction has re-based its timestamp.
+  // The deltas of a marker's only record are 0, unless compaction has changed its base timestamp.
   let field = record + 2
   while (field < end && view.getUint8(field) >= 0x80) field += 1
   field += 2

@@ -1,7 +1,7 @@
 import { utf8Slice, type ByteReader, type ByteWriter } from '../../base/bytes.ts'
 
 /**
- * Strings and byte fields of Kafka's messages and records that are not flexible:
+ * Strings and byte fields of Kafka's records and of its messages in non-flexible versions:
  *
  * ```
  * string          i16 length | UTF-8         a nullable one has length -1 for null
@@ -38,7 +38,7 @@ export function writeNullableBytes(into: ByteWriter, bytes: Uint8Array | null): 
   if (bytes !== null) into.raw(bytes)
 }
 
-/** A view; null where the field is null. */
+/** A view of the bytes, or null. */
 export function readNullableBytes(from: ByteReader): Uint8Array | null {
   const size = from.i32()
   return size < 0 ? null : from.raw(size)

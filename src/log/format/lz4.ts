@@ -10,9 +10,9 @@ import { corrupt } from './record-batch.ts'
  * bytes: sequences of token (literal length, match length - 4), literals, u16 distance; little-endian throughout
  * ```
  *
- * The frame's own sums are not held against the bytes: the batch's checksum covers every one of them. Written are
- * independent blocks of 64 KiB, without sums. In TypeScript, because the bytes come from clients: every size is held
- * against a bound before memory is asked for.
+ * The frame's own checksums are not verified: the batch's checksum covers all of its bytes. This module writes
+ * independent blocks of 64 KiB, without checksums. It is written in TypeScript, because the bytes come from clients:
+ * every size is checked against a bound before memory is allocated.
  */
 export function lz4Decompress(bytes: Uint8Array, bytesMax: number): Uint8Array {
   if (bytes.length < 7 || readU32(bytes, 0) !== frameMagic) throw corrupt('no LZ4 frame', 0)
@@ -60,16 +60,16 @@ export function lz4Compress(bytes: Uint8Array): Uint8Array {
 }
 
 const frameMagic = 0x184d2204
-/** Version 1, independent blocks, 64 KiB, and the sum of those two bytes. */
+/** Version 1, independent blocks, 64 KiB, and the checksum of those two bytes. */
 const frameHeader = Uint8Array.of(0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82)
 const blockBytes = 64 * 1024
 const hashBits = 13
 const matchBytesMin = 4
-/** The format's own rules: the last 5 bytes are literals, and no match starts in the last 12. */
+/** Rules of the format: the last 5 bytes are literals, and no match starts in the last 12. */
 const lastLiterals = 5
 const matchStartMargin = 12
 
-/** Inflated bytes; grows up to a bound. Matches may reach back into earlier blocks. */
+/** The decompressed bytes; grows up to a bound. Matches may reach back into earlier blocks. */
 class Output {
   bytes: Uint8Array
   length = 0
@@ -91,7 +91,7 @@ class Output {
     this.#reserve(length)
     const bytes = this.bytes
     let at = this.length
-    // Byte by byte: a match may overlap what it writes.
+    // Byte by byte, because a match may overlap its own output.
     for (const stop = at + length; at < stop; at++) bytes[at] = bytes[at - distance] as number
     this.length = at
   }
@@ -136,13 +136,13 @@ function inflateBlock(bytes: Uint8Array, start: number, end: number, output: Out
   throw corrupt('LZ4 block without last literals', 0)
 }
 
-/** Returns the size, which is above that of the input where nothing repeats. */
+/** Returns the compressed size, which exceeds the input's if nothing repeats. */
 function compressBlock(bytes: Uint8Array, start: number, end: number, into: Uint8Array, table: Uint16Array): number {
   table.fill(0)
   let at = 0
   let literalStart = start
   let from = start + 1
-  // After 64 misses the search takes longer steps, so that what does not compress costs little.
+  // After 64 misses the search takes longer steps, so that incompressible data costs little.
   let misses = 64
   while (from + matchStartMargin <= end) {
     const word = readU32(bytes, from)
@@ -164,7 +164,7 @@ function compressBlock(bytes: Uint8Array, start: number, end: number, into: Uint
   return writeSequence(bytes, literalStart, end, 0, 0, into, at)
 }
 
-/** A distance of 0 stands for the last sequence, which has no match. */
+/** A distance of 0 means the last sequence, which has no match. */
 function writeSequence(
   bytes: Uint8Array,
   literalStart: number,

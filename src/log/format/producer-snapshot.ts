@@ -4,7 +4,7 @@ import { LogError } from '../api/errors.ts'
 import type { Offset } from '../api/record.ts'
 
 /**
- * `N.snapshot`: what the log knows of each producer before offset N. Only the last batch of each is kept.
+ * `N.snapshot`: the state of each producer before offset N. It keeps only the last batch of each producer.
  *
  * ```
  * i16 version 1 | u32 crc32c of all that follows | i32 count | entries of 46 bytes:
@@ -16,7 +16,7 @@ export interface ProducerSnapshotEntry {
   readonly producerId: number
   readonly producerEpoch: number
   readonly lastSequence: number
-  /** Below 0: no data batch is remembered. */
+  /** Below 0: no batch of records is remembered. */
   readonly lastOffset: Offset
   readonly offsetDelta: number
   readonly timestamp: number
@@ -48,7 +48,7 @@ export function encodeProducerSnapshot(entries: readonly ProducerSnapshotEntry[]
   return bytes
 }
 
-/** Throws CORRUPT_BATCH where sum or size are wrong: the caller falls back to the snapshot before. */
+/** Throws CORRUPT_BATCH if checksum or size is wrong: the caller then uses the previous snapshot. */
 export function decodeProducerSnapshot(bytes: Uint8Array): readonly ProducerSnapshotEntry[] {
   if (bytes.length < headerBytes) throw broken(`${bytes.length} bytes are no header`)
   const from = new ByteReader(bytes)

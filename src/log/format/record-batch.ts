@@ -3,19 +3,19 @@ import { LogError } from '../api/errors.ts'
 import type { Offset } from '../api/record.ts'
 
 /**
- * Kafka's record batch, version 2: the unit that is written, stored, sent and checked. These functions read and stamp a
- * batch in place, at a position of a buffer that may hold many; none of them allocates.
+ * Kafka's record batch, version 2: the unit that is written, stored, sent and checked. These functions read and change
+ * a batch in place, at a position of a buffer that may hold many batches; none of them allocates.
  *
  * ```
  * at  size
- *  0  8  baseOffset            given by the log: outside the checksum
+ *   0  8  baseOffset            assigned by the log: outside the checksum
  *  8  4  batchLength           bytes after this field, at least 49
- * 12  4  partitionLeaderEpoch  given by the log: outside the checksum
+ *  12  4  partitionLeaderEpoch  assigned by the log: outside the checksum
  * 16  1  magic                 2
  * 17  4  crc                   CRC-32C of everything from 21 on
  * 21  2  attributes            0-2 codec, 3 LogAppendTime, 4 transactional, 5 control, 6 delete horizon
- * 23  4  lastOffsetDelta       compaction takes records away and leaves this
- * 27  8  baseTimestamp         that of the first record; the delete horizon when bit 6 is set
+ *  23  4  lastOffsetDelta       unchanged when compaction removes records
+ *  27  8  baseTimestamp         of the first record; the delete horizon if bit 6 is set
  * 35  8  maxTimestamp
  * 43  8  producerId            -1: none
  * 51  2  producerEpoch         -1: none
@@ -24,14 +24,15 @@ import type { Offset } from '../api/record.ts'
  * 61  .. records               one compressed blob if there is a codec
  * ```
  *
- * The first 17 bytes lie outside the checksum. `checkBatch` proves magic and length (a wrong length moves the checksum's
- * range); `checkContinuity` proves base offset and leader epoch against what the log knows. All other bits are summed.
+ * The first 17 bytes are outside the checksum. `checkBatch` verifies magic and length (a wrong length changes the range
+ * of the checksum); `checkContinuity` verifies base offset and leader epoch against what the log knows. The checksum
+ * covers all other bits.
  *
- * Not here: batches of magic 0 and 1. No client that speaks today's protocol makes them.
+ * Batches of magic 0 and 1 are not supported: no client of today's protocol writes them.
  */
 export const batchHeaderBytes = 61
 
-/** Bytes before the ones that `batchLength` counts. */
+/** Bytes before those that `batchLength` counts. */
 const lengthOverheadBytes = 12
 const crcStart = 21
 export const batchMagic = 2
@@ -42,7 +43,7 @@ const transactionalBit = 0x10
 const controlBit = 0x20
 const deleteHorizonBit = 0x40
 
-/** Bits of `attributes`, for those who write batches. */
+/** Bits of `attributes`, for code that writes batches. */
 export const batchAttributes: {
   readonly codecMask: number
   readonly logAppendTime: number
@@ -61,7 +62,7 @@ export function baseOffsetOf(bytes: Uint8Array, at: number): Offset {
   return i64(bytes, at)
 }
 
-/** Bytes of the whole batch, header included. Only meaningful where at least 12 bytes are there. */
+/** Size of the whole batch, header included. Only meaningful if at least 12 bytes are present. */
 export function batchBytesOf(bytes: Uint8Array, at: number): number {
   return i32(bytes, at + 8) + lengthOverheadBytes
 }
@@ -103,7 +104,7 @@ export function lastOffsetDeltaOf(bytes: Uint8Array, at: number): number {
   return i32(bytes, at + 23)
 }
 
-/** The offset after the batch's last one, which is where the next batch may start. */
+/** The offset after the batch's last one, where the next batch may start. */
 export function nextOffset(bytes: Uint8Array, at: number): Offset {
   return i64(bytes, at) + i32(bytes, at + 23) + 1
 }
@@ -132,13 +133,13 @@ export function recordCountOf(bytes: Uint8Array, at: number): number {
   return i32(bytes, at + 57)
 }
 
-/** Gives the batch its place in the log. The checksum does not cover these two fields, so it stays as it is. */
+/** Sets the batch's place in the log. The checksum does not cover these two fields, so it does not change. */
 export function stampBatch(bytes: Uint8Array, at: number, baseOffset: Offset, leaderEpoch: number): void {
   writeI64(bytes, at, baseOffset)
   writeI32(bytes, at + 12, leaderEpoch)
 }
 
-/** Numbers the batch anew for its producer, which lies under the checksum. */
+/** Sets the producer's fields, which the checksum covers. */
 export function stampProducer(
   bytes: Uint8Array,
   at: number,
@@ -157,12 +158,15 @@ export function stampProducer(
   stampChecksum(bytes, at)
 }
 
-/** What the batch's checksum says, of a batch that has been checked or sealed: the sum of its bytes from there to its end. */
+/**
+ * The checksum stored in a batch that was checked or sealed, and the start of the range that it covers to the batch's
+ * end.
+ */
 export function summedBytesOf(bytes: Uint8Array): { readonly from: number; readonly checksum: number } {
   return { from: crcStart, checksum: crcOf(bytes, 0) }
 }
 
-/** Sums the batch anew, after something under the checksum was changed. */
+/** Recomputes the checksum, after a change of bytes that it covers. */
 export function stampChecksum(bytes: Uint8Array, at: number): void {
   writeI32(bytes, at + 17, crc32c(bytes, at + crcStart, at + batchBytesOf(bytes, at)))
 }
@@ -180,7 +184,7 @@ export interface BatchHeader {
   readonly recordCount: number
 }
 
-/** Writes the 61 bytes before `bytes[at + 61, end)` and sums the whole. */
+/** Writes the 61 bytes before the records in `bytes[at + 61, end)`, with the checksum of both. */
 export function writeBatchHeader(bytes: Uint8Array, at: number, end: number, header: BatchHeader): void {
   stampBatch(bytes, at, header.baseOffset, header.leaderEpoch)
   writeI32(bytes, at + 8, end - at - lengthOverheadBytes)
@@ -196,7 +200,7 @@ export function writeBatchHeader(bytes: Uint8Array, at: number, end: number, hea
   stampChecksum(bytes, at)
 }
 
-/** The whole header as an object: for tools and tests, not for paths where batches hurry. */
+/** The whole header as an object: for tools, tests and rare operations, not for hot paths. */
 export function readBatchHeader(bytes: Uint8Array, at: number): BatchHeader {
   return {
     baseOffset: baseOffsetOf(bytes, at),
@@ -213,8 +217,8 @@ export function readBatchHeader(bytes: Uint8Array, at: number): BatchHeader {
 }
 
 /**
- * Proves that `bytes[at, end)` starts with a whole batch and returns where it ends: size and magic, without the
- * checksum. What walks batches that were checked when they came in calls this, so that nothing runs out of bounds.
+ * Checks that `bytes[at, end)` starts with a whole batch, by size and magic only, and returns its end. Code that
+ * iterates over batches that were checked earlier calls this to stay within bounds.
  */
 export function batchEnd(bytes: Uint8Array, at: number, end: number): number {
   if (end > bytes.length || end - at < batchHeaderBytes) {
@@ -229,8 +233,8 @@ export function batchEnd(bytes: Uint8Array, at: number, end: number): number {
 }
 
 /**
- * Proves that `bytes[at, end)` starts with a whole and unharmed batch, and returns where it ends. Throws CORRUPT_BATCH
- * that says what is wrong, where.
+ * Checks that `bytes[at, end)` starts with a whole, undamaged batch, and returns its end. Throws CORRUPT_BATCH with
+ * what is wrong and where.
  */
 export function checkBatch(bytes: Uint8Array, at: number, end: number): number {
   const batchEndsAt = batchEnd(bytes, at, end)
@@ -239,7 +243,7 @@ export function checkBatch(bytes: Uint8Array, at: number, end: number): number {
   return checkBatchFields(bytes, at, end)
 }
 
-/** As {@link checkBatch}, but the checksum is believed: of a batch that was summed in this process a moment ago. */
+/** Like {@link checkBatch}, but trusts the checksum: for a batch whose checksum was just computed in this process. */
 export function checkBatchFields(bytes: Uint8Array, at: number, end: number): number {
   const batchEndsAt = batchEnd(bytes, at, end)
   const base = baseOffsetOf(bytes, at)
@@ -247,7 +251,7 @@ export function checkBatchFields(bytes: Uint8Array, at: number, end: number): nu
   const count = recordCountOf(bytes, at)
   if (base < 0 || !Number.isSafeInteger(base + delta)) throw corrupt(`base offset ${base}`, at)
   if (leaderEpochOf(bytes, at) < -1) throw corrupt(`leader epoch ${leaderEpochOf(bytes, at)}`, at)
-  // A record has an offset of its own, and takes at least 7 bytes unless they are compressed.
+  // Each record has its own offset, and takes at least 7 bytes if it is not compressed.
   if (delta < 0 || count < 0 || count > delta + 1) {
     throw corrupt(`${count} records in offsets ${base} to ${base + delta}`, at)
   }
@@ -260,12 +264,12 @@ export function checkBatchFields(bytes: Uint8Array, at: number, end: number): nu
   return batchEndsAt
 }
 
-/** Length, attributes, timestamp delta, offset delta, key length, value length and header count: a byte each. */
+/** One byte each for length, attributes, timestamp delta, offset delta, key length, value length and header count. */
 const recordBytesMin = 7
 
 /**
- * Proves the two fields that the checksum leaves out: the batch continues the log at `baseOffset`, under `leaderEpoch`.
- * For places that know both; where compaction has been, offsets need only ascend.
+ * Checks the two fields outside the checksum: the batch continues the log at `baseOffset`, under `leaderEpoch`. For
+ * callers that know both; after compaction, offsets need only ascend.
  */
 export function checkContinuity(bytes: Uint8Array, at: number, baseOffset: Offset, leaderEpoch: number): void {
   if (baseOffsetOf(bytes, at) !== baseOffset) {
@@ -276,7 +280,7 @@ export function checkContinuity(bytes: Uint8Array, at: number, baseOffset: Offse
   }
 }
 
-/** The position of each batch in `bytes[start, end)`, whole batches only. Throws CORRUPT_BATCH on a batch cut short. */
+/** The position of each batch in `bytes[start, end)`. Throws CORRUPT_BATCH if a batch is cut off. */
 export function* batchPositions(
   bytes: Uint8Array,
   start = 0,
@@ -285,7 +289,7 @@ export function* batchPositions(
   for (let at = start; at < end; at = batchEnd(bytes, at, end)) yield at
 }
 
-/** A CORRUPT_BATCH at a position of a buffer. Whoever knows the file adds its name. */
+/** A CORRUPT_BATCH at a position of a buffer. A caller that knows the file adds its name. */
 export function corrupt(what: string, at: number, options?: ErrorOptions): LogError {
   return new LogError('CORRUPT_BATCH', `batch at position ${at}: ${what}`, { position: at }, options)
 }
@@ -303,7 +307,7 @@ function i32(bytes: Uint8Array, at: number): number {
   )
 }
 
-/** Exact for safe integers; offsets and times beyond them do not exist. */
+/** Exact for safe integers; offsets and timestamps beyond them do not occur. */
 function i64(bytes: Uint8Array, at: number): number {
   return i32(bytes, at) * 0x1_0000_0000 + (i32(bytes, at + 4) >>> 0)
 }

@@ -18,15 +18,17 @@ import {
 } from './record-batch.ts'
 
 /**
- * Walks the records of whole batches, decoding in place. A compressed batch is inflated once; otherwise nothing is
- * allocated per record.
+ * Iterates over the records of whole batches, decoding them in place. A compressed batch is decompressed once;
+ * otherwise nothing is allocated per record.
  *
- * - Every length is held against the end of its record, and that against the end of its batch, before a byte is read.
- * - Offsets ascend and stay within their batch; a batch holds exactly the bytes of the records that it counts.
- * - What breaks one of these is CORRUPT_BATCH, for good: the cursor does not go on behind it.
+ * - Every length is checked against the end of its record, and the record's end against the end of its batch, before a
+ *   byte is read.
+ * - Offsets ascend and stay within their batch; a batch contains exactly the bytes of the records that it counts.
+ * - A violation is CORRUPT_BATCH, and final: the cursor does not continue after it.
  *
- * Checksums are not its business: `checkBatch` was called when the bytes came from a file or a client. Compaction
- * re-bases deltas on a delete horizon, so that base timestamp plus delta is right with and without that bit.
+ * It does not check checksums: `checkBatch` did when the bytes came from a file or a client. Compaction recomputes
+ * timestamp deltas when it stores a delete horizon in the base timestamp, so base timestamp plus delta is right with
+ * and without that bit.
  */
 export class BatchCursor implements RecordCursor {
   offset: Offset = -1
@@ -44,12 +46,12 @@ export class BatchCursor implements RecordCursor {
   readonly #isAborted: ((producerId: number, baseOffset: Offset) => boolean) | undefined
   readonly #inflatedBytesMax: number
 
-  /** The buffer that batches are taken from, and where the next one starts. */
+  /** The current buffer of batches, and the position of its next batch. */
   #source: Uint8Array = noBytes
   #sourceIndex = -1
   #sourceAt = 0
 
-  /** The batch being walked. `bytes` is the buffer that holds its records. */
+  /** The current batch. `bytes` is the buffer that holds its records. */
   #batchAt = 0
   #at = 0
   #end = 0
@@ -58,12 +60,12 @@ export class BatchCursor implements RecordCursor {
   #offsetDelta = -1
   #lastOffsetDelta = 0
   #baseTimestamp = 0
-  /** -1: each record has a time of its own; else the time at which the log took the batch. */
+  /** -1: each record has its own timestamp; otherwise the time at which the log appended the batch. */
   #appendTime = -1
   #recordEnd = 0
   #lastHeaderKey = ''
 
-  /** Walks `buffers`, each one or more whole batches, from the first record at or after `start`. */
+  /** Iterates over `buffers`, each of one or more whole batches, from the first record at or after `start`. */
   constructor(buffers: readonly Uint8Array[], start: Offset, options: BatchCursorOptions = {}) {
     this.#buffers = buffers
     this.#start = start
@@ -100,7 +102,10 @@ export class BatchCursor implements RecordCursor {
     return headers
   }
 
-  /** The records of a topic mostly have the same headers: a name like the last one is not decoded again. */
+  /**
+   * The header key in these bytes. Records of a topic mostly have the same headers, so the last key is not decoded
+   * again.
+   */
   #headerKey(start: number, end: number): string {
     const last = this.#lastHeaderKey
     let isLast = last.length === end - start
@@ -117,7 +122,8 @@ export class BatchCursor implements RecordCursor {
 
   #decode(): void {
     const bytes = this.bytes
-    // A varint of one byte is read here; longer ones, and reads past the end (undefined is below nothing), by #varint.
+    // A varint of one byte is read here. #varint reads longer ones, and fails at the end, where `byte` is undefined and
+    // not below 0x80.
     let byte = bytes[this.#at] as number
     let size: number
     if (byte < 0x80) {
@@ -197,7 +203,7 @@ export class BatchCursor implements RecordCursor {
     }
   }
 
-  /** Moves to the next batch that may hold records to be given out. */
+  /** Moves to the next batch that may contain records to return. */
   #nextBatch(): boolean {
     for (;;) {
       while (this.#sourceAt >= this.#source.length) {
@@ -243,14 +249,14 @@ export class BatchCursor implements RecordCursor {
     this.#appendTime = isLogAppendTime(source, at) ? maxTimestampOf(source, at) : -1
   }
 
-  /** A zig-zag varint at `#at`, of up to 10 bytes and up to a safe integer. */
+  /** Reads a zig-zag varint at `#at`, of up to 10 bytes and within the safe integers. */
   #varint(): number {
     const bytes = this.bytes
     let at = this.#at
     if (at >= this.#end) throw this.#broken('record cut off')
     let byte = bytes[at++] as number
     const sign = byte & 1
-    // Sign and magnitude stay apart: zig-zag of a safe integer has 54 bits, one too many for a number.
+    // Sign and magnitude are kept apart: the zig-zag value of a safe integer has 54 bits, one more than a number.
     let size = (byte & 0x7f) >>> 1
     let scale = 64
     for (let count = 1; byte >= 0x80; count++) {
@@ -274,8 +280,8 @@ export class BatchCursor implements RecordCursor {
 }
 
 export interface BatchCursorOptions {
-  /** Tells for a transactional batch whether its transaction was aborted. Absent: all records are given out. */
+  /** Whether the transaction of a transactional batch was aborted. If absent, all records are returned. */
   readonly isAborted?: (producerId: number, baseOffset: Offset) => boolean
-  /** Bound on what one compressed batch may inflate to. Default 128 MiB. */
+  /** Maximum size of a decompressed batch. Default 128 MiB. */
   readonly inflatedBytesMax?: number
 }

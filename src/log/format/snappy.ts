@@ -1,15 +1,16 @@
 import { corrupt } from './record-batch.ts'
 
 /**
- * Snappy as Kafka's clients use it. Java frames it (xerial): 8 bytes of magic, i32 version, i32 compatible version, then
- * blocks of i32 length and raw snappy. librdkafka writes one raw block without a frame. Both are read; the frame is
- * written.
+ * Snappy as Kafka's clients use it. Java frames it (xerial): 8 bytes of magic, i32 version, i32 compatible version,
+ * then blocks of i32 length and raw snappy. librdkafka writes one raw block without a frame. Both can be read; the
+ * frame is what this module writes.
  *
- * A raw block is a varint of the size it inflates to, then elements. The low two bits of an element's first byte say:
- * 0 literal, 1 copy of 4 to 11 bytes from up to 2 KiB back, 2 copy of up to 64 bytes from up to 64 KiB back, 3 the same
- * with a distance of 32 bits.
+ * A raw block is a varint of the decompressed size, then elements. The low two bits of an element's first byte give its
+ * kind: 0 literal, 1 copy of 4 to 11 bytes from up to 2 KiB back, 2 copy of up to 64 bytes from up to 64 KiB back, 3
+ * the same with a distance of 32 bits.
  *
- * In TypeScript, because the bytes come from clients: every size is held against a bound before memory is asked for.
+ * It is written in TypeScript, because the bytes come from clients: every size is checked against a bound before memory
+ * is allocated.
  */
 export function snappyDecompress(bytes: Uint8Array, bytesMax: number): Uint8Array {
   if (!isXerial(bytes)) {
@@ -35,7 +36,7 @@ export function snappyDecompress(bytes: Uint8Array, bytesMax: number): Uint8Arra
 
 export function snappyCompress(bytes: Uint8Array): Uint8Array {
   const blocks = Math.ceil(bytes.length / blockBytes)
-  // A block without matches grows by its size, and by one literal tag of 3 bytes.
+  // An incompressible block grows by its size field and a literal tag of 3 bytes.
   const into = new Uint8Array(xerialHeaderBytes + bytes.length + blocks * 16 + Math.ceil(bytes.length / 6))
   into.set(xerialHeader)
   const table = new Uint16Array(1 << hashBits)
@@ -50,10 +51,10 @@ export function snappyCompress(bytes: Uint8Array): Uint8Array {
 
 const xerialHeader = Uint8Array.of(0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0, 0, 0, 0, 1, 0, 0, 0, 1)
 const xerialHeaderBytes = 16
-/** What snappy-java cuts its input into. Small enough for distances of 16 bits. */
+/** The block size of snappy-java. Small enough for distances of 16 bits. */
 const blockBytes = 32 * 1024
 const hashBits = 14
-/** No element makes more than 64 bytes out of 3. A block that claims more is a bomb or rot. */
+/** No element of 3 bytes produces more than 64 bytes. A block that claims more is a decompression bomb or damaged. */
 const inflationMax = 64
 
 function isXerial(bytes: Uint8Array): boolean {
@@ -85,7 +86,7 @@ function blockSize(bytes: Uint8Array, at: number, end: number, bytesMax: number)
   throw corrupt('snappy block without a size', 0)
 }
 
-/** Inflates `bytes[start, end)` to `into[filled, ...)`; returns where it ends. */
+/** Decompresses `bytes[start, end)` to `into[filled, ...)`; returns the end of what it wrote. */
 function inflateBlock(bytes: Uint8Array, start: number, end: number, into: Uint8Array, filled: number): number {
   const base = filled
   const limit = filled + blockSize(bytes, start, end, into.length - filled)
@@ -129,7 +130,7 @@ function inflateBlock(bytes: Uint8Array, start: number, end: number, into: Uint8
     if (distance === 0 || distance > filled - base || length > limit - filled) {
       throw corrupt(`snappy copy of ${length} bytes from ${distance} back`, 0)
     }
-    // Byte by byte: a copy may overlap what it writes.
+    // Byte by byte, because a copy may overlap its own output.
     for (const stop = filled + length; filled < stop; filled++) into[filled] = into[filled - distance] as number
   }
   if (filled !== limit) throw corrupt(`snappy block inflates to ${filled - base} bytes, claims ${limit - base}`, 0)
@@ -154,7 +155,7 @@ function compressBlock(
 
   let literalStart = start
   let from = start + 1
-  // After 32 misses the search takes longer steps, so that what does not compress costs little.
+  // After 32 misses the search takes longer steps, so that incompressible data costs little.
   let misses = 32
   while (from + 4 <= end) {
     const word = readWord(bytes, from)

@@ -2,10 +2,11 @@ import { LogError } from '../api/errors.ts'
 import type { TopicConfig } from '../api/topic.ts'
 
 /**
- * How far a record's time may lie from the log's clock. What is refused here would stay: retention goes by the time of the
- * append, but a single record from the far future moves the stream time of whoever reads it past all others, for good.
+ * Limits how far a record's timestamp may be from the log's clock. A bad timestamp cannot be corrected later. Retention
+ * is not affected, as it uses the time of the append, but a single record from the far future moves the stream time of
+ * its readers ahead of all other records for good.
  *
- * Kafka's `message.timestamp.after.max.ms` and `message.timestamp.before.max.ms`.
+ * Kafka: `message.timestamp.after.max.ms` and `message.timestamp.before.max.ms`.
  */
 export function checkTimestampBounds(name: string, config: TopicConfig, timestamp: number, now: number): void {
   const { timestampAfterMaxMs, timestampBeforeMaxMs } = config
