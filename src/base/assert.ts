@@ -1,9 +1,12 @@
-/** A broken invariant: a defect in millrace, never bad input. Nothing catches it but the outermost loop, which stops. */
+/** A broken invariant: a defect in millrace, never bad input. Only the outermost loop catches it, and stops. */
 export class InvariantError extends Error {
   override readonly name = 'InvariantError'
 }
 
-/** Throws {@link InvariantError} unless `condition` holds. For what must be true, not for input that may be wrong. */
+/**
+ * Throws {@link InvariantError} unless `condition` holds. For conditions that must be true, not for input that may be
+ * wrong.
+ */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new InvariantError(message)
 }

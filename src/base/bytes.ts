@@ -10,12 +10,12 @@ export class ByteWriter {
     this.bytes = Buffer.allocUnsafeSlow(capacity)
   }
 
-  /** Forgets what was written; keeps the memory. */
+  /** Discards what was written; keeps the memory. */
   clear(): void {
     this.length = 0
   }
 
-  /** Makes room for `count` more bytes and returns the place where they start; the caller fills all of them. */
+  /** Makes room for `count` more bytes and returns the position where they start; the caller must fill all of them. */
   reserve(count: number): number {
     const start = this.length
     const end = start + count
@@ -67,7 +67,7 @@ export class ByteWriter {
       this.u8(rest)
       return
     }
-    // The zig-zag value of a safe integer needs up to 54 bits: arithmetic instead of shifts, and BigInt for the last one.
+    // The zig-zag value of a safe integer needs up to 54 bits, more than shifts handle, so this uses BigInt.
     let rest = value >= 0 ? BigInt(value) << 1n : (-BigInt(value) << 1n) - 1n
     while (rest > 0x7fn) {
       this.u8(Number(rest & 0x7fn) | 0x80)
@@ -89,7 +89,7 @@ export class ByteWriter {
     this.bytes.write(text, at, size, 'utf8')
   }
 
-  /** What was written, copied. */
+  /** A copy of what was written. */
   toBytes(): Buffer {
     const copy = Buffer.allocUnsafeSlow(this.length)
     this.bytes.copy(copy, 0, 0, this.length)
@@ -103,7 +103,7 @@ export class ByteWriter {
   }
 }
 
-/** Four stores cost less than the checks of Buffer's own method. Only the low 32 bits of `value` are kept. */
+/** Four stores cost less than the checks in Buffer's own method. Only the low 32 bits of `value` are kept. */
 function storeInt32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at] = value >>> 24
   bytes[at + 1] = value >>> 16
@@ -111,7 +111,7 @@ function storeInt32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at + 3] = value
 }
 
-/** Reads what {@link ByteWriter} wrote. Reading past the end throws RangeError, never returns garbage. */
+/** Reads what {@link ByteWriter} wrote. Reading past the end throws RangeError and never returns garbage. */
 export class ByteReader {
   readonly bytes: Uint8Array
   readonly end: number
@@ -156,7 +156,7 @@ export class ByteReader {
 
   varint(): number {
     const first = this.u8()
-    // The sign is the lowest bit. It stays out of the sum, which with it would need 54 bits and be rounded.
+    // The sign is the lowest bit. It is kept apart, because together they would need 54 bits and be rounded.
     let magnitude = (first & 0x7f) >>> 1
     let byte = first
     for (let count = 1, scale = 64; byte >= 0x80; count++, scale *= 128) {
@@ -167,7 +167,7 @@ export class ByteReader {
     return (first & 1) === 0 ? magnitude : -magnitude - 1
   }
 
-  /** A view of the next `count` bytes; shares memory. */
+  /** A view of the next `count` bytes, which shares their memory. */
   raw(count: number): Uint8Array {
     const at = this.#take(count)
     return this.bytes.subarray(at, at + count)
@@ -188,7 +188,7 @@ export class ByteReader {
   }
 }
 
-/** Copies `source[start, end)` to `target[at, ...)`. Short runs are copied in a loop, where a call into C++ costs more. */
+/** Copies `source[start, end)` to `target[at, ...)`. For short ranges a loop costs less than a call into C++. */
 export function copyBytes(source: Uint8Array, start: number, end: number, target: Uint8Array, at: number): void {
   const length = end - start
   const whole = length === source.length
@@ -196,21 +196,22 @@ export function copyBytes(source: Uint8Array, start: number, end: number, target
     for (let index = 0; index < length; index++) target[at + index] = source[start + index] as number
     return
   }
-  // Making a view takes longer than copying. Not `subarray`: a Buffer's makes a Buffer, which takes longer still.
+  // Creating a view takes longer than copying. Not `subarray`: on a Buffer it creates a Buffer, which takes longer
+  // still.
   target.set(whole ? source : new Uint8Array(source.buffer, source.byteOffset + start, length), at)
 }
 
-/** Decodes UTF-8 without making a view first. */
+/** Decodes UTF-8 without creating a view first. */
 export function utf8Slice(bytes: Uint8Array, start: number, end: number): string {
   return Buffer.prototype.utf8Slice.call(bytes, start, end)
 }
 
-/** One character per byte; the identity of byte keys in a Map. */
+/** One character per byte: identifies byte keys in a Map. */
 export function latin1Slice(bytes: Uint8Array, start: number, end: number): string {
   return Buffer.prototype.latin1Slice.call(bytes, start, end)
 }
 
-/** Orders bytes as unsigned numbers, shorter first among equals: the one ordering of keys. */
+/** Compares bytes as unsigned numbers; a prefix comes first. All ordering of keys uses it. */
 export function compareBytes(left: Uint8Array, right: Uint8Array): number {
   const length = Math.min(left.length, right.length)
   for (let index = 0; index < length; index++) {

@@ -1,14 +1,12 @@
-/**
- * The only door to time. Everything else receives a {@link Clock}, so that tests and simulation can move time by hand.
- */
+/** The only access to time. All other code receives a {@link Clock}, so that tests and simulation can control time. */
 export interface Clock {
   /** Wall-clock time, in milliseconds since the epoch. May jump in either direction. */
   now(): number
-  /** Milliseconds from an arbitrary origin that never go back. For intervals and deadlines. */
+  /** Milliseconds from an arbitrary origin, which never decrease. For intervals and deadlines. */
   monotonic(): number
   /** Calls `callback` once, after at least `delayMs`. */
   setTimer(delayMs: number, callback: () => void): Timer
-  /** Resolves in a later turn of the event loop, after pending input and output had their chance. */
+  /** Resolves in a later turn of the event loop, after pending I/O events were handled. */
   nextTurn(): Promise<void>
 }
 
@@ -38,10 +36,10 @@ export class SystemClock implements Clock {
   }
 }
 
-/** The longest timer that Node knows, 24 days: a longer one would ring at once. */
+/** The longest delay of a timer in Node, 24 days: a longer one would fire at once. */
 const timerMsMax = 2 ** 31 - 1
 
-/** Several timers, one after the other; `Infinity` never rings. */
+/** Several timers, one after the other; with `Infinity` it never fires. */
 function longTimer(delayMs: number, callback: () => void): Timer {
   let timer: NodeJS.Timeout
   const arm = (left: number): void => {

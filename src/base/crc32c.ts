@@ -1,8 +1,9 @@
 import { crc32c as nativeCrc32c } from '@node-rs/crc32'
 
 /**
- * CRC-32C (Castagnoli), the checksum of Kafka's record batches. Small inputs are summed here, eight bytes a step
- * (Intel's slicing-by-8); large ones natively, where the call pays. `before` is the sum of what stands before them.
+ * CRC-32C (Castagnoli), the checksum of Kafka's record batches. Small inputs are computed here, eight bytes at a time
+ * (Intel's slicing-by-8); large ones natively, where the call pays off. `before` is the checksum of the bytes that
+ * precede them.
  */
 export function crc32c(bytes: Uint8Array, start = 0, end: number = bytes.length, before = 0): number {
   if (end - start > 512) {
@@ -31,9 +32,9 @@ export function crc32c(bytes: Uint8Array, start = 0, end: number = bytes.length,
 }
 
 /**
- * The sum of two runs of bytes, one behind the other, from the sums of both: a microsecond instead of going through the second
- * again. Appending `length` bytes multiplies what a sum says of those before by x^(8 length) modulo the polynomial; that is
- * put together from the powers x^(2^n), as zlib's `crc32_combine` does.
+ * The checksum of two consecutive ranges of bytes, computed from the checksums of both. It takes a microsecond, and
+ * does not read the second range again. Appending `length` bytes multiplies the first checksum by x^(8 length) modulo
+ * the polynomial; that factor is composed of the powers x^(2^n), as in zlib's `crc32_combine`.
  */
 export function joinCrc32c(first: number, second: number, length: number): number {
   let power = one
@@ -43,7 +44,7 @@ export function joinCrc32c(first: number, second: number, length: number): numbe
   return (multiply(power, first) ^ second) >>> 0
 }
 
-/** Of polynomials, modulo that of the checksum; the highest bit is x^0. */
+/** Multiplies polynomials modulo that of the checksum; the highest bit is x^0. */
 function multiply(left: number, right: number): number {
   let product = 0
   for (let bit = one; bit !== 0 && (left & (bit | (bit - 1))) !== 0; bit >>>= 1) {
@@ -55,7 +56,7 @@ function multiply(left: number, right: number): number {
 
 const one = 0x8000_0000
 
-/** x^(2^n): for the bits of any safe integer, three further on. */
+/** The powers x^(2^n), for n up to 55: enough for the bits of any safe integer, shifted by three. */
 const powers: Int32Array = makePowers()
 
 function makePowers(): Int32Array {

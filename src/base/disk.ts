@@ -19,22 +19,22 @@ import {
 import { dirname } from 'node:path'
 
 /**
- * The only door to files. Synchronous: a thread of its own calls it where waiting would hurt, and simulation runs it
- * inline and deterministically. Rules for callers, because POSIX promises no more:
+ * The only access to files. It is synchronous: where waiting would hurt, a thread of its own calls it, and simulation
+ * runs it inline and deterministically. Rules for callers, because POSIX promises no more:
  *
- * - Bytes written are durable only after `sync` of the file **and**, for a new or renamed file, `syncDirectory`.
+ * - Written bytes are durable only after `sync` of the file **and**, for a new or renamed file, `syncDirectory`.
  * - A failed `sync` must never be retried: the kernel may have marked the lost pages clean.
- * - Paths are absolute or relative to the process; a path is never built from bytes that came over a wire.
+ * - Paths are absolute or relative to the process; a path is never built from bytes received over a network.
  *
- * Errors are Node's own (`code` ENOENT, ENOSPC, EIO, ...), so that a memory disk can throw the same.
+ * Errors are Node's own (`code` ENOENT, ENOSPC, EIO, ...), so that an in-memory disk can throw the same.
  */
 export interface Disk {
-  /** `read`: must exist. `write`: must exist, read and write. `create`: made if absent, read and write, kept if present. */
+  /** `read`: must exist. `write`: must exist, for reading and writing. `create`: the same, but created if absent. */
   open(path: string, mode: 'read' | 'write' | 'create'): DiskFile
   exists(path: string): boolean
   /** Names in a directory, sorted; without `.` and `..`. */
   list(directory: string): string[]
-  /** Makes the directory and its parents. Present ones are kept. Durable after `syncDirectory` of the parent. */
+  /** Creates the directory and its parents where absent. Durable after `syncDirectory` of the parent. */
   makeDirectory(directory: string): void
   removeDirectory(directory: string): void
   rename(from: string, to: string): void
@@ -46,12 +46,12 @@ export interface Disk {
 export interface DiskFile {
   readonly path: string
   size(): number
-  /** Reads up to `into.length` bytes; returns how many there were. */
+  /** Reads up to `into.length` bytes; returns the number of bytes read. */
   read(into: Uint8Array, filePosition: number): number
-  /** Writes all bytes or throws: a short write is reported as ENOSPC, with the bytes that fit left in the file. */
+  /** Writes all bytes or throws. If the disk is full it throws ENOSPC, with the bytes that fit left in the file. */
   write(bytes: Uint8Array, filePosition: number): void
   truncate(size: number): void
-  /** Waits until all that was written to this file, and its size, is on the device (fdatasync). */
+  /** Waits until everything written to this file, and its size, is on the device (fdatasync). */
   sync(): void
   close(): void
 }
@@ -98,7 +98,9 @@ export class NodeDisk implements Disk {
   }
 }
 
-/** As `mkdir -p`. Node's own goes round for ever where a parent is there and nothing can be made in it, as in `/proc`. */
+/**
+ * Like `mkdir -p`. Node's own version loops forever if a parent exists and nothing can be created in it, as in `/proc`.
+ */
 function makeWithParents(directory: string): void {
   try {
     mkdirSync(directory, { mode: 0o700 })
@@ -138,7 +140,7 @@ class NodeFile implements DiskFile {
   write(bytes: Uint8Array, filePosition: number): void {
     let written = 0
     while (written < bytes.length) {
-      // A full disk shows first as a short count without an error; the next call then throws ENOSPC.
+      // A full disk first shows as a short count without an error; the next call then throws ENOSPC.
       written += writeSync(this.#descriptor, bytes, written, bytes.length - written, filePosition + written)
     }
   }
@@ -153,18 +155,18 @@ class NodeFile implements DiskFile {
 
   close(): void {
     const descriptor = this.#descriptor
-    // Also where it fails it is closed, and the number may be another thread's file by the next call.
+    // Even if closing fails, the descriptor is released, and another thread's file may get its number.
     this.#descriptor = closed
     closeSync(descriptor)
   }
 }
 
-/** A number that no file gets: whoever goes on with a closed one hears EBADF from the machine. */
+/** A descriptor that no file has: using a closed file fails with EBADF. */
 const closed = 2 ** 31 - 1
 
 /**
- * Writes a whole file and syncs it. A crash inside leaves any part of it, so that a file which counts is written under
- * another name and renamed. A new name is durable only after `syncDirectory`, which is the caller's.
+ * Writes a whole file and syncs it. A crash may leave any part of it, so an important file is written under a temporary
+ * name and renamed. The caller calls `syncDirectory` to make a new name durable.
  */
 export function writeSynced(disk: Disk, path: string, bytes: Uint8Array): void {
   const file = disk.open(path, 'create')
@@ -177,7 +179,7 @@ export function writeSynced(disk: Disk, path: string, bytes: Uint8Array): void {
   }
 }
 
-/** Whether the error says that a file or directory does not exist; below a file there are none. */
+/** Whether the error says that a file or directory does not exist (or that a parent in its path is a file). */
 export function isMissing(error: unknown): boolean {
   return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')
 }

@@ -3,13 +3,13 @@ export type Duration = string | number
 
 const units: { readonly [unit: string]: number } = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
-/** Its milliseconds, a whole number from 0 on; null if it is no duration. */
+/** The duration in milliseconds, an integer of 0 or more; null if it is invalid. */
 export function millisecondsOf(duration: Duration): number | null {
   const ms = typeof duration === 'number' ? duration : parse(duration)
   return Number.isSafeInteger(ms) && ms >= 0 ? ms : null
 }
 
-/** The same where a length may point backwards: `-5000`, `'-5s'`. */
+/** The same for durations that may be negative: `-5000`, `'-5s'`. */
 export function signedMillisecondsOf(duration: Duration): number | null {
   const ms = typeof duration === 'number' ? duration : signedParse(duration)
   if (!Number.isSafeInteger(ms)) return null

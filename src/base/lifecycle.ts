@@ -1,9 +1,9 @@
 import { assert } from './assert.ts'
 
-/** Which phases may follow a phase. */
+/** The phases that may follow each phase. */
 export type Transitions<Phase extends string> = Readonly<{ [P in Phase]: readonly Phase[] }>
 
-/** The current phase of something that lives through several, with checked transitions and listeners. */
+/** The current phase of an object with a lifecycle, with checked transitions and listeners. */
 export class Lifecycle<Phase extends string> {
   readonly #transitions: Transitions<Phase>
   readonly #name: string
@@ -32,7 +32,7 @@ export class Lifecycle<Phase extends string> {
     for (const listener of this.#listeners) listener(next, before)
   }
 
-  /** Calls `listener` on each change; returns what ends that. */
+  /** Calls `listener` on each change. Returns a function that removes it. */
   onChange(listener: (phase: Phase, before: Phase) => void): () => void {
     this.#listeners.add(listener)
     return () => void this.#listeners.delete(listener)

@@ -15,7 +15,7 @@ export const consoleLogger: Logger = {
   error: (message, cause) => console.error(`millrace: error: ${message}`, ...(cause === undefined ? [] : [cause])),
 }
 
-/** Writes a line to standard output: for what a user asked to see printed, never for diagnostics. */
+/** Writes a line to standard output: for output that the user asked for, never for diagnostics. */
 export function printLine(line: string): void {
   console.log(line)
 }

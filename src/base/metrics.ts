@@ -1,11 +1,11 @@
 import { assert } from './assert.ts'
 
 /*
- * What is counted and measured, as plain data for whoever asks. Nothing is sent anywhere and nothing is allocated per
- * measurement. Names are whole words with their unit last ("commit latency ms"), listed by the layer that owns them.
+ * Metrics as plain data. Nothing is sent anywhere, and nothing is allocated per measurement. Names are whole words with
+ * their unit last ("commit latency ms"), listed by the layer that owns them.
  */
 
-/** Only ever grows. */
+/** A number that only grows. */
 export class Counter {
   value = 0
 
@@ -14,7 +14,7 @@ export class Counter {
   }
 }
 
-/** The newest of a value that goes up and down. */
+/** The current value of something that goes up and down. */
 export class Gauge {
   value = 0
 
@@ -29,8 +29,8 @@ const highestExponent = 43
 const bucketCount = (highestExponent - lowestExponent) * bucketsPerDoubling
 
 /**
- * How values are spread, in fixed buckets of which each is 9 % wider than the one before, from 0.001 to 8.8e12: a
- * percentile is at most so much too high, at no cost that grows with the number of values.
+ * A distribution of values, in fixed buckets from 0.001 to 8.8e12, each 9 % wider than the one before. A percentile is
+ * at most that much too high, and the memory does not grow with the number of values.
  */
 export class Histogram {
   readonly #buckets = new Float64Array(bucketCount)
@@ -38,7 +38,7 @@ export class Histogram {
   #sum = 0
   #max = 0
 
-  /** Values below the lowest bucket, negative ones too, count as its own. */
+  /** Values below the lowest bucket, including negative ones, are counted in it. */
   record(value: number): void {
     const exponent = value > 0 ? Math.log2(value) : lowestExponent
     const place = Math.floor((exponent - lowestExponent) * bucketsPerDoubling)
@@ -49,7 +49,7 @@ export class Histogram {
     if (value > this.#max) this.#max = value
   }
 
-  /** The value that this part of all (0 to 1) does not exceed; 0 without any. */
+  /** The value that this share (0 to 1) of all values does not exceed; 0 if there are none. */
   percentile(part: number): number {
     const wanted = Math.max(1, Math.ceil(part * this.#count))
     let seen = 0
@@ -79,7 +79,7 @@ export interface HistogramReading {
   readonly p99: number
 }
 
-/** Metrics by name. Asking for a name again gives the same metric; as another kind it is a defect. */
+/** Metrics by name. Asking for a name again returns the same metric; asking for another kind is a defect. */
 export class Metrics {
   readonly #byName = new Map<string, Counter | Gauge | Histogram>()
 
@@ -101,7 +101,7 @@ export class Metrics {
     return metric
   }
 
-  /** All values now, by name in order. */
+  /** All current values, sorted by name. */
   read(): Readonly<Record<string, number | HistogramReading>> {
     const names = [...this.#byName].sort(([left], [right]) => (left < right ? -1 : 1))
     return Object.fromEntries(

@@ -1,6 +1,6 @@
 /**
- * Kafka's default partition hash (`Utils.murmur2`, seed 0x9747b28c), so that keys land where Kafka's own producer puts
- * them.
+ * Kafka's default partition hash (`Utils.murmur2`, seed 0x9747b28c), so that keys go to the same partitions as with
+ * Kafka's own producer.
  */
 export function murmur2(bytes: Uint8Array, start = 0, end: number = bytes.length): number {
   const length = end - start
@@ -25,7 +25,7 @@ export function murmur2(bytes: Uint8Array, start = 0, end: number = bytes.length
   return hash ^ (hash >>> 15)
 }
 
-/** The partition of a key among `count`: positive murmur2 modulo the count, as Kafka has it. */
+/** The partition of a key among `count`: murmur2 without its sign bit, modulo the count, as in Kafka. */
 export function partitionOfKey(bytes: Uint8Array, start: number, end: number, count: number): number {
   return (murmur2(bytes, start, end) & 0x7fff_ffff) % count
 }

@@ -1,19 +1,18 @@
 import { shown } from './shown.ts'
 
 /**
- * The names that an options object may have. The compiler holds the table against the type of the options, in both
- * directions, so that the two cannot drift apart. What stands behind a name is free: `true`, or the row of a table of
- * options, whose `kafka` is then understood as another spelling of the name.
- * @example const pollOptionNames: OptionNames<PollOptions> = { waitMs: true, signal: true }
+ * The names that an options object may have. The compiler checks the table against the type of the options in both
+ * directions, so that the two cannot diverge. The values of the table do not matter: `true`, or a row of a table of
+ * options, whose `kafka` field is then accepted as another spelling when a name is suggested.
  */
 export type OptionNames<Options> = { readonly [Name in keyof Options]-?: unknown }
 
 /**
- * What is wrong with the first option that is not in the table: its name, its value, and the option that was probably
- * meant. Null where all are known. A misspelt option would otherwise be one that is not given, and nobody would hear of it.
+ * Describes the first option that is not in the table: its name, its value, and the option that was probably meant.
+ * Returns null if all are known. Without this check a misspelt option would silently be ignored.
  *
  * - An option whose value is `undefined` counts as absent, whatever its name.
- * - Only plain objects are looked at: an instance of a class may have fields of its own, and symbols are nobody's options.
+ * - Only plain objects are checked: an instance of a class may have fields of its own. Symbols are ignored.
  */
 export function unknownOption(options: object, names: object): string | null {
   if (!isPlain(options)) return null
@@ -28,13 +27,13 @@ export function unknownOption(options: object, names: object): string | null {
   return null
 }
 
-/** Whether it was made by a literal, or like one; also in another realm, whose `Object.prototype` is not ours. */
+/** Whether it is a plain object, also one from another realm, which has its own `Object.prototype`. */
 function isPlain(options: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(options)
   return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
-/** The known name that the fewest mistakes lead from; null where none is near. */
+/** The known name with the fewest differences; null if none is similar. */
 function nearest(name: string, names: object): string | null {
   const given = folded(name)
   let found: string | null = null
@@ -44,7 +43,7 @@ function nearest(name: string, names: object): string | null {
       if (spelling === null) continue
       const compared = folded(spelling)
       const mistakes = distance(given, compared)
-      // A third of the letters may be wrong: `timeout` is not meant by `retries`.
+      // Up to a third of the letters may differ: `retries` is no suggestion for `timeout`.
       if (mistakes > Math.max(given.length, compared.length) / 3 || mistakes >= fewest) continue
       found = known
       fewest = mistakes
@@ -58,14 +57,14 @@ function kafkaNameOf(row: unknown): string | null {
   return typeof row.kafka === 'string' ? row.kafka : null
 }
 
-/** Without what spellings differ in: `linger.ms`, `linger_ms` and `LingerMs` are `lingerms`. */
+/** Removes what spellings differ in: `linger.ms`, `linger_ms` and `LingerMs` become `lingerms`. */
 function folded(name: string): string {
   return name.toLowerCase().replaceAll(/[^a-z0-9]/g, '')
 }
 
 /**
- * Letters to put in, to leave out, to replace, or to swap with their neighbour, to make one name of the other: the optimal
- * string alignment distance. Names are short, and this runs only on the way to an error.
+ * The number of letters to insert, delete, replace, or swap with their neighbor to turn one name into the other: the
+ * optimal string alignment distance. Names are short, and this runs only when an error is reported.
  */
 function distance(from: string, to: string): number {
   let before: number[] = []

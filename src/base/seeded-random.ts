@@ -1,4 +1,4 @@
-/** Reproducible randomness: the same seed gives the same numbers for ever (mulberry32). Never for secrets. */
+/** Reproducible randomness: the same seed always yields the same numbers (mulberry32). Never for secrets. */
 export class SeededRandom {
   readonly seed: number
   #state: number

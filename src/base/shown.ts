@@ -1,6 +1,6 @@
 const shownLengthMax = 120
 
-/** A value as it stands in an error message: JSON as far as it goes, cut. Takes whatever there is, and never throws. */
+/** A value as text for an error message: JSON where possible, shortened. Accepts any value and never throws. */
 export function shown(value: unknown): string {
   const text = shownWhole(value)
   return text.length > shownLengthMax ? `${text.slice(0, shownLengthMax)}…` : text
@@ -17,7 +17,7 @@ function shownWhole(value: unknown): string {
     )
     if (json !== undefined) return json
   } catch {
-    // A value that refers to itself has no JSON, nor has one whose getters throw; its kind must do.
+    // A circular value has no JSON, and a getter may throw: show the kind of the value instead.
   }
   return Object.prototype.toString.call(value)
 }
