@@ -7,12 +7,13 @@ import { ruleText, type SinkPartitioner } from './sink-partitioner.ts'
 import type { Topology } from './topology.ts'
 
 /**
- * Topics that reach the same store must put equal keys into partitions of equal number. That takes equal counts, equal key
- * bytes and the same partitioner; where one differs, lookups would silently find nothing, so it is an error that names both
- * topics and both values.
+ * Topics that reach the same store must put equal keys into partitions with the same number. This requires the same
+ * number of partitions, the same key bytes and the same partitioner. If one of these differs, lookups would silently
+ * find nothing, so it is an error that names both topics and both values.
  *
- * A partitioner is known by its id, which a topic declares, a sink brings, or the log remembers of whoever made the topic;
- * one without an id only by being the same function. What nobody says anything of is partitioned by murmur2 of the key.
+ * A partitioner is identified by its id, which the topic declares, a sink brings, or the log remembers from the
+ * creation of the topic. A partitioner without an id equals only the same function. Where nothing is known, keys are
+ * partitioned by murmur2.
  */
 export function checkCopartitioned(
   topology: Topology,
@@ -28,8 +29,8 @@ export function checkCopartitioned(
 }
 
 /**
- * The same as far as it can be told from the program alone: declared numbers of partitions, key codecs, and partitioners
- * of topics and of the sinks that write them. What topics have on the log is checked when the application starts.
+ * The same check as far as the program alone allows it: declared numbers of partitions, key codecs, and partitioners of
+ * topics and of the sinks that write them. The properties of existing topics are checked when the application starts.
  */
 export function checkCopartitionedAsDeclared(topology: Topology): void {
   const partitions = new Map(topology.declaredTopics.map((spec) => [spec.name, spec.partitions]))
@@ -43,9 +44,10 @@ export function checkCopartitionedAsDeclared(topology: Topology): void {
 }
 
 /**
- * What the log remembers of the topics that sinks write to: another partitioner would put keys where their readers, also in
- * other applications, do not look. A topic that remembers none takes any; an internal topic was made by this application
- * and says all. `existing` has internal topics under their short names. Throws TOPIC_MISMATCH.
+ * Checks sinks against the partitioner that the log remembers for their topics: another partitioner would put keys
+ * where readers, including other applications, do not look for them. A user's topic without a remembered partitioner
+ * accepts any; for an internal topic, which this application created, it means murmur2. `existing` has internal topics
+ * under their short names. Throws TOPIC_MISMATCH.
  */
 export function checkPartitionedAsRemembered(topology: Topology, existing: readonly TopicInfo[]): void {
   const remembered = new Map(existing.map((info) => [info.name, info]))
@@ -79,7 +81,7 @@ function* pairsOf(topology: Topology): Generator<readonly [left: string, right: 
   }
 }
 
-/** An id, a function that has none, or null: murmur2 of the key. */
+/** An id, a function without an id, or null for murmur2 of the key. */
 type Rule = string | SinkPartitioner['partition'] | null
 
 function checkPartitioners(
@@ -115,7 +117,10 @@ function rulesOf(
   return new Set(sinks.map(({ partitioner }): Rule => partitioner?.id ?? partitioner?.partition ?? null))
 }
 
-/** The id of the partitioner by which all sinks of the program write the topic; what it is to remember if it is made here. */
+/**
+ * The id of the partitioner with which all sinks of the program write the topic. If the topic is created by this
+ * application, it remembers that id.
+ */
 export function idOfSinks(topic: string, sinks: readonly SinkNode[]): string | undefined {
   const ids = new Set(sinks.filter(({ topics }) => topics.includes(topic)).map(({ partitioner }) => partitioner?.id))
   return ids.size === 1 ? [...ids][0] : undefined
@@ -164,7 +169,7 @@ function checkCodecs(left: string, right: string, sources: Sources): void {
   )
 }
 
-/** Id of the codec of the bytes that a partition is computed from: of a windowed key those of the key inside. */
+/** Id of the codec for the bytes that a partition is computed from; for a windowed key, that of its inner key. */
 function partitionCodecId(source: SourceNode | undefined): string | undefined {
   const codec = source?.key.codec
   return codec !== undefined && isWindowedCodec(codec) ? codec.inner.codec.id : codec?.id

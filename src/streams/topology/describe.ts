@@ -2,7 +2,8 @@ import type { TopologyNode } from './node.ts'
 import type { SubTopology, Topology } from './topology.ts'
 
 /**
- * A topology as text, in the layout of Kafka's `Topology.describe()`, so that tools which draw those can draw ours.
+ * A topology as text, in the layout of Kafka's `Topology.describe()`, so that tools which draw that output can draw
+ * ours.
  * @example console.log(describeTopology(builder.build()))
  */
 export function describeTopology(topology: Topology): string {
@@ -19,7 +20,7 @@ export function describeTopology(topology: Topology): string {
   return `${lines.join('\n')}\n`
 }
 
-/** A topology as plain data for JSON: the same facts, and stores and topics with what they are made with. */
+/** A topology as plain data for JSON: the same facts, and in addition the properties of stores and topics. */
 export function topologyToJson(topology: Topology): TopologyJson {
   const children = childrenOf(topology)
   return {
@@ -74,7 +75,7 @@ export interface NodeJson {
   readonly globals?: readonly string[]
   readonly keyCodec?: string
   readonly valueCodec?: string
-  /** Of a sink with a partitioner that has an id. */
+  /** Present for a sink whose partitioner has an id. */
   readonly partitioner?: string
   readonly predecessors: readonly string[]
   readonly successors: readonly string[]

@@ -3,8 +3,9 @@ import { topologyToJson } from './describe.ts'
 import type { Topology } from './topology.ts'
 
 /**
- * 16 hex digits that stand for a topology's shape: nodes, stores, topics, codecs, schemas and how they hang together.
- * Equal for equal programs on every machine. What callbacks do is not in it: that is the build's part.
+ * 16 hex digits that identify the structure of a topology: nodes, stores, topics, codecs, schemas and their
+ * connections. Equal programs have equal fingerprints on every machine. The code of callbacks is not included; the
+ * build covers it.
  */
 export function topologyFingerprint(topology: Topology): string {
   return createHash('sha256')

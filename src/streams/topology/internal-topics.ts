@@ -14,23 +14,24 @@ export function repartitionName(name: string): string {
   return `${name}-repartition`
 }
 
-/** `<application>-<name>`: what an internal topic is called in the log. */
+/** The name of an internal topic in the log: `<application>-<name>`. */
 export function internalTopicName(applicationId: string, shortName: string): string {
   return `${applicationId}-${shortName}`
 }
 
-/** The name under which commits record the clock of a store. */
+/** The operator name under which commits record the clock of a store. */
 export function storeOperator(store: string): string {
   return `store ${store}`
 }
 
 /** The changelog of a store. */
 export function changelogTopic(store: StoreSpec): InternalTopic {
-  // Windows and sessions expire by the store's clock. By the time of their append, a job that was stopped would lose what it has.
+  // Windows and sessions expire by the store's clock. If they expired by append time, an application that is stopped
+  // for long would lose its rows.
   const policy: Partial<TopicConfig> =
     store.shape.kind !== 'keyValue' && store.shape.kind !== 'unmatched'
       ? {
-          // The rows of a join are never changed: compaction would copy them and find nothing to leave out.
+          // The rows of a join never change, so compaction would copy them without removing any.
           cleanupPolicy: store.shape.kind === 'join' ? 'delete' : 'compact,delete',
           windowRetentionMs: store.shape.retentionMs,
           storeClock: storeOperator(store.name),
@@ -44,26 +45,27 @@ export function changelogTopic(store: StoreSpec): InternalTopic {
   return Object.freeze({ name: changelogName(store.name), role: 'changelog', config: Object.freeze(config) })
 }
 
-/** How many partitions everything has once an application starts. */
+/** The numbers of partitions and tasks that an application starts with. */
 export interface TopicPlan {
-  /** What has to be there, with the application's name in front of internal topics; hand it to `ensureTopics`. */
+  /** The topics that must exist, with the application's name in front of internal ones; pass them to `ensureTopics`. */
   readonly specs: readonly TopicSpec[]
-  /** Partitions of every topic, by the name that the nodes use (short for internal topics). */
+  /** Number of partitions of every topic, by the name that the nodes use (short for internal topics). */
   readonly partitions: ReadonlyMap<string, number>
-  /** Tasks of each sub-topology, by its id: the most partitions that one of its sources has. */
+  /** Number of tasks of each sub-topology, by its id: the highest number of partitions among its sources. */
   readonly tasks: readonly number[]
 }
 
 /**
- * Decides the number of partitions of every topic from what the log has and what the user declared, checks that topics
- * which are processed together agree, and lists what must be made. Repartition topics take the number of the topics
- * they are co-partitioned with, else what the user asked for, else as many as the part that writes them has.
- * `existing` are the topics that the log has, internal ones under their short names.
+ * Decides the number of partitions of every topic from what exists in the log and what the user declared, checks that
+ * topics which are processed together agree, and lists the topics that must be created. Repartition topics get the
+ * number of the topics they are co-partitioned with, else the number that the user asked for, else as many as the part
+ * that writes them has. `existing` are the topics in the log, internal ones under their short names.
  */
 export function planTopics(topology: Topology, applicationId: string, existing: readonly TopicInfo[]): TopicPlan {
   const partitions = new Map<string, number>()
   for (const spec of topology.declaredTopics) partitions.set(spec.name, spec.partitions)
-  // What exists wins over what was declared: ensureTopics then refuses the difference, naming both numbers.
+  // A declared number is kept here even if the existing topic has another one; ensureTopics then refuses the
+  // difference, naming both numbers.
   const internal = new Set(topology.internalTopics.map((topic) => topic.name))
   for (const { name, partitions: count } of existing)
     if (!partitions.has(name) && !internal.has(name)) partitions.set(name, count)
@@ -89,7 +91,10 @@ export function planTopics(topology: Topology, applicationId: string, existing: 
   return { specs, partitions, tasks }
 }
 
-/** Repartition and undeclared sink topics depend on the parts that write them, which may depend on others: to a fixpoint. */
+/**
+ * The numbers of repartition and undeclared sink topics depend on the parts that write them, which may depend on others
+ * in turn, so this repeats until nothing changes.
+ */
 function settlePartitions(topology: Topology, partitions: Map<string, number>): void {
   const repartition = new Map(
     topology.internalTopics.filter((topic) => topic.role === 'repartition').map((topic) => [topic.name, topic]),
@@ -123,7 +128,7 @@ function settlePartitions(topology: Topology, partitions: Map<string, number>): 
     progress = false
     for (const name of open) if (settle(name, () => false)) progress = true
     settleCopartitioned(topology, partitions, repartition)
-    // Parts that write for each other wait for each other: as in Kafka, what is known of their sources decides.
+    // Parts that write for each other wait for each other. As in Kafka, the known ones among their sources decide.
     progress ||= [...open].some((name) =>
       settle(name, (unknown, known) => known.length > 0 && unknown.every(isWritten)),
     )
@@ -164,7 +169,7 @@ function settleCopartitioned(
   }
 }
 
-/** A group of repartition topics alone, none with a number of its own: the most that one of them comes to. */
+/** A group of repartition topics only, none with a number of its own: all get the highest number among them. */
 function settleAll(group: readonly string[], partitions: Map<string, number>): void {
   const counts = group.map((topic) => partitions.get(topic))
   const known = counts.filter((count) => count !== undefined)

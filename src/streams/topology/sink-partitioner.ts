@@ -4,21 +4,21 @@ import type { AnyTopic } from '../../codec/topic.ts'
 import { StreamsError } from '../errors.ts'
 
 /**
- * What chooses the partition of a record that is written: a partitioner with an id, which the topic remembers, or just a
- * function, which nobody outside the program can know. Kafka's `StreamPartitioner`.
+ * Chooses the partition of a record that is written: either a partitioner with an id, which the topic remembers, or
+ * just a function, which no other program can identify. Kafka's `StreamPartitioner`.
  */
 export type StreamPartitioner<K, V> = TopicPartitioner<K, V> | ((key: K, value: V, partitions: number) => number)
 
-/** The same for a sink, whichever it was given. */
+/** The partitioner of a sink, in one form for both kinds. */
 export interface SinkPartitioner {
-  /** Absent where it was only a function. */
+  /** Absent if a function was given. */
   readonly id?: string
-  /** As it was given, by which a function is known. */
+  /** The original argument, by which functions are compared. */
   readonly given: StreamPartitioner<unknown, unknown>
   readonly partition: (key: unknown, value: unknown, partitions: number) => number
 }
 
-/** Throws CONFIG_INVALID unless it is one. */
+/** Converts what was given for `what`. Throws CONFIG_INVALID if it is neither a partitioner nor a function. */
 export function sinkPartitioner(given: unknown, what: string): SinkPartitioner | undefined {
   if (given === undefined) return undefined
   if (isPartitioner(given)) {
@@ -39,8 +39,8 @@ export function sinkPartitioner(given: unknown, what: string): SinkPartitioner |
 }
 
 /**
- * The partitioner of a sink that writes to these topics: what they declare, which one of its own must not contradict. Throws
- * TOPOLOGY_INVALID.
+ * The partitioner of a sink that writes to these topics: the one that they declare, which the sink's own partitioner
+ * must not contradict. Throws TOPOLOGY_INVALID.
  */
 export function partitionerOfSink(
   sink: string,
@@ -67,7 +67,7 @@ export function partitionerOfSink(
   return own ?? sinkPartitioner(first?.partitioner, `topic ${first?.name}`)
 }
 
-/** A rule in a sentence. */
+/** The text for a partitioner in messages. */
 export function ruleText(id: string | undefined): string {
   return id === undefined ? 'murmur2 of the key (the default)' : `"${id}"`
 }

@@ -2,8 +2,8 @@ import type { ProcessorNode, SinkNode, SourceNode, StoreSpec, TopologyNode } fro
 import type { SubTopology } from './topology.ts'
 
 /**
- * Cuts a graph into its connected parts: nodes hang together over parents and over shared stores. Parts are numbered in
- * the order of their first nodes, so adding to the end of a program renumbers nothing before it.
+ * Cuts a graph into its connected parts: nodes are connected by parents and by shared stores. Parts are numbered in the
+ * order of their first nodes, so adding to the end of a program does not renumber the parts before it.
  */
 export function subTopologiesOf(nodes: readonly TopologyNode[], stores: readonly StoreSpec[]): readonly SubTopology[] {
   const groups = new DisjointNames()
@@ -41,8 +41,8 @@ function subTopology(id: number, nodes: readonly TopologyNode[], all: readonly S
 }
 
 /**
- * Per store the topics that reach it: a key's rows are in one place only if all of them put the key into the partition
- * of the same number. Groups that share a topic are one.
+ * For each store, the topics that reach it. The rows of a key are in one place only if all of these topics put the key
+ * into the partition with the same number. Groups that share a topic are merged.
  */
 function copartitionedTopics(
   nodes: readonly TopologyNode[],
@@ -66,7 +66,7 @@ function copartitionedTopics(
   )
 }
 
-/** Per node the topics whose records can get to it. Parents stand before children. */
+/** For each node, the topics whose records can reach it. Parents come before children in `nodes`. */
 function topicsReaching(nodes: readonly TopologyNode[]): ReadonlyMap<string, ReadonlySet<string>> {
   const reaching = new Map<string, Set<string>>()
   for (const node of nodes) {
@@ -77,12 +77,12 @@ function topicsReaching(nodes: readonly TopologyNode[]): ReadonlyMap<string, Rea
   return reaching
 }
 
-/** A name that no node has: nodes do not contain a space. */
+/** A name that no node can have, because names of nodes contain no space. */
 function storeName(store: string): string {
   return `store ${store}`
 }
 
-/** Union-find over names, whose groups keep the order of their first members. */
+/** Union-find over names. Groups keep the order of their first members. */
 class DisjointNames {
   readonly #parents = new Map<string, string>()
 

@@ -23,7 +23,7 @@ import { partitionerOfSink, ruleText, sinkPartitioner, type StreamPartitioner } 
 
 /**
  * Builds a topology node by node, parents before children. The DSL compiles to it; use it directly for graphs that the
- * DSL has no words for. Nodes that share a store belong to one task.
+ * DSL cannot express. Nodes that share a store belong to one task.
  * @example
  * new TopologyBuilder()
  *   .addSource({ name: 'orders', topic: orders })
@@ -36,12 +36,15 @@ export class TopologyBuilder {
   readonly #nodes = new Map<string, TopologyNode>()
   readonly #stores = new Map<string, StoreSpec>()
   readonly #topics = new Map<string, AnyTopic>()
-  /** Topics known by name alone: where dead letters go. */
+  /** Topics of which only the name is known, such as dead-letter topics. */
   readonly #namedTopics = new Set<string>()
   readonly #internalTopics = new Map<string, InternalTopic>()
   readonly #globalTables = new Map<string, GlobalTableSpec>()
 
-  /** Reads a topic. Bytes are decoded and checked here, once; `onInvalid` says what happens to those that do not fit. */
+  /**
+   * Reads a topic. Bytes are decoded and checked once, here; `onInvalid` decides what happens to records that do not
+   * fit.
+   */
   addSource(options: {
     readonly name: string
     readonly topic: AnyTopic
@@ -67,7 +70,7 @@ export class TopologyBuilder {
     return this.addNode(source)
   }
 
-  /** Runs a processor, one instance per task. Says by default that it reads and changes key and value. */
+  /** Runs a processor, one instance per task. By default it counts as reading and changing both key and value. */
   addProcessor(options: {
     readonly name: string
     readonly parents: readonly string[]
@@ -107,7 +110,10 @@ export class TopologyBuilder {
     })
   }
 
-  /** Writes to a topic, into partitions as the topic declares, or as `partitioner` says where it does not. Windowed keys are partitioned by their inner key. */
+  /**
+   * Writes to a topic. The partition is chosen as the topic declares; `partitioner` is for topics that declare nothing.
+   * Windowed keys are partitioned by their inner key.
+   */
   addSink(options: {
     readonly name: string
     readonly parents: readonly string[]
@@ -119,7 +125,7 @@ export class TopologyBuilder {
     return this.addSinkOf({ ...sink, topics: [topic], choose: null })
   }
 
-  /** Writes each record to the one of `topics` that `choose` names. All of them have the same codecs. */
+  /** Writes each record to one of `topics`, which `choose` returns by name. All of them must have the same codecs. */
   addSinkOf(options: {
     readonly name: string
     readonly parents: readonly string[]
@@ -149,8 +155,8 @@ export class TopologyBuilder {
       topic: options.choose ?? first.name,
       topics: Object.freeze(topics.map((topic) => topic.name)),
       internal: false,
-      // Typed streams are not checked again when they are written; but who skips the types must not write a null that
-      // no reader of the topic will take.
+      // Typed streams are not validated again when they are written. But programs without type checks must not write a
+      // null that the topic's readers refuse.
       key: Object.freeze({ codec, ...(topics.some(({ key }) => key.allowsNull) ? {} : { refusesNull: true }) }),
       value: Object.freeze({
         codec: first.value.codec,
@@ -173,7 +179,7 @@ export class TopologyBuilder {
     return this
   }
 
-  /** A topic of which every task has all rows. Name it in `globals` of the processors that read it. */
+  /** Adds a topic of which every task has all rows. Name it in `globals` of the processors that read it. */
   addGlobalTable(options: { readonly name: string; readonly topic: AnyTopic; readonly skipsInvalid?: boolean }): this {
     checkOptions('addGlobalTable', options, { name: true, topic: true, skipsInvalid: true })
     const { name, topic, skipsInvalid = false } = options
@@ -195,7 +201,7 @@ export class TopologyBuilder {
     return this
   }
 
-  /** A topic that the application makes for itself; nodes call it by this short name. */
+  /** Adds a topic that the application creates for itself; nodes refer to it by this short name. */
   addInternalTopic(topic: InternalTopic): this {
     if (this.#internalTopics.has(topic.name)) {
       throw new StreamsError(
@@ -208,14 +214,14 @@ export class TopologyBuilder {
     return this
   }
 
-  /** A node as it is: the way of the DSL for repartition topics. */
+  /** Adds a node as it is. The DSL uses this for repartition topics. */
   addNode(node: TopologyNode): this {
     validateNode(node, this.#nodes)
     this.#nodes.set(node.name, Object.freeze(node))
     return this
   }
 
-  /** Checks the whole, cuts it into sub-topologies and freezes it. */
+  /** Checks the whole topology, cuts it into sub-topologies and freezes it. */
   build(): Topology {
     const nodes = [...this.#nodes.values()]
     const stores = [...this.#stores.values()]
@@ -310,7 +316,7 @@ function valueBoundary(topic: AnyTopic): BoundaryCodec<unknown> {
   })
 }
 
-/** Kafka's WindowedStreamPartitioner: the windows of a key lie in the partition of the key. */
+/** As in Kafka's WindowedStreamPartitioner, all windows of a key are in the partition of the key. */
 export function innerKey(codec: SinkNode['key']['codec']): NonNullable<SinkNode['partitionKey']> {
   return (key) => ({ codec, key: innerOf(key) })
 }

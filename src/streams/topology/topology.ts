@@ -11,19 +11,22 @@ import type {
 } from './node.ts'
 
 /**
- * A stream application as frozen data: nodes, stores, topics, cut into sub-topologies. Internal topics stand under their
- * short names here; {@link import('./internal-topics.ts')} puts the application's name in front.
+ * A stream application as frozen data: nodes, stores and topics, cut into sub-topologies. Internal topics have their
+ * short names here; {@link import('./internal-topics.ts')} adds the application's name in front.
  */
 export interface Topology {
   readonly nodes: readonly TopologyNode[]
   readonly stores: readonly StoreSpec[]
-  /** The topics as the user declared them, with their schemas; the worker needs none of it, the test driver checks by it. */
+  /**
+   * The topics as the user declared them, with their schemas. The worker does not need them; the test driver uses them
+   * for checks.
+   */
   readonly topics: readonly AnyTopic[]
-  /** Topics that the user declared with a number of partitions; made if absent. */
+  /** Topics that the user declared with a number of partitions. They are created if they do not exist. */
   readonly declaredTopics: readonly TopicSpec[]
   /**
-   * Topics without a declared number of partitions. What is read must exist; what is only written is made if absent,
-   * with as many partitions as the sub-topology that writes it has.
+   * Topics without a declared number of partitions. Those that are read must exist; those that are only written are
+   * created if necessary, with as many partitions as the sub-topology that writes them has.
    */
   readonly undeclaredTopics: readonly UndeclaredTopic[]
   readonly internalTopics: readonly InternalTopic[]
@@ -33,15 +36,18 @@ export interface Topology {
 
 export type UndeclaredTopic = Omit<TopicSpec, 'partitions'>
 
-/** A connected part: runs as one task per partition of its sources. */
+/** A connected part of the graph, which runs as one task per partition of its sources. */
 export interface SubTopology {
   readonly id: number
-  /** All nodes of it by name, in the order in which they were added: that of a node's children. */
+  /**
+   * All nodes of the part by name, in the order in which they were added, which is also the order of each node's
+   * children.
+   */
   readonly order: readonly string[]
   readonly sources: readonly SourceNode[]
   readonly processors: readonly ProcessorNode[]
   readonly sinks: readonly SinkNode[]
   readonly stores: readonly StoreSpec[]
-  /** Topics that must have equal partition counts: all sources of a part that holds a keyed operation over several. */
+  /** Groups of topics that must have the same number of partitions, because their records reach the same store. */
   readonly copartitioned: readonly (readonly string[])[]
 }

@@ -4,8 +4,9 @@ import { StreamsError } from '../errors.ts'
 import type { GlobalTableSpec, StoreSpec, TopologyNode } from './node.ts'
 
 /**
- * The rules of a legal topology, each with its message. Checked node by node where a later node cannot change the
- * answer, so that the stack trace points at the line that broke the rule; the rest when the whole is there.
+ * The rules for a valid topology, each with its message. A rule is checked as soon as a node is added if later nodes
+ * cannot change the result, so that the stack trace points to the line that broke it. The other rules are checked at
+ * the end.
  */
 export function validateNode(node: TopologyNode, before: ReadonlyMap<string, TopologyNode>): void {
   checkName('node', node.name)
@@ -88,7 +89,7 @@ function checkGlobalTables(
     if (stores.some((store) => store.name === name)) {
       throw invalid(`${name} is the name of a store and of a global table; rename one`, { name })
     }
-    // Once read by tasks and once in full, it would be seen at two times.
+    // Read by tasks as well as in full, the topic would be seen in two states at the same time.
     if (nodes.some((node) => node.kind === 'source' && node.topics.includes(topic))) {
       throw invalid(`topic ${topic} is read as the global table ${name} and by a source; read it in one way`, { topic })
     }
@@ -120,7 +121,7 @@ function checkShape(store: StoreSpec): void {
   )
 }
 
-/** Two sources of one topic would read it twice into tasks that may not be one. Kafka refuses overlaps, too. */
+/** Two sources of one topic would read it twice, possibly into different tasks. Kafka refuses this too. */
 function checkReadOnce(name: string, topics: readonly string[], before: ReadonlyMap<string, TopologyNode>): void {
   for (const other of before.values()) {
     if (other.kind !== 'source') continue
@@ -138,7 +139,7 @@ function checkTopic(node: string, topic: string, internal: boolean): void {
   throw invalid(`${node}: ${topic} belongs to the log itself; use another name`, { node, topic })
 }
 
-/** Names become parts of topic and directory names, with the application's name and a suffix around them. */
+/** Names become part of topic and directory names, between the application's name and a suffix. */
 const nameLengthMax = topicNameLengthMax - 100
 
 function checkName(what: string, name: string): void {
