@@ -1,6 +1,6 @@
 import { undefinedResult } from './undefined-result.ts'
 
-/** What an aggregation does with a value: count it, reduce it with what is there, or add it to an aggregate. */
+/** What an aggregation does with a value: count it, reduce it with the current result, or add it to an aggregate. */
 export interface AggregateOptions {
   readonly store: string
   readonly kind: 'count' | 'reduce' | 'aggregate'
@@ -9,7 +9,7 @@ export interface AggregateOptions {
   readonly emit: 'commit' | 'update' | 'final'
 }
 
-/** The next aggregate from the last one (null: there is none) and a value. */
+/** Computes the next aggregate from the last one (null if there is none) and a value. */
 export type Fold = (aggregate: unknown, value: unknown, key: unknown) => unknown
 
 export function foldOf({ kind, initial, add, store }: AggregateOptions): Fold {
@@ -26,12 +26,14 @@ export function foldOf({ kind, initial, add, store }: AggregateOptions): Fold {
   }
 }
 
-/** What an aggregation of sessions does: it also makes one aggregate of two. */
+/** Options of an aggregation over sessions, which also has to merge two aggregates. */
 export interface MergingOptions extends AggregateOptions {
   readonly merge?: (left: unknown, right: unknown, key: unknown) => unknown
 }
 
-/** A session's aggregate begins with the initial one and takes in other sessions, then a value. */
+/**
+ * A session's aggregate begins with the initial one, then merges the aggregates of other sessions, then adds a value.
+ */
 export interface MergingFold {
   readonly initial: () => unknown
   readonly merge: (left: unknown, right: unknown, key: unknown) => unknown

@@ -5,14 +5,14 @@ import { undecoded } from '../../streams/store/record-context.ts'
 import { foldOf, type AggregateOptions, type Fold } from './aggregate-fold.ts'
 
 /**
- * Keeps one aggregate per key and forwards its changes: under `commit` the newest per key with each commit, under
+ * Keeps one aggregate per key and forwards its changes: under `commit` the newest per key at each commit, under
  * `update` every one.
  *
- * A record with a null key or a null value is dropped and counted, as in Kafka. The aggregate's timestamp is the highest
- * of its records. An aggregator that returns null deletes the row; a tombstone goes downstream, under `commit` only if a
- * row was there.
+ * A record with a null key or a null value is dropped and counted, as in Kafka. The aggregate's timestamp is the
+ * highest of its records. An aggregator that returns null deletes the row; a tombstone is then forwarded, under
+ * `commit` only if a row existed.
  *
- * Other than Kafka's: the first change of a key has no old value, where Kafka gives the initializer's.
+ * Difference from Kafka: the first change of a key has no old value, where Kafka gives that of the initializer.
  */
 export function aggregateSupplier(options: AggregateOptions): () => Processor {
   return () => new Aggregate(options)

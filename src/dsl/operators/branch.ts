@@ -1,12 +1,15 @@
 import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
 
 export interface Branch {
-  /** Name of the child node that gets the records. */
+  /** Name of the child node that receives the records. */
   readonly child: string
   readonly predicate: (value: unknown, key: unknown) => boolean
 }
 
-/** Sends each record to the first branch whose predicate holds, else to `rest`, else nowhere. */
+/**
+ * Forwards each record to the first branch whose predicate returns true, else to `rest`; without one, the record is
+ * dropped.
+ */
 export function branchSupplier(branches: readonly Branch[], rest: string | null): () => Processor {
   return () => new SplitIntoBranches(branches, rest)
 }

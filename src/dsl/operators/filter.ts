@@ -1,6 +1,6 @@
 import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
 
-/** Forwards the records for which the predicate gives `wanted`. */
+/** Forwards the records for which the predicate returns `wanted`. */
 export function filterSupplier(predicate: (value: unknown, key: unknown) => boolean, wanted: boolean): () => Processor {
   return () => new Filter(predicate, wanted)
 }
@@ -20,7 +20,7 @@ class Filter implements Processor {
   }
 
   process(key: unknown, value: unknown, timestamp: number): void {
-    // Truthiness, not identity: a predicate from JavaScript may return anything.
+    // Tests truthiness, because a predicate written in JavaScript may return anything.
     if (!this.#predicate(value, key) !== this.#wanted) this.#context.forward(key, value, timestamp)
   }
 }

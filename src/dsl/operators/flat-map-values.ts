@@ -3,7 +3,7 @@ import { StreamsError } from '../../streams/errors.ts'
 import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
 import { undefinedResult } from './undefined-result.ts'
 
-/** Forwards each of the values that the mapper makes of a record, in order, under its key. */
+/** Forwards each of the values that the mapper returns for a record, in order, under the record's key. */
 export function flatMapValuesSupplier(
   node: string,
   mapper: (value: unknown, key: unknown) => Iterable<unknown>,
@@ -36,7 +36,7 @@ class FlatMapValues implements Processor {
   }
 }
 
-/** Throws unless the mapper gave what can be gone through. */
+/** Throws unless the mapper returned something iterable. */
 export function checkList(result: unknown, node: string, expected: string): void {
   if (typeof result === 'string' || (typeof result === 'object' && result !== null && Symbol.iterator in result)) return
   throw new StreamsError('PROCESSING_FAILED', `the mapper of ${node} must return ${expected}, not ${shown(result)}`, {

@@ -3,7 +3,7 @@ import { checkPair } from './map.ts'
 import { checkList } from './flat-map-values.ts'
 import { undefinedResult } from './undefined-result.ts'
 
-/** Forwards each of the `[key, value]` pairs that the mapper makes of a record, in order. */
+/** Forwards each of the `[key, value]` pairs that the mapper returns for a record, in order. */
 export function flatMapSupplier(
   node: string,
   mapper: (value: unknown, key: unknown) => Iterable<readonly [unknown, unknown]>,

@@ -1,7 +1,7 @@
 import type { Processor } from '../../streams/processor/processor.ts'
 import { refusePromise } from './no-promise.ts'
 
-/** Shows each record to the action; nothing follows. */
+/** Calls the action with each record and forwards nothing. */
 export function foreachSupplier(action: (value: unknown, key: unknown) => unknown): () => Processor {
   return () => new Foreach(action)
 }

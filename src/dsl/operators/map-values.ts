@@ -1,7 +1,7 @@
 import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
 import { undefinedResult } from './undefined-result.ts'
 
-/** Forwards each record with the value that the mapper makes. */
+/** Forwards each record with the value that the mapper returns. */
 export function mapValuesSupplier(node: string, mapper: (value: unknown, key: unknown) => unknown): () => Processor {
   return () => new MapValues(node, mapper)
 }

@@ -2,7 +2,7 @@ import type { Processor, ProcessorContext } from '../../streams/processor/proces
 import { StreamsError } from '../../streams/errors.ts'
 import { undefinedResult } from './undefined-result.ts'
 
-/** Forwards the key and value that the mapper makes of each record. */
+/** Forwards the key and value that the mapper returns for each record. */
 export function mapSupplier(
   node: string,
   mapper: (value: unknown, key: unknown) => readonly [unknown, unknown],
@@ -30,7 +30,7 @@ class MapRecord implements Processor {
   }
 }
 
-/** A `[key, value]` without undefined. */
+/** Returns the pair if it is a `[key, value]` without undefined; else throws. */
 export function checkPair(pair: unknown, node: string): readonly [unknown, unknown] {
   if (!Array.isArray(pair) || pair.length !== 2) {
     if (pair === undefined) throw undefinedResult(node, 'mapper')

@@ -1,6 +1,6 @@
 import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
 
-/** Passes records on as they are: where several streams become one, and where a branch begins. */
+/** Forwards records unchanged. It is used where several streams become one, and where a branch begins. */
 export function mergeSupplier(): () => Processor {
   return () => new Merge()
 }

@@ -1,16 +1,16 @@
 import { StreamsError } from '../../streams/errors.ts'
 
 /**
- * Refuses what an `async` callback returns where nothing is expected. A commit does not wait for it: what it does behind its
- * first `await` would be lost in a crash, or done twice, in no order, and without a bound on how much is under way.
+ * Refuses a Promise that an `async` callback returns where no result is expected. A commit does not wait for it: its
+ * work after the first `await` would be lost in a crash or done twice, would have no order, and would be unbounded.
  */
 export function refusePromise(result: unknown, callback: string): void {
   if (result === undefined || !isThenable(result)) return
-  // It is refused here; that it also fails must not end the process unheard.
+  // The Promise is refused here; if it also rejects, that must not end the process as an unhandled rejection.
   result.then(undefined, () => undefined)
   throw new StreamsError(
     'PROCESSING_FAILED',
-    `${callback} returned a Promise, and no commit waits for it: what it does later could be lost, or done twice; work without async, and do what takes time before the topic or behind it, as in consumer.eachRecord()`,
+    `${callback} returned a Promise, and no commit waits for it: what it does later could be lost, or done twice; work without async, and do slow work before records reach the topic or after they leave it, as in consumer.eachRecord()`,
   )
 }
 

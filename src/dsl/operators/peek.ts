@@ -1,7 +1,7 @@
 import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
 import { refusePromise } from './no-promise.ts'
 
-/** Shows each record to the action, then forwards it. */
+/** Calls the action with each record, then forwards the record. */
 export function peekSupplier(action: (value: unknown, key: unknown) => unknown): () => Processor {
   return () => new Peek(action)
 }

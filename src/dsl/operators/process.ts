@@ -109,12 +109,12 @@ export interface StoreRef<out S> {
 
 type AnyRecordProcessor = RecordProcessor<unknown, unknown, unknown, unknown>
 
-/** Runs a user's processor on record objects. */
+/** Adapts a user's processor, which takes record objects. */
 export function processSupplier(node: string, supplier: () => AnyRecordProcessor): () => Processor {
   return () => new RecordAdapter(node, supplier())
 }
 
-/** Runs a user's processor of values, which cannot change keys. */
+/** Adapts a user's processor of values, which cannot change keys. */
 export function processValuesSupplier(
   node: string,
   supplier: () => ValueProcessor<unknown, unknown, unknown>,
@@ -177,7 +177,7 @@ class ValueAdapter implements Processor {
     try {
       refusePromise(this.#processor.process(record), 'process()')
     } finally {
-      // Also after a failure that goes on: a schedule's callback must not forward under the key of this record.
+      // Also after an error that is ignored: the callback of a schedule must not forward under the key of this record.
       this.#forwarding.current = null
     }
   }
@@ -190,7 +190,7 @@ class ValueAdapter implements Processor {
 class AdaptedContext implements ProcessingContext {
   protected readonly node: string
   protected readonly context: ProcessorContext
-  /** A record or a schedule is being processed here: what is forwarded now belongs to the commit of it. */
+  /** Whether a record or a schedule is being processed, so that forwarded records belong to the commit of it. */
   isCalled = false
 
   constructor(node: string, context: ProcessorContext) {
@@ -258,7 +258,7 @@ class AdaptedContext implements ProcessingContext {
     if (!Number.isSafeInteger(timestamp) || timestamp < 0) {
       throw new StreamsError(
         'INVALID_TIMESTAMP',
-        `${this.node} forwards a record with timestamp ${String(timestamp)}; use whole milliseconds since 1970, such as the timestamp of the record in process`,
+        `${this.node} forwards a record with timestamp ${String(timestamp)}; use whole milliseconds since 1970, such as the timestamp of the current record`,
         { timestamp },
       )
     }
@@ -267,7 +267,8 @@ class AdaptedContext implements ProcessingContext {
       context.forward(key, value, timestamp)
       return
     }
-    // The headers are this record's alone: what is forwarded next without headers carries those of its input again.
+    // The headers are only for this record: the next one that is forwarded without headers has those of the input
+    // record again.
     const before = context.headers
     context.headers = headers
     try {
@@ -283,7 +284,7 @@ class AdaptedRecordContext extends AdaptedContext implements RecordContext<unkno
     if (!this.isCalled) {
       throw new StreamsError(
         'PROCESSING_FAILED',
-        `${this.node} forwards a record when nothing is being processed, as behind an await or in a timer, where it would belong to no commit; forward in process() or in a schedule's callback`,
+        `${this.node} forwards a record when nothing is being processed, such as after an await or in a timer, so that it would belong to no commit; forward in process() or in a schedule's callback`,
         { node: this.node },
       )
     }

@@ -1,7 +1,7 @@
 import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
 import { undefinedResult } from './undefined-result.ts'
 
-/** Forwards each record under the key that the mapper makes. */
+/** Forwards each record under the key that the mapper returns. */
 export function selectKeySupplier(node: string, mapper: (value: unknown, key: unknown) => unknown): () => Processor {
   return () => new SelectKey(node, mapper)
 }

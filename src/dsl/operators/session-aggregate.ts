@@ -10,20 +10,22 @@ export interface SessionAggregateOptions extends MergingOptions {
 }
 
 /**
- * Keeps one aggregate per key and session `[start, end]`: records at most `gapMs` apart, the gap included. A record merges
- * the sessions that it reaches into one: each of them is taken back by a tombstone, earliest end first, then the new one
- * is forwarded. All carry the end of their session for a timestamp.
+ * Keeps one aggregate per key and session `[start, end]`. A session is a group of records of which neighbors are at
+ * most `gapMs` apart. A record merges all sessions that it reaches into one: a tombstone is forwarded for each of them,
+ * earliest end first, then the new session is forwarded. All of these have the end of their session as timestamp.
  *
- * - Time is the operator's own: the highest timestamp of the records it sees, the current one included; it comes back
- *   from the last commit after a restart.
- * - What is late is decided after merging: a record is dropped, counted, if the merged session ends before
- *   `time - grace - gap`, so one that reaches a living session never is.
- * - The aggregate begins with the initial one, takes in the merged sessions from the earliest end on, then the record, as
- *   in Kafka. All of it is computed before anything is changed: a callback that throws leaves the sessions as they were.
- * - Updates carry no headers: other than those of time windows Kafka's do not. What leaves when it closes carries those of
- *   the record that closed it, as there.
- * - Only a null key drops a record; a null value reaches the aggregator, as in Kafka.
- * - `final` leaves in order of end, then start, then of the keys' bytes; no session is lost to a jump of time.
+ * - Time is the operator's own: the highest timestamp of the records that it has processed, including the current one.
+ *   After a restart it is restored from the last commit.
+ * - Lateness is decided after merging: a record is dropped and counted if the merged session ends before `time - grace
+ *   - gap`. So a record that reaches a session that is still open is never dropped.
+ * - As in Kafka, the aggregate begins with the initial one, then merges the sessions from the earliest end on, then
+ *   adds the record. All of this is computed before anything is changed, so a callback that throws leaves the sessions
+ *   unchanged.
+ * - Updates have no headers, as in Kafka, where those of time windows do. Results that are emitted when a session
+ *   closes have the headers of the record that closed it.
+ * - Only a null key drops a record; a null value is passed to the aggregator, as in Kafka.
+ * - Under `final`, sessions are emitted in order of end, then start, then of the keys' bytes. No session is lost when
+ *   time jumps.
  */
 export function sessionAggregateSupplier(options: SessionAggregateOptions): () => Processor {
   return () => new SessionAggregate(options)
@@ -38,7 +40,7 @@ class SessionAggregate implements Processor {
   #context!: ProcessorContext
   #store!: SessionOverlay
   #time = -1
-  /** Sessions that end before this have been emitted under `final`. */
+  /** Under `final`, sessions that end before this have been emitted. */
   #emittedTo = -1
   readonly #merged: OverlayEntry[] = []
 
@@ -89,7 +91,8 @@ class SessionAggregate implements Processor {
       return
     }
     let aggregate = fold.initial()
-    // A tombstone must not be told behind what it makes room for, even if the record that did it was earlier in time.
+    // A tombstone must not be emitted after the session that replaces it, even if the record that caused the merge is
+    // older.
     let updateTime = timestamp
     for (const session of merged) {
       aggregate = fold.merge(aggregate, session.value, key)
@@ -118,7 +121,10 @@ class SessionAggregate implements Processor {
     if (this.#emission === 'update') this.#forward(key, start, end, { newValue: after, oldValue: null })
   }
 
-  /** Another record at the time of a session of one instant: its times stay, so nothing is taken back. */
+  /**
+   * Another record at the time of a session of a single instant: the session's times stay the same, so no tombstone is
+   * needed.
+   */
   #renew(key: unknown, entry: OverlayEntry, after: unknown, updateTime: number): void {
     const oldValue = entry.value
     const { start, timestamp: end } = entry

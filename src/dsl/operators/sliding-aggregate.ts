@@ -11,22 +11,25 @@ export interface SlidingAggregateOptions extends AggregateOptions {
 
 /**
  * Keeps one aggregate per key and sliding window `[start, start + size]`, both ends included, and forwards its changes.
- * There is a window for every set of records that can lie together: the *left* window of a record ends at it, its *right*
- * window begins one millisecond behind it. The algorithm is Kafka's (KStreamSlidingWindowAggregate), so that results come
- * in its order:
+ * There is one window for every distinct set of records that fit into one: the *left* window of a record ends at it,
+ * and its *right* window begins one millisecond after it. The algorithm is Kafka's (KStreamSlidingWindowAggregate), so
+ * that results come in the same order:
  *
  * ```
- *   size 4        a   b       c            windows of a: left ..a, right (a+1)..(a+5), which holds b
- *   time    ..3   5   7   9   11           of b: left 3..7, which holds a and b; right 8..12, which holds c
+ *   size 4        a   b       c            windows of a: left ..a, right (a+1)..(a+5), which contains b
+ *   time    ..3   5   7   9   11           of b: left 3..7, which contains a and b; right 8..12, which contains c
  * ```
  *
- * - A record is added to every window there is that it lies in. Then the right window of the record before it is made, if
- *   this is the first record in it; its own left window, from the aggregate of the last window that ends before it; and
- *   its own right window, if later records came first, from the aggregate of the last window that it shares with them.
- * - A row's timestamp is the highest of the records in its window, which tells whether a window reaches behind a record.
+ * - A record is added to every existing window that contains its time. Then up to three windows are created: the right
+ *   window of the record before it, if this is the first record in it; its own left window, starting with the aggregate
+ *   of the last window that ends before it; and its own right window, if later records came first, starting with the
+ *   aggregate of the last window that it shares with them.
+ * - A row's timestamp is the highest of the records in its window, which shows whether the window contains records
+ *   after a given one.
  * - Windows do not begin before 0: records earlier than the size share the first one, `[0, size]`.
- * - A record is dropped if even its left window's successor is closed, `time + size < streamTime - grace`; a window takes
- *   records as long as its end is at least `streamTime - grace`. Null keys and null values are dropped, as in Kafka.
+ * - A record is dropped if even the last window that can contain it is closed, `time + size < streamTime - grace`. A
+ *   window accepts records as long as its end is at least `streamTime - grace`. Null keys and null values are dropped,
+ *   as in Kafka.
  */
 export function slidingAggregateSupplier(options: SlidingAggregateOptions): () => Processor {
   return () => new SlidingAggregate(options)
@@ -42,10 +45,13 @@ class SlidingAggregate implements Processor {
   #store!: WindowOverlay
   #time = -1
   #closeTime = 0
-  /** Windows that end before this have been emitted under `final`. */
+  /** Under `final`, windows that end before this have been emitted. */
   #emittedTo = -1
   readonly #near: OverlayEntry[] = []
-  /** The last window that reaches behind the record, as it was before it: what its right window begins with. */
+  /**
+   * Aggregate and time of the last window with records after the current one, before that was added: the start of its
+   * right window.
+   */
   #rightAggregate: unknown = null
   #rightTime = -1
 
@@ -108,7 +114,7 @@ class SlidingAggregate implements Processor {
         hasLeft = true
         const last = entry.timestamp
         this.#update(key, value, timestamp, entry)
-        // Another record of this time has made all there is to make.
+        // Another record of the same time has already created all windows.
         if (last >= timestamp) return
         previous = last
       } else {
@@ -125,14 +131,14 @@ class SlidingAggregate implements Processor {
     if (!hasRight) this.#makeRight(key, timestamp)
   }
 
-  /** Records earlier than the size all lie in the first window; only their right windows differ. */
+  /** Records earlier than the size are all in the first window; only their right windows differ. */
   #addEarly(key: unknown, value: unknown, timestamp: number): void {
     const near = this.#near
     this.#store.find(key, 0, timestamp + 1, near)
     let first: OverlayEntry | null = null
     let hasRight = false
     let previous = -1
-    // Kafka looks at these in ascending start.
+    // Kafka visits these in ascending start.
     for (let index = near.length - 1; index >= 0; index--) {
       const entry = near[index] as OverlayEntry
       if (entry.start === 0) {
@@ -156,14 +162,14 @@ class SlidingAggregate implements Processor {
     this.#update(key, value, timestamp, first)
   }
 
-  /** Keeps the first one noted, as it is now. */
+  /** Keeps the current state of the first entry that is passed in, and ignores later ones. */
   #noteRight(entry: OverlayEntry): void {
     if (this.#rightTime >= 0) return
     this.#rightAggregate = entry.value
     this.#rightTime = entry.timestamp
   }
 
-  /** The right window of the record before, if this is the first record in it. */
+  /** Creates the right window of the previous record, if this is the first record in it. */
   #makePreviousRight(key: unknown, value: unknown, timestamp: number, previous: number): void {
     const start = previous + 1
     if (start + this.#sizeMs < timestamp) return
@@ -171,7 +177,7 @@ class SlidingAggregate implements Processor {
     this.#make(key, value, timestamp, start, null)
   }
 
-  /** The record's own right window, if there are later records: it does not hold the record itself. */
+  /** Creates the record's own right window, if there are later records; the record itself is not in it. */
   #makeRight(key: unknown, timestamp: number): void {
     if (this.#rightTime <= timestamp) return
     const entry = this.#store.entry(key, timestamp + 1)
@@ -179,13 +185,13 @@ class SlidingAggregate implements Processor {
     if (this.#emission === 'update') this.#forward(entry, key, { newValue: entry.value, oldValue: null })
   }
 
-  /** A window that is made by the record: it begins with what records before have left there. */
+  /** Creates a window for the record, starting with the aggregate of the records before it. */
   #make(key: unknown, value: unknown, timestamp: number, start: number, aggregate: unknown): void {
     if (this.#isClosed(start)) return
     const after = this.#fold(aggregate, value, key)
     const entry = this.#store.entry(key, start)
-    // The right window of the record before is also the left one of this, if they are one more than the size apart: then
-    // it is made twice, as in Kafka.
+    // If two records are exactly one more than the size apart, the right window of the first is also the left window of
+    // the second. It is then created twice, as in Kafka.
     const before = entry.value
     this.#store.update(entry, after, timestamp, timestamp)
     if (this.#emission === 'update') this.#forward(entry, key, { newValue: after, oldValue: before })

@@ -5,24 +5,24 @@ import type { UnmatchedOverlay } from '../../streams/store/unmatched-overlay.ts'
 import { undefinedResult } from './undefined-result.ts'
 
 export interface StreamJoinSideOptions {
-  /** The join, as errors name it. */
+  /** Name of the join in error messages. */
   readonly join: string
   readonly isLeft: boolean
-  /** The store of this side's rows, and that of the other's. */
+  /** Names of the stores with the rows of this side and of the other side. */
   readonly own: string
   readonly other: string
-  /** Rows of the other side join that lie in `[time - beforeMs, time + afterMs]`. */
+  /** A record joins rows of the other side with times in `[time - beforeMs, time + afterMs]`. */
   readonly beforeMs: number
   readonly afterMs: number
   readonly joiner: (left: unknown, right: unknown, key: unknown) => unknown
-  /** Where records wait that have found no partner; null: an inner join, which forgets them. */
+  /** The store of records that have not found a partner; null for an inner join, which does not keep them. */
   readonly unmatched: UnmatchedSide | null
 }
 
-/** What one side of a left or outer join knows about those without a partner. */
+/** What one side of a left or outer join knows about records without a partner. */
 export interface UnmatchedSide {
   readonly store: string
-  /** Records of this side leave without a partner, too; and those of the other. */
+  /** Whether records of this side, and of the other side, are also emitted without a partner. */
   readonly ofOwn: boolean
   readonly ofOther: boolean
   /** How long a window stays open after its end. */
@@ -30,19 +30,20 @@ export interface UnmatchedSide {
 }
 
 /**
- * One side of a join of two streams: looks up the other side's rows for each record, forwards a result for each of them
- * in order of time, then keeps the record for those that come to the other side. So a record of a stream that is joined
- * with itself meets itself once.
+ * One side of a join of two streams. For each record it looks up the rows of the other side and forwards a result for
+ * each of them, in order of time; then it keeps the record for later records of the other side. So a record of a stream
+ * that is joined with itself joins itself once.
  *
- * - A result has the later of the two timestamps and the headers of the record that made it.
- * - Nothing is too late here: a record joins what is still kept. How long that is, each store decides by its own clock.
- * - Null keys and null values are dropped and counted; they are not kept, and move no clock of a store. But where a side
- *   may stay without a partner, a record without a key leaves at once, alone.
- * - In a left or outer join both sides share a clock, the highest time that they have seen, dropped records included. A
- *   record without a partner leaves alone, with its own time, when that clock has passed the end of its window and grace:
- *   at a record that is the newest so far, before the results of that record. When it is worth a look follows from where
- *   the last look ended, as in Kafka, see {@link UnmatchedOverlay.endLook}. Other than Kafka's: not throttled by the wall
- *   clock, and a late record waits out the grace like any other.
+ * - A result has the later of the two timestamps, and the headers of the record that produced it.
+ * - No record is late here: a record joins all rows that are still kept. Each store expires rows by its own clock.
+ * - Null keys and null values are dropped and counted; they are not kept and do not move the clock of a row store. But
+ *   if a side may stay without a partner, a record without a key is emitted at once without one.
+ * - In a left or outer join both sides share a clock, the highest time that they have seen, including dropped records.
+ *   A record without a partner is emitted alone, with its own time, when that clock has passed the end of its window
+ *   and the grace. This happens at a record that is the newest so far, before the results of that record. The end of
+ *   the last search decides when the next one is worthwhile, as in Kafka; see {@link UnmatchedOverlay.endLook}.
+ *   Differences from Kafka: searches are not throttled by the wall clock, and a late record waits for the end of the
+ *   grace like any other.
  */
 export function streamJoinSideSupplier(options: StreamJoinSideOptions): () => Processor {
   return () => new StreamJoinSide(options)
@@ -85,12 +86,12 @@ class StreamJoinSide implements Processor {
       if (this.#unmatched === null) this.#join(key, value, timestamp)
       else this.#joinOrWait(this.#unmatched, key, value, timestamp)
     } finally {
-      // Also when a joiner failed and processing goes on: the record was there, as in Kafka.
+      // Also if a joiner failed and processing continues: the record counts as received, as in Kafka.
       this.#own.put(key, value, timestamp)
     }
   }
 
-  /** Joins with the rows there are; false: there is none. */
+  /** Joins the record with the existing rows. Returns false if there is none. */
   #join(key: unknown, value: unknown, timestamp: number): boolean {
     const { isLeft, unmatched, beforeMs, afterMs } = this.#options
     const rows = this.#other.lookUp(key, Math.max(0, timestamp - beforeMs), Math.max(0, timestamp + afterMs))
@@ -111,7 +112,7 @@ class StreamJoinSide implements Processor {
     else queue.add(key, value, timestamp, isLeft)
   }
 
-  /** Lets go of the records whose windows have closed; a record's window ends where those after it are too far away. */
+  /** Emits the records whose windows have closed. A record's window ends after `afterMs` of its own side. */
   #forwardClosed(queue: UnmatchedOverlay): void {
     const { isLeft, beforeMs, afterMs, unmatched } = this.#options
     const closed = queue.storeTime - (unmatched?.graceMs ?? 0)

@@ -6,17 +6,18 @@ export interface StreamTableJoinOptions {
   readonly node: string
   readonly rows: TableRows
   readonly joiner: (value: unknown, row: unknown, key: unknown, rowKey: unknown) => unknown
-  /** Left: a record without a row is joined with null; inner: it leaves no trace. */
+  /** In a left join, a record without a row is joined with null; in an inner join, it produces nothing. */
   readonly isLeft: boolean
-  /** The key of the row for a record, where it is not the record's own: joins with global tables. */
+  /** Returns the key of the row for a record, in joins with global tables; null if it is the record's own key. */
   readonly rowKey: ((value: unknown, key: unknown) => unknown) | null
 }
 
 /**
- * Joins each record of a stream with the row of its key as the row is now; changes of the table make no result. Results
- * carry the record's timestamp and headers.
+ * Joins each record of a stream with the current row of its key; changes of the table produce no results. Results have
+ * the record's timestamp and headers.
  *
- * A null value is dropped and counted. A null key of the row is, too, but a left join keeps the record, joined with null.
+ * A null value is dropped and counted. So is a null row key, but a left join keeps such a record and joins it with
+ * null.
  */
 export function streamTableJoinSupplier(options: StreamTableJoinOptions): () => Processor {
   return () => new StreamTableJoin(options)

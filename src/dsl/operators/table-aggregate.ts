@@ -5,9 +5,9 @@ import type { OverlayEntry } from '../../streams/store/overlay-entry.ts'
 import { undefinedResult } from './undefined-result.ts'
 
 /**
- * Sends the changes of a table to the partition of their group: first what leaves the old group, then what enters the new
- * one, so that no group ever holds a row twice. If both are one group (KIP-904) it is a single change, so that no state
- * between the two is ever seen. A null group takes no rows.
+ * Sends each change of a table to its group: first the removal from the old group, then the addition to the new one, so
+ * that a row is never in two groups. If both groups are the same (KIP-904), it is one change, so that no intermediate
+ * state is visible. Rows with a null group are left out.
  */
 export function tableGroupBySupplier(
   node: string,
@@ -68,9 +68,9 @@ export type TableFold = (aggregate: unknown, value: unknown, key: unknown) => un
 export interface TableAggregateOptions {
   readonly store: string
   readonly emit: 'commit' | 'update'
-  /** The aggregate with a value added; `aggregate` is null if there is none yet. */
+  /** Returns the aggregate with a value added; `aggregate` is null if there is none yet. */
   readonly add: TableFold
-  /** The aggregate with a value taken out; not called without an aggregate. */
+  /** Returns the aggregate with a value removed; not called if there is no aggregate. */
   readonly subtract: TableFold
 }
 
@@ -116,9 +116,9 @@ function checked(fold: TableFold, store: string, callback: string): TableFold {
 }
 
 /**
- * Keeps one aggregate per group of a table: an old value is taken out, then the new one added, one result for both. The
- * aggregate's timestamp is the highest of its changes. Null deletes the row; a count stays at 0 and a reduced value at
- * what its subtractor gave when the last row of a group is gone, as in Kafka.
+ * Keeps one aggregate per group of a table: for a change, the old value is subtracted, then the new one added, with one
+ * result for both. The aggregate's timestamp is the highest of its changes. Null deletes the row. When the last row of
+ * a group is removed, a count stays at 0, and a reduced value is what its subtractor returned, as in Kafka.
  */
 export function tableAggregateSupplier(options: TableAggregateOptions): () => Processor {
   return () => new TableAggregate(options)

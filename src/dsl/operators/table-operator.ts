@@ -2,12 +2,12 @@ import type { Change, Processor, ProcessorContext } from '../../streams/processo
 import type { KeyValueOverlay } from '../../streams/store/key-value-overlay.ts'
 import { undefinedResult } from './undefined-result.ts'
 
-/** What a row becomes; it is not called for null. */
+/** Computes the new value of a row; not called for null. */
 export type RowFunction = (value: unknown, key: unknown) => unknown
 
-/** Keeps a row or makes it null. */
+/** Returns the row unchanged, or null if it is filtered out. */
 export function rowFilter(predicate: (value: unknown, key: unknown) => boolean, wanted: boolean): RowFunction {
-  // Truthiness, not identity: a predicate from JavaScript may return anything.
+  // Tests truthiness, because a predicate written in JavaScript may return anything.
   return (value, key) => (!predicate(value, key) !== wanted ? value : null)
 }
 
@@ -21,17 +21,20 @@ export function rowMapper(node: string, mapper: (value: unknown, key: unknown) =
 
 export interface TableOperatorOptions {
   readonly compute: RowFunction
-  /** Keeps what it makes; null: not. */
+  /** The store for the results; null if they are not kept. */
   readonly store: string | null
   readonly needsOld: boolean
-  /** True for filters: a row that was out and stays out is no news, if that can be known. */
+  /**
+   * True for filters: if a row was filtered out before and still is, nothing is forwarded, provided the old value is
+   * known.
+   */
   readonly skipsNothing: boolean
 }
 
 /**
- * Makes each row of a table into a row of another. The old value comes from the operator's own store, or is computed
- * again from that of its source. Without old values a filter forwards a tombstone for every row that does not pass, even
- * if nothing of it was ever there, as Kafka does: to know better it would have to keep rows.
+ * Computes the rows of a table from those of another. The old value comes from the operator's own store, or is computed
+ * again from the old value of its source. Without old values, a filter forwards a tombstone for every row that does not
+ * pass, even if no such row was ever forwarded, as in Kafka: avoiding that would require keeping rows.
  */
 export function tableOperatorSupplier(options: TableOperatorOptions): () => Processor {
   return () => new TableOperator(options)
@@ -70,7 +73,7 @@ class TableOperator implements Processor<unknown, Change<unknown>> {
   }
 }
 
-/** Keeps the rows of a table in a store on their way. The old value is the one that was there. */
+/** Keeps the rows of a table in a store and forwards them. The old value is the one that was in the store. */
 export function tableStoreSupplier(store: string): () => Processor {
   return tableOperatorSupplier({ compute: (value) => value, store, needsOld: true, skipsNothing: false })
 }

@@ -6,17 +6,21 @@ import type { SessionOverlay } from '../../streams/store/session-overlay.ts'
 import type { WindowOverlay } from '../../streams/store/window-overlay.ts'
 
 /**
- * How the rows of a table are read, whether they stand in a store or are computed from those of other tables: Kafka's
+ * How the rows of a table are read, whether they are in a store or are computed from those of other tables: Kafka's
  * value getter.
  *
- * There are two views. *Newest* is what a stream joins: all that has been processed. *Forwarded* is what other tables
- * join: what downstream has been told. With `emit: 'commit'` they differ between two commits, and only the second one
- * makes old values right: what a join takes back is what it once gave.
+ * There are two views. *Newest*, which joins with streams use, is everything that has been processed. *Forwarded*,
+ * which joins with other tables use, is what has been sent downstream. With `emit: 'commit'` they differ between two
+ * commits, and only the second one makes old values right: the old value of a join must be the one that it forwarded
+ * before.
  */
 export interface TableRows {
-  /** The stores that the rows come from. */
+  /** The stores that the rows are read from. */
   readonly stores: readonly string[]
-  /** Id of the codec in whose bytes a key may stay that nobody decoded; without one, readers take decoded keys only. */
+  /**
+   * Id of a codec. Keys encoded with it may be passed as bytes, without being decoded; absent if readers need decoded
+   * keys.
+   */
   readonly keyBytesOf?: string
   open(context: ProcessorContext, view: TableView): TableReader
 }
@@ -25,12 +29,12 @@ export type TableView = 'newest' | 'forwarded'
 
 /** Reads rows by key. */
 export interface TableReader {
-  /** The value of a row, or null; then `timestamp` is its. */
+  /** Returns the value of a row, or null. `timestamp` is then that of the row. */
   get(key: unknown): unknown
   readonly timestamp: number
 }
 
-/** Rows that stand in a key-value store, whose keys are of the codec of that id. */
+/** Rows in a key-value store whose keys have the codec with that id. */
 export function storedRows(store: string, keyCodec: string): TableRows {
   return {
     stores: [store],
@@ -42,7 +46,7 @@ export function storedRows(store: string, keyCodec: string): TableRows {
   }
 }
 
-/** Rows of windows, whose keys are `{ key, start }`. */
+/** Rows of windows; their keys are `{ key, start }`. */
 export function windowedRows(store: string): TableRows {
   return {
     stores: [store],
@@ -57,7 +61,7 @@ export function windowedRows(store: string): TableRows {
   }
 }
 
-/** Rows of sessions, whose keys are `{ key, start, end }`. */
+/** Rows of sessions; their keys are `{ key, start, end }`. */
 export function sessionRows(store: string): TableRows {
   return {
     stores: [store],
@@ -100,7 +104,7 @@ class EntryReader implements TableReader {
   }
 }
 
-/** Rows computed one by one from those of another table. `compute` gets no null. */
+/** Rows that are computed one by one from those of another table. `compute` is not called for null. */
 export function computedRows(rows: TableRows, compute: (value: unknown, key: unknown) => unknown): TableRows {
   return {
     stores: rows.stores,
@@ -127,7 +131,10 @@ class ComputedReader implements TableReader {
   }
 }
 
-/** Rows computed from two tables: `combine` gets null for a side that has no row and says null if there is no result. */
+/**
+ * Rows that are computed from two tables. `combine` receives null for a side that has no row, and returns null if there
+ * is no result.
+ */
 export function joinedRows(
   left: TableRows,
   right: TableRows,

@@ -4,23 +4,23 @@ import { unresolved, type OverlayEntry } from '../../streams/store/overlay-entry
 import { undecoded } from '../../streams/store/record-context.ts'
 
 export interface TableSourceOptions {
-  /** Null: nothing downstream needs the rows, so they are not kept. */
+  /** Null if nothing downstream needs the rows, so that they are not kept. */
   readonly store: string | null
   readonly emit: 'commit' | 'update'
-  /** Downstream needs to know what a row was before. */
+  /** Whether nodes downstream need old values. */
   readonly needsOld: boolean
 }
 
 /**
- * Makes a table of records: each is the new value of its key, null deletes it. The record that arrives last wins,
- * whatever its timestamp. A null key is dropped and counted. Equal values are changes, too.
+ * Makes a table from records: each record is the new value of its key, and null deletes the row. The record that
+ * arrives last wins, whatever its timestamp. A null key is dropped and counted. Equal values count as changes too.
  */
 export function tableSourceSupplier(options: TableSourceOptions): () => Processor {
   const { store } = options
   return store === null ? () => new PassingTable() : () => new StoredTable(store, options)
 }
 
-/** Turns records into changes and keeps nothing. */
+/** Turns records into changes without keeping rows. */
 class PassingTable implements Processor {
   #context!: ProcessorContext
 
@@ -62,7 +62,7 @@ class StoredTable implements Processor {
       this.#context.dropped('null key')
       return
     }
-    // What stands in the store is asked for only where somebody wants to know it.
+    // The stored value is read only if nodes downstream need the old value.
     const entry = this.#needsOld ? this.#store.entry(key) : this.#store.entryToOverwrite(key)
     const before = entry.value
     this.#store.update(entry, value, timestamp, timestamp)
@@ -72,7 +72,8 @@ class StoredTable implements Processor {
   }
 
   #emit(entry: OverlayEntry): void {
-    // A delete asks, though nobody else does: what leaves must not depend on which rows stand in memory.
+    // For a delete, the stored value is read even if nothing else needs it: the output must not depend on which rows
+    // are in memory.
     if (entry.value === null && this.#store.forwardedValue(entry) === null) return
     const oldValue = entry.forwarded === unresolved ? null : entry.forwarded
     const change: Change<unknown> = { newValue: entry.value, oldValue }

@@ -4,10 +4,10 @@ import { undefinedResult } from './undefined-result.ts'
 
 export type TableJoinType = 'inner' | 'left' | 'outer'
 
-/** `(left, right, key)`, null for a side without a row where the type of the join allows it. */
+/** Called as `(left, right, key)`, with null for a side without a row if the type of the join allows it. */
 export type Joiner = (left: unknown, right: unknown, key: unknown) => unknown
 
-/** What two rows make together: null unless the type of the join wants a result from what is there. */
+/** The result of two rows, or null if this type of join has no result for them. */
 export function joinOf(node: string, type: TableJoinType, joiner: Joiner): Joiner {
   const needsLeft = type !== 'outer'
   const needsRight = type === 'inner'
@@ -24,19 +24,20 @@ export interface TableJoinSideOptions {
   readonly other: TableRows
   readonly isLeft: boolean
   readonly type: TableJoinType
-  /** From {@link joinOf}. */
+  /** The result of {@link joinOf}. */
   readonly combine: Joiner
   readonly needsOld: boolean
 }
 
 /**
- * One side of a join of two tables: its changes meet the row of the other side and make a change of the result, with the
- * later timestamp of the two rows, which may be earlier than that of the result before.
+ * One side of a join of two tables: its changes are joined with the row of the other side and become a change of the
+ * result. Its timestamp is the later of the two rows, which may be earlier than that of the previous result.
  *
- * - The other side is seen as it was last forwarded, so each change takes back exactly what was given.
- * - Where the other side must have a row and has none, nothing leaves. Where it has one, a delete leaves as a tombstone
- *   even if there never was a result, as in Kafka.
- * - Outer sides stay silent about a row that was not there before and is not there now.
+ * - The other side is read as it was last forwarded, so the old value of each change is exactly what was forwarded
+ *   before.
+ * - If the other side needs a row and has none, nothing is forwarded. If it has one, a delete is forwarded as a
+ *   tombstone even if there never was a result, as in Kafka.
+ * - Outer sides forward nothing for a row that was absent before and still is.
  */
 export function tableJoinSideSupplier(options: TableJoinSideOptions): () => Processor {
   return () => new TableJoinSide(options)

@@ -1,6 +1,6 @@
 import type { Change, Processor, ProcessorContext } from '../../streams/processor/processor.ts'
 
-/** Turns the changes of a table into records: the new value, null where the row is gone. */
+/** Turns the changes of a table into records with the new value, which is null if the row was deleted. */
 export function toStreamSupplier(): () => Processor {
   return () => new ToStream()
 }

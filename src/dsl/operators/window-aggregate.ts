@@ -12,15 +12,16 @@ export interface WindowAggregateOptions extends AggregateOptions {
 
 /**
  * Keeps one aggregate per key and tumbling or hopping window `[start, end)`, and forwards its changes under a windowed
- * key: under `commit` the newest per row with each commit, under `update` every one in ascending start, under `final` one
+ * key: under `commit` the newest per row at each commit, under `update` every one in ascending start, under `final` one
  * when the window closes.
  *
- * - Time is the operator's own: the highest timestamp of the records it sees, the current one included; it comes back
- *   from the last commit after a restart, so that what was late stays late.
- * - A window takes a record as long as its end lies after `time - grace`; each window that does not is counted as dropped.
- *   Only a null key drops the whole record; a null value reaches the aggregator, as in Kafka.
- * - `final` leaves in order of time, then of the keys' bytes, with the headers of the record that closed the windows.
- *   Other than Kafka's: without a throttle by the wall clock, and before expiry, so that no window is lost to a jump.
+ * - Time is the operator's own: the highest timestamp of the records that it has processed, including the current one.
+ *   After a restart it is restored from the last commit, so that late records stay late.
+ * - A window accepts a record as long as its end is after `time - grace`; each window that does not is counted as one
+ *   drop. Only a null key drops the whole record; a null value is passed to the aggregator, as in Kafka.
+ * - Under `final`, windows are emitted in order of time, then of the keys' bytes, with the headers of the record that
+ *   closed them. Differences from Kafka: there is no throttling by the wall clock, and windows are emitted before they
+ *   expire, so that none is lost when time jumps.
  */
 export function windowAggregateSupplier(options: WindowAggregateOptions): () => Processor {
   return () => new WindowAggregate(options)
@@ -36,7 +37,7 @@ class WindowAggregate implements Processor {
   #context!: ProcessorContext
   #store!: WindowOverlay
   #time = -1
-  /** Windows that end at most here have been emitted under `final`. */
+  /** Under `final`, windows that end at or before this have been emitted. */
   #emittedTo = -1
 
   constructor(options: WindowAggregateOptions) {
@@ -75,7 +76,7 @@ class WindowAggregate implements Processor {
     for (; start <= timestamp; start += advance) {
       const end = start + this.#sizeMs
       if (end > closeTime) this.#add(key, value, timestamp, start)
-      // An advance above the size leaves gaps: a record there belongs to no window.
+      // If the advance is greater than the size, there are gaps: a record in a gap belongs to no window.
       else this.#context.dropped('late record')
     }
     if (this.#emission === 'final' && closeTime > this.#emittedTo) this.#emitClosed(closeTime)
@@ -106,7 +107,7 @@ class WindowAggregate implements Processor {
     const first = Math.ceil(Math.max(0, this.#emittedTo - this.#sizeMs + 1) / advance) * advance
     const last = closeTime - this.#sizeMs
     this.#emittedTo = closeTime
-    // Mostly time has gone on without reaching the end of a window.
+    // Usually time has not reached the end of a window.
     if (first > last) return
     for (const entry of this.#store.rowsByStart(first, last)) {
       this.#forward(entry, { newValue: entry.value, oldValue: null })

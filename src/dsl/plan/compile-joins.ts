@@ -12,9 +12,9 @@ import type { StreamJoinPlan } from './join-plan.ts'
 import type { PlanId } from './plan-node.ts'
 
 /**
- * A join of two streams: a node and a store for each side, and one that brings their results together. A side whose key
- * has changed goes through a repartition topic first. Both sides name both stores, so what reaches them belongs to one
- * task and has to be partitioned alike; the check of that is the same for every store.
+ * A join of two streams: a node and a store for each side, and a node that merges their results. A side whose key has
+ * changed goes through a repartition topic first. Both sides name both stores, so all their sources belong to one task
+ * and must be co-partitioned, which is checked as for every store.
  */
 export function compileStreamJoin(
   host: Pick<TableHost, 'builder' | 'names' | 'flow' | 'through'>,
@@ -72,7 +72,7 @@ export function compileStreamJoin(
                 graceMs: window.graceMs,
               },
       }),
-      // What waited leaves under its own key.
+      // Records that waited are emitted under their own key.
       changesKey: type !== 'inner',
     })
     return own
@@ -89,7 +89,7 @@ export function compileStreamJoin(
   return { node, key: left.key, value: null, keyChanged: false }
 }
 
-/** Kafka's names, behind that of the join. */
+/** Kafka's names, after the name of the join. */
 function storeNames({ name, type }: StreamJoinPlan): {
   readonly left: string
   readonly right: string
@@ -104,7 +104,10 @@ function storeNames({ name, type }: StreamJoinPlan): {
 
 const unmatchedShape: StoreShape = Object.freeze({ kind: 'unmatched' })
 
-/** A side whose key has changed takes the codec of the other; where both have, it is the declared one or the built-in. */
+/**
+ * A side whose key has changed gets the codec of the other side. If both keys have changed, the declared codec is used,
+ * or else the built-in one.
+ */
 function keyCodecOf(plan: StreamJoinPlan, left: Flow, right: Flow): NonNullable<Flow['key']> {
   if (!left.keyChanged && left.key !== null) return left.key
   if (!right.keyChanged && right.key !== null) return right.key

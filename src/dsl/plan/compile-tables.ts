@@ -38,7 +38,7 @@ import type {
   TableStorePlan,
 } from './table-plan.ts'
 
-/** What the compilation of tables needs of that of the whole. */
+/** What the compilation of tables needs from that of the whole program. */
 export interface TableHost {
   readonly nodes: readonly PlanNode[]
   readonly builder: TopologyBuilder
@@ -48,15 +48,15 @@ export interface TableHost {
 }
 
 /**
- * The part of compiling that is about tables. It decides which of them keep their rows ({@link tableDemand}), how rows
- * are read that are not kept, and puts a repartition topic before a join whose stream has changed its key and before
- * every aggregation of a table.
+ * The part of the compiler for tables. It decides which tables keep their rows ({@link tableDemand}) and how rows that
+ * are not kept are read. It adds a repartition topic before a join whose stream has changed its key, and before every
+ * aggregation of a table.
  */
 export class TableCompilation {
   readonly #host: TableHost
   readonly #demand: TableDemand
   readonly #rows = new Map<PlanId, TableRows>()
-  /** Groups of tables by the grouping that named them. */
+  /** Grouped tables, by the grouping that named them. */
   readonly #groups = new Map<GroupingPlan, Flow>()
 
   constructor(host: TableHost) {
@@ -101,7 +101,7 @@ export class TableCompilation {
       parents: [parent.node],
       stores: keeps ? [plan.store.name] : [],
       supplier: tableSourceSupplier({ store: keeps ? plan.store.name : null, emit: plan.emit, needsOld }),
-      // A store takes keys as bytes, and what leaves it at a commit has the store's own; null keys are told without a look.
+      // The store accepts keys as bytes, and at a commit it emits its own. Null keys are recognized without decoding.
       readsKey: keeps,
       ...(keeps ? { keyBytesOf: key.id } : {}),
       changesKey: keeps && plan.emit === 'commit',
@@ -152,7 +152,8 @@ export class TableCompilation {
       builder.addProcessor({
         name,
         parents: [isLeft ? left.node : right.node],
-        // Both sides name the stores of both: rows of one key meet there, so their topics are partitioned alike.
+        // Both sides name the stores of both: rows with the same key are joined there, so their topics must be
+        // co-partitioned.
         stores: [...new Set([...leftRows.stores, ...rightRows.stores])],
         supplier: tableJoinSideSupplier({ other, isLeft, type, combine, needsOld }),
       })
@@ -234,14 +235,16 @@ export class TableCompilation {
     return { ...stream, node, value: null }
   }
 
-  /** The stream where the table's rows of its key are. */
+  /**
+   * Returns the stream, repartitioned if necessary so that its records are in the same task as the rows of their keys.
+   */
   #atTable(id: PlanId, plan: StreamTableJoinPlan, stream: Flow, table: Flow, rows: TableRows): Flow {
     if (!stream.keyChanged) return stream
     const { name } = plan
     if (name === undefined) {
       throw new StreamsError(
         'TOPOLOGY_INVALID',
-        `the stream that joins the table ${rows.stores.join()} has a new key, so it goes through a repartition topic; give the join a { name }, which that topic is found again by`,
+        `the stream that joins the table ${rows.stores.join()} has a new key, so it goes through a repartition topic; give the join a { name }, by which that topic is found after a restart`,
         { stores: rows.stores },
       )
     }
@@ -256,7 +259,7 @@ export class TableCompilation {
   #globalJoin(plan: GlobalJoinPlan): Flow {
     const { builder, names, nodes } = this.#host
     const table = nodes[plan.table]
-    assert(table?.kind === 'global-table', `plan node ${plan.table} is no global table`)
+    assert(table?.kind === 'global-table', `plan node ${plan.table} is not a global table`)
     const stream = this.#host.flow(plan.stream)
     const isLeft = plan.type === 'left'
     const node = names.pick(plan.name, isLeft ? 'left-join-global-table' : 'join-global-table')
@@ -276,12 +279,12 @@ export class TableCompilation {
     return { ...stream, node, value: null }
   }
 
-  /** Rows of a table before: those of aggregations stand in the aggregation's own store. */
+  /** How to read the rows of a table that is already compiled. Those of an aggregation are in its own store. */
   #rowsOf(id: PlanId): TableRows {
     const known = this.#rows.get(id)
     if (known !== undefined) return known
     const node = this.#host.nodes[id]
-    assert(node?.kind === 'aggregate', `plan node ${id} is no table, or its rows were not asked for`)
+    assert(node?.kind === 'aggregate', `plan node ${id} is not a table, or its rows were not requested`)
     const { name } = node.store
     if (node.windows === undefined) return storedRows(name, (this.#host.flow(id).key ?? taggedKey).id)
     return node.windows.kind === 'session' ? sessionRows(name) : windowedRows(name)
@@ -310,7 +313,7 @@ export class TableCompilation {
   }
 }
 
-/** Rows that come from the topic's own bytes get what its schema fills in when they are read. */
+/** If the rows are the topic's own bytes, the defaults of its schema are filled in when they are read. */
 function validated(codec: Codec<unknown>, { value }: AnyTopic): Codec<unknown> {
   const { validate } = value
   if (validate === undefined) return codec

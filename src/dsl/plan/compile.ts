@@ -35,15 +35,16 @@ import type {
 import { isTablePlan, type TablePlan } from './table-plan.ts'
 
 /**
- * Turns a plan into a topology. Decides what the program leaves open:
+ * Turns a plan into a topology, and decides what the program leaves open:
  *
- * - codecs, which belong to boundaries (source, repartition, store, sink). A stream knows the codec of its source as
- *   long as key or value are still the source's own; a new key takes the tagged codec, a new value msgpack, unless the
+ * - Codecs, which belong to boundaries (source, repartition, store, sink). A stream has the codec of its source as long
+ *   as key or value are still those of the source. A new key gets the tagged codec and a new value msgpack, unless the
  *   program declares others.
- * - repartitioning, lazily: only an aggregation of a stream whose key has changed puts a topic in between, and
- *   `repartition()` always does. Every unnamed aggregation gets its own, named groupings share theirs.
+ * - Repartitioning, which is lazy: a topic is inserted only before an aggregation of a stream whose key has changed,
+ *   and by `repartition()`. Every aggregation without a grouping name gets a topic of its own; those with the same
+ *   named grouping share one.
  *
- * It does not optimize: what the program says is what runs.
+ * It does not optimize: the topology does exactly what the program says.
  */
 export function compile(plan: Plan): Topology {
   return new Compilation(plan).run()
@@ -54,12 +55,12 @@ class Compilation {
   readonly #builder = new TopologyBuilder()
   readonly #names = new NodeNames()
   readonly #flows = new Map<PlanId, Flow>()
-  /** Sources by topic: a topic is read once, however many streams begin there. */
+  /** Sources by topic, because a topic is read once, however many streams begin there. */
   readonly #sources = new Map<string, { readonly node: string; readonly plan: SourcePlan }>()
   /** Repartition topics by the grouping that named them. */
   readonly #shared = new Map<GroupingPlan, Flow>()
 
-  /** What the compilation of tables and joins needs of this one. */
+  /** What the compilation of tables and joins needs from this one. */
   readonly #host: TableHost
   readonly #tables: TableCompilation
   readonly #keptNullKeys: ReadonlySet<PlanId>
@@ -122,12 +123,13 @@ class Compilation {
       if (known !== undefined && JSON.stringify(known.plan.onInvalid) !== JSON.stringify(plan.onInvalid)) {
         throw new StreamsError(
           'TOPOLOGY_INVALID',
-          `topic ${topic.name} is read twice with different onInvalid; it is read once, so say it once`,
+          `topic ${topic.name} is read twice with different onInvalid; a topic is read only once, so give onInvalid once`,
           { topic: topic.name },
         )
       }
       if (known !== undefined && !known.plan.topics.includes(topic)) {
-        // One of the two would decide silently what the bytes mean, what fits and when it happened.
+        // Otherwise one of the two would silently decide how bytes are decoded and checked, and which timestamp a
+        // record has.
         throw new StreamsError(
           'TOPOLOGY_INVALID',
           `topic ${topic.name} is declared twice and read by both declarations; declare it once and use that`,
@@ -163,7 +165,10 @@ class Compilation {
     return flow
   }
 
-  /** What several streams have in common. Keys of different codecs could not meet in a store, so they are a new key. */
+  /**
+   * The common codecs of several streams. Keys with different codecs cannot be compared in a store, so they count as a
+   * new key.
+   */
   #joined(node: string, flows: readonly Flow[]): Flow {
     const [first, ...others] = flows
     const key = first?.key ?? null
@@ -203,7 +208,7 @@ class Compilation {
 
   #branch(plan: BranchPlan): Flow {
     const parent = this.#flow(plan.parent)
-    // The split forwards by this name; see the split operator.
+    // The split operator forwards to this name.
     const name = this.#names.pick(branchNode(parent.node, plan.branch), '')
     this.#builder.addProcessor({
       name,
@@ -226,7 +231,7 @@ class Compilation {
     })
   }
 
-  /** Puts a topic in between: a sink, that mostly swallows null keys silently, and a source that reads it back. */
+  /** Inserts a repartition topic: a sink, which usually drops null keys silently, and a source that reads the topic. */
   #through(...[before, parent, given, grouping, options]: Parameters<Through>): Flow {
     const { partitions, partitioner } = options
     const topic = repartitionName(given)
@@ -281,7 +286,7 @@ class Compilation {
     return flow
   }
 
-  /** Of the aggregations that share a topic one to which null keys have to come; the first if there is none. */
+  /** Of the aggregations that share a topic, one that needs null keys; the first one if none does. */
   #sharing(grouping: GroupingPlan): PlanId {
     const { nodes } = this.#plan
     const shares = (node: PlanNode): boolean => node.kind === 'aggregate' && node.grouping === grouping
@@ -304,7 +309,8 @@ class Compilation {
       ...(store.schema === undefined ? {} : { schema: store.schema }),
     })
     const name = this.#names.pick(store.name, '')
-    // At a commit, or when a window closes, keys come from the store; with every update it is the one that came.
+    // At a commit, or when a window closes, the emitted keys come from the store. With `update`, it is the key of the
+    // record.
     const emitsOwnKeys = store.emit === 'commit' || (store.emit === 'final' && windows !== undefined)
     const takesBytes = emitsOwnKeys && !plan.readsKey
     this.#builder.addProcessor({
@@ -315,7 +321,7 @@ class Compilation {
       readsKey: true,
       readsValue: plan.aggregate !== 'count',
       ...(takesBytes ? { keyBytesOf: key.id } : {}),
-      // Results leave at a commit, too, when no record of the source is there to take bytes from.
+      // Results are also emitted at commits, when there is no current record whose bytes could be copied.
       changesKey: true,
       changesValue: true,
     })
@@ -340,8 +346,8 @@ function shapeOf(windows: AggregatePlan['windows']): StoreShape {
   const { kind, sizeMs, retentionMs } = windows
   if (kind !== 'session')
     return { kind: 'window', sizeMs, retentionMs, ...(isSliding(windows) ? { isSliding: true } : {}) }
-  // A session still takes a record that comes exactly at its end plus gap and grace, and is told under `final` behind it:
-  // it has to be there then, though its store says no more of it, as in Kafka.
+  // As in Kafka, a session still accepts a record exactly at its end plus gap and grace, and is emitted after that
+  // under `final`. So it must still be found then, although the store no longer lists it.
   return { kind, retentionMs: retentionMs + 1, unlistedMs: 1 }
 }
 
@@ -363,17 +369,17 @@ function supplierOf({ aggregate, initial, add, merge, store, windows }: Aggregat
 }
 
 /**
- * Without a repartition the rows of a key lie where its source put them, so the key keeps the codec of its source: in
- * another one, equal keys of another source would land in another partition.
+ * Without a repartition topic, the rows of a key are in the partition where the source put them, so the key keeps its
+ * codec: with another codec, equal keys from another source would be in another partition.
  */
 function checkSameKey(parent: Flow, grouping: GroupingPlan, store: string): Flow {
   if (grouping.key === undefined || parent.key === null) return { ...parent, key: grouping.key ?? parent.key }
   if (grouping.key.id === parent.key.id) return parent
-  // Rows of windows lie by the key inside, which no codec of the whole changes.
+  // Windowed keys are partitioned by their inner key, which does not depend on the codec of the whole key.
   if (isWindowedCodec(parent.key)) return { ...parent, key: grouping.key }
   throw new StreamsError(
     'NOT_COPARTITIONED',
-    `${store} groups by keys in the codec "${grouping.key.id}", but they come in by "${parent.key.id}", which their partitions are computed from; leave out key, or call repartition({ key }) first`,
+    `${store} groups by keys in the codec "${grouping.key.id}", but their partitions are computed with the codec "${parent.key.id}" of the source; leave out key, or call repartition({ key }) first`,
     { store, codecs: [grouping.key.id, parent.key.id] },
   )
 }

@@ -2,18 +2,18 @@ import type { Codec, KeyCodec } from '../../codec/codec.ts'
 import type { SinkPartitioner } from '../../streams/topology/sink-partitioner.ts'
 import type { GroupingPlan, PlanId } from './plan-node.ts'
 
-/** What flows out of a plan node. */
+/** The output of a plan node. */
 export interface Flow {
-  /** The topology's node that the records come from. */
+  /** The node of the topology that forwards the records. */
   readonly node: string
-  /** The codec that the key came in by; null: the program made a new key. */
+  /** The codec of the key at its source; null if the program created a new key. */
   readonly key: KeyCodec<unknown> | null
   readonly value: Codec<unknown> | null
-  /** The key may no longer belong to the partition: an aggregation has to repartition first. */
+  /** Whether the key may no longer match the partition, so that an aggregation has to repartition first. */
   readonly keyChanged: boolean
 }
 
-/** Puts a repartition topic of that name in front of a plan node. */
+/** Inserts a repartition topic with that name before a plan node. */
 export type Through = (
   before: PlanId,
   parent: Flow,

@@ -2,11 +2,12 @@ import { unreachable } from '../../base/assert.ts'
 import type { PlanId, PlanNode } from './plan-node.ts'
 
 /**
- * The plan nodes on the way to a join that lets records without a key through: a left join with a table or a global
- * table, a left or outer join of streams (Kafka's KIP-962). Repartition topics on that way keep null keys, however far
- * the join is; all others swallow them. What stands between and cannot do with them drops and counts them, as anywhere.
+ * The plan nodes upstream of a join that accepts records without a key: a left join with a table or a global table, or
+ * a left or outer join of streams (Kafka's KIP-962). Repartition topics upstream of such a join keep null keys, however
+ * far away the join is; all others drop them. Operators in between that cannot handle null keys drop and count them, as
+ * everywhere.
  *
- * The way is that of the streams: a table's rows have keys, so nothing is kept for the table of a join.
+ * Only the path of the stream counts: rows of a table have keys, so nothing is kept for the table side of a join.
  */
 export function keptNullKeys(nodes: readonly PlanNode[]): ReadonlySet<PlanId> {
   const kept = new Set<PlanId>()
@@ -23,7 +24,7 @@ function letsNullKeysThrough(node: PlanNode): boolean {
   return (node.kind === 'stream-table-join' || node.kind === 'global-join') && node.type === 'left'
 }
 
-/** The nodes whose records reach it. */
+/** The nodes whose records reach this node. */
 function recordsFrom(node: PlanNode): readonly PlanId[] {
   switch (node.kind) {
     case 'operator':

@@ -9,7 +9,7 @@ import type { TablePlan } from './table-plan.ts'
 
 /**
  * What a program of the DSL says, before anything is decided: frozen nodes in the order of the calls, connected by
- * number. Which codecs and repartition topics it takes is decided by `compile`.
+ * numbers. `compile` decides which codecs and repartition topics are needed.
  */
 export type PlanNode =
   SourcePlan | OperatorPlan | BranchPlan | RepartitionPlan | AggregatePlan | SinkPlan | StreamJoinPlan | TablePlan
@@ -27,12 +27,12 @@ export interface SourcePlan {
 /** An operator that works record by record. */
 export interface OperatorPlan {
   readonly kind: 'operator'
-  /** Kafka's word for it; the start of a generated name. */
+  /** Kafka's word for it; also the beginning of a generated name. */
   readonly operator: string
   readonly name: string | undefined
   readonly parents: readonly PlanId[]
   readonly stores: readonly string[]
-  /** Makes the supplier for the node of that name. */
+  /** Makes the supplier for the node with that name. */
   readonly supplier: (node: string) => () => Processor
   readonly readsKey: boolean
   readonly readsValue: boolean
@@ -40,7 +40,7 @@ export interface OperatorPlan {
   readonly changesValue: boolean
 }
 
-/** One way out of a split; the split itself is an operator. */
+/** One output of a split; the split itself is an operator. */
 export interface BranchPlan {
   readonly kind: 'branch'
   readonly parent: PlanId
@@ -48,7 +48,7 @@ export interface BranchPlan {
 }
 
 export interface GroupingPlan {
-  /** Aggregations of one grouping with a name of its own share a repartition topic. */
+  /** Aggregations of the same grouping share a repartition topic if the grouping has a name. */
   readonly name: string | undefined
   readonly key: KeyCodec<unknown> | undefined
   readonly value: Codec<unknown> | undefined
@@ -69,20 +69,20 @@ export interface AggregatePlan {
   readonly aggregate: 'count' | 'reduce' | 'aggregate'
   readonly initial: (() => unknown) | undefined
   readonly add: ((aggregate: unknown, value: unknown, key: unknown) => unknown) | undefined
-  /** With sessions: makes one aggregate of two. */
+  /** For sessions: merges two aggregates. */
   readonly merge: ((left: unknown, right: unknown, key: unknown) => unknown) | undefined
-  /** A callback takes the key. */
+  /** Whether a callback uses the key. */
   readonly readsKey: boolean
   readonly store: {
     readonly name: string
     readonly engine: StoreSpec['engine']
     readonly emit: EmitPolicy
     readonly logged: boolean
-    /** Absent: that of the source, if its value comes through unchanged, else msgpack. */
+    /** If absent, the codec of the source if its values arrive unchanged, else msgpack. */
     readonly value: Codec<unknown> | undefined
     readonly schema: string | undefined
   }
-  /** Absent: one aggregate per key. */
+  /** If absent, there is one aggregate per key. */
   readonly windows: (Windows<WindowKind> & { readonly retentionMs: number }) | undefined
 }
 
@@ -91,7 +91,7 @@ export interface SinkPlan {
   readonly name: string | undefined
   readonly parent: PlanId
   readonly topics: readonly AnyTopic[]
-  /** Absent: the one topic. */
+  /** If absent, records go to the only topic. */
   readonly choose: ((key: unknown, value: unknown) => string) | undefined
   readonly partitioner: SinkPartitioner | undefined
 }

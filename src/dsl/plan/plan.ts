@@ -2,7 +2,7 @@ import { StreamsError } from '../../streams/errors.ts'
 import type { StoreSpec } from '../../streams/topology/node.ts'
 import type { PlanId, PlanNode } from './plan-node.ts'
 
-/** The growing plan behind one builder. Handles hold it and the number of their node; nothing is ever changed in it. */
+/** The growing plan of one builder. Handles refer to it and to the number of their node; nodes never change. */
 export class Plan {
   readonly #nodes: PlanNode[] = []
   readonly #stores = new Map<string, StoreSpec>()

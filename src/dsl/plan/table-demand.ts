@@ -1,18 +1,18 @@
 import type { PlanId, PlanNode } from './plan-node.ts'
 import type { TableJoinPlan, TableOperatorPlan } from './table-plan.ts'
 
-/** What is asked of each table by those after it. */
+/** What nodes downstream require of each table. */
 export interface TableDemand {
-  /** Its changes must tell the old value. */
+  /** Tables whose changes must contain the old value. */
   readonly old: ReadonlySet<PlanId>
-  /** Its rows must be readable by key. */
+  /** Tables whose rows must be readable by key. */
   readonly rows: ReadonlySet<PlanId>
 }
 
 /**
- * Goes through the plan in the order of the calls and passes demands up, to the nearest table that has a store: that one
- * can answer both. So only what is needed is kept, and only what is needed is computed twice, as in Kafka Streams. The
- * order matters to filters alone: they ask what is there when they are called, as Kafka's do.
+ * Visits the plan in the order of the calls and passes demands up to the nearest table that has a store, which can
+ * satisfy both. So rows are kept, and values computed twice, only if necessary, as in Kafka Streams. The order matters
+ * only for filters: as in Kafka, they use what is available at the time of their call.
  */
 export function tableDemand(nodes: readonly PlanNode[]): TableDemand {
   const demand = new Demand(nodes)
@@ -38,7 +38,8 @@ class Demand implements TableDemand {
         this.#askRows(node.table)
         return
       case 'table-operator':
-        // A filter asks only where the answer is there anyway: then it keeps silent about rows that were out and stay out.
+        // A filter requires old values only if they are available anyway. It then forwards nothing for rows that stay
+        // filtered out.
         if (node.operator === 'map-values' || !this.#knowsOld(node.parent)) return
         this.#askOld(node.parent)
         this.#askOld(id)
@@ -46,11 +47,11 @@ class Demand implements TableDemand {
       case 'table-join':
         for (const side of [node.left, node.right]) {
           this.#askRows(side)
-          // A side that may stay without a partner has to know whether its row was there before.
+          // A side that may stay without a partner has to know whether its row existed before.
           if (node.type !== 'inner') this.#askOld(side)
         }
         return
-      // Nodes that ask nothing of a table.
+      // Nodes that require nothing of a table.
       case 'source':
       case 'table-source':
       case 'global-table':
@@ -77,7 +78,7 @@ class Demand implements TableDemand {
     for (const parent of this.#computedFrom(id)) this.#askRows(parent)
   }
 
-  /** Whether a table can tell old values by now, without keeping rows for that alone. */
+  /** Whether a table can provide old values already, without keeping rows just for that. */
   #knowsOld(id: PlanId): boolean {
     const node = this.#nodes[id] as PlanNode
     if (node.kind === 'table-source') return node.isKept || this.old.has(id) || this.rows.has(id)
@@ -85,7 +86,7 @@ class Demand implements TableDemand {
     return true
   }
 
-  /** The tables that a table without rows of its own is computed from. */
+  /** The tables from which a table without a store is computed. */
   #computedFrom(id: PlanId): readonly PlanId[] {
     const node = this.#nodes[id] as PlanNode
     if (node.kind !== 'table-operator' && node.kind !== 'table-join') return []

@@ -14,7 +14,7 @@ export type TablePlan =
   | GlobalTablePlan
   | GlobalJoinPlan
 
-/** A store as asked for; what is absent is decided by what flows. */
+/** A store as requested. Codecs that are absent follow from the stream or table. */
 export interface TableStorePlan {
   readonly name: string
   readonly engine: StoreSpec['engine']
@@ -23,22 +23,22 @@ export interface TableStorePlan {
   readonly schema: string | undefined
 }
 
-/** A stream whose records are the rows of a table: a topic's, or those of any stream. */
+/** A table whose rows are the records of a topic or of any stream. */
 export interface TableSourcePlan {
   readonly kind: 'table-source'
   readonly parent: PlanId
   readonly name: string
   readonly emit: 'commit' | 'update'
   readonly store: TableStorePlan
-  /** The topic is its own changelog; null: the store has one. */
+  /** The topic that serves as the changelog of the store; null if the store has its own. */
   readonly sourceTopic: AnyTopic | null
-  /** False: the rows are kept only if something downstream needs them. */
+  /** False if the rows are kept only when something downstream needs them. */
   readonly isKept: boolean
-  /** How the key gets to its partition if it has changed. */
+  /** The repartition topic to use if the key has changed. */
   readonly grouping: GroupingPlan
 }
 
-/** An operator that makes each row into another. */
+/** An operator that computes each row from one of another table. */
 export interface TableOperatorPlan {
   readonly kind: 'table-operator'
   readonly operator: 'filter' | 'filter-not' | 'map-values'
