@@ -114,6 +114,9 @@ export class Checkpoints {
     // after a power cut the torn groups below it would be mistaken for corruption. The state is taken in the same turn
     // in which it is given to the applier: a deletion applied in between would remove files that are part of the state.
     while (journal.durableSequence < sequencer.promotedSequence) await journal.syncTo(sequencer.promotedSequence)
+    // Compaction may have failed to sync a directory. The applier does not know of that, but must not sync it again.
+    const { failure } = sequencer
+    if (failure !== null && failure.code !== 'CLOSED') throw failure
     const state = this.#state()
     this.#partitionCount = state.partitions.length
     await applier.checkpoint(state)

@@ -157,6 +157,9 @@ export class Housekeeping {
         sequencer.checkWritable()
         if (this.#compaction.stopped) throw new LogError('CLOSED', 'the log is closing')
       },
+    }).catch((error: unknown) => {
+      if (error instanceof LogError && error.code === 'WRITE_FAILED') sequencer.filesFailed(error)
+      throw error
     })
     // In the meantime, the topic may have been deleted, or the log start may have moved past what was rewritten.
     if (partition.topic.phase !== 'live' || sequencer.failure !== null) return
@@ -268,7 +271,9 @@ class Routine {
     try {
       await this.#work()
     } catch (error) {
-      if (!this.#stopped) this.#parts.logger.error(`${this.#name} failed and will be retried`, error)
+      const isFinal = error instanceof LogError && error.fatal
+      if (!this.#stopped)
+        this.#parts.logger.error(`${this.#name} failed${isFinal ? '' : ' and will be retried'}`, error)
     }
     this.#running = null
     if (!this.#stopped) this.#schedule()

@@ -1,4 +1,4 @@
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import type { Clock } from '../../base/clock.ts'
 import type { Disk } from '../../base/disk.ts'
 import type { Logger } from '../../base/logger.ts'
@@ -12,7 +12,7 @@ import { GroupJournal } from '../journal/group-journal.ts'
 import { journalFileNumber } from '../journal/journal-files.ts'
 import { recoverJournal, type RecoveredJournal } from '../journal/journal-recovery.ts'
 import type { Applier, ApplierListener } from '../storage/applier.ts'
-import { checkClaimable, claimDirectory } from '../storage/data-directory.ts'
+import { checkClaimable, claimDirectory, makeDataDirectory } from '../storage/data-directory.ts'
 import type { DirectoryLock } from '../storage/directory-lock.ts'
 import { InlineApplier } from '../storage/inline-applier.ts'
 import { PartitionReaders } from '../storage/partition-readers.ts'
@@ -54,10 +54,7 @@ export async function openBroker(options: OpenBrokerOptions): Promise<Broker> {
   const { config, disk } = options
   let lock: DirectoryLock | null = null
   try {
-    if (!disk.exists(config.dataDir)) {
-      disk.makeDirectory(config.dataDir)
-      disk.syncDirectory(dirname(config.dataDir))
-    }
+    makeDataDirectory(disk, config.dataDir)
     // This comes before the lock, because the lock creates a file and a directory of another program must stay
     // untouched. A path that is not a directory is also found here, and gets its own error; the lock could only say
     // that it cannot be opened.
@@ -320,7 +317,7 @@ function startWriters(
   })
   const listener: ApplierListener = {
     applied: (sequence) => sequencer.applied(sequence),
-    failed: (error) => sequencer.applierFailed(error),
+    failed: (error) => sequencer.filesFailed(error),
   }
   const applierOptions = {
     directory: config.dataDir,

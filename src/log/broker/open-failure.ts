@@ -29,6 +29,14 @@ export function openFailure(error: unknown, dataDir: string): unknown {
       { dataDir },
       { cause: error },
     )
+  const syscall = 'syscall' in error ? String(error.syscall) : ''
+  if (writingCalls.has(syscall))
+    return new LogError(
+      'WRITE_FAILED',
+      `${dataDir} could not be written (${error.message}): check the disk, then open it again; nothing is lost`,
+      { dataDir, code },
+      { cause: error },
+    )
   if (code === 'EIO')
     return new LogError(
       'READ_FAILED',
@@ -40,7 +48,7 @@ export function openFailure(error: unknown, dataDir: string): unknown {
     return new LogError('INVALID_CONFIG', `dataDir cannot be a path (${code}): use a shorter one, without loops`, {
       code,
     })
-  if ('syscall' in error)
+  if (syscall !== '')
     return new LogError(
       'READ_FAILED',
       `${dataDir} cannot be opened (${error.message}): remove the cause, then open it again; nothing is lost`,
@@ -49,6 +57,18 @@ export function openFailure(error: unknown, dataDir: string): unknown {
     )
   return error
 }
+
+/** Node's names of the system calls that write. */
+const writingCalls: ReadonlySet<string> = new Set([
+  'write',
+  'ftruncate',
+  'fsync',
+  'fdatasync',
+  'mkdir',
+  'rmdir',
+  'rename',
+  'unlink',
+])
 
 const sqliteReadOnly = 8
 const sqliteFull = 13

@@ -229,10 +229,10 @@ export class Sequencer implements JournalListener {
   }
 
   /**
-   * The applier failed: the segment files are no longer updated, so nothing more is accepted. Pending groups may still
-   * be written.
+   * The applier failed, or compaction could not sync a directory: the segment files are no longer updated, so nothing more
+   * is accepted. Pending groups may still be written.
    */
-  applierFailed(error: LogError): void {
+  filesFailed(error: LogError): void {
     this.#failure ??= error
     this.#releaseWaiting()
     this.waiters.wakeAll()

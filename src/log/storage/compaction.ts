@@ -2,6 +2,7 @@ import { dirname } from 'node:path'
 import { unreachable } from '../../base/assert.ts'
 import { latin1Slice } from '../../base/bytes.ts'
 import type { Disk, DiskFile } from '../../base/disk.ts'
+import { LogError } from '../api/errors.ts'
 import type { Offset } from '../api/record.ts'
 import {
   baseOffsetOf,
@@ -104,11 +105,7 @@ export async function compactPartition(options: CompactionOptions): Promise<Comp
       replacements.push(end <= mappedTo ? replacement : withDirtyFrom(replacement, mappedTo))
     }
     // Crash here: outputs exist that no journal entry mentions; the next recovery removes them.
-    if (replacements.length > 0) {
-      options.disk.syncDirectory(options.path)
-      // The partition may be younger than the last checkpoint, so that even its directory is not durable yet.
-      options.disk.syncDirectory(dirname(options.path))
-    }
+    if (replacements.length > 0) syncNames(options)
   } catch (error) {
     discardOutputs(options, replacements)
     throw error
@@ -116,6 +113,28 @@ export async function compactPartition(options: CompactionOptions): Promise<Comp
   const { abortsLeft } = transactions
   const readUpTo = options.segments.find(({ base }) => base >= mappedTo)?.base ?? 0
   return { replacements, cleanedUpTo: Math.max(options.dirtyFrom, mappedTo), readUpTo, abortsLeft }
+}
+
+/**
+ * Makes the names of the outputs durable. If that fails, it throws WRITE_FAILED, and the log must not accept anything more:
+ * the failed sync also covered the names of segments that no checkpoint contains yet, and the next sync of the same
+ * directory may succeed without them.
+ */
+function syncNames({ disk, path }: CompactionOptions): void {
+  try {
+    disk.syncDirectory(path)
+    // The partition may be younger than the last checkpoint, so that even its directory is not durable yet.
+    disk.syncDirectory(dirname(path))
+  } catch (error) {
+    // Anything else, such as too many open files, happened before the sync and may be retried.
+    if (!(error instanceof Error && 'syscall' in error && error.syscall === 'fsync')) throw error
+    throw new LogError(
+      'WRITE_FAILED',
+      `the names in ${path} could not be synced (${error.message}): check the disk, then open the log again; the journal has everything`,
+      { path },
+      { cause: error },
+    )
+  }
 }
 
 /** Removes outputs of a pass that will not be used. Crash here: the next recovery removes the rest. */

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path'
 import { isMissing, writeSynced, type Disk } from '../../base/disk.ts'
 import { LogError } from '../api/errors.ts'
 
@@ -12,6 +13,28 @@ const formatFileBytesMax = 4096
 /** Whether the directory is marked as millrace's, in any version. */
 export function isDataDirectory(disk: Disk, directory: string): boolean {
   return disk.exists(`${directory}/${formatFile}`)
+}
+
+/**
+ * Creates a directory that does not exist yet, and its missing parents, and makes each name durable. Does nothing if the
+ * directory has its mark, because the mark is written after this.
+ */
+export function makeDataDirectory(disk: Disk, directory: string): void {
+  if (isDataDirectory(disk, directory)) return
+  const missing: string[] = []
+  let present = directory
+  for (; !disk.exists(present); present = dirname(present)) missing.unshift(present)
+  try {
+    // If a process crashed below, after it created this directory, the name is not durable yet.
+    disk.syncDirectory(dirname(present))
+  } catch (error) {
+    // A process that may not read the parent did not create anything in it either.
+    if (!isForbidden(error)) throw error
+  }
+  for (const path of missing) {
+    disk.makeDirectory(path)
+    disk.syncDirectory(dirname(path))
+  }
 }
 
 /**
@@ -87,6 +110,10 @@ export function readText(disk: Disk, path: string, bytesMax: number = formatFile
   } finally {
     file.close()
   }
+}
+
+function isForbidden(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'EACCES' || error.code === 'EPERM')
 }
 
 function mayPrecedeTheMark(name: string): boolean {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { SystemClock } from '../../../src/base/clock.ts'
 import type { Disk, DiskFile } from '../../../src/base/disk.ts'
+import { SeededRandom } from '../../../src/base/seeded-random.ts'
 import { silentLogger } from '../../../src/base/logger.ts'
 import type { Broker } from '../../../src/log/broker/broker.ts'
 import { openBroker } from '../../../src/log/broker/open-broker.ts'
@@ -44,6 +45,88 @@ test('after a failed sync what was sequenced is ABORTED for its committer and fo
   reader.assign([{ at, offset: 0 }])
   expect((await reader.poll({ bytesMax: 1e6, waitMs: 0 }))[0]?.nextOffset).toBe(1)
   await harness.close()
+})
+
+test('after a failed sync of a directory by compaction nothing more is acknowledged, and what was is kept', async () => {
+  for (const which of [1, 2]) {
+    const harness = await LogHarness.open({ compactionIntervalMs: 1000, checkpointIntervalMs: 20_000 })
+    await harness.topic('table', 1, { segmentBytes: 2048, cleanupPolicy: 'compact' })
+    const acknowledged: string[] = []
+    const put = async (index: number): Promise<void> => {
+      await harness.append('table', 0, [[`k${index % 3}`, `${index}`.padEnd(400)]])
+      acknowledged.push(`${index}`)
+    }
+    for (let index = 0; index < 40; index++) await put(index)
+    const { disk } = harness
+    let left = which
+    disk.onOperation = ({ kind }) => {
+      if (kind === 'syncDirectory' && --left === 0)
+        disk.faults.failSyncAt = disk.counts.sync + disk.counts.syncDirectory + 1
+    }
+    await harness.clock.run(3000)
+    expect(left).toBeLessThanOrEqual(0)
+
+    await expect(put(40)).rejects.toMatchObject({ code: 'WRITE_FAILED' })
+    await harness.clock.run(40_000)
+    for (let seed = 0; seed < 8; seed++) {
+      const after = LogHarness.on(disk.cut(new SeededRandom(seed)))
+      await after.reopen()
+      expect((await after.values('table', 0)).slice(-3).map((value) => value.trim())).toEqual(acknowledged.slice(-3))
+      await after.close()
+    }
+    await harness.close().catch(() => {})
+  }
+})
+
+test('where the disk fails while a log is opened, it says whether it was reading or writing', async () => {
+  const harness = await LogHarness.open()
+  await harness.topic('events', 1)
+  await harness.append('events', 0, ['kept'])
+  harness.crash()
+  const { disk } = harness
+  const seen = new Set<string>()
+  for (const fault of ['failReadAt', 'failWriteAt', 'failSyncAt'] as const)
+    for (let at = 1; at < 40; at++) {
+      const broken = disk.clone()
+      broken.faults[fault] = at
+      try {
+        await LogHarness.on(broken).reopen()
+      } catch (error) {
+        const { code, message } = error as LogError
+        seen.add(`${fault} ${code}`)
+        expect(message).toContain(
+          fault === 'failReadAt'
+            ? 'EIO: i/o error, read'
+            : (/EIO: i\/o error, (write|f.*sync)/.exec(message)?.[0] ?? 'a call'),
+        )
+        if (fault !== 'failReadAt') expect(message).not.toContain('read')
+      }
+    }
+  expect([...seen].sort()).toEqual(['failReadAt READ_FAILED', 'failSyncAt WRITE_FAILED', 'failWriteAt WRITE_FAILED'])
+})
+
+test('the names of a new data directory, and of those above it, are durable before anything is acknowledged', async () => {
+  const dataDir = '/var/app/log'
+  const opened = async (disk: MemoryDisk): Promise<LogHarness> => {
+    const harness = LogHarness.on(disk, { dataDir })
+    await harness.reopen()
+    return harness
+  }
+  // The process dies at each step of the first opening; the next one acknowledges something; then the power goes.
+  let died = true
+  for (let step = 1; died; step++) {
+    const first = new MemoryDisk({ cutAt: step })
+    died = await opened(first).then(
+      () => false,
+      () => true,
+    )
+    const harness = await opened(first.crashProcess())
+    await harness.topic('events', 1)
+    await harness.append('events', 0, ['acknowledged'])
+    const after = await opened(harness.disk.cut(new SeededRandom(step)))
+    expect(await after.values('events', 0), `the process died at step ${step}`).toEqual(['acknowledged'])
+    await after.close()
+  }
 })
 
 test('a full disk refuses what does not fit and keeps all that was acknowledged', async () => {
