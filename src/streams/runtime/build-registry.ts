@@ -35,10 +35,9 @@ export function buildNumber(options: {
     if (known !== undefined) return known.number
     const number = builds.reduce((highest, build) => Math.max(highest, build.number), 0) + 1
     const build: Build = { number, fingerprint, node, topology, files: Object.fromEntries(closure.files) }
-    if (!disk.exists(directory)) {
-      disk.makeDirectory(directory)
-      disk.syncDirectory(dirname(directory))
-    }
+    disk.makeDirectory(directory)
+    // Also where it was there: its maker may have died before this.
+    disk.syncDirectory(dirname(directory))
     replace(disk, { directory, path }, `${JSON.stringify({ builds: [...builds.map(shortened), build] }, null, 1)}\n`)
     return number
   } catch (error) {

@@ -135,6 +135,15 @@ describe('the numbers of builds', () => {
     }
   })
 
+  test('survive a power cut also when the process that made their directory died before it was durable', () => {
+    const disk = program()
+    disk.makeDirectory('/data/builds')
+    disk.syncDirectory('/')
+    numberOf(disk)
+    for (let seed = 1; seed <= 20; seed++)
+      expect(disk.cut(new SeededRandom(seed)).exists('/data/builds/app.json'), `seed ${seed}`).toBe(true)
+  })
+
   test('are unknown, and the file untouched, when the list cannot be read', () => {
     const disk = program()
     write(disk, '/data/builds/app.json', '{"builds":[{"number":1')
