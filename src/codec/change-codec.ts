@@ -2,15 +2,15 @@ import { ByteWriter } from '../base/bytes.ts'
 import { CodecError } from './codec-error.ts'
 import type { Codec } from './codec.ts'
 
-/** A change of a table's row on its way to another partition. Null: there was no value, or there is none now. */
+/** A change of a table's row, sent to another partition. Null: there was no value before, or there is none now. */
 export interface CodedChange {
   readonly newValue: unknown
   readonly oldValue: unknown
 }
 
 /**
- * The values of a repartition topic between a table and its groups. One record holds what enters the group, what leaves
- * it, or both, so that an update inside a group is one step.
+ * The codec of values in a repartition topic between a table and its groups. One record contains what enters the group,
+ * what leaves it, or both, so that an update inside a group is one step.
  *
  *     flags u8: 1 new, 2 old | with both: length of new u32 | new | old
  */

@@ -1,28 +1,30 @@
 import type { ByteWriter } from '../base/bytes.ts'
 
-/** Turns values into bytes and back. Pure and synchronous. */
+/** Converts values to bytes and back. It must be pure and synchronous. */
 export interface Codec<T> {
-  /** Remembered with the topic or store; a codec of another id cannot read what this one wrote. */
+  /** Stored with the topic or store; a codec with another id cannot read the bytes that this one writes. */
   readonly id: string
   /** Appends the bytes of `value`. */
   write(value: T, to: ByteWriter): void
-  /** Reads `bytes[start, end)`. Throws on bytes that it did not write. The result does not share memory that changes. */
+  /**
+   * Reads `bytes[start, end)`. Throws on bytes that it did not write. The result must not share memory that may change.
+   */
   read(bytes: Uint8Array, start: number, end: number): T
 }
 
-/** What a Map can hold a key by: equal identities mean equal keys, and the other way round. */
+/** A value that represents a key in a Map: two keys have equal identities exactly when the keys are equal. */
 export type Identity = string | number | bigint | boolean
 
 /**
- * A codec for keys: canonical, so that equal keys have equal bytes on every machine and in every version. That is what
- * partitioning, joins and stores rest on.
+ * A codec for keys. It must be canonical: equal keys have equal bytes on every machine and in every version, because
+ * partitioning, joins and stores depend on that.
  */
 export interface KeyCodec<K> extends Codec<K> {
-  /** The key's identity in memory, equal exactly when the bytes are equal. */
+  /** The key's identity in memory. Two keys have equal identities exactly when their bytes are equal. */
   identity(key: K): Identity
   /**
-   * Throws where `read` would. Present where bytes that `read` takes are those that `write` makes of what it gives: then
-   * a key can be told from others by its bytes, as they came, and need not be decoded for that.
+   * Throws if `read` would. Define it only if all bytes that `read` accepts are exactly those that `write` produces for
+   * the result. Keys can then be compared by their bytes as they arrived, without decoding.
    */
   check?(bytes: Uint8Array, start: number, end: number): void
 }

@@ -4,26 +4,27 @@ import { stringKey, taggedKey } from './key-codecs.ts'
 import type { Declared, ZodDefinition } from './schema.ts'
 import { checkDeclared, definitionOf, isCodec, validatorOf } from './schema.ts'
 
-/** How the keys of a topic, grouping or store are written, and what they are checked against. */
+/** How the keys of a topic, grouping or store are written, and how they are checked. */
 export interface KeyDeclaration {
   readonly codec: KeyCodec<unknown>
-  /** Absent where the codec alone guarantees the type. */
+  /** Absent if the codec alone guarantees the type. */
   readonly validate?: (key: unknown) => unknown
-  /** Null keys fit: the schema is nullable, or a codec was given and nothing is checked. */
+  /** Whether null keys are valid: the schema is nullable, or a codec was given, in which case nothing is checked. */
   readonly allowsNull: boolean
 }
 
 /**
- * Which codec a declared key gets. A codec is taken as it is. A zod schema is read, never tried with values, so that the
- * choice cannot depend on data:
+ * Chooses the codec of a declared key. A codec is used as it is. For a zod schema the choice is based on its
+ * definition, never on values, so that it cannot depend on data:
  *
- * - what can only be strings (`z.string()` with any checks and formats, enums, string literals, template literals):
- *   raw UTF-8, as other Kafka clients write it
+ * - schemas of strings only (`z.string()` with any checks and formats, enums, string literals, template literals): raw
+ *   UTF-8, as other Kafka clients write it
  * - numbers, bigints, booleans, tuples, arrays, plain objects, unions of these or with strings: the tagged codec
- * - `nullable`, `optional`, `default`, `readonly`, `brand`, `lazy`, `catch`, `pipe` (its output side) look through
+ * - `nullable`, `optional`, `default`, `readonly`, `brand`, `lazy`, `catch`, `pipe` (its output side): the choice for
+ *   the inner schema
  *
- * Everything else (dates, maps, custom checks, other libraries, whose schemas say nothing about their values) is an
- * error that asks for a codec. msgpack never encodes a key: it is not canonical.
+ * Everything else (dates, maps, custom checks, and other libraries, whose schemas do not describe their values) is an
+ * error that asks for a codec. msgpack never encodes a key, because it is not canonical.
  */
 export function keyDeclaration(declared: Declared, what: string): KeyDeclaration {
   checkDeclared(declared, what)
@@ -114,7 +115,7 @@ function isString(value: unknown): value is string {
   return typeof value === 'string'
 }
 
-/** `z.string()` and nothing more: reading UTF-8 gives a string, so there is nothing to check. */
+/** Whether it is `z.string()` without checks: reading UTF-8 yields a string, so there is nothing to check. */
 function isBareString(definition: ZodDefinition): boolean {
   const checks = definition['checks']
   return (

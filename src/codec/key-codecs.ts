@@ -22,7 +22,7 @@ export const stringKey: KeyCodec<string> = Object.freeze({
   check: checkUtf8,
 })
 
-/** Bytes as they are. Reading copies. */
+/** Bytes, unchanged. Reading copies them. */
 export const bytesKey: KeyCodec<Uint8Array> = Object.freeze({
   id: 'bytes',
   write(key: Uint8Array, to: ByteWriter): void {
@@ -30,8 +30,8 @@ export const bytesKey: KeyCodec<Uint8Array> = Object.freeze({
     to.raw(key)
   },
   read(bytes: Uint8Array, start: number, end: number): Uint8Array {
-    // A copy, or whoever keeps a record's value would keep the chunk it came in. From Node's pool: `slice` on a view of a
-    // Buffer takes ten times as long.
+    // A copy, because a view would keep the whole chunk in memory that the record came in. It is taken from Node's
+    // pool: `slice` on a view of a Buffer takes ten times as long.
     const copy = Buffer.allocUnsafe(end - start)
     copyBytes(bytes, start, end, copy, 0)
     return copy
@@ -42,7 +42,10 @@ export const bytesKey: KeyCodec<Uint8Array> = Object.freeze({
   check(): void {},
 })
 
-/** Safe integers in 8 bytes, big-endian: what Kafka's LongSerializer writes. Not ordered over negatives. */
+/**
+ * Safe integers in 8 bytes, big-endian: what Kafka's LongSerializer writes. Bytes of negative numbers do not sort in
+ * order.
+ */
 export const longKey: KeyCodec<number> = Object.freeze({
   id: 'long',
   write(key: number, to: ByteWriter): void {

@@ -5,9 +5,9 @@ import { CodecError } from './codec-error.ts'
 import type { Codec } from './codec.ts'
 
 /**
- * MessagePack, the default for values: about as fast as JSON to read, half the size, and it keeps bigint, Date, bytes
- * and undefined fields. Without msgpackr's shared structures, because a record must be readable alone; with copied
- * bytes, because what is read outlives the batch it came in. A field `__proto__` reads as `__proto_`.
+ * MessagePack, the default for values: about as fast to read as JSON, half the size, and it keeps bigint, Date, bytes
+ * and undefined fields. It does not use msgpackr's shared structures, because each record must be readable alone, and
+ * it copies bytes, because a value outlives the batch that it was read from. A field `__proto__` is read as `__proto_`.
  */
 export const msgpack: Codec<unknown> = Object.freeze({
   id: 'msgpack',
@@ -33,7 +33,7 @@ export const msgpack: Codec<unknown> = Object.freeze({
       const count = readCount(bytes, start, end)
       if (count >= 0) return count
     }
-    // A level of nesting takes a byte, so short values need no walk.
+    // Each level of nesting takes a byte, so short values need no check.
     if (end - start > nestingMax) checkNesting(bytes, start, end)
     range.start = start
     range.end = end
@@ -46,8 +46,8 @@ export const msgpack: Codec<unknown> = Object.freeze({
 })
 
 /**
- * Whole numbers below 2^32 are what most stores of counts hold, and the encoder takes a view of its buffer for each. Same
- * bytes as its own: positive fixint, uint 8, uint 16, uint 32.
+ * Whole numbers below 2^32 are what most stores of counts hold, and msgpackr would create a view of its buffer for
+ * each. The bytes are the same as msgpackr's: positive fixint, uint 8, uint 16, uint 32.
  */
 function writeCount(value: number, to: ByteWriter): void {
   if (value < 0x80) to.u8(value)
@@ -63,7 +63,7 @@ function writeCount(value: number, to: ByteWriter): void {
   }
 }
 
-/** What {@link writeCount} wrote; -1 if these bytes are anything else. */
+/** Reads what {@link writeCount} wrote; -1 for any other bytes. */
 function readCount(bytes: Uint8Array, start: number, end: number): number {
   const type = bytes[start] as number
   const size = end - start
@@ -76,23 +76,24 @@ function readCount(bytes: Uint8Array, start: number, end: number): number {
 const countBytesMax = 5
 
 const packr = new Packr({ useRecords: false, copyBuffers: true })
-/** No view is made for each value, and the next one is written over it: it was copied by then. */
+/** msgpackr creates no view per value, and the next value overwrites this one, which was copied by then. */
 const inPlace = REUSE_BUFFER_MODE | RESET_BUFFER_MODE
 
-/** The buffer that msgpackr writes into, and where in it the last value stands. */
+/** The buffer that msgpackr writes into, and the range of the last value in it. */
 interface PackedInPlace extends Buffer {
   readonly start: number
   readonly end: number
 }
 
-// Read before `unpack` returns, so one object serves for all.
+// `unpack` reads it before it returns, so one object is enough.
 const range = { start: 0, end: 0 }
 
-/** How deep arrays and maps may nest: msgpackr descends by recursion, and so does who walks the value. */
+/** How deep arrays and maps may nest. msgpackr is recursive, and so is most code that processes the value. */
 const nestingMax = 128
 
 /**
- * Walks the layout without making values and refuses what nests too deep. Truncated bytes pass: reading them fails.
+ * Scans the layout without creating values and refuses values that nest too deep. Truncated bytes pass, because reading
+ * them fails anyway.
  *
  *     8x fixmap  9x fixarray  dc dd array16/32  de df map16/32      containers
  *     ax d9 da db c4 c5 c6 c7 c8 c9 d4–d8                            skipped by their length
@@ -133,7 +134,7 @@ function checkNesting(bytes: Uint8Array, start: number, end: number): void {
   }
 }
 
-/** How many bytes follow the type byte of a value that is no container. */
+/** The number of bytes after the type byte of a value that is not a container. */
 function skipped(bytes: Uint8Array, type: number, at: number): number {
   switch (type) {
     case 0xc4: // bin 8

@@ -2,13 +2,13 @@ import { shown } from '../base/shown.ts'
 import { CodecError } from './codec-error.ts'
 
 /**
- * Puts records into partitions by a rule of one's own. `id` names the rule: it is remembered with the topic, and what is
- * written or joined with another one is refused, for equal keys would lie in different partitions. A new rule is a new id.
- * Kafka's `Partitioner` and `StreamPartitioner`, in one.
+ * Chooses the partitions of records by a rule of your own. `id` names the rule and is stored with the topic: writing to
+ * the topic or joining it with another rule is refused, because equal keys would be in different partitions. A new rule
+ * needs a new id. Kafka: `Partitioner` and `StreamPartitioner`.
  *
- * - `partition` is given the key (null where the record has none), the value and the number of partitions, and returns a
- *   whole number from 0 on, below that number. It must depend on nothing else, and on the value only if nothing is looked
- *   up by key afterwards.
+ * - `partition` is given the key (null if the record has none), the value and the number of partitions, and returns an
+ *   integer from 0 to below that number. The result must depend on nothing else, and on the value only if records are
+ *   not looked up by key afterwards.
  * @example
  * const byRegion: TopicPartitioner<{ region: number }, unknown> = {
  *   id: 'by-region',
@@ -36,12 +36,12 @@ export function isPartitioner(given: unknown): given is TopicPartitioner<unknown
   return typeof id === 'string' && id.length >= 1 && id.length <= idLengthMax && typeof partition === 'function'
 }
 
-/** What to say of a partitioner that returned what is no partition. */
+/** The message for a partitioner that returned an invalid partition. */
 export function noPartition(partitioner: string, topic: string, chosen: unknown, partitions: number): string {
   return `the partitioner ${partitioner} chose ${shown(chosen)} for a record of topic ${topic}, which has ${partitions} partitions: return a whole number from 0 to ${partitions - 1}`
 }
 
-/** What to say of a partitioner that threw. */
+/** The message for a partitioner that threw. */
 export function partitionerThrew(partitioner: string, topic: string, error: unknown): string {
   const cause = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
   return `the partitioner ${partitioner} threw for a record of topic ${topic}: ${cause}; let it return a partition for such a record, too`

@@ -4,39 +4,39 @@ import { shown } from '../base/shown.ts'
 import { CodecError } from './codec-error.ts'
 import type { Codec } from './codec.ts'
 
-/** Any validator that speaks Standard Schema: zod, valibot, arktype. It must answer synchronously. */
+/** Any validator that implements Standard Schema: zod, valibot, arktype. It must be synchronous. */
 export type Schema<In = unknown, Out = In> = StandardSchemaV1<In, Out>
 
-/** What a topic, a store or a grouping is told about its keys or values: a codec of its own, or a schema. */
+/** How keys or values of a topic, a store or a grouping are declared: by a codec or by a schema. */
 export type Declared = Schema | Codec<unknown>
 
-/** The type that a declaration takes when writing. */
+/** The type that a declaration accepts when writing. */
 export type InputOf<D extends Declared> = [D] extends [Schema]
   ? StandardSchemaV1.InferInput<D>
   : D extends Codec<infer T>
     ? T
     : never
 
-/** The type that a declaration gives when reading. */
+/** The type that a declaration returns when reading. */
 export type OutputOf<D extends Declared> = [D] extends [Schema]
   ? StandardSchemaV1.InferOutput<D>
   : D extends Codec<infer T>
     ? T
     : never
 
-/** What a schema that cannot be written back is replaced by, so that the compiler says why it is refused. */
+/** Replaces the type of a schema that cannot be written back, so that the compiler's error says why. */
 export interface OneWaySchema<out From, out To> {
   readonly 'a transform cannot be undone when we write: give a codec': [From, To]
 }
 
-/** Refuses schemas whose output is no input of theirs: what was read could not be written again. */
+/** Refuses schemas whose output is not a valid input: what was read could not be written again. */
 export type Writable<D extends Declared> = [OutputOf<D>] extends [InputOf<D>]
   ? unknown
   : OneWaySchema<InputOf<D>, OutputOf<D>>
 
-/** Throws INVALID_DECLARATION unless it is a schema or a codec: the types say so, imports in a circle do not. */
+/** Throws INVALID_DECLARATION unless it is a schema or a codec. The types ensure that, except with circular imports. */
 export function checkDeclared(declared: unknown, what: string): asserts declared is Declared {
-  // Schemas of some libraries are functions.
+  // Some libraries' schemas are functions.
   const isObject = (typeof declared === 'object' && declared !== null) || typeof declared === 'function'
   if (isObject && ('~standard' in declared || ('write' in declared && 'read' in declared))) return
   const given = isObject ? 'something else' : declared === undefined ? 'undefined' : shown(declared)
@@ -48,15 +48,15 @@ export function isCodec(declared: Declared): declared is Codec<unknown> {
 }
 
 /**
- * A check that returns the value, with defaults filled in, or throws INVALID_RECORD naming field and value. A schema
- * that answers with a Promise is ASYNC_SCHEMA: a record is processed without waiting.
+ * Returns a check that returns the value, with defaults filled in, or throws INVALID_RECORD with field and value. A
+ * schema that returns a Promise is refused with ASYNC_SCHEMA, because records are processed without waiting.
  */
 export function validatorOf<Out>(schema: Schema<unknown, Out>, what: string): (value: unknown) => Out {
   const standard = schema['~standard']
   return (value) => {
     const result = standard.validate(value)
     if (result instanceof Promise) {
-      // Nobody waits for it; its failure must not become an unhandled rejection.
+      // The Promise is not awaited, so its rejection must be handled here.
       result.catch(() => undefined)
       throw new CodecError(
         'ASYNC_SCHEMA',
@@ -99,9 +99,9 @@ function valueAt(value: unknown, path: readonly string[]): unknown {
 }
 
 /**
- * 16 hex digits that stand for a schema: equal for schemas of equal making, where the library shows it, and else for the
- * library's name. Of a schema with versions those of each, oldest first, joined by `>`. Kept with a store, so that
- * another shape of aggregate is noticed.
+ * A fingerprint of a schema, of 16 hex digits: equal for schemas with equal definitions if the library exposes them,
+ * and otherwise derived from the library's name. For a schema with versions it joins those of all versions, oldest
+ * first, with `>`. It is stored with a store, so that a changed shape of its values is noticed.
  */
 export function schemaFingerprint(schema: Schema): string {
   const texts = versionsOf(schema).map((version) => schemaText(version.schema))
@@ -113,7 +113,7 @@ function schemaText(schema: Schema): string {
   return definition === undefined ? schema['~standard'].vendor : printDefinition(definition, 0)
 }
 
-/** What zod keeps of a schema's making. Other libraries have nothing alike that is public. */
+/** The part of a zod schema that describes its definition. Other libraries expose nothing like it. */
 export interface ZodDefinition {
   readonly type: string
   readonly [part: string]: unknown
@@ -131,7 +131,10 @@ export function definitionOf(schema: unknown): ZodDefinition | undefined {
 
 const printDepthMax = 32
 
-/** Type names, field names, literals and checks with their bounds; functions count as being there, not by their text. */
+/**
+ * Prints type names, field names, literals and checks with their bounds. Of functions only the presence counts, not the
+ * text.
+ */
 function printDefinition(part: unknown, depth: number): string {
   if (depth > printDepthMax) return '…'
   const definition = definitionOf(part)
@@ -150,22 +153,23 @@ function printDefinition(part: unknown, depth: number): string {
   return part === undefined ? 'undefined' : JSON.stringify(part)
 }
 
-/** One shape that a stored value had, and how it becomes the next one. */
+/** One shape of a stored value, and how to convert it to the next one. */
 export interface SchemaVersion {
   readonly schema: Schema
-  /** Makes a value of the next version; absent in the newest. */
+  /** Converts a value to the next version; absent in the newest. */
   readonly upgrade?: (old: unknown) => unknown
 }
 
-/** A schema that remembers what came before it. */
+/** A schema with its earlier versions. */
 export interface VersionedSchema<In, Out> extends Schema<In, Out> {
   readonly '~versions': readonly SchemaVersion[]
 }
 
 /**
- * The schema `newest` for a store whose values were of `older` before: what is stored carries the number of its
- * version, and old values are upgraded when read. Nests: `versions(versions(v1, v2, up1), v3, up2)`.
- * @example versions(z.object({ pages: z.number() }), z.object({ pages: z.number(), entry: z.string() }), (old) => ({ ...old, entry: '' }))
+ * The schema `newest` for a store whose values had the schema `older` before. Stored values carry the number of their
+ * version, and old values are upgraded when read. Calls nest: `versions(versions(v1, v2, up1), v3, up2)`.
+ * @example versions(z.object({ pages: z.number() }), z.object({ pages: z.number(), entry: z.string() }), (old) => ({
+ *   ...old, entry: '' }))
  */
 export function versions<Older extends Schema, Newest extends Schema>(
   older: Older,

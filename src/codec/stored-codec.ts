@@ -7,8 +7,8 @@ import { validatorOf, versionsOf } from './schema.ts'
 
 /**
  * The codec of values that a store keeps under a schema: a byte with the schema's version (1 is the oldest), then
- * msgpack. What an older version wrote is upgraded step by step and checked against the newest schema; what a newer
- * build wrote is refused. Values of the newest version are not checked again: we wrote them.
+ * msgpack. A value of an older version is upgraded step by step and checked against the newest schema; a value of a
+ * newer version is refused. Values of the newest version are not checked again, because they were checked when written.
  *
  *     version u8 | msgpack
  */

@@ -5,16 +5,16 @@ import type { Identity, KeyCodec } from './codec.ts'
 import { checkWellFormed, readUtf8, writeUtf8 } from './utf8.ts'
 
 /**
- * The built-in codec for keys that are no declared string: numbers, strings, bigints, booleans, bytes, null inside, and
- * tuples and plain objects of these. One codec for all of them, so that a key that `groupBy` makes and a declared key of
- * the same value have the same bytes.
+ * The built-in codec for keys that are not declared as strings: numbers, strings, bigints, booleans, bytes, nested
+ * nulls, and tuples and plain objects of these. One codec serves all of them, so that a key computed by `groupBy` and a
+ * declared key of the same value have the same bytes.
  *
  * Invariants
  * - canonical: equal keys have equal bytes (-0 becomes 0, object fields are sorted, undefined fields do not count) and
- *   different keys different bytes (1, 1n and '1' differ); NaN equals nothing and is refused
- * - ordered: bytes compare as the keys do, kind by kind in the order of the tags; tuples element by element
+ *   different keys have different bytes (1, 1n and '1' differ); NaN equals nothing and is refused
+ * - ordered: bytes compare like the keys, kind by kind in the order of the tags; tuples element by element
  *
- * A key is one element, a tag byte and its content:
+ * A key is one element, which is a tag byte and its content:
  *
  *     01           null (inside tuples and objects only)
  *     02 text      string, UTF-8
@@ -25,7 +25,7 @@ import { checkWellFormed, readUtf8, writeUtf8 } from './utf8.ts'
  *     08 elements… 00           tuple
  *     09 (name value)… 00       object, names are strings without tag, sorted
  *
- * Inside a tuple or object, text and bytes end in 00, and a 00 in them becomes 00 ff, so that a shorter one sorts first.
+ * Inside a tuple or object, text and bytes end with 00, and a 00 in them becomes 00 ff, so that a prefix sorts first.
  */
 export const taggedKey: KeyCodec<unknown> = Object.freeze({
   id: 'tagged',
@@ -60,7 +60,7 @@ export const taggedKey: KeyCodec<unknown> = Object.freeze({
     if (typeof key === 'bigint' || typeof key === 'boolean') return key
     scratch.clear()
     taggedKey.write(key, scratch)
-    // Half a surrogate pair in front: no well-formed string begins like that, so no string key has this identity.
+    // It starts with half a surrogate pair. No well-formed string does, so no string key has this identity.
     return `\uD800${latin1Slice(scratch.bytes, 0, scratch.length)}`
   },
 })
@@ -75,10 +75,10 @@ const tagTrue = 7
 const tagTuple = 8
 const tagObject = 9
 
-/** Keys are small; what nests deeper is no key but an attack or a mistake. */
+/** Keys are small. A key that nests deeper is a mistake or an attack. */
 const depthMax = 16
 
-// Only ever used within one synchronous call.
+// Only used within one synchronous call.
 const scratch = new ByteWriter(256)
 
 function writeElement(key: unknown, to: ByteWriter, depth: number): void {
@@ -124,7 +124,7 @@ function writeObject(key: object, to: ByteWriter, depth: number): void {
   }
   to.u8(tagObject)
   const fields = Object.entries(key).filter(([, value]) => value !== undefined)
-  // By code units, the same on every machine; a locale would not be.
+  // By code units, because a locale's order could differ between machines.
   fields.sort(([left], [right]) => (left < right ? -1 : 1))
   for (const [name, value] of fields) {
     if (name === '' || name === '__proto__') throw refused(key, `a field may not be called ${shown(name)}`)

@@ -209,7 +209,7 @@ function ofValuesOnly(extract: TimestampExtractor): TimestampExtractor {
     value === null ? recordTime : extract(value, key, recordTime, partitionTime)
 }
 
-/** `(value) => ...` and `({ at }) => ...` cannot see the key; of anything else that is not sure. */
+/** Whether the extractor certainly cannot see the key, as `(value) => ...` and `({ at }) => ...` cannot. */
 function takesValueOnly(extract: TimestampExtractor): boolean {
   const text = Function.prototype.toString.call(extract)
   return extract.length === 1 && /^(\(\s*[\w$]+\s*\)|[\w$]+|\(\s*\{[\w$\s,:]*\}\s*\))\s*=>/.test(text)

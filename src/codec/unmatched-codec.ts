@@ -2,14 +2,15 @@ import { ByteWriter } from '../base/bytes.ts'
 import type { Codec } from './codec.ts'
 import { CodecError } from './codec-error.ts'
 
-/** Records of one side of a join, of one key and time, that have found no partner yet: in the order in which they came. */
+/** Records of one side of a join, with the same key and timestamp, that have no partner yet, in order of arrival. */
 export interface Unmatched {
   readonly isLeft: boolean
   readonly values: unknown[]
 }
 
 /**
- * The codec of {@link Unmatched}: `u8 side (0: right, 1: left) | (u32 length | value)*`, all of one side's codec.
+ * The codec of {@link Unmatched}: `u8 side (0: right, 1: left) | (u32 length | value)*`, with the values in the codec
+ * of that side.
  */
 export function unmatchedCodec(left: Codec<unknown>, right: Codec<unknown>): Codec<Unmatched> {
   const scratch = new ByteWriter(256)

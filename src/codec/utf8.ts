@@ -4,10 +4,13 @@ import { isUtf8 } from 'node:buffer'
 import { shown } from '../base/shown.ts'
 import { CodecError } from './codec-error.ts'
 
-/** Below this length a loop beats the call into C++. */
+/** Up to this length a loop is faster than the call into C++. */
 const loopLengthMax = 64
 
-/** Appends `text` as UTF-8. A lone surrogate has no UTF-8 and is refused: two such strings would become equal bytes. */
+/**
+ * Appends `text` as UTF-8. A lone surrogate has no UTF-8 encoding and is refused: different strings would get equal
+ * bytes.
+ */
 export function writeUtf8(text: string, to: ByteWriter): void {
   const length = text.length
   if (length <= loopLengthMax) {
@@ -29,10 +32,10 @@ export function writeUtf8(text: string, to: ByteWriter): void {
   else to.bytes.write(text, at, size, 'utf8')
 }
 
-/** Reads UTF-8 and refuses bytes that are none, which would decode to a string that encodes to other bytes. */
+/** Reads UTF-8 and refuses invalid bytes, because the decoded string would encode to other bytes. */
 export function readUtf8(bytes: Uint8Array, start: number, end: number): string {
   const text = utf8Slice(bytes, start, end)
-  // Decoding puts U+FFFD where bytes are wrong; the character may also stand there by right.
+  // Decoding replaces invalid bytes by U+FFFD, but a valid string may contain that character as well.
   if (text.includes('\uFFFD') && !isUtf8(bytes.subarray(start, end))) {
     throw new CodecError('INVALID_RECORD', `a string is UTF-8, these bytes are not: it would read ${shown(text)}`, {
       value: text,
@@ -41,7 +44,7 @@ export function readUtf8(bytes: Uint8Array, start: number, end: number): string 
   return text
 }
 
-/** Throws where `readUtf8` would. */
+/** Throws if `readUtf8` would. */
 export function checkUtf8(bytes: Uint8Array, start: number, end: number): void {
   for (let index = start; index < end; index++) {
     if ((bytes[index] as number) < 0x80) continue

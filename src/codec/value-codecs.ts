@@ -8,9 +8,9 @@ import { writeUtf8 } from './utf8.ts'
 
 export { msgpack } from './msgpack-codec.ts'
 
-/** Text as UTF-8. */
+/** Strings as UTF-8. */
 export const string: Codec<string> = stringKey
-/** Bytes as they are. Reading copies. */
+/** Bytes, unchanged. Reading copies them. */
 export const bytes: Codec<Uint8Array> = bytesKey
 /** Safe integers in 8 bytes, big-endian: what Kafka's LongSerializer writes. */
 export const long: Codec<number> = longKey
@@ -34,7 +34,7 @@ export const number: Codec<number> = Object.freeze({
 const eight = new Uint8Array(8)
 const eightView = new DataView(eight.buffer)
 
-/** How deep arrays and objects may nest: beyond it stack overflows wait in whoever walks the value. */
+/** How deep arrays and objects may nest: code that processes deeper values could overflow the stack. */
 export const nestingMax = 128
 
 /** JSON, for topics that other tools read. */
@@ -54,16 +54,19 @@ export const json: Codec<unknown> = Object.freeze({
     } catch (cause) {
       throw new CodecError('INVALID_RECORD', `no JSON: ${shown(text)}`, { value: text }, { cause })
     }
-    // JSON makes an own property of `__proto__`; whoever copies it field by field would set a prototype.
-    // An escape could spell it. To look for one character is cheaper than for two, and most texts have no escape at all.
+    // JSON.parse creates an own property for `__proto__`; code that copies fields one by one would then set a
+    // prototype. An escape sequence could spell the name. Searching for one character is cheaper than for two, and most
+    // texts contain no escape.
     if (text.includes('__proto__') || (text.includes('\\') && text.includes('\\u'))) checkFieldNames(value)
     return value
   },
 })
 
-/** Whether a text has as many brackets as it takes; few have, and to look for them is much cheaper than to follow them. */
+/**
+ * Whether a text has enough brackets to nest too deep. Few texts have, and counting is much cheaper than parsing them.
+ */
 function mayNestTooDeep(text: string): boolean {
-  // Each level has a bracket at both ends.
+  // Each level needs an opening and a closing bracket.
   if (text.length <= 2 * nestingMax) return false
   let open = 0
   for (const bracket of '{[') {

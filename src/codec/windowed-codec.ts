@@ -6,21 +6,21 @@ import { keyDeclaration } from './key-choice.ts'
 import type { KeyDeclaration } from './key-choice.ts'
 import type { Declared, OutputOf } from './schema.ts'
 
-/** `time`: windows of a length, with an end of their own. `session`: as long as records go on to come. */
+/** `time`: windows of a fixed length. `session`: windows that last as long as records keep arriving. */
 export type WindowKind = 'time' | 'session'
 
-/** A window in time as declared: what it takes to read a windowed key back. */
+/** Windows as declared: what is needed to read a windowed key. */
 export interface Windows<out Kind extends WindowKind> {
   readonly kind: Kind
   /** Length of a time window in ms; of a session, its inactivity gap; of a sliding window, the time difference. */
   readonly sizeMs: number
-  /** From the start of a time window to that of the next; 0 for sliding windows and sessions. */
+  /** Time from the start of a window to the start of the next; 0 for sliding windows and sessions. */
   readonly advanceMs: number
-  /** How long after its end, in stream time, a window still takes records. */
+  /** How long after its end, in stream time, a window still accepts records. */
   readonly graceMs: number
 }
 
-/** A key and the window it was counted in. Time windows end exclusive, sliding windows and sessions inclusive. */
+/** A key with its window. The end of time windows is exclusive, that of sliding windows and sessions inclusive. */
 export interface Windowed<out K, out Kind extends WindowKind = WindowKind> {
   readonly key: K
   readonly start: number
@@ -39,8 +39,8 @@ export function isWindowedCodec(codec: object): codec is WindowedKeyCodec<unknow
 }
 
 /**
- * Keys of windowed results, in the layout of Kafka's windowed serializers. A time window's key holds no end, so the
- * windows are part of the declaration:
+ * Declares the keys of windowed results, in the layout of Kafka's windowed serializers. The key of a time window does
+ * not contain its end, so the windows are part of the declaration:
  *
  *     time:     inner key | i64 start
  *     session:  inner key | i64 end | i64 start
@@ -90,12 +90,12 @@ function timeCodec<K, Kind extends WindowKind>(
   })
 }
 
-/** Id of the keys of time windows of that size. */
+/** The id of the codec for keys of time windows of that size. */
 export function timeWindowedId(sizeMs: number, innerId: string): string {
   return `time-windowed(${sizeMs}):${innerId}`
 }
 
-/** Id of the keys of sessions. */
+/** The id of the codec for keys of sessions. */
 export function sessionWindowedId(innerId: string): string {
   return `session-windowed:${innerId}`
 }
@@ -134,7 +134,7 @@ function readInner<K>(inner: KeyDeclaration, bytes: Uint8Array, start: number, e
   return (inner.validate === undefined ? key : inner.validate(key)) as K
 }
 
-/** Times and the kind of the inner identity in front, so that no two windowed keys can meet. */
+/** Contains the times and the type of the inner identity, so that different windowed keys have different identities. */
 function identityOf(inner: KeyDeclaration, key: Windowed<unknown>): string {
   const identity = inner.codec.identity(key.key)
   return `${key.start}/${key.end}/${(typeof identity)[0]}${identity}`
