@@ -1,6 +1,9 @@
 import type { Terminal } from './terminal.ts'
 
-/** The terminal of this process. Whoever reads the output may have seen enough: `millrace log consume t | head` ends well. */
+/**
+ * The terminal of this process. If the reader of the output closes it early, as in `millrace log consume t | head`, the
+ * command ends normally.
+ */
 export function processTerminal(
   process: TerminalProcess,
   lines: (stop: AbortSignal) => AsyncIterable<string>,
@@ -10,7 +13,7 @@ export function processTerminal(
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
   stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error
-    // Nobody reads any more; the command ends at its next line and closes what it has open.
+    // The reader is gone: the command stops at its next line and closes what it has open.
     stop.abort()
   })
   let open = false
@@ -41,13 +44,13 @@ export function processTerminal(
       stderr.write(`\r\u001b[K${text.slice(0, (stderr.columns ?? 80) - 1)}`)
       open = true
     },
-    // Who waits for a line that is never typed must not have to be killed.
+    // Aborted by Ctrl-C, so that a command that waits for a line of input can be stopped.
     input: () => lines(stop.signal),
     stop: stop.signal,
   }
 }
 
-/** What a terminal needs of a process. */
+/** The parts of a process that a terminal uses. */
 export interface TerminalProcess {
   readonly stdout: {
     write(text: string): boolean

@@ -12,17 +12,17 @@ import { logVerify } from './commands/log-verify.ts'
 import { UsageError, type Terminal } from './terminal.ts'
 
 /**
- * The `millrace` command: looks into a data directory that no process has open.
+ * The `millrace` command: inspects a data directory that no process has open.
  *
- * Answers go to standard output, all else to standard error. Exit codes: 0 done; 1 what was looked for is wrong (`verify`
- * has found damage) or a fault; 2 what the user can put right. It never makes a data directory, `log adopt` aside.
+ * Results go to standard output, everything else to standard error. Exit codes: 0 success; 1 a finding (`verify` found
+ * damage) or an internal error; 2 an error that the user can correct. Only `log adopt` ever creates a data directory.
  */
 export async function runCli(args: readonly string[], terminal: Terminal): Promise<number> {
   let exitCode = 0
   const program = new Command('millrace')
     .description('Looks into the data directory of a log that no process has open.')
     .showHelpAfterError('(millrace --help lists the commands)')
-  // Before the commands are added: they inherit it.
+  // This comes before the commands are added, because they inherit it.
   program.exitOverride().configureOutput({
     writeOut: (text) => void terminal.out(text.replace(/\n$/, '')),
     writeErr: (text) => terminal.err(text),
@@ -41,11 +41,11 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
   }
 }
 
-/** Adds one command. `exit` sets an exit code other than 0 for a command that has done its work. */
+/** Adds one command. A command that has done its work calls `exit` for an exit code other than 0. */
 export type AddCommand = (parent: Command, terminal: Terminal, exit: (code: number) => void) => void
 
 function failed(error: unknown, terminal: Terminal): number {
-  // Help and version end like this as well, with 0; commander has printed what there is to say.
+  // Commander also throws for help and version, with exit code 0; it has already printed the output.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
   if (error instanceof UsageError || error instanceof LogError) {
     terminal.err(`millrace: ${error.message}`)

@@ -6,15 +6,16 @@ import { plain } from './text-table.ts'
 import { UsageError } from './terminal.ts'
 
 /**
- * Keys and values as text and back, by the id of the codec that the topic remembers. A topic that remembers none, or one
- * of a program's own, has bytes: shown as the text that they are, or in base64.
+ * Converts keys and values to text and back, by the id of the codec that is stored with the topic. A topic without a
+ * stored codec, or with a codec of a program's own, has plain bytes: shown as text if they are valid UTF-8, otherwise
+ * in base64.
  */
 export interface StoredText {
-  /** For eyes. A start of -1 is null. */
+  /** Text for display. A start of -1 means null. */
   show(source: Uint8Array, start: number, end: number): string
-  /** For `JSON.stringify`. */
+  /** A value for `JSON.stringify`. */
   plain(source: Uint8Array, start: number, end: number): unknown
-  /** Bytes of a text that somebody typed, or of a value in a JSON line. Throws {@link UsageError}. */
+  /** The bytes of a text typed by the user. Throws {@link UsageError}. */
   fromText(text: string): Uint8Array
   fromPlain(value: unknown): Uint8Array
 }
@@ -32,7 +33,7 @@ export function valueText(id: string | undefined): StoredText {
 const keyCodecs: Codecs = byId([stringKey, bytesKey, longKey, taggedKey])
 const valueCodecs: Codecs = byId([string, bytes, long, number, json, msgpack])
 
-/** By id. Each checks what it is given, so it may be given anything. */
+/** The codecs by id. Each codec checks its argument, so it accepts values of unknown type. */
 function byId(codecs: readonly CheckingCodec[]): Codecs {
   return new Map(codecs.map((codec) => [codec.id, codec as Codec<unknown>]))
 }
@@ -53,7 +54,7 @@ function storedText(id: string | undefined, codecs: Codecs): StoredText {
     try {
       return codec.read(source, start, end)
     } catch {
-      // Foreign bytes are what somebody looks for with a tool like this: they are shown, not refused.
+      // Bytes that the codec cannot read are shown, not refused, because they may be what the user is looking for.
       return readable.plain(source, start, end)
     }
   }
@@ -128,7 +129,7 @@ function bytesText(unknownId: string | undefined): StoredText {
   }
 }
 
-/** Kafka's windowed keys: `key | i64 start`, and for sessions `key | i64 end | i64 start`. */
+/** Kafka's windowed keys: `key | i64 start`, for sessions `key | i64 end | i64 start`. */
 function windowedText(inner: StoredText, sizeMs: number | null): StoredText {
   const suffix = sizeMs === null ? 16 : 8
   const times = (source: Uint8Array, end: number): { readonly start: number; readonly end: number } => {
@@ -155,7 +156,7 @@ function windowedText(inner: StoredText, sizeMs: number | null): StoredText {
   }
 }
 
-/** What JSON has no word for: bigint as text, bytes as base64. */
+/** Replaces values that JSON cannot express: a bigint becomes a string, bytes become base64. */
 export function jsonSafe(_name: string, value: unknown): unknown {
   if (typeof value === 'bigint') return value.toString()
   if (value instanceof Uint8Array) return { base64: Buffer.from(value).toString('base64') }

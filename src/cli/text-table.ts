@@ -1,4 +1,4 @@
-/** Rows as columns of text: numbers to the right, all else to the left. */
+/** Formats rows as columns of text: numbers are right-aligned, everything else left-aligned. */
 export function textTable(columns: readonly string[], rows: readonly (readonly Cell[])[]): string {
   const cells = rows.map((row) => row.map(cellText))
   const widths = columns.map((column, at) => Math.max(column.length, ...cells.map((row) => row[at]?.length ?? 0)))
@@ -18,7 +18,7 @@ function cellText(cell: Cell): string {
   return typeof cell === 'number' ? cell.toLocaleString('en-US') : plain(cell)
 }
 
-/** Text from outside may hold what moves a terminal's cursor; it is shown as `?`. */
+/** Replaces control characters by `?`, because text from outside could move the terminal's cursor. */
 export function plain(text: string): string {
   return text.replaceAll(/\p{C}/gu, '?')
 }

@@ -1,6 +1,6 @@
 import type { Terminal } from '../terminal.ts'
 
-/** What long work over partitions tells: the totals are known before the first byte. */
+/** The progress of long work over partitions. The totals are known from the start. */
 export interface BytesOfPartitions {
   readonly bytes: number
   readonly bytesTotal: number

@@ -1,6 +1,6 @@
 import { InvalidArgumentError, type Command } from 'commander'
 
-/** Options that many commands share, so that they are spelled alike everywhere. */
+/** Adds the options that most commands share, so that they are spelled the same everywhere. */
 export function withDirectory(command: Command): Command {
   return command
     .option('-d, --data-dir <directory>', 'data directory of the log', 'data')
@@ -12,7 +12,7 @@ export interface DirectoryOptions {
   readonly json: boolean
 }
 
-/** An integer from `min` on. */
+/** Parses an integer of `min` or more. */
 export function integer(min: number): (text: string) => number {
   return (text) => {
     const value = Number(text)

@@ -3,7 +3,7 @@ import type { AddCommand } from '../program.ts'
 import { textTable } from '../text-table.ts'
 import { withDirectory, type DirectoryOptions } from './command-options.ts'
 
-/** `millrace groups describe GROUP`: its committed offsets, and how far they are behind. */
+/** `millrace groups describe GROUP`: the committed offsets of a group, and its lag. */
 export const groupsDescribe: AddCommand = (parent, terminal) => {
   const command = parent.command('describe <group>').description('committed offsets of a group, and its lag')
   withDirectory(command).action(async (name: string, { dataDir, json }: DirectoryOptions) => {

@@ -3,7 +3,7 @@ import type { AddCommand } from '../program.ts'
 import { textTable } from '../text-table.ts'
 import { withDirectory, type DirectoryOptions } from './command-options.ts'
 
-/** `millrace groups list`: who has committed offsets here, consumers and applications. */
+/** `millrace groups list`: the groups of consumers and applications, and groups with offsets only. */
 export const groupsList: AddCommand = (parent, terminal) => {
   const command = parent.command('list').description('list groups: consumers, applications, and offsets alone')
   withDirectory(command).action(async ({ dataDir, json }: DirectoryOptions) => {

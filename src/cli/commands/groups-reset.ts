@@ -20,7 +20,10 @@ interface ResetOptions extends DirectoryOptions {
   readonly execute: boolean
 }
 
-/** `millrace groups reset GROUP`: says where the committed offsets would go, and moves them when told to. Kafka's names. */
+/**
+ * `millrace groups reset GROUP`: shows where committed offsets would move, and moves them with `--execute`. Kafka's
+ * option names.
+ */
 export const groupsReset: AddCommand = (parent, terminal) => {
   const command = parent
     .command('reset <group>')

@@ -4,7 +4,7 @@ import { counted, plain, textTable } from '../text-table.ts'
 import { byteProgress, mebibytes } from './byte-progress.ts'
 import { withDirectory, type DirectoryOptions } from './command-options.ts'
 
-/** `millrace log adopt SOURCE`: a new data directory with all that a broker's log directory holds. */
+/** `millrace log adopt SOURCE`: creates a data directory with everything that a broker's log directory contains. */
 export const logAdopt: AddCommand = (parent, terminal) => {
   const command = parent
     .command('adopt <source>')

@@ -15,7 +15,7 @@ interface ConsumeOptions extends DirectoryOptions {
   readonly group?: string
 }
 
-/** `millrace log consume TOPIC`: its records up to the end that the log has now. */
+/** `millrace log consume TOPIC`: prints its records up to the current end. */
 export const logConsume: AddCommand = (parent, terminal) => {
   const command = parent
     .command('consume <topic>')
@@ -88,10 +88,10 @@ async function consume(log: EmbeddedLog, topic: string, options: ConsumeOptions,
   }
 }
 
-/** Headers have no codec: text where they are text. */
+/** Headers have no codec: they are shown as text if they are text. */
 const headerText = valueText(undefined)
 
-/** Times may lie beyond all that calendars know. */
+/** Timestamps may be beyond the range of Date. */
 function timeText(timestamp: number): string {
   const date = new Date(timestamp)
   return Number.isNaN(date.getTime()) ? `${timestamp}` : date.toISOString()
@@ -102,7 +102,7 @@ function startsOf(log: EmbeddedLog, topic: string, { from, partition, group }: C
   const { partitions } = admin.describeTopic(topic)
   const numbers = partition === undefined ? Array.from({ length: partitions }, (_, number) => number) : [partition]
   const at = numbers.map((number) => ({ topic, partition: number }))
-  // An unknown partition is refused here, with the partitions that there are.
+  // Refuses an unknown partition, with the existing ones in the message.
   const earliest = admin.offsets(at, 'earliest')
   if (group !== undefined) {
     if (from !== 'beginning') throw new UsageError('--group and --from both say where to start: give one')

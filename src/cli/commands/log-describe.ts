@@ -4,7 +4,7 @@ import type { AddCommand } from '../program.ts'
 import { textTable } from '../text-table.ts'
 import { withDirectory, type DirectoryOptions } from './command-options.ts'
 
-/** `millrace log describe TOPIC`: its settings, and per partition offsets, epoch, segments and bytes. */
+/** `millrace log describe TOPIC`: its settings, and offsets, leader epoch, segments and bytes of each partition. */
 export const logDescribe: AddCommand = (parent, terminal) => {
   const command = parent.command('describe <topic>').description('settings of a topic, and where its partitions stand')
   withDirectory(command).action(async (topic: string, { dataDir, json }: DirectoryOptions) => {

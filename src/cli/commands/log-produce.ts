@@ -20,7 +20,7 @@ interface ProduceOptions extends DirectoryOptions {
 
 const compressions = ['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const
 
-/** `millrace log produce TOPIC`: one record per line of standard input. */
+/** `millrace log produce TOPIC`: writes one record per line of standard input. */
 export const logProduce: AddCommand = (parent, terminal) => {
   const command = parent
     .command('produce <topic>')
@@ -38,7 +38,7 @@ export const logProduce: AddCommand = (parent, terminal) => {
   })
 }
 
-/** As `log consume --json` shows it. */
+/** A header value as `log consume --json` prints it. */
 const headerJson = z.union([z.string(), z.strictObject({ base64: z.base64() })])
 const headerText = valueText(undefined)
 
@@ -68,7 +68,7 @@ async function produce(log: EmbeddedLog, topic: string, options: ProduceOptions,
       if (count % 10_000 === 0) terminal.progress(`${count.toLocaleString('en-US')} records`)
     }
   } catch (error) {
-    // What was taken before the bad line stays: it is on its way, and the line's number says where to go on.
+    // Records before the bad line are kept and written; the line's number in the message tells where to continue.
     await producer.flush()
     if (!(error instanceof UsageError)) throw error
     throw new UsageError(
@@ -82,7 +82,7 @@ async function produce(log: EmbeddedLog, topic: string, options: ProduceOptions,
   await terminal.out(options.json ? JSON.stringify(answer) : `${counted(count, 'record')} written to ${topic}`)
 }
 
-/** False where there is no room. What is refused is refused by the number of its line. */
+/** Returns false if there is no room. Errors name the number of the line. */
 function post(producer: Producer, record: BytesRecord, number: number): boolean {
   try {
     return producer.post(record)

@@ -4,7 +4,7 @@ import type { AddCommand } from '../program.ts'
 import { textTable } from '../text-table.ts'
 import { withDirectory, type DirectoryOptions } from './command-options.ts'
 
-/** `millrace log topics`: what there is, with offsets and sizes. */
+/** `millrace log topics`: lists the topics with offsets and sizes. */
 export const logTopics: AddCommand = (parent, terminal) => {
   const command = parent
     .command('topics')
@@ -19,7 +19,7 @@ export const logTopics: AddCommand = (parent, terminal) => {
           topic: name,
           partitions,
           cleanupPolicy: config.cleanupPolicy,
-          // Offsets have gaps, so this is a bound and is called one.
+          // Offsets have gaps, so this is an upper bound of the number of records; the column is called offsets.
           offsets: own.reduce((sum, { start, end }) => sum + end - start, 0),
           bytes: own.reduce((sum, { bytes }) => sum + bytes, 0),
           internal: isInternalTopic(name),

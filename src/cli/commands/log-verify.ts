@@ -5,7 +5,7 @@ import { counted, plain } from '../text-table.ts'
 import { byteProgress, mebibytes } from './byte-progress.ts'
 import { withDirectory, type DirectoryOptions } from './command-options.ts'
 
-/** `millrace log verify`: reads everything and says in words what is wrong. Exit code 1 where it is. */
+/** `millrace log verify`: reads all files and reports what is wrong. The exit code is 1 if anything is. */
 export const logVerify: AddCommand = (parent, terminal, exit) => {
   const command = parent
     .command('verify')
