@@ -33,7 +33,7 @@ export interface TaskSection {
   /** The highest timestamp processed in each input partition. */
   readonly partitionTimes: readonly { readonly at: TopicPartition; readonly time: number }[]
   readonly streamTime: number
-  /** Wall-clock readings given to user code: the time, and the input from which on it was given. */
+  /** Wall-clock readings given to user code: each time, and the first input that it was given for. */
   readonly clock: readonly { readonly input: number; readonly now: number }[]
   /** Wall-clock punctuations that fired: the input before which they did, their operator and their time. */
   readonly punctuations: readonly { readonly input: number; readonly operator: string; readonly now: number }[]

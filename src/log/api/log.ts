@@ -45,9 +45,8 @@ export interface Log {
   /** Moves the log start of each partition up to the offset: records below it may be deleted. */
   purgeBefore(at: readonly Position[]): Promise<void>
   /**
-   * Resolves when everything that was acknowledged is on the device. A store is flushed only after that, so that it is
-   * never ahead of its changelog. Resolves at once if acknowledged data is always on the device (embedded with `sync:
-   * 'commit'`, Kafka).
+   * Resolves when everything that was acknowledged is on the device, which is at once for Kafka, and embedded under
+   * `sync: 'commit'`. A store is flushed only after that, so that it is never ahead of its changelog.
    */
   sync(): Promise<void>
   close(): Promise<void>

@@ -269,8 +269,8 @@ export interface GroupPartition {
   readonly metadata: string
   readonly end: number
   /**
-   * The distance from the committed offset to the end: the number of records in between, or more where offsets have
-   * gaps.
+   * The distance from the committed offset to the end. At most that many records are left to read, fewer where offsets
+   * have gaps.
    */
   readonly lag: number | null
   readonly memberId: string | null

@@ -38,8 +38,8 @@ import type { TransactionalOffsets } from './transactional-offsets.ts'
  *   Crash here, before the entry is durable: the transaction is open when the log is opened again; its producer may
  *   still end it, or its timeout does. After that, it has ended everywhere.
  * - A timer aborts transactions that exceed their timeout.
- * - Every request waits in line with the appends and is decided only when it gets its turn, so that each decision is
- *   written in the state on which it was based.
+ * - Every request waits in line with the appends and is decided only when it gets its turn, so that nothing is written
+ *   between a decision and its entry.
  */
 export class Transactions {
   readonly #parts: TransactionsParts

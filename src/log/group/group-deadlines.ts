@@ -11,7 +11,7 @@ import { GroupTimer } from './group-timer.ts'
  *   life.
  * - While the event loop was blocked, no member could be heard, so all members get extra time before any of them
  *   expires.
- * - Code that moves a deadline forward arms the timer; moving one back needs nothing.
+ * - Code that makes a deadline earlier arms the timer; making one later needs nothing.
  *
  * It only says when. The group decides which members are removed and what the end of a round means.
  */
@@ -51,7 +51,7 @@ export class GroupDeadlines {
     this.#timer.stop()
   }
 
-  /** Gives members that are alive time to show it. */
+  /** Gives members time for a sign of life after the event loop was blocked. */
   #extend(lateMs: number): void {
     const { now } = this
     for (const member of this.#roster.members)

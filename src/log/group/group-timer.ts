@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../../base/clock.ts'
 
 /**
- * A single timer for all deadlines of a group. Moving a deadline back does not touch it: it fires once too early,
+ * A single timer for all deadlines of a group. Making a deadline later does not touch it: it fires once too early,
  * checks, and is set again. So a heartbeat costs one assignment, and a quiet group one timer per session timeout.
  *
  * When it fires, it reports how late it is. More than a moment means that the event loop was blocked, and with it every

@@ -38,7 +38,7 @@ export class TransactionCoordinator {
 
   /** Restores a state that recovery found. */
   restore(state: TransactionState): void {
-    // Time during which the log was closed is measured by the wall clock, but never as negative.
+    // The time during which the log was closed is taken from the wall clock, or counts as 0 if that went back.
     const { now, monotonic } = this.#parts
     const openedAt = monotonic() - Math.max(0, now() - state.startedAt)
     this.#states.set(state.transactionalId, coordinated(state, { written: done, openedAt, claimedBy: null }))
