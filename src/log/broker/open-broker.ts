@@ -20,26 +20,20 @@ import { partitionMetadataFile, partitionOfName } from '../storage/segment-files
 import { recoverStorage, type RecoveredStorage } from '../storage/storage-recovery.ts'
 import { ThreadedApplier } from '../storage/threaded-applier.ts'
 import { Broker } from './broker.ts'
-import { Catalog } from './catalog.ts'
 import { Checkpoints } from './checkpoints.ts'
+import { closeBroker } from './close-broker.ts'
 import { Committers } from './committer.ts'
 import { FetchWaiters } from './fetch-waiters.ts'
-import { GroupOffsets } from './group-offsets.ts'
 import { GroupAdmin } from './group-admin.ts'
-import { GroupRecords } from './group-records.ts'
 import { Groups } from './groups.ts'
 import { Housekeeping } from './housekeeping.ts'
-import { LastSections } from './last-sections.ts'
 import { OffsetLog } from './offset-log.ts'
 import { openFailure } from './open-failure.ts'
-import { replayInternalTopics } from './replay.ts'
-import { RewindTrails } from './rewind-trail.ts'
 import { Scrubber } from './scrubber.ts'
 import { EntryDraft, Sequencer } from './sequencer.ts'
+import { restoreState } from './served-state.ts'
 import { TailRing } from './tail-ring.ts'
 import { Topics } from './topics.ts'
-import { TransactionLog } from './transaction-log.ts'
-import { TransactionalOffsets } from './transactional-offsets.ts'
 import { Transactions } from './transactions.ts'
 
 /**
@@ -148,29 +142,8 @@ function checkJournalThere(disk: Disk, dataDir: string, journalDirectory: string
 
 async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: DirectoryLock): Promise<Broker> {
   const { config, disk, clock, logger } = options
-  const { checkpoint, storage } = recovered
-  const catalog = new Catalog()
-  for (const topic of storage.topics) catalog.promoteCreated(topic)
-  for (const state of storage.partitions) catalog.byId(state.topicId)?.partitions[state.partition]?.restore(state)
-  catalog.deletions.push(...storage.deletions)
-  const offsets = new GroupOffsets()
-  const groupRecords = new GroupRecords()
-  const sections = new LastSections()
-  for (const state of checkpoint?.offsets ?? [])
-    offsets.set(state.group, state, state.committedAt, state.recordOffset ?? -1)
-  for (const { group, record } of checkpoint?.groups ?? []) groupRecords.set(group, record)
-  for (const state of checkpoint?.sections ?? []) sections.set(state.group, [state.section])
-  const rewinds = new RewindTrails(catalog, config)
-  rewinds.restore(checkpoint?.rewinds ?? [])
-  const transactionLog = new TransactionLog(catalog, checkpoint?.transactions ?? [])
-  const transactionalOffsets = new TransactionalOffsets(offsets, checkpoint?.transactionalOffsets ?? [])
-  const replayed = { catalog, offsets, groups: groupRecords, sections, rewinds }
-  replayInternalTopics(recovered.journal.groups(), {
-    ...replayed,
-    topicsBefore: checkpoint?.topics ?? [],
-    transactions: transactionLog,
-    transactionalOffsets,
-  })
+  const { transactionLog, ...state } = restoreState(config, recovered)
+  const { catalog, offsets, groupRecords, sections, rewinds, transactionalOffsets } = state
 
   const waiters = new FetchWaiters(clock)
   const nextGap = options.nextGap ?? ((): number => 0)
@@ -200,26 +173,12 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
   const newTopicId = (): string => topicId(options.randomBytes)
   const topics = new Topics({ sequencer, catalog, segments, offsetLog, defaults: config, newTopicId })
   const committers = new Committers({ ...config, sequencer, catalog, groups, offsets: offsetLog, sections, rewinds })
-  const parts = {
-    config,
-    clock,
-    logger,
-    sequencer,
-    catalog,
-    offsets,
-    groupRecords,
-    sections,
-    rewinds,
-    transactions: transactionLog,
-    transactionalOffsets,
-    journal,
-    applier,
-  }
+  const parts = { ...state, config, clock, logger, sequencer, transactions: transactionLog, journal, applier }
   const transactions = new Transactions(
     { ...parts, groups, log: transactionLog, offsetLog, pendingOffsets: transactionalOffsets },
     recovered.journal.incarnation,
   )
-  const checkpoints = new Checkpoints(parts, checkpoint?.sequence ?? 0)
+  const checkpoints = new Checkpoints(parts, recovered.checkpoint?.sequence ?? 0)
   const contiguous = options.nextGap === undefined
   const scrubber = new Scrubber({ config, clock, logger, disk, catalog, sequencer, contiguous })
   const housekeeping = new Housekeeping({
@@ -233,26 +192,20 @@ async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: Dir
   })
   sequencer.onPromoted = () => checkpoints.promoted()
 
-  const close = async (): Promise<void> => {
-    coordinator.close()
-    transactions.close()
-    await Promise.all([housekeeping.close(), scrubber.close()])
-    const failed = sequencer.failure !== null
-    sequencer.stop()
-    const drain = (): Promise<void> => (failed ? Promise.resolve() : sequencer.drain())
-    try {
-      await closeAll([drain, () => checkpoints.close(), () => journal.close(), () => applier.close()], failed)
-    } finally {
-      try {
-        segments.close()
-      } catch (error) {
-        // These files were only read, so their contents do not depend on how they are closed.
-        logger.warn(`closing files that were read failed: ${String(error)}`)
-      } finally {
-        lock.release()
-      }
-    }
-  }
+  const close = (): Promise<void> =>
+    closeBroker({
+      coordinator,
+      transactions,
+      housekeeping,
+      scrubber,
+      sequencer,
+      checkpoints,
+      journal,
+      applier,
+      segments,
+      lock,
+      logger,
+    })
   try {
     await topics.createInternal()
     await transactions.finishPrepared()
@@ -331,22 +284,6 @@ function startWriters(
     ? new ThreadedApplier(applierOptions, listener)
     : new InlineApplier({ ...applierOptions, disk }, listener)
   return { journal, applier }
-}
-
-/**
- * Closes everything, even after failures. Throws the first failure, unless the log had failed before and its callers
- * know.
- */
-async function closeAll(closings: readonly (() => Promise<void>)[], failedBefore: boolean): Promise<void> {
-  let first: unknown = null
-  for (const closing of closings) {
-    try {
-      await closing()
-    } catch (error) {
-      first ??= error
-    }
-  }
-  if (first !== null && !failedBefore) throw first
 }
 
 /** Like Kafka's `Uuid.randomUuid`: never an id that would look like an option on a command line. */
