@@ -26,7 +26,7 @@ export function aggregatePlan(of: {
   readonly how: {
     readonly aggregate: AggregatePlan['aggregate']
     readonly initial?: () => unknown
-    // Callbacks of any types: what flows is decided by the nodes before.
+    // Callbacks of any types: the previous nodes decide which types flow.
     readonly add?: (aggregate: never, value: never, key: never) => unknown
     readonly merge?: ((left: never, right: never, key: never) => unknown) | undefined
     readonly value?: Declared | undefined
@@ -85,7 +85,7 @@ export function aggregatePlan(of: {
   }
 }
 
-/** Whether a callback of the options takes the key, which stands behind two values. */
+/** Whether a callback of the options uses the key, which comes after two values. */
 function takesKey(options: object): boolean {
   return ['add', 'merge'].some((name) => {
     const callback: unknown = Reflect.get(options, name)
@@ -99,8 +99,8 @@ function valueCodec(declared: Declared | undefined): Codec<unknown> | undefined 
 }
 
 /**
- * How long rows are kept. Windows and sessions are needed as long as they take records; a sliding window also while
- * another one may begin in it.
+ * How long rows are kept. Windows and sessions are needed as long as they accept records; a sliding window is also
+ * needed while another one may begin in it.
  */
 function retentionOf(store: string, windows: Windows<WindowKind>, retention: Duration | undefined): number {
   const least = (isSliding(windows) ? 2 * windows.sizeMs : windows.sizeMs) + windows.graceMs

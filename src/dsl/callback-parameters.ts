@@ -1,9 +1,10 @@
 import { checkFunction } from './arguments.ts'
 
 /**
- * Whether a callback `(value, key) => …` looks at its arguments, told from its text when the topology is built. What
- * nobody looks at is not decoded. In doubt the answer is yes: rest parameters, defaults, `arguments` and functions
- * without text (bound, native) count as reading everything. Throws CONFIG_INVALID if what `call` was given is no function.
+ * Whether a callback `(value, key) => …` uses its arguments, found from its source text when the topology is built.
+ * Arguments that are not used need not be decoded. In doubt the answer is yes: rest parameters, defaults, `arguments`
+ * and functions without text (bound, native) count as using everything. Throws CONFIG_INVALID if the argument of `call`
+ * is not a function.
  */
 export function readsOf(
   call: string,
@@ -14,7 +15,7 @@ export function readsOf(
   return { readsValue: callback.length >= 1, readsKey: false }
 }
 
-/** Whether a callback looks at its argument of that place, from 0 on; in doubt it does. */
+/** Whether a callback uses its argument with that index, from 0 on; in doubt, true. */
 export function readsArgument(callback: (...values: never[]) => unknown, place: number): boolean {
   return callback.length > place || isVariadic(callback)
 }
@@ -24,6 +25,7 @@ function isVariadic(callback: (...values: never[]) => unknown): boolean {
   if (text.includes('[native code]') || /\barguments\b/.test(text)) return true
   const arrow = text.indexOf('=>')
   const end = arrow === -1 || text.startsWith('function') ? text.indexOf('{') : arrow
-  // A method's or arrow's parameters may hold anything; the signs of a default or a rest are enough to be careful.
+  // The parameters of a method or arrow function may contain anything; any sign of a default or rest parameter counts
+  // as use.
   return /=|\.\.\./.test(end === -1 ? text : text.slice(0, end))
 }

@@ -1,7 +1,7 @@
 import { millisecondsOf, signedMillisecondsOf, type Duration } from '../base/duration.ts'
 import { StreamsError } from '../streams/errors.ts'
 
-/** The milliseconds of a duration; CONFIG_INVALID, naming what it is for, if it is none. */
+/** The milliseconds of a duration. Throws CONFIG_INVALID, naming what it is for, if it is not a duration. */
 export function durationMs(duration: Duration, what: string): number {
   const ms = millisecondsOf(duration)
   if (ms !== null) return ms
@@ -12,7 +12,7 @@ export function durationMs(duration: Duration, what: string): number {
   )
 }
 
-/** As {@link durationMs}, where a length may point backwards: `-5000`, `'-5s'`. */
+/** Like {@link durationMs}, for lengths that may be negative: `-5000`, `'-5s'`. */
 export function signedDurationMs(duration: Duration, what: string): number {
   const ms = signedMillisecondsOf(duration)
   if (ms !== null) return ms

@@ -15,7 +15,7 @@ import type { TableAggregatePlan } from './plan/table-plan.ts'
 import { emitOf, tableStorePlan } from './table-store.ts'
 import type { Table } from './table.ts'
 
-/** Makes the handle of a table. Handed down, because tables make groups and groups make tables. */
+/** Creates the handle of a table. It is passed as a function, because tables create groups and groups create tables. */
 export type NewTable = <K, V, N>(plan: Plan, id: PlanId) => Table<K, V, N>
 
 /**

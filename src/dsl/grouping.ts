@@ -4,7 +4,7 @@ import { msgpack } from '../codec/value-codecs.ts'
 import type { Grouping } from './options.ts'
 import type { GroupingPlan } from './plan/plan-node.ts'
 
-/** The plan of a grouping or repartition: a schema of the key chooses its codec. */
+/** The plan of a grouping or repartition; a schema of the key decides its codec. */
 export function groupingPlan(grouping: Grouping): GroupingPlan {
   const { name, key, value } = grouping
   return Object.freeze({

@@ -2,14 +2,17 @@ import { StreamsError } from '../streams/errors.ts'
 import { durationMs, signedDurationMs } from './duration.ts'
 import type { StreamJoined } from './options.ts'
 
-/** Which records of two streams are near enough: the right one's time lies in `[left - beforeMs, left + afterMs]`. */
+/**
+ * Which records of two streams are close enough: the time of the right one must be in `[left - beforeMs, left +
+ * afterMs]`.
+ */
 export interface JoinWindow {
   readonly beforeMs: number
   readonly afterMs: number
   readonly graceMs: number
 }
 
-/** The window of a join as its options say; CONFIG_INVALID where they leave it open or contradict themselves. */
+/** The window of a join from its options. Throws CONFIG_INVALID if they are incomplete or contradictory. */
 export function joinWindow(options: StreamJoined): JoinWindow {
   const { name, within, before, after, grace = 0 } = options
   if (within === undefined && before === undefined && after === undefined) {
@@ -40,9 +43,10 @@ export function joinWindow(options: StreamJoined): JoinWindow {
 }
 
 /**
- * How long each side keeps its rows: as long as a record that is not too late can meet them. Rows are kept while they are
- * younger than that. So where one of both is nothing or negative, it has to be more than the other alone: else records in
- * order, at the far end of the window, would come a millisecond too late if rows of other keys moved the clock on.
+ * How long each side keeps its rows: as long as a record that is not too late can join them. A row is kept while it is
+ * younger than the retention, so if `beforeMs` or `afterMs` is zero or negative, the retention must be greater than the
+ * other one alone. Otherwise a record in order, at the far end of the window, would come one millisecond too late if
+ * rows of other keys had advanced the clock.
  */
 export function joinRetentionMs({ beforeMs, afterMs, graceMs }: JoinWindow): number {
   return Math.max(beforeMs + afterMs, beforeMs + 1, afterMs + 1) + graceMs

@@ -1,14 +1,14 @@
 import { StreamsError } from '../streams/errors.ts'
 
 /**
- * Names of nodes. A user's name stands as it is; else a node is called after its kind or topic, with a number from the
- * second one on, so that describe() reads like the program. State never depends on such numbers: stores, aggregates and
- * repartition topics are named by the user.
+ * Names of nodes. A name from the user is used as it is. Otherwise a node is named after its kind or topic, with a
+ * number from the second one on, so that describe() reads like the program. State never depends on such numbers: the
+ * user names stores, aggregates and repartition topics.
  */
 export class NodeNames {
   readonly #taken = new Set<string>()
 
-  /** The user's name, or the first free one of `fallback`, `fallback-2`, `fallback-3` and so on. */
+  /** Returns the user's name, or the first free one of `fallback`, `fallback-2`, `fallback-3` and so on. */
   pick(given: string | undefined, fallback: string): string {
     if (given !== undefined) {
       if (this.#taken.has(given)) {
@@ -31,7 +31,7 @@ export function branchNode(split: string, branch: string): string {
   return `${split}-${branch}`
 }
 
-/** The method that describes an operator, as errors call it: `filterNot` for `filter-not`. */
+/** The method for an operator, as errors name it: `filterNot` for `filter-not`. */
 export function methodOf(operator: string): string {
   return operator.replaceAll(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
 }

@@ -16,13 +16,13 @@ import type { PlanId } from './plan/plan-node.ts'
 import type { GlobalJoinPlan, StreamTableJoinPlan } from './plan/table-plan.ts'
 
 /*
- * The plan nodes of a stream's joins, with their options checked and defaults filled in. Callbacks are of any types: what
- * flows is decided by the nodes before.
+ * The plan nodes of a stream's joins, with their options checked and defaults filled in. Callbacks are of any types:
+ * the previous nodes decide which types flow.
  */
 
 type Callback<R = unknown> = (...values: never[]) => R
 
-/** `right` gives the other stream's node, or throws in the name of the call. */
+/** `right` returns the other stream's node, or throws in the name of the call. */
 export function streamJoinPlan(
   type: StreamJoinPlan['type'],
   left: PlanId,

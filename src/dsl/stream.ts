@@ -234,7 +234,7 @@ export class Stream<out K, out V> {
       branch,
       new Stream(this.#plan, this.#plan.append({ kind: 'branch', parent: split, branch })),
     ])
-    // Built from the very names that the type lists.
+    // Built from exactly the names that the type lists.
     return Object.fromEntries(streams) as { readonly [Branch in Extract<keyof B, string> | R]: Stream<K, V> }
   }
 
@@ -547,14 +547,14 @@ export class Stream<out K, out V> {
     return new Stream(this.#plan, this.#plan.append(plan))
   }
 
-  /** The number of another stream's node, if it belongs to that plan. */
+  /** The number of another stream's node, if it belongs to the same plan. */
   static #idIn(call: string, stream: Stream<unknown, unknown>, plan: Plan): PlanId {
     checkInstance(call, Stream, stream)
     if (stream.#plan === plan) return stream.#id
     throw new StreamsError('TOPOLOGY_INVALID', 'the streams are of different builders; build each topology from one')
   }
 
-  /** An operator that lets key and value through as they are. */
+  /** An operator that leaves key and value unchanged. */
   #keeping<W>(operator: string, options: Named, callback: Callback<V, K>, supplier: () => Processor): Stream<K, W> {
     return this.#named(operator, options, {
       supplier: () => supplier,
@@ -593,7 +593,7 @@ type Predicate<V, K> = (value: V, key: K) => boolean
 type OperatorPart = Pick<OperatorPlan, 'supplier' | 'readsKey' | 'readsValue' | 'changesKey' | 'changesValue'> &
   Partial<Pick<OperatorPlan, 'stores'>>
 
-/** The plan is not typed: from here on, a callback takes whatever the nodes before it forward. */
+/** The plan is not typed: from here on, a callback receives whatever the nodes before it forward. */
 function untyped<V, K, R>(callback: (value: V, key: K) => R): (value: unknown, key: unknown) => R {
   return callback as (value: unknown, key: unknown) => R
 }
@@ -610,7 +610,7 @@ function checkBranches(names: readonly string[], rest: string | undefined): void
   for (const name of names) {
     if (name === rest)
       throw new StreamsError('TOPOLOGY_INVALID', `split: rest is the name of a branch of its own, not ${name}`)
-    // Objects list such names first, whatever the order in the program; and the first match wins.
+    // Objects list such names first, whatever the order in the program, but the first matching branch must win.
     if (/^\d+$/.test(name))
       throw new StreamsError('TOPOLOGY_INVALID', `split: a branch cannot be called ${name}; begin with a letter`)
   }

@@ -227,7 +227,7 @@ function isList<T>(topics: T | readonly T[]): topics is readonly T[] {
   return Array.isArray(topics)
 }
 
-/** The topic, if it can be the changelog of a table: then it must give every row again, as it was. */
+/** Returns the topic if it can be the changelog of a table, which requires that it returns every row unchanged. */
 function sourceChangelog(topic: AnyTopic, onInvalid: Consumed['onInvalid']): AnyTopic {
   const { cleanupPolicy = 'delete', retentionMs = -1, retentionBytes = -1 } = topic.config
   const reason =

@@ -21,7 +21,9 @@ import type { TableJoinPlan, TableOperatorPlan } from './plan/table-plan.ts'
 import type { Stream } from './stream.ts'
 import { tableStorePlan } from './table-store.ts'
 
-/** Makes the handle of a stream. Handed down, because streams make tables and tables make streams. */
+/**
+ * Creates the handle of a stream. It is passed as a function, because streams create tables and tables create streams.
+ */
 export type NewStream = <K, V>(plan: Plan, id: PlanId) => Stream<K, V>
 
 /**
@@ -181,7 +183,7 @@ export class Table<out K, out V, out N = null> {
       operator,
       parent: this.#id,
       name: options.name,
-      // The types end where the plan begins.
+      // The plan is not typed.
       callback: callback as TableOperatorPlan['callback'],
       store: options.store === undefined ? undefined : tableStorePlan(options.store),
     })

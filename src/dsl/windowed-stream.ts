@@ -17,7 +17,7 @@ import type { GroupingPlan, PlanId } from './plan/plan-node.ts'
 import type { NewStream } from './table.ts'
 import { Table } from './table.ts'
 
-/** A record may connect two sessions, so these also need to know how two aggregates become one. */
+/** Sessions also need to know how to merge two aggregates, because a record may connect two sessions. */
 export type Merge<Kind, A, K> = Kind extends 'session' ? { readonly merge: (left: A, right: A, key: K) => A } : unknown
 
 /** Sessions are deleted when they merge; time windows are not. */

@@ -79,7 +79,7 @@ function timeWindows(sizeMs: number, advanceMs: number, grace: Duration | undefi
 }
 
 function checkSum(what: string, sizeMs: number, graceMs: number): void {
-  // A session that waits for its end to be told stays one more.
+  // One more, because under `final` a session is kept one millisecond longer, until it is emitted.
   if (Number.isSafeInteger(sizeMs + graceMs + 1)) return
   throw invalid(`${what} ${sizeMs} ms and grace ${graceMs} ms together exceed what a timestamp can hold`, {
     sizeMs,

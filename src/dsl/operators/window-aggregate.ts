@@ -76,7 +76,6 @@ class WindowAggregate implements Processor {
     for (; start <= timestamp; start += advance) {
       const end = start + this.#sizeMs
       if (end > closeTime) this.#add(key, value, timestamp, start)
-      // If the advance is greater than the size, there are gaps: a record in a gap belongs to no window.
       else this.#context.dropped('late record')
     }
     if (this.#emission === 'final' && closeTime > this.#emittedTo) this.#emitClosed(closeTime)
