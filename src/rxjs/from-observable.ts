@@ -11,64 +11,70 @@ import type { EmbeddedLog } from '../log/embedded-log.ts'
 import { WaitingRecords } from './waiting-records.ts'
 
 /*
- * From an observable into a topic. An observable pushes and cannot be told to wait; a log takes what its disk can. What
- * lies between is bounded twice, by the bytes of the producer and by the number of records that wait for it, and what
- * happens beyond that is the user's to say.
+ * From an observable into a topic. An observable pushes and cannot be told to wait, while a log accepts only what its
+ * disk can write. The buffer in between has two bounds, the bytes of the producer and the number of records that wait
+ * for it. What happens beyond them is the user's choice.
  *
- * - Records are appended in the order in which they were pushed, less those that were dropped.
- * - Everything that was received and not dropped before the end, an error or an unsubscribe is durable when the feed
- *   finishes. A record that the topic refuses ends the feed; what was received after it is not appended.
- * - One flush is under way at a time; what is pushed meanwhile shares the next one.
+ * - Records are appended in the order in which they were pushed, except those that were dropped.
+ * - Every record that was received before the end, an error or an unsubscribe and was not dropped is durable when the
+ *   feed finishes. A record that the topic refuses ends the feed; records received after it are not appended.
+ * - One flush is in flight at a time; records that are pushed meanwhile share the next one.
  *
- * What the producer's own retries do not mend ends the feed: a log that fails to write stays failed.
+ * An error that the producer's own retries cannot resolve ends the feed, because a log that fails to write stays
+ * failed.
  */
 
-/** What an observable may push: a record for the topic, without its name. */
+/** A record that an observable may push: one for the topic, without the topic's name. */
 export type FedRecord<KIn, VIn> = Omit<TypedRecord<KIn, VIn>, 'topic'>
 
 /**
- * What happens to a record that is pushed while the producer is full and `bufferRecordsMax` records wait already.
+ * What happens to a record that is pushed while the producer is full and `bufferRecordsMax` records are waiting
+ * already.
  *
- * - `error`: nothing is lost in silence: the feed unsubscribes, appends what waits, and fails with BUFFER_EXHAUSTED.
- * - `drop-newest`: the record itself is dropped. What is appended is a stretch without holes, then a hole while the log
- *   is busy: for samples of which old ones are as good as new ones.
- * - `drop-oldest`: the record that has waited longest is dropped instead: for values that the next one outdates. With
- *   `bufferRecordsMax: 1` only the latest waits.
+ * - `error`: nothing is lost silently: the feed unsubscribes, appends the waiting records, and fails with
+ *   BUFFER_EXHAUSTED.
+ * - `drop-newest`: the pushed record is dropped. The topic has gaps from the times when the log was busy, and complete
+ *   stretches in between; for samples of which old ones are as good as new ones.
+ * - `drop-oldest`: the record that has waited longest is dropped instead; for values that the next one makes obsolete.
+ *   With `bufferRecordsMax: 1`, only the latest record waits.
  */
 export type OverflowPolicy = 'error' | 'drop-newest' | 'drop-oldest'
 
-/** What `fromObservable` does when records come faster than the log takes them, and when it ends. */
+/** Options of `fromObservable`: what to do when records arrive faster than the log accepts them, and when to end. */
 export interface FromObservableOptions {
-  /** No default: only the user can know what may be lost. */
+  /** What may be lost. There is no default, because only the user can know that. */
   readonly onOverflow: OverflowPolicy
   /** Records that may wait for room in the producer. Default 10,000, at most 2^24. */
   readonly bufferRecordsMax?: number
   /** Ends the feed as {@link ObservableFeed.unsubscribe} does. */
   readonly signal?: AbortSignal
-  /** Of the feed's own producer: `bufferBytesMax` is what may be under way before records wait. */
+  /** Options of the feed's own producer. `bufferBytesMax` is how much may be in flight before records have to wait. */
   readonly producer?: Pick<ProducerOptions, 'batchBytesMax' | 'bufferBytesMax' | 'compression'>
 }
 
-/** What became of the records of a feed; those that are neither durable nor dropped are under way. */
+/** Counts of the records of a feed. Those that are neither durable nor dropped are waiting or in flight. */
 export interface FeedCounts {
   /** Pushed by the observable. */
   readonly received: number
   /** Appended and acknowledged by the log. */
   readonly durable: number
-  /** Lost to the overflow policy. */
+  /** Dropped by the overflow policy. */
   readonly dropped: number
 }
 
-/** An observable on its way into a topic. */
+/** A running subscription that feeds an observable into a topic. */
 export interface ObservableFeed extends FeedCounts {
   /** Records that wait for room in the producer. */
   readonly waiting: number
-  /** Stops receiving; what was received is still appended. The feed then finishes as if the observable had completed. */
+  /**
+   * Stops receiving; records already received are still appended. The feed then finishes as if the observable had
+   * completed.
+   */
   unsubscribe(): void
   /**
-   * Resolves when the observable has completed and all that was not dropped is durable. Rejects with the observable's
-   * error (what came before it is durable), with BUFFER_EXHAUSTED, with what the topic refused a record for, or with
-   * what the log failed with.
+   * Resolves when the observable has completed and all records that were not dropped are durable. Rejects with the
+   * observable's error (the records before it are durable), with BUFFER_EXHAUSTED, with the error for a record that the
+   * topic refused, or with the error of the log.
    */
   finished(): Promise<FeedCounts>
 }
@@ -142,7 +148,7 @@ class Feed<KIn, VIn> implements ObservableFeed {
   #posted = 0
   #durable = 0
   #dropped = 0
-  /** The first thing that went wrong, which the feed finishes with. */
+  /** The first error, with which the feed finishes. */
   #failure: { readonly error: unknown } | null = null
   #isAppending = false
   #forgetSignal: (() => void) | null = null
@@ -157,7 +163,8 @@ class Feed<KIn, VIn> implements ObservableFeed {
     this.#onOverflow = options.onOverflow
     this.#bufferRecordsMax = options.bufferRecordsMax
     this.#waiting = new WaitingRecords(options.bufferRecordsMax)
-    // Given to whoever waits by `finished`; unheard it must not end the process.
+    // The error is reported by `finished`. As long as that is not called, it must not end the process as an unhandled
+    // rejection.
     this.#end.promise.catch(() => undefined)
   }
 
@@ -182,7 +189,7 @@ class Feed<KIn, VIn> implements ObservableFeed {
     const stop = (): void => this.unsubscribe()
     signal?.addEventListener('abort', stop, { once: true })
     this.#forgetSignal = () => signal?.removeEventListener('abort', stop)
-    // `takeUntil` and not the subscription: a source may push everything before `subscribe` returns.
+    // `takeUntil` instead of the subscription, because a source may push everything before `subscribe` returns.
     source.pipe(takeUntil(this.#stop)).subscribe({
       next: (record) => this.#receive(record),
       error: (error: unknown) => {
@@ -204,14 +211,14 @@ class Feed<KIn, VIn> implements ObservableFeed {
   #receive(record: FedRecord<KIn, VIn>): void {
     this.#received += 1
     if (this.#waiting.count === 0 && this.#post(record)) return this.#append()
-    // Refused by the topic: the feed ends.
+    // The topic has refused the record, and the feed ends.
     if (this.#failure !== null) return
     if (this.#waiting.isFull && !this.#makeRoom()) return
     this.#waiting.push(record)
     this.#append()
   }
 
-  /** Whether there is room for the record now. */
+  /** Makes room for the record if the policy allows it; returns whether there is room. */
   #makeRoom(): boolean {
     if (this.#onOverflow === 'error') {
       this.#fail(
@@ -229,7 +236,7 @@ class Feed<KIn, VIn> implements ObservableFeed {
     return true
   }
 
-  /** False if the producer is full, or if the topic refuses the record. */
+  /** Returns false if the producer is full or the topic refuses the record. */
   #post(record: FedRecord<KIn, VIn>): boolean {
     try {
       if (!this.#producer.post({ ...record, topic: this.#topic })) return false
@@ -253,7 +260,7 @@ class Feed<KIn, VIn> implements ObservableFeed {
     this.#append()
   }
 
-  /** Sees to it that everything is appended, and that the feed ends when it has to. */
+  /** Starts appending the waiting records if that is not in progress; afterwards the feed ends if it is due to. */
   #append(): void {
     if (this.#isAppending) return
     this.#isAppending = true
@@ -261,7 +268,7 @@ class Feed<KIn, VIn> implements ObservableFeed {
   }
 
   async #appendAll(): Promise<void> {
-    // All that is pushed in one go shares a flush.
+    // Records that are pushed synchronously share a flush.
     await Promise.resolve()
     try {
       while (this.#waiting.count > 0 || this.#posted > this.#durable) {

@@ -7,12 +7,12 @@ import { StreamsError } from '../streams/errors.ts'
 import type { StreamsMetrics } from '../streams/streams.ts'
 import { type ObservedStreams, phasesOf } from './phases-of.ts'
 
-/** What is asked of an application to observe its metrics. */
+/** The part of an application that is needed to observe its metrics. */
 export type MeasuredStreams = ObservedStreams & Pick<Streams, 'metrics'>
 
-/** How often `metricsOf` looks. */
+/** Options of `metricsOf`. */
 export interface MetricsOfOptions {
-  /** Time between two samples; the next one is timed when the observer has returned. Default 1000 ms. */
+  /** Time between two samples, which begins when the observer has returned. Default 1000 ms. */
   readonly everyMs?: number
   /** Default: the system's time. */
   readonly clock?: Clock
@@ -21,9 +21,10 @@ export interface MetricsOfOptions {
 const metricsOfOptionNames: OptionNames<MetricsOfOptions> = { everyMs: true, clock: true }
 
 /**
- * The metrics of an application, sampled while it runs: at once, every `everyMs`, and a last time when it has closed.
- * Completes behind that; errors with what made the application fail. Every subscription has its own timer, and none is
- * set while the application does not run. Throws CONFIG_INVALID for an interval that is no whole number from 1.
+ * The metrics of an application, sampled while it is running: at once, every `everyMs`, and a last time when it has
+ * closed. Then completes, or errors with the error that made the application fail. Every subscription has its own
+ * timer, which is set only while the application is running. Throws CONFIG_INVALID for an interval that is not a whole
+ * number of at least 1.
  * @example metricsOf(app, { everyMs: 5000 }).subscribe(({ lag, recordsPerSecond }) => show(lag, recordsPerSecond))
  */
 export function metricsOf(streams: MeasuredStreams, options: MetricsOfOptions = {}): Observable<StreamsMetrics> {

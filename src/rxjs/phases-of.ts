@@ -2,12 +2,12 @@ import { Observable } from 'rxjs'
 import type { Streams } from '../application.ts'
 import type { StreamsPhase } from '../streams/streams-lifecycle.ts'
 
-/** What is asked of an application to observe its life. */
+/** The part of an application that is needed to observe its phases. */
 export type ObservedStreams = Pick<Streams, 'phase' | 'onPhase' | 'finished'>
 
 /**
- * The phases of an application, the current one first. Completes behind `closed`; behind `failed` comes what made it
- * fail, as the observable's error. Unsubscribing leaves the application alone.
+ * The phases of an application, beginning with the current one. Completes after `closed`; after `failed`, errors with
+ * the error that made the application fail. Unsubscribing does not affect the application.
  * @example phasesOf(app).pipe(filter((phase) => phase === 'running')).subscribe(() => console.log('ready'))
  */
 export function phasesOf(streams: ObservedStreams): Observable<StreamsPhase> {
@@ -21,7 +21,7 @@ export function phasesOf(streams: ObservedStreams): Observable<StreamsPhase> {
         (error: unknown) => subscriber.error(error),
       )
     }
-    // Before the first is told: an observer that hears it may bring the next one about.
+    // Registered before the first phase is emitted, because an observer may cause the next phase when it receives it.
     const forget = streams.onPhase(tell)
     tell(streams.phase)
     return forget

@@ -10,18 +10,18 @@ import type { Consumer } from '../log/client/consumer.ts'
 import type { EmbeddedLog } from '../log/embedded-log.ts'
 
 /*
- * From a topic to an observable. Each subscription has a consumer of its own, which reads only when everything that it
- * read before has been pushed: while an observer is busy, nothing is fetched and at most `maxPollRecords` records are
- * held.
+ * From a topic to an observable. Each subscription has a consumer of its own, which reads only after everything that it
+ * read before has been pushed: while an observer is busy, nothing is fetched, and at most `maxPollRecords` records are
+ * in memory.
  *
- * An observer that begins something asynchronous and returns has no way to say that it is busy: operators such as
- * `concatMap` keep what comes meanwhile. For such work iterate over a consumer.
+ * An observer that starts asynchronous work and returns cannot signal that it is busy, so operators such as `concatMap`
+ * buffer the records that arrive meanwhile. For such work, iterate over a consumer.
  */
 
 /** Where a subscription starts to read: at the first record, after the last one, at an offset, or at a timestamp in ms. */
 export type ReadFrom = 'earliest' | 'latest' | { readonly offset: Offset } | { readonly timestamp: number }
 
-/** What `toObservable` reads, from where, until when, and for which group. */
+/** Options of `toObservable`: what to read, from where, until when, and for which group. */
 export interface ToObservableOptions {
   /**
    * Default `latest`, as in Kafka: records that are appended from now on. With a group, used only without a committed
@@ -96,7 +96,7 @@ export function toObservable<K, V>(
   })
 }
 
-/** Throws INVALID_CONFIG for what is not known, or cannot be together. */
+/** Throws INVALID_CONFIG for unknown options and for combinations that are not possible. */
 function checkReading(options: ToObservableOptions): void {
   checkOptions('toObservable', options, toObservableOptionNames)
   const { from, group, partitions, until, onInvalid } = options
@@ -119,11 +119,11 @@ class Reading<K, V> {
   readonly #consumer: Consumer<K, V>
   readonly #subscriber: Subscriber<ConsumerRecord<K, V>>
   readonly #onInvalid: 'error' | ((error: LogError) => void)
-  /** Where each partition is read to; null without an end. */
+  /** The offset up to which each partition is read; null if there is no end. */
   readonly #ends: Promise<ReadonlyMap<string, Offset>> | null
-  /** It knows which partitions it reads: without a group at once, else when the group has told. */
+  /** Whether the partitions are known: at once without a group, otherwise after the first assignment. */
   #isAssigned = false
-  /** Partitions whose position was put back to what was not pushed. */
+  /** Partitions whose position was set back to a record that was not pushed. */
   readonly #putBack = new Set<string>()
 
   constructor(
@@ -151,7 +151,7 @@ class Reading<K, V> {
         options.partitions?.map((partition) => ({ topic: topic.name, partition })) ?? all,
         options,
       )
-      // Asked now, so that it is the end as it was on subscribing.
+      // Requested now, so that it is the end at the time of the subscription.
       this.#ends = options.until === 'end' ? endsOf(log.bounds(all, isolation ?? 'committed')) : null
     } catch (error) {
       void this.#consumer.close()
@@ -164,7 +164,7 @@ class Reading<K, V> {
     if (group !== undefined) {
       const onPartitionsAssigned = (): void => {
         this.#isAssigned = true
-        // It may be at the end already, and need not wait for records.
+        // Everything may have been read already; the poll must then not wait for records.
         if (until === 'end') consumer.wakeup()
       }
       return consumer.subscribe([topic], { onPartitionsAssigned })
@@ -194,7 +194,7 @@ class Reading<K, V> {
     consumer.seek(at, offset)
   }
 
-  /** Ends a wait for records: the observer has unsubscribed. */
+  /** Ends a wait for records, because the observer has unsubscribed. */
   wakeup(): void {
     this.#consumer.wakeup()
   }
@@ -208,19 +208,20 @@ class Reading<K, V> {
       if (!isClosed(error)) failure = { error }
     }
     try {
-      // Before the observer hears of the end: a group's offsets are then committed.
+      // Before the observer learns of the end, so that the offsets of a group are committed by then.
       await this.#consumer.close()
     } catch (error) {
       if (!isClosed(error)) failure ??= { error }
     }
-    // Harmless where the observer has unsubscribed.
+    // Has no effect if the observer has unsubscribed.
     if (failure === null) this.#subscriber.complete()
     else this.#subscriber.error(failure.error)
   }
 
   async #poll(): Promise<readonly ConsumerRecord<K, V>[]> {
     try {
-      // Behind the last record there may be offsets without any: the position gets past them without a result.
+      // There may be offsets without a record after the last one; the position passes them, although the poll returns
+      // nothing.
       return await this.#consumer.poll({ waitMs: this.#ends === null ? pollWaitMs : endWaitMs })
     } catch (error) {
       if (this.#onInvalid === 'error' || !(error instanceof LogError) || error.code !== 'INVALID_RECORD') throw error
@@ -245,7 +246,10 @@ class Reading<K, V> {
     }
   }
 
-  /** The consumer's position is behind all that it gave out, and would be committed: it goes back to what was not pushed. */
+  /**
+   * The consumer's position is after all records that it returned and would be committed, so it is set back to the
+   * first record that was not pushed.
+   */
   #putBackAt({ topic, partition, offset }: ConsumerRecord<K, V>): void {
     const at = { topic, partition }
     const name = partitionName(at)
@@ -265,9 +269,9 @@ async function endsOf(bounds: Promise<readonly Bounds[]>): Promise<ReadonlyMap<s
   return new Map((await bounds).map(({ at, end }) => [partitionName(at), end]))
 }
 
-/** How long a poll waits at a time; unsubscribing wakes it. */
+/** Longest wait of a poll; unsubscribing ends it early. */
 const pollWaitMs = 60_000
-/** The same while what is waited for is known to be there, or to be no record. */
+/** The same while an end is set, which must be noticed soon even if no record arrives. */
 const endWaitMs = 50
 
 function isClosed(error: unknown): boolean {

@@ -1,6 +1,6 @@
 import { assert } from '../base/assert.ts'
 
-/** A queue with a place for so many, first in, first out. What to do when it is full is its owner's decision. */
+/** A first-in first-out queue with a maximum length. Its owner decides what to do when it is full. */
 export class WaitingRecords<T> {
   readonly #countMax: number
   readonly #places: (T | undefined)[] = []
@@ -21,13 +21,13 @@ export class WaitingRecords<T> {
 
   push(record: T): void {
     assert(!this.isFull, `more than ${this.#countMax} records wait`)
-    // Places are taken in a circle; the array grows only as far as there ever were records at once.
+    // A ring buffer; the array grows only as far as needed for the records that wait at the same time.
     if (this.#count === this.#places.length) this.#grow()
     this.#places[(this.#first + this.#count) % this.#places.length] = record
     this.#count += 1
   }
 
-  /** The one that has waited longest. */
+  /** The record that has waited longest. */
   peek(): T | undefined {
     return this.#places[this.#first]
   }

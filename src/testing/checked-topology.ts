@@ -17,14 +17,14 @@ import type { SubTopology, Topology } from '../streams/topology/topology.ts'
 import { deepFreeze } from './freeze.ts'
 
 /**
- * The same topology with the checks that production leaves out because types promise them:
+ * Returns the same topology with checks that production leaves out because the types guarantee them:
  *
- * - every key and value that is read, forwarded or stored is frozen, so that a callback that changes one fails
- * - what a sink writes fits the schema of its topic, null included
- * - what a sink or a store writes comes back from its codec as it went in
+ * - Every key and value that is read, forwarded or stored is frozen, so that a callback that changes one fails.
+ * - What a sink writes fits the schema of its topic, including null.
+ * - What a sink or a store writes is unchanged when its codec reads it again.
  *
- * What runs is still the worker: only codecs, processors and the choice of a sink's topic are wrapped, nodes and names
- * stay. Values inside an aggregation are frozen with the commit that stores them, which is after each record.
+ * The worker is the real one: only codecs, processors and the choice of a sink's topic are wrapped, and nodes and names
+ * stay the same. Aggregates are frozen by the commit that stores them, which in tests comes after each record.
  */
 export function checkedTopology(topology: Topology): Topology {
   const stores = new Map(topology.stores.map((spec) => [spec.name, checkedStore(spec)]))
@@ -66,7 +66,7 @@ function frozenWhenRead(boundary: BoundaryCodec<unknown>): BoundaryCodec<unknown
   return validate === undefined ? boundary : { ...boundary, validate: (value) => deepFreeze(validate(value)) }
 }
 
-/** All else that the codec is (its identity, its windows) shows through. */
+/** All other properties of the codec (its identity, its windows) are inherited. */
 function frozenReads<C extends Codec<unknown>>(codec: C): C {
   const read = (bytes: Uint8Array, start: number, end: number): unknown => deepFreeze(codec.read(bytes, start, end))
   return Object.create(codec, { read: { value: read } }) as C
@@ -172,7 +172,7 @@ class FreezingContext implements ProcessorContext {
   }
 }
 
-/** The choice of the topic is where a sink shows its key and value as they are, null included. */
+/** The check wraps the choice of the topic, because that receives key and value unencoded, including null. */
 function checkedSink(node: SinkNode, topics: ReadonlyMap<string, AnyTopic>): SinkNode {
   const { topic, key: keyBoundary, value: valueBoundary, name } = node
   const choose = (key: unknown, value: unknown): string => {
@@ -183,7 +183,7 @@ function checkedSink(node: SinkNode, topics: ReadonlyMap<string, AnyTopic>): Sin
     if (value !== null) checkReturns(valueBoundary.codec, value, `value that ${name} writes to ${chosen}`, name)
     return chosen
   }
-  // The choice comes after the encoding, and says more of a null.
+  // The topic is chosen after encoding, and its check gives a better message for null than the boundary would.
   return { ...node, topic: choose, key: { codec: keyBoundary.codec }, value: { codec: valueBoundary.codec } }
 }
 
@@ -198,7 +198,7 @@ function checkFits(node: string, { name, key, value }: AnyTopic, givenKey: unkno
 function nullRefused(node: string, topic: string, part: string, remedy: string): StreamsError {
   return new StreamsError(
     'INVALID_RECORD',
-    `${node} writes a null ${part} to ${topic}, which does not declare it; ${remedy}`,
+    `${node} writes a null ${part} to ${topic}, whose declaration does not allow it; ${remedy}`,
     { node, topic, part },
   )
 }
@@ -214,7 +214,8 @@ function fits(node: string, topic: string, check: () => unknown): void {
 
 function checkedStore(spec: StoreSpec): StoreSpec {
   const { value: codec, name, shape } = spec
-  // A row of unmatched records is the store's own list, which grows in place; what it lists was frozen when it was read.
+  // A row of unmatched records is the store's own list, which grows in place. The values in it were frozen when they
+  // were read.
   const freeze = shape.kind === 'unmatched' ? <T>(value: T): T => value : deepFreeze
   const checked: Codec<unknown> = {
     id: codec.id,
@@ -228,7 +229,10 @@ function checkedStore(spec: StoreSpec): StoreSpec {
   return { ...spec, value: checked }
 }
 
-/** What is written must be what will be read: a codec that loses a field would show it only after a restart. */
+/**
+ * Written values must equal what will be read: a codec that loses a field would otherwise show this only after a
+ * restart.
+ */
 function checkReturns(codec: Codec<unknown>, value: unknown, what: string, node: string): void {
   const bytes = new ByteWriter(256)
   codec.write(value, bytes)
@@ -236,12 +240,12 @@ function checkReturns(codec: Codec<unknown>, value: unknown, what: string, node:
   if (isSame(value, read)) return
   throw new StreamsError(
     'PRODUCTION_FAILED',
-    `the ${what} does not survive the codec ${codec.id}: it is ${shown(value)} and comes back as ${shown(read)}; write only what the codec can hold, or give another codec`,
+    `the ${what} does not survive the codec ${codec.id}: it is ${shown(value)} and comes back as ${shown(read)}; write only what the codec can represent, or use another codec`,
     { node, codec: codec.id },
   )
 }
 
-/** Equal as a reader sees it: a field that is undefined is as good as absent, and -0 is 0. */
+/** Whether two values are equal for a reader: an undefined field equals an absent one, and -0 equals 0. */
 function isSame(left: unknown, right: unknown): boolean {
   if (left === right || isDeepStrictEqual(left, right)) return true
   if (Array.isArray(left) && Array.isArray(right)) {

@@ -1,9 +1,9 @@
-/** Every call on a disk whose power went, or whose process ended. Nothing on it can be trusted to have happened after. */
+/** Thrown by every call on a disk after a power cut or the end of the process. The call has had no effect. */
 export class PowerCut extends Error {
   override readonly name = 'PowerCut'
 }
 
-/** An error as Node's file system throws it: `code`, `syscall`, `path`, and a message of the same form. */
+/** An error like those of Node's file system: `code`, `syscall`, `path`, and a message of the same form. */
 export class DiskError extends Error {
   override readonly name: string = 'Error'
   readonly code: DiskErrorCode
@@ -18,14 +18,14 @@ export class DiskError extends Error {
   }
 }
 
-/** The disk is full. What fitted before is in the file: a short write, as POSIX has it. */
+/** The disk is full. As POSIX allows, the write was short: the bytes that still fitted are in the file. */
 export class DiskFull extends DiskError {
   constructor(path: string) {
     super('ENOSPC', 'write', path)
   }
 }
 
-/** The errors that a memory disk can be told to make. */
+/** The errors that a memory disk can be told to produce. */
 export type DiskErrorCode = keyof typeof meanings
 
 const meanings = {

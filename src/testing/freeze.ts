@@ -1,6 +1,7 @@
 /**
- * Freezes a value and all that it holds, so that whoever changes a value that was forwarded or stored fails at that line.
- * Plain objects and arrays only: the insides of dates, maps and class instances cannot be frozen, and bytes must not be.
+ * Freezes a value and everything in it, so that code that changes a forwarded or stored value fails at that line. Only
+ * plain objects and arrays are frozen: the contents of dates, maps and class instances cannot be, and bytes must not
+ * be.
  */
 export function deepFreeze<T>(value: T): T {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value

@@ -1,8 +1,9 @@
 import type { Clock, Timer } from '../base/clock.ts'
 
 /**
- * Time that moves only when told to. Timers fire in the order of their deadlines, those of one deadline in the order in
- * which they were set; a timer that sets another one inside the same stretch of time sees it fire in that stretch.
+ * Time that moves only when told to. Timers fire in the order of their deadlines, or in the order in which they were
+ * set if deadlines are equal. If a timer sets another one that is due within the same step, that one fires in the step
+ * as well.
  */
 export class ManualClock implements Clock {
   #now: number
@@ -32,23 +33,23 @@ export class ManualClock implements Clock {
     }
   }
 
-  /** Resolves after the promises that are ready now had their turn; needs no time to pass. */
+  /** Resolves after the promises that are ready now have run; no time has to pass. */
   async nextTurn(): Promise<void> {
     for (let turn = 0; turn < microtasksPerTurn; turn++) await Promise.resolve()
   }
 
-  /** Timers that wait. */
+  /** Number of pending timers. */
   get timers(): number {
     return this.#timers.length
   }
 
-  /** Milliseconds until the next timer; null without one. */
+  /** Milliseconds until the next timer; null if there is none. */
   get untilNextTimer(): number | null {
     const next = this.#nextTimer(Infinity)
     return next === null ? null : next.at - this.#monotonic
   }
 
-  /** Moves time on, firing what falls due on the way at its own moment. */
+  /** Advances time. Timers that become due fire at their own time on the way. */
   advance(durationMs: number): void {
     const end = this.#monotonic + durationMs
     for (let next = this.#nextTimer(end); next !== null; next = this.#nextTimer(end)) {
@@ -58,7 +59,7 @@ export class ManualClock implements Clock {
     this.#moveTo(end)
   }
 
-  /** As `advance`, but lets promises run after every timer, as a real event loop would. */
+  /** Like `advance`, but lets promises run after every timer, as a real event loop would. */
   async run(durationMs: number): Promise<void> {
     const end = this.#monotonic + durationMs
     await this.nextTurn()
@@ -71,12 +72,12 @@ export class ManualClock implements Clock {
     await this.nextTurn()
   }
 
-  /** Time goes by while nothing runs, as in a long computation: what falls due fires afterwards, late. */
+  /** Advances time while nothing runs, as in a long computation: timers that become due fire afterwards, late. */
   stall(durationMs: number): void {
     this.#moveTo(this.#monotonic + durationMs)
   }
 
-  /** Sets the wall clock, in either direction; monotonic time and timers do not notice. */
+  /** Sets the wall clock, in either direction. Monotonic time and timers are not affected. */
   jumpTo(now: number): void {
     this.#now = now
   }
@@ -103,7 +104,7 @@ export class ManualClock implements Clock {
   }
 }
 
-/** How long a chain of promises may be for one turn to see its end. */
+/** Longest chain of promises that is sure to finish within one turn. */
 const microtasksPerTurn = 32
 
 interface PendingTimer {

@@ -4,9 +4,10 @@ import { MemoryFile } from './memory-file.ts'
 export type MemoryEntry = MemoryFile | MemoryDirectory
 
 /**
- * One directory of a {@link MemoryDisk}. Names follow the order in which they were made: a power cut keeps a prefix of the
- * unsynced operations of a directory, and two directories know nothing of each other. The one exception is a rename
- * between two: the old name never goes without the new one, as every journaling file system has it.
+ * One directory of a {@link MemoryDisk}. Operations survive in the order in which they were made: a power cut keeps a
+ * prefix of the unsynced operations of a directory, independently of other directories. The only exception is a rename
+ * between two directories: the old name is never removed without the new one being there, as in every journaling file
+ * system.
  */
 export class MemoryDirectory {
   readonly entries: Map<string, MemoryEntry>
@@ -40,13 +41,13 @@ export class MemoryDirectory {
     this.#settle(this.#pending.length)
   }
 
-  /** What was not synced never will be, though it still shows. */
+  /** Operations that did not reach the device never will, although they are still visible. */
   failSync(random: SeededRandom): void {
     this.#settle(random.below(this.#pending.length + 1))
     this.#pending = []
   }
 
-  /** Draws how much of every directory below here survives, then builds what the device holds. */
+  /** Draws how many operations of every directory in this tree survive, then builds the contents of the device. */
   cut(random: SeededRandom): MemoryDirectory {
     const kept = new Map<MemoryDirectory, number>()
     this.#draw(random, kept)
@@ -63,11 +64,11 @@ export class MemoryDirectory {
     return this.#copyDurable(random, kept, new Map())
   }
 
-  /** The same tree with its pending operations. */
+  /** A copy of the tree, including its pending operations. */
   clone(): MemoryDirectory {
     const copies = new Map<MemoryEntry, MemoryEntry>()
     const root = this.#copyTree(copies)
-    // Which arrival a departure waits for is found by its place: the lists were copied in order.
+    // The arrival that a departure depends on is found by its index, because the lists were copied in order.
     for (const copy of copies.values()) {
       if (!(copy instanceof MemoryDirectory)) continue
       for (const operation of copy.#pending) {
@@ -166,7 +167,7 @@ interface DirectoryOperation {
   readonly removed: string | null
   readonly added: string | null
   readonly entry: MemoryEntry | null
-  /** The arrival in another directory without which this departure is not kept. */
+  /** The arrival in another directory without which this departure must not survive. */
   needs: { readonly directory: MemoryDirectory; readonly operation: DirectoryOperation } | null
 }
 

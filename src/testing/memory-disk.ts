@@ -4,46 +4,50 @@ import { DiskError, DiskFull, PowerCut } from './disk-error.ts'
 import { MemoryDirectory, type MemoryEntry } from './memory-directory.ts'
 import { MemoryFile } from './memory-file.ts'
 
-/** What goes wrong on purpose. Counts start at 1 and run over the whole life of the disk. Set fields at any time. */
+/** Faults to inject. Counts start at 1 and cover the whole life of the disk. Fields may be set at any time. */
 export interface DiskFaults {
-  /** The power goes before this operation: it and everything after throws {@link PowerCut}, for ever. */
+  /** Cuts the power before this operation: it and every later call throws {@link PowerCut}. */
   cutAt?: number | undefined
-  /** This sync (of a file or a directory) fails with EIO; the pages are marked clean, so that the next one succeeds. */
+  /**
+   * This sync (of a file or a directory) fails with EIO. The pages are marked clean, so the next sync succeeds without
+   * writing them.
+   */
   failSyncAt?: number | undefined
   /** This read fails with EIO. */
   failReadAt?: number | undefined
-  /** This write fails with EIO; nothing of it is written. */
+  /** This write fails with EIO, without writing anything. */
   failWriteAt?: number | undefined
-  /** Bytes that all files together may hold. A write past it is short and throws {@link DiskFull}. */
+  /** Total bytes of all files. A write beyond this is short and throws {@link DiskFull}. */
   capacityBytes?: number | undefined
 }
 
-/** What can be done to a disk; a power cut may come before each. */
+/** The operations of a disk; a power cut can come before each. */
 export type DiskOperationKind =
   'create' | 'write' | 'truncate' | 'sync' | 'makeDirectory' | 'removeDirectory' | 'rename' | 'unlink' | 'syncDirectory'
 
-/** Something that changes what is on the disk, or how surely. */
+/** An operation that changes the contents of the disk or makes them durable. */
 export interface DiskOperation {
-  /** From 1. A cut at this index happens just before it. */
+  /** Counts from 1. A cut at this index happens just before the operation. */
   readonly index: number
   readonly kind: DiskOperationKind
   readonly path: string
 }
 
 /**
- * A disk in memory that loses what POSIX lets a power cut lose.
+ * A disk in memory that loses everything that POSIX allows a power cut to lose.
  *
- * - `cut()` gives the device after a power cut: what was synced is there; of each file's unsynced writes any subset is,
- *   torn at 512 bytes; truncates are lost or kept; of each directory's unsynced operations a prefix is.
- * - `crashProcess()` gives the disk after the process ended: everything written is there, open files are not.
- * - Both, and `clone()`, leave this disk as it was and cost little: contents are shared until somebody writes.
- * - A sync of a file does not make its name durable: that takes `syncDirectory`, and so for every directory above.
+ * - `cut()` returns the device after a power cut. Synced data is there. Of each file's unsynced writes any subset
+ *   survives, torn at 512 bytes; truncates survive or not; of each directory's unsynced operations a prefix survives.
+ * - `crashProcess()` returns the disk after the end of the process: everything written is there, but no file is open.
+ * - Both, like `clone()`, leave this disk unchanged and are cheap: contents are shared until one of the disks writes.
+ * - The sync of a file does not make its name durable. That takes `syncDirectory`, for its directory and every
+ *   directory above.
  *
- * Hard links, permissions, times and the reordering of operations on one directory are not modelled.
+ * Not modelled: hard links, permissions, times, and reordering of operations within one directory.
  */
 export class MemoryDisk implements Disk {
   readonly faults: DiskFaults
-  /** Called just before each operation: the place for a test to take a cut of every state that there is. */
+  /** Called just before each operation, so that a test can take a cut of every state. */
   onOperation: ((operation: DiskOperation) => void) | null = null
   readonly #root: MemoryDirectory
   readonly #counts: Record<DiskOperationKind | 'read', number> = {
@@ -69,49 +73,52 @@ export class MemoryDisk implements Disk {
     this.#usedBytes = bytesBelow(root)
   }
 
-  /** Operations so far: what `cutAt` counts. */
+  /** Number of operations so far, as counted by `cutAt`. */
   get operations(): number {
     return this.#operations
   }
 
-  /** How often each kind of operation was done. */
+  /** Number of operations of each kind. */
   get counts(): Readonly<Record<DiskOperationKind | 'read', number>> {
     return this.#counts
   }
 
-  /** Sizes of all files together. */
+  /** Total size of all files. */
   get usedBytes(): number {
     return this.#usedBytes
   }
 
-  /** Files opened and not closed. */
+  /** Number of files that are open. */
   get openFiles(): number {
     return this.#openFiles
   }
 
-  /** What the device holds if the power goes now, as a new disk without faults. The same seed gives the same disk. */
+  /**
+   * The contents of the device if the power is cut now, as a new disk without faults. The same seed gives the same
+   * disk.
+   */
   cut(random: SeededRandom): MemoryDisk {
     return new MemoryDisk({}, this.#root.cut(random))
   }
 
-  /** What the next process finds if this one ends now. Calls through this disk throw from here on. */
+  /** The disk that the next process finds if this one ends now. From now on, calls on this disk throw. */
   crashProcess(): MemoryDisk {
     const next = this.clone()
     this.#gone = 'the process ended'
     return next
   }
 
-  /** An independent disk in the same state: what is not synced here is not synced there. Without faults. */
+  /** An independent disk in the same state, with the same unsynced operations, but without faults. */
   clone(): MemoryDisk {
     return new MemoryDisk({}, this.#root.clone())
   }
 
-  /** Turns one bit of a file over, where it lies. Not an operation. */
+  /** Inverts one bit of a file, in place. This does not count as an operation. */
   flipBit(path: string, bit: number): void {
     this.#file(path, 'open').flipBit(bit)
   }
 
-  /** All bytes of a file. Not an operation. */
+  /** All bytes of a file. This does not count as an operation. */
   contents(path: string): Uint8Array {
     const file = this.#file(path, 'open')
     const bytes = new Uint8Array(file.size)
@@ -209,7 +216,7 @@ export class MemoryDisk implements Disk {
     directory.sync()
   }
 
-  /** What open files may ask of their disk. */
+  /** The functions of the disk that open files use. */
   readonly #gate: DiskGate = {
     checkPower: () => this.#checkPower(),
     read: (path) => {
@@ -252,7 +259,7 @@ export class MemoryDisk implements Disk {
     const index = this.#operations + 1
     this.onOperation?.({ index, kind, path })
     if (index === this.faults.cutAt) {
-      this.#gone = `the power went before operation ${index}, ${kind} of ${path}`
+      this.#gone = `the power was cut before operation ${index}, ${kind} of ${path}`
       this.#checkPower()
     }
     this.#operations = index
@@ -292,7 +299,7 @@ export class MemoryDisk implements Disk {
     return { directory: this.#descend(names, names.length - 1, path, syscall), name }
   }
 
-  /** The directory that the first `count` names lead to. */
+  /** The directory that is reached by the first `count` names. */
   #descend(names: readonly string[], count: number, path: string, syscall: string): MemoryDirectory {
     let directory = this.#root
     for (let index = 0; index < count; index++) {
@@ -314,7 +321,7 @@ interface DiskGate {
   closed(): void
 }
 
-/** An open file goes on seeing its file after a rename or an unlink, as POSIX has it. */
+/** An open file. As POSIX requires, it keeps referring to its file after a rename or an unlink. */
 class OpenFile implements DiskFile {
   readonly path: string
   readonly #file: MemoryFile
@@ -358,7 +365,7 @@ class OpenFile implements DiskFile {
     this.#gate.sync(this.#file, this.path)
   }
 
-  /** Never throws after a power cut, so that cleaning up does not hide what went wrong. */
+  /** Does not throw after a power cut, so that cleaning up does not hide the original error. */
   close(): void {
     this.#check('close')
     this.#open = false
@@ -370,7 +377,7 @@ class OpenFile implements DiskFile {
   }
 }
 
-/** Names along a path from the root. Relative paths start there too. */
+/** The names along a path from the root. Relative paths start at the root as well. */
 function namesOf(path: string): readonly string[] {
   const known = knownNames.get(path)
   if (known !== undefined) return known
@@ -384,7 +391,7 @@ function namesOf(path: string): readonly string[] {
   return names
 }
 
-/** Torture opens the same few paths a million times. */
+/** Cached, because torture tests open the same few paths a million times. */
 const knownNames = new Map<string, readonly string[]>()
 const knownNamesMax = 10_000
 

@@ -1,19 +1,23 @@
 import type { SeededRandom } from '../base/seeded-random.ts'
 
 /**
- * One file of a {@link MemoryDisk}: what the page cache shows, what the device is sure to hold, and the writes between.
+ * One file of a {@link MemoryDisk}: the contents in the page cache, those that are surely on the device, and the writes
+ * in between.
  *
- * - `#cached` is what reads see. `#durable` is what a power cut cannot take. `#pending` leads from one to the other.
- * - Contents are pages of 4 KiB, copied when first written to and otherwise shared, so that a cut, a clone and a sync
- *   cost one array of references at most, however large the file.
- * - Of the pending writes a cut keeps any subset, torn at sectors of 512 bytes. Within one sector the survivors are a
- *   prefix: the device only ever gets a sector as the page cache had it at some moment.
+ * - Reads return `#cached`. A power cut keeps `#durable`. The changes in `#pending` lead from the second to the first.
+ * - Contents are pages of 4 KiB that are shared until they are written to, so a cut, a clone or a sync costs at most
+ *   one array of references, however large the file is.
+ * - Of the pending writes, a cut keeps any subset, torn at sectors of 512 bytes. Within one sector the surviving writes
+ *   are a prefix, because the device only ever receives a sector as it was in the page cache at some moment.
  */
 export class MemoryFile {
   #cached: FileContent
   #durable: FileContent
   #pending: PendingChange[]
-  /** A failed sync marked pages clean that never reached the device: from then on cache and device differ for good. */
+  /**
+   * Whether a failed sync has marked pages as clean that never reached the device. Cache and device then differ for
+   * good.
+   */
   #diverged: boolean
 
   constructor(cached: FileContent = emptyContent(), durable: FileContent = cached) {
@@ -60,19 +64,22 @@ export class MemoryFile {
     this.#pending = []
   }
 
-  /** The sync failed and the kernel called the pages clean: what of them reached the device is chance, for ever. */
+  /**
+   * The sync failed and the kernel has marked the pages clean. Which of them reached the device is random and does not
+   * change later.
+   */
   failSync(random: SeededRandom): void {
     this.#durable = this.#survivors(random)
     this.#pending = []
     this.#diverged = true
   }
 
-  /** The file on the device after the power went. */
+  /** The file on the device after a power cut. */
   cut(random: SeededRandom): MemoryFile {
     return new MemoryFile(this.#survivors(random))
   }
 
-  /** An independent file in the same state, pending writes included. */
+  /** An independent file in the same state, including pending writes. */
   clone(): MemoryFile {
     const copy = new MemoryFile(this.#cached, this.#durable)
     copy.#pending = this.#pending.slice()
@@ -80,7 +87,7 @@ export class MemoryFile {
     return copy
   }
 
-  /** Changes one bit in cache and device alike, as rot does. */
+  /** Inverts one bit in both cache and device, like bit rot. */
   flipBit(bit: number): void {
     const at = bit >>> 3
     const byte = new Uint8Array(1)
@@ -104,7 +111,8 @@ export class MemoryFile {
   #survivors(random: SeededRandom): FileContent {
     if (this.#pending.length === 0) return this.#durable
     const content = this.#durable.fork()
-    // Whole classes of outcome are drawn first, or "all of it" and "none of it" would hardly ever be seen.
+    // The kind of outcome is drawn first. Otherwise "everything survives" and "nothing survives" would hardly ever
+    // occur.
     const mood = random.below(5)
     const lost = new Set<number>()
     for (const change of this.#pending) {
@@ -115,7 +123,7 @@ export class MemoryFile {
         apply(content, change)
       } else {
         tear(content, change, fate === 0 ? 0 : fate === 1 ? 1 : random.next(), lost, random)
-        // The size may have reached the device while the data did not: zeros at the end.
+        // The new size may have reached the device without the data; the file then ends in zeros.
         if (fate === 2 && random.chance(0.25)) content.grow(change.filePosition + change.length)
       }
     }
@@ -129,7 +137,7 @@ interface PendingChange {
   readonly size: number
   readonly filePosition: number
   readonly length: number
-  /** What was written; null stands for zeros. */
+  /** The written bytes; null stands for zeros. */
   readonly bytes: Uint8Array | null
 }
 
@@ -142,7 +150,7 @@ function apply(content: FileContent, change: PendingChange): void {
   else content.write(change.bytes, 0, change.length, change.filePosition)
 }
 
-/** Writes those sectors of a change that survive. A sector that lost a write loses all later ones. */
+/** Writes the sectors of a change that survive. A sector that has lost a write loses all later ones. */
 function tear(
   content: FileContent,
   change: PendingChange,
@@ -166,7 +174,7 @@ function tear(
 }
 
 function isZero(bytes: Uint8Array): boolean {
-  // Nearly all that is no zeros shows it at an end.
+  // Nearly all contents other than zeros have a nonzero first or last byte.
   if (bytes[bytes.length - 1] !== 0 || bytes[0] !== 0) return false
   for (let at = 0; at < bytes.length; at += pageSize) {
     const part = bytes.length - at > pageSize ? bytes.subarray(at, at + pageSize) : bytes.subarray(at)
@@ -180,13 +188,19 @@ function emptyContent(): FileContent {
   return new FileContent(0, [])
 }
 
-/** Bytes by pages. Once frozen it never changes and may be shared; until then it changes only pages that it owns. */
+/**
+ * Bytes in pages. Once frozen, the content never changes and may be shared; before that, it changes only pages that it
+ * owns.
+ */
 class FileContent {
   size: number
   frozen = false
-  /** Marks the pages made here. Not the content itself: a page that lives on would keep all its first owner's pages. */
+  /**
+   * Marks the pages that this content created. It is a separate object, because a reference to the content in a shared
+   * page would keep all its other pages in memory.
+   */
   readonly #mark: object = {}
-  /** An absent page is zeros. */
+  /** An absent page contains zeros. */
   readonly #pages: (Page | undefined)[]
 
   constructor(size: number, pages: (Page | undefined)[]) {
@@ -213,7 +227,10 @@ class FileContent {
     return count
   }
 
-  /** Writes `bytes[start, end)`, or as many zeros. Whole pages of `bytes` are taken as they are: never change them after. */
+  /**
+   * Writes `bytes[start, end)`, or as many zeros. Whole pages of `bytes` are used without a copy, so `bytes` must not
+   * change later.
+   */
   write(bytes: Uint8Array | null, start: number, end: number, filePosition: number): void {
     this.grow(filePosition + end - start)
     for (let from = start; from < end;) {
@@ -244,12 +261,12 @@ class FileContent {
     const inPage = size % pageSize
     const count = Math.ceil(size / pageSize)
     this.#pages.length = count
-    // What lies past the end must read as zeros when the file grows again.
+    // Bytes past the end must read as zeros if the file grows again.
     if (inPage > 0 && this.#pages[count - 1] !== undefined) this.#ownPage(count - 1, 0).fill(0, inPage)
     this.size = size
   }
 
-  /** The page, this content's alone, with room for its first `length` bytes at least. */
+  /** The page as one that only this content owns, with room for at least its first `length` bytes. */
   #ownPage(index: number, length: number): Uint8Array {
     const page = this.#pages[index]
     if (page !== undefined && page.owner === this.#mark && page.bytes.length >= length) return page.bytes
@@ -261,7 +278,7 @@ class FileContent {
   }
 }
 
-/** Most files hold a few dozen bytes: they need not have a whole page each, and torture makes millions of them. */
+/** Most files contain a few dozen bytes and do not need a whole page. Torture tests create millions of them. */
 function roomFor(length: number): number {
   let room = 64
   while (room < length) room *= 2
@@ -269,8 +286,8 @@ function roomFor(length: number): number {
 }
 
 interface Page {
-  /** Whose alone it is to write; null: nobody's. */
+  /** The content that may write the page; null if it is read-only. */
   readonly owner: object | null
-  /** From the page's start on; zeros follow. */
+  /** The bytes from the start of the page; the rest are zeros. */
   readonly bytes: Uint8Array
 }

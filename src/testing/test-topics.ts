@@ -5,18 +5,18 @@ import { StreamsError } from '../streams/errors.ts'
 import { headersWithoutStamp } from '../streams/task/order-stamp.ts'
 import { deepFreeze } from './freeze.ts'
 
-/** A record for a topic; null where a value is left out of headers. */
+/** A record to be put into a topic. */
 export interface PipedRecord<out K, out V> {
   readonly key: K
   readonly value: V
-  /** Default: what the topic's `timestamp` says, else the driver's wall clock. */
+  /** Default: the result of the topic's `timestamp`, else the driver's wall clock. */
   readonly timestamp?: number
   readonly headers?: readonly Header[]
-  /** Default: that of the key. */
+  /** Default: the partition of the key. */
   readonly partition?: number
 }
 
-/** A record that came out. */
+/** A record that was written to an output topic. */
 export interface TestRecord<out K, out V> {
   readonly key: K
   readonly value: V
@@ -25,31 +25,31 @@ export interface TestRecord<out K, out V> {
   readonly partition: number
 }
 
-/** Where a test puts records in. Each is processed and committed, through every hop, before the next. */
+/** Puts records into a topic. Each one is processed and committed, through every repartition topic, before the next. */
 export class TestInput<in K, in V> {
   readonly #pipe: (record: PipedRecord<K, V>) => Promise<void>
 
-  /** Made by `TopologyTestDriver.input`. */
+  /** Created by `TopologyTestDriver.input`. */
   constructor(pipe: (record: PipedRecord<K, V>) => Promise<void>) {
     this.#pipe = pipe
   }
 
   /**
-   * Puts one record in and waits until all that follows from it is committed. Rejects if it does not fit its topic, or
-   * with what made the application stop.
+   * Puts one record in and waits until all its results are committed. Rejects if the record does not fit its topic, or
+   * with the error that stopped the application.
    * @example await views.pipe({ key: 'ada', value: { path: '/', status: 200 }, timestamp: 0 })
    */
   async pipe(record: PipedRecord<K, V>): Promise<void> {
     await this.#pipe(record)
   }
 
-  /** Pipes one after another. */
+  /** Pipes records one after another. */
   async pipeAll(records: Iterable<PipedRecord<K, V>>): Promise<void> {
     for (const record of records) await this.#pipe(record)
   }
 }
 
-/** How the bytes of an output become what the test sees. */
+/** Decodes the records of an output topic for the test. */
 export interface TestFormat<out K, out V> {
   readonly topic: string
   readKey(bytes: Uint8Array, start: number, end: number): K
@@ -57,9 +57,9 @@ export interface TestFormat<out K, out V> {
   readHeaders(cursor: RecordCursor): readonly Header[]
 }
 
-/** The format of a declared topic, its schema checked and what it gives frozen. */
+/** The format of a declared topic; values are checked with its schema and frozen. */
 export function typedFormat<K, V>({ name, key, value }: Topic<K, V, never, never>): TestFormat<K, V> {
-  // The declaration is what says that its codec gives K and V.
+  // By its declaration, the codec returns K and V.
   return {
     topic: name,
     readKey: (bytes, start, end) => part(name, 'key', key, bytes, start, end) as K,
@@ -84,26 +84,26 @@ function part(
   return deepFreeze(declared.validate === undefined ? read : declared.validate(read))
 }
 
-/** The format of a topic that is only named: copies of its bytes. */
+/** The format of a topic that is given by name: copies of its bytes. */
 export function bytesOutputFormat(topic: string): TestFormat<Buffer | null, Buffer | null> {
   const copy = (bytes: Uint8Array, start: number, end: number): Buffer | null =>
     start < 0 ? null : Buffer.from(bytes.subarray(start, end))
   return { topic, readKey: copy, readValue: copy, readHeaders: (cursor) => cursor.headers() }
 }
 
-/** The same for a repartition topic: what the engine put into headers is not shown. */
+/** The same for a repartition topic, without the headers that the engine adds. */
 export function withoutStamps<K, V>(format: TestFormat<K, V>): TestFormat<K, V> {
   return { ...format, readHeaders: headersWithoutStamp }
 }
 
-/** What a topology wrote to a topic: every record once, in the order of its partition. */
+/** The records that a topology wrote to a topic. Each is returned once, in the order of its partition. */
 export class TestOutput<out K, out V> {
   readonly #log: EmbeddedLog
   readonly #format: TestFormat<K, V>
   readonly #positions: { readonly at: TopicPartition; offset: number }[]
   readonly #records: TestRecord<K, V>[] = []
 
-  /** Made by `TopologyTestDriver.output`. */
+  /** Created by `TopologyTestDriver.output`. */
   constructor(log: EmbeddedLog, format: TestFormat<K, V>, partitions: number) {
     this.#log = log
     this.#format = format
@@ -119,7 +119,7 @@ export class TestOutput<out K, out V> {
     return this.#records.shift() ?? null
   }
 
-  /** All records that were not read yet; those of several partitions stand partition by partition. */
+  /** All records that have not been read yet, one partition after the other. */
   async readAll(): Promise<readonly TestRecord<K, V>[]> {
     await this.#fetch()
     return this.#records.splice(0)

@@ -22,16 +22,17 @@ import { MemoryDisk } from './memory-disk.ts'
 import { bytesOutputFormat, TestInput, TestOutput, typedFormat, withoutStamps } from './test-topics.ts'
 
 /**
- * Runs a topology for a test: record in, records out, in milliseconds and the same every time.
+ * Runs a topology for a test, which puts records in and reads records out. A run takes milliseconds and is
+ * deterministic.
  *
- * It is the real worker on the real log; only the disk is memory, the clock moves when told, and nothing has a thread of
- * its own. So what passes here has been through codecs, repartition topics, stores, changelogs and commits.
+ * It uses the real worker on the real log. Only the disk is in memory, the clock moves only when told to, and there are
+ * no threads. So a record in a test passes through codecs, repartition topics, stores, changelogs and commits.
  *
- * - A piped record is processed through every sub-topology and committed before `pipe` resolves: `emit: 'commit'` shows a
- *   result after each record.
+ * - A piped record is processed through every sub-topology and committed before `pipe` resolves, so `emit: 'commit'`
+ *   produces a result after each record.
  * - Every topic has one partition unless `partitions` says otherwise.
- * - Values are frozen, what sinks write is held against the schema of its topic, and every value that is written has to
- *   come back from its codec as it was: see `checkedTopology`.
+ * - Values are frozen, what sinks write is checked against the schema of the topic, and every written value must be
+ *   unchanged when its codec reads it again: see `checkedTopology`.
  *
  * @example
  * const driver = await TopologyTestDriver.open(topology)
@@ -48,7 +49,7 @@ export class TopologyTestDriver {
   readonly #outputs = new Map<string | object, TestOutput<unknown, unknown>>()
 
   #runtime: StreamsRuntime
-  /** What runtimes before a restart have counted. */
+  /** Counts of the runtimes before the last restart. */
   #before = { processed: 0, commits: 0, droppedByReason: new Map<string, number>() }
 
   private constructor(parts: {
@@ -65,7 +66,7 @@ export class TopologyTestDriver {
     this.#producer = parts.log.producer()
   }
 
-  /** Makes the topics and starts the application. */
+  /** Creates the topics and starts the application. */
   static async open(topology: Topology, options: TestDriverOptions = {}): Promise<TopologyTestDriver> {
     checkOptions('TopologyTestDriver.open', options, testDriverOptionNames)
     checkOptions('config of TopologyTestDriver.open', options.config ?? {}, defaultStreamsConfig)
@@ -79,9 +80,9 @@ export class TopologyTestDriver {
       clock,
       randomBytes: (count) => Uint8Array.from({ length: count }, () => random.below(256)),
       journalFileBytesMin: 16 * 1024,
-      // Time stands still while records are processed, so nothing may wait for it.
+      // Time does not move while records are processed, so nothing may wait for it.
       commitMinIntervalMs: 0,
-      // A test that lets a year pass is not about housekeeping.
+      // A test that advances the clock by a year should not run housekeeping.
       checkpointIntervalMs: never,
       retentionCheckIntervalMs: never,
       compactionIntervalMs: never,
@@ -111,7 +112,10 @@ export class TopologyTestDriver {
     return driver
   }
 
-  /** A topic to put records into: declared, with its types; or by name, with bytes, for records that do not fit. */
+  /**
+   * A topic to put records into: a declared topic with its types, or a name with bytes, for example for records that do
+   * not fit.
+   */
   input<KIn, VIn>(topic: Topic<unknown, unknown, KIn, VIn>): TestInput<KIn, VIn>
   input(topic: string): TestInput<BytesIn, BytesIn>
   input<KIn, VIn>(
@@ -123,7 +127,10 @@ export class TopologyTestDriver {
     return new TestInput<KIn, VIn>((record) => this.#piped(() => this.#producer.send({ ...record, topic })))
   }
 
-  /** What was written to a topic: declared, with its types; or by name, as bytes. Repeated calls go on reading. */
+  /**
+   * The records written to a topic: a declared topic with its types, or a name for bytes. Calls with the same argument
+   * return the same output, which continues where it was.
+   */
   output<K, V>(topic: Topic<K, V, never, never>): TestOutput<K, V>
   output(topic: string): TestOutput<Buffer | null, Buffer | null>
   output(topic: Topic<unknown, unknown, never, never> | string): TestOutput<unknown, unknown> {
@@ -144,7 +151,7 @@ export class TopologyTestDriver {
     return output
   }
 
-  /** Lets wall-clock time pass at once: what falls due on the way fires once, at the end. */
+  /** Advances wall-clock time in one step: a schedule that is due several times on the way fires once, at the end. */
   async advanceWallClock(durationMs: number): Promise<void> {
     assert(Number.isSafeInteger(durationMs) && durationMs >= 0, `time does not advance by ${durationMs} ms`)
     this.#clock.advance(durationMs)
@@ -156,12 +163,15 @@ export class TopologyTestDriver {
     return this.#clock.now()
   }
 
-  /** A read-only view of a store, as the application itself offers it. */
+  /** A read-only view of a store, as the application itself provides it. */
   store<K, V>(name: string): StoreQuery<K, V> {
     return this.#runtime.query<K, V>(name)
   }
 
-  /** What the application did so far, restarts included: records processed, dropped and why, commits. */
+  /**
+   * What the application has done so far, including before restarts: records processed, records dropped by reason, and
+   * commits.
+   */
   metrics(): StreamsMetrics {
     const metrics = this.#runtime.metrics()
     const { processed, commits, droppedByReason } = this.#before
@@ -179,8 +189,8 @@ export class TopologyTestDriver {
   }
 
   /**
-   * Ends the application and starts it again on the same log, with empty stores: all that it knows then comes from its
-   * commits and changelogs. Results must not change by it, except for schedules by the wall clock, which start anew.
+   * Ends the application and starts it again on the same log with empty stores, so that its whole state comes from its
+   * commits and changelogs. This must not change results, except for wall-clock schedules, which start over.
    */
   async restart(): Promise<void> {
     this.#checkRunning()
@@ -191,7 +201,10 @@ export class TopologyTestDriver {
     await this.#runtime.start()
   }
 
-  /** Ends the application and frees everything. What made it fail was said by `pipe`; it is not said again. */
+  /**
+   * Ends the application and releases everything. An error that made it fail was reported by `pipe` and is not thrown
+   * again.
+   */
   async close(): Promise<void> {
     try {
       if (this.#runtime.phase === 'failed') return
@@ -208,7 +221,7 @@ export class TopologyTestDriver {
     await this.#settle()
   }
 
-  /** Fails with what the application failed with, also before. */
+  /** Throws if the application has failed or was closed. */
   #checkRunning(): void {
     if (this.#runtime.phase === 'running') return
     throw new StreamsError(
@@ -217,7 +230,7 @@ export class TopologyTestDriver {
     )
   }
 
-  /** Lets promises run until everything is processed; time stands still. */
+  /** Lets promises run until everything is processed, without moving time. */
   async #settle(): Promise<void> {
     const settled = this.#runtime.settled()
     const progress = { isDone: false }
@@ -227,7 +240,7 @@ export class TopologyTestDriver {
       if (turn === settleTurnsMax) {
         throw new StreamsError(
           'INVALID_PHASE',
-          'the application does not come to rest: does it write to a topic that it reads, over and over?',
+          'the application does not come to rest: does it keep writing to a topic that it reads?',
         )
       }
       await this.#clock.nextTurn()
@@ -236,13 +249,13 @@ export class TopologyTestDriver {
   }
 }
 
-/** What a {@link TopologyTestDriver} starts with. */
+/** Options of {@link TopologyTestDriver.open}. */
 export interface TestDriverOptions {
-  /** Front of the names of internal topics. Default `test`. */
+  /** Prefix of the names of internal topics. Default `test`. */
   readonly applicationId?: string
   /** Wall-clock time at the start, in ms since the epoch. Default 0. */
   readonly wallClockStart?: number
-  /** Partitions of every topic; `declared`: as the topics say. Default 1. */
+  /** Number of partitions of every topic, or `declared` for the numbers in the declarations. Default 1. */
   readonly partitions?: number | 'declared'
   /** Options of the application, such as `onProcessingError`. */
   readonly config?: Partial<StreamsConfig>
@@ -267,7 +280,7 @@ function withPartitions(topology: Topology, partitions: number): Topology {
   }
 }
 
-/** The wall clock of a test begins at 0, and records may come at any time before or after it. */
+/** The wall clock of a test begins at 0, so records may have any timestamp before or after it. */
 function atAnyTime(topology: Topology): Topology {
   const open = <Spec extends Pick<TopicSpec, 'config'>>(spec: Spec): Spec => ({
     ...spec,
@@ -280,7 +293,7 @@ function atAnyTime(topology: Topology): Topology {
   }
 }
 
-/** Topics that are read without a declared number of partitions: they have to be there before the application starts. */
+/** Topics that are read and have no declared number of partitions. They must exist before the application starts. */
 function readTopics(topology: Topology): TopicSpec[] {
   const read = new Set([
     ...topology.subTopologies.flatMap((part) => part.sources.flatMap((source) => source.topics)),
@@ -290,5 +303,5 @@ function readTopics(topology: Topology): TopicSpec[] {
 }
 
 const never = 2 ** 31 - 1
-/** How many turns a record may take to come to rest. A hop with its commit takes two. */
+/** Maximum number of turns until a record is settled. A repartition topic takes two, including its commit. */
 const settleTurnsMax = 500
