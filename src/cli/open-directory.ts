@@ -19,5 +19,5 @@ export async function withLog<T>(dataDir: string, use: (log: EmbeddedLog) => Pro
 /** Requires an existing data directory, because a mistyped name must not create a new, empty log. */
 export function checkDirectory(dataDir: string): void {
   if (new NodeDisk().exists(`${dataDir}/millrace.json`)) return
-  throw new UsageError(`${dataDir} is no data directory of millrace: name it with --data-dir`)
+  throw new UsageError(`${dataDir} is not a data directory of millrace: name one with --data-dir`)
 }

@@ -64,7 +64,7 @@ function storedText(id: string | undefined, codecs: Codecs): StoredText {
       codec.write(value, to)
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause)
-      throw new UsageError(`no ${codec.id}: ${reason}`, { cause })
+      throw new UsageError(`the codec ${codec.id} refuses it: ${reason}`, { cause })
     }
     return Buffer.from(to.bytes.subarray(0, to.length))
   }
@@ -80,7 +80,7 @@ function storedText(id: string | undefined, codecs: Codecs): StoredText {
       try {
         value = JSON.parse(text)
       } catch (cause) {
-        throw new UsageError(`${codec.id} is typed as JSON, and ${JSON.stringify(text.slice(0, 60))} is none`, {
+        throw new UsageError(`the codec ${codec.id} takes JSON, but ${JSON.stringify(text.slice(0, 60))} is not JSON`, {
           cause,
         })
       }
@@ -139,7 +139,7 @@ function windowedText(inner: StoredText, sizeMs: number | null): StoredText {
   }
   const whole = bytesText(undefined)
   const refuse = (): never => {
-    throw new UsageError('keys of windows are made by an application, not typed')
+    throw new UsageError('windowed keys are written by applications only, they cannot be typed')
   }
   return {
     show(source, start, end) {

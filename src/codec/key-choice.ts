@@ -33,7 +33,7 @@ export function keyDeclaration(declared: Declared, what: string): KeyDeclaration
   if (definition === undefined) {
     throw new CodecError(
       'INVALID_DECLARATION',
-      `${what}: a schema of ${declared['~standard'].vendor} does not tell what its keys are; give a codec: stringKey, taggedKey, bytesKey or your own`,
+      `${what}: a schema of ${declared['~standard'].vendor} does not describe its values; give a codec: stringKey, taggedKey, bytesKey or your own`,
     )
   }
   const kind = kindOf(definition, what, 0)
@@ -47,7 +47,7 @@ function asKeyCodec(codec: object, what: string): KeyCodec<unknown> {
   const id = 'id' in codec ? String(codec.id) : '?'
   throw new CodecError(
     'INVALID_DECLARATION',
-    `${what}: the codec "${id}" has no identity(), so it is no codec for keys`,
+    `${what}: the codec "${id}" has no identity(), so it cannot be a codec for keys`,
   )
 }
 

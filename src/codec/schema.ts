@@ -168,8 +168,11 @@ export interface VersionedSchema<In, Out> extends Schema<In, Out> {
 /**
  * The schema `newest` for a store whose values had the schema `older` before. Stored values carry the number of their
  * version, and old values are upgraded when read. Calls nest: `versions(versions(v1, v2, up1), v3, up2)`.
- * @example versions(z.object({ pages: z.number() }), z.object({ pages: z.number(), entry: z.string() }), (old) => ({
- *   ...old, entry: '' }))
+ * @example
+ * versions(z.object({ pages: z.number() }), z.object({ pages: z.number(), entry: z.string() }), (old) => ({
+ *   ...old,
+ *   entry: '',
+ * }))
  */
 export function versions<Older extends Schema, Newest extends Schema>(
   older: Older,

@@ -29,7 +29,7 @@ export function storedCodec(schema: Schema): Codec<unknown> {
       if (version === 0 || version > newest) {
         throw new CodecError(
           'UNKNOWN_VERSION',
-          `the stored value is of version ${version}, the newest known is ${newest}: a newer build wrote it`,
+          `the stored value has version ${version}, the newest known is ${newest}: a newer build wrote it`,
           { version, newest },
         )
       }

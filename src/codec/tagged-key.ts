@@ -36,7 +36,7 @@ export const taggedKey: KeyCodec<unknown> = Object.freeze({
     } else if (key instanceof Uint8Array) {
       to.u8(tagBytes)
       to.raw(key)
-    } else if (key === null || key === undefined) throw refused(key, 'a key that is absent is null bytes')
+    } else if (key === null || key === undefined) throw refused(key, 'an absent key has no bytes')
     else writeElement(key, to, 0)
   },
   read(bytes: Uint8Array, start: number, end: number): unknown {
@@ -296,5 +296,5 @@ function refused(key: unknown, why: string): CodecError {
 }
 
 function malformed(at: number): CodecError {
-  return new CodecError('INVALID_RECORD', `the bytes are no tagged key, at ${at}: another codec wrote them`, { at })
+  return new CodecError('INVALID_RECORD', `the bytes are not a tagged key, at ${at}: another codec wrote them`, { at })
 }

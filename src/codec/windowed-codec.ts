@@ -54,7 +54,7 @@ export function windowed<D extends Declared, Kind extends WindowKind>(
   if (typeof windows !== 'object' || windows === null) {
     throw new CodecError(
       'INVALID_DECLARATION',
-      `windowed: windows are what tumbling, hopping, sliding or sessions made, not ${String(windows)}`,
+      `windowed: give windows made by tumbling, hopping, sliding or sessions, not ${String(windows)}`,
     )
   }
   const inner = keyDeclaration(key, 'key of a window')
@@ -142,7 +142,7 @@ function identityOf(inner: KeyDeclaration, key: Windowed<unknown>): string {
 
 function checkKind(key: Windowed<unknown>, windows: Windows<WindowKind>): void {
   if (typeof key === 'object' && key !== null && key.kind === windows.kind) return
-  throw new CodecError('INVALID_RECORD', `${shown(key)} is no key of a ${windows.kind} window`, { value: key })
+  throw new CodecError('INVALID_RECORD', `${shown(key)} is not a key of a ${windows.kind} window`, { value: key })
 }
 
 function split(start: number, end: number, size: number): number {
@@ -156,7 +156,7 @@ function timeAt(bytes: Uint8Array, at: number): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset + at, 8)
   const time = view.getInt32(0) * 0x1_0000_0000 + view.getUint32(4)
   if (time < 0 || !Number.isSafeInteger(time)) {
-    throw new CodecError('INVALID_RECORD', `a window does not begin or end at ${time}`, { value: time })
+    throw new CodecError('INVALID_RECORD', `a window cannot begin or end at ${time}`, { value: time })
   }
   return time
 }

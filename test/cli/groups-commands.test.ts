@@ -80,7 +80,7 @@ describe('groups reset', () => {
   })
 
   test('refuses to guess where to', async () => {
-    expect((await cli.run('groups reset billing')).err).toContain('say where to, once')
+    expect((await cli.run('groups reset billing')).err).toContain('give exactly one target')
     expect(await cli.run('groups reset billing --to-latest --to-earliest')).toMatchObject({ code: 2 })
     expect(await cli.run('groups reset billing --by-duration soon')).toMatchObject({ code: 2 })
     expect(await cli.run('groups reset billing --to-latest --topic orders:x')).toMatchObject({ code: 2 })

@@ -195,7 +195,7 @@ describe('the command', () => {
     cli.close()
     const { code, err } = await cli.run('log topics')
     expect(code).toBe(2)
-    expect(err).toContain('is no data directory of millrace: name it with --data-dir')
+    expect(err).toContain('is not a data directory of millrace: name one with --data-dir')
   })
 
   test('refuses what it does not know with a line of its own and exit code 2', async () => {

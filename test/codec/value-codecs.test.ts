@@ -138,7 +138,7 @@ describe('windowed keys', () => {
     expect(() => encode(codec, 'a' as never)).toThrow(/INVALID_RECORD.*time window/)
     expect(() => encode(codec, { key: 'a', start: 0, end: 1, kind: 'session' } as never)).toThrow(/time window/)
     expect(() => decode(codec, Uint8Array.of(1, 2))).toThrow(/at least 8 bytes/)
-    expect(() => decode(codec, Buffer.from('61ffffffffffffffff', 'hex'))).toThrow(/does not begin/)
+    expect(() => decode(codec, Buffer.from('61ffffffffffffffff', 'hex'))).toThrow(/cannot begin/)
   })
 })
 
@@ -189,7 +189,7 @@ describe('a topic', () => {
     ['no key', () => topic('t', { key: undefined as never, value: bytes }), /key of topic t: give a schema.*undefined/],
     ['no value', () => topic('t', { key: z.string(), value: undefined as never }), /value of topic t: give a schema/],
     ['the name of a type', () => topic('t', { key: 'string' as never, value: bytes }), /not "string"/],
-    ['no windows', () => windowed(z.string(), undefined as never), /windowed: windows are what tumbling/],
+    ['no windows', () => windowed(z.string(), undefined as never), /windowed: give windows made by tumbling/],
   ])('a declaration with %s says what is missing', (_, declare, message) => {
     expect(declare).toThrow(message)
     expect(declare).toThrow(expect.objectContaining({ code: 'INVALID_DECLARATION' }))

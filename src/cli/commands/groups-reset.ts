@@ -28,14 +28,14 @@ export const groupsReset: AddCommand = (parent, terminal) => {
   const command = parent
     .command('reset <group>')
     .description('move committed offsets; a dry run unless --execute is given')
-    .option('-t, --topic <topic...>', 'these topics, or partitions as topic:0,1; default: all that are committed')
+    .option('-t, --topic <topic...>', 'these topics, or partitions as topic:0,1; default: all with committed offsets')
     .option('--to-earliest', 'to the first record')
     .option('--to-latest', 'to the end')
     .option('--to-current', 'where they are, or to the end')
     .option('--to-offset <offset>', 'to an offset', integer(0))
-    .option('--to-datetime <time>', 'to the first record of a time such as 2026-01-31T12:00Z')
-    .option('--by-duration <duration>', 'to the first record that is at most so old, such as 1h30m or 7d')
-    .option('--shift-by <count>', 'so many offsets on, or back if negative', integer(Number.MIN_SAFE_INTEGER))
+    .option('--to-datetime <time>', 'to the first record at or after a time such as 2026-01-31T12:00Z')
+    .option('--by-duration <duration>', 'to the first record not older than a duration such as 1h30m or 7d')
+    .option('--shift-by <count>', 'forward by so many offsets, or back if negative', integer(Number.MIN_SAFE_INTEGER))
     .option('--dry-run', 'change nothing: the default')
     .addOption(new Option('-x, --execute', 'do it').default(false).conflicts('dryRun'))
   withDirectory(command).action(async (group: string, options: ResetOptions) => {
@@ -80,7 +80,7 @@ function targetOf(options: ResetOptions): GroupOffsetReset['to'] {
   const [target] = targets
   if (target !== undefined && targets.length === 1) return target
   throw new UsageError(
-    'say where to, once: --to-earliest, --to-latest, --to-current, --to-offset, --to-datetime, --by-duration or --shift-by',
+    'give exactly one target: --to-earliest, --to-latest, --to-current, --to-offset, --to-datetime, --by-duration or --shift-by',
   )
 }
 

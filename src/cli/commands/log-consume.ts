@@ -26,8 +26,8 @@ export const logConsume: AddCommand = (parent, terminal) => {
       'beginning, an offset (with --partition), or a time such as 2026-01-31T12:00Z',
       'beginning',
     )
-    .option('-n, --max <count>', 'at most so many records', integer(1))
-    .option('-k, --keys', 'print keys, times and places too', false)
+    .option('-n, --max <count>', 'print at most so many records', integer(1))
+    .option('-k, --keys', 'print keys, timestamps, partitions and offsets too', false)
     .option('-g, --group <name>', 'start where this group has committed; nothing is committed')
   withDirectory(command).action(async (topic: string, options: ConsumeOptions) => {
     await withLog(options.dataDir, (log) => consume(log, topic, options, terminal))
@@ -112,7 +112,7 @@ function startsOf(log: EmbeddedLog, topic: string, { from, partition, group }: C
   if (from === 'beginning') return earliest
   if (/^\d+$/.test(from)) {
     if (partition === undefined)
-      throw new UsageError(`--from ${from} is an offset: say with --partition of which partition`)
+      throw new UsageError(`--from ${from} is an offset: name its partition with --partition`)
     const [start] = earliest
     const [end] = admin.offsets(at, 'latest')
     const offset = Number(from)

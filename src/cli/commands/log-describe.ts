@@ -6,7 +6,9 @@ import { withDirectory, type DirectoryOptions } from './command-options.ts'
 
 /** `millrace log describe TOPIC`: its settings, and offsets, leader epoch, segments and bytes of each partition. */
 export const logDescribe: AddCommand = (parent, terminal) => {
-  const command = parent.command('describe <topic>').description('settings of a topic, and where its partitions stand')
+  const command = parent
+    .command('describe <topic>')
+    .description('settings of a topic, and offsets and sizes of its partitions')
   withDirectory(command).action(async (topic: string, { dataDir, json }: DirectoryOptions) => {
     await withLog(dataDir, async ({ admin }) => {
       const { name, id, partitions, config, bounds } = admin.describeTopic(topic)

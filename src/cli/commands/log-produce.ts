@@ -25,13 +25,13 @@ export const logProduce: AddCommand = (parent, terminal) => {
   const command = parent
     .command('produce <topic>')
     .description('write a record per line of standard input')
-    .option('-s, --key-separator <text>', 'what stands between key and value in a line; without it there is no key')
+    .option('-s, --key-separator <text>', 'separates key and value in a line; without it records have no key')
     .option('-p, --partition <number>', 'write to this partition', integer(0))
-    .option('-c, --create <partitions>', 'make the topic if there is none', integer(1))
+    .option('-c, --create <partitions>', 'create the topic with so many partitions if it does not exist', integer(1))
     .addOption(new Option('--compression <codec>', 'of the batches').choices(compressions).default('none'))
     .addHelpText(
       'after',
-      '\nWith --json a line is {"key", "value", "headers": [[name, text]], "timestamp", "partition"}; all but value may be left out; bytes that are no text are {"base64"}.',
+      '\nWith --json a line is {"key", "value", "headers": [[name, text]], "timestamp", "partition"}; all but value may be left out; bytes that are not text are given as {"base64"}.',
     )
   withDirectory(command).action(async (topic: string, options: ProduceOptions) => {
     await withLog(options.dataDir, (log) => produce(log, topic, options, terminal))
@@ -131,7 +131,7 @@ function fromJson(line: string, key: StoredText, value: StoredText): ProducedRec
   try {
     read = JSON.parse(line)
   } catch (cause) {
-    throw new UsageError(`no JSON: ${JSON.stringify(line.slice(0, 60))}`, { cause })
+    throw new UsageError(`not JSON: ${JSON.stringify(line.slice(0, 60))}`, { cause })
   }
   const checked = jsonLine.safeParse(read)
   if (!checked.success)

@@ -140,7 +140,7 @@ export class Admin {
     } else if (asked !== 'earliest' && asked !== 'latest') {
       throw new LogError(
         'INVALID_CONFIG',
-        `offsets are asked for by ${shown(asked)}: use 'earliest', 'latest' or { timestamp: milliseconds }`,
+        `offsets are requested for ${shown(asked)}: use 'earliest', 'latest' or { timestamp: milliseconds }`,
         { asked },
       )
     }

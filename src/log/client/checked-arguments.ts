@@ -100,7 +100,7 @@ export function checkOffsetEntries(given: readonly OffsetEntry[]): void {
   checkPositions('offsets', given)
   for (const { leaderEpoch, metadata } of given) {
     if (!Number.isSafeInteger(leaderEpoch) || leaderEpoch < -1 || leaderEpoch >= 2 ** 31)
-      throw refused('leaderEpoch', leaderEpoch, 'give an integer of 0 or more, or -1 where it is not known')
+      throw refused('leaderEpoch', leaderEpoch, 'give an integer of 0 or more, or -1 if it is not known')
     checkText('metadata', metadata)
   }
 }
@@ -114,7 +114,7 @@ export function checkGroupMetadata(given: GroupMetadata): void {
     Number.isSafeInteger(generation) &&
     typeof memberId === 'string' &&
     (groupInstanceId === null || typeof groupInstanceId === 'string')
-  if (!isWhole) throw refused('group metadata', given, 'give what groupMetadata() of the consumer says')
+  if (!isWhole) throw refused('group metadata', given, 'give the result of consumer.groupMetadata()')
 }
 
 export function checkRebalanceListener(listener: RebalanceListener): void {
@@ -129,5 +129,5 @@ export function checkListening(listener: unknown, options: ListenOptions): void 
 }
 
 function refused(what: string, value: unknown, remedy: string): LogError {
-  return new LogError('INVALID_CONFIG', `${what}: ${shown(value)} is none; ${remedy}`, { what, value })
+  return new LogError('INVALID_CONFIG', `${what}: ${shown(value)} is invalid; ${remedy}`, { what, value })
 }

@@ -380,7 +380,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     if (this.#starts.isUnstable(at))
       throw new LogError(
         'NO_OFFSET',
-        `${partitionName(at)}: a transaction that is not over may move the offset of group ${this.#commits.group}: poll, then ask again`,
+        `${partitionName(at)}: an open transaction may still change the offset of group ${this.#commits.group}: poll, then ask again`,
         { ...at },
       )
     this.#partitions.resolveStarts([partition])

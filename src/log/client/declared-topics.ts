@@ -23,7 +23,7 @@ export class DeclaredTopics {
       const given = typeof topic === 'string' ? `the name ${topic}` : 'something else'
       throw new LogError(
         'INVALID_CONFIG',
-        `topics has ${given}, but takes what topic() declares: leave topics out to read bytes of any topic`,
+        `topics contains ${given}, but must contain topics declared with topic(): leave topics out to read any topic as bytes`,
       )
     }
     this.#byName = new Map(topics.map((topic) => [topic.name, topic]))

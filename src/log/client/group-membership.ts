@@ -210,7 +210,10 @@ export class GroupMembership {
     const { assignors, broker } = this.#parts
     const assignor = assignors.find(({ name }) => name === joined.protocol)
     if (assignor === undefined)
-      throw new LogError('INCONSISTENT_GROUP_PROTOCOL', `the group chose ${joined.protocol}, which is not here`)
+      throw new LogError(
+        'INCONSISTENT_GROUP_PROTOCOL',
+        `the group chose ${joined.protocol}, which this member does not have: give all members an assignor in common`,
+      )
     this.#catalogRevision = broker.catalogRevision
     const made = assignGroup(assignor, joined.members, (topic) => broker.topic(topic)?.partitions)
     this.#assignedTopics = made.topics

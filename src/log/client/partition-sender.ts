@@ -167,7 +167,7 @@ export class PartitionSender {
         sent,
         new LogError(
           'TIMEOUT',
-          `a batch of ${sent.batch.count} records for ${this.at.topic}-${this.at.partition} was not answered within ${this.#parts.deliveryTimeoutMs} ms: it may or may not have been written; raise deliveryTimeoutMs or look at the disk`,
+          `a batch of ${sent.batch.count} records for ${this.at.topic}-${this.at.partition} was not answered within ${this.#parts.deliveryTimeoutMs} ms: it may or may not have been written; raise deliveryTimeoutMs or check the disk`,
           { ...this.at, deliveryTimeoutMs: this.#parts.deliveryTimeoutMs },
         ),
         null,

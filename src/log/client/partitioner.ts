@@ -50,7 +50,7 @@ export function checkPartitionedAs(info: TopicInfo, id: string | undefined): voi
   const given = id === undefined ? 'murmur2 of the key, the default' : JSON.stringify(id)
   throw new LogError(
     'TOPIC_MISMATCH',
-    `topic ${info.name} is partitioned by ${JSON.stringify(stored)}, this record would be by ${given}: declare the topic with that partitioner and send to the declaration, give the producer that one, or name the partition`,
+    `topic ${info.name} is partitioned by ${JSON.stringify(stored)}, but this record would be partitioned by ${given}: declare the topic with that partitioner and send to the declaration, give the producer that partitioner, or give the record a partition`,
     { topic: info.name, stored, given: id },
   )
 }

@@ -78,13 +78,13 @@ export function isNumbered({ acks, idempotence, transactionalId }: ProducerOptio
   if (wanted && !all)
     throw new LogError(
       'INVALID_CONFIG',
-      `acks ${shown(acks)} and numbered batches exclude each other: use acks 'all'`,
+      `acks ${shown(acks)} cannot be combined with idempotence or transactions: use acks 'all'`,
       {
         acks,
       },
     )
   if (!wanted && transactionalId !== undefined)
-    throw new LogError('INVALID_CONFIG', 'a transactional producer numbers its batches: leave idempotence on', {
+    throw new LogError('INVALID_CONFIG', 'a transactional producer must be idempotent: leave idempotence on', {
       transactionalId,
     })
   return wanted

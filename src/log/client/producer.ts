@@ -60,7 +60,7 @@ export class Producer {
     if (lingerMs >= deliveryTimeoutMs)
       throw new LogError(
         'INVALID_CONFIG',
-        `lingerMs is ${lingerMs}, deliveryTimeoutMs is ${deliveryTimeoutMs}: a batch would be given up before it goes; wait less, or raise deliveryTimeoutMs`,
+        `lingerMs is ${lingerMs}, deliveryTimeoutMs is ${deliveryTimeoutMs}: a batch would time out before it is sent; lower lingerMs, or raise deliveryTimeoutMs`,
         { lingerMs, deliveryTimeoutMs },
       )
     this.#broker = broker

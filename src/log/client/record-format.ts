@@ -111,7 +111,7 @@ export function checkFormat(info: TopicInfo, format: RecordFormat): void {
     if (stored === undefined || declared === undefined || stored === declared) continue
     throw new LogError(
       'TOPIC_MISMATCH',
-      `topic ${info.name} was made with ${part} ${stored}, the declaration has ${declared}: declare it as it was made, or use another topic`,
+      `topic ${info.name} was created with ${part} ${stored}, but the declaration has ${declared}: declare it as it was created, or use another topic`,
       { topic: info.name, stored, declared },
     )
   }

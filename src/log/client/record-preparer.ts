@@ -148,7 +148,7 @@ function nameOfTopic(record: GivenRecord): string {
   }
   throw new LogError(
     'INVALID_RECORD',
-    `${shown(given)} is no record: give { topic, key, value }, with the name of a topic or what topic() declares`,
+    `${shown(given)} is not a record: give { topic, key, value }, where topic is a name or a topic declared with topic()`,
   )
 }
 
@@ -156,7 +156,7 @@ function nameOfTopic(record: GivenRecord): string {
 function noValue(topic: string, record: object): LogError {
   return new LogError(
     'INVALID_RECORD',
-    `a record for topic ${topic} has no value, but ${Object.keys(record).join(', ')}: give a value, or null for none`,
+    `a record for topic ${topic} has no value, only ${Object.keys(record).join(', ')}: give a value, or null for none`,
     { topic },
   )
 }
@@ -173,7 +173,7 @@ function checkedHeaders(topic: string, headers: readonly Header[]): readonly Hea
     if (typeof key === 'string' && (value === null || value instanceof Uint8Array)) continue
     throw new LogError(
       'INVALID_RECORD',
-      `a header of a record for topic ${topic} is no { key: string, value: bytes or null }: its key is ${shown(key)}`,
+      `a header of a record for topic ${topic} is not { key: string, value: bytes or null }: its key is ${shown(key)}`,
       { topic },
     )
   }

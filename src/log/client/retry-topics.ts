@@ -82,7 +82,11 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
   async run(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     checkOptions('run', options, { signal: true })
     checkSignal(options.signal)
-    if (this.#phase !== 'created') throw new LogError('CLOSED', `retry topics of ${this.#options.group} run once`)
+    if (this.#phase !== 'created')
+      throw new LogError(
+        'CLOSED',
+        `retry topics of ${this.#options.group} were run or closed before: create them again`,
+      )
     this.#phase = 'running'
     const stop = new AbortController()
     const ended = (): void => stop.abort()

@@ -50,7 +50,7 @@ export function decompress(code: number, bytes: Uint8Array, bytesMax: number = i
     if (code === 4) return zstdDecompressSync(bytes, { maxOutputLength: bytesMax })
   } catch (cause) {
     if (cause instanceof LogError) throw cause
-    throw corrupt(`${bytes.length} bytes of codec ${code} do not inflate to at most ${bytesMax}`, 0, { cause })
+    throw corrupt(`${bytes.length} bytes of codec ${code} cannot be decompressed to at most ${bytesMax}`, 0, { cause })
   }
   throw new LogError('UNSUPPORTED_COMPRESSION', `codec ${code}: gzip, snappy, lz4 and zstd can be read`, { code })
 }

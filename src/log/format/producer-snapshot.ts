@@ -50,11 +50,11 @@ export function encodeProducerSnapshot(entries: readonly ProducerSnapshotEntry[]
 
 /** Throws CORRUPT_BATCH if checksum or size is wrong: the caller then uses the previous snapshot. */
 export function decodeProducerSnapshot(bytes: Uint8Array): readonly ProducerSnapshotEntry[] {
-  if (bytes.length < headerBytes) throw broken(`${bytes.length} bytes are no header`)
+  if (bytes.length < headerBytes) throw broken(`${bytes.length} bytes are too short for a header`)
   const from = new ByteReader(bytes)
   const found = from.i16()
   if (found !== version)
-    throw new LogError('NEWER_FORMAT', `a producer snapshot of version ${found}, 1 is known`, { found })
+    throw new LogError('NEWER_FORMAT', `a producer snapshot has version ${found}, only 1 is known`, { found })
   if (from.u32() !== crc32c(bytes, 6)) throw broken('the checksum is wrong')
   const count = from.i32()
   if (from.remaining !== count * entryBytes) throw broken(`${count} entries in ${from.remaining} bytes`)

@@ -222,11 +222,11 @@ export function readBatchHeader(bytes: Uint8Array, at: number): BatchHeader {
  */
 export function batchEnd(bytes: Uint8Array, at: number, end: number): number {
   if (end > bytes.length || end - at < batchHeaderBytes) {
-    throw corrupt(`${Math.max(0, Math.min(end, bytes.length) - at)} bytes are no batch header of 61`, at)
+    throw corrupt(`${Math.max(0, Math.min(end, bytes.length) - at)} bytes are too short for a batch header of 61`, at)
   }
   const size = batchBytesOf(bytes, at)
   if (size < batchHeaderBytes || size > end - at) {
-    throw corrupt(`the batch claims ${size} bytes, there are ${end - at}`, at)
+    throw corrupt(`the batch claims ${size} bytes, but there are ${end - at}`, at)
   }
   if (bytes[at + 16] !== batchMagic) throw corrupt(`magic ${magicOf(bytes, at)}, only 2 can be read`, at)
   return at + size
@@ -239,7 +239,8 @@ export function batchEnd(bytes: Uint8Array, at: number, end: number): number {
 export function checkBatch(bytes: Uint8Array, at: number, end: number): number {
   const batchEndsAt = batchEnd(bytes, at, end)
   const sum = crc32c(bytes, at + crcStart, batchEndsAt)
-  if (sum !== crcOf(bytes, at)) throw corrupt(`checksum ${hex(sum)}, stored ${hex(crcOf(bytes, at))}`, at)
+  if (sum !== crcOf(bytes, at))
+    throw corrupt(`its checksum is ${hex(sum)}, but the header says ${hex(crcOf(bytes, at))}`, at)
   return checkBatchFields(bytes, at, end)
 }
 
@@ -273,10 +274,10 @@ const recordBytesMin = 7
  */
 export function checkContinuity(bytes: Uint8Array, at: number, baseOffset: Offset, leaderEpoch: number): void {
   if (baseOffsetOf(bytes, at) !== baseOffset) {
-    throw corrupt(`base offset ${baseOffsetOf(bytes, at)}, the log goes on at ${baseOffset}`, at)
+    throw corrupt(`base offset ${baseOffsetOf(bytes, at)}, but the log continues at ${baseOffset}`, at)
   }
   if (leaderEpochOf(bytes, at) !== leaderEpoch) {
-    throw corrupt(`leader epoch ${leaderEpochOf(bytes, at)}, it was written under ${leaderEpoch}`, at)
+    throw corrupt(`leader epoch ${leaderEpochOf(bytes, at)}, but it was written under ${leaderEpoch}`, at)
   }
 }
 

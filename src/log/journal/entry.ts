@@ -340,7 +340,7 @@ function decodeFields(kind: number, from: ByteReader): ControlPart {
     default:
       throw new LogError(
         'NEWER_FORMAT',
-        `the journal holds a part of kind ${kind}, which this version does not know: open it with the newer millrace`,
+        `the journal contains a part of kind ${kind}, which this version does not know: open it with the newer millrace`,
         { kind },
       )
   }

@@ -90,7 +90,7 @@ export class GroupJournal implements Journal {
     if (size > entryBytesMax) {
       throw new LogError(
         'COMMIT_TOO_LARGE',
-        `an entry of ${size} bytes, at most ${entryBytesMax} fit: commit in smaller pieces`,
+        `an entry has ${size} bytes, the maximum is ${entryBytesMax}: commit in smaller pieces`,
         { bytes: size, bytesMax: entryBytesMax },
       )
     }

@@ -87,7 +87,7 @@ export function followJournal(options: FollowOptions, numbers: readonly number[]
   const journalId = first.header.journalId
   for (const { path, header } of all) {
     if (header === null || Buffer.compare(header.journalId, journalId) === 0) continue
-    throw rot(path, 0, headerBytes, 'its header is that of another journal')
+    throw rot(path, 0, headerBytes, 'its header belongs to another journal')
   }
   const files = all.slice(all.findIndex((file) => file.number === first.number))
   checkNumbers(directory, files)
@@ -119,7 +119,7 @@ export function followJournal(options: FollowOptions, numbers: readonly number[]
         file.path,
         walk.position,
         beyond.nextValid ?? file.bytes,
-        `group ${last + 1} is not there or damaged, and was durable: group ${durable} was reported synced`,
+        `group ${last + 1} is missing or damaged although it was durable: group ${durable} was reported synced`,
       )
     }
     cuts = beyond.cuts
@@ -177,7 +177,7 @@ function startingFile(
   if (!begun?.header) throw rot(oldest.path, 0, headerBytes, 'no file of the journal has a readable header')
   throw new LogError(
     'JOURNAL_GAP',
-    `${begun.path} starts after group ${begun.header.previousSequence}, but the segments hold the groups up to ${base} only: restore the journal files before it`,
+    `${begun.path} starts after group ${begun.header.previousSequence}, but the segments contain only the groups up to ${base}: restore the journal files before it`,
     { path: begun.path, startsAfter: begun.header.previousSequence, checkpoint: base },
   )
 }
@@ -188,7 +188,7 @@ function checkNumbers(directory: string, files: readonly StandingFile[]): void {
     if (before === undefined || file.number === before.number + 1) continue
     throw new LogError(
       'JOURNAL_GAP',
-      `${directory} has the journal files ${before.number} and ${file.number} and none between: restore the missing ones`,
+      `${directory} has the journal files ${before.number} and ${file.number} but none between them: restore the missing ones`,
       { directory, before: before.number, after: file.number },
     )
   }

@@ -49,7 +49,7 @@ export function recoverJournal(options: RecoveryOptions): RecoveredJournal {
   if (numbers.length === 0 && checkpoint !== null) {
     throw new LogError(
       'JOURNAL_MISSING',
-      `${directory} has a checkpoint of group ${checkpoint.sequence}, but no journal: restore the journal's files; what they held is not in the segments`,
+      `${directory} has a checkpoint of group ${checkpoint.sequence}, but no journal: restore the journal's files, because the segments lack what they contained`,
       { directory, sequence: checkpoint.sequence },
     )
   }
@@ -239,7 +239,13 @@ function* readBodies(
       }
       const body = reader.body(group.position, group.bodyBytes)
       const whole = crc32c(body) === group.bodyChecksum
-      if (!whole) throw rot(group.path, group.position, group.position + headerBytes + body.length, 'it changed since')
+      if (!whole)
+        throw rot(
+          group.path,
+          group.position,
+          group.position + headerBytes + body.length,
+          'it has changed since it was first read',
+        )
       yield { body, group }
     }
   } finally {

@@ -26,14 +26,14 @@ export function checkHeader(bytes: Uint8Array, at: number, place: BatchPlace): v
   if (magic !== 2) throw corrupt(place, `its magic is ${magic}, not 2`)
   const size = batchBytesOf(bytes, at)
   if (size < batchHeaderBytes || size > place.bytesLeft) {
-    throw corrupt(place, `its length is ${size} bytes, there are ${place.bytesLeft}`)
+    throw corrupt(place, `its length is ${size} bytes, but ${place.bytesLeft} are left`)
   }
   const base = baseOffsetOf(bytes, at)
   const next = nextOffset(bytes, at)
   const follows = place.exactly ? base === place.baseOffset : base >= place.baseOffset
   if (!follows || next <= base || base >= place.below) {
     const wanted = `${place.exactly ? 'exactly' : 'at least'} ${place.baseOffset} and below ${place.below}`
-    throw corrupt(place, `it says offsets ${base} to ${next - 1}, its base offset must be ${wanted}`)
+    throw corrupt(place, `it has offsets ${base} to ${next - 1}, but its base offset must be ${wanted}`)
   }
 }
 
@@ -41,7 +41,7 @@ export function checkHeader(bytes: Uint8Array, at: number, place: BatchPlace): v
 export function checkSum(bytes: Uint8Array, at: number, place: Pick<BatchPlace, 'path' | 'filePosition'>): void {
   const stored = crcOf(bytes, at)
   const sum = crc32c(bytes, at + 21, at + batchBytesOf(bytes, at))
-  if (sum !== stored) throw corrupt(place, `its checksum is ${sum}, the header says ${stored}`)
+  if (sum !== stored) throw corrupt(place, `its checksum is ${sum}, but the header says ${stored}`)
 }
 
 export function corrupt(place: Pick<BatchPlace, 'path' | 'filePosition'>, what: string): LogError {

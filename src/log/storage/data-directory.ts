@@ -53,7 +53,7 @@ export function checkClaimable(disk: Disk, directory: string): void {
   if (isMarked(disk, directory) || foreign.length === 0) return
   throw new LogError(
     'FOREIGN_DIRECTORY',
-    `${directory} has files but no ${formatFile} (first: ${foreign.slice(0, 3).join(', ')}); give an empty or a new directory`,
+    `${directory} has files but no ${formatFile} (first: ${foreign.slice(0, 3).join(', ')}); use an empty or a new directory`,
     { directory, files: foreign.slice(0, 10) },
   )
 }
@@ -80,7 +80,7 @@ function isMarked(disk: Disk, directory: string): boolean {
 /** Throws FOREIGN_DIRECTORY or NEWER_FORMAT unless the directory is millrace's in a known format. Changes nothing. */
 export function checkFormat(disk: Disk, directory: string): void {
   if (disk.exists(directory) && isMarked(disk, directory)) return
-  throw new LogError('FOREIGN_DIRECTORY', `${directory} is no data directory of millrace: it has no ${formatFile}`, {
+  throw new LogError('FOREIGN_DIRECTORY', `${directory} is not a data directory of millrace: it has no ${formatFile}`, {
     directory,
   })
 }

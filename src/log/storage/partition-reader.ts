@@ -305,7 +305,7 @@ function checkEpoch(
   const expected = epochs[index]?.epoch
   const epoch = leaderEpochOf(bytes, at)
   if (expected !== undefined && epoch !== expected) {
-    throw corrupt(place, `its leader epoch is ${epoch}, at offset ${base} it was ${expected}`)
+    throw corrupt(place, `its leader epoch is ${epoch}, but at offset ${base} it was ${expected}`)
   }
 }
 
@@ -315,7 +315,7 @@ function readFailure(path: string, error: unknown): unknown {
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'an error'
   return new LogError(
     'READ_FAILED',
-    `reading in ${path} failed with ${code}; check the disk`,
+    `reading from ${path} failed with ${code}; check the disk`,
     { path },
     { cause: error },
   )

@@ -76,7 +76,7 @@ export class ProducerStates {
     if (batch.producerEpoch >= current) return
     throw new LogError(
       'INVALID_PRODUCER_EPOCH',
-      `producer ${batch.producerId} wrote to ${partition} with epoch ${batch.producerEpoch}, epoch ${current} has written since: another producer has taken its place, close this one`,
+      `producer ${batch.producerId} wrote to ${partition} with epoch ${batch.producerEpoch}, but epoch ${current} has written since: another producer has taken its place; close this one`,
       { producerId: batch.producerId, producerEpoch: batch.producerEpoch, current, partition },
     )
   }
@@ -91,7 +91,7 @@ export class ProducerStates {
     if (marker.coordinatorEpoch < producer.coordinatorEpoch)
       throw new LogError(
         'TRANSACTION_COORDINATOR_FENCED',
-        `a marker of coordinator epoch ${marker.coordinatorEpoch} for ${partition}, epoch ${producer.coordinatorEpoch} has written there`,
+        `a marker of coordinator epoch ${marker.coordinatorEpoch} for ${partition}, but epoch ${producer.coordinatorEpoch} has written there`,
         { partition, coordinatorEpoch: marker.coordinatorEpoch },
       )
     const { producerEpoch, transactionStart } = producer
@@ -227,7 +227,7 @@ function outOfOrder(
 ): LogError {
   return new LogError(
     'OUT_OF_ORDER_SEQUENCE',
-    `producer ${producerId} sent sequence ${firstSequence} to ${at.partition}, the next is ${at.expected}: a batch before it is missing, send that one first`,
+    `producer ${producerId} sent sequence ${firstSequence} to ${at.partition}, but ${at.expected} is expected: a batch before it is missing; send that one first`,
     { producerId, producerEpoch, sequence: firstSequence, ...at },
   )
 }

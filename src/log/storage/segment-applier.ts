@@ -330,7 +330,7 @@ export class SegmentApplier {
     if (log !== null && log.size() === part.newBytes) return
     throw new LogError(
       'CORRUPT_BATCH',
-      `${cleaned}, which compaction wrote and synced, is gone; restore the directory`,
+      `${cleaned}, which compaction wrote and synced, is missing; restore the directory`,
       {
         path: cleaned,
       },

@@ -45,14 +45,14 @@ export function* checkSegment(check: SegmentCheck): Generator<CheckedBatch, void
   while (scanner.next()) {
     const place = { path: file.path, filePosition: scanner.filePosition }
     if (scanner.nextOffset > below)
-      throw corrupt(place, `it says offsets up to ${scanner.nextOffset - 1}, the segment ends before ${below}`)
+      throw corrupt(place, `its offsets go up to ${scanner.nextOffset - 1}, but the segment ends before ${below}`)
     const batch = Buffer.allocUnsafeSlow(scanner.bytes)
     if (file.read(batch, scanner.filePosition) < batch.length) throw corrupt(place, 'the file ends inside it')
     checkSum(batch, 0, place)
     while ((epochs[epoch + 1]?.start ?? Infinity) <= scanner.baseOffset) epoch += 1
     const expected = epochs[epoch]?.epoch
     if (expected !== undefined && leaderEpochOf(batch, 0) !== expected)
-      throw corrupt(place, `its leader epoch is ${leaderEpochOf(batch, 0)}, at that offset it was ${expected}`)
+      throw corrupt(place, `its leader epoch is ${leaderEpochOf(batch, 0)}, but at that offset it was ${expected}`)
     const records = deep ? decoded(batch, place) : recordCountOf(batch, 0)
     sum = scanner.foldInto(sum)
     const { filePosition, nextOffset, maxTimestamp, bytes } = scanner
@@ -61,7 +61,7 @@ export function* checkSegment(check: SegmentCheck): Generator<CheckedBatch, void
   if (segment.checksum !== undefined && segment.checksum !== sum)
     throw corrupt(
       { path: file.path, filePosition: 0 },
-      `the segment's sum is ${sum}, ${segment.checksum} was noted when it was written`,
+      `the segment's checksum is ${sum}, but ${segment.checksum} was recorded when it was written`,
     )
 }
 

@@ -38,7 +38,7 @@ test('a gap is OUT_OF_ORDER_SEQUENCE and leaves nothing; what was missing may st
   await harness.log.broker.append(at, numbered(['a'], 0))
   await expect(harness.log.broker.append(at, numbered(['c'], 2))).rejects.toMatchObject({
     code: 'OUT_OF_ORDER_SEQUENCE',
-    message: expect.stringContaining('the next is 1'),
+    message: expect.stringContaining('1 is expected'),
   })
   await harness.log.broker.append(at, numbered(['b'], 1))
   await harness.log.broker.append(at, numbered(['c'], 2))

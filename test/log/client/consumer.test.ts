@@ -394,7 +394,7 @@ describe('foreign bytes in a declared topic', () => {
   test('a name is no declaration: nothing would be known of its records', async () => {
     const log = await ClientHarness.open([orders])
     expect(() => log.consumer({ topics: [orders.name as unknown as typeof numbers] })).toThrow(
-      /^INVALID_CONFIG: topics has the name orders, .*leave topics out/,
+      /^INVALID_CONFIG: topics contains the name orders, .*leave topics out/,
     )
     await log.close()
   })
