@@ -5,15 +5,16 @@ import type { Bounds } from '../api/log.ts'
 import { partitionName, type Offset, type TopicPartition } from '../api/record.ts'
 import type { Broker } from '../broker/broker.ts'
 
-/** Which committed offsets of a group to move, and where to. Kafka: `kafka-consumer-groups --reset-offsets`. */
+/** Which committed offsets of a group to move, and to which offsets. Kafka: `kafka-consumer-groups --reset-offsets`. */
 export interface GroupOffsetReset {
-  /** All partitions of these topics; default those for which the group has committed. */
+  /** All partitions of these topics. Default: the partitions for which the group has committed offsets. */
   readonly topics?: readonly string[]
-  /** These partitions, beside those of `topics`. */
+  /** Individual partitions, in addition to those of `topics`. */
   readonly partitions?: readonly TopicPartition[]
   /**
-   * Where to: the first offset, the end, where it stands (`current`, the end where there is none), an offset, the first
-   * record with at least that timestamp, or that old (`ago`, in ms), or so many offsets on (back, if negative).
+   * The target: the first offset, the end, the committed offset itself (`current`; without one the end), an offset, the
+   * first record with at least that timestamp, the first record not older than `ago` ms, or the committed offset plus
+   * `shift` (backwards if negative).
    */
   readonly to:
     | 'earliest'
@@ -23,7 +24,7 @@ export interface GroupOffsetReset {
     | { readonly timestamp: number }
     | { readonly ago: number }
     | { readonly shift: number }
-  /** Default false: say where they would go, and change nothing. */
+  /** Default false: only returns where the offsets would move, and changes nothing. */
   readonly execute?: boolean
 }
 
