@@ -12,7 +12,7 @@ export interface ClientNumber {
 
 const mib = 1024 * 1024
 const hour = 3_600_000
-/** The longest timer that Node knows: 24 days. */
+/** The longest delay of a timer in Node: 24 days. */
 const timerMax = 2 ** 31 - 1
 
 export interface ProducerNumbers {
@@ -28,8 +28,8 @@ export interface ProducerNumbers {
 }
 
 /**
- * `lingerMs` is 0 because the journal already groups what comes together: waiting longer only adds to the latency. A
- * turn of the event loop is what it costs to let all sends of that turn share a batch.
+ * `lingerMs` is 0 by default, because the journal already groups what arrives together: a longer wait would only add
+ * latency. Waiting for the next turn of the event loop is enough for all sends of one turn to share a batch.
  */
 export const producerNumbers: { readonly [Name in keyof ProducerNumbers]: ClientNumber } = {
   lingerMs: { default: 0, unit: 'ms', min: 0, max: hour, kafka: 'linger.ms' },
@@ -61,7 +61,7 @@ export const consumerNumbers: { readonly [Name in keyof ConsumerNumbers]: Client
   autoCommitIntervalMs: { default: 5000, unit: 'ms', min: 0, max: hour, kafka: 'auto.commit.interval.ms' },
 }
 
-/** The numbers of a client, given or default. Throws INVALID_CONFIG naming option, value and bounds. */
+/** The numeric options of a client, as given or by default. Throws INVALID_CONFIG with option, value and bounds. */
 export function clientNumbers<Name extends string>(
   client: string,
   table: { readonly [N in Name]: ClientNumber },

@@ -7,7 +7,7 @@ import type { Broker } from '../broker/broker.ts'
 
 /** Which committed offsets of a group to move, and to which offsets. Kafka: `kafka-consumer-groups --reset-offsets`. */
 export interface GroupOffsetReset {
-  /** All partitions of these topics. Default: the partitions for which the group has committed offsets. */
+  /** All partitions of these topics. Default, without `partitions`: those with committed offsets. */
   readonly topics?: readonly string[]
   /** Individual partitions, in addition to those of `topics`. */
   readonly partitions?: readonly TopicPartition[]

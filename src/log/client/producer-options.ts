@@ -69,7 +69,7 @@ export const producerOptionNames: OptionNames<ProducerOptions> = {
   partitioner: { kafka: 'partitioner.class' },
 }
 
-/** Whether batches are numbered. Throws INVALID_CONFIG for options that exclude each other. */
+/** Whether batches are numbered. Throws INVALID_CONFIG for options that cannot be combined. */
 export function isNumbered({ acks, idempotence, transactionalId }: ProducerOptions): boolean {
   const all = acks === undefined || acks === 'all'
   if (![0, 1, 'all', undefined].includes(acks))
@@ -90,7 +90,7 @@ export function isNumbered({ acks, idempotence, transactionalId }: ProducerOptio
   return wanted
 }
 
-/** Throws INVALID_CONFIG for a codec that does not exist: otherwise its first batch would end the process. */
+/** Throws INVALID_CONFIG for an unknown codec, which would otherwise end the process with the first batch. */
 export function checkedCompression({ compression = 'none' }: ProducerOptions): Compression {
   if (typeof compression === 'string' && Object.hasOwn(compressionCodes, compression)) return compression
   throw new LogError(

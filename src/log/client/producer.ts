@@ -44,7 +44,7 @@ import { SendBuffer } from './send-buffer.ts'
 export class Producer {
   readonly #broker: Broker
   readonly #transactions: ProducerTransactions | null
-  /** Of a producer without transactions; null until its first batch, and without idempotence. */
+  /** The identity of a producer without transactions; null until its first batch, and without idempotence. */
   #identity: ProducerIdentity | null = null
   readonly #lifecycle = new Lifecycle<ProducerPhase>('the producer', producerTransitions, 'open')
 
