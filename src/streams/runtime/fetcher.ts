@@ -76,6 +76,15 @@ export class Fetcher<Input extends FetchedInput> {
     if (this.#polling && this.#paused.has(input)) this.#reader.wakeup()
   }
 
+  /**
+   * Called when there is nothing left to process. Makes sure that a poll is in flight that leaves out no input that has
+   * room again; otherwise its records would wait until the poll, or the rest of the worker, ends by itself.
+   */
+  refill(): void {
+    if (!this.#polling) this.poll()
+    else if ([...this.#paused].some((input) => !this.#isFull(input))) this.#reader.wakeup()
+  }
+
   async close(): Promise<void> {
     this.#closed = true
     if (this.#polling) this.#reader.wakeup()
@@ -86,13 +95,17 @@ export class Fetcher<Input extends FetchedInput> {
   #pause(): void {
     let changed = false
     for (const input of this.#inputs) {
-      const isFull = input.queue.bufferedBytes >= this.#limits.bufferedBytesMax
+      const isFull = this.#isFull(input)
       if (isFull === this.#paused.has(input)) continue
       changed = true
       if (isFull) this.#paused.add(input)
       else this.#paused.delete(input)
     }
     if (changed) this.#reader.setPaused([...this.#paused].map(({ queue }) => queue.at))
+  }
+
+  #isFull({ queue }: Input): boolean {
+    return queue.bufferedBytes >= this.#limits.bufferedBytesMax
   }
 }
 

@@ -151,8 +151,10 @@ export class Worker {
       ) {
         for (const callback of this.#whenDry.splice(0)) callback(true)
       }
-      if (isDone) await this.#rest()
-      else await this.#breathe()
+      if (isDone) {
+        fetcher.refill()
+        await this.#rest()
+      } else await this.#breathe()
     }
     this.#throwFailure()
     await this.#commit()
