@@ -1,4 +1,4 @@
-// Counts words. Run it with `npx tsx examples/hello.ts`, and again: the counts go on where they were.
+// Counts words. Run it with `npx tsx examples/hello.ts`, then once more: the counts continue where they were.
 import { Streams, StreamsBuilder, topic } from 'millrace'
 import { openLog } from 'millrace/log'
 import { z } from 'zod'

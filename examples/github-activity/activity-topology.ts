@@ -41,7 +41,7 @@ import { readActivity } from './read-line.ts'
 export interface ActivityOptions {
   /** How far apart a watch and a fork may be. */
   readonly withinMs: number
-  /** How late an event may come and still be counted. */
+  /** How late an event may arrive and still be counted. */
   readonly graceMs: number
 }
 
@@ -69,7 +69,7 @@ export function activityTopology({ withinMs, graceMs }: ActivityOptions): Topolo
   return builder.build()
 }
 
-/** Followed by the type of the event: a type may be called anything, also `malformed`. */
+/** Followed by the type of the event, because a type may have any name, even `malformed`. */
 export const eventOutcome = 'event '
 
 type Outcome =
@@ -92,7 +92,7 @@ class ReadActivities implements RecordProcessor<string, string, string, Outcome>
 
 function countPerMinute(events: Stream<string, Activity>, graceMs: number): void {
   const minute = tumbling('1m', { grace: graceMs })
-  // Counts read no values: a small one travels.
+  // Counts do not read values, so a small one is forwarded.
   events
     .map(({ type }) => [type, 1])
     .groupByKey({ name: 'events-by-type', key: z.string() })
@@ -135,8 +135,8 @@ function joinWatchesWithForks(events: Stream<string, Activity>, { withinMs, grac
 const ranksMax = 10
 
 /**
- * The ten repositories with the most events; of equal ones the first by name. The count of a repository only grows, so
- * one that has fallen out comes back by nothing but a higher count of its own: no others need to be remembered.
+ * The ten repositories with the most events, sorted by name if counts are equal. The count of a repository only grows,
+ * so one that has dropped out can come back only with a higher count of its own: the others need not be remembered.
  */
 export function ranked(top: readonly RepositoryEvents[], counted: RepositoryEvents): readonly RepositoryEvents[] {
   const last = top.at(-1)

@@ -1,4 +1,4 @@
-/** The answers as the topics hold them: the newest value of each key. */
+/** The answers as they are in the topics: the newest value of each key. */
 import type { Topic, Windowed, WindowKind } from 'millrace'
 import type { EmbeddedLog } from 'millrace/log'
 import { newestValues, polls } from '../shared/read-topic.ts'

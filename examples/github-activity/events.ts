@@ -1,14 +1,17 @@
-/** What flows through the job: lines as they arrived, the events on them, and the answers. */
+/** The data of the job: lines as they arrived, the events in them, and the answers. */
 import { sessions, type Topic, topic, tumbling, windowed, type Windowed, type Windows } from 'millrace'
 import { z } from 'zod'
 
 /**
- * Of every topic of the job. What is late depends on how far time has come, and time is of a partition; with one of
- * each, `--grace` means the same for a type, a repository and an actor: that of the file.
+ * Number of partitions of every topic of the job. Whether an event is late depends on stream time, which is counted per
+ * partition. With one partition each, `--grace` has the same meaning for types, repositories and actors: it refers to
+ * the time of the file.
  */
 export const partitions = 1
 
-/** Names become keys of stores, which end at some 2,000 bytes. In characters, of which each has at most 3. */
+/**
+ * Names become keys of stores, which are limited to about 2,000 bytes. This is in characters, of at most 3 bytes each.
+ */
 export const nameLengthMax = 300
 
 /** An event of GitHub. */
@@ -24,17 +27,17 @@ export interface Activity {
 export interface Touch {
   readonly repository: string
   readonly author: string
-  /** When its author made it, which may be years before it arrived in the repository. */
+  /** When its author made it, which may be years before it reached the repository. */
   readonly at: number
 }
 
-/** Lines as they arrived, unread. */
+/** Lines as they arrived, not parsed. */
 export const lines: Topic<string, string> = topic('lines', {
   key: z.string(),
   value: z.string(),
   format: 'string',
   partitions,
-  // A file is loaded whole, whatever its lines say of when they came.
+  // A file is loaded as a whole, whatever times its lines have.
   config: { timestampAfterMaxMs: Number.MAX_SAFE_INTEGER },
 })
 
@@ -43,7 +46,7 @@ export interface DeadLetter {
   readonly reason: string
 }
 
-/** What could not be read, with the reason. */
+/** Lines that could not be read, with the reason. */
 export const deadLetters: Topic<string, DeadLetter> = topic('dead-letters', {
   key: z.string(),
   value: z.object({ line: z.string(), reason: z.string() }),
@@ -56,7 +59,7 @@ export type Counts<K> = Topic<K, number>
 const counts = <K extends string>(name: K): Counts<string> =>
   topic(name, { key: z.string(), value: z.number(), partitions })
 
-/** How many lines became what. */
+/** Number of lines by outcome. */
 export const outcomes: Counts<string> = counts('outcomes')
 
 const minute: Windows<'time'> = tumbling('1m')
@@ -67,16 +70,16 @@ export const eventsPerType: Counts<Windowed<string, 'time'>> = minuteCounts('eve
 export const eventsPerRepository: Counts<Windowed<string, 'time'>> = minuteCounts('events-per-repository')
 export const touchesPerRepository: Counts<Windowed<string, 'time'>> = minuteCounts('touches-per-repository')
 
-/** Null: the session has become part of another one. */
+/** Null if the session has become part of another one. */
 export type SessionCounts = Topic<Windowed<string, 'session'>, number | null>
 
-/** After so long without an event, the next one begins another session. */
+/** An event after this time without one begins another session. */
 export const inactivityMs: number = 30 * 60_000
 
 /**
- * How long a session is kept after its end. It takes events for no longer than the inactivity and the grace; but a late
- * event can join it to one that is still open, and one that was forgotten by then would begin anew. This is enough for
- * open sessions of up to a day.
+ * How long a session is kept after its end. It accepts events only for the inactivity plus the grace. But a late event
+ * can connect it to a session that is still open; if it were forgotten by then, it would be missing from the result.
+ * This is enough for open sessions of up to a day.
  */
 export function sessionRetentionMs(graceMs: number): number {
   return graceMs + 25 * 3_600_000
@@ -93,7 +96,7 @@ export interface Pair {
   readonly forkedAt: number
 }
 
-/** By actor and repository: one record for each watch and fork that are near enough in time. */
+/** By actor and repository: one record for each watch and fork that are close enough in time. */
 export const watchForkPairs: Topic<readonly [actor: string, repository: string], Pair> = topic('watch-fork-pairs', {
   key: z.tuple([z.string(), z.string()]).readonly(),
   value: z.object({ watchedAt: z.number(), forkedAt: z.number() }),
@@ -109,7 +112,7 @@ export const ranking: z.ZodType<readonly RepositoryEvents[], readonly Repository
   .array(z.object({ repository: z.string(), events: z.number() }))
   .readonly()
 
-/** By the hour's start. */
+/** By the start of the hour. */
 export const topRepositories: Topic<number, readonly RepositoryEvents[]> = topic('top-repositories', {
   key: z.number(),
   value: ranking,

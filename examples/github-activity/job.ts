@@ -1,6 +1,6 @@
 /**
- * The whole job on one data directory: opens its log, loads what is missing of the file, runs the topology until
- * everything is counted, and reads the answers.
+ * The whole job on one data directory: opens its log, loads the lines of the file that are missing, runs the topology
+ * until everything is counted, and reads the answers.
  */
 import { Streams, type Topology } from 'millrace'
 import { claimFor, type JobLogOptions, openJobLog } from '../shared/job-log.ts'
@@ -29,7 +29,7 @@ export async function runJob(options: JobOptions): Promise<ActivityAnswers | Tou
   try {
     await claimFor(identity(options), log, dataDir)
     await log.admin.ensureTopics([lines])
-    // A batch is never split: where segments are small, batches are smaller.
+    // A batch is never split, so small segments need smaller batches.
     const producer = segmentBytes === undefined ? {} : { batchBytesMax: Math.ceil(segmentBytes / 8) }
     const loader = await openLineLoader(log, { topic: lines, producer })
     if (!(await loadAll(loader, source, options))) return null
@@ -54,7 +54,7 @@ export function jobTopology({
   return source.format === 'events' ? activityTopology({ withinMs, graceMs }) : touchesTopology({ graceMs })
 }
 
-/** What was counted with one grace cannot go on with another one. */
+/** Counts that were made with one grace cannot be continued with another one. */
 function identity({ source, withinMs, graceMs }: JobOptions): string | null {
   if (source.identity === null) return null
   return source.format === 'events'

@@ -18,7 +18,7 @@ async function main(args: readonly string[]): Promise<void> {
   }
   const stop = stopOnSignal()
   const status = new StatusLine(process.stderr, () => performance.now())
-  // The file comes first: one that cannot be read must not leave a new data directory behind.
+  // The file is opened first: if it cannot be read, no new data directory must be left behind.
   const source = await activityFile(options.format, options.input, await openLines(options.input, stop))
   if (stop.aborted) return status.finish('Stopped before the first line.')
   const answers = await runJob({ ...options, source, stop, status })

@@ -1,4 +1,4 @@
-/** The command line: what may be said, what it means, and one clear line for what may not. */
+/** The command line: which options there are, what they mean, and one clear line for a wrong one. */
 import {
   parseArguments,
   storageArguments,
@@ -15,7 +15,7 @@ export interface Options extends StorageOptions {
   readonly format: Format
   /** How far apart a watch and a fork may be. */
   readonly withinMs: number
-  /** How late an event may come and still be counted. */
+  /** How late an event may arrive and still be counted. */
   readonly graceMs: number
   readonly dataDir: string
   readonly json: boolean
@@ -42,7 +42,9 @@ export const help: string = `Events of GitHub, counted, put into sessions, joine
 For tests that kill the job in the middle:
 ${storageHelp}`
 
-/** What the arguments ask for; null asks for help. Throws a {@link JobError} that names the wrong one. */
+/**
+ * The options in the arguments, or null if help is requested. Throws a {@link JobError} that names the wrong argument.
+ */
 export function readOptions(args: readonly string[]): Options | null {
   const values = parseArguments(args, {
     input: { type: 'string' },
@@ -76,7 +78,7 @@ export function readOptions(args: readonly string[]): Options | null {
 const unitMs: { readonly [unit: string]: number } = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 const durationMsMax = 9999 * 86_400_000
 
-/** The milliseconds of a length of time, up to 9,999 days: beyond that there is nothing to wait for. */
+/** The milliseconds of a length of time, up to 9,999 days, which is more than any file covers. */
 function durationMs(name: string, text: string): number {
   let ms = /^(\d{1,15}(ms|s|m|h|d))+$/.test(text) ? 0 : NaN
   for (const [, count, unit = ''] of text.matchAll(/(\d+)(ms|s|m|h|d)/g)) ms += Number(count) * (unitMs[unit] ?? NaN)

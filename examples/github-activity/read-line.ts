@@ -1,10 +1,10 @@
-/** From a line as it arrived to an event that can be counted, or the reason why not. */
+/** Turns a line into an event that can be counted, or into the reason why it cannot. */
 import { type Activity, nameLengthMax, type Touch } from './events.ts'
 
 export type Reading<Event> =
   { readonly event: Event; readonly reason?: undefined } | { readonly event?: undefined; readonly reason: string }
 
-/** Reads an event of GitHub: one JSON object with `dt`, `repo`, `type` and `actor`. Other fields are not looked at. */
+/** Reads an event of GitHub: one JSON object with `dt`, `repo`, `type` and `actor`. Other fields are ignored. */
 export function readActivity(line: string): Reading<Activity> {
   let parsed: unknown
   try {
@@ -22,7 +22,9 @@ export function readActivity(line: string): Reading<Activity> {
   return { event: { type, repository: repo, actor, at } }
 }
 
-/** Reads a touch of a file: commit time, author time (both in seconds), repository, author and path between tabs. */
+/**
+ * Reads a touch of a file: commit time, author time (both in seconds), repository, author and path, separated by tabs.
+ */
 export function readTouch(line: string): Reading<Touch & { readonly arrivedAt: number }> {
   const fields = line.split('\t')
   const [committed = '', authored = '', repository, author, path] = fields
@@ -37,7 +39,7 @@ export function readTouch(line: string): Reading<Touch & { readonly arrivedAt: n
 }
 
 function isName(name: unknown): name is string {
-  // JSON can say half of a surrogate pair, which no bytes of a key can.
+  // JSON can contain half of a surrogate pair, which cannot be encoded in the bytes of a key.
   return typeof name === 'string' && name !== '' && name.length <= nameLengthMax && name.isWellFormed()
 }
 
@@ -45,7 +47,7 @@ function nameReason(field: string): string {
   return `${field}: is no text of 1 to ${nameLengthMax} characters`
 }
 
-/** The end of the year 9999: what lies beyond is no time but a mistake. */
+/** The end of the year 9999: a later time is a mistake. */
 const timeMax = Date.UTC(10_000, 0) - 1
 
 const isoForm = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,3})?Z$/
@@ -53,7 +55,7 @@ const isoForm = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,3})?Z$/
 function isoTime(text: string): number | null {
   if (!isoForm.test(text)) return null
   const at = Date.parse(text)
-  // 31 February is carried over into March where it is parsed at all.
+  // If a date such as 31 February is parsed at all, it is taken for one in March.
   return Number.isNaN(at) || at < 0 || new Date(at).getUTCDate() !== Number(text.slice(8, 10)) ? null : at
 }
 

@@ -1,4 +1,4 @@
-/** The answers as the user reads them: tables on a terminal, or one JSON object per line. */
+/** The answers for the user: tables on a terminal, or one JSON object per line. */
 import { formatMinute, formatNumber, formatTable, type Table } from '../shared/tables.ts'
 import type { RepositoryEvents } from './events.ts'
 
@@ -18,7 +18,7 @@ export interface ActivityAnswers {
 
 export interface TouchesAnswers {
   readonly format: 'touches'
-  /** `late`: a touch of a later time was there before it. */
+  /** `late` counts touches that arrived after one with a later time. */
   readonly totals: { readonly malformed: number; readonly inOrder: number; readonly late: number }
   readonly perRepository: readonly WindowCount[]
   readonly sessions: readonly Session[]
@@ -26,14 +26,14 @@ export interface TouchesAnswers {
 
 export interface WindowCount {
   readonly minute: number
-  /** Of a type or a repository. */
+  /** Name of a type or a repository. */
   readonly name: string
   readonly events: number
 }
 
 /** Both ends are times of events. */
 export interface Session {
-  /** Of an actor or an author. */
+  /** Name of an actor or an author. */
   readonly name: string
   readonly from: number
   readonly to: number
@@ -47,7 +47,9 @@ export interface PairAnswer {
   readonly forkedAt: number
 }
 
-/** What a windowed count has kept of all, and so what it dropped because its window had closed. */
+/**
+ * Compares the events in a windowed count with all events; the difference was dropped because its windows had closed.
+ */
 function keptOf(rows: readonly { readonly events: number }[], all: number): { kept: number; dropped: number } {
   const kept = rows.reduce((sum, { events }) => sum + events, 0)
   return { kept, dropped: all - kept }
@@ -104,9 +106,9 @@ function isoTime(time: number): string {
   return new Date(time).toISOString()
 }
 
-/** Rows that a table shows of an answer that has thousands. */
+/** Rows shown in a table, for an answer that may have thousands. */
 const rowsMax = 10
-/** Hours that are shown: a day. */
+/** Hours shown in a table: one day. */
 const hoursMax = 24
 
 export function tables(answers: ActivityAnswers | TouchesAnswers): string {

@@ -1,18 +1,21 @@
-/** Where lines come from: a file of events, or of touches. */
+/** Sources of lines: a file of events, or of touches. */
 import type { DescribedLines } from '../shared/one-run.ts'
 import { numberedLines } from '../shared/numbered-lines.ts'
 import { readActivity, readTouch } from './read-line.ts'
 
-/** `events`: JSON lines of GitHub's events; `touches`: files touched by commits, between tabs. */
+/** `events`: JSON lines of GitHub's events; `touches`: files touched by commits, with fields separated by tabs. */
 export type Format = 'events' | 'touches'
 
 export interface ActivitySource extends DescribedLines {
   readonly format: Format
-  /** Says whether a data directory holds this source: equal only for what may be continued. Null: it has no line yet. */
+  /**
+   * Identifies the source of a data directory: only a source with the same identity can be continued. Null if it has no
+   * line yet.
+   */
   readonly identity: string | null
 }
 
-/** A file that is open already. */
+/** A file that is already open. */
 export async function activityFile(
   format: Format,
   path: string,
@@ -27,7 +30,7 @@ export async function activityFile(
   }
 }
 
-/** An event is taken to have arrived when it happened: the file does not say more. */
+/** The arrival time of an event is taken to be the time when it happened, because the file has no other. */
 const arrivalTime: { readonly [F in Format]: (line: string) => number | null } = {
   events: (line) => readActivity(line).event?.at ?? null,
   touches: (line) => readTouch(line).event?.arrivedAt ?? null,

@@ -67,7 +67,7 @@ type Outcome =
 
 type HighestTime = KeyValueStore<string, number>
 
-/** Forwards each touch at its author's time, and says whether a later one was there before it. */
+/** Forwards each touch at its author's time, with the information whether one with a later time came before it. */
 class ReadTouches implements RecordProcessor<string, string, string, Outcome> {
   readonly #highest: StoreRef<HighestTime>
   #context!: RecordContext<string, Outcome>

@@ -1,4 +1,4 @@
-/** The command line of a job: what may be said, and one clear line for what may not. */
+/** The command line of a job: which options there are, and one clear line for a wrong one. */
 import { parseArgs, type ParseArgsOptionsConfig } from 'node:util'
 import { JobError } from './job-error.ts'
 
@@ -6,7 +6,7 @@ type Values<Options extends ParseArgsOptionsConfig> = {
   readonly [Name in keyof Options]?: Options[Name] extends { readonly type: 'boolean' } ? boolean : string
 }
 
-/** What was given for each option, unread. Throws a {@link JobError} that names the wrong one. */
+/** The text given for each option. Throws a {@link JobError} that names the wrong option. */
 export function parseArguments<const Options extends ParseArgsOptionsConfig>(
   args: readonly string[],
   options: Options,
@@ -14,7 +14,7 @@ export function parseArguments<const Options extends ParseArgsOptionsConfig>(
   try {
     return parseArgs({ args: [...args], options }).values
   } catch (error) {
-    // Node explains at length; its first sentence names the option.
+    // Node's message is long, but its first sentence names the option.
     const message = error instanceof Error ? error.message : String(error)
     const [, ambiguous] = /^Option '(--[a-z-]+)[^']*' argument is ambiguous/.exec(message) ?? []
     if (ambiguous !== undefined)
@@ -23,7 +23,7 @@ export function parseArguments<const Options extends ParseArgsOptionsConfig>(
   }
 }
 
-/** The whole number of an option, undefined if it was not given. */
+/** The integer value of an option; undefined if it was not given. */
 export function integer(name: string, text: string | undefined, low: number, high: number): number | undefined {
   if (text === undefined) return undefined
   const value = /^\d+$/.test(text) ? Number(text) : NaN
@@ -31,7 +31,7 @@ export function integer(name: string, text: string | undefined, low: number, hig
   throw new JobError(`--${name} ${text}: use a whole number from ${low} to ${high}`)
 }
 
-/** How a job keeps its files and commits; only tests that kill it give any of these. */
+/** How a job stores its files and how often it commits; used only by tests that kill it. */
 export interface StorageOptions {
   readonly segmentBytes: number | undefined
   readonly journalFileBytes: number | undefined

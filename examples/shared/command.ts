@@ -1,19 +1,19 @@
 /**
- * A job as a command. Answers go to standard output, all else to standard error. Exit codes: 0 when the job ended or was
- * stopped by a signal, 2 for what the user can put right, 1 for a fault.
+ * Runs a job as a command. Answers go to standard output, everything else to standard error. Exit codes: 0 if the job
+ * has ended or was stopped by a signal, 2 for a mistake that the user can correct, 1 for a fault of the program.
  */
 import { StreamsError } from 'millrace'
 import { LogError } from 'millrace/log'
 import { JobError } from './job-error.ts'
 
-/** Runs `main` with the arguments of the process, and turns what it throws into one line and an exit code. */
+/** Runs `main` with the arguments of the process, and turns an error into one line and an exit code. */
 export async function runCommand(name: string, main: (args: readonly string[]) => Promise<void>): Promise<void> {
-  // Whoever reads the answers may have seen enough: `npm start -- --json | head`.
+  // The reader of the answers may close the pipe early: `npm start -- --json | head`.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0)
     throw error
   })
-  // Who reads how far it is may have seen enough, too, and that is no reason to end: `npm start 2>&1 | head`.
+  // The reader of the status may close the pipe early too, but that must not end the job: `npm start 2>&1 | head`.
   process.stderr.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error
   })
@@ -32,7 +32,7 @@ export function stopOnSignal(): AbortSignal {
   return stop.signal
 }
 
-/** Prints the texts, each on lines of its own, as fast as they are read. */
+/** Prints the texts, each on its own lines, as fast as they are read. */
 export async function print(texts: Iterable<string>): Promise<void> {
   for (const text of texts) {
     if (!process.stdout.write(`${text}\n`)) await drained(process.stdout)
@@ -43,7 +43,9 @@ async function drained(output: NodeJS.WriteStream): Promise<void> {
   await new Promise<void>((resolve) => void output.once('drain', () => resolve()))
 }
 
-/** What the log or the engine refuses says itself what to do; anything else is a fault, and its place is wanted. */
+/**
+ * Errors of the log and the engine say what to do; any other error is a fault of the program, so its stack is printed.
+ */
 function describe(error: unknown): string {
   if (error instanceof JobError || error instanceof LogError || error instanceof StreamsError) return error.message
   return error instanceof Error ? (error.stack ?? error.message) : String(error)

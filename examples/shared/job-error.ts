@@ -1,4 +1,6 @@
-/** What the user can put right: printed as one line, exit code 2. Anything else is a fault of the program. */
+/**
+ * An error that the user can correct: printed as one line, with exit code 2. Any other error is a fault of the program.
+ */
 export class JobError extends Error {
   override readonly name: string = 'JobError'
 }

@@ -1,4 +1,4 @@
-/** The log of a job in its data directory: opened, and claimed for one source. */
+/** The log of a job in its data directory: opened, and reserved for one source. */
 import { type Topic, topic } from 'millrace'
 import { type EmbeddedLog, LogError, openLog } from 'millrace/log'
 import { z } from 'zod'
@@ -7,13 +7,13 @@ import { lastRecords } from './read-topic.ts'
 
 export interface JobLogOptions {
   readonly dataDir: string
-  /** Small files, so that tests cross many ends of files. */
+  /** Small files, so that tests reach the end of many files. */
   readonly segmentBytes?: number | undefined
   readonly journalFileBytes?: number | undefined
   readonly checkpointEvery?: number | undefined
 }
 
-/** Opens the log, or says in one line why not. */
+/** Opens the log, or fails with one line that says why not. */
 export async function openJobLog(options: JobLogOptions): Promise<EmbeddedLog> {
   const { dataDir, segmentBytes, journalFileBytes, checkpointEvery } = options
   try {
@@ -33,7 +33,7 @@ export async function openJobLog(options: JobLogOptions): Promise<EmbeddedLog> {
   }
 }
 
-/** What the data directory was filled from, so that nothing else is mixed into it. */
+/** The source that the data directory was filled from, so that nothing else is mixed into it. */
 const sourceOfLines: Topic<string, string> = topic('source-of-lines', {
   key: z.string(),
   value: z.string(),
@@ -42,8 +42,8 @@ const sourceOfLines: Topic<string, string> = topic('source-of-lines', {
 })
 
 /**
- * Writes down what the directory is filled from, or refuses if that is something else. Null is a source without a line:
- * what it will be is not known yet, so it claims nothing.
+ * Records the source of the directory, or refuses if it has another one. Null is a source without any line yet: its
+ * identity is not known, so nothing is recorded.
  */
 export async function claimFor(identity: string | null, log: EmbeddedLog, dataDir: string): Promise<void> {
   await log.admin.ensureTopics([sourceOfLines])

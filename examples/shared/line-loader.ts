@@ -1,12 +1,12 @@
 /**
- * Loads the lines of a source into a topic, each exactly once, however often it is killed.
+ * Loads the lines of a source into a topic, each exactly once, however often the process is killed.
  *
- * Every record carries the position of its line in a header. The records of a partition were appended in the order of
- * their positions, and a crash keeps a prefix of them: so the last record of a partition says what is there, and a line
- * is left out when the partition that it belongs to has come past it. Nothing else is remembered anywhere.
+ * Every record has the position of its line in a header. The records of a partition are appended in the order of their
+ * positions, and a crash keeps a prefix of them. So the last record of a partition shows what is there, and a line is
+ * skipped if its partition is already past it. No other state is needed.
  *
- * Time ticks follow the last line, if the job has any. They carry its position too, and in a second header their own
- * number; so a file that has grown since is read on from where it had ended.
+ * The last line is followed by time ticks, if the job uses them. A tick has the position of the last line too, and its
+ * own number in a second header; so a file that has grown since is continued after its former last line.
  */
 import type { Topic } from 'millrace'
 import {
@@ -19,21 +19,21 @@ import {
 } from 'millrace/log'
 import { lastRecords } from './read-topic.ts'
 
-/** A line on its way into the log. */
+/** A line to be loaded. */
 export interface SourceLine {
-  /** Its place in the source; grows from line to line. Line numbers of a file start at 1. */
+  /** Position in the source, which grows from line to line. Line numbers of a file start at 1. */
   readonly position: number
-  /** Decides the partition. */
+  /** The key decides the partition. */
   readonly key: string
   readonly line: string
-  /** When it arrived. */
+  /** When the line arrived. */
   readonly timestamp: number
 }
 
-/** Lines as they arrived, unread. */
+/** Lines as they arrived, not parsed. */
 export type LineTopic = Topic<string, string>
 
-/** A line that no source has: dated after the last one, it moves time on, so that windows close. */
+/** A line that is not in the source. It is dated after the last one, so that time advances and windows close. */
 export type Tick = Omit<SourceLine, 'position'>
 
 export const positionHeader = 'position'
@@ -41,9 +41,9 @@ export const tickHeader = 'tick'
 
 /** How far a partition is loaded: the headers of its last record. */
 export interface Loaded {
-  /** -1: the partition is empty. */
+  /** -1 if the partition is empty. */
   readonly position: number
-  /** -1: the last record is a line. */
+  /** -1 if the last record is a line. */
   readonly tick: number
 }
 
@@ -59,14 +59,14 @@ function numberIn(headers: readonly Header[], name: string): number {
 }
 
 export interface LineLoaderOptions {
-  /** Must exist. */
+  /** The topic must exist. */
   readonly topic: LineTopic
-  /** What follows the last line, which arrived at `timestamp`. Default: nothing. */
+  /** The ticks after the last line, which arrived at `timestamp`. Default: none. */
   readonly ticksAfter?: (timestamp: number) => readonly Tick[]
   readonly producer?: ProducerOptions
 }
 
-/** A loader that goes on where the one before it ended. */
+/** Returns a loader that continues where the previous one ended. */
 export async function openLineLoader(log: EmbeddedLog, options: LineLoaderOptions): Promise<LineLoader> {
   const last = await lastRecords(log, options.topic)
   return new LineLoader(
@@ -81,16 +81,16 @@ export class LineLoader {
   readonly #topic: LineTopic
   readonly #ticksAfter: (timestamp: number) => readonly Tick[]
   readonly #loaded: readonly Loaded[]
-  /** Up to here every partition is loaded. */
+  /** Every partition is loaded up to this position. */
   readonly #loadedInAll: number
-  /** Beyond this no partition is. */
+  /** No partition is loaded beyond this position. */
   readonly #loadedInAny: number
   #appended = 0
   #skipped = 0
   #position = -1
   #timestamp = 0
 
-  /** `loaded`: by partition, how far it was loaded before. */
+  /** `loaded` tells for each partition how far it was loaded before. */
   constructor(producer: Producer, { topic, ticksAfter = () => [] }: LineLoaderOptions, loaded: readonly Loaded[]) {
     this.#producer = producer
     this.#topic = topic
@@ -100,12 +100,12 @@ export class LineLoader {
     this.#loadedInAny = Math.max(...loaded.map(({ position }) => position))
   }
 
-  /** Lines appended by this loader. */
+  /** Number of lines appended by this loader. */
   get appended(): number {
     return this.#appended
   }
 
-  /** Lines that were there before. */
+  /** Number of lines that were there before. */
   get skipped(): number {
     return this.#skipped
   }
@@ -115,7 +115,7 @@ export class LineLoader {
     return this.#timestamp
   }
 
-  /** Appends what is missing of a piece of the source. Resolves when the log has room for more. */
+  /** Appends the missing lines of a piece of the source. Resolves when the log has room for more. */
   async load(piece: readonly SourceLine[]): Promise<void> {
     for (const { position, key, line, timestamp } of piece) {
       this.#position = position
@@ -125,13 +125,13 @@ export class LineLoader {
         continue
       }
       const record = this.#record(key, line, timestamp, [header(positionHeader, position)])
-      // Waits only where there is no room: one wait per line would cost more than the line.
+      // Waits only if there is no room: waiting for each line would cost more than the line itself.
       while (!this.#producer.post(record)) await this.#producer.ready()
       this.#appended++
     }
   }
 
-  /** Resolves when all that was loaded is safe. */
+  /** Resolves when everything that was loaded is durable. */
   flush(): Promise<void> {
     return this.#producer.flush()
   }
@@ -139,7 +139,7 @@ export class LineLoader {
   /** Appends the ticks that close the windows of all lines, once. */
   async loadTicks(): Promise<void> {
     if (this.#position < 0) return
-    // The ticks come after all lines, in every partition: they move time on.
+    // The ticks come after all lines in every partition, because they advance time.
     await this.flush()
     for (const [number, { key, line, timestamp }] of this.#ticksAfter(this.#timestamp).entries()) {
       const partition = this.#partitionOf(key)
@@ -152,7 +152,7 @@ export class LineLoader {
     await this.flush()
   }
 
-  /** Ends when all that was loaded is safe. */
+  /** Resolves when everything that was loaded is durable. */
   async close(): Promise<void> {
     await this.#producer.close()
   }
@@ -166,7 +166,7 @@ export class LineLoader {
     return { topic: this.#topic, key, value, timestamp, headers }
   }
 
-  /** As the producer chooses it. */
+  /** The partition that the producer chooses for the key. */
   #partitionOf(key: string): number {
     const bytes = encoder.encode(key)
     return partitionOfKey(bytes, 0, bytes.length, this.#loaded.length)
@@ -175,7 +175,7 @@ export class LineLoader {
 
 const encoder = new TextEncoder()
 
-/** Digits are the same in Latin 1, which Node writes several times as fast. */
+/** Digits are the same in Latin 1, which Node encodes several times as fast as UTF-8. */
 function header(key: string, value: number): Header {
   return { key, value: Buffer.from(String(value), 'latin1') }
 }

@@ -1,17 +1,21 @@
 /**
- * The lines of a file (plain, `.gz`, `.br`) or of standard input (`-`), one after another, without holding the file.
+ * The lines of a file (plain, `.gz`, `.br`) or of standard input (`-`), one after another, without keeping the file in
+ * memory.
  */
 import { open } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { createBrotliDecompress, createGunzip } from 'node:zlib'
 import { JobError } from './job-error.ts'
 
-/** A line longer than this is cut here: no log line is, and a file without line ends must not fill the memory. */
+/**
+ * A longer line is cut to this length. No line of a log is this long, and a file without line ends must not fill the
+ * memory.
+ */
 export const lineLengthMax: number = 64 * 1024
 
 /**
- * Opens the source, or fails with one clear line before anything else has happened. `stop` ends the lines early: who
- * writes to standard input may be silent for as long as he likes, and must not hold up whoever wants to leave.
+ * Opens the source, or fails with one clear line before anything else has happened. `stop` ends the lines early:
+ * standard input may be silent for any time, which must not delay the end of the job.
  */
 export async function openLines(path: string, stop?: AbortSignal): Promise<AsyncIterable<readonly string[]>> {
   if (path === '-') return linesOf(process.stdin, 'standard input', stop)
@@ -26,7 +30,7 @@ export async function openLines(path: string, stop?: AbortSignal): Promise<Async
   return linesOf(file.createReadStream({ highWaterMark: 256 * 1024 }), path, stop)
 }
 
-/** Yields the lines of each piece that was read: one array instead of one await per line. */
+/** Yields the lines of each piece that was read: one array per piece instead of one await per line. */
 async function* linesOf(source: Readable, path: string, stop?: AbortSignal): AsyncGenerator<readonly string[]> {
   const decoder = new TextDecoder()
   let rest = ''
@@ -36,17 +40,17 @@ async function* linesOf(source: Readable, path: string, stop?: AbortSignal): Asy
     for await (const piece of decompressed(source, path)) {
       const lines = (rest + decoder.decode(piece, { stream: true })).split('\n')
       rest = lines.pop() ?? ''
-      // The tail of an overlong line is dropped while it is read.
+      // The rest of an overlong line is dropped while it is being read.
       if (rest.length > 2 * lineLengthMax) rest = rest.slice(0, lineLengthMax + 1)
       yield lines.map(clean)
     }
   } catch (error) {
-    // What was read last may be half a line: it is left for the next run.
+    // The last text may be half a line, so it is left for the next run.
     if (stop?.aborted) return
     throw new JobError(`cannot read --input ${path}: ${reason(error)}`)
   } finally {
     stop?.removeEventListener('abort', end)
-    // Also where nobody wants the rest: what decompresses does not close what it reads from.
+    // Needed also when the rest is not read: a decompressing stream does not close its source.
     source.destroy()
   }
   rest += decoder.decode()
@@ -56,7 +60,7 @@ async function* linesOf(source: Readable, path: string, stop?: AbortSignal): Asy
 function clean(line: string): string {
   const end = line.endsWith('\r') ? line.length - 1 : line.length
   if (end <= lineLengthMax) return line.slice(0, end)
-  // Not between the two halves of a character: half of one has no UTF-8.
+  // The cut must not fall between the two halves of a surrogate pair, because half of one cannot be encoded as UTF-8.
   return line.slice(0, isLeadSurrogate(line.charCodeAt(lineLengthMax - 1)) ? lineLengthMax - 1 : lineLengthMax)
 }
 

@@ -1,21 +1,27 @@
-/** The lines of a file on their way into the log, numbered from 1, with the time at which each is taken to have arrived. */
+/** The lines of a file, numbered from 1, each with an arrival time. */
 import { createHash } from 'node:crypto'
 import type { SourceLine } from './line-loader.ts'
 
 export interface NumberedLines {
-  /** Of the first line: a file may have grown since it was loaded, so that is what makes it the same. Null: it has none. */
+  /**
+   * Digest of the first line, which identifies the file even if it has grown since it was loaded. Null if there is no
+   * line.
+   */
   readonly fingerprint: string | null
-  /** To be read once. */
+  /** Can be iterated only once. */
   readonly lines: () => AsyncGenerator<readonly SourceLine[]>
 }
 
-/** What a line says about itself. A malformed one has no time of its own: it arrived with its neighbours. */
+/**
+ * What is known from the line itself. A malformed line has no time of its own and is taken to arrive with its
+ * neighbors.
+ */
 export interface LineFacts {
   readonly key: string
   readonly at: number | null
 }
 
-/** Reads ahead to the first line. A line arrives no earlier than the one before it. */
+/** Reads ahead to the first line. No line arrives earlier than the one before it. */
 export async function numberedLines(
   pieces: AsyncIterable<readonly string[]>,
   factsOf: (line: string) => LineFacts,

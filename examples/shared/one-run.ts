@@ -1,4 +1,4 @@
-/** A job that has all of its lines: it loads them, then counts until nothing is left, and says what it did. */
+/** A job whose lines are all there: loads them, counts until nothing is left, and reports. */
 import type { LineLoader, SourceLine } from './line-loader.ts'
 import { formatNumber } from './tables.ts'
 import { type Counting, type JobStatus, untilCounted } from './until-counted.ts'
@@ -10,13 +10,13 @@ export interface RunControl {
 }
 
 export interface DescribedLines {
-  /** What the user would call it. */
+  /** A name for the user. */
   readonly description: string
-  /** From the beginning, in pieces, so that loading costs no await per line. */
+  /** All lines from the beginning, in pieces, so that loading does not need an await per line. */
   lines(): AsyncIterable<readonly SourceLine[]>
 }
 
-/** Loads what is missing, and closes the loader. False if it was stopped in the middle. */
+/** Loads the missing lines and closes the loader. Returns false if it was stopped before the end. */
 export async function loadAll(
   loader: LineLoader,
   source: DescribedLines,
@@ -42,7 +42,7 @@ export async function loadAll(
   return true
 }
 
-/** Starts the application, and closes it when everything is counted. False if it was stopped before. */
+/** Starts the application, and closes it when everything is counted. Returns false if it was stopped before that. */
 export async function countAll(counting: Counting, { status, stop }: RunControl): Promise<boolean> {
   const { streams } = counting
   await streams.start()

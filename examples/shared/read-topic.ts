@@ -1,15 +1,15 @@
-/** Reading a topic as it stands: from its beginning, or its last records, to the end that it has now. */
+/** Reads the current contents of a topic: all of it, or its last records. */
 import type { Topic } from 'millrace'
 import type { ConsumerRecord, EmbeddedLog, Position } from 'millrace/log'
 
-/** A poll that comes back empty is repeated: the end is known to be there. */
+/** A poll that returns nothing is repeated, because the end is known to be there. */
 const waitMs = 1000
 
 type Readable<K, V> = Topic<K, V, never, never>
 
 /**
- * Every record of a topic that is not written to meanwhile, poll by poll: one wait per poll, not per record. A topic that
- * does not exist has none.
+ * Every record of a topic that is not being written, one poll at a time: one await per poll, not per record. A topic
+ * that does not exist has no records.
  */
 export async function* polls<K, V>(
   log: EmbeddedLog,
@@ -26,7 +26,7 @@ export async function* polls<K, V>(
   }
 }
 
-/** The last record of each partition, undefined where there is none. */
+/** The last record of each partition; undefined if it has none. */
 export async function lastRecords<K, V>(
   log: EmbeddedLog,
   topic: Readable<K, V>,
@@ -39,7 +39,7 @@ export async function lastRecords<K, V>(
       consumer.assign([at])
       const start = consumer.position(at)
       if (start === end) continue
-      // Offsets may have gaps: step back until there is a record.
+      // Offsets may have gaps, so this steps back until there is a record.
       let from = end
       for (let back = 1; from > start && last[at.partition] === undefined; back *= 2) {
         from = Math.max(start, end - back)
@@ -61,7 +61,7 @@ function endsOf<K, V>(log: EmbeddedLog, { name }: Readable<K, V>): readonly Posi
   return admin.describeTopic(name).bounds.map(({ at, end }) => ({ at, offset: end }))
 }
 
-/** The newest value of each key, by what names the key. */
+/** The newest value of each key. `name` returns what identifies the key. */
 export async function newestValues<K, V>(
   log: EmbeddedLog,
   topic: Readable<K, V>,

@@ -1,16 +1,16 @@
 /**
- * One line that says how far the job is: rewritten in place on a terminal, a plain line now and then elsewhere. It goes
- * to standard error, so that the answers can be piped.
+ * One line that shows the progress of the job: rewritten in place on a terminal, otherwise printed as a plain line now
+ * and then. It is written to standard error, so that the answers can be piped.
  */
 import { formatNumber } from './tables.ts'
 
 export interface Status {
   readonly phase: string
-  /** Records taken so far, of all there are in this run. */
+  /** Number of records processed so far, of all in this run. */
   readonly records: number
-  /** Records that are there and not yet processed; null where nothing is processed yet. */
+  /** Number of records that are not processed yet; null before processing has started. */
   readonly lag: number | null
-  /** The time up to which the events have been seen; null before the first. */
+  /** The highest event time so far; null before the first event. */
   readonly streamTime: number | null
   readonly commits: number | null
 }
@@ -21,10 +21,10 @@ interface Terminal {
   write(text: string): unknown
 }
 
-/** How often it is written: often enough to watch on a terminal, rarely enough to read in a file. */
+/** How often the line is written: often enough to watch on a terminal, rarely enough to read in a file. */
 const terminalIntervalMs = 100
 const plainIntervalMs = 1000
-/** Records per second are counted over the last second or so. */
+/** Records per second are averaged over about the last second. */
 const rateWindowMs = 1000
 
 export class StatusLine {
@@ -39,11 +39,11 @@ export class StatusLine {
     this.#now = now
   }
 
-  /** Shows the status if it is time to. */
+  /** Shows the status if it is due. */
   update(status: Status): void {
     const now = this.#now()
     const last = this.#samples.at(-1)
-    // A new phase counts other records.
+    // A new phase counts different records.
     if (last && status.records < last.records) this.#samples.length = 0
     this.#samples.push({ at: now, records: status.records })
     while (this.#samples.length > 2 && now - (this.#samples[1]?.at ?? now) > rateWindowMs) this.#samples.shift()
@@ -52,7 +52,7 @@ export class StatusLine {
     this.#write(formatStatus(status, this.#rate()))
   }
 
-  /** Ends the line and leaves a sentence in its place. */
+  /** Ends the line and prints a sentence in its place. */
   finish(sentence: string): void {
     if (this.#shown) this.#terminal.write('\r\x1b[K')
     this.#shown = false
@@ -61,7 +61,7 @@ export class StatusLine {
     this.#writtenAt = -Infinity
   }
 
-  /** Takes the line away, for what must not be mixed with it. */
+  /** Removes the line before other output is printed. */
   clear(): void {
     if (this.#shown) this.#terminal.write('\r\x1b[K')
     this.#shown = false
@@ -79,7 +79,7 @@ export class StatusLine {
       this.#terminal.write(`${text}\n`)
       return
     }
-    // Cut to the width, which some terminals give as 0: a line that wraps cannot be rewritten.
+    // Cut to the width, which some terminals report as 0, because a wrapped line cannot be rewritten.
     this.#terminal.write(`\r\x1b[K${text.slice(0, (this.#terminal.columns || 80) - 1)}`)
     this.#shown = true
   }

@@ -1,13 +1,13 @@
-/** Plain text tables: words to the left, numbers to the right. */
+/** Plain text tables, with words aligned to the left and numbers to the right. */
 export interface Table {
   readonly title: string
   readonly columns: readonly string[]
   readonly rows: readonly (readonly (string | number)[])[]
-  /** What stands under the table, if anything: how many rows were left out. */
+  /** A line below the table, if any: how many rows were left out. */
   readonly note?: string
 }
 
-/** A cell longer than this is cut: one long address must not break every line of the table. */
+/** Longer cells are cut, so that one long address does not break every line of the table. */
 const cellWidthMax = 48
 
 export function formatTable(table: Table): string {
@@ -31,7 +31,7 @@ export function formatTable(table: Table): string {
     .join('\n')
 }
 
-/** Text from outside may hold what moves a terminal's cursor; it is shown as `?`. */
+/** Text from outside may contain characters that move a terminal's cursor; they are shown as `?`. */
 function cellText(cell: string | number): string {
   if (typeof cell === 'number') return formatNumber(cell)
   const plain = cell.replace(/\p{C}/gu, '?')

@@ -1,16 +1,16 @@
-/** Waiting until an application has taken all that is there, and saying meanwhile how far it is. */
+/** Waits until an application has processed everything that is there, and reports progress meanwhile. */
 import { setTimeout } from 'node:timers/promises'
 import type { Streams } from 'millrace'
 import type { EmbeddedLog } from 'millrace/log'
 import type { Status } from './status-line.ts'
 
-/** Where a job says how far it is. */
+/** Receives the progress of a job. */
 export interface JobStatus {
   update(status: Status): void
   finish(sentence: string): void
 }
 
-/** An application on a log, and the topics of others that it reads. */
+/** An application on a log, and the external topics that it reads. */
 export interface Counting {
   readonly log: EmbeddedLog
   readonly streams: Streams
@@ -18,10 +18,10 @@ export interface Counting {
   readonly inputs: readonly { readonly name: string }[]
 }
 
-/** How often it is looked whether all is counted, and told how far it is. */
+/** How often progress is checked and reported. */
 export const statusIntervalMs = 25
 
-/** True when everything is counted and committed, false when it was stopped before. */
+/** Resolves to true when everything is counted and committed, to false if it was stopped before. */
 export async function untilCounted(
   counting: Counting,
   { status, stop }: { readonly status: JobStatus; readonly stop: AbortSignal | null },
@@ -37,11 +37,11 @@ export async function untilCounted(
 }
 
 /**
- * Whether the application has committed all of its inputs to their ends. A commit holds what a step has read and what
- * it wrote for the next one, so there is no moment at which a record is in neither.
+ * Whether the application has committed all of its inputs up to their ends. A commit contains both what a step has read
+ * and what it wrote for the next one, so at no moment is a record missing from both.
  */
 function isCounted({ log, streams, applicationId, inputs }: Counting): boolean {
-  // Who is behind need not be asked what is committed.
+  // If there is lag, the committed offsets need not be read.
   if (streams.metrics().lag > 0) return false
   const read = log.admin
     .listTopics()

@@ -1,13 +1,13 @@
 /**
- * Watches the failures of each region, closed minute by closed minute, and raises one alert per burst: when over the last
- * five minutes a fifth of the requests failed, and not again before it was over, which takes three in a hundred. Between
- * the two nothing happens: a rate that wavers about one bound would ring all night.
+ * Watches the failures of each region, one closed minute after the other, and raises one alert per burst. A burst
+ * begins when a fifth of the requests of the last five minutes have failed, and ends when it is three in a hundred.
+ * Between these bounds nothing changes, so a rate that fluctuates around one of them does not raise alert after alert.
  */
 import type { KeyValueStore, RecordContext, RecordProcessor, StoreRef, StreamRecord, Windowed } from 'millrace'
 import { z } from 'zod'
 import { type Alert, alert, minute } from './events.ts'
 
-/** What a region asked for in a minute, and what of it failed. */
+/** The requests of a region in a minute, and how many of them failed. */
 export interface Health {
   readonly events: number
   readonly failures: number
@@ -52,7 +52,10 @@ export class AlertOnBursts implements RecordProcessor<
     this.#store = context.store(this.#watches)
   }
 
-  /** Minutes of a region come in order, each once: they are final. Those without a request do not come. */
+  /**
+   * The minutes of a region arrive in order and once each, because they are final. Minutes without a request are
+   * missing.
+   */
   process({
     key: { key: region, start, end },
     value,

@@ -1,12 +1,12 @@
-/** The answers as somebody reads them on a terminal: of each the part that says most, in two screens. */
+/** The answers for a terminal: the most important part of each, on two screens. */
 import { formatMinute, formatNumber, formatTable, type Table } from '../shared/tables.ts'
 import type { Answers, RegionViews, VisitorSession } from './report.ts'
 
-/** Rows that a table shows of an answer that has thousands. */
+/** Rows shown in a table, for an answer that may have thousands. */
 const rowsMax = 5
-/** Rows of what there are some dozens of. */
+/** Rows shown of an answer that has some dozens. */
 const longRowsMax = 10
-/** Hours that are shown: half a day. */
+/** Hours shown in a table: half a day. */
 const hoursMax = 12
 
 export function tables(answers: Answers): string {

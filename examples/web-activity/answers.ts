@@ -1,4 +1,4 @@
-/** The answers as the topics hold them: the newest value of each key. */
+/** The answers as they are in the topics: the newest value of each key. */
 import type { Windowed } from 'millrace'
 import type { EmbeddedLog } from 'millrace/log'
 import {
@@ -89,7 +89,7 @@ async function readTotals(log: EmbeddedLog): Promise<Pick<Answers, 'totals' | 'b
   return { totals, botsPerRule }
 }
 
-/** Over all regions; the types that came at all, the most frequent first. */
+/** The event types that occurred, over all regions, with the most frequent one first. */
 async function readEventTypes(log: EmbeddedLog): Promise<Answers['totals']['events']> {
   const regions = [...(await newestValues(log, eventsPerRegion, (region) => region)).values()]
   return eventTypes
@@ -127,7 +127,7 @@ interface WindowCount {
   readonly count: number
 }
 
-/** Without the windows that the ticks opened. */
+/** The counts without windows that only ticks have opened. */
 async function windowCounts(
   log: EmbeddedLog,
   topic: Counts<Windowed<string, 'time'>>,

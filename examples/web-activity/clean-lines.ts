@@ -1,6 +1,6 @@
 /**
- * The first operator of the job: reads each line. An event that comes again within ten minutes of its first copy is a
- * duplicate. Records keep the time of their arrival here: what comes next asks how fast they came.
+ * The first operator of the job, which reads each line. An event that arrives again within ten minutes of its first
+ * copy is a duplicate. Records keep their arrival time here, because the next operator measures how fast they arrived.
  */
 import type { StoreRef, StreamRecord, ValueContext, ValueProcessor, WindowStore } from 'millrace'
 import { loadedUpTo } from '../shared/line-loader.ts'
@@ -14,13 +14,13 @@ export type Cleaned =
   | { readonly is: 'malformed'; readonly letter: DeadLetter }
 
 /**
- * When an event was first seen, by its id and the ten minutes that this falls into: so the store forgets by itself, and
- * two rows are all that a copy within ten minutes can have left.
+ * When an event was first seen, by its id and the ten minutes in which that was. So the store forgets rows by itself,
+ * and a first copy within the last ten minutes can be in only two rows.
  */
 export type SeenStore = WindowStore<string, number>
 
 const duplicateWithinMs = 10 * 60_000
-/** How `seen` is to be declared. */
+/** The window with which the store `seen` is declared. */
 export const seenWindow: { readonly size: number; readonly retention: number } = {
   size: duplicateWithinMs,
   retention: 3 * duplicateWithinMs,

@@ -1,4 +1,4 @@
-/** From a line as it arrived to an event that can be counted, or the reason why not. */
+/** Turns a line into an event that can be counted, or into the reason why it cannot. */
 import { createHash } from 'node:crypto'
 import { parseAccessLine } from './access-log.ts'
 import { nameLengthMax, readEvent, type ShopEvent } from './events.ts'
@@ -6,7 +6,7 @@ import { nameLengthMax, readEvent, type ShopEvent } from './events.ts'
 export type Reading =
   { readonly event: ShopEvent; readonly reason?: undefined } | { readonly event?: undefined; readonly reason: string }
 
-/** Reads an event of the shop, one JSON object. */
+/** Reads an event of the shop, which is one JSON object. */
 export function readShopLine(line: string): Reading {
   let parsed: unknown
   try {
@@ -18,7 +18,10 @@ export function readShopLine(line: string): Reading {
   return 'event' in read ? read : { reason: read.mistake }
 }
 
-/** Reads a line of an access log. It names no event, no visitor and no region: its number and the client stand in. */
+/**
+ * Reads a line of an access log. It contains no event id, visitor or region, so its number and the client are used
+ * instead.
+ */
 export function readAccessLine(line: string, lineNumber: string): Reading {
   const parsed = parseAccessLine(line)
   if (!parsed) return { reason: 'not in Combined Log Format' }
@@ -30,7 +33,7 @@ export function readAccessLine(line: string, lineNumber: string): Reading {
   }
 }
 
-/** A name that can be a key: of one that is too long the beginning, and a digest that keeps it apart from others. */
+/** A name that can be a key. If it is too long, its beginning and a digest, which distinguishes it from others. */
 export function shortened(name: string): string {
   if (name.length <= nameLengthMax) return name
   const digest = createHash('sha256').update(name).digest('hex').slice(0, 16)

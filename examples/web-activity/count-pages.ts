@@ -1,6 +1,6 @@
 /**
- * What is looked at, and by whom. Views are joined with the users on their way in, where both lie by visitor; then they
- * are laid out by page, and joined with the pages there.
+ * Counts which pages are viewed, and by whom. Views are joined with the users first, while both are partitioned by
+ * visitor; then they are repartitioned by page and joined with the pages.
  *
  *   views ─ users ─ first of the hour? ═ by page ═┬─ per minute ───────────────────────────────► views-per-page
  *                                                 └─ pages ─ per hour, when closed ─┬──────────► page-hours
@@ -54,7 +54,7 @@ export function countPages(
     .toStream()
     .filter((_, { key: page }) => !isTick(page))
   closedHours.to(pageHours)
-  // The pages of an hour come from all partitions; by the hour they meet in one.
+  // The pages of an hour are in all partitions; grouped by the hour, they are in one.
   closedHours
     .map(({ views }, { key: page, start }): [number, PageViews] => [start, { page, views }])
     .groupByKey({ name: 'pages-by-hour', key: z.number() })
@@ -73,7 +73,7 @@ export function countPages(
     .to(viewsPerCategory)
 }
 
-/** Who views: the account that the visitor has at that time. Nobody has one where an access log says who came. */
+/** Adds the account that the visitor has at the time of the view. In an access log, visitors have no accounts. */
 function viewsOf(
   builder: StreamsBuilder,
   views: Stream<string, ShopEvent>,
@@ -121,7 +121,10 @@ function sum(left: SegmentViews, right: SegmentViews): SegmentViews {
 
 const ranksMax = 10
 
-/** The ten most viewed; of equal ones the first by name, so that the order of arrival does not matter. */
+/**
+ * The ten most viewed pages, sorted by name if counts are equal, so that the result does not depend on the order of
+ * arrival.
+ */
 function ranked(pages: readonly PageViews[], page: PageViews): readonly PageViews[] {
   return [...pages, page].toSorted((a, b) => b.views - a.views || (a.page < b.page ? -1 : 1)).slice(0, ranksMax)
 }

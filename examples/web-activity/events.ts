@@ -1,4 +1,4 @@
-/** What flows through the job: lines as they arrive, the shop's events, and the answers. */
+/** The data of the job: lines as they arrive, the shop's events, and the answers. */
 import { hopping, sessions, type Topic, topic, tumbling, windowed, type Windowed, type Windows } from 'millrace'
 import { z } from 'zod'
 import type { PageViews } from './report.ts'
@@ -16,17 +16,19 @@ export interface ShopEvent {
   readonly region: string
   /** The user agent. */
   readonly agent: string
-  /** What the server answered, where it is known: access logs say, and errors of the shop do. */
+  /** The server's status code, if known: it is in access logs, and in the shop's errors. */
   readonly status?: number | undefined
 }
 
-/** Names become keys of stores, which end at some 2,000 bytes. In characters, of which each has at most 3. */
+/**
+ * Names become keys of stores, which are limited to about 2,000 bytes. This is in characters, of at most 3 bytes each.
+ */
 export const nameLengthMax = 500
 
-/** The end of the year 9999: what lies beyond is no time but a mistake. */
+/** The end of the year 9999: a later time is a mistake. */
 const timeMax = Date.UTC(10_000, 0) - 1
 
-// The types alone: a check per field makes objects for each.
+// Only the types: a check for each field would allocate objects for each.
 const anyEvent = z.object({
   id: z.string(),
   at: z.number(),
@@ -43,19 +45,19 @@ export const shopEvent: z.ZodType<ShopEvent, ShopEvent> = anyEvent.superRefine((
   if (found) context.addIssue({ code: 'custom', path: [found.field], message: found.message })
 })
 
-/** An event as {@link shopEvent} wants it, or what is wrong first. Every line of the job comes through here. */
+/** Returns the event if it fits {@link shopEvent}, otherwise its first mistake. Called for every line of the job. */
 export function readEvent(value: unknown): { readonly event: ShopEvent } | { readonly mistake: string } {
   const checked = anyEvent.safeParse(value)
   if (!checked.success) {
     const issue = checked.error.issues[0]
     return { mistake: `${issue?.path.join('.') || 'event'}: ${issue?.message ?? 'does not fit'}` }
   }
-  // Asked beside the schema: a refinement makes it twice as slow.
+  // Checked outside the schema, because a refinement makes it twice as slow.
   const found = mistakeIn(checked.data)
   return found ? { mistake: `${found.field}: ${found.message}` } : { event: checked.data }
 }
 
-/** What no type says: names that can be keys, times that can be. */
+/** Checks what types cannot express: names must be usable as keys, and times must be plausible. */
 function mistakeIn({ id, at, visitor, path, region, agent, status = 0 }: ShopEvent): Mistake | null {
   if (id === '') return { field: 'id', message: 'is empty' }
   if (visitor === '') return { field: 'visitor', message: 'is empty' }
@@ -76,7 +78,7 @@ function mistakeInName(field: keyof ShopEvent, name: string): Mistake | null {
   return mistakeInText(field, name)
 }
 
-/** JSON can say half of a surrogate pair, which no bytes of a key can. */
+/** JSON can contain half of a surrogate pair, which cannot be encoded in the bytes of a key. */
 function mistakeInText(field: keyof ShopEvent, text: string): Mistake | null {
   return text.isWellFormed() ? null : { field, message: 'has half of a surrogate pair' }
 }
@@ -86,20 +88,20 @@ interface Mistake {
   readonly message: string
 }
 
-/** Of every topic of the job. */
+/** Number of partitions of every topic of the job. */
 export const partitions = 4
 
-/** Lines as they arrived, unread, by visitor. Their timestamp is the time of arrival. */
+/** Lines as they arrived, not parsed, by visitor. Their timestamp is the arrival time. */
 export const lines: Topic<string, string> = topic('lines', {
   key: z.string(),
   value: z.string(),
   format: 'string',
   partitions,
-  // A file is loaded whole, whatever its lines say of when they came.
+  // A file is loaded as a whole, whatever times its lines have.
   config: { timestampAfterMaxMs: Number.MAX_SAFE_INTEGER },
 })
 
-/** Clicks on the job's own page, as lines too. */
+/** Clicks on the job's own page, as lines. */
 export const pageViews: Topic<string, string> = topic('page-views', {
   key: z.string(),
   value: z.string(),
@@ -109,12 +111,12 @@ export const pageViews: Topic<string, string> = topic('page-views', {
 
 export type Segment = 'guest' | 'member' | 'gold'
 
-/** Somebody with an account. */
+/** A visitor with an account. */
 export interface User {
   readonly segment: Exclude<Segment, 'guest'>
 }
 
-/** Accounts by visitor; null when one is closed. */
+/** Accounts by visitor; null if the account was closed. */
 export const users: Topic<string, User | null> = topic('users', {
   key: z.string(),
   value: z.object({ segment: z.enum(['member', 'gold']) }),
@@ -136,17 +138,17 @@ export const pages: Topic<string, Page> = topic('pages', {
   partitions,
 })
 
-/** What tells a bot from a person. */
+/** The rules that distinguish bots from people. */
 export interface BotRules {
-  /** Words in the names that programs go by, in small letters. */
+  /** Words in the names of programs, in lower case. */
   readonly agents: readonly string[]
-  /** Who sends more events than this within a window of that length is a bot, from then on for so long. */
+  /** A visitor with more than `eventsMax` events within a window of `withinMs` counts as a bot for the next `forMs`. */
   readonly rate: { readonly eventsMax: number; readonly withinMs: number; readonly forMs: number }
 }
 
 const hourMs = 3_600_000
 
-/** The key of the one row of `bot-rules`: all rules change at one moment. */
+/** The key of the only row of `bot-rules`, so that all rules change at the same time. */
 export const rulesKey = 'all'
 
 export const botRulesTopic: Topic<string, BotRules> = topic('bot-rules', {
@@ -168,7 +170,7 @@ export interface DeadLetter {
   readonly reason: string
 }
 
-/** What could not be read, with the reason. */
+/** Lines that could not be read, with the reason. */
 export const deadLetters: Topic<string, DeadLetter> = topic('dead-letters', {
   key: z.string(),
   value: z.object({ line: z.string(), reason: z.string() }),
@@ -207,13 +209,13 @@ export const viewsPerRegion: Counts<Windowed<string, 'time'>> = topic('views-per
   partitions,
 })
 
-/** What a page saw in an hour. */
+/** The views of a page in an hour. */
 export interface PageHour {
   readonly category: string
   readonly views: number
-  /** Different visitors. */
+  /** Number of different visitors. */
   readonly visitors: number
-  /** The views by who the visitors were at that time. */
+  /** The views by the segment that the visitors were in at that time. */
   readonly segments: SegmentViews
 }
 
@@ -246,10 +248,10 @@ export const viewsPerCategory: Topic<readonly [number, string], SegmentViews> = 
   partitions,
 })
 
-/** What belongs to one visit: its views are at most half an hour apart. */
+/** Defines a visit: its views are at most half an hour apart. */
 export const sessionGap: Windows<'session'> = sessions('30m', { grace: '2m' })
 
-/** A view that begins or ends something. */
+/** The first or last view of a session. */
 export interface Moment {
   readonly at: number
   readonly id: string
@@ -270,7 +272,7 @@ export const session: z.ZodType<Session, Session> = z.object({
   exit: moment.nullable(),
 })
 
-/** By visitor and the times of the first and the last view; null where a session has become part of a longer one. */
+/** By visitor and the times of the first and the last view; null if a session has become part of a longer one. */
 export const visitorSessions: Topic<Windowed<string, 'session'>, Session | null> = topic('sessions', {
   key: windowed(z.string(), sessionGap),
   value: session,
@@ -278,20 +280,20 @@ export const visitorSessions: Topic<Windowed<string, 'session'>, Session | null>
   partitions,
 })
 
-/** By hour and product, how many views of it were followed by an order of the same visitor within an hour. */
+/** By hour and product: how many views were followed by an order of the same visitor within an hour. */
 export const boughtAfterView: Counts<readonly [number, string]> = topic('bought-after-view', {
   key: z.tuple([z.number(), z.string()]).readonly(),
   value: z.number(),
   partitions,
 })
 
-/** A time in which too many requests of a region failed. */
+/** A period in which too many requests of a region failed. */
 export interface Alert {
-  /** The first minute that was too bad, counting those just before it. */
+  /** The first minute of the five that raised the alert. */
   readonly from: number
-  /** When it was over; null while it lasts. */
+  /** When it ended; null while it lasts. */
   readonly to: number | null
-  /** Requests and failed ones from the five minutes that raised it to its end. */
+  /** Requests and failures from the five minutes that raised the alert to its end. */
   readonly events: number
   readonly failures: number
 }
@@ -303,7 +305,7 @@ export const alert: z.ZodType<Alert, Alert> = z.object({
   failures: z.number(),
 })
 
-/** By region and the minute that raised it: once when it is raised, once when it is over. */
+/** By region and the minute that raised the alert: one record when it is raised, one when it has ended. */
 export const alerts: Topic<readonly [string, number], Alert> = topic('alerts', {
   key: z.tuple([z.string(), z.number()]).readonly(),
   value: alert,
@@ -314,7 +316,7 @@ export const ranking: z.ZodType<readonly PageViews[], readonly PageViews[]> = z
   .array(z.object({ page: z.string(), views: z.number() }))
   .readonly()
 
-/** By the hour's start. */
+/** By the start of the hour. */
 export const topPages: Topic<number, readonly PageViews[]> = topic('top-pages', {
   key: z.number(),
   value: ranking,
@@ -331,14 +333,14 @@ export const typeCounts: z.ZodType<TypeCounts, TypeCounts> = z.object({
   error: z.number(),
 })
 
-/** How many events of each type a region had, over all time. */
+/** Number of events of each type in a region, over all time. */
 export const eventsPerRegion: Topic<string, TypeCounts> = topic('events-per-region', {
   key: z.string(),
   value: typeCounts,
   partitions,
 })
 
-/** How many lines became no event of a person: `malformed`, `duplicate`, `bot` and its rule. */
+/** Number of lines that did not become an event of a person: `malformed`, `duplicate`, or `bot` with its rule. */
 export const outcomes: Counts<string> = topic('outcomes', { key: z.string(), value: z.number(), partitions })
 
 export const requestsPerStatus: Counts<number> = topic('requests-per-status', {
@@ -351,7 +353,7 @@ export const requestsPerClient: Counts<string> = topic('requests-per-client', {
   value: z.number(),
   partitions,
 })
-/** By the minute's start. */
+/** By the start of the minute. */
 export const requestsPerMinute: Counts<number> = topic('requests-per-minute', {
   key: z.number(),
   value: z.number(),

@@ -1,6 +1,6 @@
 /**
- * Marks each view of a page that is its visitor's first in that hour: counting the marks counts different visitors,
- * exactly, and no count has to hold a set of names.
+ * Marks each view of a page that is its visitor's first in that hour. Counting the marks gives the exact number of
+ * different visitors, without keeping a set of names.
  */
 import type { StoreRef, StreamRecord, ValueContext, ValueProcessor, WindowStore } from 'millrace'
 import { hour, type Segment } from './events.ts'
@@ -14,7 +14,7 @@ export interface Visit extends View {
   readonly isFirst: boolean
 }
 
-/** Who has seen which page in which hour. */
+/** Which visitor has seen which page in which hour. */
 export type VisitedStore = WindowStore<readonly [string, string], true>
 
 export class FirstVisits implements ValueProcessor<string, View, Visit> {

@@ -1,6 +1,6 @@
 /**
- * What visitors do from one page to the next. Everything here lies by visitor, as the lines do, so nothing has to travel
- * until it is counted.
+ * Follows visitors from one page to the next. The data is already partitioned by visitor, as the lines are, so no
+ * repartitioning is needed before counting.
  *
  *   views ─┬─ sessions, 30 minutes apart ──────────────────────────────────────► sessions
  *          └─ of products ─┬─ an order within the hour? ═ by hour and product ─► bought-after-view
@@ -22,7 +22,7 @@ import { type ProductView, OncePerView } from './once-per-view.ts'
 import { isProduct } from './shop.ts'
 import type { JobTopologyOptions } from './topology.ts'
 
-/** `people`: events by visitor, without those that only move time on. */
+/** `people` are events by visitor, without those that only advance time. */
 export function followVisitors(
   builder: StreamsBuilder,
   people: Stream<string, ShopEvent>,
@@ -35,7 +35,7 @@ export function followVisitors(
     .aggregate({ name: 'sessions', value: session, initial: () => noPages, add: withView, merge: joined, emit })
     .toStream()
     .to(visitorSessions)
-  // An access log knows no orders.
+  // An access log contains no orders.
   if (format === 'combined') return
 
   const bought = builder.addStore({
@@ -63,8 +63,8 @@ export function followVisitors(
 
 const noPages: Session = { pages: 0, entry: null, exit: null }
 
-// Views may come in any order, and sessions merge: which is the first is asked of their times, and of their ids if need
-// be, never of the order in which they came.
+// Views arrive in any order, and sessions merge. So the first and the last view are found by their times, and by their
+// ids if times are equal, never by the order of arrival.
 function withView({ pages, entry, exit }: Session, { at, id, path }: ShopEvent): Session {
   const view = { at, id, path }
   return { pages: pages + 1, entry: earlier(entry, view), exit: later(exit, view) }

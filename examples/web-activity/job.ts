@@ -1,5 +1,5 @@
 /**
- * The whole job on one data directory: opens its log, loads what is missing of the source, runs the topology until
+ * The whole job on one data directory: opens its log, loads the missing lines of the source, runs the topology until
  * everything is counted (or, with live traffic, until it is stopped), and reads the answers.
  */
 import { Streams } from 'millrace'
@@ -20,9 +20,9 @@ export const applicationId = 'web-activity'
 
 export interface JobOptions extends JobLogOptions, RunControl {
   readonly source: LineSource
-  /** Load while processing, until stopped. */
+  /** Whether lines are loaded while others are processed, until the job is stopped. */
   readonly live: boolean
-  /** While it is live, serve a page on this port; 0 is any that is free. */
+  /** Serves a page on this port during live traffic; with 0, on any free port. */
   readonly page?: { readonly port: number } | undefined
   readonly emit: 'commit' | 'update'
   readonly commitIntervalMs?: number | undefined
@@ -41,14 +41,16 @@ export async function runJob(options: JobOptions): Promise<Answers | null> {
   }
 }
 
-/** Nobody watches the answers while a backlog is counted, and a row that changes twice within a commit is written once. */
+/**
+ * While a backlog is counted, answers are not watched, and a row that changes twice within a commit is written only
+ * once.
+ */
 const backlogCommitIntervalMs = 500
 
 async function runOnce(log: EmbeddedLog, options: JobOptions): Promise<Answers | null> {
   const { source, segmentBytes } = options
-  // Everything is loaded before anything is counted: a partition whose lines came in earlier than those of the others
-  // would move time on, and theirs would be late.
-  // A batch is never split: where segments are small, batches are smaller.
+  // Everything is loaded before anything is counted: otherwise a partition that is loaded earlier than the others would
+  // advance time, and their lines would be late. A batch is never split, so small segments need smaller batches.
   const loader = await openLoader(log, segmentBytes === undefined ? {} : { batchBytesMax: Math.ceil(segmentBytes / 8) })
   if (!(await loadAll(loader, source, options))) return null
   const streams = createStreams(log, {
@@ -72,7 +74,7 @@ function createStreams(log: EmbeddedLog, { source, emit, dataDir, commitInterval
   })
 }
 
-/** Loads what serves it only now: a tenth of a second that a run without a page does not wait for. */
+/** Loads the modules of the page only when needed: a run without a page saves a tenth of a second. */
 async function openPage(log: EmbeddedLog, port: number): Promise<LivePage> {
   const { openLivePage } = await import('./page/live-page.ts')
   return openLivePage(log, { port, now: () => Date.now() })
@@ -80,7 +82,7 @@ async function openPage(log: EmbeddedLog, port: number): Promise<LivePage> {
 
 async function runLive(log: EmbeddedLog, options: JobOptions): Promise<Answers> {
   const { source, status } = options
-  // First: a port that is taken must not leave anything begun.
+  // The page is opened first: if its port is taken, nothing must have been started.
   const page = options.page ? await openPage(log, options.page.port) : null
   const streams = createStreams(log, options)
   const showing = setInterval(() => status.update(statusOf(streams)), statusIntervalMs)
@@ -89,7 +91,7 @@ async function runLive(log: EmbeddedLog, options: JobOptions): Promise<Answers> 
     if (page) status.finish(`Look at ${page.url}`)
     status.finish(`Counting ${source.description}. Ctrl-C ends it and prints the answers.`)
     await Promise.race([feed(log, source), streams.finished(), ...(page ? [page.failed] : [])])
-    // What was clicked is counted, too.
+    // Clicks that were received are counted as well.
     await page?.close()
     await untilCounted(counting(log, streams), { status, stop: null })
   } finally {
@@ -101,7 +103,7 @@ async function runLive(log: EmbeddedLog, options: JobOptions): Promise<Answers> 
   return await readAnswers(log, source.format)
 }
 
-/** Loads lines as they come, until the source ends. */
+/** Loads lines as they arrive, until the source ends. */
 async function feed(log: EmbeddedLog, source: LineSource): Promise<void> {
   const loader = await openLoader(log)
   for await (const piece of source.lines()) await loader.load(piece)

@@ -1,9 +1,9 @@
 /**
- * Says which events come from bots, by rules that are data: words in the names they go by, and a pace that no reader
- * has. Who is too fast is a bot from the event on that was one too many; what came before it stays counted, because an
- * answer that was given is not taken back.
+ * Decides which events come from bots, by rules that are data: words in agent names, and a rate that no person reaches.
+ * A visitor that is too fast counts as a bot from the first event beyond the limit; earlier events stay counted,
+ * because answers are not taken back.
  *
- * What it forwards has the time of the event, not that of its arrival.
+ * Forwarded records have the time of the event, not its arrival time.
  */
 import type { KeyValueStore, StoreRef, StreamRecord, ValueContext, ValueProcessor } from 'millrace'
 import { z } from 'zod'
@@ -12,20 +12,20 @@ import type { BotEvent, BotRules, ShopEvent } from './events.ts'
 
 export type Outcome = Cleaned | ({ readonly is: 'bot' } & BotEvent)
 
-/** A line on its way to the judge, with the rules as they are. */
+/** A line to be judged, with the current rules. */
 export interface Judged {
   readonly cleaned: Cleaned
   readonly rules: BotRules | null
 }
 
-/** How fast a visitor is. */
+/** The recent rate of a visitor. */
 export interface Pace {
   /** When the last event arrived. */
   readonly at: number
-  /** The number of the window that it arrived in, and how many arrived there. */
+  /** Number of the window in which it arrived, and the number of arrivals in that window. */
   readonly window: number
   readonly events: number
-  /** Until then all that the visitor sends comes from a bot. */
+  /** Until then, all events of the visitor count as those of a bot. */
   readonly botUntil: number
 }
 
@@ -38,9 +38,9 @@ export const pace: z.ZodType<Pace, Pace> = z.object({
 
 export type PaceStore = KeyValueStore<string, Pace>
 
-/** Longer than any window of a rate rule. */
+/** Longer than the window of any rate rule. */
 const forgottenAfterMs = 3_600_000
-/** So many names are remembered together with the verdict on them. */
+/** Number of agent names for which the verdict is remembered. */
 const agentsMax = 1000
 
 export class JudgeBots implements ValueProcessor<string, Judged, Outcome> {
@@ -57,13 +57,13 @@ export class JudgeBots implements ValueProcessor<string, Judged, Outcome> {
   init(context: ValueContext<Outcome>): void {
     this.#context = context
     this.#store = context.store(this.#paces)
-    // By stream time, so that a replay forgets at the same records as the first run did.
+    // By stream time, so that a replay forgets at the same records as the first run.
     context.schedule({ every: '24h', by: 'streamTime' }, (time) => this.#forget(time))
   }
 
   process({ key: visitor, value: { cleaned, rules }, timestamp: arrivedAt }: StreamRecord<string, Judged>): void {
     if (cleaned.is === 'malformed') {
-      // A dead letter keeps the headers: they say which line it was.
+      // A dead letter keeps the headers, which say which line it was.
       this.#context.forward(cleaned)
       return
     }

@@ -1,15 +1,15 @@
-/** Loads the job's lines, and after the last of them the ticks that close the windows of all. */
+/** Loads the lines of the job and, after the last one, the ticks that close all windows. */
 import type { EmbeddedLog, ProducerOptions } from 'millrace/log'
 import { type LineLoader, openLineLoader, type Tick } from '../shared/line-loader.ts'
 import { lines } from './events.ts'
 import { ticks } from './ticks.ts'
 
-/** A loader that goes on where the one before it ended. The topic must exist. */
+/** Returns a loader that continues where the previous one ended. The topic must exist. */
 export function openLoader(log: EmbeddedLog, producer: ProducerOptions = {}): Promise<LineLoader> {
   return openLineLoader(log, { topic: lines, ticksAfter, producer })
 }
 
-/** An hour after the last hour with lines has ended: by then every window of theirs is closed. */
+/** One hour after the end of the last hour with lines, when all windows of lines are closed. */
 function ticksAfter(lastArrival: number): readonly Tick[] {
   const hourMs = 3_600_000
   const timestamp = (Math.floor(lastArrival / hourMs) + 2) * hourMs

@@ -1,6 +1,6 @@
 /**
- * The web-activity job: loads the traffic of a shop, or a real access log, and counts it while it arrives.
- * `npm start`, or `npm start -- --help`.
+ * The web-activity job: loads the traffic of a shop, or a real access log, and counts it while it arrives. `npm start`,
+ * or `npm start -- --help`.
  */
 import { setTimeout } from 'node:timers/promises'
 import { print, runCommand, stopOnSignal } from '../shared/command.ts'
@@ -20,7 +20,7 @@ async function main(args: readonly string[]): Promise<void> {
   }
   const stop = stopOnSignal()
   const status = new StatusLine(process.stderr, () => performance.now())
-  // The source comes first: a file that cannot be read must not leave a new data directory behind.
+  // The source is opened first: if a file cannot be read, no new data directory must be left behind.
   const source = await sourceOf(options, stop)
   if (stop.aborted) return status.finish('Stopped before the first line.')
   const answers = await runJob({ ...options, source, stop, status })

@@ -1,6 +1,6 @@
 /**
- * What happens to a shop besides its visitors: programs that read it out at a pace of several pages a second while they
- * pretend to be browsers, and the hours in which its own servers fail.
+ * What happens in a shop besides its visitors: programs that pretend to be browsers and read several pages per second,
+ * and hours in which the shop's own servers fail.
  */
 import { Random } from './random.ts'
 import { dayMs, regions } from './shop.ts'
@@ -14,10 +14,10 @@ export interface ScraperRequest {
 
 const scraperLinesMin = 300
 const scraperLinesMax = 400
-/** So many lines of a day have one scraper among them. */
+/** There is one scraper for this many lines of a day. */
 const linesPerScraper = 20_000
 
-/** The requests of all scrapers of the day, in the order of time; none in a day of few lines. */
+/** The requests of all scrapers of the day, in time order; none if the day has few lines. */
 export function scraperRequests(seed: number, lines: number): readonly ScraperRequest[] {
   const random = new Random(seed + 0x5c4a)
   const requests: ScraperRequest[] = []
@@ -32,7 +32,7 @@ export function scraperRequests(seed: number, lines: number): readonly ScraperRe
   return requests.toSorted((a, b) => a.at - b.at)
 }
 
-/** In which part of the day most requests of a region fail. */
+/** The part of a day in which most requests of a region fail. */
 export interface Outage {
   readonly region: string
   readonly from: number
@@ -45,7 +45,7 @@ export function outages(seed: number): readonly Outage[] {
   const random = new Random(seed + 0x0a7e)
   return Array.from({ length: outagesPerDay }, () => {
     const from = random.between(dayMs / 3, (dayMs * 11) / 12)
-    // The larger regions, where it is noticed.
+    // One of the larger regions, where an outage is noticed.
     const region = regions[regions.length - 1 - random.below(3)] ?? ''
     return { region, from, to: from + random.between(6, 14) * 60_000 }
   })

@@ -1,4 +1,4 @@
-/** Lets each product view through once, however many orders of the same visitor followed it. */
+/** Forwards each product view once, however many orders of the same visitor followed it. */
 import type { StoreRef, StreamRecord, ValueContext, ValueProcessor, WindowStore } from 'millrace'
 import { hour } from './events.ts'
 
@@ -8,7 +8,7 @@ export interface ProductView {
   readonly path: string
 }
 
-/** The views that were let through, by their ids. */
+/** The views that were forwarded, by their ids. */
 export type BoughtStore = WindowStore<string, true>
 
 export class OncePerView implements ValueProcessor<string, ProductView, ProductView> {

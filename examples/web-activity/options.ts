@@ -1,10 +1,10 @@
-/** The command line: what may be said, what it means, and one clear line for what may not. */
+/** The command line: which options there are, what they mean, and one clear line for a wrong one. */
 import { integer, parseArguments, storageArguments, storageHelp, storageOptions } from '../shared/arguments.ts'
 import type { StorageOptions } from '../shared/arguments.ts'
 import { JobError } from '../shared/job-error.ts'
 
 export interface Options extends StorageOptions {
-  /** An access log to read instead of making traffic up; `-` is standard input. */
+  /** An access log to read instead of generated traffic; `-` is standard input. */
   readonly input: string | undefined
   readonly live: boolean
   /** Serve a page that shows the live traffic, on this port. */
@@ -39,7 +39,9 @@ For tests that kill the job in the middle:
   --emit update           send every update on, not the newest per commit
 ${storageHelp}`
 
-/** What the arguments ask for; null asks for help. Throws a {@link JobError} that names the wrong one. */
+/**
+ * The options in the arguments, or null if help is requested. Throws a {@link JobError} that names the wrong argument.
+ */
 export function readOptions(args: readonly string[]): Options | null {
   const values = parseArguments(args, {
     input: { type: 'string' },
@@ -82,7 +84,7 @@ export function readOptions(args: readonly string[]): Options | null {
 
 const defaultPort = 4747
 
-/** One directory per kind of traffic, so that a look at a real log does not meet yesterday's made-up one. */
+/** One directory per kind of traffic, so that a real log is not mixed with generated traffic. */
 function defaultDirectory(input: string | undefined, live: boolean): string {
   if (input !== undefined) return 'data/web-activity-log'
   return live ? 'data/web-activity-live' : 'data/web-activity'

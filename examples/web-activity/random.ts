@@ -1,4 +1,4 @@
-/** Small, fast and the same on every machine (mulberry32): the same seed gives the same numbers for ever. */
+/** Small, fast and the same on every machine (mulberry32): the same seed always gives the same numbers. */
 export class Random {
   #state: number
 
@@ -28,7 +28,9 @@ export class Random {
     return low + this.below(high - low + 1)
   }
 
-  /** An integer in [0, bound), small ones the more often the higher the skew; with 1 all alike. */
+  /**
+   * An integer in [0, bound). The higher the skew, the more frequent are small ones; with 1, all are equally frequent.
+   */
   skewed(bound: number, skew: number): number {
     return Math.floor(bound * this.next() ** skew)
   }

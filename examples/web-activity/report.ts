@@ -1,13 +1,13 @@
-/** The answers, and how other programs read them: one JSON object per line. */
+/** The answers, and their form for other programs: one JSON object per line. */
 import type { Alert, SegmentViews } from './events.ts'
 
-/** How often each thing happened to the lines that arrived. */
+/** Number of lines that arrived, by outcome. */
 export interface Totals {
   readonly lines: number
   readonly malformed: number
   readonly duplicates: number
   readonly bots: number
-  /** What is left after these, by type. */
+  /** The remaining events, by type. */
   readonly events: readonly { readonly type: string; readonly count: number }[]
 }
 
@@ -19,13 +19,16 @@ export interface Answers {
   readonly botsPerRule: readonly { readonly rule: string; readonly events: number }[]
   readonly uniqueVisitors: readonly { readonly hour: number; readonly page: string; readonly visitors: number }[]
   readonly viewsPerCategory: readonly CategoryHour[]
-  /** `to` is null while it lasts. */
+  /** `to` is null while the alert lasts. */
   readonly alerts: readonly (Alert & { readonly region: string })[]
   readonly sessions: readonly VisitorSession[]
-  /** Of each closed hour: views of a product, and how many an order of the same visitor followed within an hour. */
+  /**
+   * For each closed hour: the views of a product, and how many were followed by an order of the same visitor within an
+   * hour.
+   */
   readonly funnel: readonly ProductHour[]
   readonly topPages: readonly { readonly hour: number; readonly pages: readonly PageViews[] }[]
-  /** Of every well-formed line of an access log, bots included; null for made-up traffic. */
+  /** Counts of every well-formed line of an access log, including bots; null for generated traffic. */
   readonly requests: Requests | null
 }
 

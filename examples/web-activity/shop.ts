@@ -1,6 +1,6 @@
 /**
- * The shop whose traffic is made up: its pages, its visitors, and who of them has an account. What a stream cannot know
- * by itself lies here as rows of tables, which the loader writes into topics of their own.
+ * The shop of the generated traffic: its pages, its visitors, and which of them have accounts. Information that is not
+ * in the stream of events is in rows of tables, which the loader writes into topics of their own.
  */
 import type { BotRules, Page, User } from './events.ts'
 import { Random } from './random.ts'
@@ -43,7 +43,7 @@ function titled(name: string): string {
 
 export const regions: readonly string[] = ['africa', 'oceania', 'south-america', 'asia', 'north-america', 'europe']
 
-/** A visitor stays in one region; the regions are of different size. */
+/** A visitor stays in one region; the regions differ in size. */
 export function regionOf(visitor: number): string {
   return regions[Math.floor(Math.sqrt((visitor * 7919) % (regions.length * regions.length)))] ?? ''
 }
@@ -52,16 +52,13 @@ export const visitorCount = 9000
 
 export interface UserRow {
   readonly visitor: string
-  /** Null: the account was closed. */
+  /** Null if the account was closed. */
   readonly user: User | null
-  /** When it came to be so. */
+  /** When this change took effect. */
   readonly at: number
 }
 
-/**
- * The accounts of those who have one, in the order of time: as they stand before the day, and what changes in the course
- * of it.
- */
+/** The accounts in time order: those that exist before the day, and the changes during it. */
 export function userRows({ seed, dayStart }: { readonly seed: number; readonly dayStart: number }): UserRow[] {
   const random = new Random(seed + 0x5eed)
   const before: UserRow[] = []
@@ -86,11 +83,11 @@ export function userRows({ seed, dayStart }: { readonly seed: number; readonly d
 
 export const dayMs = 86_400_000
 
-/** What tells bots from people: words in the names they go by, and a pace that nobody reads at. */
+/** The rules that distinguish bots from people: words in agent names, and a rate at which nobody reads. */
 export const botRules: BotRules = {
   agents: ['bot', 'crawl', 'spider', 'slurp', 'feed'],
   rate: { eventsMax: 120, withinMs: 60_000, forMs: 3_600_000 },
 }
 
-/** Midnight at which the day begins that is made up unless the traffic is live: a Friday of many orders. */
+/** The midnight at which the generated day begins, unless the traffic is live: a Friday with many orders. */
 export const shopDay: number = Date.UTC(2025, 10, 28)

@@ -1,4 +1,4 @@
-/** Where lines come from: made up, made up at the pace of the clock, or read from an access log. */
+/** Sources of lines: generated, generated at the speed of the clock, or read from an access log. */
 import type { SourceLine } from '../shared/line-loader.ts'
 import { numberedLines } from '../shared/numbered-lines.ts'
 import { parseAccessLine } from './access-log.ts'
@@ -11,16 +11,22 @@ import { type Arrival, traffic } from './traffic.ts'
 export interface LineSource {
   /** `combined`: lines of an access log; `json`: events of the shop. */
   readonly format: 'combined' | 'json'
-  /** Says whether a data directory holds this source: equal only for what may be continued. Null: it has no line yet. */
+  /**
+   * Identifies the source of a data directory: only a source with the same identity can be continued. Null if it has no
+   * line yet.
+   */
   readonly identity: string | null
-  /** What the user would call it. */
+  /** A name for the user. */
   readonly description: string
   readonly tables: TableRows
-  /** From the beginning, in pieces, so that loading costs no await per line. To be read once. */
+  /**
+   * All lines from the beginning, in pieces, so that loading does not need an await per line. Can be iterated only
+   * once.
+   */
   lines(): AsyncIterable<readonly SourceLine[]>
 }
 
-/** A day of fewer lines is made before a thread has started. */
+/** A day with fewer lines is generated faster than a thread starts. */
 const eventsPerThread = 20_000
 
 export function generatedDay(options: { readonly seed: number; readonly events: number }): LineSource {
@@ -43,8 +49,7 @@ function sourceLine({ position, visitor, line, arrivedAt }: Arrival): SourceLine
 }
 
 /**
- * Today's traffic from now on, each line when it is due, until the signal. What would have arrived before is left out:
- * nobody was there to see it.
+ * Today's traffic from now on, each line when it is due, until the signal. Lines that were due earlier are left out.
  */
 export function liveTraffic(options: {
   readonly seed: number
@@ -83,10 +88,10 @@ export function liveTraffic(options: {
   }
 }
 
-/** More than a day can have lines, so that positions grow from day to day. */
+/** More than the number of lines in any day, so that positions grow from day to day. */
 const positionsPerDay = 2 ** 24
 
-/** An access log, already opened. */
+/** An access log that is already open. */
 export async function accessLog(path: string, pieces: AsyncIterable<readonly string[]>): Promise<LineSource> {
   const numbered = await numberedLines(pieces, (line) => ({
     key: shortened(line.split(' ', 1)[0] ?? ''),

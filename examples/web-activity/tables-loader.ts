@@ -1,6 +1,6 @@
 /**
- * Writes the rows of the job's tables into their topics, each once, however often it is killed: a partition gets its rows
- * in their order, and a crash keeps a prefix of them, so as many as are there are left out.
+ * Writes the rows of the job's tables into their topics, each once, however often the process is killed. A partition
+ * gets its rows in order, and a crash keeps a prefix of them, so as many rows are skipped as are already there.
  */
 import type { Topic } from 'millrace'
 import { type EmbeddedLog, partitionOfKey } from 'millrace/log'
@@ -8,7 +8,7 @@ import { polls } from '../shared/read-topic.ts'
 import { type BotRules, botRulesTopic, pages, pageViews, rulesKey, users } from './events.ts'
 import type { PageRow, UserRow } from './shop.ts'
 
-/** What a source knows besides its lines. */
+/** The tables that belong to a source. */
 export interface TableRows {
   readonly users: readonly UserRow[]
   readonly pages: readonly PageRow[]
@@ -21,7 +21,7 @@ interface Row<V> {
   readonly timestamp: number
 }
 
-/** Makes the topics of the tables, and fills them. Pages and rules were there before every line. */
+/** Creates the topics of the tables and fills them. Pages and rules are dated before every line. */
 export async function loadTables(log: EmbeddedLog, rows: TableRows): Promise<void> {
   await log.admin.ensureTopics([pageViews, users, pages, botRulesTopic])
   await loadRows(

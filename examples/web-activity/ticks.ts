@@ -1,11 +1,12 @@
 /**
- * Time ticks: events dated after the last of a source, so that its windows close. Windows close by the time of the
- * events and partition by partition, so there are enough ticks, of different visitors, pages and regions, that every
- * partition behind every re-keying gets one. They are events like any other; what they open themselves is not answered.
+ * Time ticks: events that are dated after the last one of a source, so that its windows close. Windows close by event
+ * time and separately in each partition. So there are enough ticks, of different visitors, pages and regions, that
+ * every partition gets one after every repartitioning. They are ordinary events; windows that only they open are left
+ * out of the answers.
  */
 import type { ShopEvent } from './events.ts'
 
-/** With this many keys over four partitions each partition gets some; a test checks it. */
+/** With this many keys, each of the four partitions gets some; a test checks it. */
 const tickCount = 32
 
 export function ticks(at: number): readonly ShopEvent[] {
@@ -15,7 +16,7 @@ export function ticks(at: number): readonly ShopEvent[] {
   })
 }
 
-// A space stands in no request target, no address and no name of a region.
+// Contains a space, which cannot occur in a request target, an address or the name of a region.
 const tickPrefix = 'tick '
 
 export function isTick(name: string): boolean {

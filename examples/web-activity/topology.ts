@@ -1,5 +1,5 @@
 /**
- * The job as a topology. Nothing runs when this module is loaded.
+ * The topology of the job. Nothing runs when this module is loaded.
  *
  *   lines ─ clean ─ judge ─┬─ malformed ────────────────────────────────────────► dead-letters
  *   page-views             ├─ bots ─────────────────────────────────────────────► bot-events
@@ -34,7 +34,7 @@ import { watchRegions } from './watch-regions.ts'
 
 export interface JobTopologyOptions {
   readonly format: LineSource['format']
-  /** Whether every update is sent on, or the newest per commit. */
+  /** Whether every update is forwarded, or only the newest per commit. */
   readonly emit: 'commit' | 'update'
 }
 
@@ -74,7 +74,7 @@ export function jobTopology({ format, emit }: JobTopologyOptions): Topology {
   return builder.build()
 }
 
-/** Every line with what became of it, by visitor, at the time of its event. */
+/** Every line with its outcome, by visitor, at the time of its event. */
 function judgedLines(builder: StreamsBuilder, format: LineSource['format']): Stream<string, Outcome> {
   const seen = builder.addStore({ name: 'seen', key: z.string(), value: z.number(), window: seenWindow })
   const paces = builder.addStore({ name: 'paces', key: z.string(), value: pace })
@@ -90,14 +90,17 @@ function judgedLines(builder: StreamsBuilder, format: LineSource['format']): Str
     .processValues(() => new JudgeBots(paces), { name: 'judge', stores: [paces] })
 }
 
-/** `bot` is followed by the rule, so that one count says how many bots there were and how they were found. */
+/** Followed by the rule, so that the counts show how many bots there were and how they were found. */
 export const botOutcome = 'bot '
 
 function outcomeName(outcome: Outcome): string {
   return outcome.is === 'bot' ? botOutcome + outcome.rule : outcome.is
 }
 
-/** Of all well-formed lines, bots too. Not by windows: a count over all lines must not lose a late one. */
+/**
+ * Counts all well-formed lines, including bots. It does not use windows, because a count over all lines must not lose
+ * late ones.
+ */
 function countRequests(outcomes: Stream<string, Outcome>, emit: JobTopologyOptions['emit']): void {
   const requests = outcomes.filter((outcome) => outcome.is !== 'malformed').mapValues(({ event }) => event)
   requests

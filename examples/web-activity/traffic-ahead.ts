@@ -1,20 +1,23 @@
-/** A day made up by a thread of its own while the part of it that is there is loaded: two cores do more than one. */
+/** Generates a day in a thread of its own while the finished part is being loaded, which uses two cores. */
 import { on } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import type { SourceLine } from '../shared/line-loader.ts'
 import type { TrafficOptions } from './traffic.ts'
 
-/** So many pieces may wait. */
+/** Maximum number of pieces that wait. */
 export const piecesAheadMax = 8
 
-/** What the thread is told. */
+/** The data that the thread is started with. */
 export interface TrafficThread {
   readonly day: TrafficOptions
-  /** Shared: counts the pieces that were taken. */
+  /** Shared memory: the number of pieces that were taken. */
   readonly taken: Int32Array
 }
 
-/** Arrivals by column, the positions being consecutive: two threads hand on a few arrays much faster than many objects. */
+/**
+ * Arrivals as columns; positions are consecutive. A few arrays are passed between threads much faster than many
+ * objects.
+ */
 export interface WaitingPiece {
   readonly position: number
   readonly visitors: readonly string[]
@@ -22,7 +25,9 @@ export interface WaitingPiece {
   readonly arrivedAt: Float64Array
 }
 
-/** The lines of {@link traffic}, in pieces. The thread ends with them, or when nobody wants the rest. */
+/**
+ * The lines of {@link traffic}, in pieces. The thread ends after the last one, or when the iteration is ended early.
+ */
 export async function* trafficAhead(day: TrafficOptions): AsyncGenerator<readonly SourceLine[]> {
   const taken = new Int32Array(new SharedArrayBuffer(4))
   const thread = new Worker(new URL('traffic-thread.ts', import.meta.url), {

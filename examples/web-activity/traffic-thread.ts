@@ -1,4 +1,6 @@
-/** The thread that {@link trafficAhead} starts: makes up the day, piece by piece, and sleeps while enough is waiting. */
+/**
+ * The thread that {@link trafficAhead} starts: generates the day piece by piece, and sleeps while enough pieces wait.
+ */
 import { parentPort, workerData } from 'node:worker_threads'
 import { piecesAheadMax, type TrafficThread, type WaitingPiece } from './traffic-ahead.ts'
 import { type Arrival, traffic } from './traffic.ts'

@@ -1,10 +1,10 @@
 /**
- * One day of a shop's traffic, made up from a seed: the same seed gives the same lines for ever.
+ * One day of a shop's traffic, generated from a seed: the same seed always gives the same lines.
  *
- * The lines come in the order of their arrival, which is not the order of their events: 3 % are late by up to 90 s, 1 %
- * are sent a second time within ten minutes, 8 % come from bots that say so, some from programs that do not, and a few
- * are no events at all. Nothing here knows how the job counts: what it makes is text, as a shop's web servers would send
- * it.
+ * The lines are in the order of their arrival, which is not the order of their events: 3 % are late by up to 90 s, 1 %
+ * are sent a second time within ten minutes, 8 % come from bots that identify themselves, some from programs that do
+ * not, and a few are not events at all. This module does not know how the job counts: it produces text, as a shop's web
+ * servers would send it.
  */
 import type { ShopEvent } from './events.ts'
 import { type Outage, outages, type ScraperRequest, scraperRequests } from './mischief.ts'
@@ -12,28 +12,30 @@ import { Random } from './random.ts'
 import { dayMs, regionOf } from './shop.ts'
 import { anyPath, type Click, Visits } from './visits.ts'
 
-/** A line as it arrives. `visitor` decides the partition, so that a repeated line meets its first copy. */
+/**
+ * A line as it arrives. `visitor` decides the partition, so that a repeated line is in the same one as its first copy.
+ */
 export interface Arrival {
   /** 0 for the first line of the day. */
   readonly position: number
   readonly visitor: string
   readonly line: string
-  /** When the line arrived, in milliseconds since the epoch. Never goes back. */
+  /** When the line arrived, in milliseconds since the epoch. It never decreases. */
   readonly arrivedAt: number
 }
 
 export interface TrafficOptions {
   readonly seed: number
-  /** Lines in the day, repeated and malformed ones among them. */
+  /** Number of lines in the day, including repeated and malformed ones. */
   readonly events: number
-  /** Midnight at which the day begins. */
+  /** The midnight at which the day begins. */
   readonly dayStart: number
 }
 
 const lateMaxMs = 90_000
 /** A repeated line follows its first copy within this time. */
 const repeatMaxMs = 9 * 60_000
-/** How many of the last lines may be sent again. */
+/** Number of recent lines that may be sent again. */
 const repeatable = 256
 
 export function* traffic({ seed, events, dayStart }: TrafficOptions): Generator<Arrival> {
@@ -46,7 +48,8 @@ export function* traffic({ seed, events, dayStart }: TrafficOptions): Generator<
   for (let position = 0; position < events; position++) {
     const index = position - scraped
     if (next === null && index < others) {
-      // One line per slice of the curve: arrivals are in order without sorting, and every hour has its share.
+      // One line for each slice of the curve, so that arrivals are in order without sorting and every hour has its
+      // share.
       const share = (index + random.next()) / others
       const minute = minuteOfDay(share)
       next = { minute, arrivedAt: dayStart + timeInMinute(minute, share) }
@@ -62,7 +65,9 @@ export function* traffic({ seed, events, dayStart }: TrafficOptions): Generator<
   }
 }
 
-/** All but the scrapers: people, bots that say what they are, and senders that repeat, delay and break lines. */
+/**
+ * All senders but the scrapers: people, bots that identify themselves, and senders that repeat, delay and damage lines.
+ */
 class Crowd {
   readonly #random: Random
   readonly #people: Visits
@@ -79,7 +84,7 @@ class Crowd {
     this.#day = dayOf(dayStart)
   }
 
-  /** The line that arrives then, while so many visitors are there. */
+  /** The line that arrives at that time, while that many visitors are present. */
   line(position: number, arrivedAt: number, there: number): Arrival {
     const random = this.#random
     const first = random.chance(0.01) && this.#recent.length > 0 ? random.pick(this.#recent) : undefined
@@ -97,7 +102,7 @@ class Crowd {
     if (this.#random.chance(0.08)) return botEvent(id, at, this.#random)
     const event = clickEvent(id, at, this.#people.next(there))
     const timeOfDay = at - this.#dayStart
-    // While the servers of a region fail, most of what it asks for ends in an error.
+    // While the servers of a region fail, most of its requests end in an error.
     const isDown = this.#failing.some(
       ({ region, from, to }) => region === event.region && timeOfDay >= from && timeOfDay < to,
     )
@@ -105,7 +110,7 @@ class Crowd {
   }
 }
 
-/** How long somebody looks at a page, on average. */
+/** Average time that a visitor looks at a page. */
 const minutesBetweenClicks = 0.7
 
 function clickEvent(id: string, at: number, { visitor, type, path, status }: Click): ShopEvent {
@@ -127,7 +132,7 @@ function botEvent(id: string, at: number, random: Random): ShopEvent {
   return { id, at, type: 'view', visitor: `b${number}`, path: anyPath(random), region: regionOf(number), agent }
 }
 
-/** Begins the ids of a day's events, so that no two days have one in common. */
+/** Prefix of the ids of a day's events, so that no two days share an id. */
 function dayOf(dayStart: number): string {
   return new Date(dayStart).toISOString().slice(0, 10)
 }
@@ -140,7 +145,7 @@ function scraperLine(position: number, dayStart: number, { scraper, at, path }: 
   return { position, visitor, line: JSON.stringify(event), arrivedAt }
 }
 
-/** What reaches a collector when a sender is broken: half a line, another type, a field that is missing. */
+/** The line of a broken sender: truncated, of another type, or without a field. */
 function spoil(event: ShopEvent, random: Random): string {
   const line = JSON.stringify(event)
   switch (random.below(6)) {
@@ -159,7 +164,7 @@ function spoil(event: ShopEvent, random: Random): string {
   }
 }
 
-/** The minute of the day in which a share of its lines has arrived: quiet at night, most in the evening. */
+/** The minute of the day by which a share of its lines has arrived: few at night, most in the evening. */
 function minuteOfDay(share: number): number {
   let low = 0
   let high = arrivedBy.length - 1
@@ -181,7 +186,7 @@ function shareOfMinute(minute: number): number {
   return (arrivedBy[minute + 1] ?? 1) - (arrivedBy[minute] ?? 0)
 }
 
-/** Per minute of the day the share that has arrived before it. */
+/** For each minute of the day, the share that has arrived before it. */
 const arrivedBy: Float64Array = cumulativeCurve()
 
 function cumulativeCurve(): Float64Array {

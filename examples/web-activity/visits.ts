@@ -1,12 +1,13 @@
 /**
- * What people do in the shop, visit by visit: they come in by some page, look around, and one in eight buys what they
- * have looked at. At any moment as many are there as it takes to have one of them click next, each after about a minute.
+ * What people do in the shop, visit by visit: they arrive on some page, look around, and one in eight buys a product
+ * that they have looked at. At any time, as many visitors are present as needed for the next click to be due, each of
+ * them clicking about once a minute.
  */
 import type { EventType } from './events.ts'
 import type { Random } from './random.ts'
 import { otherPaths, productPaths, visitorCount } from './shop.ts'
 
-/** A click of somebody. */
+/** A click of a visitor. */
 export interface Click {
   readonly visitor: number
   readonly type: EventType
@@ -19,7 +20,7 @@ interface Visit {
   readonly buys: boolean
   clicksLeft: number
   isNew: boolean
-  /** The product that was looked at last. */
+  /** The product that was viewed last. */
   product: string | null
 }
 
@@ -33,7 +34,7 @@ export class Visits {
     this.#random = random
   }
 
-  /** The next click of one of those who are there, or of somebody who comes in if there are fewer than `wanted`. */
+  /** The next click of a present visitor, or of a new one if fewer than `wanted` are present. */
   next(wanted: number): Click {
     if (this.#there.length < Math.max(1, wanted)) this.#there.push(newVisit(this.#random))
     const index = this.#random.below(this.#there.length)
@@ -55,7 +56,7 @@ function newVisit(random: Random): Visit {
   return { visitor, buys, clicksLeft: visitLength(buys, random), isNew: true, product: null }
 }
 
-/** A third leaves after one page; the others stay for some eight, buyers longer. */
+/** A third leaves after one page; the others stay for about eight, buyers longer. */
 function visitLength(buys: boolean, random: Random): number {
   if (!buys && random.chance(0.3)) return 1
   let clicks = buys ? 5 : 2
@@ -80,7 +81,7 @@ function entryPath(random: Random): string {
   return random.chance(0.5) ? '/' : random.chance(0.3) ? '/sale' : productPath(random)
 }
 
-/** A page of the shop, as a bot picks them too. */
+/** A page of the shop; bots choose pages in the same way. */
 export function anyPath(random: Random): string {
   return random.chance(0.7) ? productPath(random) : otherPath(random)
 }

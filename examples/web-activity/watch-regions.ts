@@ -1,12 +1,12 @@
 /**
- * What each region asks for, and whether it gets it.
+ * Counts the requests of each region, and how many of them fail.
  *
  *   events ═ by region ═┬─ views, five minutes every minute ───────────────────► views-per-region
  *                       ├─ per minute, when closed ─ bursts of failures ───────► alerts
  *                       └─ all of them, by type ───────────────────────────────► events-per-region
  *
- * The last one needs no region. It stands here because the events are on their way already: by type they would travel
- * once more, all of them, to be counted in five rows.
+ * The last count does not need the region. It is here because the events are already repartitioned: by type, all of
+ * them would be written once more, to be counted in five rows.
  */
 import type { Stream, StreamsBuilder } from 'millrace'
 import { z } from 'zod'
@@ -25,7 +25,7 @@ import {
 } from './events.ts'
 import type { JobTopologyOptions } from './topology.ts'
 
-// All that has to travel of an event: the place of its type among all, and further on if it failed.
+// The only part of an event that has to be repartitioned: the index of its type, with an offset if it failed.
 const failed = eventTypes.length
 const successfulView = eventTypes.indexOf('view')
 
@@ -61,7 +61,7 @@ export function watchRegions(
     .to(eventsPerRegion)
 }
 
-/** What the server could not do is a failure; what nobody can have, such as a page that is not there, is none. */
+/** Only an error of the server is a failure; a request for a page that does not exist is not. */
 function signOf({ type, status = 0 }: ShopEvent): number {
   return eventTypes.indexOf(type) + (status >= 500 ? failed : 0)
 }

@@ -1,10 +1,10 @@
-/** Clicks on the page on their way into `page-views`, as events of the shop. */
+/** Writes clicks on the page to `page-views`, as events of the shop. */
 import { randomUUID } from 'node:crypto'
 import type { EmbeddedLog, Producer } from 'millrace/log'
 import { z } from 'zod'
 import { nameLengthMax, pageViews, type ShopEvent, shopEvent } from '../events.ts'
 
-/** Who clicks on the page, as the job sees it. */
+/** The visitor name for clicks on the page. */
 export const pageVisitor = 'you'
 
 export interface Click {
@@ -17,7 +17,7 @@ const click: z.ZodType<Click> = z.strictObject({
   path: z.string().startsWith('/').max(nameLengthMax),
 })
 
-/** The click that a body holds, or null. */
+/** The click in a request body, or null. */
 export function readClick(body: string): Click | null {
   try {
     const checked = click.safeParse(JSON.parse(body))
@@ -27,7 +27,7 @@ export function readClick(body: string): Click | null {
   }
 }
 
-/** So many clicks may be on their way to the disk at a time. */
+/** Maximum number of clicks that are not durable yet. */
 const waitingMax = 64
 
 export class Clicks {
@@ -44,7 +44,7 @@ export class Clicks {
     return this.#waiting >= waitingMax
   }
 
-  /** Resolves when the click is safe; null if it is no event that can be counted. */
+  /** Resolves when the click is durable; resolves to null if it is not an event that can be counted. */
   async send({ type, path }: Click, agent: string): Promise<ShopEvent | null> {
     const at = this.#now()
     const visitor = pageVisitor

@@ -1,14 +1,15 @@
 /**
- * Server-sent events to all who look at the page. A message holds the whole state, so one that finds its client still
- * busy with the one before is left out: nothing is queued for anybody. Who takes nothing for too long is cut off.
+ * Sends server-sent events to all open pages. A message contains the whole state, so it is skipped for a client that
+ * has not received the previous one yet: nothing is queued. A client that receives nothing for too long is
+ * disconnected.
  */
 import type { ServerResponse } from 'node:http'
 
 export interface EventStreamLimits {
   readonly clientsMax: number
-  /** What may lie unsent in front of one client. */
+  /** Maximum number of unsent bytes for one client. */
   readonly bufferBytesMax: number
-  /** How long a client may leave something there. */
+  /** How long a client may have unsent bytes. */
   readonly stalledMsMax: number
 }
 
@@ -16,7 +17,7 @@ export const eventStreamLimits: EventStreamLimits = { clientsMax: 16, bufferByte
 
 interface Client {
   readonly response: ServerResponse
-  /** Since when something lies unsent in front of it; null if it has taken all. */
+  /** Since when there are unsent bytes; null if there are none. */
   stalledSince: number | null
 }
 
@@ -45,9 +46,9 @@ export class EventStream {
     response.writeHead(200, { 'Content-Type': 'text/event-stream' })
     this.#clients.add(client)
     response.on('close', () => this.#clients.delete(client))
-    // A client that goes away while something is written to it is no fault of ours.
+    // A client that disconnects during a write is not an error.
     response.on('error', () => this.#clients.delete(client))
-    // How long its browser waits before it comes again.
+    // How long its browser waits before it reconnects.
     this.#write(client, 'retry: 1000\n\n')
     if (this.#last !== null) this.#write(client, this.#last)
   }
@@ -57,7 +58,7 @@ export class EventStream {
     for (const client of this.#clients) this.#write(client, this.#last)
   }
 
-  /** To be called now and then, so that both ends notice when the other is gone. */
+  /** To be called regularly, so that both ends notice when the connection is lost. */
   beat(): void {
     for (const client of this.#clients) this.#write(client, ':\n\n')
   }

@@ -1,4 +1,4 @@
-/** The page of a job that runs live: what it serves, what it shows, and the way of the clicks into the log. */
+/** The page of a live job: its server, its view of the answers, and the way of clicks into the log. */
 import type { EmbeddedLog } from 'millrace/log'
 import { alerts, boughtAfterView, viewsPerPage, visitorSessions } from '../events.ts'
 import { Clicks } from './clicks.ts'
@@ -6,11 +6,11 @@ import { LiveFeed } from './live-view.ts'
 import { PageServer } from './page-server.ts'
 
 export interface LivePage {
-  /** Opens the page; it holds the token. */
+  /** Opens the page; the URL contains the token. */
   readonly url: string
-  /** Rejects with what keeps it from being shown. */
+  /** Rejects with the error that prevents the page from being updated. */
   readonly failed: Promise<never>
-  /** Once; later calls wait for the first one. */
+  /** Closes the page once; later calls wait for the first one. */
   close(): Promise<void>
 }
 

@@ -1,6 +1,7 @@
 /**
- * What the page shows, read from the job's answers as anybody could read them: only what is durable, and from a few hours
- * back on, however long the job has been running. Every row that is kept is bounded by time and number.
+ * The state that the page shows. It is read from the job's answers as any other reader would: only durable records, and
+ * only those of the last few hours, however long the job has been running. All data that is kept is bounded by time and
+ * number.
  */
 import { setTimeout } from 'node:timers/promises'
 import type { Topic } from 'millrace'
@@ -21,21 +22,24 @@ import { pageVisitor } from './clicks.ts'
 
 export interface LiveState {
   readonly now: number
-  /** Views of each of the last sixty minutes, the oldest first; the last one is going on. */
+  /** Views of each of the last sixty minutes, the oldest first; the last minute is still going on. */
   readonly minutes: readonly { readonly start: number; readonly views: number }[]
   /** The most viewed pages of these sixty minutes. */
   readonly pages: readonly { readonly page: string; readonly views: number }[]
   readonly sessions: { readonly now: number; readonly pages: number; readonly bounces: number }
-  /** Product views since then, and those that an order of the same visitor has followed within an hour. */
+  /** Product views since `since`, and those that were followed by an order of the same visitor within an hour. */
   readonly funnel: { readonly since: number; readonly views: number; readonly bought: number }
-  /** The session of whoever clicks on the page. */
+  /** The session of the user who clicks on the page. */
   readonly you: { readonly pages: number; readonly entry: string; readonly exit: string } | null
   readonly alerts: readonly { readonly region: string; readonly from: number }[]
 }
 
 const minutesShown = 60
 const pagesShown = 10
-/** Counts of a page and minute that are kept; far more than a shop of some hundred pages has in two hours. */
+/**
+ * Maximum number of counts per page and minute that are kept; far more than a shop with some hundred pages has in two
+ * hours.
+ */
 const countsMax = 50_000
 const sessionsMax = 50_000
 
@@ -47,13 +51,13 @@ interface OpenSession {
   readonly exit: string
 }
 
-/** Takes records of the answers in, and says what follows of them. */
+/** Takes records of the answers and computes the state of the page. */
 export class LiveView {
   readonly #counts = new Map<string, { readonly start: number; readonly page: string; readonly views: number }>()
   readonly #sessions = new Map<string, OpenSession>()
   readonly #bought = new Map<string, { readonly hour: number; readonly count: number }>()
   readonly #alerts = new Map<string, { readonly region: string; readonly from: number; readonly to: number | null }>()
-  /** Counts the records taken in, so that one can see whether there is something new. */
+  /** Counts the records taken in, so that callers can see whether anything has changed. */
   changes = 0
 
   viewsCounted(page: string, start: number, views: number): void {
@@ -63,7 +67,7 @@ export class LiveView {
     if (this.#counts.size < countsMax || this.#counts.has(key)) this.#counts.set(key, { start, page, views })
   }
 
-  /** Null: it has become part of a longer one. */
+  /** `isThere` is false if the session has become part of a longer one. */
   sessionChanged(session: { readonly visitor: string; readonly start: number } & OpenSession, isThere: boolean): void {
     this.changes++
     const { visitor, start, end, pages, entry, exit } = session
@@ -131,7 +135,7 @@ export class LiveView {
   }
 }
 
-/** Follows the answers on the log. `onChange` is called a few times a second at most, while there is something new. */
+/** Follows the answers in the log. Calls `onChange` at most a few times a second, while there is something new. */
 export class LiveFeed {
   readonly view: LiveView = new LiveView()
   readonly #failure: PromiseWithResolvers<never> = Promise.withResolvers<never>()
@@ -142,7 +146,7 @@ export class LiveFeed {
   constructor(log: EmbeddedLog, now: () => number, onChange: (state: LiveState) => void) {
     const { view } = this
     this.#now = now
-    // Whoever is interested asks for it; that nobody does is no fault.
+    // The error is reported by `failed`; if that is not awaited, it must not count as an unhandled rejection.
     this.#failure.promise.catch(() => undefined)
     this.#follow(log, viewsPerPage, ({ key, value }) => view.viewsCounted(key.key, key.start, value))
     this.#follow(log, visitorSessions, ({ key: { key, start, end }, value }) => {
@@ -155,7 +159,7 @@ export class LiveFeed {
     this.#tell(onChange)
   }
 
-  /** Rejects with what keeps it from going on. */
+  /** Rejects with the error that stopped it. */
   get failed(): Promise<never> {
     return this.#failure.promise
   }
@@ -190,7 +194,7 @@ export class LiveFeed {
     const telling = (async () => {
       while (!this.#closed) {
         const now = this.#now()
-        // Time goes on without records: windows move, and sessions end.
+        // Time passes without records as well: windows move, and sessions end.
         if (this.view.changes !== told || now - toldAt >= idleMs) {
           told = this.view.changes
           toldAt = now

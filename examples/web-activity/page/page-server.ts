@@ -1,10 +1,10 @@
 /**
- * The page's server: a handful of files that are held in memory, one stream of events out, one kind of click in. It
+ * The server of the page: a handful of files that are kept in memory, one stream of events, and one kind of click. It
  * listens on the loopback address, and there is no option to listen elsewhere.
  *
- * What is asked for is looked up by its whole path in a table that was made at the start; no path of a file is ever made
- * from a request. Nothing but a POST changes anything. Answers to errors say what was wrong with the request and nothing
- * about this machine.
+ * The path of a request is looked up as a whole in a table that was made at the start; file paths are never built from
+ * a request. Only a POST changes anything. Error responses say what was wrong with the request and nothing about this
+ * machine.
  */
 import { readFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
@@ -20,7 +20,7 @@ const connectionsMax = 64
 const requestMsMax = 10_000
 const heartbeatMs = 15_000
 
-/** On every answer. No header of CORS: no other site may read anything here. */
+/** Sent with every response. There are no CORS headers, so no other site can read anything here. */
 const securityHeaders: { readonly [name: string]: string } = {
   'Content-Security-Policy':
     "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'; " +
@@ -38,7 +38,7 @@ interface Asset {
 }
 
 export interface PageServerOptions {
-  /** 0: any that is free. */
+  /** 0 for any free port. */
   readonly port: number
   readonly clicks: Pick<Clicks, 'send' | 'isFull'>
   readonly now: () => number
@@ -82,17 +82,17 @@ export class PageServer {
     return new PageServer(server, assets, options)
   }
 
-  /** Where the page is, with the token that opens it. To be shown once, to the user alone. */
+  /** The URL of the page, with the token that opens it. To be shown once, and only to the user. */
   get url(): string {
     return `http://${loopback}:${this.port}/#${this.#sessions.token}`
   }
 
-  /** Shows a state to all who look. */
+  /** Sends a state to all open pages. */
   show(state: unknown): void {
     this.#stream.send(state)
   }
 
-  /** Ends all connections. */
+  /** Closes all connections. */
   async close(): Promise<void> {
     clearInterval(this.#heartbeat)
     this.#stream.close()
@@ -160,13 +160,13 @@ export class PageServer {
 }
 
 function refuse(request: IncomingMessage, response: ServerResponse, status: number, reason: string): void {
-  // What was not read of the request must not be taken for the next one.
+  // The unread rest of the request must not be taken for the next request.
   if (!request.complete) response.setHeader('Connection', 'close')
   response.writeHead(status, { 'Content-Type': 'text/plain; charset=utf-8' })
   response.end(`${reason}\n`)
 }
 
-/** The text of a body; null if it is too long. Its sender may go on sending: the answer closes the connection. */
+/** The text of a body; null if it is too long. The client may continue to send: the response closes the connection. */
 function readBody(request: IncomingMessage): Promise<string | null> {
   const pieces: Buffer[] = []
   let length = 0
@@ -195,7 +195,7 @@ function tokenIn(body: string): string {
   }
 }
 
-/** All there is to see, by the path that it is asked by. */
+/** All files of the page, by the path of their request. */
 async function readAssets(): Promise<ReadonlyMap<string, Asset>> {
   const read = async (name: string, type: string): Promise<Asset> => ({
     type: `${type}; charset=utf-8`,

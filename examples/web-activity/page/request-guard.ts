@@ -1,13 +1,14 @@
 /**
- * Who may ask the page's server for anything. It listens on the loopback address only, but every page that this machine's
- * browser shows can send requests there too; so each request has to show, before it is routed, that it is meant for this
- * server and comes from its own page:
+ * Decides which requests the server of the page accepts. It listens only on the loopback address, but any page in a
+ * browser on this machine can send requests there. So before a request is routed, it must show that it is meant for
+ * this server and comes from its own page:
  *
- * - Its one Host is this server by one of its names, spelled exactly: a name that a stranger's DNS points here is none.
- * - A request that changes something comes from the same origin (what Go calls cross-origin protection): browsers say so
- *   in Sec-Fetch-Site, older ones in Origin; programs that are no browsers say neither. `Origin: null` is refused.
- * - It carries JSON, which no form and no simple request of another site can.
- * - It shows the cookie that was given for the token: see sessions.ts.
+ * - It has one Host header with exactly one of this server's names. A foreign name whose DNS points here is not one of
+ *   them.
+ * - A request that changes something comes from the same origin (what Go calls cross-origin protection): browsers say
+ *   so in Sec-Fetch-Site, older ones in Origin; programs other than browsers send neither. `Origin: null` is refused.
+ * - Its body is JSON, which neither a form nor a simple request of another site can send.
+ * - It has the cookie that was given for the token: see sessions.ts.
  */
 import type { IncomingMessage } from 'node:http'
 
@@ -16,10 +17,10 @@ export interface Refusal {
   readonly reason: string
 }
 
-/** Why the request is not for this server, or null. */
+/** The reason why the request is not meant for this server, or null. */
 export function refusalOfAddress(request: IncomingMessage, port: number): Refusal | null {
   const { url = '' } = request
-  // Only proxies are asked by a whole address.
+  // Only proxies receive requests with an absolute URL.
   if (!url.startsWith('/')) return { status: 400, reason: 'the request target is no path' }
   const hosts = valuesOf(request, 'host')
   const [host] = hosts
@@ -28,7 +29,7 @@ export function refusalOfAddress(request: IncomingMessage, port: number): Refusa
   return refusalOfOrigin(request, host.toLowerCase())
 }
 
-/** Why the request may not change anything, or null. */
+/** The reason why the request may not change anything, or null. */
 export function refusalOfContent(request: IncomingMessage): Refusal | null {
   const [type = ''] = valuesOf(request, 'content-type')
   if (/^application\/json\s*(;\s*charset=utf-8\s*)?$/i.test(type)) return null
@@ -48,12 +49,12 @@ function refusalOfOrigin(request: IncomingMessage, host: string): Refusal | null
   if (origin !== undefined && origin.toLowerCase() !== `http://${host}`) return refused
   const [site] = valuesOf(request, 'sec-fetch-site')
   if (site === undefined || site === 'same-origin' || site === 'none') return null
-  // A link on another site may lead here; what it leads to changes nothing and shows nothing without the cookie.
+  // A link on another site may lead here; following it changes nothing and shows nothing without the cookie.
   const isLink = request.method === 'GET' && valuesOf(request, 'sec-fetch-mode').includes('navigate')
   return isLink ? null : refused
 }
 
-/** Every value of a header; Node's own object keeps one of several. */
+/** Every value of a header; Node's own object may keep only one of several. */
 function valuesOf({ rawHeaders }: IncomingMessage, name: string): readonly string[] {
   return rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === name)
 }

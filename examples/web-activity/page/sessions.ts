@@ -1,6 +1,6 @@
 /**
- * Who has seen the token that the job printed. The page takes it out of the fragment of its address, which no browser
- * sends anywhere, shows it once, and gets a cookie that it cannot read itself. Both end with the process.
+ * Who has the token that the job printed. The page reads it from the fragment of its URL, which browsers do not send,
+ * submits it once, and gets a cookie that it cannot read itself. Both are valid until the process ends.
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
@@ -13,12 +13,12 @@ export class Sessions {
   readonly #secret: string = randomBytes(secretBytes).toString('hex')
   readonly #cookie: string
 
-  /** Cookies are not told apart by port, so the name says it. */
+  /** Cookies are shared by all ports of a host, so the name contains the port. */
   constructor(port: number) {
     this.#cookie = `millrace-page-${port}`
   }
 
-  /** The Set-Cookie header for whoever shows the token; null for others. */
+  /** The Set-Cookie header for a request with the right token; null for others. */
   cookieFor(token: string): string | null {
     return isSame(token, this.token) ? `${this.#cookie}=${this.#secret}; Path=/; HttpOnly; SameSite=Strict` : null
   }
@@ -29,7 +29,7 @@ export class Sessions {
   }
 }
 
-/** In a time that does not tell how much of it is right; only its length is public. */
+/** Compares in constant time, so that the duration does not reveal how much is right; only the length is public. */
 function isSame(given: string, secret: string): boolean {
   const [left, right] = [Buffer.from(given), Buffer.from(secret)]
   return left.length === right.length && timingSafeEqual(left, right)
