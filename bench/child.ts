@@ -4,11 +4,11 @@ import { fileURLToPath } from 'node:url'
 export type ChildResult = { readonly [field: string]: number }
 
 export interface ChildLimits {
-  /** `ulimit -n` of the process. Default: ours. */
+  /** `ulimit -n` of the process. Default: that of this process. */
   readonly openFiles?: number
 }
 
-/** Runs a script of this folder in a process of its own and reads its one line of JSON. */
+/** Runs a script of this folder in a process of its own and reads its single line of JSON. */
 export function child(script: string, args: readonly string[], limits: ChildLimits = {}): Promise<ChildResult> {
   const path = fileURLToPath(new URL(script, import.meta.url))
   const command = [process.execPath, path, ...args]

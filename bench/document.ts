@@ -2,14 +2,16 @@ import { numberCell, type Row, spreadCell } from './report.ts'
 import { judged, type Judged, targetNames } from './targets.ts'
 
 /**
- * Writes what was measured into a document, `docs/performance.md` as a rule.
+ * Writes the results into a document, usually `docs/performance.md`.
  *
- * - Tables stand between two comments that name their group, `<!-- bench:log -->` and `<!-- bench:log end -->`. What stands
- *   elsewhere is prose and stays as it is.
- * - A line is one row of one system in one sync mode. Lines of rows that were measured are replaced, all others stay, with
- *   the number of the run that they came from: under each table its runs are listed, with command and machine.
- * - A target is judged anew when all that it needs was measured in one run. A miss is in the table like everything else.
- * - The table itself is the memory: nothing is kept beside the document. No dates, so that the same rows leave the same text.
+ * - Tables are between two comments that name their group, `<!-- bench:log -->` and `<!-- bench:log end -->`.
+ *   Everything else is prose and stays unchanged.
+ * - A line of a table is one row of one system in one sync mode. Lines of rows that were measured are replaced; all
+ *   others stay, with the number of the run that they come from. Below each table, its runs are listed with command and
+ *   machine.
+ * - A target is judged again when everything that it needs was measured in one run. Missed targets are listed like met
+ *   ones.
+ * - The document itself is the only state. It contains no dates, so that the same rows produce the same text.
  */
 export function writeInto(document: string, rows: readonly Row[]): string {
   let text = document
@@ -22,7 +24,7 @@ export function writeInto(document: string, rows: readonly Row[]): string {
   return replaceBlock(text, 'targets', targetTitles, (old) => inOrder(merged(old, targets.map(targetLine), 1)))
 }
 
-/** In the order in which a document without them gets them. */
+/** The order in which groups are added to a document that does not have them. */
 const groups: readonly { readonly name: string; readonly holds: (workload: string) => boolean }[] = [
   { name: 'joins', holds: (workload) => ['sessions', 'join', 'stream-table'].includes(workload) },
   { name: 'application', holds: (workload) => /^(latency-\d+k|startup|restart|restore)$/.test(workload) },
@@ -31,7 +33,7 @@ const groups: readonly { readonly name: string; readonly holds: (workload: strin
   { name: 'streams', holds: (workload) => /^(n0|filter|w1|w1h|kt)(-zod|-sparse)?$/.test(workload) },
 ]
 
-/** Cells by position, and the conditions under which they were measured. */
+/** The cells of a line, and the conditions under which they were measured. */
 interface Line {
   readonly cells: readonly string[]
   readonly run: string
@@ -53,7 +55,7 @@ const rowTitles: readonly string[] = [
 const targetTitles: readonly string[] = ['target', 'at least or at most', 'measured', 'verdict', 'run']
 
 function lineOf(row: Row, rows: readonly Row[]): Line {
-  // Earlier outputs have the ratio in Kafka's row alone.
+  // In earlier outputs, only Kafka's row has the ratio.
   const beside = rows.find(({ workload, system }) => workload === row.workload && system === 'Kafka Streams')
   const ratios = row.system !== 'millrace' || row['ratio'] !== undefined ? row : (beside ?? row)
   const times = (field: string): string => (row.system === 'millrace' ? numberCell(ratios[field]) : '')
@@ -79,7 +81,7 @@ function targetLine({ what, limit, measured, verdict, rows }: Judged): Line {
   return { cells: [what, limit, measured, verdict], run }
 }
 
-/** What one must know of a row to measure it again. */
+/** What one must know to measure a row again. */
 export function conditionsOf(row: Row): string {
   const text = (field: string): string | null => (typeof row[field] === 'string' ? row[field] : null)
   const runs = `${row.runs} run${row.runs === 1 ? '' : 's'} of each`
@@ -95,7 +97,7 @@ export function conditionsOf(row: Row): string {
     .join('; ')
 }
 
-/** Old lines with the new ones in their places; the first `keyCells` cells say what is the same line. */
+/** The old lines with new ones in their places; the first `keyCells` cells identify a line. */
 function merged(old: readonly Line[], lines: readonly Line[], keyCells: number): Line[] {
   const all = [...old]
   const key = ({ cells }: Line): string => cells.slice(0, keyCells).join('|')
@@ -111,7 +113,7 @@ function merged(old: readonly Line[], lines: readonly Line[], keyCells: number):
   return all
 }
 
-/** Targets as their list has them; what is no target any more goes. */
+/** Targets in the order of their list; former targets are removed. */
 function inOrder(lines: readonly Line[]): Line[] {
   return targetNames().flatMap((name) => lines.find(({ cells }) => cells[0] === name) ?? [])
 }
@@ -133,7 +135,10 @@ function replaceBlock(
   return document.slice(0, from) + block + document.slice(to + end.length)
 }
 
-/** The table and the list of runs that an earlier writing left. Columns are found by their titles: there may be new ones. */
+/**
+ * The lines of an existing table with their runs. Columns are found by their titles, because new ones may have been
+ * added.
+ */
 function linesOf(block: string, titles: readonly string[]): Line[] {
   const lines = block.split('\n')
   const [head, , ...body] = lines.filter((line) => line.startsWith('|')).map(cellsOf)
@@ -160,7 +165,7 @@ function blockOf(titles: readonly string[], lines: readonly Line[]): string {
   return list === '' ? markdownTable([titles, ...body]) : `${markdownTable([titles, ...body])}\n\n${list}`
 }
 
-/** Columns padded, as the formatter of this repository has them. */
+/** A table with padded columns, as this repository's formatter writes it. */
 function markdownTable(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(3, ...rows.map((row) => (row[column] ?? '').length)))
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`

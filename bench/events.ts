@@ -2,7 +2,9 @@ import { existsSync, readFileSync } from 'node:fs'
 import { brotliDecompressSync } from 'node:zlib'
 import { SeededRandom } from '../src/base/seeded-random.ts'
 
-/** The events that every row is fed with: keys, values as bytes, and their times from 0, gaps between hours closed. */
+/**
+ * The events that are the input of every row: keys, values as bytes, and times from 0, without the gaps between hours.
+ */
 export interface Events {
   readonly source: string
   readonly keys: readonly Buffer[]
@@ -13,13 +15,16 @@ export interface Events {
 const base: number = Date.parse('2015-02-22T21:00:00Z')
 const span = 36_000_000
 
-/** Time of record `index` when the data set repeats, each copy later by its span; the anchors use the same formula. */
+/**
+ * Time of record `index` when the data set is repeated: each copy is later by the span of the data. The anchors use the
+ * same formula.
+ */
 export function timeOf(events: Events, index: number, speed: number): number {
   const copy = Math.floor(index / events.keys.length)
   return base + Math.floor((copy * span + (events.times[index % events.keys.length] ?? 0)) / speed)
 }
 
-/** The gharchive sample where it is there, else events of the same shape from a seed, which the row then says. */
+/** The gharchive sample if it is present, else generated events of the same shape, which the row then mentions. */
 export function readEvents(file: string): Events {
   return existsSync(file) ? readArchive(file) : syntheticEvents(266_105, 20150222)
 }
@@ -43,13 +48,13 @@ function readArchive(file: string): Events {
   return { source: 'gharchive-10h', keys, values, times }
 }
 
-/** Every value in the file is free of escapes, so the plain scan is right. */
+/** No value in the file contains escapes, so a plain search is correct. */
 function field(json: string, name: string): string {
   const start = json.indexOf(`"${name}":"`) + name.length + 4
   return json.slice(start, json.indexOf('"', start))
 }
 
-/** About as many repositories, the same length of line and nearly ordered times. */
+/** About as many repositories, lines of the same length, and times that are nearly in order. */
 function syntheticEvents(count: number, seed: number): Events {
   const random = new SeededRandom(seed)
   const types = ['push', 'push', 'push', 'push', 'push', 'create', 'watch', 'icomment', 'pr', 'issue', 'fork']

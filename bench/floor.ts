@@ -6,9 +6,10 @@ import { BatchBuilder } from '../src/log/format/batch-builder.ts'
 import { BatchCursor } from '../src/log/format/record-cursor.ts'
 
 /**
- * The floor of a row: a plain loop over the same bytes in one process. It walks the same batches, does the same work per
- * record with a Map, writes its output as batches to one file, and keeps no promise: no commit, no changelog, no order
- * over partitions, no restart. What a row loses against it is the price of the promises.
+ * The floor of a row: a plain loop over the same bytes in one process. It reads the same batches, does the same work
+ * per record with a Map, and writes its output as batches to one file. It gives no guarantees: no commits, no
+ * changelogs, no order over partitions, no restart. The difference between a row and its floor is the price of these
+ * guarantees.
  */
 export function runFloor(workload: string, partitions: readonly (readonly Uint8Array[])[], directory: string): number {
   const out = new Output(join(directory, 'floor.out'))
@@ -56,7 +57,7 @@ const valueOf = (cursor: BatchCursor): unknown => JSON.parse(text(cursor.bytes, 
 const text = (bytes: Uint8Array, start: number, end: number): string =>
   Buffer.prototype.utf8Slice.call(bytes, start, end)
 
-/** Counts per window and key; a count is written out once per window, when a later one begins, as a commit would. */
+/** Counts per window and key. A count is written once per window, when a later one begins, as a commit would. */
 function windowCount(sizeMs: number, advanceMs: number, before: Work): (out: Output) => Work {
   return (out) => {
     const windows = new Map<number, Map<string, number>>()
@@ -97,7 +98,7 @@ function keyCount(before: Work): (out: Output) => Work {
   }
 }
 
-/** Counts per actor and session; a session is written out when a later one of its actor begins, as a commit would. */
+/** Counts per actor and session. A session is written when a later one of its actor begins, as a commit would. */
 function sessions(out: Output): Work {
   const actors = new Map<string, Session[]>()
   return (cursor) => {
@@ -131,7 +132,7 @@ interface Session {
 
 const gapMs = 1_800_000
 
-/** Pairs a watch with every fork of the repository within ten minutes, and the other way round. */
+/** Pairs each watch with every fork of the repository within ten minutes, and vice versa. */
 function streamJoin(out: Output): Work {
   const watches = new Map<string, Actor[]>()
   const forks = new Map<string, Actor[]>()
@@ -162,7 +163,7 @@ interface Actor {
 
 const joinMs = 600_000
 
-/** Lets through what belongs to a repository whose creation has been seen. */
+/** Forwards events of repositories whose creation has been seen. */
 function streamTable(out: Output): Work {
   const created = new Map<string, unknown>()
   return (cursor) => {

@@ -4,14 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 
-/** One run of Kafka's own ProducerPerformance and, over what it wrote, ConsumerPerformance. */
+/** One run of Kafka's ProducerPerformance and, over what it wrote, of ConsumerPerformance. */
 export interface RawLogRun {
-  /** `1`: an fsync per append (`flush.messages=1`). `default`: none, the kernel writes back. */
+  /** `1`: an fsync per append (`flush.messages=1`). `default`: no fsync; the kernel writes back. */
   readonly flush: 'default' | '1'
   readonly recordBytes: number
   readonly records: number
   readonly batchBytes: number
-  /** Records per second that are sent; -1: as many as it takes. */
+  /** Records sent per second; -1 for as many as possible. */
   readonly throughput: number
 }
 
@@ -21,13 +21,13 @@ export interface RawLogFigures {
   readonly records: number
   readonly p50Ms: number
   readonly p99Ms: number
-  /** Broker and producer. */
+  /** CPU seconds of broker and producer. */
   readonly cpuSeconds: number
 }
 
 /**
- * A broker of the anchors that stays up between runs, so that its runs and ours take turns while it gets warm. Their own
- * `rawlog` makes all its runs in a row.
+ * A broker of the anchors that keeps running between runs, so that its runs and ours alternate while it warms up. The
+ * anchors' own `rawlog` makes all its runs in a row.
  */
 export class KafkaBroker {
   readonly #folder: string
@@ -45,7 +45,7 @@ export class KafkaBroker {
     this.#work = mkdtempSync(join(tmpdir(), 'millrace-kafka-'))
   }
 
-  /** Starts a broker by the script in `folder`, which loads one copy of the data set into it. */
+  /** Starts a broker with the script in `folder`, which loads one copy of the data set into it. */
   static async start(folder: string, data: string): Promise<KafkaBroker> {
     const options = ['broker', '--copies', '1', '--speed', '1000', '--data', data]
     const child = spawn('bash', [join(folder, 'run'), ...options], { stdio: ['pipe', 'pipe', 'inherit'] })
@@ -68,7 +68,7 @@ export class KafkaBroker {
         run.flush,
         String(run.recordBytes),
         'all',
-        // It divides: by two for large records, by four where each append is synced.
+        // The script divides the number: by two for large records, by four if each append is synced.
         String(run.records * (run.recordBytes >= 1000 ? 2 : 1) * (run.flush === '1' ? 4 : 1)),
         String(this.#pid),
         this.#work,
@@ -83,7 +83,7 @@ export class KafkaBroker {
     throw new Error(`Kafka's perf tools printed no figures for ${JSON.stringify(run)}`)
   }
 
-  /** Ends the broker: the script stops it when its input ends. */
+  /** Stops the broker: the script stops it when its input ends. */
   async stop(): Promise<void> {
     const ended = new Promise((resolve) => this.#child.once('close', resolve))
     this.#child.stdin?.end()
@@ -110,7 +110,7 @@ function figuresOf({ records, write, read, cpuSecondsBrokerWrite, cpuSecondsProd
   return {
     records,
     writePerSecond: write.recordsPerSecond,
-    // Without the time that its consumer takes to join its group: ours has none to join.
+    // Without the time in which its consumer joins a group, because ours does not join one.
     readPerSecond: read.fetchRecordsPerSecond,
     p50Ms: write.p50Ms,
     p99Ms: write.p99Ms,

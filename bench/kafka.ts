@@ -5,12 +5,12 @@ import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { KafkaBroker } from './kafka-broker.ts'
 
-/** The real Kafka and Kafka Streams, run by the anchors' own script: one JSON line per run. */
+/** The real Kafka and Kafka Streams, run by the script of the anchors: one JSON line per run. */
 export type AnchorLine = { readonly [field: string]: unknown }
 
 /**
- * Copies the anchors aside, because they build next to their sources and may stand in a folder that is read-only, and
- * keeps the copy for the next row.
+ * Copies the anchors to another folder, because they build next to their sources and may be in a read-only folder. The
+ * copy is reused for later rows.
  */
 export class Anchors {
   readonly #folder: string
@@ -27,9 +27,9 @@ export class Anchors {
     this.#data = resolve(data)
   }
 
-  /** A broker that stays up until it is stopped. */
+  /** A broker that runs until it is stopped. */
   async broker(): Promise<KafkaBroker> {
-    // Without its classes the script builds them first.
+    // If its classes are missing, the script builds them first.
     return await KafkaBroker.start(this.#folder, this.#data)
   }
 

@@ -29,7 +29,7 @@ await app.start()
 const total = job.rate * (job.seconds + job.warmSeconds)
 const measuredFrom = job.rate * job.warmSeconds
 const latencies = new Float64Array(total).fill(-1)
-/** Per key and window: the records whose count has not been seen, as (place, index), in order. */
+/** Per key and window: the records that no count has included yet, as (place, index), in order. */
 const waiting = new Map<string, { places: number[]; indexes: number[]; sent: number }>()
 const wallStart = Date.now()
 const start = performance.now()
@@ -72,7 +72,7 @@ await log.close()
 rmSync(directory, { recursive: true, force: true })
 process.exit(0)
 
-/** Sends what is due, a batch per turn, by the schedule and not by the answers. */
+/** Sends the records that are due, one batch per turn, following the schedule and not the answers. */
 async function send(): Promise<void> {
   const producer = log.producer()
   for (let index = 0; index < total;) {

@@ -8,7 +8,7 @@ const warmSeconds = 5
 
 /**
  * End-to-end latency of the windowed count in an open loop: from the time at which a record was due to be sent until a
- * reader that sees only what is durable holds a count that includes it.
+ * reader that sees only durable records has a count that includes it.
  */
 export async function latencyRow(options: BenchOptions, anchors: Anchors | null): Promise<Row[]> {
   const rows: Row[] = []

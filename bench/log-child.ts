@@ -3,8 +3,9 @@ import type { EmbeddedLog } from '../src/log/embedded-log.ts'
 import { peakMib } from './peak.ts'
 
 /**
- * One run of a log row, in a process of its own: `append` posts records through the producer and waits until the last is
- * acknowledged; `tail` reads what is in memory, over and over, first by cursor, then by consumer. Prints one JSON line.
+ * One run of a log row, in a process of its own: `append` posts records through the producer and waits until the last
+ * one is acknowledged; `tail` reads records in memory repeatedly, first by cursor, then by consumer. Prints one JSON
+ * line.
  */
 interface LogRun {
   readonly row: 'append' | 'tail'
@@ -14,7 +15,10 @@ interface LogRun {
   readonly recordBytes: number
 }
 
-/** Keys and values as they come from elsewhere: each record another one, none made inside the measured time. */
+/**
+ * Keys and values as an application would have them: each record has different ones, and none is created during the
+ * measurement.
+ */
 function samples(recordBytes: number): { readonly keys: readonly Buffer[]; readonly values: readonly Buffer[] } {
   const keys: Buffer[] = []
   const values: Buffer[] = []
@@ -41,7 +45,7 @@ async function append(log: EmbeddedLog, run: LogRun): Promise<void> {
   await producer.close()
 }
 
-/** No object per record. */
+/** Allocates no object per record. */
 async function readAll(log: EmbeddedLog, records: number): Promise<void> {
   const reader = await log.openReader({ isolation: 'durable' })
   const places = Array.from({ length: partitions }, (_, partition) => ({ topic, partition }))
@@ -81,7 +85,7 @@ interface Measured {
   readonly cpuSeconds: number
 }
 
-/** CPU is that of all threads of the process. */
+/** CPU time includes all threads of the process. */
 async function measured(act: () => Promise<void>): Promise<Measured> {
   const cpu = process.cpuUsage()
   const start = performance.now()
@@ -99,7 +103,7 @@ function print(records: number, { seconds, cpuSeconds }: Measured, more: object 
 const topic = 'rows'
 const partitions = 4
 const sampleCount = 4096
-/** Less than the tail ring holds. */
+/** Less than the capacity of the tail ring. */
 const tailBytes = 12 * 1024 * 1024
 
 const run = JSON.parse(process.argv[2] ?? '{}') as LogRun

@@ -6,14 +6,14 @@ import type { BenchOptions } from './options.ts'
 import { type Row, spreadOf } from './report.ts'
 
 /**
- * The log alone, without streams: `append` through the producer's `post`, which is what everybody writes through, and
- * `tail`, reading what is in memory by cursor and by consumer. Both sync modes, whatever `--sync` says: the targets name
- * both. Every run has a process and a fresh directory of its own.
+ * The log alone, without streams: `append` through the producer's `post`, the way of all writers, and `tail`, reading
+ * records in memory by cursor and by consumer. Both sync modes are measured, whatever `--sync` says, because the
+ * targets name both. Every run has its own process and a fresh directory.
  */
 export async function logRows(options: BenchOptions): Promise<Row[]> {
   const rows: Row[] = []
   for (const recordBytes of [100, 1024]) {
-    // The same bytes for both sizes, within reason.
+    // About the same number of bytes for both sizes.
     const records = recordBytes === 100 ? options.records : Math.ceil(options.records / 4)
     if (options.rows.includes('append')) {
       for (const sync of ['os', 'commit'] as const) {

@@ -20,8 +20,8 @@ import { startupRow } from './startup.ts'
 import { workloads } from './stream-workloads.ts'
 
 /*
- * Speed and memory, as ratios side by side in one run: against a plain loop over the same bytes, and with
- * `--against kafka` against Kafka and Kafka Streams, alternating.
+ * Speed and memory, as ratios measured side by side in one run: to a plain loop over the same bytes and, with
+ * `--against kafka`, to Kafka and Kafka Streams in alternating runs.
  */
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -30,7 +30,7 @@ function say(options: BenchOptions, text: string): void {
   if (!options.json) process.stderr.write(`${text}\n`)
 }
 
-/** The inputs that have been loaded into the directory of this bench, by speed. */
+/** The inputs loaded into the directory of this bench, by speed. */
 class Inputs {
   readonly #options: BenchOptions
   readonly directory: string
@@ -119,7 +119,7 @@ async function streamRow(
   return rows
 }
 
-/** Rows whose event time is as it was, sparse as in a backfill. */
+/** Rows with the original event times, which are sparse as in a backfill. */
 const inOwnTime: ReadonlySet<string> = new Set(['w1-sparse', 'sessions', 'join', 'stream-table'])
 
 const anchorName: { readonly [workload: string]: string } = {
@@ -138,7 +138,7 @@ const anchorName: { readonly [workload: string]: string } = {
 
 function anchorOptions(workload: string): readonly string[] {
   if (workload.endsWith('-zod')) return ['--parse']
-  // What Kafka Streams' users do about windows of sparse times: few large segments instead of many small ones.
+  // What users of Kafka Streams do for windows of sparse times: few large segments instead of many small ones.
   return workload === 'w1-sparse' || workload === 'sessions' ? ['--retention-ms', '86400000'] : []
 }
 
@@ -160,7 +160,7 @@ function rowOf(workload: string, system: string, sync: string, runs: readonly Ch
   }
 }
 
-/** A row of the anchors: the CPU seconds of the broker are counted in. */
+/** A row of the anchors, including the CPU seconds of the broker. */
 function kafkaRow(workload: string, lines: readonly AnchorLine[]): Row {
   const values = (field: string): number[] => lines.map((line) => Number(line[field]))
   const cpu = lines.map((line) => Number(line['cpuSecondsApp']) + Number(line['cpuSecondsBroker']))
@@ -179,7 +179,7 @@ function kafkaRow(workload: string, lines: readonly AnchorLine[]): Row {
   }
 }
 
-/** Restart with intact state, and restore of a lost store directory, of one application that counts per key. */
+/** Restart with intact state, and restore of a lost store directory, of an application that counts per key. */
 async function recoveryRows(options: BenchOptions, inputs: Inputs): Promise<Row[]> {
   const input = await inputs.topic(options.speed)
   const job = inputs.job({ input, workload: 'kt', application: 'recovered' })

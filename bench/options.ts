@@ -4,7 +4,7 @@ import { storageBenchRows } from './log/storage-bench.ts'
 
 const logBenchRows: readonly string[] = [...clientRows, ...storageBenchRows, 'log-rebalance']
 
-/** What to run, on what, how often. `npm run bench -- w1,n0 --records 500000 --runs 3 --json`. */
+/** What to run, on which data, and how often: `npm run bench -- w1,n0 --records 500000 --runs 3 --json`. */
 export interface BenchOptions {
   readonly rows: readonly string[]
   readonly records: number
@@ -118,7 +118,7 @@ const definition = {
   },
 } as const
 
-/** The command as another would type it: without what says where files are, which changes no figure. */
+/** The command without options that only say where files are, because these do not affect the results. */
 export function commandOf(argv: readonly string[]): string {
   const { tokens } = parseArgs({ ...definition, args: [...argv], tokens: true })
   const elsewhere: ReadonlySet<string> = new Set(['anchors', 'data', 'directory', 'out', 'doc', 'from', 'json'])

@@ -6,7 +6,7 @@ export interface Spread {
   readonly max: number
 }
 
-/** One row: the anchors' field names, so that scripts can hold the two against each other. */
+/** One row, with the field names of the anchors, so that scripts can compare the two. */
 export interface Row {
   readonly workload: string
   readonly system: string
@@ -37,7 +37,7 @@ export function machine(): string {
   return `${cpus().length} x ${first?.model.trim() ?? 'unknown processor'}, ${Math.round(totalmem() / 2 ** 30)} GiB, ${process.platform}, Node ${process.version}`
 }
 
-/** The columns that a row may have, with how wide and how to print them. */
+/** The possible columns of a row, with width and format. */
 const columns: readonly { readonly title: string; readonly width: number; readonly cell: (row: Row) => string }[] = [
   { title: 'row', width: 24, cell: (row) => row.workload },
   { title: 'system', width: 14, cell: (row) => row.system },

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { UsageError } from './options.ts'
 import type { Row } from './report.ts'
 
-/** The rows of an earlier run: what `--out` wrote, or the lines that `--json` printed. */
+/** The rows of an earlier run, from a file written by `--out` or from the lines printed by `--json`. */
 export function readRows(path: string): Row[] {
   let text: string
   try {
@@ -24,7 +24,7 @@ function parse(text: string): unknown[] {
   return lines.map(parsed)
 }
 
-/** Undefined, which is no row, if it is no JSON. */
+/** Undefined, which is no row, if the text is not JSON. */
 function parsed(text: string): unknown {
   try {
     return JSON.parse(text) as unknown

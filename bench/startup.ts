@@ -4,7 +4,9 @@ import { child, type ChildResult } from './child.ts'
 import type { BenchOptions } from './options.ts'
 import { type Row, spreadOf } from './report.ts'
 
-/** From the start of a process with compiled code and a fresh directory until a reader of durable records has a result. */
+/**
+ * From the start of a process with compiled code and a fresh directory until a reader of durable records has a result.
+ */
 export async function startupRow(options: BenchOptions): Promise<Row[]> {
   const build = fileURLToPath(new URL('../scripts/build.mjs', import.meta.url))
   const { status } = spawnSync(process.execPath, [build], { stdio: ['ignore', 'ignore', 'inherit'] })

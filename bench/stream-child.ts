@@ -6,8 +6,8 @@ import { readEvents, timeOf } from './events.ts'
 import { hopsOf, workloads } from './stream-workloads.ts'
 
 /*
- * One run in a process of its own, so that its CPU seconds and its peak of memory are its own. The first argument says
- * what; the answer is one JSON line.
+ * One run in a process of its own, so that CPU seconds and peak memory are its own. The first argument describes the
+ * run; the result is one JSON line.
  */
 
 const startedAt = performance.timeOrigin
@@ -31,7 +31,7 @@ const chosen = kinds[kind]
 if (chosen === undefined) throw new Error(`no kind of run is called '${kind}'`)
 console.log(JSON.stringify(await chosen()))
 
-/** Loads the events into the input topic: 4 partitions, the record's time as the anchors have it. */
+/** Loads the events into the input topic, which has 4 partitions; timestamps are computed as by the anchors. */
 async function load(): Promise<object> {
   const events = readEvents(job.data)
   const log = await openLog({ dataDir: job.directory, sync: 'os' })
@@ -54,7 +54,7 @@ async function load(): Promise<object> {
   return { source: events.source, seconds }
 }
 
-/** Runs the topology over the whole input and measures from `warm` records on until the last commit is durable. */
+/** Runs the topology over the whole input, and measures from record `warm` on until the last commit is durable. */
 async function run(): Promise<object> {
   const hops = hopsOf[job.workload] ?? 1
   const log = await openLog({ dataDir: job.directory, sync: job.sync })
@@ -99,7 +99,7 @@ async function run(): Promise<object> {
   }
 }
 
-/** The plain loop over the same bytes: the segment files as they lie there. */
+/** The plain loop over the same bytes, read from the segment files. */
 async function floor(): Promise<object> {
   if (!hasFloor(job.workload)) return {}
   const partitions = [0, 1, 2, 3].map((partition) => [
@@ -118,7 +118,7 @@ async function floor(): Promise<object> {
   }
 }
 
-/** Starts the application of an earlier run again, its stores intact, and says when it is ready. */
+/** Starts the application of an earlier run again with intact stores, and reports when it is ready. */
 async function restart(): Promise<object> {
   const begun = performance.now()
   const log = await openLog({ dataDir: job.directory, sync: job.sync })
@@ -131,7 +131,7 @@ async function restart(): Promise<object> {
   return { readyMs: ready - begun, openMs: opened - begun, peakRssApp: peakRss() }
 }
 
-/** Starts the application of an earlier run again without its stores: they are rebuilt from the changelogs. */
+/** Starts the application of an earlier run again without its stores, which are rebuilt from the changelogs. */
 async function restore(): Promise<object> {
   rmSync(join(job.directory, 'stores', job.application), { recursive: true, force: true })
   const log = await openLog({ dataDir: job.directory, sync: job.sync })
@@ -171,7 +171,7 @@ function partitionKey({ at }: RestoreProgress): string {
   return `${at.topic}-${at.partition}`
 }
 
-/** Milliseconds from the start of the process until a reader of durable records holds the first result. */
+/** Milliseconds from the start of the process until a reader of durable records has the first result. */
 async function firstResultOf(log: EmbeddedLog, output: string): Promise<number> {
   for (;;) {
     const [info] = await log.topics([output])

@@ -21,7 +21,9 @@ export interface Place {
   readonly output: string
 }
 
-/** The topologies of the rows, each as the anchors have it. Names end in `-zod` where values are decoded and validated. */
+/**
+ * The topologies of the rows, each the same as in the anchors. Names end in `-zod` if values are decoded and validated.
+ */
 export const workloads: { readonly [name: string]: (place: Place) => Topology } = {
   n0: ({ input, output }) => {
     const builder = new StreamsBuilder()
@@ -89,7 +91,7 @@ export const workloads: { readonly [name: string]: (place: Place) => Topology } 
   'kt-zod': (place) => keyCount(place, true),
 }
 
-/** How many tasks a record of the input goes through, where it is more than one. */
+/** Number of tasks that a record of the input passes through, if more than one. */
 export const hopsOf: { readonly [workload: string]: number } = { sessions: 2 }
 
 function windowCount({ input, output }: Place, windows: ReturnType<typeof tumbling>, validated: boolean): Topology {

@@ -1,16 +1,16 @@
 import type { Row, Spread } from './report.ts'
 
-/** What each row is to reach, and the judgement on what it did. */
+/** The target of a row, and whether it was met. */
 export interface Judged {
   readonly what: string
   readonly limit: string
   readonly measured: string
   readonly verdict: string
-  /** What it was judged by. */
+  /** The rows that it was judged by. */
   readonly rows: readonly Row[]
 }
 
-/** All targets for which the rows have what they need, in the order of the list below. */
+/** All targets for which the rows contain what is needed, in the order of the list below. */
 export function judged(rows: readonly Row[]): Judged[] {
   return targets.flatMap((target) => {
     const used: Row[] = []
@@ -44,7 +44,7 @@ interface Target {
   readonly what: string
   readonly unit: string
   readonly limit: number
-  /** Less is better. Default: more is. */
+  /** True if less is better. Default: more is better. */
   readonly atMost?: boolean
   readonly value: (look: Look) => number | null
 }
@@ -60,7 +60,7 @@ function amount(value: number): string {
   return String(Math.round(value * 100) / 100)
 }
 
-/** Earlier outputs have the ratio in Kafka's row alone. */
+/** In earlier outputs, only Kafka's row has the ratio. */
 function withRatios(row: Row, rows: readonly Row[]): Row {
   if (row['ratio'] !== undefined) return row
   const kafka = rows.find(({ workload, system }) => workload === row.workload && system === 'Kafka Streams')
@@ -117,7 +117,7 @@ const within = (what: string, workload: string, field: string, limit: number, un
   value: of(workload, field, sync),
 })
 
-/** How many times as long a larger case takes to be ready as a smaller one. */
+/** How many times longer a larger case takes to be ready than a smaller one. */
 const growth = (what: string, limit: number, larger: string, smaller: string): Target => ({
   what,
   unit: '',
@@ -126,7 +126,7 @@ const growth = (what: string, limit: number, larger: string, smaller: string): T
   value: (look) => quotient(of(larger, 'readyMs')(look), of(smaller, 'readyMs')(look)),
 })
 
-/** One thread, exactly once, on the machine of the run; ratios to what Kafka did in the same run. */
+/** One thread, exactly once, on the machine of the run; ratios to Kafka's results in the same run. */
 const targets: readonly Target[] = [
   times('pass-through', 'n0', 4),
   times('W1', 'w1', 5),

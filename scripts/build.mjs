@@ -1,5 +1,5 @@
-// Builds dist/ with plain tsc. A script instead of a command line, so that an interrupted build leaves no half of dist/
-// behind that an import would pick up: tsc writes into a folder of its own, which then takes dist's place.
+// Builds dist/ with tsc alone. It is a script and not a command line, so that an interrupted build does not leave half
+// of dist/, which imports would find: tsc writes into another folder, which then replaces dist.
 import { spawnSync } from 'node:child_process'
 import { renameSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'

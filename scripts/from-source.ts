@@ -1,8 +1,11 @@
-/** For `node --import`: `millrace` is the source beside this folder, so that a process starts without a build. */
+/**
+ * For `node --import`: resolves `millrace` to the sources beside this folder, so that a process starts without a build.
+ */
 import { enableCompileCache, registerHooks } from 'node:module'
 import { fileURLToPath } from 'node:url'
 
-// To strip the types of the sources takes longer than to run them. By Node's rules a source that changed is compiled anew.
+// Removing the types from the sources takes longer than running them, so the result is cached. Node compiles a changed
+// source again.
 enableCompileCache(fileURLToPath(new URL('../node_modules/.cache/millrace', import.meta.url)))
 
 const entries: { readonly [specifier: string]: string } = {

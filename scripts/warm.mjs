@@ -1,5 +1,5 @@
-// Runs a few events of the job once, so that Node's compile cache holds what `npm start` loads: the first start then takes
-// no longer than the second. Nothing depends on it, so an installation does not fail where this does.
+// Runs a few events of the job once, so that Node's compile cache contains what `npm start` loads, and the first start
+// is as fast as the second. Nothing depends on it, so an installation does not fail if this does.
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

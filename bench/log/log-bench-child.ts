@@ -8,12 +8,12 @@ export interface LogJob {
   readonly kind: 'append' | 'tail' | 'cold' | 'callers' | 'paced'
   readonly sync: 'commit' | 'os'
   readonly recordBytes: number
-  /** How many records are sent and awaited together; 0: no waiting but for room. */
+  /** Number of records that are sent and awaited together; 0 to wait only for room. */
   readonly batch: number
   readonly producers: number
   readonly partitions: number
   readonly seconds: number
-  /** Records per second that are due, for `paced`. */
+  /** Records due per second, for `paced`. */
   readonly rate?: number
 }
 
@@ -23,14 +23,14 @@ interface Job extends LogJob {
 
 const topic = 'rows'
 const sampleCount = 4096
-/** Before the measured time: the code is compiled, files are there. */
+/** Time before the measurement, in which code is compiled and files are created. */
 const warmMs = 500
-/** Less than the tail ring holds. */
+/** Less than the capacity of the tail ring. */
 const tailBytes = 12 * 1024 * 1024
-/** Far more than it holds. */
+/** Far more than the capacity of the tail ring. */
 const coldBytes = 256 * 1024 * 1024
 
-/** Keys and values as they come from elsewhere: none is made inside the measured time. */
+/** Keys and values as an application would have them; none is created during the measurement. */
 function samples(recordBytes: number): { readonly keys: readonly Buffer[]; readonly values: readonly Buffer[] } {
   const indexes = Array.from({ length: sampleCount }, (_, index) => index)
   return {
@@ -46,7 +46,9 @@ interface Rate {
   readonly cpuSecondsApp: number
 }
 
-/** What was acknowledged between the end of the warm-up and the end of the time, with the CPU of all threads. */
+/**
+ * Counts what was acknowledged between the end of the warm-up and the end of the run, with the CPU time of all threads.
+ */
 async function measured(
   job: Job,
   work: (until: number, done: (count: number) => void) => Promise<void>,
@@ -89,10 +91,10 @@ async function append(log: EmbeddedLog, job: Job): Promise<Rate> {
   })
 }
 
-/** Records between two looks at the clock. */
+/** Number of records between two readings of the clock. */
 const freeBatch = 1000
 
-/** Each waits for the answer to its own record before it sends the next. */
+/** Each caller waits for the answer to its own record before it sends the next one. */
 async function callers(log: EmbeddedLog, job: Job): Promise<object> {
   const { keys, values } = samples(job.recordBytes)
   const producer = log.producer()
@@ -115,8 +117,8 @@ async function callers(log: EmbeddedLog, job: Job): Promise<object> {
 }
 
 /**
- * An open loop: records go out when they are due and not when the last one was answered; the latency is from the time at
- * which a record was due to the time at which a reader has it that sees only what is durable.
+ * An open loop: records are sent when they are due, not when the last one was answered. The latency is from the time at
+ * which a record was due until a reader that sees only durable records has it.
  */
 async function paced(log: EmbeddedLog, job: Job): Promise<object> {
   const rate = job.rate ?? 1000
@@ -157,7 +159,7 @@ async function paced(log: EmbeddedLog, job: Job): Promise<object> {
   await reader.close()
   const seconds = (performance.now() - start) / 1000
   const cpuSecondsApp = (used.user + used.system) / 1e6
-  // The first fifth warms up.
+  // The first fifth is the warm-up.
   return {
     records: total,
     recordsPerSecond: total / seconds,

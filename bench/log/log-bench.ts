@@ -9,18 +9,18 @@ import { type Row, spreadOf } from '../report.ts'
 import type { LogJob } from './log-bench-child.ts'
 
 /**
- * The log alone, `npm run bench -- log`: what its clients see. Every run has a process and a fresh directory of its own.
+ * The log alone, `npm run bench -- log`, as its clients see it. Every run has its own process and a fresh directory.
  *
- * - `log-append`: one way to write varied at a time around the plain case (records posted as fast as there is room, one
- *   producer, 4 partitions, as Kafka's own tool does it): size and sync mode, batches of 1, 100 and 1,000 that are awaited
- *   before the next, 8 producers, 1, 16 and 64 partitions.
- * - `log-read`: from memory and, after reopening, from the segment files; without an object per record, and with.
+ * - `log-append`: variations of one plain case (records posted as fast as there is room, one producer, 4 partitions, as
+ *   Kafka's own tool does it), one property at a time: record size and sync mode, batches of 1, 100 and 1,000 that are
+ *   awaited before the next one, 8 producers, and 1, 16 and 64 partitions.
+ * - `log-read`: from memory and, after reopening, from the segment files, with and without an object per record.
  * - `log-callers`: 64 callers that each await their own record.
  * - `log-paced`: an open loop at 20,000/s, and at half of what `log-append` reached, from due to readable.
  *
- * With `--against kafka` Kafka's own ProducerPerformance and ConsumerPerformance take turns with ours on one broker of
- * theirs. The durability is the same on both sides, and the rows name it: `os` beside its default (no fsync), `commit`
- * beside `flush.messages=1` (an fsync per append, as ours is synced before the answer). `acks=all`, one producer.
+ * With `--against kafka`, Kafka's ProducerPerformance and ConsumerPerformance alternate with our runs, on one broker.
+ * The durability is the same on both sides, and the rows name it: `os` is compared with Kafka's default (no fsync),
+ * `commit` with `flush.messages=1` (an fsync per append, as our log syncs before it answers). `acks=all`, one producer.
  */
 export const logBenchRows: readonly string[] = ['log-append', 'log-read', 'log-callers', 'log-paced']
 
@@ -54,7 +54,7 @@ const plain: LogJob = {
 
 type Sync = LogJob['sync']
 
-/** What a broker does beside each of our modes, and what a row calls it. */
+/** The setting of the broker for each of our sync modes, and its name in the rows. */
 const kafkaSync = {
   os: { flush: 'default', name: 'page cache' },
   commit: { flush: '1', name: 'fsync per append' },
@@ -92,7 +92,7 @@ async function read(options: BenchOptions, broker: KafkaBroker | null): Promise<
   for (const recordBytes of [100, 1024]) {
     const theirs: RawLogFigures[] = []
     for (const kind of ['tail', 'cold'] as const) {
-      // What Kafka's consumer reads stands in files and the page cache, as ours does after reopening.
+      // Kafka's consumer reads from files and the page cache, as ours does after reopening.
       const beside = kind === 'cold' ? broker : null
       const [results, kafka] = await turns(options, { ...plain, kind, recordBytes }, beside)
       theirs.push(...kafka)
@@ -134,7 +134,7 @@ async function paced(options: BenchOptions, broker: KafkaBroker | null): Promise
     const [results, theirs] = await turns(options, job, broker)
     rows.push({ ...rowOf('paced 20,000/s', sync, results), ...latencies(results) })
     if (theirs.length > 0) {
-      // Less than 20,000/s: it could not keep the pace, and what waited made its latencies.
+      // Less than 20,000/s means that it could not keep the pace, and its latencies come from queueing.
       const recordsPerSecond = spreadOf(theirs.map((run) => run.writePerSecond))
       rows.push({ ...kafkaRow('paced 20,000/s', sync, theirs), recordsPerSecond, ...kafkaLatencies(theirs) })
     }
@@ -152,7 +152,9 @@ async function paced(options: BenchOptions, broker: KafkaBroker | null): Promise
   return rows
 }
 
-/** Our run, then Kafka's in the same shape, and so on: what the machine does in between, it does to both. */
+/**
+ * One run of ours, then one of Kafka's with the same parameters, and so on, so that changes of the machine affect both.
+ */
 async function turns(
   options: BenchOptions,
   job: LogJob,
@@ -161,7 +163,7 @@ async function turns(
   const ours: ChildResult[] = []
   const theirs: RawLogFigures[] = []
   const { recordBytes, sync, rate } = job
-  // A quarter where each append waits for the device; as long as ours where the pace is given.
+  // A quarter if each append waits for the device; as long as our run if the pace is given.
   const most = Math.ceil((options.records / (recordBytes > 500 ? 4 : 1)) * (sync === 'commit' ? 0.25 : 1))
   const shape = { flush: kafkaSync[sync].flush, recordBytes, throughput: rate ?? -1 }
   for (let index = 0; index < options.runs; index++) {
@@ -176,7 +178,7 @@ async function turns(
   return [ours, theirs]
 }
 
-/** To the best of Kafka's runs, the first of which are those of a broker that is not warm. */
+/** The ratio to the best of Kafka's runs, because the broker is not warm in the first ones. */
 function ratioTo(theirs: readonly RawLogFigures[], ours: Row, best: number): Pick<Row, 'ratio' | 'cpuRatio'> {
   const perMillion = Math.min(...theirs.map((run) => run.cpuSeconds / (run.records / 1e6)))
   return {
@@ -185,7 +187,7 @@ function ratioTo(theirs: readonly RawLogFigures[], ours: Row, best: number): Pic
   }
 }
 
-/** CPU seconds are those of broker and producer. */
+/** CPU seconds include broker and producer. */
 function kafkaRow(workload: string, sync: Sync, theirs: readonly RawLogFigures[]): Row {
   return {
     workload,
@@ -197,7 +199,7 @@ function kafkaRow(workload: string, sync: Sync, theirs: readonly RawLogFigures[]
   }
 }
 
-/** Theirs is from sending to the answer, ours goes on to a reader that has the record. */
+/** Kafka's latency is from sending to the answer; ours also includes the reader that receives the record. */
 function kafkaLatencies(theirs: readonly RawLogFigures[]): Pick<Row, 'note' | 'p50Ms' | 'p99Ms'> {
   const [p50, p99] = [spreadOf(theirs.map((run) => run.p50Ms)), spreadOf(theirs.map((run) => run.p99Ms))]
   const note = `p50 ${p50.median} ms, p99 ${p99.median} ms (${p99.min}-${p99.max}), from sent to answered`

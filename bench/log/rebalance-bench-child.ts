@@ -3,9 +3,9 @@ import { openLog } from '../../src/log/open-log.ts'
 import type { EmbeddedLog } from '../../src/log/embedded-log.ts'
 
 /**
- * One run of `log-rebalance`, in a process of its own: members of one group read a topic that is written to all the time;
- * one more joins, and later leaves. Prints one JSON line: from joining or leaving until every partition has its owner and
- * its owner has a record of it, in ms, the median of `rounds`.
+ * One run of `log-rebalance`, in a process of its own: members of one group read a topic that is being written all the
+ * time; one more member joins and later leaves. Prints one JSON line: the time in ms from joining or leaving until
+ * every partition has its owner and the owner has received a record of it, as the median of `rounds`.
  */
 export interface RebalanceJob {
   readonly members: number
@@ -15,11 +15,11 @@ export interface RebalanceJob {
 }
 
 const topic = 'rows'
-/** Between two writes of one record to each partition. */
+/** Time between two writes, each of one record per partition. */
 const writeEveryMs = 2
 const timeoutMs = 60_000
 
-/** Who has each partition, and since when it has a record of it. */
+/** The owner of each partition, and whether it has received a record. */
 class Owners {
   readonly #owner: number[]
   readonly #hasRecord: boolean[]
@@ -42,7 +42,7 @@ class Owners {
     if (this.#owner[partition] === member) this.#hasRecord[partition] = true
   }
 
-  /** Whether these members have all partitions, none more than its share, and records of each. */
+  /** Whether these members own all partitions, none has more than its share, and each partition has had a record. */
   settled(members: readonly number[]): boolean {
     if (this.#hasRecord.includes(false)) return false
     const counts = new Map(members.map((member) => [member, 0]))

@@ -6,8 +6,8 @@ import type { BenchOptions } from '../options.ts'
 import { type Row, spreadOf } from '../report.ts'
 
 /**
- * `log-rebalance`: how long a group of consumers in one process stands still for whom. From the moment at which one more
- * member joins, or one leaves, until every partition has its owner and the owner has a record of it.
+ * `log-rebalance`: how long a rebalance interrupts a group of consumers in one process. Measured from the moment at
+ * which a member joins or leaves until every partition has its owner and the owner has received a record of it.
  */
 export async function rebalanceBench(options: BenchOptions): Promise<Row[]> {
   const rows: Row[] = []

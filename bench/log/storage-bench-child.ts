@@ -4,17 +4,18 @@ import { BatchBuilder } from '../../src/log/format/batch-builder.ts'
 import { outgoingRecord } from '../../src/log/api/record.ts'
 
 /**
- * One step of a row about opening, resting and compacting, in a process of its own. Prints one JSON line, unless it ends by
- * SIGKILL as asked.
+ * One step of a row about opening, idling and compacting, in a process of its own. Prints one JSON line, unless it ends
+ * with SIGKILL as requested.
  */
 export interface StorageJob {
   /**
-   * `fill`: makes a topic and appends to every partition, then closes, or with `killed` does not. `open`: measures opening,
-   * and with `rest` what the open log takes when nothing happens. `compact`: measures one pass over a partition.
+   * `fill` creates a topic, appends to every partition and closes the log, or with `killed` does not close it. `open`
+   * measures opening and, with `rest`, the cost of the open log while nothing happens. `compact` measures one pass over
+   * a partition.
    */
   readonly kind: 'fill' | 'open' | 'compact'
   readonly partitions: number
-  /** Batches of `batchRecords` that each partition gets before a checkpoint, and after it. */
+  /** Number of batches of `batchRecords` that each partition gets before and after a checkpoint. */
   readonly batches: number
   readonly tailBatches: number
   readonly batchRecords: number
@@ -61,7 +62,7 @@ async function fill(job: Job): Promise<object> {
   await appendAll(log, job, job.batches)
   await log.close()
   if (job.killed) {
-    // All of it is to be unapplied: no checkpoint comes between.
+    // Nothing of it must be applied before the kill, so there must be no checkpoint.
     const never = { checkpointIntervalMs: 3_600_000, checkpointBytes: 1024 ** 4 }
     log = await openLog({ dataDir: job.directory, sync: 'os', ...never })
     await appendAll(log, job, job.tailBatches)
@@ -71,7 +72,10 @@ async function fill(job: Job): Promise<object> {
   return {}
 }
 
-/** Waits until what was written is applied, which takes a sync for each partition: until a second went by with hardly any work. */
+/**
+ * Waits until everything written is applied, which takes a sync for each partition: until hardly any CPU was used for a
+ * second.
+ */
 async function settled(): Promise<void> {
   for (let second = 0; second < settleSecondsMax; second++) {
     const before = process.cpuUsage()
@@ -81,9 +85,9 @@ async function settled(): Promise<void> {
   }
 }
 
-/** A log that finds no rest is measured all the same. */
+/** A log that does not become idle is measured all the same. */
 const settleSecondsMax = 180
-/** Per second. */
+/** CPU per second. */
 const quietCpuMicros = 20_000
 
 async function open(job: Job): Promise<object> {
@@ -96,7 +100,7 @@ async function open(job: Job): Promise<object> {
     await log.close()
     return { openMs, cpuSecondsApp: (used.user + used.system) / 1e6, closeMs: performance.now() - start - openMs }
   }
-  // Each is written and read once: nobody has a partition open that nobody ever used.
+  // Each partition is written and read once, because a partition that was never used is not open.
   await appendAll(log, job, 1)
   const reader = await log.openReader({ isolation: 'durable' })
   for (let partition = 0; partition < job.partitions; partition++) {
@@ -124,7 +128,7 @@ async function compact(job: Job): Promise<object> {
     rewindRetentionMs: 0,
     recentBytesMax: 0,
   })
-  // Nobody looks at it before the measured time.
+  // No pass of compaction must run before the measurement.
   const config = { cleanupPolicy: 'compact', minCleanableDirtyRatio: 1, segmentBytes: 64 * 1024 * 1024 } as const
   await log.ensureTopics([
     { name: topic, partitions: 1, config: { ...config, minCompactionLagMs: 1e12, maxCompactionLagMs: 1e13 } },

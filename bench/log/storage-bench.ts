@@ -7,13 +7,13 @@ import { type Row, spreadOf } from '../report.ts'
 import type { StorageJob } from './storage-bench-child.ts'
 
 /**
- * What a log costs when nothing happens to it, also `npm run bench -- log`:
+ * The cost of a log while nothing happens, also part of `npm run bench -- log`:
  *
- * - `log-open`: after a clean stop and after SIGKILL, with 1, 100 and 10,000 partitions, also with 512 open files; after a
- *   clean stop with a longer log, which must not matter; after SIGKILL with a longer log before the same tail, which must
- *   not matter either, and with a longer tail, which may cost what it is longer.
- * - `log-idle`: memory of an idle partition and CPU of an idle log, 10,000 partitions against one.
- * - `log-compact`: records of a pass over one partition per second of CPU.
+ * - `log-open`: opening after a clean stop and after SIGKILL, with 1, 100 and 10,000 partitions, also with 512 open
+ *   files. A longer log must not matter, neither after a clean stop nor after SIGKILL with the same tail; a longer tail
+ *   may cost in proportion.
+ * - `log-idle`: memory of an idle partition and CPU of an idle log, with 10,000 partitions compared with one.
+ * - `log-compact`: records per second of CPU in one pass over one partition.
  */
 export const storageBenchRows: readonly string[] = ['log-open', 'log-idle', 'log-compact']
 
@@ -81,7 +81,8 @@ async function open(options: BenchOptions, work: string): Promise<Row[]> {
   let filledBy = ''
   for (const { name, fill, limits } of openCases) {
     const job: StorageJob = { ...step, ...fill }
-    // Cases that start alike follow each other: filling many partitions takes longer than all else.
+    // Cases that begin with the same data follow each other, because filling many partitions takes longer than
+    // everything else.
     if (JSON.stringify(job) !== filledBy) {
       rmSync(filled, { recursive: true, force: true })
       await run(job, filled)
@@ -89,7 +90,7 @@ async function open(options: BenchOptions, work: string): Promise<Row[]> {
     }
     const results: ChildResult[] = []
     for (let index = 0; index < options.runs; index++) {
-      // Opened and closed cleanly it is as it was; after a kill the tail is there once only.
+      // A clean open and close leaves the directory as it was; after a kill, the tail can be recovered only once.
       const directory = job.killed ? join(work, 'opened') : filled
       if (job.killed) cpSync(filled, directory, { recursive: true })
       results.push(await run({ ...job, kind: 'open', killed: false, rest: limits !== undefined }, directory, limits))
@@ -164,7 +165,7 @@ async function compact(options: BenchOptions, work: string): Promise<Row[]> {
   ]
 }
 
-/** A child that was to be killed ends without a line: that is not an error. */
+/** A child that was to be killed ends without printing a line, which is not an error. */
 async function run(job: StorageJob, directory: string, limits: ChildLimits = {}): Promise<ChildResult> {
   try {
     return await child('log/storage-bench-child.ts', [JSON.stringify({ ...job, directory })], limits)
