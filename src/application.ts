@@ -147,18 +147,23 @@ export class Streams {
 
   /**
    * Starts and processes until SIGINT or SIGTERM, or until {@link close}; then finishes the commit and releases everything.
-   * Rejects with the error that made the application fail.
+   * Further signals meanwhile have no effect; SIGKILL loses nothing that was committed. Rejects with the error that made the
+   * application fail.
    */
   async run(): Promise<void> {
     const stop = (): void => void this.close().catch(() => undefined)
     const signals = ['SIGINT', 'SIGTERM'] as const
-    for (const signal of signals) process.once(signal, stop)
+    // Not only the first one: a terminal sends it to all of its processes, and npm passes its own on.
+    for (const signal of signals) process.on(signal, stop)
     try {
       await this.start()
       await this.finished()
     } finally {
-      for (const signal of signals) process.off(signal, stop)
-      await this.#end()
+      try {
+        await this.#end()
+      } finally {
+        for (const signal of signals) process.off(signal, stop)
+      }
     }
   }
 

@@ -19,10 +19,10 @@ afterEach(() => {
 })
 
 test.each(['SIGINT', 'SIGTERM'] as const)(
-  'run() finishes the commit, closes and exits with 0 on %s',
+  'run() finishes the commit, closes and exits with 0 on %s, also if it comes twice',
   async (signal) => {
     const program = fileURLToPath(new URL('harness/run-until-signal.ts', import.meta.url))
-    const child = spawn(process.execPath, [program, directory], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(process.execPath, [program, directory, signal], { stdio: ['ignore', 'pipe', 'pipe'] })
     let output = ''
     let errors = ''
     child.stderr.on('data', (bytes: Buffer) => void (errors += bytes.toString()))

@@ -1,4 +1,4 @@
-/** Runs a small application until a signal, as a program of its own: `node run-until-signal.ts <directory>`. */
+/** Runs a small application until a signal, as a program of its own: `node run-until-signal.ts <directory> <signal>`. */
 import { Streams } from '../../src/application.ts'
 import { stringKey } from '../../src/codec/key-codecs.ts'
 import { topic } from '../../src/codec/topic.ts'
@@ -11,6 +11,8 @@ const builder = new StreamsBuilder()
 builder.stream(words).groupByKey().count({ name: 'by-word' }).toStream().to(counts)
 
 const streams = new Streams(builder.build(), { applicationId: 'signals', dataDir: process.argv[2] ?? 'data' })
+// The signal comes twice, the second time while the first is being handled.
+streams.onPhase((phase) => void (phase === 'closing' && process.kill(process.pid, process.argv[3])))
 const ended = streams.run()
 await streams.start()
 process.stdout.write('running\n')
