@@ -3,7 +3,7 @@ import * as fc from 'fast-check'
 import { describe, test } from 'vitest'
 import type { Disk } from '../../src/base/disk.ts'
 
-/** What both disks owe their callers. `root` is an empty directory; `done` may remove it. */
+/** The rules that both disks keep. `root` is an empty directory; `done` may remove it. */
 export function diskContract(name: string, make: () => { disk: Disk; root: string; done: () => void }): void {
   const diskTest = (title: string, body: (disk: Disk, root: string) => void): void => {
     test(title, () => {
@@ -17,7 +17,7 @@ export function diskContract(name: string, make: () => { disk: Disk; root: strin
   }
 
   describe(`disk: ${name}`, () => {
-    diskTest('create makes a file that is absent and keeps one that is there', (disk, root) => {
+    diskTest('opening with create creates an absent file and keeps the content of an existing one', (disk, root) => {
       writeFile(disk, `${root}/a`, 'hello')
       const file = disk.open(`${root}/a`, 'create')
       assert.equal(file.size(), 5)
@@ -26,7 +26,7 @@ export function diskContract(name: string, make: () => { disk: Disk; root: strin
       assert.deepEqual(disk.list(root), ['a'])
     })
 
-    diskTest('what is missing is ENOENT', (disk, root) => {
+    diskTest('an operation on a missing file or directory fails with ENOENT', (disk, root) => {
       const missing = { code: 'ENOENT' }
       assert.throws(() => disk.open(`${root}/a`, 'read'), missing)
       assert.throws(() => disk.open(`${root}/a`, 'write'), missing)
@@ -39,24 +39,27 @@ export function diskContract(name: string, make: () => { disk: Disk; root: strin
       assert.equal(disk.exists(`${root}/a`), false)
     })
 
-    diskTest('what is in the way is EEXIST, ENOTDIR, EISDIR or ENOTEMPTY', (disk, root) => {
-      writeFile(disk, `${root}/file`, '')
-      disk.makeDirectory(`${root}/directory`)
-      writeFile(disk, `${root}/directory/inner`, '')
+    diskTest(
+      'an operation that something is in the way of fails with EEXIST, ENOTDIR, EISDIR or ENOTEMPTY',
+      (disk, root) => {
+        writeFile(disk, `${root}/file`, '')
+        disk.makeDirectory(`${root}/directory`)
+        writeFile(disk, `${root}/directory/inner`, '')
 
-      assert.throws(() => disk.makeDirectory(`${root}/file`), { code: 'EEXIST' })
-      assert.throws(() => disk.makeDirectory(`${root}/file/below`), { code: 'ENOTDIR' })
-      assert.throws(() => disk.open(`${root}/file/below`, 'create'), { code: 'ENOTDIR' })
-      assert.throws(() => disk.list(`${root}/file`), { code: 'ENOTDIR' })
-      assert.throws(() => disk.open(`${root}/directory`, 'write'), { code: 'EISDIR' })
-      assert.throws(() => disk.removeDirectory(`${root}/directory`), { code: 'ENOTEMPTY' })
-      assert.throws(() => disk.removeDirectory(`${root}/file`), { code: 'ENOTDIR' })
-      assert.throws(() => disk.rename(`${root}/file`, `${root}/directory`), { code: 'EISDIR' })
-      assert.throws(() => disk.rename(`${root}/directory`, `${root}/file`), { code: 'ENOTDIR' })
-      assert.deepEqual(disk.list(root), ['directory', 'file'])
-    })
+        assert.throws(() => disk.makeDirectory(`${root}/file`), { code: 'EEXIST' })
+        assert.throws(() => disk.makeDirectory(`${root}/file/below`), { code: 'ENOTDIR' })
+        assert.throws(() => disk.open(`${root}/file/below`, 'create'), { code: 'ENOTDIR' })
+        assert.throws(() => disk.list(`${root}/file`), { code: 'ENOTDIR' })
+        assert.throws(() => disk.open(`${root}/directory`, 'write'), { code: 'EISDIR' })
+        assert.throws(() => disk.removeDirectory(`${root}/directory`), { code: 'ENOTEMPTY' })
+        assert.throws(() => disk.removeDirectory(`${root}/file`), { code: 'ENOTDIR' })
+        assert.throws(() => disk.rename(`${root}/file`, `${root}/directory`), { code: 'EISDIR' })
+        assert.throws(() => disk.rename(`${root}/directory`, `${root}/file`), { code: 'ENOTDIR' })
+        assert.deepEqual(disk.list(root), ['directory', 'file'])
+      },
+    )
 
-    diskTest('making a directory makes its parents and keeps what is there', (disk, root) => {
+    diskTest('making a directory makes its parents and keeps existing content', (disk, root) => {
       disk.makeDirectory(`${root}/a/b/c`)
       writeFile(disk, `${root}/a/b/c/file`, 'kept')
       disk.makeDirectory(`${root}/a/b/c`)
@@ -66,7 +69,7 @@ export function diskContract(name: string, make: () => { disk: Disk; root: strin
       assert.equal(readFile(disk, `${root}/a/b/c/file`), 'kept')
     })
 
-    diskTest('names are listed in order', (disk, root) => {
+    diskTest('the names in a directory are listed in byte order', (disk, root) => {
       for (const each of ['b', 'a', '10', '9', 'B']) writeFile(disk, `${root}/${each}`, '')
       assert.deepEqual(disk.list(root), ['10', '9', 'B', 'a', 'b'])
     })
@@ -84,7 +87,7 @@ export function diskContract(name: string, make: () => { disk: Disk; root: strin
       file.close()
     })
 
-    diskTest('a file opened for reading is not written', (disk, root) => {
+    diskTest('a file opened for reading cannot be written or truncated', (disk, root) => {
       writeFile(disk, `${root}/a`, 'safe')
       const file = disk.open(`${root}/a`, 'read')
       assert.throws(() => file.write(Buffer.from('x'), 0), { code: 'EBADF' })
@@ -93,7 +96,7 @@ export function diskContract(name: string, make: () => { disk: Disk; root: strin
       assert.equal(readFile(disk, `${root}/a`), 'safe')
     })
 
-    diskTest('a closed file is EBADF', (disk, root) => {
+    diskTest('using a closed file fails with EBADF', (disk, root) => {
       const file = disk.open(`${root}/a`, 'create')
       file.close()
       assert.throws(() => file.write(Buffer.from('x'), 0), { code: 'EBADF' })
@@ -101,22 +104,19 @@ export function diskContract(name: string, make: () => { disk: Disk; root: strin
       assert.throws(() => file.close(), { code: 'EBADF' })
     })
 
-    diskTest(
-      'a closed file stays closed when another is opened: nothing goes there, and the other stays open',
-      (disk, root) => {
-        const first = disk.open(`${root}/a`, 'create')
-        first.close()
-        // The machine gives its number to the next.
-        const next = disk.open(`${root}/b`, 'create')
-        assert.throws(() => first.write(Buffer.from('x'), 0), { code: 'EBADF' })
-        assert.throws(() => first.close(), { code: 'EBADF' })
-        next.write(Buffer.from('mine'), 0)
-        next.close()
-        assert.equal(readFile(disk, `${root}/b`), 'mine')
-      },
-    )
+    diskTest('a closed file stays closed when another file is opened, and does not affect that file', (disk, root) => {
+      const first = disk.open(`${root}/a`, 'create')
+      first.close()
+      // The operating system gives the descriptor of the closed file to the next one.
+      const next = disk.open(`${root}/b`, 'create')
+      assert.throws(() => first.write(Buffer.from('x'), 0), { code: 'EBADF' })
+      assert.throws(() => first.close(), { code: 'EBADF' })
+      next.write(Buffer.from('mine'), 0)
+      next.close()
+      assert.equal(readFile(disk, `${root}/b`), 'mine')
+    })
 
-    diskTest('a rename takes the place of what was there, and open files follow their file', (disk, root) => {
+    diskTest('a rename replaces an existing target, and open files keep referring to their own file', (disk, root) => {
       writeFile(disk, `${root}/old`, 'old')
       writeFile(disk, `${root}/new`, 'new')
       const old = disk.open(`${root}/old`, 'write')
@@ -131,7 +131,7 @@ export function diskContract(name: string, make: () => { disk: Disk; root: strin
       assert.equal(readFile(disk, `${root}/old`), 'new')
     })
 
-    diskTest('a directory and what is in it move together, also to another directory', (disk, root) => {
+    diskTest('a renamed directory keeps its content, also when it moves to another directory', (disk, root) => {
       disk.makeDirectory(`${root}/from/inner`)
       disk.makeDirectory(`${root}/to`)
       writeFile(disk, `${root}/from/inner/file`, 'moved')

@@ -16,14 +16,14 @@ import type {
 import type { TopicPartition } from '../../src/log/api/record.ts'
 import { recordOf, type RecordSpec } from '../harness/log-harness.ts'
 
-/** A log under test, and how to close and open it again with all that it holds. */
+/** A log under test, and how to close it and to reopen it with all of its data. */
 export interface LogUnderTest {
   readonly log: Log
   reopen(): Promise<Log>
   close(): Promise<void>
 }
 
-/** What a topology may rely on, on every log. Nothing here computes with differences of offsets. */
+/** The guarantees that a topology relies on, for every log. No test computes with differences of offsets. */
 export function logContract(
   name: string,
   open: () => Promise<LogUnderTest>,
@@ -50,7 +50,7 @@ export function logContract(
     }
 
     part('topics', () => {
-      test('a topic that was made is found by name, and keeps its id and configuration when the log is opened again', async () => {
+      test('a topic is found by name, and keeps its id and configuration when the log is reopened', async () => {
         const scene = await given({})
         const [made] = await scene.log.ensureTopics([
           { name: 'a', partitions: 3, config: { cleanupPolicy: 'compact', keyCodec: 'string' } },
@@ -63,20 +63,20 @@ export function logContract(
         expect(await scene.log.topics(['absent'])).toEqual([])
       })
 
-      test('asking for a topic that exists as it is asked for changes nothing', async () => {
+      test('ensuring a topic that already exists as specified changes nothing', async () => {
         const scene = await given({ a: 2 })
         const before = await scene.log.topics(['a'])
         expect(await scene.log.ensureTopics([{ name: 'a', partitions: 2 }])).toEqual(before)
       })
 
-      test('topics that are asked for twice at once are made once', async () => {
+      test('a topic that is ensured twice concurrently is created once', async () => {
         const scene = await given({})
         const spec = { name: 'a', partitions: 2 }
         const [one, two] = await Promise.all([scene.log.ensureTopics([spec]), scene.log.ensureTopics([spec])])
         expect(one).toEqual(two)
       })
 
-      test('other partitions or codecs than those that exist are TOPIC_MISMATCH', async () => {
+      test('ensuring an existing topic with another partition count or codec fails with TOPIC_MISMATCH', async () => {
         const scene = await given({})
         await scene.log.ensureTopics([{ name: 'a', partitions: 2, config: { valueCodec: 'json' } }])
         await refused(scene.log.ensureTopics([{ name: 'a', partitions: 3 }]), 'TOPIC_MISMATCH')
@@ -84,13 +84,13 @@ export function logContract(
         await refused(scene.log.ensureTopics([spec]), 'TOPIC_MISMATCH')
       })
 
-      test('a name that could be a path is INVALID_TOPIC', async () => {
+      test('a topic name that is empty, too long or could be a path fails with INVALID_TOPIC', async () => {
         const scene = await given({})
         for (const bad of ['', '.', '..', 'a/b', 'x'.repeat(250)])
           await refused(scene.log.ensureTopics([{ name: bad, partitions: 1 }]), 'INVALID_TOPIC')
       })
 
-      test('partitions and topics that do not exist are named', async () => {
+      test('a topic or partition that does not exist fails with UNKNOWN_TOPIC or UNKNOWN_PARTITION', async () => {
         const scene = await given({ a: 2 })
         await refused(scene.log.bounds([{ topic: 'b', partition: 0 }], 'durable'), 'UNKNOWN_TOPIC')
         await refused(scene.log.bounds([{ topic: 'a', partition: 2 }], 'durable'), 'UNKNOWN_PARTITION')
@@ -101,7 +101,7 @@ export function logContract(
     })
 
     part('commits', () => {
-      test('what a commit wrote is read back in order, with keys, values, timestamps and headers', async () => {
+      test('the records of a commit are read back in order, with keys, values, timestamps and headers', async () => {
         const scene = await given()
         const staged = scene.committer.begin()
         const record = recordOf(['k', 'v', 77])
@@ -121,21 +121,21 @@ export function logContract(
         expect(await scene.texts(out(0))).toEqual(['k=v', '=(null)'])
       })
 
-      test('a commit over many partitions is there as a whole when it is durable', async () => {
+      test('a durable commit over many partitions is readable in all of them', async () => {
         const scene = await given({ out: 30 })
         const { durable } = scene.stage(Object.fromEntries(range(30).map((index) => [`out/${index}`, [`v${index}`]])))
         await durable
         for (const index of range(30)) expect(await scene.texts(out(index))).toEqual([`v${index}`])
       })
 
-      test('commits of one committer are read in the order in which they were made', async () => {
+      test('the commits of one committer are read in the order in which they were made', async () => {
         const scene = await given()
         const pending = range(20).map((index) => scene.stage({ 'out/0': [`${index}`] }).durable)
         await Promise.all(pending)
         expect(await scene.texts(out(0))).toEqual(range(20).map(String))
       })
 
-      test('placements name for each partition where the records went', async () => {
+      test('placements name the offsets and the leader epoch of the records in each partition', async () => {
         const scene = await given()
         await scene.stage({ 'out/0': ['a'] }).durable
         const { placements } = await scene.stage({ 'out/0': ['b', 'c'], 'out/1': ['d'] }).durable
@@ -148,7 +148,7 @@ export function logContract(
         expect(first?.leaderEpoch).toBe(bounds?.leaderEpoch)
       })
 
-      test('a discarded commit leaves nothing', async () => {
+      test('a discarded commit leaves no records', async () => {
         const scene = await given()
         const staged = scene.committer.begin()
         staged.to(out(0)).append(recordOf('never'), -1, 'output')
@@ -172,7 +172,7 @@ export function logContract(
         expect(await scene.texts(out(0))).toEqual(values)
       })
 
-      test('a record beyond maxMessageBytes is MESSAGE_TOO_LARGE, and the commit can go on without it', async () => {
+      test('a record beyond maxMessageBytes fails with MESSAGE_TOO_LARGE, and the commit can continue without it', async () => {
         const scene = await given({})
         await scene.log.ensureTopics([{ name: 'small', partitions: 1, config: { maxMessageBytes: 1000 } }])
         const staged = scene.committer.begin()
@@ -184,7 +184,7 @@ export function logContract(
         expect(await scene.texts({ topic: 'small', partition: 0 })).toEqual(['before', 'after'])
       })
 
-      test('opening a committer of the same id fences the older one: its commits fail with FENCED and leave nothing', async () => {
+      test('opening a committer of the same id fences the older one, whose commits fail with FENCED and leave nothing', async () => {
         const scene = await given()
         const older = scene.committer.begin()
         older.to(out(0)).append(recordOf('old'), -1, 'output')
@@ -196,7 +196,7 @@ export function logContract(
         await newer.close()
       })
 
-      test('a generation that is not the group\u2019s is FENCED', async () => {
+      test('a commit of an earlier generation of the group fails with FENCED', async () => {
         const scene = await given()
         const stale = scene.member.generation
         await scene.member.leave()
@@ -208,7 +208,7 @@ export function logContract(
         expect(await scene.texts(out(0))).toEqual([])
       })
 
-      test('a group has one member: a second is GROUP_IN_USE until the first leaves', async () => {
+      test('a group has one member: a second one fails with GROUP_IN_USE until the first leaves', async () => {
         const scene = await given({ in: 3 })
         expect(scene.member.assigned).toEqual(range(3).map((partition) => ({ topic: 'in', partition })))
         await refused(scene.log.joinGroup({ group, topics: ['in'] }), 'GROUP_IN_USE')
@@ -218,7 +218,7 @@ export function logContract(
     })
 
     part('offsets of groups', () => {
-      test('committed offsets are there with the records of their commit, and after opening again', async () => {
+      test('committed offsets can be read once their commit is durable, also after reopening', async () => {
         const scene = await given({ in: 2, out: 1 })
         const offsets = [entry({ topic: 'in', partition: 1 }, 42, 'time=7')]
         await scene.stage({ 'out/0': ['a'] }, { offsets }).durable
@@ -229,7 +229,7 @@ export function logContract(
         expect(await scene.log.committedOffsets('another', asked)).toEqual([])
       })
 
-      test('the newest commit of a partition counts', async () => {
+      test("the latest commit of a partition's offset wins, even if its offset is lower", async () => {
         const scene = await given({ in: 1 })
         const at = { topic: 'in', partition: 0 }
         for (const offset of [1, 5, 3]) await scene.stage({}, { offsets: [entry(at, offset, `${offset}`)] }).durable
@@ -240,7 +240,7 @@ export function logContract(
     })
 
     part('sections', () => {
-      test('the newest section of a task is found again, with the ranges that its records went to', async () => {
+      test('the latest section of a task is found after reopening, with the offset ranges of its records', async () => {
         const scene = await given({ out: 2, log: 1 })
         const staged = scene.committer.begin()
         staged.to(out(0)).append(recordOf('a'), 0, 'output')
@@ -263,7 +263,7 @@ export function logContract(
         expect(withoutRanges(second)).toEqual(sections[1])
       })
 
-      test('a later section of one task leaves those of others', async () => {
+      test('a later section of one task leaves the sections of other tasks unchanged', async () => {
         const scene = await given()
         await scene.stage({}, { sections: [sectionOf('0_0', 1), sectionOf('0_1', 1)] }).durable
         await scene.stage({}, { sections: [sectionOf('0_1', 2)] }).durable
@@ -275,7 +275,7 @@ export function logContract(
         expect(await scene.log.lastSections('another', ['0_0'])).toEqual([])
       })
 
-      test('of all tasks that a group ever had they come in the order of their commits, also after a restart', async () => {
+      test('the sections of all tasks of a group come in the order of their commits, also after reopening', async () => {
         const scene = await given()
         await scene.stage({}, { sections: [sectionOf('0_0', 1), sectionOf('1_0', 1), sectionOf('0_1', 1)] }).durable
         await scene.stage({}, { sections: [sectionOf('0_1', 2)] }).durable
@@ -288,7 +288,7 @@ export function logContract(
         expect(await scene.log.lastSections('another')).toEqual([])
       })
 
-      test('every commit stands in the topic of commits', async () => {
+      test('every commit is recorded in the commits topic', async () => {
         const scene = await given()
         for (const time of [1, 2, 3])
           await scene.stage({ 'out/0': ['x'] }, { sections: [sectionOf('0_0', time)], build: 7 }).durable
@@ -308,14 +308,14 @@ export function logContract(
     })
 
     part('reading', () => {
-      test('an empty partition gives nothing, and its bounds are equal', async () => {
+      test('reading an empty partition returns nothing, and its bounds are equal', async () => {
         const scene = await given()
         expect(await scene.poll('durable', [out(0)])).toEqual([])
         const [bounds] = await scene.log.bounds([out(0)], 'durable')
         expect(bounds?.start).toBe(bounds?.end)
       })
 
-      test('reading goes on where it stopped, batch by batch, to the end of each chunk\u2019s isolation', async () => {
+      test('a reader continues where its last poll stopped, batch by batch, until the end', async () => {
         const scene = await given()
         for (const index of range(10)) await scene.stage({ 'out/0': [`${index}`] }).durable
         const reader = await scene.reader('durable', [out(0)])
@@ -339,7 +339,7 @@ export function logContract(
         expect(textsOf(chunks)).toEqual(['a', 'b'])
       })
 
-      test('a position inside a batch starts at that record', async () => {
+      test('reading from an offset inside a batch starts at that record', async () => {
         const scene = await given()
         await scene.stage({ 'out/0': ['a', 'b', 'c'] }).durable
         const [chunk] = await scene.poll('durable', [out(0)])
@@ -350,7 +350,7 @@ export function logContract(
         expect(textsOf(await reader.poll({ bytesMax: 1e6, waitMs: 0 }))).toEqual(['b', 'c'])
       })
 
-      test('a busy partition does not starve another', async () => {
+      test('a partition with a large backlog does not starve another', async () => {
         const scene = await given()
         await scene.stage({ 'out/0': range(2000).map((index) => `${index}`.padEnd(100)) }).durable
         await scene.stage({ 'out/1': ['seldom'] }).durable
@@ -359,7 +359,7 @@ export function logContract(
         expect(polls.flat().some(({ at }) => at.partition === 1)).toBe(true)
       })
 
-      test('a paused partition is left out until it is resumed, and loses nothing', async () => {
+      test('a paused partition is not read until it is resumed, and loses no records', async () => {
         const scene = await given()
         await scene.stage({ 'out/0': ['a'], 'out/1': ['b'] }).durable
         const reader = await scene.reader('durable', [out(0), out(1)])
@@ -369,7 +369,7 @@ export function logContract(
         expect(textsOf(await reader.poll({ bytesMax: 1e6, waitMs: 0 }))).toEqual(['a'])
       })
 
-      test('what is sequenced is read at once by sequenced readers, and by durable ones when it is durable', async () => {
+      test('sequenced readers see a commit as soon as it is sequenced, durable and committed ones once it is durable', async () => {
         const scene = await given()
         const { sequenced, durable } = scene.stage({ 'out/0': ['a'] })
         await sequenced
@@ -398,14 +398,14 @@ export function logContract(
         expect(await polled).toEqual([])
       })
 
-      test('a position beyond the end is OFFSET_OUT_OF_RANGE', async () => {
+      test('reading from an offset beyond the end fails with OFFSET_OUT_OF_RANGE', async () => {
         const scene = await given()
         const [bounds] = await scene.log.bounds([out(0)], 'sequenced')
         const reader = await scene.reader('durable', [out(0)], (bounds?.end ?? 0) + 1)
         await refused(reader.poll({ bytesMax: 1, waitMs: 0 }), 'OFFSET_OUT_OF_RANGE')
       })
 
-      test('everything is read again after opening again, and what comes then follows it', async () => {
+      test('after reopening all records are still there, and new ones follow them', async () => {
         const scene = await given()
         await scene.stage({ 'out/0': ['a', 'b'], 'out/1': ['c'] }).durable
         await scene.reopen()
@@ -416,7 +416,7 @@ export function logContract(
     })
 
     part('offsets by time and by epoch', () => {
-      test('the first record with at least the timestamp is found, else the end', async () => {
+      test('a lookup by time finds the first record with at least that timestamp, or else the end', async () => {
         const scene = await given()
         await scene.stage({
           'out/0': [
@@ -444,7 +444,7 @@ export function logContract(
         }
       })
 
-      test('an epoch ends where the next one starts in its partition, the newest at the end of the log', async () => {
+      test('an epoch ends where the next one starts in its partition; the latest ends at the log end', async () => {
         const scene = await given()
         const first = (await scene.stage({ 'out/0': ['a'] }).durable).placements[0]
         await scene.reopen()
@@ -458,7 +458,7 @@ export function logContract(
         expect(ends.map(({ offset }) => offset)).toEqual([second?.start, second?.end, second?.end])
       })
 
-      test('a chunk says of which epoch the last of its records is, wherever they are read', async () => {
+      test('a chunk names the leader epoch of its last record, also after reopening', async () => {
         const scene = await given()
         const first = (await scene.stage({ 'out/0': ['a'] }).durable).placements[0]
         await scene.reopen()
@@ -476,7 +476,7 @@ export function logContract(
     })
 
     part('log starts', () => {
-      test('what lies below a purge is out of range, the rest is read as before, also after opening again', async () => {
+      test('offsets below a purge are OFFSET_OUT_OF_RANGE and the rest is still readable, also after reopening', async () => {
         const scene = await given()
         await scene.stage({ 'out/0': ['a', 'b'] }).durable
         const second = (await scene.stage({ 'out/0': ['c'] }).durable).placements[0]
@@ -493,7 +493,7 @@ export function logContract(
         expect(await scene.texts(out(0))).toEqual(['c', 'd'])
       })
 
-      test('a purge beyond the end is OFFSET_OUT_OF_RANGE, one below the start changes nothing', async () => {
+      test('a purge beyond the end fails with OFFSET_OUT_OF_RANGE, and one below the start changes nothing', async () => {
         const scene = await given()
         const placed = (await scene.stage({ 'out/0': ['a', 'b'] }).durable).placements[0]
         const end = placed?.end ?? -1
@@ -506,7 +506,7 @@ export function logContract(
     })
 
     part('closing', () => {
-      test('after closing everything is CLOSED, and a waiting poll ends', async () => {
+      test('after close a commit fails with CLOSED, and so does a poll that was waiting', async () => {
         const scene = await given()
         const reader = await scene.reader('durable', [out(0)])
         const polled = refused(reader.poll({ bytesMax: 1, waitMs: 60_000 }), 'CLOSED')
@@ -517,7 +517,7 @@ export function logContract(
         await refused(staged.commit(scene.progress()).sequenced, 'CLOSED')
       })
 
-      test('what was committed just before closing is there afterwards', async () => {
+      test('a commit made just before close is still there after reopening', async () => {
         const scene = await given()
         const { durable } = scene.stage({ 'out/0': ['last'] })
         await scene.log.close()
@@ -544,7 +544,7 @@ export type ContractPart = (typeof contractParts)[number]
 
 const group = 'app'
 
-/** A log with one member and one committer: what a worker holds. */
+/** A log with one group member and one committer, as a worker has them. */
 class Scene {
   readonly #under: LogUnderTest
   log: Log
@@ -593,7 +593,7 @@ class Scene {
     return reader
   }
 
-  /** Everything that is there. */
+  /** Reads everything from the log starts to the ends. */
   async poll(isolation: Isolation, at: readonly TopicPartition[]): Promise<readonly Chunk[]> {
     const reader = await this.reader(isolation, at)
     const all: Chunk[] = []

@@ -7,9 +7,9 @@ import { WriteBatch } from '../../src/streams/store/write-batch.ts'
 
 export interface StoreUnderTest {
   readonly store: OrderedStore
-  /** Closes and opens it again; null where nothing outlives the process. */
+  /** Closes and reopens the store; null if its data does not outlive the process. */
   readonly reopen: (() => Promise<OrderedStore>) | null
-  /** Closes it and removes all that there is. */
+  /** Closes the store and removes its data. */
   readonly destroy: () => Promise<void>
 }
 
@@ -18,7 +18,7 @@ export interface StoreContractOptions {
   readonly modelRuns: number
 }
 
-/** What every engine owes. */
+/** The rules that every store engine keeps. */
 export function storeContract(name: string, options: StoreContractOptions): void {
   const storeTest = (title: string, body: (under: StoreUnderTest) => Promise<void>): void => {
     test(title, async () => {
@@ -40,7 +40,7 @@ export function storeContract(name: string, options: StoreContractOptions): void
       return Promise.resolve()
     })
 
-    storeTest('a flush puts, overwrites and deletes, and moves the position with it', async ({ store }) => {
+    storeTest('a flush puts, overwrites and deletes entries, and sets the position', async ({ store }) => {
       await flush(store, 1, { put: { a: '1', b: '2', c: '3' } })
       await flush(store, 2, { put: { b: 'two' }, delete: ['c', 'never there'] })
 
@@ -51,7 +51,7 @@ export function storeContract(name: string, options: StoreContractOptions): void
       assert.equal(store.count(0), 2)
     })
 
-    storeTest('operations given out of order are applied, the last one of a key winning', async ({ store }) => {
+    storeTest('operations may be given in any order of keys, and the last one for a key wins', async ({ store }) => {
       const batch = new WriteBatch()
       batch.put(1, bytes('z'), bytes('1'))
       batch.put(0, bytes('m'), bytes('2'))
@@ -66,7 +66,7 @@ export function storeContract(name: string, options: StoreContractOptions): void
       assert.deepEqual(read(store, 1), ['z=4'])
     })
 
-    storeTest('ranges include their start and exclude their end, in both directions', async ({ store }) => {
+    storeTest('a range includes its start and excludes its end, in both directions', async ({ store }) => {
       await flush(store, 1, { put: { a: '1', b: '2', ba: '3', c: '4' } })
 
       assert.deepEqual(read(store, 0, { from: 'b' }), ['b=2', 'ba=3', 'c=4'])
@@ -97,21 +97,24 @@ export function storeContract(name: string, options: StoreContractOptions): void
       assert.equal(store.count(0), keys.length)
     })
 
-    storeTest('a range is a snapshot of its opening, even before its first step', async ({ store }) => {
-      await flush(store, 1, { put: { a: '1', b: '2', c: '3' } })
-      const untouched = store.range(0, all)
-      const begun = store.range(0, all)
-      begun.next()
+    storeTest(
+      'a range shows a snapshot of the store as it was opened, even if its first step comes after later flushes',
+      async ({ store }) => {
+        await flush(store, 1, { put: { a: '1', b: '2', c: '3' } })
+        const untouched = store.range(0, all)
+        const begun = store.range(0, all)
+        begun.next()
 
-      await flush(store, 2, { put: { b: 'new', bb: 'new' }, delete: ['c'] })
-      await flush(store, 3, { clear: [0], put: { d: 'new' } })
+        await flush(store, 2, { put: { b: 'new', bb: 'new' }, delete: ['c'] })
+        await flush(store, 3, { clear: [0], put: { d: 'new' } })
 
-      assert.deepEqual(items(untouched), ['a=1', 'b=2', 'c=3'])
-      assert.deepEqual(items(begun), ['b=2', 'c=3'])
-      assert.deepEqual(read(store, 0), ['d=new'])
-    })
+        assert.deepEqual(items(untouched), ['a=1', 'b=2', 'c=3'])
+        assert.deepEqual(items(begun), ['b=2', 'c=3'])
+        assert.deepEqual(read(store, 0), ['d=new'])
+      },
+    )
 
-    storeTest('a range may be left early, or before it began', async ({ store }) => {
+    storeTest('a range may be abandoned early, or before its first step', async ({ store }) => {
       await flush(store, 1, { put: { a: '1', b: '2' } })
       store.range(0, all).return?.()
       for (const { key } of store.range(0, all)) {
@@ -122,17 +125,20 @@ export function storeContract(name: string, options: StoreContractOptions): void
       assert.deepEqual(read(store, 0), ['a=1', 'b=2', 'c=3'])
     })
 
-    storeTest('a space is cleared before the puts of the same flush, other spaces stay', async ({ store }) => {
-      await flush(store, 1, { put: { a: '1', '': 'empty' } })
-      await flush(store, 2, { space: 1, put: { a: 'other' } })
+    storeTest(
+      'a space is cleared before the puts of the same flush, and other spaces keep their entries',
+      async ({ store }) => {
+        await flush(store, 1, { put: { a: '1', '': 'empty' } })
+        await flush(store, 2, { space: 1, put: { a: 'other' } })
 
-      await flush(store, 3, { clear: [0, 2], put: { b: '2' } })
+        await flush(store, 3, { clear: [0, 2], put: { b: '2' } })
 
-      assert.deepEqual(read(store, 0), ['b=2'])
-      assert.deepEqual(read(store, 1), ['a=other'])
-    })
+        assert.deepEqual(read(store, 0), ['b=2'])
+        assert.deepEqual(read(store, 1), ['a=other'])
+      },
+    )
 
-    storeTest('values of any size come back as they are', async ({ store }) => {
+    storeTest('values of any size are read back unchanged', async ({ store }) => {
       const sizes = [1, 100, 4096, 40_000, 300_000]
       const batch = new WriteBatch()
       for (const size of sizes) batch.put(2, bytes(`size ${size}`), new Uint8Array(size).fill(size))
@@ -147,22 +153,25 @@ export function storeContract(name: string, options: StoreContractOptions): void
       assert.equal(items(store.range(2, all)).length, sizes.length)
     })
 
-    storeTest('the longest key is kept, a longer one refused, and a range bound may be longer', async ({ store }) => {
-      const longest = new Uint8Array(storeKeyBytesMax).fill(7)
-      const longer = new Uint8Array(storeKeyBytesMax + 1).fill(7)
-      const batch = new WriteBatch()
-      batch.put(0, longest, bytes('long'))
-      await store.flush({ clear: [], operations: batch.take(), position: positionOf(1) })
+    storeTest(
+      'the longest key is accepted and a longer one is refused, while a range bound may be longer',
+      async ({ store }) => {
+        const longest = new Uint8Array(storeKeyBytesMax).fill(7)
+        const longer = new Uint8Array(storeKeyBytesMax + 1).fill(7)
+        const batch = new WriteBatch()
+        batch.put(0, longest, bytes('long'))
+        await store.flush({ clear: [], operations: batch.take(), position: positionOf(1) })
 
-      assert.throws(() => new WriteBatch().put(0, longer, bytes('x')), { code: 'STORE_KEY_TOO_LARGE' })
-      assert.equal(text(store.get(0, longest)), 'long')
-      assert.equal(store.get(0, longer), undefined)
-      const none = new Uint8Array(0)
-      assert.equal(items(store.range(0, { from: none, to: longer, reverse: false })).length, 1)
-      assert.equal(items(store.range(0, { from: none, to: longer, reverse: true })).length, 1)
-      assert.equal(items(store.range(0, { from: longer, to: null, reverse: false })).length, 0)
-      assert.equal(items(store.range(0, { from: longer, to: null, reverse: true })).length, 0)
-    })
+        assert.throws(() => new WriteBatch().put(0, longer, bytes('x')), { code: 'STORE_KEY_TOO_LARGE' })
+        assert.equal(text(store.get(0, longest)), 'long')
+        assert.equal(store.get(0, longer), undefined)
+        const none = new Uint8Array(0)
+        assert.equal(items(store.range(0, { from: none, to: longer, reverse: false })).length, 1)
+        assert.equal(items(store.range(0, { from: none, to: longer, reverse: true })).length, 1)
+        assert.equal(items(store.range(0, { from: longer, to: null, reverse: false })).length, 0)
+        assert.equal(items(store.range(0, { from: longer, to: null, reverse: true })).length, 0)
+      },
+    )
 
     storeTest('a failed flush changes nothing', async ({ store }) => {
       await flush(store, 1, { put: { a: '1' } })
@@ -176,7 +185,7 @@ export function storeContract(name: string, options: StoreContractOptions): void
       assert.deepEqual(store.position, positionOf(1))
     })
 
-    storeTest('what was flushed is there after closing and opening, with its position', async ({ store, reopen }) => {
+    storeTest('flushed entries and their position are still there after reopening', async ({ store, reopen }) => {
       if (reopen === null) return
       await flush(store, 1, { put: { a: '1', '': 'empty', b: '2' } })
       await flush(store, Number.MAX_SAFE_INTEGER - 1, { delete: ['b'], put: { c: '3' } })
