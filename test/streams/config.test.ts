@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { defaultStreamsConfig, streamsConfig } from '../../src/streams/config.ts'
 
-test('what is not given, or given as undefined, has its default', () => {
+test('an option that is absent or undefined has its default', () => {
   expect(streamsConfig({})).toEqual(defaultStreamsConfig)
   expect(streamsConfig({ commitIntervalMs: undefined } as object)).toEqual(defaultStreamsConfig)
   expect(streamsConfig({ purgeIntervalMs: Number.POSITIVE_INFINITY }).purgeIntervalMs).toBe(Number.POSITIVE_INFINITY)
@@ -17,6 +17,6 @@ test.each([
   [{ pollBytesMax: Number.NaN }, /CONFIG_INVALID: pollBytesMax is NaN/],
   [{ storeCacheBytes: '64' }, /CONFIG_INVALID: storeCacheBytes is "64"/],
   [{ onProcessingError: 'ignore' }, /CONFIG_INVALID: onProcessingError is "ignore"; use 'fail' or 'continue'/],
-])('%o is refused, naming option, value and what it can be', (config, message) => {
+])('%o is refused with an error that names option and value', (config, message) => {
   expect(() => streamsConfig(config as object)).toThrow(message)
 })

@@ -32,7 +32,7 @@ function built(define: (builder: StreamsBuilder) => void): Topology {
 
 const counting = built((builder) => void builder.stream(input).groupByKey().count({ name: 'by-key' }))
 
-test('each code is thrown somewhere, and told by a test', () => {
+test('each error code is thrown somewhere in src and named by a test', () => {
   const root = fileURLToPath(new URL('../..', import.meta.url))
   const texts = (folder: string): string =>
     readdirSync(`${root}/${folder}`, { recursive: true, encoding: 'utf8' })
@@ -55,7 +55,7 @@ async function failureOf(topology: Topology): Promise<unknown> {
   return error
 }
 
-test('STORE_UNKNOWN names node, store and what is connected', async () => {
+test('STORE_UNKNOWN names the node, the store and the connected stores', async () => {
   const topology = built((builder) => {
     builder.addStore({ name: 'a', key: stringKey, value: string })
     builder.addStore({ name: 'b', key: stringKey, value: string })
@@ -68,7 +68,7 @@ test('STORE_UNKNOWN names node, store and what is connected', async () => {
   )
 })
 
-test('ASYNC_SCHEMA stops whatever the policy for invalid records is', async () => {
+test("ASYNC_SCHEMA stops the application even with onInvalid 'skip'", async () => {
   const schema: Schema<string, string> = {
     '~standard': { version: 1, vendor: 'late', validate: (value) => Promise.resolve({ value: String(value) }) },
   }
@@ -77,7 +77,7 @@ test('ASYNC_SCHEMA stops whatever the policy for invalid records is', async () =
   expect(String(await failureOf(topology))).toMatch(/ASYNC_SCHEMA: .*answers with a Promise: remove/)
 })
 
-test('INVALID_TIMESTAMP names where the time came from, be it the extractor or a processor', async () => {
+test('INVALID_TIMESTAMP names the extractor or the processor that the timestamp came from', async () => {
   const timed = topic('in', { key: stringKey, value: string, timestamp: (value) => Number(value) })
   expect(String(await failureOf(built((builder) => builder.stream(timed).to(output))))).toMatch(
     /INVALID_TIMESTAMP: record at in-0 offset 0: .*the extractor of .* returned timestamp NaN/,
@@ -115,7 +115,7 @@ test('FENCED says that another instance has taken over', async () => {
   expect(await app.log.committedOffsets('app', [{ topic: 'in', partition: 0 }])).toEqual([])
 })
 
-test('a processor that throws as it is closed is named, and everything else is closed and committed all the same', async () => {
+test('a processor that throws in close() is named, and all others are still closed and committed', async () => {
   const topology = built((builder) => {
     const counted = builder.addStore({ name: 'seen', key: stringKey, value: string })
     const closing = (name: string, close: () => void): void =>
@@ -169,7 +169,7 @@ async function started({ app, engine, log = app.log, logger = silentLogger }: Gi
   return runtime
 }
 
-test('STORE_FAILED keeps the cause and says where the rows still are', async () => {
+test('STORE_FAILED names the cause and says that everything committed is in the changelogs', async () => {
   const app = await StreamsHarness.open(counting, { in: 1 })
   const real: StoreEngine = new MemoryStoreEngine()
   const engine: StoreEngine = {
@@ -189,12 +189,12 @@ test('STORE_FAILED keeps the cause and says where the rows still are', async () 
 })
 
 test.each([
-  ['a store that is broken', () => new StoreError('STORE_CORRUPT', 'rot'), true],
-  ['an invariant that is hurt', () => new InvariantError('impossible'), true],
-  ['the log', () => new LogError('WRITE_FAILED', 'the disk is gone'), true],
-  ['the record', () => new RangeError('no such word'), false],
-  ['the size of the record', () => new LogError('MESSAGE_TOO_LARGE', 'too large'), false],
-])('with errors that continue, what is the fault of %s stops all the same, or not', async (_, errorOf, stops) => {
+  ['a broken store still stops the application', () => new StoreError('STORE_CORRUPT', 'rot'), true],
+  ['a violated invariant still stops the application', () => new InvariantError('impossible'), true],
+  ['a failed log still stops the application', () => new LogError('WRITE_FAILED', 'the disk is gone'), true],
+  ['an exception in user code drops the record', () => new RangeError('no such word'), false],
+  ['a record that is too large is dropped', () => new LogError('MESSAGE_TOO_LARGE', 'too large'), false],
+])("with onProcessingError 'continue' %s", async (_, errorOf, stops) => {
   const topology = built((builder) => {
     builder
       .stream(input)
@@ -212,7 +212,7 @@ test.each([
   expect(app.runtime.metrics().dropped).toBe(stops ? 0 : 1)
 })
 
-test('COMMIT_ABORTED comes when commits are lost again and again', async () => {
+test('COMMIT_ABORTED is thrown when commits are lost repeatedly', async () => {
   const app = await StreamsHarness.open(counting, { in: 1 })
   await app.send('in', [['k', 'v', 1]])
   const log: Log = new Proxy(app.log, {
@@ -251,14 +251,14 @@ test('COMMIT_ABORTED comes when commits are lost again and again', async () => {
   expect(warnings.every((text) => text.startsWith('COMMIT_ABORTED: '))).toBe(true)
 })
 
-test('STORE_AHEAD is told and the store restored, when its changelog does not have what it holds', async () => {
+test('STORE_AHEAD is logged and the store restored if it is ahead of its changelog', async () => {
   const app = await StreamsHarness.open(counting, { in: 1 })
   await app.send('in', [['k', 'v', 1]])
   const real = new DiskStoreEngine(app.harness.disk)
   const first = await started({ app, engine: real })
   await app.pump(first.settled())
   await app.pump(first.close())
-  // Another directory's store: it claims a place that this changelog never had.
+  // The store of another data directory: it claims an offset that this changelog never had.
   const directory = '/stores/0_0/by-key'
   const store = await real.open({ directory, spaces: 1 })
   await store.flush({

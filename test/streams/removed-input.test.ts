@@ -4,7 +4,7 @@ import { StreamsRuntime } from '../../src/streams/streams.ts'
 import { MemoryStoreEngine } from '../../src/streams/store/memory-store.ts'
 import { StreamsHarness } from '../harness/streams-harness.ts'
 
-test('input that was removed before it was read is told, with the offsets, and reading goes on behind it', async () => {
+test('input that was removed before it was read is logged with its offsets, and reading continues at the log start', async () => {
   // Given: an application that has read two records, and two more that were removed while it was stopped.
   const builder = new StreamsBuilder()
   builder.stream(topic('in', { key: stringKey, value: string })).to(topic('out', { key: stringKey, value: string }))

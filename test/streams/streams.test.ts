@@ -12,14 +12,14 @@ import { LogError } from '../../src/log/api/errors.ts'
 import type { Committer, Log, Staged } from '../../src/log/api/log.ts'
 import { StreamsHarness, type InputRecord, type OutputRecord } from '../harness/streams-harness.ts'
 
-// Codecs instead of schemas: nothing is checked, null keys and values come through.
+// Codecs instead of schemas: nothing is validated, so null keys and values reach the operators.
 const input = topic('in', { key: stringKey, value: string })
 const output = topic('out', { key: stringKey, value: string })
 const minute = tumbling('1m')
 const perMinute = topic('per-minute', { key: windowed(z.string(), minute), value: long })
 const counts = topic('counts', { key: z.string(), value: long })
 
-/** Counts words per minute behind a repartition, and per word without a window. */
+/** Counts words per minute after a repartition, and records per key without a window. */
 function wordCounts(emit: 'commit' | 'update' | 'final' = 'commit'): Topology {
   const builder = new StreamsBuilder()
   const words = builder.stream(input)
@@ -41,7 +41,7 @@ function events(random: SeededRandom, count: number, from = 0): InputRecord[] {
   ])
 }
 
-/** The last value per key and window. */
+/** The last value of each key and window. */
 function last(records: readonly OutputRecord[]): { readonly [key: string]: string | number | null } {
   return Object.fromEntries(
     records.map(({ key, start, value }) => [start === undefined ? key : `${key}@${start}`, value]),
@@ -65,7 +65,7 @@ function plainCounts(records: readonly InputRecord[]): { readonly [key: string]:
 
 const topics = { in: 4, 'per-minute': 3, counts: 4 }
 
-test('in-order input over four partitions counts as a plain loop does, behind a repartition with grace 0', async () => {
+test("counts of in-order input over four partitions equal a plain loop's, with a repartition and grace 0", async () => {
   const app = await StreamsHarness.open(wordCounts(), topics)
   const records = events(new SeededRandom(7), 3000)
   await app.send('in', records)
@@ -79,7 +79,7 @@ test('in-order input over four partitions counts as a plain loop does, behind a 
   await app.close()
 })
 
-test('a restart goes on with its state, and an undisturbed one has the same answers', async () => {
+test('after a clean restart the application continues with its state and restores nothing', async () => {
   const app = await StreamsHarness.open(wordCounts(), topics)
   const random = new SeededRandom(3)
   const records = [events(random, 500), events(random, 500, 200_000), events(random, 500, 400_000)]
@@ -97,7 +97,7 @@ test('a restart goes on with its state, and an undisturbed one has the same answ
   await app.pump(app.harness.close())
 })
 
-test('after a crash the stores come back from their changelogs', async () => {
+test('after a crash the stores are restored from their changelogs', async () => {
   const app = await StreamsHarness.open(wordCounts(), topics, { storeFlushIntervalMs: 1_000_000 })
   const random = new SeededRandom(5)
   const before = events(random, 700)
@@ -118,7 +118,7 @@ test('after a crash the stores come back from their changelogs', async () => {
   await app.close()
 })
 
-test('a crash between flushes replays only what the store lacks', async () => {
+test('after a crash between flushes only the changelog records that a store lacks are replayed', async () => {
   const app = await StreamsHarness.open(wordCounts(), topics, { storeFlushIntervalMs: 1 })
   const random = new SeededRandom(6)
   const all: InputRecord[] = []
@@ -146,7 +146,7 @@ test('a crash between flushes replays only what the store lacks', async () => {
 })
 
 test.each(['ABORTED', 'OUTCOME_UNKNOWN'] as const)(
-  'a commit that fails with %s is made again from the one before, with the stores as they were then',
+  'after a commit fails with %s, processing resumes from the previous commit with the stores as of then',
   async (code) => {
     const app = await StreamsHarness.open(wordCounts(), topics, { commitBytesMax: 3000 })
     const records = events(new SeededRandom(11), 900)
@@ -162,7 +162,7 @@ test.each(['ABORTED', 'OUTCOME_UNKNOWN'] as const)(
   },
 )
 
-/** A log whose n-th commit is lost. */
+/** A log whose n-th commit fails with `code`. */
 function losingCommit(log: Log, which: number, code: 'ABORTED' | 'OUTCOME_UNKNOWN'): Log {
   let commits = 0
   return new Proxy(log, {
@@ -200,8 +200,8 @@ function losing(staged: Staged, isLost: () => boolean, code: 'ABORTED' | 'OUTCOM
   }
 }
 
-describe('emission', () => {
-  test('commit puts out the newest value per key and commit, in order of the last update', async () => {
+describe('emit', () => {
+  test("'commit' emits the latest value of each key once per commit, in order of the last update", async () => {
     const builder = new StreamsBuilder()
     builder.stream(input).groupByKey().count({ name: 'c' }).toStream().to(counts)
     const app = await StreamsHarness.open(builder.build(), { in: 1, counts: 1 })
@@ -226,7 +226,7 @@ describe('emission', () => {
     await app.close()
   })
 
-  test('update puts out every value', async () => {
+  test("'update' emits every value", async () => {
     const builder = new StreamsBuilder()
     builder.stream(input).groupByKey().count({ name: 'c', emit: 'update' }).toStream().to(counts)
     const app = await StreamsHarness.open(builder.build(), { in: 1, counts: 1 })
@@ -247,7 +247,7 @@ describe('emission', () => {
     await app.close()
   })
 
-  test('final puts out each window once, when it closes, and goes on after a crash without repeating', async () => {
+  test("'final' emits each window once, when it closes, and repeats none after a crash", async () => {
     const builder = new StreamsBuilder()
     builder.stream(input).groupByKey().windowedBy(minute).count({ name: 'c', emit: 'final' }).toStream().to(perMinute)
     const app = await StreamsHarness.open(builder.build(), { in: 1, 'per-minute': 1 })
@@ -283,7 +283,7 @@ describe('failures', () => {
   const strict = topic('strict', { key: z.string(), value: z.object({ n: z.number() }), format: 'json' })
   const copy = topic('copy', { key: z.string(), value: z.object({ n: z.number() }), format: 'json' })
 
-  test('a record that does not fit stops the application and names where it is and what is wrong', async () => {
+  test('by default an invalid record stops the application with an error that names its offset and the defect', async () => {
     const builder = new StreamsBuilder()
     builder.stream(strict).to(copy)
     const app = await StreamsHarness.open(builder.build(), { strict: 1, copy: 1 })
@@ -294,11 +294,11 @@ describe('failures', () => {
     ])
     await expect(app.pump(app.runtime.finished())).rejects.toThrow(/INVALID_RECORD.*strict-0 offset 1.*"n".*"one"/)
     expect(app.runtime.phase).toBe('failed')
-    // Nothing of the commit that failed is left: the record before it is read again by the next start.
+    // Nothing of the failed commit remains: the next start reads the record before it again.
     expect((await app.read('copy')).length).toBeLessThanOrEqual(1)
   })
 
-  test('skip leaves it out and counts it, and its offset is committed', async () => {
+  test("onInvalid 'skip' drops and counts an invalid record, and commits its offset", async () => {
     const builder = new StreamsBuilder()
     builder.stream(strict, { onInvalid: 'skip' }).to(copy)
     const app = await StreamsHarness.open(builder.build(), { strict: 1, copy: 1 })
@@ -316,7 +316,7 @@ describe('failures', () => {
     await app.close()
   })
 
-  test('a record that does not fit moves no clock, and does not hold up those behind it', async () => {
+  test('an invalid record with an extracted timestamp advances no time and does not delay the records after it', async () => {
     const timed = topic('timed', {
       key: z.string(),
       value: z.object({ at: z.number() }),
@@ -347,7 +347,7 @@ describe('failures', () => {
     await app.close()
   })
 
-  test('a record that does not fit moves no stream time where times are those of the records either', async () => {
+  test('an invalid record does not advance stream time', async () => {
     const seen: number[] = []
     const builder = new StreamsBuilder()
     builder.stream(strict, { onInvalid: 'skip' }).process(() => {
@@ -367,7 +367,7 @@ describe('failures', () => {
     await app.close()
   })
 
-  test('a dead letter keeps its bytes and says in headers where it was and why', async () => {
+  test('a dead letter keeps the bytes of its record and names its origin and the error in headers', async () => {
     const builder = new StreamsBuilder()
     builder.stream(strict, { onInvalid: { deadLetter: 'dead' } }).to(copy)
     const app = await StreamsHarness.open(builder.build(), { strict: 2, copy: 1 })
@@ -390,7 +390,7 @@ describe('failures', () => {
     await app.close()
   })
 
-  test('an exception in user code names node and record, stops the application and leaves nothing half committed', async () => {
+  test('an exception in user code stops the application, names operator and record, and leaves nothing committed', async () => {
     const builder = new StreamsBuilder()
     const words = builder.stream(input)
     words
@@ -422,7 +422,7 @@ describe('failures', () => {
     ['value', 'tombstones: true', (): readonly [string, string] => ['a', null as unknown as string]],
     ['key', 'nullable', (): readonly [string, string] => [null as unknown as string, 'a']],
   ])(
-    'a null %s for a topic that does not declare it is not written, whatever the types were told',
+    'a null %s is not written to a topic that does not declare it, even if the types were bypassed',
     async (part, remedy, mapped) => {
       const builder = new StreamsBuilder()
       const declared = topic('declared', { key: z.string(), value: z.string(), format: 'string' })
@@ -441,7 +441,7 @@ describe('failures', () => {
     },
   )
 
-  test('continue drops the record at the node that threw, and its siblings go on', async () => {
+  test("onProcessingError 'continue' drops the record at the node that threw, and its siblings still process it", async () => {
     const builder = new StreamsBuilder()
     const words = builder.stream(input)
     words
@@ -469,7 +469,7 @@ describe('failures', () => {
     await app.close()
   })
 
-  test('continue leaves no key behind of a record that threw, for a schedule to forward values under', async () => {
+  test("with 'continue' a schedule cannot forward under the key of a record whose processing threw", async () => {
     const builder = new StreamsBuilder()
     builder
       .stream(input)
@@ -494,7 +494,7 @@ describe('failures', () => {
   })
 
   test.each(['streamTime', 'wallClock'] as const)(
-    'continue lets a schedule by %s that threw come again',
+    "with 'continue' a schedule by %s that threw fires again",
     async (by) => {
       const fired: number[] = []
       const builder = new StreamsBuilder()
@@ -522,7 +522,7 @@ describe('failures', () => {
   )
 })
 
-test('a query sees the newest commit, and only what is durable', async () => {
+test('a query answers from the latest commit', async () => {
   const app = await StreamsHarness.open(wordCounts(), topics)
   const records = events(new SeededRandom(9), 300)
   await app.send('in', records)
@@ -536,7 +536,7 @@ test('a query sees the newest commit, and only what is durable', async () => {
   await app.close()
 })
 
-test('a closed session that grows after all is told again when it closes, wherever commits fall', async () => {
+test('a closed session that a record still extends is emitted again when it closes, wherever commits fall', async () => {
   const windows = sessions(10)
   const topology = (): Topology => {
     const builder = new StreamsBuilder()

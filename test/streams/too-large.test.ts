@@ -19,7 +19,7 @@ function counting(windowed: boolean): Topology {
   return builder.build()
 }
 
-/** A store of texts that every record makes as long as its value says. */
+/** A store of texts; each record sets the length of its key's text. */
 function growing(lengthOf: (value: string) => number): Topology {
   const builder = new StreamsBuilder()
   builder
@@ -33,9 +33,9 @@ const place = { topic: 'in', partition: 0 }
 
 describe.each([
   ['a store', false, keyBytesMax],
-  ['a window store, beside the start of eight bytes', true, keyBytesMax - 8],
+  ['a window store, which adds the eight bytes of the window start', true, keyBytesMax - 8],
 ])('the longest key of %s', (_, windowed, bytesMax) => {
-  test('is taken, flushed and there after a restart', async () => {
+  test('is accepted and flushed, and the application restarts with it', async () => {
     const app = await StreamsHarness.open(counting(windowed), { in: 1 })
     await app.send('in', [['k'.repeat(bytesMax), 'v', 1]])
     await app.start()
@@ -45,7 +45,7 @@ describe.each([
     await app.close()
   })
 
-  test('and one byte more stops before the commit, naming operator, record, size, limit and remedy', async () => {
+  test('plus one byte stops the application before the commit, naming operator, record, size, limit and remedy', async () => {
     const app = await StreamsHarness.open(counting(windowed), { in: 1 })
     await app.send('in', [
       ['a', 'v', 1],
@@ -59,7 +59,7 @@ describe.each([
     expect(await app.read('app-by-key-changelog', { value: 'long' })).toEqual([])
   })
 
-  test('and one byte more is left out where errors continue, and the application outlives its restart', async () => {
+  test("plus one byte is dropped with onProcessingError 'continue', also across a restart", async () => {
     const app = await StreamsHarness.open(counting(windowed), { in: 1 }, { onProcessingError: 'continue' })
     await app.send('in', [
       ['k'.repeat(bytesMax + 1), 'v', 1],
@@ -76,8 +76,8 @@ describe.each([
   })
 })
 
-describe('what its topic does not take', () => {
-  test('a row beyond the batch size of its changelog names store, record and remedy, nothing half committed', async () => {
+describe('a record that is too large for its topic', () => {
+  test('a changelog row is reported with store, record and remedy, and nothing is committed', async () => {
     const app = await StreamsHarness.open(
       growing((value) => Number(value)),
       { in: 1 },
@@ -95,7 +95,7 @@ describe('what its topic does not take', () => {
     expect(await app.read('app-grown-changelog')).toEqual([])
   })
 
-  test('an output beyond the batch size of its topic names operator, record and remedy, nothing half committed', async () => {
+  test('an output is reported with operator, record and remedy, and nothing is committed', async () => {
     const builder = new StreamsBuilder()
     builder
       .stream(input)
@@ -115,7 +115,7 @@ describe('what its topic does not take', () => {
   })
 })
 
-describe('what is committed together', () => {
+describe('the size of a commit', () => {
   test('outputs much larger than their inputs are committed before they exceed 64 MiB', async () => {
     const builder = new StreamsBuilder()
     builder
@@ -150,7 +150,7 @@ describe('what is committed together', () => {
     await app.close()
   })
 
-  test('one record that makes more than 64 MiB names operator, record and sizes, nothing half committed', async () => {
+  test('one record that produces more than 64 MiB fails with COMMIT_TOO_LARGE, and nothing is committed', async () => {
     const builder = new StreamsBuilder()
     builder
       .stream(input)
@@ -166,7 +166,7 @@ describe('what is committed together', () => {
     expect(await app.read('out')).toEqual([])
   })
 
-  test('the last commit before the end names operator, record and sizes as any other', async () => {
+  test('a last commit on close that is too large fails with COMMIT_TOO_LARGE as well', async () => {
     const builder = new StreamsBuilder()
     builder
       .stream(input)

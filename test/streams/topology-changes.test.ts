@@ -45,7 +45,7 @@ const joined: Part = (builder) =>
     .join(builder.stream(right), (left, more) => `${left}${more}`, { name: 'pairs', within: 100 })
     .to(output)
 
-/** One life of the application: starts, takes the records in, ends. */
+/** Starts the application, processes the records and stops it. */
 async function live(
   app: StreamsHarness,
   topology: Topology,
@@ -62,8 +62,8 @@ function told(records: readonly OutputRecord[]): readonly string[] {
   return records.map(({ key, start, value }) => `${key}@${start} ${value}`)
 }
 
-describe('a topology whose parts are numbered anew', () => {
-  test('tells no closed window again, and what was late stays late', async () => {
+describe('a topology whose sub-topologies are renumbered', () => {
+  test('emits no closed window again, and late records stay late', async () => {
     const app = await StreamsHarness.open(topologyOf(closedWindows), topics)
     await live(app, topologyOf(closedWindows), [
       ['k', 'v', 1],
@@ -82,7 +82,7 @@ describe('a topology whose parts are numbered anew', () => {
     expect(told(await app.read('counts', { value: 'long', windowed: true }))).toEqual(['k@0 1', 'k@20 2'])
   })
 
-  test('asks whether stores are still what they were', async () => {
+  test('still refuses a store whose value schema changed', async () => {
     const objects =
       (value: z.ZodType): Part =>
       (builder) =>
@@ -99,7 +99,7 @@ describe('a topology whose parts are numbered anew', () => {
     )
   })
 
-  test('keeps what a store without a changelog has', async () => {
+  test('keeps the rows of a store without a changelog', async () => {
     const unlogged: Part = (builder) => builder.stream(input).groupByKey().count({ name: 'n', changelog: false })
     const app = await StreamsHarness.open(topologyOf(unlogged), topics)
     await live(app, topologyOf(unlogged), [['k', 'v', 1]])
@@ -112,13 +112,13 @@ describe('a topology whose parts are numbered anew', () => {
     await app.close()
   })
 
-  test('loses nothing to a crash before its first commit', async () => {
+  test('loses nothing in a crash before the first commit of the renumbered part', async () => {
     const app = await StreamsHarness.open(topologyOf(closedWindows), topics)
     await live(app, topologyOf(closedWindows), [
       ['k', 'v', 1],
       ['k', 'v', 25],
     ])
-    // when: the other part, which has the number of the windows now, commits alone
+    // when: the other part, which now has the number that the windows had, commits alone
     await app.start(topologyOf(passing, closedWindows))
     await app.send('other', [['k', 'v', 1]])
     await app.settle()
@@ -131,7 +131,7 @@ describe('a topology whose parts are numbered anew', () => {
     expect(told(await app.read('counts', { value: 'long', windowed: true }))).toEqual(['k@0 1', 'k@20 1'])
   })
 
-  test('loses no row of a join', async () => {
+  test('keeps the rows of a join', async () => {
     const app = await StreamsHarness.open(topologyOf(joined), topics)
     await live(app, topologyOf(joined), [
       ['k', 'a', 5],
@@ -145,8 +145,8 @@ describe('a topology whose parts are numbered anew', () => {
   })
 })
 
-describe('an operator that was taken out', () => {
-  test('goes on where it was when it comes back', async () => {
+describe('an operator that was removed', () => {
+  test('continues where it was when it is added again', async () => {
     const app = await StreamsHarness.open(topologyOf(closedWindows), topics)
     await live(app, topologyOf(closedWindows), [
       ['k', 'v', 1],
@@ -162,7 +162,7 @@ describe('an operator that was taken out', () => {
   })
 })
 
-describe('a table whose changelog is another one than before', () => {
+describe('a table that is declared with another kind of changelog than before', () => {
   const table =
     (options: TableSourceOptions): Part =>
     (builder) =>
@@ -183,10 +183,10 @@ describe('a table whose changelog is another one than before', () => {
   test.each<readonly [string, TableSourceOptions, TableSourceOptions]>([
     ['its topic', {}, { changelog: 'source' }],
     ['none', {}, { changelog: false }],
-    ['none, where it was its topic', { changelog: 'source' }, { changelog: false }],
-    ['its topic, where there was none', { changelog: false }, { changelog: 'source' }],
-    ['its own, and it moves to memory', {}, { engine: 'memory' }],
-  ])('keeps its rows when that is %s', async (_, before, after) => {
+    ['none, and was its topic before', { changelog: 'source' }, { changelog: false }],
+    ['its topic, and there was none before', { changelog: false }, { changelog: 'source' }],
+    ['its own, and the store moves to memory', {}, { engine: 'memory' }],
+  ])('keeps its rows when the changelog is %s', async (_, before, after) => {
     const app = await StreamsHarness.open(topologyOf(table(before)), topics)
     expect(await rowsAfter(app, before, 'a')).toEqual(['a'])
     expect(await rowsAfter(app, after, 'b')).toEqual(['a', 'b'])
@@ -196,7 +196,7 @@ describe('a table whose changelog is another one than before', () => {
   test.each<readonly [string, TableSourceOptions]>([
     ['the changelog in', { changelog: 'source' }],
     ['no changelog', { changelog: false }],
-  ])('is refused one of its own where it had %s, and loses nothing by it', async (former, before) => {
+  ])('cannot get a changelog of its own if it had %s; the refusal loses no rows', async (former, before) => {
     const app = await StreamsHarness.open(topologyOf(table(before)), topics)
     await rowsAfter(app, before, 'a')
     await expect(app.start(topologyOf(table({})))).rejects.toThrow(
@@ -205,7 +205,7 @@ describe('a table whose changelog is another one than before', () => {
     expect(await rowsAfter(app, before, 'b')).toEqual(['a', 'b'])
   })
 
-  test('keeps rows that were committed and not yet written to its directory', async () => {
+  test('keeps rows that were committed but not yet flushed to its directory', async () => {
     const app = await StreamsHarness.open(topologyOf(table({})), topics, { storeFlushIntervalMs: 1_000_000_000 })
     await app.start()
     await app.send('in', [['a', 'v', 1]])
@@ -214,7 +214,7 @@ describe('a table whose changelog is another one than before', () => {
     expect(await rowsAfter(app, { changelog: false }, 'b')).toEqual(['a', 'b'])
   })
 
-  test('has the rows of a topic that was made again, and none of the one before it', async () => {
+  test('has the rows of a recreated topic, and none of the deleted one', async () => {
     const app = await StreamsHarness.open(topologyOf(table({ changelog: 'source' })), topics)
     await rowsAfter(app, { changelog: 'source' }, 'a')
     await app.pump(app.log.admin.deleteTopic('in'))
@@ -226,7 +226,7 @@ describe('a table whose changelog is another one than before', () => {
     expect(await rowsAfter(app, { changelog: 'source' }, 'd')).toEqual(['b', 'c', 'd'])
   })
 
-  test('does not find on disk again what was deleted while it was kept in memory', async () => {
+  test('does not bring back from disk rows that were deleted while it was kept in memory', async () => {
     const app = await StreamsHarness.open(topologyOf(table({})), topics)
     await rowsAfter(app, {}, 'a')
     await app.start(topologyOf(table({ engine: 'memory' })))
@@ -238,7 +238,7 @@ describe('a table whose changelog is another one than before', () => {
   })
 })
 
-test('sliding windows do not go on with rows of others', async () => {
+test('a store of tumbling windows is refused for sliding windows', async () => {
   const counting =
     (of: typeof windows): Part =>
     (builder) =>
@@ -250,7 +250,7 @@ test('sliding windows do not go on with rows of others', async () => {
   )
 })
 
-test('a window store without a changelog is refused another retention: its rows would not be found', async () => {
+test('a window store without a changelog cannot change its retention: its rows would not be found', async () => {
   const keeping =
     (retention: number): Part =>
     (builder) =>
@@ -263,7 +263,7 @@ test('a window store without a changelog is refused another retention: its rows 
   await live(app, topologyOf(keeping(100)), [['k', 'v', 1]])
 })
 
-describe('a topic that was given more partitions', () => {
+describe('a topic that was extended by partitions', () => {
   const counting: Part = (builder) => builder.stream(input).groupByKey().count({ name: 'n' })
   const regrouped: Part = (builder) =>
     builder
@@ -271,7 +271,7 @@ describe('a topic that was given more partitions', () => {
       .groupBy((value) => value)
       .count({ name: 'n' })
 
-  test('is refused in front of a store, and the repartition that is advised goes on with its rows', async () => {
+  test('is refused as the input of a store, and the advised repartition() keeps the rows', async () => {
     const app = await StreamsHarness.open(topologyOf(counting), { ...topics, in: 2 })
     const records = ['a', 'b', 'c', 'd'].map((key) => [key, 'v', 1] as const)
     await live(app, topologyOf(counting), records)
@@ -291,7 +291,7 @@ describe('a topic that was given more partitions', () => {
     await app.close()
   })
 
-  test('is refused in front of a repartition topic, naming the numbers and the way out', async () => {
+  test('is refused as the input of a repartition topic, naming both numbers and the remedy', async () => {
     const app = await StreamsHarness.open(topologyOf(regrouped), { ...topics, in: 2 })
     await live(app, topologyOf(regrouped), [['k', 'v', 1]])
     await app.pump(app.log.admin.createPartitions('in', 4))
@@ -301,7 +301,7 @@ describe('a topic that was given more partitions', () => {
   })
 })
 
-test('a topic that is deleted under a running application stops it, saying what to do', async () => {
+test('deleting a topic that a running application reads stops it with an error that names the remedy', async () => {
   const app = await StreamsHarness.open(topologyOf(closedWindows), topics)
   await app.start()
   await app.send('in', [['k', 'v', 1]])
@@ -312,7 +312,7 @@ test('a topic that is deleted under a running application stops it, saying what 
   )
 })
 
-test('a schedule that has become more frequent does not wait for what the former was due at', async () => {
+test('a schedule that has become more frequent does not wait until the former one would have been due', async () => {
   const every =
     (interval: number): Part =>
     (builder) =>

@@ -10,7 +10,7 @@ import type { TopologyNode } from '../../../src/streams/topology/node.ts'
 
 type Extract = (value: string, key: string, recordTime: number, partitionTime: number) => number
 
-/** What is asked of a source whose records go on as they are, by value, or by both. */
+/** The demand on a source whose records are passed on unread, or read by value, or by key and value. */
 function demand(timestamp: Extract | null, reads: 'nothing' | 'value' | 'key' = 'nothing'): Demand {
   const builder = new StreamsBuilder()
   const declared = { key: stringKey, value: string }
@@ -22,7 +22,7 @@ function demand(timestamp: Extract | null, reads: 'nothing' | 'value' | 'key' = 
   return demandIn(builder).demand
 }
 
-/** What is asked of the only source. */
+/** The demand on the only source. */
 function demandIn(builder: StreamsBuilder): { readonly demand: Demand; readonly takesBytes: boolean } {
   const { nodes } = builder.build()
   const childrenOf = (name: string): readonly TopologyNode[] =>
@@ -32,19 +32,19 @@ function demandIn(builder: StreamsBuilder): { readonly demand: Demand; readonly 
   return { demand: demandOf(source, childrenOf), takesBytes: takesKeyBytes(source, childrenOf) }
 }
 
-describe('what is decoded', () => {
-  test('is what somebody reads', () => {
+describe('a source', () => {
+  test('decodes only what an operator reads', () => {
     expect(demand(null)).toEqual({ key: false, value: false })
     expect(demand(null, 'value')).toEqual({ key: false, value: true })
     expect(demand(null, 'key')).toEqual({ key: true, value: true })
   })
 
-  test('has no key where the timestamp comes from the value alone', () => {
+  test('decodes no key for a timestamp extractor that takes only the value', () => {
     expect(demand((value) => Number(value))).toEqual({ key: false, value: true })
     expect(demand(({ length }) => length)).toEqual({ key: false, value: true })
   })
 
-  test('has the key where an extractor takes it, or may', () => {
+  test('decodes the key for a timestamp extractor that takes it, or may take it', () => {
     const both = { key: true, value: true }
     expect(demand((_value, key) => Number(key))).toEqual(both)
     expect(demand((...all) => Number(all[1]))).toEqual(both)
@@ -69,12 +69,12 @@ describe('a count by key', () => {
     return demandIn(builder)
   }
 
-  test('takes the bytes of keys where a codec can check them', () => {
+  test('takes keys as bytes if their codec can check bytes', () => {
     expect(counted(stringKey, 'commit')).toEqual({ demand: { key: false, value: false }, takesBytes: true })
     expect(counted(longKey, 'commit').demand.key).toBe(true)
   })
 
-  test('is told from other aggregations by nothing but what their callbacks take', () => {
+  test('is treated like other aggregations: only callbacks that take the key make it decoded', () => {
     const folded = (add: (all: string, value: string, key: string) => string): boolean => {
       const builder = new StreamsBuilder()
       const words = builder.stream(topic('in', { key: stringKey, value: string })).groupByKey()
@@ -88,7 +88,7 @@ describe('a count by key', () => {
     expect(folded((...all) => all[2])).toBe(true)
   })
 
-  test('reads the keys that it passes on with every update', () => {
+  test('decodes the keys if it emits every update', () => {
     expect(counted(stringKey, 'update').demand.key).toBe(true)
   })
 })
@@ -105,18 +105,18 @@ describe('a join with a table', () => {
     return demandIn(builder).demand
   }
 
-  test('takes the bytes of keys, and so does the table', () => {
+  test('takes keys as bytes, and so does the table', () => {
     expect(joined((value, row) => value + row).key).toBe(false)
     expect(joined((value, row) => value + row, { emit: 'update' }).key).toBe(false)
   })
 
-  test('reads the keys that its joiner takes, or may, and those that no codec can check', () => {
+  test('decodes the keys if its joiner takes them, or may, or if the codec cannot check bytes', () => {
     expect(joined((value, row, key) => value + row + key).key).toBe(true)
     expect(joined((...all) => all[2]).key).toBe(true)
     expect(joined((value, row) => value + row, { key: longKey as KeyCodec<never> }).key).toBe(true)
   })
 
-  test('reads keys where the rows are computed of those of a table', () => {
+  test('decodes the keys if the rows are computed by a mapper that takes them', () => {
     const builder = new StreamsBuilder()
     const words = builder.stream(topic('in', { key: stringKey, value: string }))
     const rows = words.toTable({ name: 'rows' }).mapValues((value, key) => value + key)
@@ -125,7 +125,7 @@ describe('a join with a table', () => {
     expect(demandIn(builder).demand.key).toBe(true)
   })
 
-  test('reads the keys of a table that tells each update to one who reads them', () => {
+  test('decodes the keys if the table forwards each update to an operator that reads them', () => {
     const builder = new StreamsBuilder()
     const words = builder.stream(topic('in', { key: stringKey, value: string }))
     words

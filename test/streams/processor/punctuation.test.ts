@@ -6,29 +6,29 @@ import { TopologyTestDriver } from '../../../src/testing/index.ts'
 const input = topic('input', { key: z.string(), value: z.string() })
 const output = topic('output', { key: z.string(), value: z.string() })
 
-describe('a schedule by stream time that a record brings', () => {
-  test('fires with that record, then at the multiples of its interval', async () => {
+describe('a schedule by stream time that is made while a record is processed', () => {
+  test('fires with that record, then at multiples of its interval', async () => {
     expect(await firedAt({ every: 10 }, [14, 15, 20, 29, 45])).toEqual([14, 20, 45])
   })
 
-  test('waits, if its anchor is over, for the next time from there', async () => {
+  test('waits for the next multiple from its start if the start is past', async () => {
     expect(await firedAt({ every: 10, start: 5 }, [14, 15, 24, 40, 44, 45])).toEqual([15, 40, 45])
   })
 
-  test('waits an interval if that time is now', async () => {
+  test('waits one interval if a multiple from its start is now', async () => {
     expect(await firedAt({ every: 10, start: 5 }, [15, 24, 25])).toEqual([25])
   })
 
-  test('fires with that record if its anchor is now', async () => {
+  test('fires with that record if its start is now', async () => {
     expect(await firedAt({ every: 10, start: 15 }, [15, 24, 25])).toEqual([15, 25])
   })
 
-  test('waits for an anchor to come', async () => {
+  test('waits for a start that is still to come', async () => {
     expect(await firedAt({ every: 10, start: 40 }, [15, 39, 41, 50])).toEqual([41, 50])
   })
 })
 
-/** When a schedule fires that is made while the first of these records is processed. */
+/** The times at which a schedule fires that is made while the first of these records is processed. */
 async function firedAt(
   schedule: { readonly every: number; readonly start?: number },
   timestamps: readonly number[],

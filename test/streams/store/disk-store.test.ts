@@ -32,7 +32,7 @@ storeContract('snapshots on a disk', {
   },
 })
 
-/** Flush n leaves `round = n` and n entries more than nothing. */
+/** Flush n sets `round` to n and adds 40 entries. */
 async function flushRound(store: OrderedStore, round: number): Promise<void> {
   const batch = new WriteBatch()
   batch.put(0, Buffer.from('round'), Uint8Array.of(round))
@@ -53,7 +53,7 @@ async function roundOf(disk: MemoryDisk): Promise<number> {
 }
 
 describe('disk store', () => {
-  test('after a power cut at any operation the store is at its last flush, or at the one under way', async () => {
+  test('after a power cut at any operation the store is at its last flush, or at the one in progress', async () => {
     const random = new SeededRandom(7)
     for (let cutAt = 1; ; cutAt++) {
       const disk = new MemoryDisk({ cutAt })
@@ -77,7 +77,7 @@ describe('disk store', () => {
     }
   })
 
-  test('a store whose flush failed takes no more, and opens where it was', async () => {
+  test('after a failed flush the store refuses further flushes, and reopens at the flush before', async () => {
     const disk = new MemoryDisk()
     const store = await new DiskStoreEngine(disk).open({ directory, spaces: 1 })
     await flushRound(store, 1)
@@ -89,7 +89,7 @@ describe('disk store', () => {
     assert.equal(await roundOf(disk), 1)
   })
 
-  test('any bit flipped, any byte cut off is noticed, and the message says what to do', async () => {
+  test('any flipped bit or truncation is detected as STORE_CORRUPT, and the message names the remedy', async () => {
     const disk = new MemoryDisk()
     const engine = new DiskStoreEngine(disk)
     const store = await engine.open({ directory, spaces: 1 })
@@ -118,7 +118,7 @@ describe('disk store', () => {
     }
   })
 
-  test('a store of another shape is refused', async () => {
+  test('a store with another number of spaces is refused', async () => {
     const disk = new MemoryDisk()
     await flushRound(await new DiskStoreEngine(disk).open({ directory, spaces: 1 }), 1)
 

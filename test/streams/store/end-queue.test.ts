@@ -11,7 +11,7 @@ function session(end: number): OverlayEntry {
   return entry
 }
 
-test('sessions come out by the end that they have now, however they came in, grew or left', () => {
+test('sessions are taken in order of their current end, in whatever order they were added, grew or left', () => {
   const step = fc.oneof(
     { weight: 5, arbitrary: fc.record({ kind: fc.constant('push' as const), end: fc.nat(100) }) },
     { weight: 2, arbitrary: fc.record({ kind: fc.constant('grow' as const), which: fc.nat(20), by: fc.nat(50) }) },
@@ -58,7 +58,7 @@ test('sessions come out by the end that they have now, however they came in, gre
   )
 })
 
-test('what has left does not add up', () => {
+test('entries of sessions that have left do not accumulate', () => {
   const queue = new EndQueue()
   for (let index = 0; index < 50_000; index++) {
     const entry = session(index % 3 === 0 ? 100_000 - index : 100_000 + index)

@@ -28,7 +28,7 @@ function lifeOf(retentionMs: number, cacheBytes: number, engine?: StoreEngine): 
   )
 }
 
-/** Rows as a list, in the order in which they came. */
+/** Rows as a list, in order of arrival. */
 class Model {
   readonly retentionMs: number
   rows: { readonly key: string; readonly time: number; readonly value: string }[] = []
@@ -79,7 +79,7 @@ describe.each([
   { name: 'a simulated disk', engine: undefined, runs: 150 },
   { name: 'LMDB', engine: new LmdbStoreEngine(null), runs: 20 },
 ])('on $name', ({ engine, runs }) => {
-  test('a lookup gives the rows of a key that have not expired, whatever commits, flushes and restarts come between', async () => {
+  test('a lookup returns exactly the unexpired rows of a key, across commits, flushes and restarts', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(step, { maxLength: 80, size: 'max' }),
@@ -94,7 +94,7 @@ describe.each([
           let shift = 0
           for (const one of steps) {
             const store = life.overlay
-            // Time goes on: the same numbers come round ever later.
+            // Time advances: the same generated numbers mean ever later times.
             shift += 1
             if (one.kind === 'put') {
               store.put(one.key, one.value, one.time + shift)
@@ -126,7 +126,7 @@ describe.each([
   })
 })
 
-test('a key that has nothing there costs no lookup in the store, also when rows have left memory or the store was reopened', async () => {
+test('looking up absent keys costs almost no reads of the store, even after evictions or reopening', async () => {
   const life = lifeOf(10_000, 20_000)
   await life.reopen()
   for (let time = 0; time < 1000; time++) life.overlay.put(`here-${time}`, 'v', time)
@@ -148,7 +148,7 @@ test('a key that has nothing there costs no lookup in the store, also when rows 
   expect(life.overlay.lookUp('here-17', 0, 10_000).map((row) => row.value)).toEqual(['v'])
 })
 
-test('rows that expire before a commit are written nowhere', async () => {
+test('rows that expire before a commit reach neither the changelog nor the store', async () => {
   const life = lifeOf(10, 1_000_000)
   await life.reopen()
   for (let time = 0; time < 10_000; time += 5) {
@@ -164,7 +164,7 @@ test('rows that expire before a commit are written nowhere', async () => {
   expect(life.overlay.cachedCount).toBeLessThan(5)
 })
 
-test('clean rows leave memory when the bound is reached, the oldest first, dirty and unflushed ones never', async () => {
+test('at the memory bound clean rows are evicted, dirty and unflushed ones never', async () => {
   const life = lifeOf(1_000_000, 10_000)
   await life.reopen()
   for (let time = 0; time < 1_000_000; time += 1000) life.overlay.put('k', String(time), time)
@@ -175,7 +175,7 @@ test('clean rows leave memory when the bound is reached, the oldest first, dirty
 
   await life.flush()
 
-  // A late row that is dirty stays; the clean ones beside it go all the same.
+  // A late row that is dirty stays in memory; the clean ones beside it are evicted nevertheless.
   expect(life.overlay.cachedCount).toBeLessThan(200)
   expect(life.overlay.lookUp('k', 0, 2000).map((row) => row.value)).toEqual(['0', 'dirty', '1000', '2000'])
   life.commit()

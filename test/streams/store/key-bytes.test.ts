@@ -12,7 +12,7 @@ function specOf(shape: StoreShape): StoreSpec {
   return { name: 's', shape, engine: 'memory', key: stringKey, value: string, logged: true, emit: 'commit' }
 }
 
-/** A record whose key stands in other bytes, as a source leaves it. */
+/** Sets a record whose key is a slice of a larger buffer, as a source leaves it. */
 function at(record: RecordContext, key: string, keyCodec: string): void {
   record.bytes = Buffer.from(`before${key}behind`)
   record.keyStart = 6
@@ -30,7 +30,7 @@ async function openRows(record: RecordContext): Promise<KeyValueOverlay> {
   return new KeyValueOverlay(specOf({ kind: 'keyValue' }), store, record, 1_000_000)
 }
 
-test('a key that nobody decoded is in a window store the one that user code asks for', async () => {
+test('a window row stored under an undecoded key is found by the decoded key', async () => {
   const record = new RecordContext()
   const overlay = await openWindows(record)
   at(record, 'schön', stringKey.id)
@@ -43,7 +43,7 @@ test('a key that nobody decoded is in a window store the one that user code asks
   expect([...overlay.fetchAll(0, 9)]).toEqual([{ key: 'schön', start: 7, value: 'v' }])
 })
 
-test('a key that nobody decoded is in a key-value store the one that user code asks for', async () => {
+test('a key-value row stored under an undecoded key is found by the decoded key', async () => {
   const record = new RecordContext()
   const overlay = await openRows(record)
   overlay.put('schön', 'old')
@@ -63,7 +63,7 @@ test('a key that nobody decoded is in a key-value store the one that user code a
   ])
 })
 
-test('the bytes of a record are its key only in the codec of the store', async () => {
+test('the key bytes of a record are used only if its codec is that of the store', async () => {
   const record = new RecordContext()
   const overlay = await openRows(record)
   at(record, 'bytes of another codec', longKey.id)
@@ -77,7 +77,7 @@ test('the bytes of a record are its key only in the codec of the store', async (
   expect(overlay.get('bytes of another codec')).toBe(null)
 })
 
-test('another key than that of the record in process is looked up by its own bytes', async () => {
+test('a key other than that of the current record is stored under its own bytes', async () => {
   const record = new RecordContext()
   const overlay = await openRows(record)
   at(record, 'a', stringKey.id)

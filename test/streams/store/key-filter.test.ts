@@ -4,7 +4,7 @@ import { KeyFilter } from '../../../src/streams/store/key-filter.ts'
 
 const seed = 20_261_121
 
-/** Hashes of which none comes twice. */
+/** Distinct hashes. */
 function hashes(count: number): readonly number[] {
   const random = new SeededRandom(seed)
   const found = new Set<number>()
@@ -17,7 +17,7 @@ describe(`a filter of keys (seed ${seed})`, () => {
     { keys: 1000, mistakenMax: 0.001 },
     { keys: 10_000, mistakenMax: 0.03 },
     { keys: 100_000, mistakenMax: 0.04 },
-  ])('of $keys keys has them all and takes few others for one of them', ({ keys, mistakenMax }) => {
+  ])('of $keys keys contains all of them and has few false positives', ({ keys, mistakenMax }) => {
     const filter = new KeyFilter()
     const all = hashes(keys + 10_000)
     const [inside, outside] = [all.slice(0, keys), all.slice(keys)]
@@ -27,7 +27,7 @@ describe(`a filter of keys (seed ${seed})`, () => {
     expect(outside.filter((hash) => filter.mayHave(hash)).length / outside.length).toBeLessThan(mistakenMax)
   })
 
-  test('has nothing before the first key, and after it was cleared', () => {
+  test('is empty before the first key and after it is cleared', () => {
     const filter = new KeyFilter()
     expect([filter.isEmpty, filter.mayHave(5)]).toEqual([true, false])
     filter.add(5)

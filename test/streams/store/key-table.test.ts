@@ -18,7 +18,7 @@ class Item implements KeyedItem {
 
 type Hash = (bytes: Uint8Array) => number
 
-/** Does the same to a table and to a Map of hex strings, and compares every answer. */
+/** Applies the same operations to a table and to a Map of hex strings, and compares every answer. */
 function runAgainstMap(
   operations: readonly { readonly key: Uint8Array; readonly isDelete: boolean }[],
   hash: Hash,
@@ -47,16 +47,16 @@ const operations = fc.array(fc.record({ key: fc.uint8Array({ maxLength: 2, max: 
   maxLength: 600,
 })
 
-describe('a table of keys in bytes', () => {
+describe('a table keyed by bytes', () => {
   test('answers as a Map does', () => {
     fc.assert(fc.property(operations, (all) => runAgainstMap(all, (bytes) => murmur2(bytes))))
   })
 
-  test('answers as a Map does where hashes collide and runs wrap around the end', () => {
+  test('answers as a Map does even if hashes collide and probe runs wrap around the end', () => {
     fc.assert(fc.property(operations, (all) => runAgainstMap(all, (bytes) => -1 - ((bytes[0] ?? 0) % 3) * 0x1000_0000)))
   })
 
-  test('grows and keeps what it has', () => {
+  test('keeps its items as it grows', () => {
     const table = new KeyTable<Item>()
     const items = Array.from({ length: 5000 }, (_, index) => {
       const key = Buffer.from(`key-${index}`)
@@ -69,7 +69,7 @@ describe('a table of keys in bytes', () => {
     expect([...table.values()]).toEqual([])
   })
 
-  test('finds a key that stands inside of other bytes', () => {
+  test('finds a key that is a slice of other bytes', () => {
     const table = new KeyTable<Item>()
     const key = Buffer.from('apple')
     const item = new Item(key, murmur2(key))
@@ -80,7 +80,7 @@ describe('a table of keys in bytes', () => {
     expect(table.get(bytes, 3, 7, murmur2(bytes, 3, 7))).toBe(null)
   })
 
-  test('refuses to delete what it does not hold', () => {
+  test('refuses to delete an item that it does not contain', () => {
     const key = Buffer.from('apple')
     expect(() => new KeyTable<Item>().delete(new Item(key, murmur2(key)))).toThrow(/not in the table/)
   })

@@ -60,7 +60,7 @@ async function flushKeys(store: OrderedStore, from: number, to: number, value: n
 }
 
 describe('lmdb store', () => {
-  test('reads go on while the thread flushes, and see all of a flush or nothing of it', async () => {
+  test('reads continue while the thread flushes, and see either all of a flush or nothing of it', async () => {
     const engine = new LmdbStoreEngine(flusher)
     const directory = freshDirectory()
     const store = await engine.open({ directory, spaces: 1 })
@@ -85,7 +85,7 @@ describe('lmdb store', () => {
     await engine.destroy(directory)
   })
 
-  test('one thread serves many stores at once', async () => {
+  test('one thread flushes many stores concurrently', async () => {
     const engine = new LmdbStoreEngine(flusher)
     const directories = Array.from({ length: 6 }, freshDirectory)
     const stores = await Promise.all(directories.map((directory) => engine.open({ directory, spaces: 1 })))
@@ -100,7 +100,7 @@ describe('lmdb store', () => {
     for (const directory of directories) await engine.destroy(directory)
   })
 
-  test('a store that cannot be written is told with its directory', async () => {
+  test('a store that cannot be written fails with STORE_FLUSH_FAILED and names its directory', async () => {
     const file = join(freshDirectory(), 'file')
     mkdirSync(dirname(file), { recursive: true })
     writeFileSync(file, '')
@@ -112,7 +112,7 @@ describe('lmdb store', () => {
     await store.close()
   })
 
-  test('a store made after others begins empty and in its own shape', async () => {
+  test('a store created after others starts empty and has its own number of spaces', async () => {
     const own = new StoreFlusher()
     const engine = new LmdbStoreEngine(own)
     const directories = Array.from({ length: 4 }, freshDirectory)
@@ -139,7 +139,7 @@ describe('lmdb store', () => {
     await own.close()
   })
 
-  test('a store of another shape is refused with both shapes in the message', async () => {
+  test('a store with another number of spaces is refused, naming both numbers', async () => {
     const engine = new LmdbStoreEngine(null)
     const directory = freshDirectory()
     const store = await engine.open({ directory, spaces: 2 })
@@ -150,7 +150,7 @@ describe('lmdb store', () => {
     await engine.destroy(directory)
   })
 
-  test('a file that is not a store, or a torn one, is refused and never emptied', async () => {
+  test('a file that is not a store, or is torn, is refused with STORE_CORRUPT and left unchanged', async () => {
     const engine = new LmdbStoreEngine(null)
     const directory = freshDirectory()
     const store = await engine.open({ directory, spaces: 1 })
@@ -178,7 +178,7 @@ describe('lmdb store', () => {
     await again.close()
   })
 
-  test('a store half made by a crash, or half removed, is made again', async () => {
+  test('a store that a crash left half created or half removed is created again', async () => {
     const engine = new LmdbStoreEngine(null)
     const directory = freshDirectory()
     mkdirSync(`${directory}.new`)
@@ -194,7 +194,7 @@ describe('lmdb store', () => {
     await store.close()
   })
 
-  test('a process that exits while a store is flushed ends, and the store is at a flush', async () => {
+  test('a process can exit during a flush, and the store is then at that flush or the one before', async () => {
     const directory = freshDirectory()
     const source = (file: string): string => new URL(`../../../src/streams/store/${file}`, import.meta.url).href
     const program = `
@@ -228,7 +228,7 @@ describe('lmdb store', () => {
     }
   })
 
-  test('a closed flusher refuses, and closing it ends its thread', async () => {
+  test('a flush through a closed flusher fails with STORE_FLUSH_FAILED', async () => {
     const own = new StoreFlusher()
     const engine = new LmdbStoreEngine(own)
     const directory = freshDirectory()

@@ -14,7 +14,7 @@ storeContract('memory', {
   },
 })
 
-test('thousands of entries stay sorted through puts and deletes, while open ranges keep what they saw', () => {
+test('thousands of entries stay sorted through puts and deletes, while open ranges keep their snapshot', () => {
   fc.assert(
     fc.property(fc.integer(), (seed) => {
       const random = new SeededRandom(seed)

@@ -27,7 +27,7 @@ describe.each(storeEngines)('on %s', (_name, engine) => {
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('reopen' as const) }) },
   )
 
-  test('a key-value store is a sorted map, whatever commits, flushes and restarts come between', async () => {
+  test('a key-value store behaves as a sorted map, across commits, flushes and restarts', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 80 }), fc.constantFrom(0, 600, 1_000_000), async (steps, cache) => {
         const life = new StoreLife(
@@ -113,7 +113,7 @@ describe.each(storeEngines)('on %s', (_name, engine) => {
     { weight: 1, arbitrary: fc.record({ kind: fc.constant('reopen' as const) }) },
   )
 
-  test('a window store shows exactly the rows younger than its retention, by its own clock', async () => {
+  test('a window store shows exactly the rows within its retention, measured by its own clock', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(windowStep, { maxLength: 80 }),
@@ -132,7 +132,7 @@ describe.each(storeEngines)('on %s', (_name, engine) => {
           let shift = 0
           for (const one of steps) {
             const store = life.overlay
-            // Time goes on: the same numbers come round ever later.
+            // Time advances: the same generated numbers mean ever later times.
             shift += 3
             if (one.kind === 'put') {
               store.put(one.key, one.value, one.start + shift)
@@ -207,7 +207,7 @@ class WindowModel {
   }
 }
 
-test('a window that was opened and expired before the flush is never written to the store', async () => {
+test('a window that opens and expires before a flush is never written to the store', async () => {
   const life = new StoreLife(
     new MemoryStoreEngine(),
     specOf({ kind: 'window', sizeMs: 1, retentionMs: 10 }),
@@ -228,7 +228,7 @@ test('a window that was opened and expired before the flush is never written to 
   expect(life.overlay.windowCount).toBe(2)
 })
 
-test('asking a store for what it does not hold takes no memory while memory holds every row', async () => {
+test('reading absent keys takes no memory while all rows are in memory', async () => {
   const life = new StoreLife(
     new MemoryStoreEngine(),
     specOf({ kind: 'keyValue' }),
@@ -244,7 +244,7 @@ test('asking a store for what it does not hold takes no memory while memory hold
   expect(life.overlay.get('a')).toBe('v')
 })
 
-test('clean rows leave memory when the bound is reached, dirty and unflushed ones never', async () => {
+test('at the memory bound clean rows are evicted, dirty and unflushed ones never', async () => {
   const life = new StoreLife(
     new MemoryStoreEngine(),
     specOf({ kind: 'keyValue' }),

@@ -27,7 +27,7 @@ interface Session {
   readonly value: string
 }
 
-/** What a session store means. */
+/** The semantics of a session store, as a plain model. */
 class SessionModel {
   readonly retentionMs: number
   readonly sessions: Map<string, Session>
@@ -44,7 +44,7 @@ class SessionModel {
   }
 
   put(key: string, value: string | null, start: number, end: number): void {
-    // A deletion moves it, too, whether there was something to delete or not.
+    // A deletion advances the clock, too, whether or not there was anything to delete.
     this.clock = Math.max(this.clock, end)
     if (end <= this.clock - this.retentionMs) return
     if (value === null) this.sessions.delete(`${key} ${start} ${end}`)
@@ -59,7 +59,7 @@ class SessionModel {
       .sort((left, right) => left.end - right.end || left.start - right.start || (left.key < right.key ? -1 : 1))
   }
 
-  /** What a record does to sessions with a gap. */
+  /** Merges a record into the sessions that are at most the gap away. */
   record(key: string, value: string, time: number, gap: number): void {
     const merged = this.find(key, time - gap, time + gap)
     for (const { start, end } of merged) this.put(key, null, start, end)
@@ -69,7 +69,7 @@ class SessionModel {
   }
 }
 
-/** As the operator does it. */
+/** Merges a record as the session operator does. */
 function addRecord(store: SessionOverlay, key: string, value: string, time: number, gap: number): void {
   const merged: OverlayEntry[] = []
   store.find(key, time - gap, time + gap, merged)
@@ -121,7 +121,7 @@ const step = fc.oneof(
 )
 
 describe.each(engines)('on %s', (_name, engine, numRuns) => {
-  test('a session store shows exactly the sessions younger than its retention, whatever commits, flushes, restarts and evictions come between', async () => {
+  test('a session store shows exactly the sessions within its retention, across commits, flushes and restarts', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(step, { maxLength: 100 }),
@@ -148,7 +148,7 @@ describe.each(engines)('on %s', (_name, engine, numRuns) => {
           }
           for (const one of steps) {
             const store = life.overlay
-            // Time goes on: the same numbers come round ever later.
+            // Time advances: the same generated numbers mean ever later times.
             shift += 2
             life.record.timestamp = shift
             if (one.kind === 'record') {
@@ -223,7 +223,7 @@ function shown(life: StoreLife<SessionOverlay>, key: string): string[] {
   return [...life.overlay.fetch(key)].map(({ start, end, value }) => `${start}..${end} ${String(value)}`)
 }
 
-test('a session that grew within a generation leaves one row and nothing of where it was', async () => {
+test('a session that grows within a commit leaves one changelog row and no trace of its earlier bounds', async () => {
   const life = await opened()
   for (const time of [10, 12, 14, 11]) addRecord(life.overlay, 'k', '.', time, 5)
 
@@ -232,7 +232,7 @@ test('a session that grew within a generation leaves one row and nothing of wher
   expect(changes(life)).toEqual(['k 10..14 ....'])
 })
 
-test('a session that grew since the last commit is deleted where it was, then put where it is', async () => {
+test('a session that grew since the last commit is deleted at its old bounds, then put at its new ones', async () => {
   const life = await opened()
   addRecord(life.overlay, 'k', '.', 10, 5)
   life.commit()
@@ -243,7 +243,7 @@ test('a session that grew since the last commit is deleted where it was, then pu
   expect(changes(life).slice(1)).toEqual(['k 10..10 deleted', 'k 10..14 ...'])
 })
 
-test('a session that came and was merged within a generation leaves nothing, its partner a tombstone', async () => {
+test('a session created and merged within a commit leaves no row, and its committed partner leaves a tombstone', async () => {
   const life = await opened()
   addRecord(life.overlay, 'k', 'a', 10, 5)
   life.commit()
@@ -255,9 +255,9 @@ test('a session that came and was merged within a generation leaves nothing, its
   expect(changes(life).slice(1)).toEqual(['k 10..10 deleted', 'k 10..20 a+bc'])
 })
 
-test('a session that was merged while its row was flushed does not come back, neither at once nor after a restart', async () => {
+test('a session merged during the flush of its row does not come back, neither at once nor after a restart', async () => {
   const life = await opened({ cache: 0 })
-  // So many that it is not known which keys the store has.
+  // So many keys that the overlay does not know which ones the store has.
   for (let index = 0; index < 400; index++) addRecord(life.overlay, `other-${index}`, 'x', 1, 5)
   life.commit()
   await life.flush(life.seal())
@@ -277,7 +277,7 @@ test('a session that was merged while its row was flushed does not come back, ne
   expect(shown(life, 'k')).toEqual(['10..12 ab'])
 })
 
-test('a session that was deleted, came again and grew leaves its deletion where it was', async () => {
+test('a session that is deleted, recreated and then extended stays deleted at its old bounds', async () => {
   const life = await opened()
   addRecord(life.overlay, 'k', 'a', 10, 5)
   life.commit()
@@ -294,7 +294,7 @@ test('a session that was deleted, came again and grew leaves its deletion where 
   expect(shown(life, 'k')).toEqual(['10..12 bc'])
 })
 
-test('an old session that has left memory is found beside a newer one of its key that stays', async () => {
+test('an old session evicted from memory is still found when a newer one of its key is in memory', async () => {
   const life = await opened({ cache: 0 })
   addRecord(life.overlay, 'k', 'a', 10, 5)
   addRecord(life.overlay, 'k', 'b', 50, 5)
@@ -311,7 +311,7 @@ test('an old session that has left memory is found beside a newer one of its key
   expect(shown(life, 'k')).toEqual(['10..10 a', '50..50 bc'])
 })
 
-test('a flush of nothing leaves the clock of the store where it was', async () => {
+test('an empty flush does not change the clock of the store', async () => {
   const life = new StoreLife(
     memory(),
     specOf({ kind: 'session', retentionMs: 10 }),
@@ -328,7 +328,7 @@ test('a flush of nothing leaves the clock of the store where it was', async () =
   await life.close()
 })
 
-test('what was known of a key that had nothing ends when it has something', async () => {
+test('a key that was known to have no sessions is looked up again once it has one', async () => {
   const life = await opened({ cache: 0 })
   addRecord(life.overlay, 'other', 'x', 1, 5)
   life.commit()
@@ -344,7 +344,7 @@ test('what was known of a key that had nothing ends when it has something', asyn
   expect(shown(life, 'k')).toEqual(['10..10 a', '100..100 b'])
 })
 
-test('what a key had before does not stay in memory', async () => {
+test('earlier bounds of a session do not stay in memory', async () => {
   const life = await opened()
   for (let time = 0; time < 500; time++) {
     addRecord(life.overlay, 'k', '', time, 5)
@@ -355,7 +355,7 @@ test('what a key had before does not stay in memory', async () => {
   expect(life.overlay.entryCount).toBe(1)
 })
 
-test('memory keeps to its bound, and what has left it is found again', async () => {
+test('memory stays within its bound, and evicted sessions are read from the store', async () => {
   const life = await opened({ cache: 20_000 })
   for (let index = 0; index < 400; index++) addRecord(life.overlay, `key-${index}`, 'x', index, 5)
   life.commit()
@@ -367,7 +367,7 @@ test('memory keeps to its bound, and what has left it is found again', async () 
   expect([...life.overlay.fetch('key-7')]).toEqual([{ key: 'key-7', start: 7, end: 8, value: 'xy' }])
 })
 
-test('a key that is not in the store costs no lookup in it', async () => {
+test('adding keys that the store does not have costs almost no lookups in it', async () => {
   const life = await opened({ cache: 0 })
   for (let index = 0; index < 400; index++) addRecord(life.overlay, `key-${index}`, 'x', index, 5)
   life.commit()
@@ -385,7 +385,7 @@ test('a key that is not in the store costs no lookup in it', async () => {
   expect(ranges).toBeLessThan(20)
 })
 
-test('after a restart the keys of the store are read once, instead of asked for one by one', async () => {
+test('after a restart the keys of the store are read once instead of one lookup per key', async () => {
   const life = await opened()
   for (let index = 0; index < 400; index++) addRecord(life.overlay, `key-${index}`, 'x', index, 5)
   life.commit()
@@ -404,36 +404,39 @@ test('after a restart the keys of the store are read once, instead of asked for 
   expect(ranges).toBeLessThan(100)
 })
 
-test.each([1_000_000, 0])('sessions close once each, by end, start and key, with %i bytes of memory', async (cache) => {
-  const life = await opened({ cache, emit: 'final' })
-  const closed: string[] = []
-  const close = (from: number, to: number): void => {
-    for (const entry of life.overlay.closed(from, to)) {
-      closed.push(`${String(life.overlay.keyOf(entry))} ${entry.start}..${entry.timestamp}`)
+test.each([1_000_000, 0])(
+  'each session closes once, in order of end, start and key, with %i bytes of memory',
+  async (cache) => {
+    const life = await opened({ cache, emit: 'final' })
+    const closed: string[] = []
+    const close = (from: number, to: number): void => {
+      for (const entry of life.overlay.closed(from, to)) {
+        closed.push(`${String(life.overlay.keyOf(entry))} ${entry.start}..${entry.timestamp}`)
+      }
     }
-  }
-  for (const [key, time] of [
-    ['b', 10],
-    ['a', 10],
-    ['c', 11],
-    ['a', 30],
-    ['c', 13],
-  ] as const) {
-    addRecord(life.overlay, key, '', time, 5)
+    for (const [key, time] of [
+      ['b', 10],
+      ['a', 10],
+      ['c', 11],
+      ['a', 30],
+      ['c', 13],
+    ] as const) {
+      addRecord(life.overlay, key, '', time, 5)
+      life.commit()
+      await life.flush(life.seal())
+    }
+
+    close(0, 9)
+    // Sessions that were read ahead may be evicted before they close.
+    addRecord(life.overlay, 'd', '', 60, 5)
     life.commit()
     await life.flush(life.seal())
-  }
+    close(9, 12)
+    await life.reopen()
+    close(12, 13)
+    close(13, 40)
+    close(40, 50)
 
-  close(0, 9)
-  // What was read ahead may leave memory before it closes.
-  addRecord(life.overlay, 'd', '', 60, 5)
-  life.commit()
-  await life.flush(life.seal())
-  close(9, 12)
-  await life.reopen()
-  close(12, 13)
-  close(13, 40)
-  close(40, 50)
-
-  expect(closed).toEqual(['a 10..10', 'b 10..10', 'c 11..13', 'a 30..30'])
-})
+    expect(closed).toEqual(['a 10..10', 'b 10..10', 'c 11..13', 'a 30..30'])
+  },
+)

@@ -19,7 +19,7 @@ const third = z.object({ total: z.number() })
 const two = versions(first, second, ({ count }) => ({ count, last: '' }))
 const three = versions(two, third, ({ count }) => ({ total: count }))
 
-/** Counts in an object of a schema, made by `add`. */
+/** Counts into an object of the schema `value`, which `add` produces. */
 function counting(value: Declared, add: (before: never, text: string) => unknown, name = 'totals'): Topology {
   const builder = new StreamsBuilder()
   builder
@@ -37,7 +37,7 @@ const asSecond = counting(second, ({ count }: { count: number }, last) => ({ cou
 const asTwo = counting(two, ({ count }: { count: number }, last) => ({ count: count + 1, last }))
 const asThree = counting(three, ({ total }: { total: number }) => ({ total: total + 1 }))
 
-/** Runs the topology over one more record and returns the newest output. */
+/** Runs the topology over one more record and returns the latest output. */
 async function runOnce(app: StreamsHarness, topology: Topology, text: string): Promise<unknown> {
   await app.send('in', [['k', text, 1]])
   await app.start(topology)
@@ -47,7 +47,7 @@ async function runOnce(app: StreamsHarness, topology: Topology, text: string): P
 }
 
 describe('a store whose value schema changed', () => {
-  test('is refused at the start, naming store and remedy, and works again under the old one', async () => {
+  test('is refused at start, naming store and remedy, and still works with the old schema', async () => {
     const app = await StreamsHarness.open(asFirst, { in: 1, out: 1 })
     expect(await runOnce(app, asFirst, 'a')).toEqual({ count: 1 })
 
@@ -57,7 +57,7 @@ describe('a store whose value schema changed', () => {
     expect(await runOnce(app, asFirst, 'b')).toEqual({ count: 2 })
   })
 
-  test('is taken with the versions listed, whatever of them has been written', async () => {
+  test('is accepted if the versions are declared, whichever of them wrote the rows', async () => {
     const app = await StreamsHarness.open(asFirst, { in: 1, out: 1 })
     expect(await runOnce(app, asFirst, 'a')).toEqual({ count: 1 })
     expect(await runOnce(app, asTwo, 'b')).toEqual({ count: 2, last: 'b' })
@@ -66,7 +66,7 @@ describe('a store whose value schema changed', () => {
     expect(await runOnce(app, asThree, 'd')).toEqual({ total: 4 })
   })
 
-  test('is refused where only the newest of its versions is declared, or not all of them', async () => {
+  test('is refused if only the oldest or only the newest of its versions is declared', async () => {
     const app = await StreamsHarness.open(asTwo, { in: 1, out: 1 })
     await runOnce(app, asTwo, 'a')
     await expect(app.start(asFirst)).rejects.toThrow(/STORE_MISMATCH.*newer build/)
@@ -74,7 +74,7 @@ describe('a store whose value schema changed', () => {
     expect(await runOnce(app, asTwo, 'b')).toEqual({ count: 2, last: 'b' })
   })
 
-  test('is another store under another name', async () => {
+  test('starts empty under another name', async () => {
     const app = await StreamsHarness.open(asFirst, { in: 1, out: 1 })
     await runOnce(app, asFirst, 'a')
     const renamed = counting(
@@ -86,7 +86,7 @@ describe('a store whose value schema changed', () => {
   })
 })
 
-test('a store whose windows have another size, or whose codec is another one, is refused', async () => {
+test('a store whose window size or codec changed is refused', async () => {
   const windows = (size: '1m' | '5m', value: Declared): Topology => {
     const builder = new StreamsBuilder()
     builder
@@ -108,7 +108,7 @@ test('a store whose windows have another size, or whose codec is another one, is
   await expect(app.start(windows('1m', long))).rejects.toThrow(/STORE_MISMATCH: store w was written with valueCodec/)
 })
 
-test('a window store whose rows are kept for longer or shorter than before still finds them', async () => {
+test('a window store still finds its rows after its retention was lengthened or shortened', async () => {
   const keeping = (grace: string): Topology => {
     const windows = tumbling('1m', { grace })
     const builder = new StreamsBuilder()
@@ -121,18 +121,18 @@ test('a window store whose rows are kept for longer or shorter than before still
       .to(topic('counts', { key: windowed(stringKey, windows), value: long }))
     return builder.build()
   }
-  // given: counts of ten minutes, written to the store
+  // given: counts of ten minutes in the store
   const app = await StreamsHarness.open(keeping('15m'), { in: 1, counts: 1 })
   const minutes = Array.from({ length: 10 }, (_, minute) => ['k', 'v', minute * 60_000] as const)
   await runWith(app, keeping('15m'), minutes)
-  // when: the grace is another one, and late records come for each of them
+  // when: the grace changes, and late records arrive for each of them
   for (const [runs, grace] of ['40m', '20m', '30m'].entries()) {
     await runWith(app, keeping(grace), minutes)
-    // then: they are added to what was there
+    // then: they are added to the existing counts
     const told = await app.read('counts', { value: 'long', windowed: true })
     const latest = new Map(told.map(({ start, value }) => [start, value]))
     expect([...latest.values()]).toEqual(minutes.map(() => runs + 2))
-    // and the changelog keeps what the store keeps
+    // and the changelog has the same retention as the store
     const [changelog] = await app.log.topics(['app-kept-changelog'])
     expect(changelog?.config.windowRetentionMs).toBe(60_000 + Number.parseInt(grace, 10) * 60_000)
   }

@@ -10,7 +10,7 @@ function rowOf(time: number, key: number): OverlayEntry {
   return row
 }
 
-test('rows stand in order of time and key, whatever comes and goes', () => {
+test('rows are ordered by time and key, whatever is added and removed', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.nat(40), fc.boolean()), { minLength: 500, maxLength: 1500 }), (steps) => {
       const queue = new TimeQueue()

@@ -36,7 +36,7 @@ interface Row {
   readonly values: readonly unknown[]
 }
 
-/** Rows in the order of Kafka's store, and its look for closed windows: a pass over all of them. */
+/** Rows in the order of Kafka's store, and its search for closed windows: a pass over all rows. */
 class Model {
   rows: Row[] = []
   lookedTo = Number.MAX_SAFE_INTEGER
@@ -67,7 +67,7 @@ class Model {
     const taken: Row[] = []
     const open = { left: false, right: false }
     this.lookedTo = Number.MAX_SAFE_INTEGER
-    // Each value is a row of its own to Kafka.
+    // In Kafka each value is a row of its own.
     for (const row of this.rows.flatMap((one) => one.values.map(() => one))) {
       this.lookedTo = row.time
       if (open.left && open.right) break
@@ -116,7 +116,7 @@ describe.each([
   { name: 'a simulated disk', engine: undefined, runs: 150 },
   { name: 'LMDB', engine: new LmdbStoreEngine(null), runs: 15 },
 ])('on $name', ({ engine, runs }) => {
-  test('closed rows leave in order of time, side and key, whatever commits, flushes and restarts come between', async () => {
+  test('closed rows are taken in order of time, side and key, across commits, flushes and restarts', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(step, { maxLength: 100, size: 'max' }),
@@ -158,7 +158,7 @@ describe.each([
   })
 })
 
-test('what finds its partner within a commit leaves no trace in the changelog', async () => {
+test('a record that finds its partner within the same commit leaves no trace in the changelog', async () => {
   const life = lifeOf(1_000_000)
   await life.reopen()
   for (let time = 0; time < 1000; time++) {
@@ -171,7 +171,7 @@ test('what finds its partner within a commit leaves no trace in the changelog', 
   expect(life.overlay.cachedCount).toBe(0)
 })
 
-test('many records of one key and time cost no more than others', async () => {
+test('100 000 records of one key and time are kept in one row and survive a restart', async () => {
   const life = lifeOf(1_000_000)
   await life.reopen()
   for (let count = 0; count < 100_000; count++) life.overlay.add('k', 'v', 7, true)
@@ -183,7 +183,7 @@ test('many records of one key and time cost no more than others', async () => {
   expect(row?.values).toHaveLength(100_000)
 })
 
-test('the youngest leave memory when the bound is reached, and come back in order when it is their turn', async () => {
+test('at the memory bound the latest rows are evicted, and they are read back in order when they close', async () => {
   const life = lifeOf(100_000)
   await life.reopen()
   for (let time = 0; time < 5000; time++) life.overlay.add(`k${time}`, 'v', time, true)
@@ -198,7 +198,7 @@ test('the youngest leave memory when the bound is reached, and come back in orde
   expect(look(life.overlay, 5000, 0)).toHaveLength(500)
 })
 
-test('windows that stay open cost nothing while nothing closes', async () => {
+test('windows that stay open cost no reads of the store while other windows close', async () => {
   const life = lifeOf(1_000_000)
   await life.reopen()
   for (let time = 0; time < 3000; time++) life.overlay.add(`k${time}`, time, time, false)

@@ -4,7 +4,7 @@ import { describe, test } from 'vitest'
 import { OperationCursor, sortedOperations, WriteBatch } from '../../../src/streams/store/write-batch.ts'
 
 describe('write batch', () => {
-  test('packs space, lengths, key and value, and a delete as length -1', () => {
+  test('encodes space, lengths, key and value, and a delete as length -1', () => {
     const batch = new WriteBatch()
     batch.put(258, Buffer.from('key'), Buffer.from('ab'))
     batch.delete(1, Buffer.from('x'))
@@ -14,7 +14,7 @@ describe('write batch', () => {
     assert.equal(Buffer.from(bytes).toString('hex'), '010200000003000000026b65796162000100000001ffffffff78')
   })
 
-  test('starts again empty after taking, and what was taken stays', () => {
+  test('is empty after take(), and the taken bytes stay unchanged', () => {
     const batch = new WriteBatch()
     batch.put(0, Buffer.from('a'), Buffer.alloc(100_000, 1))
     const first = batch.take()
@@ -25,7 +25,7 @@ describe('write batch', () => {
     assert.equal(batch.take().bytes[50_000], 2)
   })
 
-  test('is walked by space and key, equal keys in the order given', () => {
+  test('is iterated by space and key, with equal keys in the order given', () => {
     const operation = fc.record(
       {
         space: fc.integer({ min: 0, max: 2 }),
@@ -59,7 +59,7 @@ describe('write batch', () => {
     )
   })
 
-  test('whose bytes do not add up is refused', () => {
+  test('is refused if its bytes do not match its count', () => {
     const batch = new WriteBatch()
     batch.put(0, Buffer.from('a'), Buffer.from('b'))
     const { bytes } = batch.take()

@@ -32,7 +32,7 @@ const existing = (name: string, partitions: number): TopicInfo => ({
   config: defaultTopicConfig,
 })
 
-/** `a` and `b` meet in one store, `c` stands alone. */
+/** `a` and `b` share one store, `c` is a sub-topology of its own. */
 function meeting(a: number | undefined, b: number | undefined): Topology {
   return new TopologyBuilder()
     .addSource({ name: 'a', topic: numbers('a', a) })
@@ -49,7 +49,7 @@ function meeting(a: number | undefined, b: number | undefined): Topology {
 describe('a legal topology', () => {
   const builder = (): TopologyBuilder => new TopologyBuilder().addSource({ name: 'in', topic: numbers('in') })
 
-  test('has parents before children, each once, and nothing after a sink', () => {
+  test('defines parents before children, names each parent once, and has nothing after a sink', () => {
     expect(() => builder().addProcessor({ name: 'p', parents: ['later'], supplier })).toThrow(/parent later.*not there/)
     expect(() => builder().addProcessor({ name: 'p', parents: ['in', 'in'], supplier })).toThrow(/names a parent twice/)
     expect(() => builder().addProcessor({ name: 'p', parents: [], supplier })).toThrow(/no parent/)
@@ -60,12 +60,12 @@ describe('a legal topology', () => {
     ).toThrow(/cannot follow the sink out/)
   })
 
-  test('reads something, and each topic once', () => {
+  test('has a source, and reads each topic once', () => {
     expect(() => new TopologyBuilder().build()).toThrow(/TOPOLOGY_INVALID.*no source/)
     expect(() => builder().addSource({ name: 'again', topic: numbers('in') })).toThrow(/both read in/)
   })
 
-  test('reads and writes no topic under the name of one that the application makes for itself', () => {
+  test('reads and writes no topic that has the name of one of its internal topics', () => {
     const counted = new StreamsBuilder()
     const orders = counted.stream(numbers('orders-changelog'))
     orders.groupByKey().count({ name: 'orders' })
@@ -75,7 +75,7 @@ describe('a legal topology', () => {
     expect(() => moved.build()).toThrow(/TOPOLOGY_INVALID.*orders-repartition.*repartition topic.*rename/)
   })
 
-  test('has names that can stand in topic and directory names', () => {
+  test('has unique names that can be part of topic and directory names', () => {
     for (const name of ['', '..', 'a/b', 'ä', 'x'.repeat(200)]) {
       expect(() => builder().addProcessor({ name, parents: ['in'], supplier })).toThrow(/TOPOLOGY_INVALID.*name/)
     }
@@ -86,7 +86,7 @@ describe('a legal topology', () => {
     )
   })
 
-  test('keeps window rows at least as long as their window', () => {
+  test('retains window rows for at least the window size', () => {
     const rows: StoreSpec = { ...store('rows'), shape: { kind: 'window', sizeMs: 10, retentionMs: 9 } }
     expect(() =>
       builder()
@@ -104,14 +104,14 @@ describe('a legal topology', () => {
   })
 })
 
-test('nodes that share parents or stores are one sub-topology, numbered by their first nodes', () => {
+test('nodes that share parents or stores form one sub-topology, numbered in order of first nodes', () => {
   const names = meeting(2, 2).subTopologies.map((part) => part.sources.map((source) => source.name))
   expect(names).toEqual([['a', 'b'], ['c']])
   expect(meeting(2, 2).subTopologies.map((part) => part.copartitioned)).toEqual([[['a', 'b']], []])
 })
 
 describe('the plan of topics', () => {
-  test('gives tasks and changelogs the partitions of their sources, and sinks those of their writers', () => {
+  test('gives tasks and changelogs the partition count of their sources, and sinks that of their writers', () => {
     const plan = planTopics(meeting(4, 4), 'app', [])
     expect(plan.tasks).toEqual([4, 3])
     expect(Object.fromEntries(plan.specs.map((spec) => [spec.name, spec.partitions]))).toEqual({
@@ -124,7 +124,7 @@ describe('the plan of topics', () => {
     })
   })
 
-  test('takes existing topics as they are', () => {
+  test('keeps the partition counts of existing topics', () => {
     const plan = planTopics(meeting(undefined, undefined), 'app', [
       existing('a', 5),
       existing('b', 5),
@@ -134,14 +134,14 @@ describe('the plan of topics', () => {
     expect(plan.partitions.get('out')).toBe(2)
   })
 
-  test('refuses topics that meet in a store with other partitions, naming both and the remedy', () => {
+  test('refuses topics of different partition counts that share a store, naming both counts and the remedy', () => {
     expect(() => planTopics(meeting(4, 2), 'app', [])).toThrow(
       /NOT_COPARTITIONED: a has 4 partitions and b has 2.*repartition\(\)/,
     )
     expect(() => planTopics(meeting(undefined, 2), 'app', [existing('a', 3)])).toThrow(/a has 3 partitions and b has 2/)
   })
 
-  test('refuses topics that meet in a store with keys of other codecs', () => {
+  test('refuses topics of different key codecs that share a store', () => {
     const byNumber = topic('b', { key: z.number(), value: z.number(), partitions: 4 })
     const topology = new TopologyBuilder()
       .addSource({ name: 'a', topic: numbers('a', 4) })
@@ -152,11 +152,11 @@ describe('the plan of topics', () => {
     expect(() => planTopics(topology, 'app', [])).toThrow(/NOT_COPARTITIONED.*"string".*"tagged"/)
   })
 
-  test('asks for topics that are read and do not exist', () => {
+  test('refuses a topic that is read but does not exist, with TOPIC_MISSING', () => {
     expect(() => planTopics(meeting(undefined, 2), 'app', [existing('b', 2)])).toThrow(/TOPIC_MISSING: topic a is read/)
   })
 
-  test('gives repartition topics the most partitions of what writes them, through any number of hops', () => {
+  test('gives repartition topics the largest partition count of their inputs, through any number of hops', () => {
     const builder = new StreamsBuilder()
     const [small, large] = [numbers('small', 2), numbers('large', 6)]
     builder
@@ -173,7 +173,7 @@ describe('the plan of topics', () => {
     expect(plan.partitions.get('counts-changelog')).toBe(6)
   })
 
-  test('gives a repartition topic that was asked to have a number that number, and its co-partitioned neighbours too', () => {
+  test('gives a repartition topic its declared partition count, and its co-partitioned neighbours the same', () => {
     const builder = new StreamsBuilder()
     const left = builder
       .stream(numbers('left', 2))
@@ -189,7 +189,7 @@ describe('the plan of topics', () => {
     expect(plan.tasks).toEqual([2, 7, 3])
   })
 
-  test('gives repartition topics between parts that write for each other the number that reaches them from outside', () => {
+  test('gives repartition topics in a cycle of sub-topologies the partition count that enters from outside', () => {
     const builder = new StreamsBuilder()
     const first = builder
       .stream(numbers('in', 4))
@@ -211,7 +211,7 @@ describe('the plan of topics', () => {
     expect(plan.partitions.get('by-value-repartition')).toBe(4)
   })
 
-  test('says of parts that write for each other which topic is missing outside', () => {
+  test('refuses a cycle of sub-topologies whose outside input does not exist, with TOPIC_MISSING', () => {
     const builder = new StreamsBuilder()
     const first = builder.stream(numbers('nowhere')).repartition({ name: 'first' })
     first
@@ -268,7 +268,7 @@ test('a topology prints in the layout of Kafka’s describe()', () => {
   ])
 })
 
-test('equal programs have equal fingerprints, other shapes other ones', () => {
+test('equal programs have equal fingerprints, and another partition count gives another one', () => {
   expect(topologyFingerprint(meeting(2, 2))).toBe(topologyFingerprint(meeting(2, 2)))
   expect(topologyFingerprint(meeting(2, 2))).not.toBe(topologyFingerprint(meeting(3, 3)))
 })
@@ -281,7 +281,7 @@ describe('global tables', () => {
       .addGlobalTable({ name: 'pages', topic: topicOf('pages-topic') })
       .addProcessor({ name: 'enrich', parents: ['views'], globals: [table], supplier })
 
-  test('belong to no part, need not be partitioned like what reads them, and are part of the description', () => {
+  test('belong to no sub-topology, need no co-partitioning with their readers, and appear in the description', () => {
     const topology = reading('pages').build()
 
     expect(topology.subTopologies.map((part) => part.sources.map((source) => source.name))).toEqual([['views']])
@@ -292,11 +292,11 @@ describe('global tables', () => {
     ])
   })
 
-  test('are read by name only where they are there', () => {
+  test('can be read only if they are declared', () => {
     expect(() => reading('users').build()).toThrow(/enrich reads the global table users, which is not there/)
   })
 
-  test('share no name with another one or with a store, and no topic with a source', () => {
+  test('share no name with each other or with a store, and no topic with a source', () => {
     expect(() => reading('pages').addGlobalTable({ name: 'pages', topic: topicOf('other') })).toThrow(
       /two global tables/,
     )
