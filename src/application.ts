@@ -108,7 +108,7 @@ export class Streams {
         `new Streams: a topology is what build() of a StreamsBuilder or TopologyBuilder made, not ${shown(topology)}`,
       )
     }
-    // Here too, so that it is told before anything is opened.
+    // Checked here as well, so that a wrong option is reported before anything is opened.
     streamsConfig(options)
     this.#topology = topology
     this.#options = options

@@ -44,7 +44,7 @@ export interface ToObservableOptions {
   readonly until?: 'end' | 'never'
   /**
    * What happens to a record that cannot be read as declared. `error` (default): the observable errors. A function is
-   * called with the error, and reading goes on after the record.
+   * called with the error, and reading continues after the record.
    */
   readonly onInvalid?: 'error' | ((error: LogError) => void)
   /** Most records that are read, and so held, at a time. Default 500. Kafka: `max.poll.records`. */

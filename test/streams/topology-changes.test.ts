@@ -200,7 +200,7 @@ describe('a table that is declared with another kind of changelog than before', 
     const app = await StreamsHarness.open(topologyOf(table(before)), topics)
     await rowsAfter(app, before, 'a')
     await expect(app.start(topologyOf(table({})))).rejects.toThrow(
-      `STORE_MISMATCH: store table was written with ${former}, it is declared with a changelog of its own, where its rows are not; go back to the former declaration`,
+      `STORE_MISMATCH: store table was written with ${former}, but is declared with a changelog of its own, which does not contain its rows; go back to the former declaration`,
     )
     expect(await rowsAfter(app, before, 'b')).toEqual(['a', 'b'])
   })
@@ -246,7 +246,7 @@ test('a store of tumbling windows is refused for sliding windows', async () => {
   const app = await StreamsHarness.open(topologyOf(counting(windows)), topics)
   await live(app, topologyOf(counting(windows)), [['k', 'v', 1]])
   await expect(app.start(topologyOf(counting(sliding(10))))).rejects.toThrow(
-    /STORE_MISMATCH: store counts was written with shape window 10 ms, it is declared with sliding window 10 ms/,
+    /STORE_MISMATCH: store counts was written with shape window 10 ms, but is declared with sliding window 10 ms/,
   )
 })
 
@@ -258,7 +258,7 @@ test('a window store without a changelog cannot change its retention: its rows w
   const app = await StreamsHarness.open(topologyOf(keeping(100)), topics)
   await live(app, topologyOf(keeping(100)), [['k', 'v', 1]])
   await expect(app.start(topologyOf(keeping(200)))).rejects.toThrow(
-    /STORE_MISMATCH: store counts was written to keep rows for 100 ms, it is declared to keep them for 200 ms/,
+    /STORE_MISMATCH: store counts was written to keep rows for 100 ms, but is declared to keep them for 200 ms/,
   )
   await live(app, topologyOf(keeping(100)), [['k', 'v', 1]])
 })

@@ -91,7 +91,7 @@ async function makeTopics(applicationId: string, topology: Topology, log: Log, p
     throw new StreamsError(
       'STORE_MISMATCH',
       counts === null
-        ? `store ${store.name} was written with ${String(has)}, it is declared with ${String(wanted)}; go back to the former declaration, or give the store another name to begin anew`
+        ? `store ${store.name} was written with ${String(has)}, but is declared with ${String(wanted)}; go back to the former declaration, or give the store another name to begin anew`
         : `store ${store.name} has its rows in ${counts.has} partitions, but its input now has ${counts.wanted}, which distributes keys differently; put repartition({ name, partitions: ${counts.has} }) in front of it to keep its rows, or give the store another name to begin anew`,
       { store: store.name, has, wanted },
       { cause: error },

@@ -49,7 +49,7 @@ function checkChangelog(spec: StoreSpec, former: string | undefined): void {
   if (former === undefined || former === now || now === noChangelog) return
   const wasAnotherSource = former !== noChangelog && former !== ownChangelog
   if (spec.sourceTopic !== undefined && !wasAnotherSource) return
-  throw mismatch(spec, `was written with ${former}, it is declared with ${now}, where its rows are not`, {
+  throw mismatch(spec, `was written with ${former}, but is declared with ${now}, which does not contain its rows`, {
     has: former,
     wanted: now,
   })
@@ -78,7 +78,7 @@ export function checkStoreIdentity(spec: StoreSpec, recorded: unknown): void {
   const part = ['shape', 'key codec', 'value codec'].findIndex((_, index) => before[index] !== now[index])
   if (part >= 0) {
     const what = ['shape', 'key codec', 'value codec'][part]
-    throw mismatch(spec, `was written with ${what} ${before[part]}, it is declared with ${now[part]}`, {
+    throw mismatch(spec, `was written with ${what} ${before[part]}, but is declared with ${now[part]}`, {
       has: before[part],
       wanted: now[part],
     })
@@ -87,7 +87,7 @@ export function checkStoreIdentity(spec: StoreSpec, recorded: unknown): void {
     const [has, wanted] = [before[4], rowsKept(spec.shape)]
     throw mismatch(
       spec,
-      `was written to keep rows for ${has}, it is declared to keep them for ${wanted}, and has no changelog to be made anew from`,
+      `was written to keep rows for ${has}, but is declared to keep them for ${wanted}, and has no changelog to be rebuilt from`,
       { has, wanted },
     )
   }

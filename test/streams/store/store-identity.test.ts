@@ -103,7 +103,7 @@ test('a store whose window size or codec changed is refused', async () => {
   await app.stop()
 
   await expect(app.start(windows('5m', string))).rejects.toThrow(
-    /STORE_MISMATCH: store w was written with shape window 60000 ms, it is declared with window 300000 ms/,
+    /STORE_MISMATCH: store w was written with shape window 60000 ms, but is declared with window 300000 ms/,
   )
   await expect(app.start(windows('1m', long))).rejects.toThrow(/STORE_MISMATCH: store w was written with valueCodec/)
 })
