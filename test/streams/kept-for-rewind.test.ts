@@ -63,7 +63,7 @@ class Life {
     return new Life(app)
   }
 
-  /** Four hours: some words, and time for the log to clean up. Timers run short, the wall clock runs the whole way. */
+  /** Four hours: some words, and time for the log to clean up. Timers run for 11 s only, the wall clock jumps. */
   async fourHours(): Promise<void> {
     const { clock } = this.app.harness
     const now = clock.now()
@@ -79,7 +79,7 @@ class Life {
     clock.jumpTo(now + 4 * hour)
   }
 
-  /** Bytes of the files of every partition whose name begins so. */
+  /** The total size of the files of all partitions whose names begin with `prefix`. */
   bytes(prefix: string): number {
     const { disk } = this.app.harness
     let bytes = 0
@@ -116,7 +116,7 @@ class Life {
     return found
   }
 
-  /** What a partition holds: offset, key and value, as bytes. */
+  /** The records of a partition: offset, and key and value as bytes. */
   async rows(topic: string): Promise<readonly Row[]> {
     const found: Row[] = []
     const slice = (bytes: Uint8Array, start: number, end: number): Buffer => Buffer.from(bytes.slice(start, end))
@@ -178,10 +178,10 @@ const kept = [
 ]
 
 test.each([
-  ['and stays open', false],
-  ['and is opened again each day', true],
+  ['stays open', false],
+  ['is reopened each day', true],
 ])(
-  'what a running application keeps for itself is bounded over many days %s',
+  'the internal topics of a running application stay bounded over many days, if the log %s',
   async (_, reopens) => {
     const life = await Life.open(day)
     const sizes: Record<string, number>[] = []
@@ -197,7 +197,7 @@ test.each([
       const early = Math.max(...sizes.slice(2, 6).map((size) => size[name] ?? 0))
       const late = Math.max(...sizes.slice(18).map((size) => size[name] ?? 0))
       expect(early, name).toBeGreaterThan(0)
-      // One segment of slack, and what a day more or less makes.
+      // The slack is one segment and the difference that one day makes.
       expect(late, `${name}: ${sizes.map((size) => size[name]).join(' ')}`).toBeLessThan(early * 1.3 + 8192)
     }
     const before = await life.stores()
@@ -209,7 +209,7 @@ test.each([
   60_000,
 )
 
-test('nothing is gone that a rewind within rewindRetention needs', async () => {
+test('the log keeps everything that a rewind within rewindRetention needs', async () => {
   const life = await Life.open(day)
   const seen = new Map<string, Map<Offset, Row>>(kept.slice(0, 3).map((name) => [name, new Map()]))
   for (let part = 0; part < 6 * 6; part++) {
@@ -222,7 +222,7 @@ test('nothing is gone that a rewind within rewindRetention needs', async () => {
   const ends = new Map<string, Offset>()
   let clock = 0
   expect(commits.length).toBeGreaterThan(10)
-  // Commit by commit the changelogs still fold to what they were then, and what was yet to be read is there.
+  // At each commit the changelogs still fold to the tables of then, and the unread input is still there.
   for (const { sections } of commits) {
     for (const section of sections) {
       for (const { at, end } of [...section.changelogs, ...section.inputs]) ends.set(partitionName(at), end)
@@ -246,7 +246,7 @@ test('nothing is gone that a rewind within rewindRetention needs', async () => {
   await life.app.close()
 }, 60_000)
 
-/** The newest value of each key below `end`, without the windows that have expired. */
+/** The latest value of each key below `end`, without expired windows. */
 function table(rows: readonly Row[], end: Offset, expired: number | null): ReadonlyMap<string, string> {
   const found = new Map<string, string>()
   for (const { offset, key, value } of rows) {

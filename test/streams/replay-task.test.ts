@@ -16,8 +16,8 @@ import { StreamsHarness, type InputRecord } from '../harness/streams-harness.ts'
 import { RecordedRun, replayTask } from '../harness/task-replay.ts'
 
 /**
- * What a commit records of a task is enough to run it again: from the inputs, the order, the clock and the punctuations
- * it names, on stores as of the commit before, the same task writes the same bytes to the same places.
+ * What a commit records of a task is enough to replay it: from the recorded inputs, order, clock readings and
+ * punctuations, on stores as of the commit before, the same task writes the same bytes to the same partitions.
  */
 const words = topic('words', { key: stringKey, value: string })
 const marks = topic('marks', { key: stringKey, value: string })
@@ -133,8 +133,8 @@ class Watch implements RecordProcessor<string, string, string, string> {
     const before = this.#store.get(name)
     const now = value.length % 3 === 0 ? this.#context.now() : 0
     this.#store.put(name, value)
-    // Comes and goes within one commit, or replaces what was there and goes: the changelog must not depend on what
-    // happens to stand in memory.
+    // Put and deleted within one commit, or deleted after replacing an older value: the changelog must not depend on
+    // what happens to be in memory.
     this.#store.put(`passing ${value}`, value)
     if (timestamp % 2 === 0) this.#store.delete(`passing ${value}`)
     if (timestamp % 5 === 0) this.#store.delete(name)
@@ -149,8 +149,8 @@ class Watch implements RecordProcessor<string, string, string, string> {
 }
 
 /**
- * An application with arrivals in and out of order, some at once, some one by one, and starts in between; the offsets of
- * even seeds have gaps.
+ * An application whose records arrive in and out of order, in batches and one by one, with restarts in between; the
+ * offsets of even seeds have gaps.
  */
 async function recordedRun(seed: number): Promise<Recorded> {
   const known = recordedRuns.get(seed) ?? record(seed)
@@ -163,7 +163,7 @@ interface Recorded {
   readonly run: RecordedRun
 }
 
-/** Made once for all tests: they only read. */
+/** Recorded once for all tests, which only read. */
 const recordedRuns = new Map<number, Promise<Recorded>>()
 afterAll(async () => {
   for (const { app } of await Promise.all(recordedRuns.values())) await app.close()
@@ -202,7 +202,7 @@ async function record(seed: number): Promise<Recorded> {
   return { app, run: await RecordedRun.read(app.log, topology, 'app') }
 }
 
-/** The record as the topic takes it. */
+/** The record in the form that the topic takes. */
 function fitting(into: string, [key, value, at, headers = []]: InputRecord, random: SeededRandom): InputRecord {
   if (into === 'checked') return [key, random.chance(0.5) ? `{"length":${value?.length}}` : value, at]
   if (into === 'visits' || into === 'rooms') return [key ?? 'nobody', value, at, headers]
@@ -222,10 +222,10 @@ function event(random: SeededRandom, timestamp: number): InputRecord {
   return [key, word, Math.max(0, timestamp), random.chance(0.2) ? [{ key: 'trace', value: Buffer.from(word) }] : []]
 }
 
-/** What of a replay is not as it was recorded. */
+/** The differences between a replay and what was recorded. */
 async function differences(run: RecordedRun, commit: number, task: string): Promise<readonly string[]> {
   const { outputs, changelogs, picks: _, operators, ...others } = run.section(commit, task)
-  // Which place in the order of all tasks their outputs had: that is not to be had from one task.
+  // The place of the outputs in the order of all tasks cannot be computed from one task.
   const { [outputOrderOperator]: ___, ...own } = operators
   const recorded = { ...others, operators: own }
   const { section, written } = await replayTask(run, commit, task)
@@ -248,7 +248,7 @@ async function differences(run: RecordedRun, commit: number, task: string): Prom
 const seeds = [1, 2, 3, 4]
 
 describe.each(seeds)('seed %i', (seed) => {
-  test('every task of every commit runs again as it was recorded', async () => {
+  test('replaying any task of any commit gives what was recorded', async () => {
     const { app, run } = await recordedRun(seed)
 
     const found: string[] = []
@@ -263,8 +263,8 @@ describe.each(seeds)('seed %i', (seed) => {
   })
 })
 
-// Nothing of this says anything if what is recorded never occurs.
-test('the recorded runs have picks out of order, punctuations and readings of the clock', async () => {
+// The tests above prove nothing if what is recorded never occurs.
+test('the recorded runs contain picks out of order, punctuations and readings of the clock', async () => {
   const sections: RecordedSection[] = []
   for (const seed of seeds) {
     const { run } = await recordedRun(seed)
@@ -277,7 +277,7 @@ test('the recorded runs have picks out of order, punctuations and readings of th
   expect(sections.filter(({ changelogs }) => changelogs.length > 0).length).toBeGreaterThan(100)
 })
 
-/** Everything that is recorded, each made a little wrong; undefined where the section has nothing of the kind. */
+/** Falsifies each recorded item a little; undefined if the section has none of its kind. */
 const wrongs: { readonly [what: string]: (section: RecordedSection) => RecordedSection | undefined } = {
   'the order of the inputs': ({ picks, ...rest }) => (picks === undefined ? undefined : rest),
   'the clock': (section) =>
@@ -317,7 +317,7 @@ const wrongs: { readonly [what: string]: (section: RecordedSection) => RecordedS
   'the stream time': (section) => ({ ...section, streamTime: section.streamTime + 1 }),
 }
 
-/** The same of what a commit takes over from the one before. */
+/** The same for the items that a commit takes over from the commit before. */
 const wrongsBefore: { readonly [what: string]: (section: RecordedSection) => RecordedSection | undefined } = {
   'the state of the operators': (section) => ({ ...section, operators: {} }),
   'where a changelog ended': (section) =>
@@ -331,14 +331,14 @@ const wrongsBefore: { readonly [what: string]: (section: RecordedSection) => Rec
   }),
 }
 
-describe('a replay finds', () => {
-  test.each(Object.entries(wrongs))('%s recorded wrongly', async (_, wrong) => {
+describe('a replay detects that the commit record is wrong about', () => {
+  test.each(Object.entries(wrongs))('%s', async (_, wrong) => {
     const { app, run } = await recordedRun(1)
 
     expect(await app.pump(finds(run, (commit, task) => changed(run, commit, task, wrong)))).toBe(true)
   })
 
-  test.each(Object.entries(wrongsBefore))('%s recorded wrongly in the commit before', async (_, wrong) => {
+  test.each(Object.entries(wrongsBefore))('%s, in the commit before', async (_, wrong) => {
     const { app, run } = await recordedRun(1)
 
     const found = await app.pump(
@@ -366,7 +366,7 @@ function changed(
   return section === undefined ? undefined : run.changed(commit, section)
 }
 
-/** Whether a replay goes wrong when the record is not what it was. */
+/** Whether a replay of the falsified run throws or differs. */
 async function finds(
   run: RecordedRun,
   wrongly: (commit: number, task: string) => RecordedRun | undefined,

@@ -31,7 +31,7 @@ const asks: { readonly [call: string]: Ask } = {
   rows: (query) => query.rows(),
 }
 
-test('a store answers what its kind has an answer for, and refuses the rest instead of having nothing', async () => {
+test('a store answers the queries of its kind and refuses all others instead of answering with nothing', async () => {
   const app = await running()
   await app.start()
   await app.send('in', [['k', 'v', 1]])
@@ -53,7 +53,7 @@ test('a store answers what its kind has an answer for, and refuses the rest inst
   await app.close()
 })
 
-test('each answer is of one commit and goes on from the one before, whatever is processed meanwhile', async () => {
+test('each answer is of one commit and never older than the answer before, whatever is processed meanwhile', async () => {
   const app = await running()
   await app.start()
   const keys = ['a', 'b', 'c', 'd', 'e']
@@ -67,7 +67,7 @@ test('each answer is of one commit and goes on from the one before, whatever is 
     )
     for (const answer of asked) {
       const rows = await app.pump(answer)
-      // One batch is one turn of the worker: either all of its keys are counted, or none.
+      // The worker processes a batch in one turn: either all of its keys are counted, or none.
       expect(new Set(rows.map(([, count]) => count)).size).toBeLessThanOrEqual(1)
       expect(rows.map(([key]) => key)).toEqual(rows.map(([key]) => key).toSorted())
       seen.push(rows[0]?.[1] ?? 0)
@@ -77,7 +77,7 @@ test('each answer is of one commit and goes on from the one before, whatever is 
   await app.close()
 })
 
-test('who asks while the application starts, closes or has ended is told so; nobody waits for ever', async () => {
+test('a query of an application that starts, closes or has closed is refused with INVALID_PHASE', async () => {
   const app = await running()
   const starting = app.start()
   await expect(app.runtime.query('by-key').all()).rejects.toThrow(

@@ -6,7 +6,7 @@ import { buildClosure } from '../../../src/streams/runtime/build-closure.ts'
 import { buildNumber } from '../../../src/streams/runtime/build-registry.ts'
 import { MemoryDisk } from '../../../src/testing/memory-disk.ts'
 
-// Packages are looked for on the machine, so the program pretends to stand in this repository.
+// Packages are resolved on the real disk, so the program pretends to be in this repository.
 const root = fileURLToPath(new URL('../../..', import.meta.url)).replace(/\/$/, '')
 const app = `${root}/app`
 
@@ -29,7 +29,7 @@ function pathsOf(disk: MemoryDisk, entry = `${app}/main.ts`): readonly string[] 
 }
 
 describe('the closure of a program', () => {
-  test('follows imports, re-exports, types, dynamic imports, requires and urls with a literal, each file once', () => {
+  test('follows imports, re-exports, types, dynamic imports, requires and URLs with a literal, each file once', () => {
     const disk = diskWith({
       [`${app}/main.ts`]: `import { a } from './a.ts'\nimport './side.js'\nexport * from "./re.ts"\nimport fs from 'node:fs'\nimport type { T } from './types.ts'\n`,
       [`${app}/a.ts`]: `import {\n  b,\n} from '../lib/b.ts'\nconst c = await import('./c.mjs')\n`,
@@ -58,7 +58,7 @@ describe('the closure of a program', () => {
     )
   })
 
-  test('has the lockfile in place of packages', () => {
+  test('contains the lockfile in place of packages', () => {
     const disk = diskWith({ [`${app}/main.ts`]: `import { z } from 'zod'`, [`${root}/package-lock.json`]: '{}' })
     expect(pathsOf(disk)).toEqual(['../package-lock.json', 'main.ts'])
   })
@@ -76,12 +76,12 @@ describe('the closure of a program', () => {
     expect(pathsOf(diskWith({ [`${app}/main.ts`]: text }))).toBeNull()
   })
 
-  test('takes no offence at comments', () => {
+  test('ignores comments', () => {
     const text = `/** Calls import(name). */\n// and require(name)\n  * import(x)\n`
     expect(pathsOf(diskWith({ [`${app}/main.ts`]: text }))).toEqual(['main.ts'])
   })
 
-  test('is unknown where the entry itself is a package, or the program is endless', () => {
+  test('is unknown if the entry itself is a package, or if the program has too many files', () => {
     expect(pathsOf(diskWith({ '/x/node_modules/vitest/cli.js': '' }), '/x/node_modules/vitest/cli.js')).toBeNull()
     const many = Object.fromEntries(
       Array.from({ length: 2100 }, (_, index) => [`${app}/f${index}.ts`, `import './f${index + 1}.ts'`]),
@@ -90,7 +90,7 @@ describe('the closure of a program', () => {
   })
 })
 
-describe('the numbers of builds', () => {
+describe('build numbers', () => {
   const numberOf = (disk: MemoryDisk, change: { topology?: string; node?: string } = {}): number | null =>
     buildNumber({
       disk,
@@ -105,7 +105,7 @@ describe('the numbers of builds', () => {
   const program = (): MemoryDisk =>
     diskWith({ [`${app}/main.ts`]: `import './a.ts'`, [`${app}/a.ts`]: '1', [`${root}/package-lock.json`]: '{}' })
 
-  test('begin at 1, stay for the same build, and are found again when an older one returns', () => {
+  test('begin at 1, stay the same for the same build, and are reused when an older build returns', () => {
     const disk = program()
     expect([numberOf(disk), numberOf(disk)]).toEqual([1, 1])
     write(disk, `${app}/a.ts`, '2')
@@ -122,7 +122,7 @@ describe('the numbers of builds', () => {
     expect(new Set([first, ...others, numberOf(disk)]).size).toBe(4)
   })
 
-  test('survive a power cut right after they were given', () => {
+  test('survive a power cut right after they were assigned', () => {
     const disk = program()
     disk.makeDirectory('/data')
     disk.syncDirectory('/')
@@ -135,7 +135,7 @@ describe('the numbers of builds', () => {
     }
   })
 
-  test('survive a power cut also when the process that made their directory died before it was durable', () => {
+  test('survive a power cut even if the process that created their directory died before syncing its name', () => {
     const disk = program()
     disk.makeDirectory('/data/builds')
     disk.syncDirectory('/')
@@ -144,7 +144,7 @@ describe('the numbers of builds', () => {
       expect(disk.cut(new SeededRandom(seed)).exists('/data/builds/app.json'), `seed ${seed}`).toBe(true)
   })
 
-  test('are unknown, and the file untouched, when the list cannot be read', () => {
+  test('are unknown if the file cannot be read, and the file is left unchanged', () => {
     const disk = program()
     write(disk, '/data/builds/app.json', '{"builds":[{"number":1')
     expect(numberOf(disk)).toBeNull()

@@ -22,7 +22,7 @@ async function given(): Promise<StreamsHarness> {
 
 const count = 20
 
-test('a backlog does not wait for the rest of the worker between two fetches', async () => {
+test('the worker does not rest between two fetches of a backlog', async () => {
   const app = await given()
   for (const name of ['busy', 'idle'])
     for (let index = 0; index < count; index++) await app.send(name, [['k', `${name} ${index}`, index]])
@@ -34,7 +34,7 @@ test('a backlog does not wait for the rest of the worker between two fetches', a
   await app.close()
 })
 
-test('a record is fetched at once also where its input was full when the poll began', async () => {
+test('a record is fetched at once even if its input was full when the poll began', async () => {
   const app = await given()
   await app.start()
   for (let index = 0; index < count; index++) {

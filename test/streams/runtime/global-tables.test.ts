@@ -37,7 +37,7 @@ async function resultsOf(harness: StreamsHarness): Promise<readonly unknown[]> {
     .toSorted((left, right) => left.localeCompare(right))
 }
 
-test('every task joins the rows of all partitions, by any key', async () => {
+test('every task joins with the rows of all partitions of a global table, by any key', async () => {
   const harness = await StreamsHarness.open(enrichment(), topics)
   await harness.send('pages', titles)
   await harness.start()
@@ -53,7 +53,7 @@ test('every task joins the rows of all partitions, by any key', async () => {
   await harness.close()
 })
 
-test('what arrives later counts from the next commit on: updates, tombstones, and again after a restart', async () => {
+test('updates and tombstones of a running application apply from the next commit on, also after a crash', async () => {
   const harness = await StreamsHarness.open(enrichment(), topics)
   await harness.send('pages', titles)
   await harness.start()
@@ -76,7 +76,7 @@ test('what arrives later counts from the next commit on: updates, tombstones, an
   await harness.close()
 })
 
-test('rows that memory does not keep decoded are found again', async () => {
+test('rows that are not cached decoded are read from their bytes', async () => {
   const harness = await StreamsHarness.open(enrichment(), topics, { storeCacheBytes: 0 })
   await harness.send('pages', titles)
   await harness.start()
@@ -91,7 +91,7 @@ test('rows that memory does not keep decoded are found again', async () => {
   await harness.close()
 })
 
-test('each commit records where the tables stood that it was made with', async () => {
+test('each commit records the positions of the global tables that it was made with', async () => {
   const harness = await StreamsHarness.open(enrichment(), { views: 1, pages: 1, out: 1 })
   const recorded = async (): Promise<unknown> =>
     (await harness.log.lastSections('app', ['0_0'])).map((section) => section.globals)
@@ -103,7 +103,7 @@ test('each commit records where the tables stood that it was made with', async (
 
   await harness.send('pages', [['/d', 'Deals', 11]])
   await harness.settle()
-  // Nothing was processed since, so there is no commit that could tell.
+  // Nothing has been processed since, so there is no later commit that could record a position.
   expect(await recorded()).toEqual([[{ at: { topic: 'pages', partition: 0 }, next: 3 }]])
 
   await harness.send('views', [['ada', '/d', 12]])
@@ -112,7 +112,7 @@ test('each commit records where the tables stood that it was made with', async (
   await harness.close()
 })
 
-test('a global table can be asked by its name', async () => {
+test('a global table can be queried by its name', async () => {
   const harness = await StreamsHarness.open(enrichment(), topics)
   await harness.send('pages', titles)
   await harness.start()
@@ -122,7 +122,7 @@ test('a global table can be asked by its name', async () => {
   await harness.close()
 })
 
-describe('a record that does not fit', () => {
+describe('an invalid record of a global table', () => {
   test('stops the application, naming topic, partition, offset and remedy', async () => {
     const harness = await StreamsHarness.open(enrichment(), { ...topics, pages: 1 })
     await harness.send('pages', [...titles, ['/d', 'much longer than ten', 4]])
@@ -131,7 +131,7 @@ describe('a record that does not fit', () => {
     await harness.pump(harness.harness.close())
   })
 
-  test("is dropped and counted with onInvalid: 'skip'; so is one without a key", async () => {
+  test("is dropped and counted with onInvalid: 'skip', and so is a record without a key", async () => {
     const harness = await StreamsHarness.open(enrichment({ onInvalid: 'skip' }), topics)
     await harness.send('pages', [...titles, ['/a', 'much longer than ten', 4], [null, 'x', 5]])
     await harness.start()
@@ -144,7 +144,7 @@ describe('a record that does not fit', () => {
   })
 })
 
-test('a topic of a global table must be there before the application starts', async () => {
+test('the topic of a global table must exist before the application starts', async () => {
   const harness = await StreamsHarness.open(enrichment(), { views: 1, out: 1 })
   await expect(harness.start()).rejects.toThrow(/topic pages is read but does not exist/)
   await harness.pump(harness.harness.close())

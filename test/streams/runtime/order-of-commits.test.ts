@@ -13,16 +13,16 @@ import { RecordedRun } from '../../harness/task-replay.ts'
 import { sequencesOf, writtenRecords } from '../../harness/written-sequences.ts'
 
 /**
- * Under `emit: 'update'` nothing that leaves depends on where commits fall, be the input as late as it may: with a full
- * backlog every output partition gets the same bytes in the same order from each sub-topology, hop after hop, also from
- * an application that crashes again and again.
+ * Under `emit: 'update'` no output depends on where commits fall, however late the input is: with a full backlog every
+ * output partition gets the same bytes in the same order from each sub-topology, hop after hop, also from an application
+ * that crashes again and again.
  */
 const text = { key: z.string(), value: z.string(), format: 'string' } as const
 const clicks = topic('clicks', text)
 const prices = topic('prices', { ...text, tombstones: true })
 const traces = topic('traces', { key: z.string(), value: long })
 
-/** What came before is in the value, so that no order of the same records looks like another. */
+/** Each value depends on all values before it, so that every order of the same records gives another output. */
 function traced(stream: Stream<string, number>, name: string): Stream<string, number> {
   return stream
     .groupByKey({ name: `by-${name}`, key: z.string(), value: long })
@@ -158,7 +158,7 @@ async function run(topology: Topology, seed: number, disturbance: SeededRandom |
   return { sequences, commits: recorded.commits.length }
 }
 
-/** Lives short lives first, and then one that lasts. */
+/** Starts and crashes several times, then starts for good. */
 async function startAndCrash(app: StreamsHarness, random: SeededRandom): Promise<void> {
   for (let crashes = 0; crashes < 6; crashes++) {
     await app.start(undefined, committingAnywhere(app.log, random))
@@ -168,7 +168,7 @@ async function startAndCrash(app: StreamsHarness, random: SeededRandom): Promise
   await app.start(undefined, committingAnywhere(app.log, random))
 }
 
-/** A log that is full, so that the worker commits, after a few records or after many. */
+/** A log whose commits claim to be full after a few records or after many, so that the worker commits there. */
 function committingAnywhere(log: Log, random: SeededRandom): Log {
   const committing = (committer: Committer): Committer => ({
     id: committer.id,

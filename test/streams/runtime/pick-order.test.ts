@@ -8,7 +8,7 @@ import { PickOrder, type PickGroup, type PickInput, type PickTask } from '../../
 import { readStamp, StampWriter } from '../../../src/streams/task/order-stamp.ts'
 import { RecordQueue } from '../../../src/streams/task/record-queue.ts'
 
-/** A chunk of records of which only the timestamps matter. */
+/** A chunk of records that have only timestamps. */
 function chunkOf(queue: RecordQueue, timestamps: readonly number[], endOffset = 0): Chunk {
   const first = queue.fetchedTo
   return {
@@ -153,7 +153,7 @@ interface Scenario {
 
 const folder = new URL('../../golden/task/pick-order/', import.meta.url)
 
-describe('Kafka Streams agrees', () => {
+describe('the order of picks is the one recorded from Kafka Streams', () => {
   for (const file of readdirSync(folder)) {
     const scenario = JSON.parse(readFileSync(new URL(file, folder), 'utf8')) as Scenario
     test(`${scenario.name}: ${scenario.title}`, () => {
@@ -192,7 +192,7 @@ describe('Kafka Streams agrees', () => {
   }
 })
 
-test('equal timestamps go by topic, then by partition', () => {
+test('records of equal timestamps are picked by topic, then by partition', () => {
   const inputs = new Inputs(['x/a-0', 'x/a-1', 'y/b-0'])
   inputs.add('y/b-0', [5])
   inputs.add('x/a-1', [5])
@@ -207,7 +207,7 @@ test('equal timestamps go by topic, then by partition', () => {
   ])
 })
 
-test('the order is over all tasks, not task by task', () => {
+test('records are picked in order of timestamp across all tasks, not task by task', () => {
   const inputs = new Inputs(['x/a-0', 'y/a-1'])
   inputs.add('x/a-0', [1, 4, 5])
   inputs.add('y/a-1', [2, 3, 6])
@@ -238,7 +238,7 @@ describe('an empty internal partition', () => {
     expect(inputs.pick()).toEqual(['down/other-0', 10])
   })
 
-  test('blocks nobody once something is in it', () => {
+  test('does not block once it has records', () => {
     const inputs = joined()
     inputs.task('up').hasUncommittedOutput = true
     inputs.add('down/repartition-0', [12])
@@ -248,7 +248,7 @@ describe('an empty internal partition', () => {
     expect(inputs.pick()).toEqual(['down/repartition-0', 12])
   })
 
-  test('does not block when what is upstream has only newer records', () => {
+  test('does not block if upstream inputs have only later records', () => {
     const inputs = joined()
     inputs.add('up/in-0', [11])
     inputs.add('down/other-0', [10])
@@ -256,7 +256,7 @@ describe('an empty internal partition', () => {
     expect(inputs.pick()).toEqual(['down/other-0', 10])
   })
 
-  test('blocks while a parked head upstream is older', () => {
+  test('blocks while the head of a blocked upstream input is earlier', () => {
     const inputs = new Inputs(
       ['source/in-0', 'up/other-0', 'up/first-0', 'down/third-0', 'down/second-0'],
       ['up/first-0', 'down/second-0'],
@@ -277,7 +277,7 @@ describe('an empty internal partition', () => {
 })
 
 describe('records with an order stamp', () => {
-  /** Timestamp, clock and sequence of each. */
+  /** A chunk of records, each given as timestamp, clock and sequence. */
   function stamped(queue: RecordQueue, records: readonly (readonly [number, number, number])[]): Chunk {
     const builder = new BatchBuilder()
     const stamps = new StampWriter()
@@ -288,7 +288,7 @@ describe('records with an order stamp', () => {
     return { ...chunkOf(queue, []), nextOffset: records.length, cursor: () => new BatchCursor([bytes], 0) }
   }
 
-  test('are taken in the order in which they were written, however late they are', () => {
+  test('are picked in the order in which they were written, however late they are', () => {
     const inputs = new Inputs(['x/r-0', 'y/r-1', 'z/in-0'], ['x/r-0', 'y/r-1'])
     inputs.receive(
       'x/r-0',
@@ -318,7 +318,7 @@ describe('records with an order stamp', () => {
     ])
   })
 
-  test('end the wait of all tasks of their sub-topology: the next of their topic is known', () => {
+  test('unblock all tasks of their sub-topology: the next record of their topic is known', () => {
     const inputs = new Inputs(['up/in-0', 'down/other-0', 'down/r-0', 'down/r-1'], ['down/r-0', 'down/r-1'])
     inputs.task('down').upstream = [inputs.task('up')]
     inputs.task('up').hasUncommittedOutput = true
@@ -336,7 +336,7 @@ describe('records with an order stamp', () => {
   })
 })
 
-test('a sub-topology that waits does so with all its inputs, also when what it waits for has passed', () => {
+test('a blocked sub-topology stays blocked with all its inputs until it is unparked', () => {
   const inputs = new Inputs(['up/in-0', 'down/other-0', 'down/other-1', 'down/r-0'], ['down/r-0'])
   inputs.task('down').upstream = [inputs.task('up')]
   inputs.add('up/in-0', [5])

@@ -20,7 +20,7 @@ const spec: StoreSpec = {
   emit: 'commit',
 }
 
-test('a store whose changelog is its source takes no record that its task has not committed, be it in the same batch', async () => {
+test("a store whose changelog is its source topic is restored only up to its task's committed offset", async () => {
   const builder = new StreamsBuilder()
   builder.stream(rows).foreach(() => undefined)
   const harness = await StreamsHarness.open(builder.build(), { rows: 1 })

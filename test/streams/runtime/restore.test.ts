@@ -11,7 +11,7 @@ import { StreamsHarness } from '../../harness/streams-harness.ts'
 
 const input = topic('in', { key: stringKey, value: string })
 
-test('a restored store knows its place in a changelog of several lives of the log: the next start replays nothing', async () => {
+test('after a restore from a changelog with several leader epochs the next start replays nothing', async () => {
   const builder = new StreamsBuilder()
   builder.stream(input).groupByKey().count({ name: 'by-key' })
   const app = await StreamsHarness.open(builder.build(), { in: 1 }, {}, { recentBytesMax: 0 })
@@ -44,7 +44,7 @@ describe('an application that is closed while it restores', () => {
     .foreach(() => {})
   const topology = builder.build()
 
-  /** An application with a store of some megabytes, whose directory is lost. */
+  /** An application with a store of some megabytes whose directory was lost. */
   async function lost(): Promise<StreamsHarness> {
     const app = await StreamsHarness.open(topology, { in: 1 }, {}, { recentBytesMax: 0 })
     await app.start()
@@ -67,7 +67,7 @@ describe('an application that is closed while it restores', () => {
     })
   }
 
-  test('ends where it is, is closed and not failed, and the next one goes on there', async () => {
+  test('stops restoring and is closed, not failed, and the next start continues from there', async () => {
     const app = await lost()
     let stretches = 0
     const runtime = again(app, new DiskStoreEngine(app.harness.disk), () => {
@@ -83,7 +83,7 @@ describe('an application that is closed while it restores', () => {
     await app.close()
   })
 
-  test('fails with what the store says, also where that comes while the changelog is being read', async () => {
+  test('fails with STORE_FAILED if the store fails while the changelog is read', async () => {
     const app = await lost()
     const real = new DiskStoreEngine(app.harness.disk)
     let closed = 0

@@ -9,7 +9,7 @@ const numbered = topic('numbered', { key: stringKey, value: string })
 const waiting = topic('waiting', { key: stringKey, value: string })
 const output = topic('out', { key: stringKey, value: string })
 
-/** `waiting` is read beside a repartition topic into which a count puts nothing: its rows are all filtered out. */
+/** `waiting` is read beside a repartition topic that stays empty: all results of its count are filtered out. */
 async function given(): Promise<StreamsHarness> {
   const builder = new StreamsBuilder()
   const nothing = builder
@@ -24,7 +24,7 @@ async function given(): Promise<StreamsHarness> {
   return StreamsHarness.open(builder.build(), { numbered: 1, waiting: 1, out: 1 })
 }
 
-test('settled means that nothing is left to process, also where records had to wait for a commit that brought nothing', async () => {
+test('settled() resolves only once nothing is left to process, also after a commit that wrote no records', async () => {
   const app = await given()
   await app.send('numbered', [['k', 'v', 1]])
   await app.send('waiting', [['k', 'w', 2]])
@@ -36,7 +36,7 @@ test('settled means that nothing is left to process, also where records had to w
   await app.close()
 })
 
-test('records that waited for a commit are processed right behind it', async () => {
+test('records that waited for a commit are processed right after it', async () => {
   const app = await given()
   await app.send('numbered', [['k', 'v', 1]])
   await app.send('waiting', [['k', 'w', 2]])

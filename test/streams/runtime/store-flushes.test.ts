@@ -50,14 +50,14 @@ async function isOpen(promise: Promise<void>): Promise<boolean> {
   return !isSettled
 }
 
-test('a worker goes on while a flush is under way and little waits behind it', async () => {
+test('a worker continues during a flush while few bytes are waiting for the next one', async () => {
   const store = new SlowStore()
   const flushes = flushing(store)
   store.unflushedBytes = bytesMax - 1
   expect(await isOpen(flushes.room(store.tasks))).toBe(false)
 })
 
-test('a worker that outruns its stores waits for the flush, and only for that', async () => {
+test('a worker that outruns its stores waits for the current flush, and only for that', async () => {
   const store = new SlowStore()
   const flushes = flushing(store)
   store.unflushedBytes = bytesMax
@@ -68,7 +68,7 @@ test('a worker that outruns its stores waits for the flush, and only for that', 
   expect(await isOpen(flushes.room(store.tasks))).toBe(false)
 })
 
-test('a flush that fails is told once and leaves nobody waiting', async () => {
+test('a failed flush is reported once, and a worker that waits for it continues', async () => {
   const store = new SlowStore()
   const told: unknown[] = []
   const flushes = flushing(store, (error) => told.push(error))
@@ -80,7 +80,7 @@ test('a flush that fails is told once and leaves nobody waiting', async () => {
   expect(told).toEqual([new Error('the disk is gone')])
 })
 
-test('behind a flush that failed none begins, and whoever ends the application hears what failed', async () => {
+test('after a failed flush no other one begins, and finish() rejects with its error', async () => {
   const store = new SlowStore()
   const flushes = flushing(store)
   expect(await isOpen(flushes.settle())).toBe(true)
@@ -92,7 +92,7 @@ test('behind a flush that failed none begins, and whoever ends the application h
   await expect(flushes.finish(store.tasks, Promise.resolve())).rejects.toThrow('the disk is gone')
 })
 
-test('a flush that failed is over when those of the other stores are: they are closed next', async () => {
+test('a failed flush settles only once the flushes of the other stores have ended', async () => {
   const [bad, slow] = [new SlowStore(), new SlowStore()]
   slow.unflushedBytes = bytesMax
   const flushes = flushing(bad, () => {}, [...bad.tasks, ...slow.tasks])

@@ -17,7 +17,7 @@ const own: readonly Header[] = [
   { key: 'trace', value: null },
 ]
 
-/** A cursor at a record of that timestamp with these headers. */
+/** A cursor at a record with this timestamp and these headers. */
 function written(timestamp: number, headers: readonly Header[]): BatchCursor {
   const builder = new BatchBuilder()
   builder.append({ ...outgoingRecord(), timestamp, headers })
@@ -34,7 +34,7 @@ function read(cursor: BatchCursor): { headClock: number; headSequence: number } 
 
 const seed = 3
 
-test(`any stamp of any record comes back, and so do the headers behind it (seed ${seed})`, () => {
+test(`any stamp of any record is read back, and so are the headers after it (seed ${seed})`, () => {
   const random = new SeededRandom(seed)
   const writer = new StampWriter()
   const sizes = [1, 64, 8192, 2 ** 31, 2 ** 45, Number.MAX_SAFE_INTEGER]
@@ -52,7 +52,7 @@ test(`any stamp of any record comes back, and so do the headers behind it (seed 
   }
 })
 
-test('the stamp of a record in time has seven bytes', () => {
+test('the stamp of a record whose timestamp is its clock takes seven bytes', () => {
   const bytes = (headers: readonly Header[]): number => {
     const builder = new BatchBuilder()
     builder.append({ ...outgoingRecord(), timestamp: 1_700_000_000_000, headers })
@@ -63,7 +63,7 @@ test('the stamp of a record in time has seven bytes', () => {
   expect(bytes(new StampWriter().before(noHeaders, stamp, 1_700_000_000_000))).toBe(bytes(noHeaders) + 7)
 })
 
-test('a record of an older version has none, and keeps its headers', () => {
+test('a record of an older version has no stamp, and keeps its headers', () => {
   for (const headers of [noHeaders, [{ key: 'trace', value: null }]]) {
     const cursor = written(5, headers)
 

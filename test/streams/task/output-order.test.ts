@@ -6,7 +6,7 @@ function next(stamps: StampSequence): readonly [number, number] {
   return [clock, sequence]
 }
 
-test('stamps ascend, each above those of the records taken before', () => {
+test('stamps ascend, and each is above the stamps of the records processed before', () => {
   const stamps = new StampSequence()
   stamps.took(10, -1)
   expect([next(stamps), next(stamps)]).toEqual([
@@ -25,7 +25,7 @@ test('stamps ascend, each above those of the records taken before', () => {
   expect(next(stamps)).toEqual([11, 5])
 })
 
-test('they go on where the task that committed last had come to, each level of stores for itself', () => {
+test('stamps continue from the latest committed state, separately for each level of stores', () => {
   const before = new OutputOrder()
   before.processed.took(10, -1)
   before.processed.next()
