@@ -7,45 +7,89 @@ const text = { key: z.string(), value: z.string(), format: 'string' } as const
 const views = topic('views', text)
 const orders = topic('orders', text)
 
-/** What the compiler would refuse. */
+/** An argument that the compiler would refuse. */
 const missing: never = undefined as never
 const joined = { name: 'pairs', within: '5m' } as const
 
-describe('a call that is given what its types forbid says so at once', () => {
+describe('an argument that the types forbid fails at the call with CONFIG_INVALID', () => {
   test.each<[string, (builder: StreamsBuilder) => unknown, RegExp]>([
-    ['a topic', (builder) => builder.stream(missing), /stream: a topic is what topic\(name, ...\) made, not undefined/],
-    ['one of many', (builder) => builder.stream([views, missing]), /stream: a topic is what topic/],
-    ['its name alone', (builder) => builder.stream('views' as never), /not "views"/],
-    ['a table without one', (builder) => builder.table(missing), /table: a topic/],
-    ['a global table without one', (builder) => builder.globalTable(missing), /globalTable: a topic/],
-    ['a sink without one', (builder) => builder.stream(views).to(missing), /to: a topic/],
-    ['a sink with a name', (builder) => builder.stream(views).to('orders' as never), /to: a topic .* not "orders"/],
-    ['map', (builder) => builder.stream(views).map(missing), /map: what it calls is a function, not undefined/],
-    ['filter', (builder) => builder.stream(views).filter(null as never), /filter: .* a function, not null/],
-    ['peek', (builder) => builder.stream(views).peek(missing), /peek: .* a function/],
-    ['flatMapValues', (builder) => builder.stream(views).flatMapValues(missing), /flatMapValues: .* a function/],
-    ['groupBy', (builder) => builder.stream(views).groupBy(missing), /groupBy: .* a function/],
-    ['split', (builder) => builder.stream(views).split({ large: missing }), /split, branch large: .* a function/],
-    ['process', (builder) => builder.stream(views).process(missing), /process: the supplier is a function/],
-    ['an instance of a processor', (builder) => builder.stream(views).process({} as never), /not an object/],
+    [
+      'a missing topic',
+      (builder) => builder.stream(missing),
+      /stream: a topic is what topic\(name, ...\) made, not undefined/,
+    ],
+    ['a missing topic among several', (builder) => builder.stream([views, missing]), /stream: a topic is what topic/],
+    ['the name of a topic instead of the topic', (builder) => builder.stream('views' as never), /not "views"/],
+    ['a table without a topic', (builder) => builder.table(missing), /table: a topic/],
+    ['a global table without a topic', (builder) => builder.globalTable(missing), /globalTable: a topic/],
+    ['a sink without a topic', (builder) => builder.stream(views).to(missing), /to: a topic/],
+    [
+      'a sink with the name of a topic',
+      (builder) => builder.stream(views).to('orders' as never),
+      /to: a topic .* not "orders"/,
+    ],
+    [
+      'map without a function',
+      (builder) => builder.stream(views).map(missing),
+      /map: what it calls is a function, not undefined/,
+    ],
+    [
+      'filter without a function',
+      (builder) => builder.stream(views).filter(null as never),
+      /filter: .* a function, not null/,
+    ],
+    ['peek without a function', (builder) => builder.stream(views).peek(missing), /peek: .* a function/],
+    [
+      'flatMapValues without a function',
+      (builder) => builder.stream(views).flatMapValues(missing),
+      /flatMapValues: .* a function/,
+    ],
+    ['groupBy without a function', (builder) => builder.stream(views).groupBy(missing), /groupBy: .* a function/],
+    [
+      'split without a function',
+      (builder) => builder.stream(views).split({ large: missing }),
+      /split, branch large: .* a function/,
+    ],
+    [
+      'process without a supplier',
+      (builder) => builder.stream(views).process(missing),
+      /process: the supplier is a function/,
+    ],
+    [
+      'process with an instance of a processor',
+      (builder) => builder.stream(views).process({} as never),
+      /not an object/,
+    ],
     ['a join without a partner', (builder) => builder.stream(views).join(missing, () => 1, joined), /is a Stream/],
     [
       'a join without a joiner',
       (builder) => builder.stream(views).join(builder.stream(orders), missing, joined),
       /join pairs: the joiner is a function/,
     ],
-    ['merge', (builder) => builder.stream(views).merge(missing), /merge: what it joins is a Stream/],
-    ['a join with no table', (builder) => builder.stream(views).joinTable(missing, () => 1), /is a Table/],
+    ['merge without a stream', (builder) => builder.stream(views).merge(missing), /merge: what it joins is a Stream/],
+    ['a join without a table', (builder) => builder.stream(views).joinTable(missing, () => 1), /is a Table/],
     [
-      'a join with a table and no joiner',
+      'a join with a table, without a joiner',
       (builder) => builder.stream(views).joinTable(builder.table(orders), missing),
       /joinTable: the joiner/,
     ],
-    ['a filter of a table', (builder) => builder.table(views).filter(missing), /filter of a table: .* a function/],
-    ['a join of tables', (builder) => builder.table(views).join(missing, () => 1), /is a Table, not undefined/],
-    ['windows', (builder) => builder.stream(views).groupByKey().windowedBy(missing), /windowedBy: windows are/],
     [
-      'a length of time',
+      'a filter of a table without a function',
+      (builder) => builder.table(views).filter(missing),
+      /filter of a table: .* a function/,
+    ],
+    [
+      'a join of tables without the other table',
+      (builder) => builder.table(views).join(missing, () => 1),
+      /is a Table, not undefined/,
+    ],
+    [
+      'windowedBy without windows',
+      (builder) => builder.stream(views).groupByKey().windowedBy(missing),
+      /windowedBy: windows are/,
+    ],
+    [
+      'windowedBy with a duration',
       (builder) =>
         builder
           .stream(views)
@@ -54,7 +98,7 @@ describe('a call that is given what its types forbid says so at once', () => {
       /not "5m"/,
     ],
     [
-      'reduce',
+      'reduce without add',
       (builder) =>
         builder
           .stream(views)
@@ -63,7 +107,7 @@ describe('a call that is given what its types forbid says so at once', () => {
       /r: add is a function/,
     ],
     [
-      'aggregate',
+      'aggregate without initial',
       (builder) =>
         builder
           .stream(views)
@@ -72,7 +116,7 @@ describe('a call that is given what its types forbid says so at once', () => {
       /a: initial is a function, not undefined/,
     ],
     [
-      'a reduced table',
+      'reduce of a table without subtract',
       (builder) =>
         builder
           .table(views)

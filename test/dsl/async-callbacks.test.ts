@@ -12,7 +12,7 @@ const output = topic('out', { key: stringKey, value: string })
 
 type Words = Stream<string, string>
 
-/** What stops an application of this topology over one record. */
+/** The error that stops an application of this topology at one record. */
 async function failureOf(build: (words: Words) => void): Promise<string> {
   const builder = new StreamsBuilder()
   build(builder.stream(input))
@@ -31,7 +31,7 @@ async function failureOf(build: (words: Words) => void): Promise<string> {
   }
 }
 
-/** As a caller without types, or without lint, gives it. */
+/** An async callback, as a caller without types or lint may pass it. */
 const fails = (() => Promise.reject(new Error('nobody hears this'))) as () => never
 
 test.each<readonly [string, (words: Words) => void, RegExp]>([
@@ -61,13 +61,13 @@ test.each<readonly [string, (words: Words) => void, RegExp]>([
       })),
     /process failed in a punctuation: a schedule's callback returned a Promise/,
   ],
-])('an async callback of %s is refused, for no commit waits for it', async (_, build, message) => {
+])('an async callback of %s is refused, since no commit would wait for it', async (_, build, message) => {
   const failure = await failureOf(build)
   expect(failure).toMatch(message)
   expect(failure).toMatch(/^StreamsError: PROCESSING_FAILED: .*could be lost, or done twice; work without async/)
 })
 
-test('what a processor forwards when it is not called is refused; in process() and in schedules it is not', async () => {
+test('forward() is allowed in process() and in schedules, and refused outside of them', async () => {
   const later: unknown[] = []
   const contexts: RecordContext<string, string>[] = []
   const builder = new StreamsBuilder()
@@ -122,6 +122,6 @@ test.each<readonly [string, (words: Words) => void, RegExp]>([
       }),
     /PROCESSING_FAILED: process failed when it was made: RangeError: no/,
   ],
-])('a result that cannot be is told with node and record: %s', async (_, build, message) => {
+])('an invalid result stops the application, naming the operator: %s', async (_, build, message) => {
   expect(await failureOf(build)).toMatch(message)
 })

@@ -46,7 +46,7 @@ describe('the program of the README', () => {
       .to(perMinute)
   })
 
-  test('is two sub-topologies with a repartition topic of the store between them', () => {
+  test('is two sub-topologies with a repartition topic named after the store between them', () => {
     expect(topology.subTopologies.map((part) => part.sources.flatMap((each) => each.topics))).toEqual([
       ['views'],
       ['views-by-path-repartition'],
@@ -59,7 +59,7 @@ describe('the program of the README', () => {
     expect(source(topology, 'views-by-path-repartition-source').value.validate).toBeUndefined()
   })
 
-  test('keeps windows for size and grace, and their changelog as long by the clock of the store', () => {
+  test('retains windows for size plus grace, and their changelog as long by the clock of the store', () => {
     expect(topology.stores[0]?.shape).toEqual({ kind: 'window', sizeMs: 60_000, retentionMs: 70_000 })
     expect(topology.internalTopics[1]?.config).toMatchObject({
       cleanupPolicy: 'compact,delete',
@@ -74,7 +74,7 @@ describe('the program of the README', () => {
     expect([inner?.codec.id, inner?.key]).toEqual(['string', '/home'])
   })
 
-  test('nodes say truthfully what they read and change', () => {
+  test('declares for each node whether it reads or changes the key and the value', () => {
     const flags = (name: string): unknown => {
       const { readsKey, readsValue, changesKey, changesValue } = processor(topology, name)
       return { readsKey, readsValue, changesKey, changesValue }
@@ -91,7 +91,7 @@ describe('repartitioning', () => {
       .internalTopics.filter((each) => each.role === 'repartition')
       .map((each) => each.name)
 
-  test('follows an aggregation only if the key has changed', () => {
+  test('precedes an aggregation only if the key may have changed', () => {
     expect(
       repartitions((stream) =>
         stream
@@ -113,7 +113,7 @@ describe('repartitioning', () => {
     expect(repartitions((stream) => stream.selectKey((view) => view.path).to(views))).toEqual([])
   })
 
-  test('is done once: after it the key counts as the partition again', () => {
+  test('is done once: after an explicit repartition() none follows', () => {
     expect(
       repartitions((stream) =>
         stream
@@ -125,7 +125,7 @@ describe('repartitioning', () => {
     ).toEqual(['by-path-repartition'])
   })
 
-  test('is shared by the aggregations of one named grouping and refused to two of one name', () => {
+  test('is shared by the aggregations of one named grouping, and two groupings of one name are refused', () => {
     expect(
       repartitions((stream) => {
         const grouped = stream.groupBy((view) => view.path, { name: 'by-path' })
@@ -143,7 +143,7 @@ describe('repartitioning', () => {
 })
 
 describe('codecs', () => {
-  test('a key or value that is still the source’s keeps its codec, a new one is tagged or msgpack', () => {
+  test('a key or value that is still the source’s keeps its codec, and a new one is tagged or msgpack', () => {
     const raw = topic('raw', { key: longKey, value: bytes, partitions: 1 })
     const builder = new StreamsBuilder()
     builder
@@ -176,13 +176,13 @@ describe('codecs', () => {
     expect(topology.stores[0]?.key.id).toBe('string')
   })
 
-  test('grouping by the key as it is refuses another codec for it', () => {
+  test('groupByKey() of an unchanged key refuses another codec for it', () => {
     expect(() =>
       compiled((stream) => stream.groupByKey({ key: { ...stringKey, id: 'mine' } }).count({ name: 'a' })),
     ).toThrow(/NOT_COPARTITIONED.*"mine".*"string"/)
   })
 
-  test('streams of different key codecs merge, and repartition before they meet in a store', () => {
+  test('merged streams of different key codecs are repartitioned before they share a store', () => {
     const builder = new StreamsBuilder()
     const left = builder.stream(topic('left', { key: z.string(), value: z.number() }))
     const right = builder.stream(topic('right', { key: { ...stringKey, id: 'mine' }, value: z.number() }))
@@ -191,8 +191,8 @@ describe('codecs', () => {
   })
 })
 
-describe('what is wrong is refused when the topology is built', () => {
-  test('windows, retention and emission', () => {
+describe('an invalid topology is refused', () => {
+  test('for a retention that is too short, an invalid emit or a missing merge', () => {
     const grouped = (): GroupedStream<string, { path: string; status: number }> =>
       new StreamsBuilder().stream(views).groupByKey()
     expect(() =>
@@ -223,7 +223,7 @@ describe('what is wrong is refused when the topology is built', () => {
     ).toThrow(/CONFIG_INVALID.*a: .*merge/)
   })
 
-  test('two stores of one name, a processor without its store, a store without a processor', () => {
+  test('for two stores of one name, a processor without its store or a store without a processor', () => {
     expect(() =>
       compiled((stream) => {
         stream.groupByKey().count({ name: 'a' })
@@ -241,7 +241,7 @@ describe('what is wrong is refused when the topology is built', () => {
     expect(() => builder.build()).toThrow(/no processor uses the store seen/)
   })
 
-  test('two operators of one name, streams of two builders, a topic declared in two ways', () => {
+  test('for two operators of one name, streams of two builders or a topic declared in two ways', () => {
     expect(() =>
       compiled((stream) => void stream.filter(() => true, { name: 'f' }).filter(() => true, { name: 'f' })),
     ).toThrow(/two operators named f/)
@@ -257,7 +257,7 @@ describe('what is wrong is refused when the topology is built', () => {
   })
 })
 
-test('a split sends each record to the first branch that holds and the rest to the rest', () => {
+test('a split sends each record to the first branch whose predicate holds, and all others to the rest branch', () => {
   const topology = compiled((stream) => {
     const { bad, good } = stream.split({ bad: (view) => view.status >= 400 }, { name: 'by-status', rest: 'good' })
     bad.to(views)
@@ -272,7 +272,7 @@ test('a split sends each record to the first branch that holds and the rest to t
   expect(processor(topology, 'by-status-good').parents).toEqual(['by-status'])
 })
 
-test('several topics are one stream; a topic that is read twice is one source', () => {
+test('several topics can form one stream, and a topic that is read twice is one source', () => {
   const builder = new StreamsBuilder()
   const [a, b] = ['a', 'b'].map((name) => topic(name, { key: z.string(), value: z.number() }))
   if (a === undefined || b === undefined) throw new Error('no topics')

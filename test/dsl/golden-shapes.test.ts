@@ -27,7 +27,7 @@ interface Shape {
 const folder = fileURLToPath(new URL('../golden/topologies', import.meta.url))
 const shapes = readdirSync(folder).map((file): Shape => JSON.parse(readFileSync(`${folder}/${file}`, 'utf8')))
 
-describe('topologies are cut as Kafka Streams cuts them', () => {
+describe('topologies are divided into sub-topologies as in Kafka Streams', () => {
   for (const recorded of shapes) {
     test(recorded.title, () => {
       if (recorded.buildError !== undefined) {
@@ -45,21 +45,21 @@ describe('topologies are cut as Kafka Streams cuts them', () => {
           stores: part.stores.map(ourName).toSorted(),
         })),
       )
-      // We also group what meets in a store without a join, which Kafka lets pass unchecked.
+      // We also group topics that share a store without a join, which Kafka does not check.
       const internal = new Set(topology.internalTopics.map((each) => each.name))
       const fullName = (name: string): string => (internal.has(name) ? internalTopicName('golden', name) : name)
       const groups = topology.subTopologies.flatMap((part) =>
         part.copartitioned.map((group) => group.map(fullName).toSorted().join()),
       )
       for (const group of recorded.shape?.copartitionGroups ?? []) {
-        // A stream joined with itself is partitioned like itself.
+        // A stream joined with itself is trivially co-partitioned.
         if (group.length > 1) expect(groups).toContain(group.toSorted().join())
       }
     })
   }
 })
 
-/** A store that Kafka numbers is called after its topic here. */
+/** A store that Kafka names by a number is named after its topic here. */
 function ourName(store: string): string {
   return store.replace(/-STATE-STORE-\d+/, '-table')
 }

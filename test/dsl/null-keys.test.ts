@@ -11,7 +11,7 @@ const counts = topic('counts', { key: z.string(), value: long })
 
 const initial = (word: string): string | null => word[0] ?? null
 
-test('records grouped by null drop out silently on the way to their group, the others are counted', async () => {
+test('records grouped by null are left out without counting as dropped, and the others are counted', async () => {
   const builder = new StreamsBuilder()
   builder.stream(input).groupBy(initial).count({ name: 'by-initial', emit: 'update' }).toStream().to(counts)
   const app = await StreamsHarness.open(builder.build(), { in: 2, counts: 1 })
@@ -32,7 +32,7 @@ test('records grouped by null drop out silently on the way to their group, the o
   await app.close()
 })
 
-test('records whose own key is null are dropped where they would be counted, and counted as dropped', async () => {
+test('groupByKey() drops records whose key is null, and counts them as dropped', async () => {
   const builder = new StreamsBuilder()
   builder.stream(input).groupByKey().count({ name: 'by-key', emit: 'update' }).toStream().to(counts)
   const app = await StreamsHarness.open(builder.build(), { in: 1, counts: 1 })

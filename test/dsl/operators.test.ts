@@ -12,7 +12,7 @@ import { selectKeySupplier } from '../../src/dsl/operators/select-key.ts'
 import { toStreamSupplier } from '../../src/dsl/operators/to-stream.ts'
 import type { Header, Processor } from '../../src/streams/processor/processor.ts'
 
-/** Runs one processor on records and gives what it forwards, with the headers it forwards them under. */
+/** Runs one processor on records and returns what it forwards, with the headers. */
 function piped(
   supplier: () => Processor,
   records: readonly (readonly [unknown, unknown])[],
@@ -30,14 +30,14 @@ function piped(
   return forwarded
 }
 
-describe('record by record', () => {
+describe('stateless operators', () => {
   const records = [
     ['a', 1],
     [null, 2],
     ['c', null],
   ] as const
 
-  test('null keys and null values pass like any other, under their timestamps', () => {
+  test('process null keys and null values like any other, and keep the timestamps', () => {
     expect(
       piped(
         filterSupplier((value) => value !== 1, true),
@@ -84,7 +84,7 @@ describe('record by record', () => {
     expect(piped(toStreamSupplier(), [['k', { newValue: 2, oldValue: 1 }]])).toEqual([['k', 2, 0]])
   })
 
-  test('undefined is an error that names the operator, never a tombstone', () => {
+  test('fail with UNDEFINED_RESULT, naming the operator, if a callback returns undefined', () => {
     const undefined_ = (): never => undefined as never
     for (const supplier of [
       mapSupplier('it', undefined_),
@@ -100,7 +100,7 @@ describe('record by record', () => {
     }
   })
 
-  test('print writes a label, the key and the value', () => {
+  test('print a label, the key and the value with print()', () => {
     const lines: string[] = []
     piped(
       printSupplier('counts', (line) => lines.push(line)),
@@ -113,8 +113,8 @@ describe('record by record', () => {
   })
 })
 
-describe('processors of the user', () => {
-  test('headers that are given go with one record and no further', () => {
+describe('user-defined processors', () => {
+  test('headers given to forward() apply to that record only', () => {
     const header = { key: 'h', value: null }
     class Twice implements RecordProcessor<unknown, unknown, unknown, unknown> {
       #forward!: (record: { key: unknown; value: unknown; timestamp: number; headers?: readonly Header[] }) => void
@@ -137,7 +137,7 @@ describe('processors of the user', () => {
     ])
   })
 
-  test('a processor of values forwards under the key in process and not outside of it', () => {
+  test('a value processor forwards under the current key, and cannot forward outside process()', () => {
     let context: ValueContext<unknown> | undefined
     const supplier = (): ValueProcessor<unknown, unknown, unknown> => ({
       init: (given) => void (context = given),
@@ -147,7 +147,7 @@ describe('processors of the user', () => {
     expect(() => context?.forward(1)).toThrow(/p forwards a value outside process/)
   })
 
-  test('a processor of values gives a record another time and other headers, and refuses a time that is none', () => {
+  test('a value processor can set timestamp and headers, and an invalid timestamp is refused', () => {
     const header = { key: 'h', value: new Uint8Array([1]) }
     const supplier = (): ValueProcessor<unknown, unknown, unknown> => {
       let context: ValueContext<unknown> | undefined
@@ -176,7 +176,7 @@ describe('processors of the user', () => {
   })
 })
 
-test('a callback reads what it names; in doubt everything', () => {
+test('a callback is taken to read only the parameters it names, and key and value if in doubt', () => {
   const both = { readsValue: true, readsKey: true }
   expect(readsOf('map', (value: never) => value)).toEqual({ readsValue: true, readsKey: false })
   expect(readsOf('map', () => 1)).toEqual({ readsValue: false, readsKey: false })

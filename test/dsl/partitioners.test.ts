@@ -26,7 +26,7 @@ const alsoLong = topic('also-long', { ...text, partitioner: { ...byLength } })
 const first = topic('first', { ...text, partitioner: byFirst })
 type Words = typeof plain
 
-describe('topics that are joined are partitioned alike, or the topology is refused', () => {
+describe('a join of topics with different partitioners is refused', () => {
   const joins: { readonly [kind: string]: (builder: StreamsBuilder, left: Words, right: Words) => unknown } = {
     'a stream and a stream': (builder, left, right) =>
       builder.stream(left).join(builder.stream(right), (a, b) => a + b, { name: 'pairs', within: '1m' }),
@@ -51,7 +51,7 @@ describe('topics that are joined are partitioned alike, or the topology is refus
     )
   })
 
-  test('a topic that two sinks write by different partitioners goes with none', () => {
+  test('a topic that two sinks write with different partitioners cannot be joined', () => {
     const builder = new StreamsBuilder()
     const mixed = topic('mixed', text)
     builder.stream(first).to(mixed, { partitioner: byLength })
@@ -60,7 +60,7 @@ describe('topics that are joined are partitioned alike, or the topology is refus
     expect(() => builder.build()).toThrow(/NOT_COPARTITIONED.*mixed is written with different partitioners/)
   })
 
-  test("a repartition by the other side's partitioner makes them alike", () => {
+  test('a repartition with the partitioner of the other side makes the join possible', () => {
     const builder = new StreamsBuilder()
     builder
       .stream(plain)
@@ -71,7 +71,7 @@ describe('topics that are joined are partitioned alike, or the topology is refus
   })
 })
 
-test('a sink contradicts no declaration, and chooses only between topics that are partitioned alike', () => {
+test('a sink cannot contradict a declared partitioner or choose between topics of different partitioners', () => {
   const to = (act: (builder: StreamsBuilder) => void) => () => {
     const builder = new StreamsBuilder()
     act(builder)
@@ -97,7 +97,7 @@ test('a sink contradicts no declaration, and chooses only between topics that ar
   )
 })
 
-test("a topic is made with the id that it declares, or with that of its program's sinks", () => {
+test("a topic is created with the partitioner id that it declares, or with that of the program's sinks", () => {
   const builder = new StreamsBuilder()
   const out = topic('out', { key: z.string(), value: z.string() })
   builder.stream(plain).to(out, { partitioner: byFirst })
@@ -118,7 +118,7 @@ test("a topic is made with the id that it declares, or with that of its program'
   expect(sinks.map(({ partitioner }) => partitioner)).toEqual(['by-first', 'by-length'])
 })
 
-describe('records go where the partitioner says', () => {
+describe('records go to the partition that the partitioner chooses', () => {
   test.each<[string, (builder: StreamsBuilder) => void]>([
     ['of the topic', (builder) => builder.stream(plain).to(long)],
     ['of the sink', (builder) => builder.stream(plain).to(topic('long', text), { partitioner: byLength })],
@@ -127,7 +127,7 @@ describe('records go where the partitioner says', () => {
       (b) => b.stream(plain).to(topic('long', text), { partitioner: (key) => key.length % 4 }),
     ],
     [
-      'of the topic, of a new key',
+      'of the topic, for a new key',
       (b) =>
         b
           .stream(plain)
@@ -147,7 +147,7 @@ describe('records go where the partitioner says', () => {
     await driver.close()
   })
 
-  test('of a repartition: equal keys of both sides meet', async () => {
+  test('of a repartition, so that equal keys of both sides meet', async () => {
     const builder = new StreamsBuilder()
     const out = topic('out', text)
     builder
@@ -166,7 +166,7 @@ describe('records go where the partitioner says', () => {
   })
 
   test.each([1, 4])(
-    'what is no partition of %i stops the application, naming partitioner, topic and value',
+    'a partition that is none of %i stops the application, naming partitioner, topic and value',
     async (count) => {
       const builder = new StreamsBuilder()
       builder.stream(plain).to(topic('out', text), { partitioner: { id: 'wrong', partition: () => 4 } })
@@ -180,7 +180,7 @@ describe('records go where the partitioner says', () => {
     },
   )
 
-  test('one that throws names itself', async () => {
+  test('a partitioner that throws stops the application, naming operator and topic', async () => {
     const builder = new StreamsBuilder()
     const partition = (): number => {
       throw new TypeError('no region')
@@ -194,8 +194,8 @@ describe('records go where the partitioner says', () => {
   })
 })
 
-describe('what another application has recorded counts when this one starts', () => {
-  /** Plans both programs on one log, one after the other. */
+describe('the partitioners and partition counts that the log has recorded are checked at start', () => {
+  /** Plans the programs on one log, one after the other. */
   async function started(...topologies: readonly Topology[]): Promise<ApplicationPlan | undefined> {
     const log = await openLog({ dataDir: '/data', disk: new MemoryDisk(), clock: new ManualClock(0) })
     let plan: ApplicationPlan | undefined
@@ -216,7 +216,7 @@ describe('what another application has recorded counts when this one starts', ()
   const joined = (left: Words, right: Words): Topology =>
     program((builder) => void builder.stream(left).joinTable(builder.table(right), (a, b) => a + b))
 
-  test('a join with a topic that it partitions in its own way is refused', async () => {
+  test('a join with a topic that another application wrote with another partitioner is refused', async () => {
     await expect(started(written, joined(plain, undeclared))).rejects.toThrow(
       /NOT_COPARTITIONED.*(long is partitioned by "by-length".*plain is partitioned by murmur2|plain.*long).*repartition\(\) on the stream of long/,
     )
@@ -225,7 +225,7 @@ describe('what another application has recorded counts when this one starts', ()
     await expect(started(written, alsoWritten, joined(undeclared, bare))).resolves.toBeDefined()
   })
 
-  test('numbers of partitions that only the log knows count, too', async () => {
+  test('a join of topics is refused if only the log knows that their partition counts differ', async () => {
     const three = topic('three', { ...text, partitions: 3 })
     const bare = topic('three', { key: z.string(), value: z.string() })
     const made = program((builder) => builder.stream(plain).to(three))
@@ -234,7 +234,7 @@ describe('what another application has recorded counts when this one starts', ()
     )
   })
 
-  test('a topic declared with another partitioner or key codec than it was made with is TOPIC_MISMATCH', async () => {
+  test('a topic declared with another partitioner or key codec than it was created with is TOPIC_MISMATCH', async () => {
     const other = topic('long', { ...text, partitioner: byFirst })
     const tagged = topic('long', {
       key: z.number(),
@@ -256,7 +256,7 @@ describe('what another application has recorded counts when this one starts', ()
     ).rejects.toThrow(/TOPIC_MISMATCH.*keyCodec string/)
   })
 
-  test('a sink that would write such a topic in another way is TOPIC_MISMATCH', async () => {
+  test('a sink that would write a topic with another partitioner than recorded is TOPIC_MISMATCH', async () => {
     await expect(
       started(
         written,
@@ -269,12 +269,12 @@ describe('what another application has recorded counts when this one starts', ()
     await expect(started(written, own)).rejects.toThrow(/TOPIC_MISMATCH.*long.*a partitioner without an id/)
   })
 
-  test('a topic that was made without one is taken as it is declared', async () => {
+  test('a topic that was created without a partitioner is accepted as it is declared', async () => {
     const before = program((builder) => builder.stream(plain).to(undeclared))
     await expect(started(before, joined(long, alsoLong))).resolves.toBeDefined()
   })
 
-  test('a repartition that changes its partitioner does not find the state of the former one', async () => {
+  test('a repartition that changes its partitioner is TOPIC_MISMATCH', async () => {
     const counted = (partitioner?: TopicPartitioner<string, unknown>): Topology =>
       program(
         (builder) =>

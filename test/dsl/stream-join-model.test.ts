@@ -33,7 +33,7 @@ function topologyOf({ type, ...window }: JoinCase): Topology {
   return builder.build()
 }
 
-/** Mostly forward in time with late ones, few keys and equal times among them, now and then without key or value. */
+/** Records mostly in order, some late; few keys, some equal timestamps, now and then a null key or value. */
 function arrivals(random: SeededRandom, count: number): Arrival[] {
   let now = 0
   return Array.from({ length: count }, (_, index) => {
@@ -59,7 +59,7 @@ const windows = [
 
 describe.each(['inner', 'left', 'outer'] as const)('%s joins', (type) => {
   test.each(windows)(
-    'put out what a search through all records finds, restarts in between (before $before, after $after, grace $grace)',
+    'equal a search through all records, across restarts (before $before, after $after, grace $grace)',
     async (window) => {
       const seed = window.before * 1009 + window.after * 101 + window.grace * 7 + type.length
       const random = new SeededRandom(seed)

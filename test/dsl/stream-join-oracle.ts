@@ -24,7 +24,7 @@ interface Waiting {
 export type Pair = readonly [string | null, string | null, string | null, number]
 
 /**
- * What a join puts out, record by record, the plain way: lists that are searched from end to end. Kafka's rules, but a
+ * The results of a join, record by record, computed plainly by searching lists from end to end. Kafka's rules, but a
  * late record without a partner waits out the grace.
  */
 export class JoinOracle {
@@ -66,7 +66,7 @@ export class JoinOracle {
     return out
   }
 
-  /** How much older and newer the other side's record may be. */
+  /** How much earlier and later the other side's record may be. */
   #reach(side: Arrival['side']): { readonly before: number; readonly after: number } {
     const { before, after } = this.#case
     return side === 'left' ? { before, after } : { before: after, after: before }
@@ -92,7 +92,7 @@ export class JoinOracle {
       const name = `${String(one.time).padStart(8, '0')} ${one.side === 'left' ? 1 : 0} ${one.key}`
       rows.set(name, [...(rows.get(name) ?? []), one])
     }
-    // Who comes decides whether a look is worth it: by how far its own side looks ahead.
+    // The side of the current record decides whether to look at all: by how far that side looks ahead.
     if (this.#lookedTo + this.#reach(comes).after + grace >= this.#streamTime) return out
     this.#lookedTo = Number.POSITIVE_INFINITY
     for (const name of [...rows.keys()].toSorted()) {

@@ -18,7 +18,7 @@ function joined(options: Omit<StreamJoined, 'name'>): () => void {
   }
 }
 
-test('a join says how far apart its records may be', () => {
+test('a join declares how far apart its records may be', () => {
   expect(joined({})).toThrow(/CONFIG_INVALID.*pairs.*within.*before, after/)
   expect(joined({ within: '1m', after: '1m' })).toThrow(/CONFIG_INVALID.*either within/)
   expect(joined({ within: '1m' })).not.toThrow()
@@ -48,25 +48,28 @@ test.each([
   { before: -5, after: 10 },
   { before: 10, after: -5 },
   { before: 10, after: 10 },
-])('records in order meet at the far end of a window, wherever other keys have moved time, %j', async (window) => {
-  const [first, second] = window.after > 0 ? [left, right] : [right, left]
-  const apart = Math.max(window.before, window.after)
-  const builder = new StreamsBuilder()
-  builder
-    .stream(left)
-    .join(builder.stream(right), (a, b) => a + b, { name: 'pairs', ...window })
-    .to(pairs)
-  const driver = await TopologyTestDriver.open(builder.build())
-  await driver.input(first).pipe({ key: 'k', value: 'x', timestamp: 100 })
-  await driver.input(first).pipe({ key: 'other', value: '', timestamp: 100 + apart - 1 })
-  await driver.input(first).pipe({ key: 'other', value: '', timestamp: 100 + apart })
-  await driver.input(second).pipe({ key: 'k', value: 'x', timestamp: 100 + apart })
+])(
+  'in-order records are joined at the far end of a window, wherever other keys have advanced time: %j',
+  async (window) => {
+    const [first, second] = window.after > 0 ? [left, right] : [right, left]
+    const apart = Math.max(window.before, window.after)
+    const builder = new StreamsBuilder()
+    builder
+      .stream(left)
+      .join(builder.stream(right), (a, b) => a + b, { name: 'pairs', ...window })
+      .to(pairs)
+    const driver = await TopologyTestDriver.open(builder.build())
+    await driver.input(first).pipe({ key: 'k', value: 'x', timestamp: 100 })
+    await driver.input(first).pipe({ key: 'other', value: '', timestamp: 100 + apart - 1 })
+    await driver.input(first).pipe({ key: 'other', value: '', timestamp: 100 + apart })
+    await driver.input(second).pipe({ key: 'k', value: 'x', timestamp: 100 + apart })
 
-  expect(await driver.output(pairs).readAll()).toMatchObject([{ key: 'k', value: 'xx', timestamp: 100 + apart }])
-  await driver.close()
-})
+    expect(await driver.output(pairs).readAll()).toMatchObject([{ key: 'k', value: 'xx', timestamp: 100 + apart }])
+    await driver.close()
+  },
+)
 
-test('topics that are partitioned otherwise are not joined', () => {
+test('topics of different partition counts or key codecs cannot be joined', () => {
   const build = (a: Parameters<StreamsBuilder['stream']>[0], b: Parameters<StreamsBuilder['stream']>[0]) => () => {
     const builder = new StreamsBuilder()
     builder
@@ -83,7 +86,7 @@ test('topics that are partitioned otherwise are not joined', () => {
   expect(build(four, tagged)).toThrow(/NOT_COPARTITIONED.*keys of four.*tagged.*repartition\(\)/)
 })
 
-test('a side that is written with a partitioner of its own is not joined', () => {
+test('a topic that the program writes with a partitioner of its own cannot be joined', () => {
   const builder = new StreamsBuilder()
   const own = topic('own', { key: stringKey, value: z.string(), partitions: 4 })
   const plain = topic('plain', { key: stringKey, value: z.string(), partitions: 4 })
@@ -96,7 +99,7 @@ test('a side that is written with a partitioner of its own is not joined', () =>
   expect(() => builder.build()).toThrow(/NOT_COPARTITIONED.*own.*partitioner.*own.*plain/)
 })
 
-test('a side whose key has changed takes the codec of the other side', () => {
+test('a side whose key has changed takes the key codec of the other side', () => {
   const builder = new StreamsBuilder()
   builder
     .stream(left)
@@ -110,7 +113,7 @@ test('a side whose key has changed takes the codec of the other side', () => {
   )
 })
 
-test('the rows of a join are purged by the clock of their own side, those without a partner are compacted', () => {
+test("changelogs of join rows are purged by their own side's clock; that of unmatched rows is compacted", () => {
   const builder = new StreamsBuilder()
   const options = { name: 'pairs', before: '1s', after: '5s', grace: '4s' }
   builder
@@ -130,14 +133,14 @@ test('the rows of a join are purged by the clock of their own side, those withou
   ])
 })
 
-test('streams of two builders are not joined', () => {
+test('streams of two builders cannot be joined', () => {
   const other = new StreamsBuilder().stream(right)
   expect(() => new StreamsBuilder().stream(left).join(other, () => 1, { name: 'pairs', within: 1 })).toThrow(
     /TOPOLOGY_INVALID.*different builders/,
   )
 })
 
-test('the window of a join cannot change under the rows that its stores hold', () => {
+test('another window of a join changes the identity of its stores', () => {
   const identity = (within: string): readonly string[] => {
     const builder = new StreamsBuilder()
     builder

@@ -13,8 +13,8 @@ const lefts = topic('left', { key: z.string(), ...text })
 const rights = topic('right', { key: z.string(), ...text })
 const out = topic('out', { key: z.string(), ...text })
 
-describe('rows are kept where somebody needs them', () => {
-  test('a table that is only passed on has no store; one that is joined has one named after its topic', () => {
+describe('a table has a store only if its rows are needed', () => {
+  test('a table that is only forwarded has no store, and one that is joined has one named after its topic', () => {
     const passed = new StreamsBuilder()
     passed.table(lefts).toStream().to(out)
     expect(passed.build().stores).toEqual([])
@@ -40,7 +40,7 @@ describe('rows are kept where somebody needs them', () => {
     expect(builder.build().stores.map((store) => store.name)).toEqual(['left-table'])
   })
 
-  test('a store that is asked for holds what the operator makes', async () => {
+  test('a declared store of an operator holds the results of the operator', async () => {
     const builder = new StreamsBuilder()
     builder.table(lefts).mapValues((value) => value.length, { store: { name: 'lengths', value: z.number() } })
     const driver = await TopologyTestDriver.open(builder.build())
@@ -53,7 +53,7 @@ describe('rows are kept where somebody needs them', () => {
   })
 })
 
-test('a mapper or joiner that returns undefined is an error that names it', async () => {
+test('a table mapper that returns undefined fails with an error that names it', async () => {
   const builder = new StreamsBuilder()
   builder
     .table(lefts)
@@ -67,12 +67,12 @@ test('a mapper or joiner that returns undefined is an error that names it', asyn
   await driver.close()
 })
 
-describe('what cannot be joined is refused when the topology is built', () => {
+describe('an invalid join is refused when the topology is built', () => {
   const four = topic('four', { key: z.string(), ...text, partitions: 4 })
   const three = topic('three', { key: z.string(), ...text, partitions: 3 })
   const numbered = topic('numbered', { key: z.number(), ...text })
 
-  test('topics of different partition counts, naming both and the remedy', () => {
+  test('topics of different partition counts, with both counts and the remedy in the message', () => {
     const builder = new StreamsBuilder()
     builder.stream(four).joinTable(builder.table(three), (left) => left)
     expect(() => builder.build()).toThrow(
@@ -87,14 +87,14 @@ describe('what cannot be joined is refused when the topology is built', () => {
     expect(() => builder.build()).toThrow(/numbered.*"tagged".*"string"|left.*"string".*"tagged"/)
   })
 
-  test('a topic that the program partitions in its own way', () => {
+  test('a topic that the program writes with a partitioner of its own', () => {
     const builder = new StreamsBuilder()
     builder.stream(rights).to(four, { partitioner: () => 0 })
     builder.stream(four).joinTable(builder.table(lefts), (left) => left)
     expect(() => builder.build()).toThrow(/four is written with a partitioner of its own/)
   })
 
-  test('a stream with a new key and a join without a name', () => {
+  test('a stream with a new key, if the join has no name', () => {
     const builder = new StreamsBuilder()
     builder
       .stream(rights)
@@ -103,7 +103,7 @@ describe('what cannot be joined is refused when the topology is built', () => {
     expect(() => builder.build()).toThrow(/give the join a \{ name \}/)
   })
 
-  test('a topic as a stream and as a global table', () => {
+  test('a topic that is read both as a stream and as a global table', () => {
     const builder = new StreamsBuilder()
     builder.stream(lefts).joinGlobalTable(
       builder.globalTable(lefts),
@@ -119,7 +119,7 @@ describe('what cannot be joined is refused when the topology is built', () => {
   })
 })
 
-test('a repartition before a join takes the key codec and the partitions of the table', () => {
+test('a repartition before a join takes the key codec of the table and is co-partitioned with it', () => {
   const builder = new StreamsBuilder()
   const numbered = topic('numbered', { key: z.number(), ...text, partitions: 5 })
   builder
@@ -136,8 +136,8 @@ test('a repartition before a join takes the key codec and the partitions of the 
   ])
 })
 
-describe("with emit 'commit' a row leaves once per commit", () => {
-  test('and a table that stands deeper down as the partner of a join still leaves before what depends on it', async () => {
+describe("with emit 'commit'", () => {
+  test('a table emits before the operators that depend on it, even if it is also a join partner further down', async () => {
     const builder = new StreamsBuilder()
     const users = builder.table(lefts, { name: 'users' })
     users
@@ -164,7 +164,7 @@ describe("with emit 'commit' a row leaves once per commit", () => {
   })
 
   test.each(['inner', 'left', 'outer'] as const)(
-    'and the first change after a restart meets what the other side told before it (%s join)',
+    'the first change after a restart meets what the other side emitted before the restart (%s join)',
     async (type) => {
       const builder = new StreamsBuilder()
       const [left, right] = [builder.table(lefts), builder.table(rights)]
@@ -192,7 +192,7 @@ describe("with emit 'commit' a row leaves once per commit", () => {
     },
   )
 
-  test('and the deletion of a row that was never there leaves nothing, whether the rows stand in memory or not', async () => {
+  test('deleting a row that never existed emits nothing, whether or not the rows are in memory', async () => {
     const builder = new StreamsBuilder()
     builder.table(lefts, { name: 'kept' }).toStream().to(out)
     const harness = await StreamsHarness.open(builder.build(), { left: 1, out: 1 })
@@ -229,7 +229,7 @@ describe("with emit 'commit' a row leaves once per commit", () => {
     return type === 'left' ? left.leftJoin(right, joiner) : left.outerJoin(right, joiner)
   }
 
-  /** The last values of a topology that joins windows, of input in order that is processed in one commit. */
+  /** The last values of a topology that joins windows, from in-order input that is processed in one commit. */
   async function lastValues(build: (builder: StreamsBuilder) => void): Promise<Map<string | null, unknown>> {
     const builder = new StreamsBuilder()
     build(builder)
@@ -250,7 +250,7 @@ describe("with emit 'commit' a row leaves once per commit", () => {
   }
 
   test.each([tumbling(10), sliding(5)])(
-    'rows of windows meet, however far time has gone on by then (%j)',
+    'window rows are joined even if time has passed their windows by the commit (%j)',
     async (windows) => {
       const joined = (emit: 'commit' | 'update') => (builder: StreamsBuilder) => {
         const lives = builder.stream(lefts).groupByKey().windowedBy(windows).count({ name: 'lefts', emit })
@@ -268,7 +268,7 @@ describe("with emit 'commit' a row leaves once per commit", () => {
     },
   )
 
-  test('rows of sessions meet, however far time has gone on by then', async () => {
+  test('session rows are joined even if time has passed their sessions by the commit', async () => {
     const joined = (emit: 'commit' | 'update') => (builder: StreamsBuilder) => {
       const grouped = builder.stream(lefts).groupByKey().windowedBy(sessions(5))
       const texts = grouped.reduce({ name: 'texts', emit, add: (a, b) => `${a}${b}` })
@@ -287,7 +287,7 @@ describe("with emit 'commit' a row leaves once per commit", () => {
 
   const seed = Number(process.env['TABLES_SEED'] ?? 20_261_121)
   for (const type of ['inner', 'left', 'outer'] as const) {
-    test(`${type} join: what it takes back is what it gave, over commits, flushes and restarts (seed ${seed})`, async () => {
+    test(`${type} join: it retracts exactly what it emitted, across commits, flushes and restarts (seed ${seed})`, async () => {
       const random = new SeededRandom(seed + type.length)
       const builder = new StreamsBuilder()
       const left = builder.table(lefts, { name: 'lefts' }).filter((value) => value !== 'hidden')
@@ -340,7 +340,7 @@ describe("a table with changelog: 'source'", () => {
     return builder
   }
 
-  test('writes nothing twice and has its rows again after a restart without stores', async () => {
+  test('has no changelog topic, and restores its rows from the source topic after a crash', async () => {
     const topology = enrichment().build()
     expect(topology.internalTopics).toEqual([])
     const harness = await StreamsHarness.open(topology, { left: 1, right: 1, out: 1 }, { storeFlushIntervalMs: 1e9 })
@@ -364,7 +364,7 @@ describe("a table with changelog: 'source'", () => {
     await harness.close()
   })
 
-  test('is restored up to what was committed, not to what the topic has', async () => {
+  test('is restored up to the committed offset, not up to the end of the topic', async () => {
     const builder = new StreamsBuilder()
     builder
       .table(lefts, { name: 'lefts', changelog: 'source', emit: 'update' })
@@ -394,7 +394,7 @@ describe("a table with changelog: 'source'", () => {
     await harness.close()
   })
 
-  test('fills in what the schema of the topic fills in, also in rows that the topic gave back', async () => {
+  test('applies the defaults of its schema, also to restored rows', async () => {
     const users = topic('users', {
       key: z.string(),
       value: z.object({ region: z.string().default('eu') }),
@@ -418,7 +418,7 @@ describe("a table with changelog: 'source'", () => {
     await harness.close()
   })
 
-  test('is refused where the topic cannot give every row again as it was', () => {
+  test('is refused if the topic cannot restore every row as it was', () => {
     const source = { changelog: 'source' } as const
     const declare = (config: object): ReturnType<typeof topic<z.ZodString, z.ZodString>> =>
       topic('t', { key: z.string(), value: z.string(), ...config })

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { durationMs } from '../../src/dsl/duration.ts'
 import { hopping, sessions, sliding, tumbling } from '../../src/dsl/windows.ts'
 
-test('a duration is milliseconds or a text of numbers with units', () => {
+test('a duration is a number of milliseconds or a text of numbers with units', () => {
   expect(['500ms', '30s', '5m', '1h', '7d', '1h30m', 250].map((duration) => durationMs(duration, 'it'))).toEqual([
     500,
     30_000,
@@ -22,12 +22,12 @@ test('tumbling windows advance by their size, hopping ones by less', () => {
   expect(hopping('5m', { advance: '1m' })).toEqual({ kind: 'time', sizeMs: 300_000, advanceMs: 60_000, graceMs: 0 })
 })
 
-test('sliding windows and sessions advance by nothing: they lie where the records are', () => {
+test('sliding windows and sessions have no advance: the records determine their bounds', () => {
   expect(sliding('10s', { grace: '1s' })).toEqual({ kind: 'time', sizeMs: 10_000, advanceMs: 0, graceMs: 1000 })
   expect(sessions('30m')).toEqual({ kind: 'session', sizeMs: 1_800_000, advanceMs: 0, graceMs: 0 })
 })
 
-test('a window that cannot be is one clear error at the call', () => {
+test('an invalid window fails at the call with CONFIG_INVALID', () => {
   expect(() => tumbling(0)).toThrow(/CONFIG_INVALID.*more than 0 ms/)
   expect(() => sessions(0)).toThrow(/CONFIG_INVALID.*more than 0 ms/)
   expect(() => sliding(0)).toThrow(/CONFIG_INVALID.*sliding window must be more than 0 ms/)

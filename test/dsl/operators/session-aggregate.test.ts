@@ -16,7 +16,7 @@ interface Session {
   readonly value: string
 }
 
-/** What sessions mean, written as plainly as possible. */
+/** The semantics of sessions, written as plainly as possible. */
 class Oracle {
   readonly updates: WindowResult[] = []
   readonly finals: WindowResult[] = []
@@ -78,7 +78,7 @@ async function joined(
   )
 }
 
-test('sessions are those of a plain loop, for any order of times, across a crash and a restart', async () => {
+test('sessions equal those of a plain loop, for any order of timestamps, across a crash and a restart', async () => {
   const scenario = fc.record({
     gap: fc.constantFrom(1, 4, 9),
     grace: fc.constantFrom(0, 2, 10, 40),
@@ -112,7 +112,7 @@ test('sessions are those of a plain loop, for any order of times, across a crash
 })
 
 test.each(['update', 'commit', 'final'] as const)(
-  'under %s a record exactly a gap behind a session joins it, wherever time stands by others',
+  'with emit %s a record exactly a gap after a session joins it, wherever other keys have advanced time',
   async (emit) => {
     const { results } = await joined(emit, { gap: 10, grace: 5 }, [
       [
@@ -128,7 +128,7 @@ test.each(['update', 'commit', 'final'] as const)(
   },
 )
 
-test('a session that takes records for the last time is listed neither by its key nor among all', async () => {
+test('a session at the end of its retention is listed neither by key nor in all rows', async () => {
   const events = topic('events', { key: z.string(), value: z.string() })
   const builder = new StreamsBuilder()
   builder.stream(events).groupByKey().windowedBy(sessions(10)).count({ name: 'counts' })
@@ -142,7 +142,7 @@ test('a session that takes records for the last time is listed neither by its ke
   await driver.close()
 })
 
-test('under commit a session is taken back before the one that it is part of comes', async () => {
+test('with emit commit a session is deleted before the session that it was merged into is emitted', async () => {
   const parts: InputRecord[][] = [
     [['k', 'a', 10]],
     [
@@ -160,7 +160,7 @@ test('under commit a session is taken back before the one that it is part of com
   ])
 })
 
-test('under final a session that ended long before the next record is told, with the default retention', async () => {
+test('with emit final and the default retention, a session that ended long before the next record is emitted', async () => {
   const { results } = await joined('final', { gap: 5, grace: 0 }, [
     [
       ['k', 'a', 10],
@@ -171,7 +171,7 @@ test('under final a session that ended long before the next record is told, with
   expect(results).toEqual([['k 10..10', 'a', 10]])
 })
 
-test('counts and reductions merge as their records do', async () => {
+test('counts and reductions of merged sessions equal those of all their records', async () => {
   const input: InputRecord[] = [
     ['k', '1', 0],
     ['k', '5', 8],
@@ -195,7 +195,7 @@ test('counts and reductions merge as their records do', async () => {
   expect(reduced.results.at(-1)).toEqual(['k 0..8', '5', 8])
 })
 
-test('a processor may keep sessions of its own, and they are asked for by key', async () => {
+test('a processor can keep sessions in a store of its own, and they can be queried by key', async () => {
   const builder = new StreamsBuilder()
   const visits = builder.addStore({
     name: 'visits',

@@ -8,7 +8,7 @@ import { TopologyTestDriver } from '../../../src/testing/topology-test-driver.ts
 import type { InputRecord } from '../../harness/streams-harness.ts'
 import { lastResults, windowResults, type WindowResult } from '../../harness/windowed-results.ts'
 
-/** The windows of one key: one that ends with each record, and one behind each that is followed by others. */
+/** The windows of one key: one that ends at each record, and one that starts just after each record with followers. */
 function windowsOf(times: readonly number[], size: number): Set<number> {
   const starts = new Set<number>()
   for (const time of times) {
@@ -18,7 +18,7 @@ function windowsOf(times: readonly number[], size: number): Set<number> {
   return starts
 }
 
-/** How many records lie in each window, if none is late. */
+/** How many records are in each window, if none is late. */
 function counts(records: readonly InputRecord[], size: number): Map<string, string> {
   const expected = new Map<string, string>()
   for (const key of new Set(records.map((record) => record[0] ?? ''))) {
@@ -42,7 +42,7 @@ async function counted(
   )
 }
 
-test('sliding windows hold the records that lie in them, for any order of times, across a crash and a restart', async () => {
+test('sliding windows count exactly their records, for any order of timestamps, across a crash and a restart', async () => {
   const scenario = fc.record({
     size: fc.integer({ min: 1, max: 12 }),
     records: fc.array(fc.tuple(fc.constantFrom('a', 'aa', 'b'), fc.nat(6), fc.nat(20)), {
@@ -75,7 +75,7 @@ test('sliding windows hold the records that lie in them, for any order of times,
   )
 })
 
-test('a window that has closed takes no more records, and they count as dropped', async () => {
+test('a closed window takes no more records, and they count as dropped', async () => {
   const { results, dropped } = await counted('update', { size: 5, grace: 0 }, [
     [
       ['k', 'v', 10],
@@ -88,7 +88,7 @@ test('a window that has closed takes no more records, and they count as dropped'
   expect(dropped).toBe(1)
 })
 
-test('a window that is the right one of a record and the left one of the next is counted once downstream', async () => {
+test('a window that is the right one of a record and the left one of another is counted once downstream', async () => {
   const events = topic('events', { key: z.string(), value: z.string() })
   const builder = new StreamsBuilder()
   builder

@@ -16,7 +16,7 @@ interface Windows {
 
 type Row = readonly [key: string | null, start: number | undefined, count: unknown, timestamp: number]
 
-/** What windows mean, written as plainly as possible. */
+/** The semantics of windows, written as plainly as possible. */
 class Oracle {
   readonly updates: Row[] = []
   readonly finals: Row[] = []
@@ -89,7 +89,7 @@ const scenario = fc.record({
   cut: fc.nat(60),
 })
 
-test('counts of windows are those of a plain loop, for any order of times, across a crash and a restart', async () => {
+test('window counts equal those of a plain loop, for any order of timestamps, across a crash and a restart', async () => {
   await fc.assert(
     fc.asyncProperty(scenario, async ({ size, advance, graceMs, records, cut }) => {
       const windows = { sizeMs: size, advanceMs: Math.min(size, advance), graceMs }
