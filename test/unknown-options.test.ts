@@ -33,11 +33,11 @@ const grouped = stream.groupByKey()
 const add = (left: string): string => left
 const aggregation = { value: z.number(), initial: () => 0, add: () => 0, subtract: () => 0 }
 
-/** Options from somewhere else: the compiler sees no more of them than that they are there. */
+/** Options that the compiler cannot check. */
 type Wrong = never
 type Call = (wrong: Wrong) => unknown
 
-/** `call`, an option of it misspelt, what was meant, and the call. */
+/** The name of a call, a misspelt option of it, the option that was meant, and the call itself. */
 type Row = readonly [call: string, misspelt: string, meant: string, act: Call]
 
 const described: readonly Row[] = [
@@ -168,7 +168,7 @@ const described: readonly Row[] = [
 ]
 
 describe('a misspelt option of a topology or an application', () => {
-  test.each(described)('%s refuses %s, and says that it is %s', (call, misspelt, meant, act) => {
+  test.each(described)('%s refuses %s and suggests %s', (call, misspelt, meant, act) => {
     expect(() => act({ [misspelt]: 5 } as Wrong)).toThrow(
       expect.objectContaining({
         code: 'CONFIG_INVALID',
@@ -177,7 +177,7 @@ describe('a misspelt option of a topology or an application', () => {
     )
   })
 
-  test.each(described)('%s lets pass %s where it is undefined', (_, misspelt, __, act) => {
+  test.each(described)('%s accepts %s if its value is undefined', (_, misspelt, __, act) => {
     let thrown: unknown = null
     try {
       act({ [misspelt]: undefined } as Wrong)
@@ -187,7 +187,7 @@ describe('a misspelt option of a topology or an application', () => {
     expect(String(thrown)).not.toMatch(/no such option/)
   })
 
-  test('of a schedule, of the log that an application opens and of a test driver is refused, too', async () => {
+  test('of a schedule, of logOptions or of a test driver is refused as well', async () => {
     const applied = new Streams(topology, { applicationId: 'a', dataDir: 'd', logOptions: {} })
     expect(applied.phase).toBe('created')
     const logOptions = { segmentsBytes: 1024 } as object
@@ -209,7 +209,7 @@ describe('a misspelt option of a topology or an application', () => {
     await expect(scheduled({ every: '1s', by: 'wallclock' })).rejects.toThrow(/by is "wallclock"; use 'wallClock' or/)
   })
 
-  test('of a topic is an invalid declaration', () => {
+  test('of a topic fails with INVALID_DECLARATION', () => {
     const declare: readonly [Wrong, RegExp][] = [
       [{ ...text, partitons: 4 } as Wrong, /topic views: partitons is 4, .*; use partitions/],
       [
@@ -225,7 +225,7 @@ describe('a misspelt option of a topology or an application', () => {
   })
 })
 
-test('one aggregation serves for streams, windows and tables, each of which takes what it needs', () => {
+test('the same aggregation options are accepted for streams, windows and tables', () => {
   const how = { ...aggregation, merge: () => 0 }
   const reduction = { add, subtract: add }
   const one = new StreamsBuilder()
@@ -242,8 +242,8 @@ test('one aggregation serves for streams, windows and tables, each of which take
   expect(one.build().stores.length).toBeGreaterThan(4)
 })
 
-describe('options that are no object', () => {
-  test('are refused with what they can have', () => {
+describe('options that are not an object', () => {
+  test('are refused, naming the options that exist', () => {
     expect(() => new Streams(topology, undefined as Wrong)).toThrow(/new Streams: its options are an object with/)
     expect(() => grouped.count('views' as Wrong)).toThrow(/count: its options are an object with name, .*not "views"/)
     expect(() => stream.filter(() => true, null as Wrong)).toThrow(
@@ -333,7 +333,7 @@ describe('a misspelt option of the log', () => {
     return { log, rows }
   }
 
-  test('is INVALID_CONFIG, and says which one is meant', async () => {
+  test('fails with INVALID_CONFIG and suggests the option that was meant', async () => {
     const { log, rows } = await ofTheLog()
     for (const [call, misspelt, meant, act] of rows) {
       const refusal = await thrownBy(() => act({ [misspelt]: 5 } as Wrong))
@@ -345,7 +345,7 @@ describe('a misspelt option of the log', () => {
     await log.close()
   })
 
-  test('of metrics is CONFIG_INVALID', () => {
+  test('of metricsOf() fails with CONFIG_INVALID', () => {
     expect(() => metricsOf({} as Wrong, { everyMS: 5 } as Wrong)).toThrow(/metricsOf: everyMS is 5, .*; use everyMs/)
   })
 })
@@ -365,7 +365,7 @@ async function thrownBy(act: () => unknown): Promise<unknown> {
   return null
 }
 
-test('a topic that exists is made again elsewhere by what it is described by', async () => {
+test('a topic can be created on another log from its description', async () => {
   const [one, other] = [await LogHarness.open(), await LogHarness.open()]
   await one.topic('views', 2)
 
@@ -378,7 +378,7 @@ test('a topic that exists is made again elsewhere by what it is described by', a
   await other.close()
 })
 
-test('a declared topic takes the settings that a topic of the log has, but for those that the engine makes', () => {
+test('a declared topic accepts every topic config except those that the engine sets itself', () => {
   const own = new Set(['windowRetentionMs', 'storeClock', 'purgedWhenRead', 'keyCodec', 'valueCodec', 'partitioner'])
   for (const [name, value] of Object.entries(defaultTopicConfig)) {
     const config: Partial<TopicConfig> = { [name]: value }
@@ -388,7 +388,7 @@ test('a declared topic takes the settings that a topic of the log has, but for t
     expect(() => topic('views', { ...text, config: { [name]: 'x' } }), name).toThrow(/no such option/)
 })
 
-test('every interface of options has its table of names', () => {
+test('every public options interface has a table of its option names', () => {
   const root = fileURLToPath(new URL('../src', import.meta.url))
   const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))
   const source = files.map((name) => readFileSync(join(root, name), 'utf8')).join('\n')
