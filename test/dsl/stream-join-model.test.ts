@@ -59,7 +59,7 @@ const windows = [
 
 describe.each(['inner', 'left', 'outer'] as const)('%s joins', (type) => {
   test.each(windows)(
-    'equal a search through all records, across restarts (before $before, after $after, grace $grace)',
+    'give what a search through all records finds, across restarts (before $before, after $after, grace $grace)',
     async (window) => {
       const seed = window.before * 1009 + window.after * 101 + window.grace * 7 + type.length
       const random = new SeededRandom(seed)
