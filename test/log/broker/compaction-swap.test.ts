@@ -122,8 +122,8 @@ class Compacted {
   }
 }
 
-describe('while compacted segments take the place of old ones', () => {
-  test('readers, lookups and the scrubber see the old ones whole, then the new ones whole', async () => {
+describe('while compacted segments replace old ones', () => {
+  test('readers, lookups and the scrubber see all of the old ones, then all of the new ones', async () => {
     const log = new Compacted()
     const before = log.read()
     const times = log.found()
@@ -154,7 +154,7 @@ describe('while compacted segments take the place of old ones', () => {
     expect(log.read()).toEqual(after)
   })
 
-  test('what was open before a pass that nobody read behind is not taken for what the next one replaces', async () => {
+  test('files kept open from before one pass are not mistaken for those that the next pass replaces', async () => {
     const log = new Compacted()
     const before = log.read()
     log.apply(await log.promote(1500))

@@ -41,7 +41,7 @@ function allowed(cut: Cut, states: readonly string[]): readonly string[] {
   return states.slice(acknowledged, acknowledged + 2)
 }
 
-test('the life that is cut crosses rolls, checkpoints, compaction, unlinking and new journal files', async () => {
+test('the run that is cut includes rolls, checkpoints, compaction, unlinking and new journal files', async () => {
   const harness = LogHarness.on(new MemoryDisk(), lifeOptions)
   const operations: string[] = []
   harness.disk.onOperation = ({ kind, path }) => operations.push(`${kind} ${path}`)
@@ -60,7 +60,7 @@ test('the life that is cut crosses rolls, checkpoints, compaction, unlinking and
 
 describe('a power cut', () => {
   test.each([1, 2, 3])(
-    'at any moment leaves what was acknowledged, and nothing but that and what came next (seed %i)',
+    'at any moment leaves every acknowledged step and at most the one in progress (seed %i)',
     async (seed) => {
       const { cuts, states } = await liveAndCut(10, 2, seed)
       expect(cuts.length).toBeGreaterThan(300)
@@ -71,7 +71,7 @@ describe('a power cut', () => {
     },
   )
 
-  test('inside recovery is a cut like any other: recovering again gives the same', async () => {
+  test('during recovery changes nothing: recovering again gives the same state', async () => {
     const { cuts, states } = await liveAndCut(10, 31, 4)
     const random = new SeededRandom(4)
     for (const cut of cuts) {
@@ -87,7 +87,7 @@ describe('a power cut', () => {
     }
   })
 
-  test('after recovery the log goes on: what is appended is read, and is there after the next cut', async () => {
+  test('does not stop the log: a record appended after recovery is still there after the next cut', async () => {
     const { cuts } = await liveAndCut(5, 41, 5)
     for (const [index, cut] of cuts.entries()) {
       const harness = LogHarness.on(cut.disk, lifeOptions)
@@ -102,7 +102,7 @@ describe('a power cut', () => {
   })
 })
 
-test('with sync os a crash of the process loses nothing, and a power cut leaves a prefix of the order', async () => {
+test('with sync: os a crash of the process loses nothing, and a power cut leaves a prefix of the appends', async () => {
   for (const powerCut of [false, true]) {
     const harness = await LogHarness.open({ sync: 'os' })
     await harness.topic('events', 1)
@@ -116,7 +116,7 @@ test('with sync os a crash of the process loses nothing, and a power cut leaves 
   }
 })
 
-test('batches whose checksums the journal takes over come back after a crash, beside others', async () => {
+test('batches whose checksum the journal reuses survive a crash like all others', async () => {
   const log = await LogHarness.open()
   await log.topic('events', 2)
   const values = Array.from({ length: 12 }, (_none, index) => `${index}`.padEnd(index % 3 === 0 ? 10 : 5000 * index))
@@ -130,7 +130,7 @@ test('batches whose checksums the journal takes over come back after a crash, be
   await log.close()
 })
 
-test('with sync os everything up to a sync survives a power cut', async () => {
+test('with sync: os everything up to a sync survives a power cut', async () => {
   for (let seed = 0; seed < 20; seed++) {
     const harness = await LogHarness.open({ sync: 'os' })
     await harness.topic('events', 1)
@@ -143,7 +143,7 @@ test('with sync os everything up to a sync survives a power cut', async () => {
   }
 })
 
-test('a leader epoch is never used again, also when its appends were cut away', async () => {
+test('a leader epoch is never reused, even when a power cut removed its appends', async () => {
   const epochs: number[] = []
   const harness = await LogHarness.open({ sync: 'os' })
   await harness.topic('events', 1)
@@ -157,7 +157,7 @@ test('a leader epoch is never used again, also when its appends were cut away', 
   expect(epochs).toEqual([...new Set(epochs)].sort((left, right) => left - right))
 })
 
-test('after a clean close opening writes to no segment and replays nothing', async () => {
+test('opening after a clean close touches no segment and replays nothing', async () => {
   const harness = await LogHarness.open()
   await harness.topic('events', 50)
   for (let partition = 0; partition < 50; partition++) await harness.append('events', partition, ['x'])
@@ -169,7 +169,7 @@ test('after a clean close opening writes to no segment and replays nothing', asy
   expect((await readAll(harness.log, { topic: 'events', partition: 49 })).map(({ value }) => value)).toEqual(['x'])
 })
 
-test('a journal that is gone while topics are there is JOURNAL_MISSING', async () => {
+test('a missing journal is JOURNAL_MISSING when there are topics, and their segments stay', async () => {
   const harness = await LogHarness.open()
   await harness.topic('events', 1)
   await harness.append('events', 0, ['x'])

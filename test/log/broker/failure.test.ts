@@ -17,7 +17,7 @@ import { outside, TransactionalWriter } from '../../harness/transactional-writer
 const at = { topic: 'events', partition: 0 }
 const progress = { group: 'app', generation: -1, offsets: [], sections: [], build: null, configuration: '' }
 
-test('after a failed sync what was sequenced is ABORTED for its committer and for whoever had read it', async () => {
+test('after a failed sync a sequenced commit is ABORTED for its committer and for readers that have read it', async () => {
   const harness = await LogHarness.open()
   await harness.topic('events', 1)
   await harness.append('events', 0, ['durable'])
@@ -47,7 +47,7 @@ test('after a failed sync what was sequenced is ABORTED for its committer and fo
   await harness.close()
 })
 
-test('after a failed sync of a directory by compaction nothing more is acknowledged, and what was is kept', async () => {
+test('after compaction fails to sync a directory nothing more is acknowledged, and acknowledged records are kept', async () => {
   for (const which of [1, 2]) {
     const harness = await LogHarness.open({ compactionIntervalMs: 1000, checkpointIntervalMs: 20_000 })
     await harness.topic('table', 1, { segmentBytes: 2048, cleanupPolicy: 'compact' })
@@ -78,7 +78,7 @@ test('after a failed sync of a directory by compaction nothing more is acknowled
   }
 })
 
-test('where the disk fails while a log is opened, it says whether it was reading or writing', async () => {
+test('a disk failure while a log is opened is READ_FAILED or WRITE_FAILED, as the operation was', async () => {
   const harness = await LogHarness.open()
   await harness.topic('events', 1)
   await harness.append('events', 0, ['kept'])
@@ -105,7 +105,7 @@ test('where the disk fails while a log is opened, it says whether it was reading
   expect([...seen].sort()).toEqual(['failReadAt READ_FAILED', 'failSyncAt WRITE_FAILED', 'failWriteAt WRITE_FAILED'])
 })
 
-test('the names of a new data directory, and of those above it, are durable before anything is acknowledged', async () => {
+test('a new data directory and its parents are durable before anything in it is acknowledged', async () => {
   const dataDir = '/var/app/log'
   const opened = async (disk: MemoryDisk): Promise<LogHarness> => {
     const harness = LogHarness.on(disk, { dataDir })
@@ -129,7 +129,7 @@ test('the names of a new data directory, and of those above it, are durable befo
   }
 })
 
-test('a full disk refuses what does not fit and keeps all that was acknowledged', async () => {
+test('a full disk refuses what does not fit and keeps every acknowledged record', async () => {
   const harness = await LogHarness.open()
   await harness.topic('events', 1)
   harness.disk.faults.capacityBytes = harness.disk.usedBytes + 40_000
@@ -151,7 +151,7 @@ test('a full disk refuses what does not fit and keeps all that was acknowledged'
   await harness.close()
 })
 
-test('a commit beyond its bound is COMMIT_TOO_LARGE, names the biggest partition and leaves nothing', async () => {
+test('a commit beyond commitBytesMax is COMMIT_TOO_LARGE, names the largest partition and writes nothing', async () => {
   const harness = await LogHarness.open({ commitBytesMax: 64 * 1024 })
   await harness.topic('events', 2)
   const committer = harness.log.broker.openCommitter({ id: 'app' })
@@ -173,7 +173,7 @@ test('a commit beyond its bound is COMMIT_TOO_LARGE, names the biggest partition
   await harness.close()
 })
 
-test('above the bound of unapplied bytes appends wait in line, and all arrive in order', async () => {
+test('appends above unappliedBytesMax wait in line, and all are written in order', async () => {
   const harness = await LogHarness.open({ unappliedBytesMax: 64 * 1024 })
   await harness.topic('events', 1)
   const { broker } = harness.log
@@ -190,7 +190,7 @@ test('above the bound of unapplied bytes appends wait in line, and all arrive in
   await harness.close()
 })
 
-test('appends that wait for room are refused when the log fails', async () => {
+test('appends that wait for room are rejected when the log fails', async () => {
   const harness = await LogHarness.open({ unappliedBytesMax: 64 * 1024 })
   await harness.topic('events', 1)
   harness.disk.faults.failSyncAt = harness.disk.counts.sync + harness.disk.counts.syncDirectory + 1
@@ -203,7 +203,7 @@ test('appends that wait for room are refused when the log fails', async () => {
   await harness.close()
 })
 
-test('a batch is checked before it has a place: damage, several at once, missing keys, foreign topics', async () => {
+test('a damaged batch, two batches at once, a missing key and an internal topic are refused before an append', async () => {
   const harness = await LogHarness.open()
   await harness.topic('events', 1)
   await harness.topic('table', 1, { cleanupPolicy: 'compact' })
@@ -223,7 +223,7 @@ test('a batch is checked before it has a place: damage, several at once, missing
   await harness.close()
 })
 
-test('a record with a timestamp that is none is refused, and the commit goes on', async () => {
+test('a record with an invalid timestamp is refused, and its commit can go on', async () => {
   const harness = await LogHarness.open()
   await harness.topic('events', 1)
   const staged = harness.log.broker.openCommitter({ id: 'app' }).begin()
@@ -236,7 +236,7 @@ test('a record with a timestamp that is none is refused, and the commit goes on'
   await harness.close()
 })
 
-test('after a failed read polling again gives what was to be read', async () => {
+test('a poll after a failed read returns what could not be read before', async () => {
   const harness = await LogHarness.open({ recentBytesMax: 0 })
   await harness.topic('events', 1)
   await harness.append('events', 0, ['a'])
@@ -248,7 +248,7 @@ test('after a failed read polling again gives what was to be read', async () => 
   await harness.close()
 })
 
-test('a commit that fails while it takes its places leaves no hole behind', async () => {
+test('a commit that fails while offsets are assigned leaves no hole behind', async () => {
   const harness = await LogHarness.open()
   await harness.topic('events', 1)
   await harness.append('events', 0, ['first'])
@@ -265,7 +265,7 @@ test('a commit that fails while it takes its places leaves no hole behind', asyn
   await harness.close()
 })
 
-test('above the bound of unapplied bytes commits and transactions wait in line with the appends, and all come true', async () => {
+test('commits and transactions above unappliedBytesMax wait in line with the appends, and all succeed', async () => {
   const harness = await LogHarness.open({ unappliedBytesMax: 64 * 1024 })
   await harness.topic('events', 2)
   const { broker } = harness.log
@@ -304,7 +304,7 @@ test('above the bound of unapplied bytes commits and transactions wait in line w
   await harness.close()
 })
 
-test('however many commit at once, what is not applied stays within its bound and one entry', async () => {
+test('however many commits come at once, unapplied bytes exceed their bound by one entry at most', async () => {
   const harness = await LogHarness.open({ unappliedBytesMax: 64 * 1024 })
   await harness.topic('events', 1)
   const metadata = 'm'.repeat(4000)
@@ -327,7 +327,7 @@ test('however many commit at once, what is not applied stays within its bound an
   await harness.close()
 })
 
-test('commits and ends of transactions that wait for room are refused when the log fails', async () => {
+test('commits and ends of transactions that wait for room are rejected when the log fails', async () => {
   const harness = await LogHarness.open({ unappliedBytesMax: 64 * 1024 })
   await harness.topic('events', 1)
   const { broker } = harness.log
@@ -345,7 +345,7 @@ test('commits and ends of transactions that wait for room are refused when the l
   await harness.close()
 })
 
-test('a transaction that took too long is aborted when there is room for its end', async () => {
+test('a transaction that has timed out is aborted when there is room for its end', async () => {
   const harness = await LogHarness.open({ unappliedBytesMax: 64 * 1024, transactionCheckIntervalMs: 1000 })
   await harness.topic('events', 2)
   const { broker } = harness.log
@@ -361,7 +361,7 @@ test('a transaction that took too long is aborted when there is room for its end
   await harness.close()
 })
 
-test('an append for which there is no room is refused, also after segment files could not be written', async () => {
+test('appends and commits are refused after segment files could not be written, also without room for them', async () => {
   const harness = await LogHarness.open({ unappliedBytesMax: 64 * 1024 })
   await harness.topic('events', 1)
   harness.disk.onOperation = ({ path }) => {
@@ -377,7 +377,7 @@ test('an append for which there is no room is refused, also after segment files 
   await harness.close().catch(() => {})
 })
 
-test('a file that was read and fails to be closed keeps neither the log open nor its directory taken', async () => {
+test('a file that fails to close keeps neither the log open nor its directory locked', async () => {
   const disk = new MemoryDisk()
   let fails = false
   const failing = new Proxy<Disk>(disk, {

@@ -4,7 +4,7 @@ import { LogHarness, recordOf } from '../../harness/log-harness.ts'
 
 const at = { topic: 'events', partition: 0 }
 
-test('the generations of an application that joins again and again only grow, over reopening too', async () => {
+test('the generation of an application grows with every join, also across reopening', async () => {
   const harness = await LogHarness.open()
   await harness.topic('events')
   const generations: number[] = []
@@ -23,7 +23,7 @@ test('the generations of an application that joins again and again only grow, ov
   await harness.close()
 })
 
-test('what an application prepared as an earlier member of its group is FENCED, however often it has joined since', async () => {
+test('a commit prepared as an earlier member of the group is FENCED, however often the application has joined since', async () => {
   const harness = await LogHarness.open()
   await harness.topic('events')
   const zombie = join(harness)

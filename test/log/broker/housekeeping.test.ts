@@ -31,7 +31,7 @@ test('retention by size keeps the newest segments', async () => {
   await log.close()
 })
 
-test('files of removed segments go after two checkpoints, not before', async () => {
+test('files of removed segments are deleted after two checkpoints, not before', async () => {
   const log = await LogHarness.open({ retentionCheckIntervalMs: 1000, checkpointIntervalMs: 10_000 })
   await log.topic('events', 1, { segmentBytes: 1024, retentionBytes: 0 })
   for (let index = 0; index < 5; index++) await log.append('events', 0, [`${index}`.padEnd(900)])
@@ -51,7 +51,7 @@ test('files of removed segments go after two checkpoints, not before', async () 
   await log.close()
 })
 
-test('the journal does not grow for ever: its files are used again below both checkpoints', async () => {
+test('the journal does not grow forever: its files are recycled below both checkpoints', async () => {
   const log = await LogHarness.open({ checkpointEveryCommits: 5, journalFileBytesMax: 32 * 1024 })
   await log.topic('events', 1)
   const sizes: number[] = []
@@ -65,7 +65,7 @@ test('the journal does not grow for ever: its files are used again below both ch
   await log.close()
 })
 
-test('compaction keeps the newest record of each key, before and after opening again', async () => {
+test('compaction keeps the newest record of each key, also after a power cut', async () => {
   const log = await LogHarness.open({ recentBytesMax: 0, compactionIntervalMs: 1000, checkpointIntervalMs: 5000 })
   await log.topic('table', 1, { segmentBytes: 2048, cleanupPolicy: 'compact' })
   for (let index = 0; index < 40; index++) await log.append('table', 0, [[`k${index % 3}`, `${index}`.padEnd(400)]])
@@ -87,7 +87,7 @@ test('compaction keeps the newest record of each key, before and after opening a
   await log.close()
 })
 
-test('offsets of groups do not grow for ever', async () => {
+test('committed offsets do not grow forever: they are compacted', async () => {
   const log = await LogHarness.open({
     recentBytesMax: 0,
     compactionIntervalMs: 1000,
@@ -112,7 +112,7 @@ test('offsets of groups do not grow for ever', async () => {
   await log.close()
 })
 
-test('a changelog is compacted only as far as the oldest commit that can be rewound to', async () => {
+test('a changelog is compacted only up to the oldest commit that can be rewound to', async () => {
   const log = await LogHarness.open({
     recentBytesMax: 0,
     compactionIntervalMs: 1000,
@@ -144,7 +144,7 @@ test('a changelog is compacted only as far as the oldest commit that can be rewo
   await log.close()
 })
 
-test('recorded commits go when they are older than rewindRetentionMs, and the newest section stays known', async () => {
+test('recorded commits older than rewindRetentionMs are deleted, and the newest section stays known', async () => {
   const log = await LogHarness.open({ retentionCheckIntervalMs: 1000, rewindRetentionMs: hour })
   const committer = log.log.broker.openCommitter({ id: 'app' })
   const commit = async (): Promise<void> => {
@@ -168,7 +168,7 @@ test('recorded commits go when they are older than rewindRetentionMs, and the ne
   await log.close()
 })
 
-test('rewindRetentionBytes counts for each application alone', async () => {
+test('rewindRetentionBytes applies to each application separately', async () => {
   const log = await LogHarness.open({
     recentBytesMax: 0,
     compactionIntervalMs: 1000,
@@ -232,7 +232,7 @@ test('a changelog that no recent commit mentions is compacted like any other', a
   await log.close()
 })
 
-test('an application that has ended does not keep the commits of those beside it', async () => {
+test('an application that has ended does not keep the commits of others in its partition', async () => {
   const log = await LogHarness.open({ retentionCheckIntervalMs: 1000, rewindRetentionMs: hour })
   const [ended, running] = twoOfOnePartition()
   const commit = async (application: string): Promise<void> => {
@@ -259,7 +259,7 @@ function twoOfOnePartition(): readonly [string, string] {
   for (let index = 1; ; index++) if (partitionOf(`app-${index}`) === partitionOf(first)) return [first, `app-${index}`]
 }
 
-test('a deleted topic\u2019s name is free at once, its files go after two checkpoints, and groups forget it', async () => {
+test('a deleted topic’s name is free at once, its files go after two checkpoints, and groups forget it', async () => {
   const log = await LogHarness.open({ checkpointIntervalMs: 10_000 })
   await log.topic('events', 2)
   await log.append('events', 0, ['old'])
@@ -309,7 +309,7 @@ const section: TaskSection = {
   globals: [],
 }
 
-test('compaction leaves what is younger than minCompactionLagMs', async () => {
+test('compaction leaves records younger than minCompactionLagMs', async () => {
   const log = await LogHarness.open({ recentBytesMax: 0, compactionIntervalMs: 1000, checkpointIntervalMs: 5000 })
   await log.topic('table', 1, { segmentBytes: 1024, cleanupPolicy: 'compact', minCompactionLagMs: hour })
   for (let index = 0; index < 5; index++) await log.append('table', 0, [['k', `${index}`.padEnd(900)]])
@@ -325,7 +325,7 @@ test('compaction leaves what is younger than minCompactionLagMs', async () => {
   await log.close()
 })
 
-test('compaction runs for what is older than maxCompactionLagMs, however clean the rest', async () => {
+test('compaction runs for records older than maxCompactionLagMs, however clean the rest is', async () => {
   const log = await LogHarness.open({ recentBytesMax: 0, compactionIntervalMs: 1000, checkpointIntervalMs: 5000 })
   await log.topic('table', 1, {
     segmentBytes: 1024,
@@ -349,7 +349,7 @@ test('compaction runs for what is older than maxCompactionLagMs, however clean t
   await log.close()
 })
 
-test('compact,delete does both: the newest of a key stays until its segment is old', async () => {
+test('compact,delete does both: the newest record of a key stays until its segment is too old', async () => {
   const log = await LogHarness.open({
     recentBytesMax: 0,
     compactionIntervalMs: 1000,
@@ -374,7 +374,7 @@ test.each([
   [1, 16],
   [8, 4],
 ])(
-  'with %d partitions a mebibyte of journal brings %d checkpoints of 64 KiB: each is a sync a partition',
+  'with %d partitions and checkpointBytes of 64 KiB a mebibyte of journal causes about %d checkpoints',
   async (partitions, expected) => {
     const log = await LogHarness.open({ checkpointBytes: 64 * 1024 })
     await log.topic('events', partitions)
@@ -396,7 +396,7 @@ test.each([
   },
 )
 
-describe('where compaction ended in the middle of a segment', () => {
+describe('compaction that ended in the middle of a segment', () => {
   const config = {
     cleanupPolicy: 'compact',
     segmentBytes: 1024,
@@ -437,7 +437,7 @@ describe('where compaction ended in the middle of a segment', () => {
     ['after a crash', true, async (log: LogHarness) => log.crash()],
     ['after a crash before its checkpoint', false, async (log: LogHarness) => log.crash()],
     ['without one', true, null],
-  ])('it goes on there %s: what a tombstone deleted stays deleted', async (_when, checkpoints, stop) => {
+  ])('continues there %s: what a tombstone deleted stays deleted', async (_when, checkpoints, stop) => {
     const log = await stopped(checkpoints)
     if (stop !== null) {
       await stop(log)
@@ -455,7 +455,7 @@ describe('where compaction ended in the middle of a segment', () => {
 
 // As many promises behind the last thing that a pass does to the disk: somewhere there its entry is made.
 test.each([-1, 0, 1, 2, 3])(
-  'a pass of compaction that the log start overtakes (%i) counts for nothing, and leaves nothing',
+  'a compaction pass that the log start overtakes (%i) has no effect and leaves no files',
   async (hops) => {
     const log = await LogHarness.open({
       recentBytesMax: 0,
@@ -493,7 +493,7 @@ test.each([-1, 0, 1, 2, 3])(
   },
 )
 
-test('a pass of compaction of which whole segments have gone meanwhile counts for the others', async () => {
+test('a compaction pass still takes effect for the segments that were not deleted meanwhile', async () => {
   const log = await LogHarness.open({ recentBytesMax: 0, compactionIntervalMs: 1000, checkpointIntervalMs: 3000 })
   const config = { cleanupPolicy: 'compact,delete', segmentBytes: 1024, minCleanableDirtyRatio: 0.01 } as const
   await log.topic('table', 1, config)

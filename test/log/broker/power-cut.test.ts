@@ -47,7 +47,7 @@ async function rows(harness: LogHarness): Promise<Map<string | null, string | un
   return new Map(records.map(({ key, value }) => [key, value?.trimEnd().replace(/\.+$/, '')]))
 }
 
-test('under sync: os a checkpoint is as old as what the device has of the journal', async () => {
+test('under sync: os a checkpoint is never ahead of what the device holds of the journal', async () => {
   const options = { sync: 'os', checkpointEveryCommits: 5 } as const
   const harness = await LogHarness.open(options)
   await harness.topic('events')
@@ -69,7 +69,7 @@ test('under sync: os a checkpoint is as old as what the device has of the journa
   }
 })
 
-test('offsets that are on their way when their topic is deleted go with it', async () => {
+test('offsets that are being committed when their topic is deleted are deleted with it', async () => {
   const harness = await LogHarness.open()
   await harness.topic('events')
   const at = { topic: 'events', partition: 0 }
@@ -84,7 +84,7 @@ test('offsets that are on their way when their topic is deleted go with it', asy
   assert.deepEqual(harness.log.broker.committedOffsets('group', [at]), [])
 })
 
-test('a partition that was compacted before the first checkpoint is there after a power cut', async () => {
+test('a partition that was compacted before the first checkpoint is intact after a power cut', async () => {
   const options = { compactionIntervalMs: 1000 }
   const harness = await LogHarness.open(options)
   await harness.topic('table', 1, table)
@@ -150,7 +150,7 @@ function folded(
 
 const tableAt = { topic: 'table', partition: 0 }
 
-test('a cut anywhere in the compaction of transactions leaves what readers of committed records saw', async () => {
+test('a power cut during the compaction of transactions leaves what readers of committed records saw', async () => {
   const options = { compactionIntervalMs: 1000, checkpointIntervalMs: 2000, recentBytesMax: 0 }
   const harness = await LogHarness.open(options)
   await harness.topic('table', 1, { ...table, deleteRetentionMs: 0 })
@@ -194,7 +194,7 @@ test('a cut anywhere in the compaction of transactions leaves what readers of co
   }
 })
 
-test('a compaction that a power cut takes back is not mistaken for the one before', async () => {
+test('a compaction that a power cut undoes is not mistaken for the one before', async () => {
   const options = { sync: 'os', compactionIntervalMs: 1000, checkpointIntervalMs: 3000 } as const
   const harness = await LogHarness.open(options)
   await harness.topic('table', 1, table)

@@ -29,7 +29,7 @@ function flip(log: LogHarness, path: string, at: number): void {
 const second = '/log/events-0/00000000000000000001.log'
 const active = '/log/events-0/00000000000000000005.log'
 
-test('rot in a closed segment is found, told once with place and remedy, and nothing is changed', async () => {
+test('rot in a closed segment is reported once with place and remedy, and nothing is changed', async () => {
   const log = await sealed()
   flip(log, second, 500)
   await log.clock.run(90_000)
@@ -50,7 +50,7 @@ test('rot in a closed segment is found, told once with place and remedy, and not
   await log.close()
 })
 
-test('it takes its time: so many bytes per second, then nothing until the next pass', async () => {
+test('the scrubber reads no more than scrubBytesPerSecond', async () => {
   const log = await sealed({ scrubBytesPerSecond: 100 })
   flip(log, '/log/events-0/00000000000000000004.log', 500)
   await log.clock.run(60_000 + 30_000)
@@ -60,7 +60,7 @@ test('it takes its time: so many bytes per second, then nothing until the next p
   await log.close()
 })
 
-test('0 bytes per second is never, and what is still written to is left alone', async () => {
+test('a scrubber with 0 bytes per second never runs, and the active segment is not scrubbed', async () => {
   const never = await sealed({ scrubBytesPerSecond: 0 })
   flip(never, second, 500)
   await never.clock.run(600_000)
@@ -74,7 +74,7 @@ test('0 bytes per second is never, and what is still written to is left alone', 
   await log.close()
 })
 
-test('a segment that is missing is damage; one that retention took is not', async () => {
+test('a missing segment is damage; one that was deleted is not', async () => {
   const log = await sealed()
   log.disk.unlink(second)
   await log.log.admin.deleteRecords([{ at: { topic: 'events', partition: 0 }, offset: 1 }])
@@ -85,7 +85,7 @@ test('a segment that is missing is damage; one that retention took is not', asyn
   await log.close()
 })
 
-test('what lies below the log start in a segment that is kept is what an earlier opening wrote, and no damage', async () => {
+test('records below the log start in a segment that is kept are not damage, though an earlier opening wrote them', async () => {
   const log = await LogHarness.open({ recentBytesMax: 0, scrubIntervalMs: 600_000, logger })
   await log.topic('events', 1, { segmentBytes: 1024 })
   await log.append('events', 0, ['first'])

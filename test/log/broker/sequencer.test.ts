@@ -11,7 +11,7 @@ import type { Applier } from '../../../src/log/storage/applier.ts'
 import { ManualClock } from '../../../src/testing/index.ts'
 import { recordOf } from '../../harness/log-harness.ts'
 
-test('memory serves again only behind the applier, also where the groups before it hold no batches', () => {
+test('memory is released only behind the applier, also where the groups before it hold no batches', () => {
   const catalog = new Catalog()
   const [partition] = catalog.promoteCreated({
     name: 'events',

@@ -12,7 +12,7 @@ function valuesOf(chunks: readonly Chunk[]): string[] {
   return values
 }
 
-test('what a reader was given keeps its bytes when the memory it came from serves again', async () => {
+test('records given to a reader keep their bytes when the memory they came from is reused', async () => {
   const log = await LogHarness.open({ recentBytesMax: 16_000 })
   await log.topic('events', 1)
   const reader = await log.log.openReader({ isolation: 'durable' })

@@ -4,7 +4,7 @@ import type { Partition, TailBatch } from '../../../src/log/broker/partition.ts'
 import { TailRing } from '../../../src/log/broker/tail-ring.ts'
 import { defaultTopicConfig } from '../../../src/log/api/topic.ts'
 
-test('what has left the ring holds no memory, however long the lists that name it', () => {
+test('batches that have left the ring hold no memory, even while other lists still refer to them', () => {
   const partition = somePartition()
   const ring = new TailRing({ unappliedBytesMax: 1_000_000, recentBytesMax: 1000 })
   const batches: TailBatch[] = []
@@ -23,7 +23,7 @@ test('what has left the ring holds no memory, however long the lists that name i
   expect(partition.tailStart).toBe(held[0]?.baseOffset)
 })
 
-test('what is not applied stays, whatever the bound on recent bytes', () => {
+test('batches that are not applied stay, whatever the bound on recent bytes', () => {
   const partition = somePartition()
   const ring = new TailRing({ unappliedBytesMax: 1000, recentBytesMax: 0 })
   const batches = [1, 2, 3].map((sequence) => appended(partition, 400, sequence))
@@ -36,7 +36,7 @@ test('what is not applied stays, whatever the bound on recent bytes', () => {
   expect(batches.map(({ memory }) => memory.length)).toEqual([0, 400, 400])
 })
 
-test('a topic that is gone is not kept by batches of it that are still in the ring', () => {
+test('a deleted topic is not kept in memory by its batches that are still in the ring', () => {
   const catalog = new Catalog()
   const topic = catalog.promoteCreated({ name: 'events', id: 'id', partitions: 2, config: defaultTopicConfig })
   const ring = new TailRing({ unappliedBytesMax: 1_000_000, recentBytesMax: 1000 })

@@ -7,7 +7,7 @@ import { outside, TransactionalWriter } from '../../harness/transactional-writer
 
 const everyTopic = (): boolean => true
 
-test('of an open transaction the newest offset of each group and partition is kept, however often it sends them', () => {
+test('an open transaction keeps only the newest offset of each group and partition, however many it sends', () => {
   const { offsets, transactional, send } = opened()
   for (let round = 1; round <= 1000; round++) {
     send(1, 'g', round, [entry(0, round), entry(1, round)])
@@ -29,7 +29,7 @@ test('of an open transaction the newest offset of each group and partition is ke
   expect(transactional.places).toEqual([])
 })
 
-test('what one request brought stands in a checkpoint as one, without what later ones replaced', () => {
+test('a checkpoint keeps the offsets of one request together, without those that later requests replaced', () => {
   const { transactional, send } = opened()
   send(1, 'g', 10, [entry(0, 1), entry(1, 1), entry(2, 1)])
   send(1, 'g', 20, [entry(1, 2)])
@@ -49,7 +49,7 @@ test('what one request brought stands in a checkpoint as one, without what later
   ])
 })
 
-test('an offset that was deleted is not brought back by the transaction that sent it, one sent since is', () => {
+test('a deleted offset is not restored by the transaction that sent it, but one sent since counts', () => {
   const { offsets, transactional, send } = opened()
   send(1, 'g', 1, [entry(0, 1), entry(1, 1)])
   for (const { at } of [entry(0, 0), entry(1, 0)]) {
@@ -66,7 +66,7 @@ test('an offset that was deleted is not brought back by the transaction that sen
 })
 
 test.each(['closes', 'crashes'])(
-  'the newest offset of a transaction counts when the log %s in between',
+  'the newest offset of a transaction counts even when the log %s in between',
   async (how) => {
     const harness = await LogHarness.open({ checkpointEveryCommits: 3 })
     await harness.topic('events')

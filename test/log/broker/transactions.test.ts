@@ -6,7 +6,7 @@ import { outside, TransactionalWriter } from '../../harness/transactional-writer
 
 const at = { topic: 'events', partition: 0 }
 
-test('readers of committed records see a transaction when it is committed, in all partitions at once', async () => {
+test('readers of committed records see a transaction when it is committed, in all its partitions', async () => {
   const harness = await opened(2)
   const writer = await TransactionalWriter.open(harness.log.broker, 'payments')
   await writer.write('events', 0, ['a', 'b'])
@@ -21,7 +21,7 @@ test('readers of committed records see a transaction when it is committed, in al
   await harness.close()
 })
 
-test('what was aborted is left out, and what others wrote around it is not', async () => {
+test('aborted records are left out, and what others wrote around them is not', async () => {
   const harness = await opened()
   const lost = await TransactionalWriter.open(harness.log.broker, 'lost')
   const kept = await TransactionalWriter.open(harness.log.broker, 'kept')
@@ -41,7 +41,7 @@ test('what was aborted is left out, and what others wrote around it is not', asy
   await harness.close()
 })
 
-test('the last stable offset is where the oldest open transaction starts; plain records behind it wait', async () => {
+test('the last stable offset is where the oldest open transaction starts; plain records after it wait', async () => {
   const harness = await opened()
   await harness.append('events', 0, ['before'])
   const first = await TransactionalWriter.open(harness.log.broker, 'first')
@@ -71,7 +71,7 @@ test('a waiting reader of committed records wakes when the transaction ends', as
   await harness.close()
 })
 
-test('a newer producer of the same id fences the older one and aborts what it left open', async () => {
+test('a newer producer of the same id fences the older one and aborts its open transaction', async () => {
   const harness = await opened()
   const zombie = await TransactionalWriter.open(harness.log.broker, 'payments')
   await zombie.write('events', 0, ['half'])
@@ -103,7 +103,7 @@ test('a late batch of a transaction that has ended cannot get into the next one'
   await harness.close()
 })
 
-test('the end of a transaction that is asked for again gets the same answer', async () => {
+test('a repeated request to end a transaction gets the same answer', async () => {
   const harness = await opened()
   const { broker } = harness.log
   const writer = await TransactionalWriter.open(broker, 'payments')
@@ -139,7 +139,7 @@ test('a transaction that takes longer than its timeout is aborted by the clock',
   await harness.close()
 })
 
-test.each([-3_600_000, 3_600_000])('a wall clock that jumps by %d ms moves no timeout', async (jumpMs) => {
+test.each([-3_600_000, 3_600_000])('a wall clock that jumps by %d ms changes no timeout', async (jumpMs) => {
   const harness = await opened()
   const writer = await TransactionalWriter.open(harness.log.broker, 'payments', 30_000)
   await writer.write('events', 0, ['hangs'])
@@ -151,7 +151,7 @@ test.each([-3_600_000, 3_600_000])('a wall clock that jumps by %d ms moves no ti
   await harness.close()
 })
 
-test('a transaction that was open when the log closed is aborted by the clock of the next opening', async () => {
+test('a transaction that was open when the log closed times out after the next opening', async () => {
   const harness = await opened()
   const writer = await TransactionalWriter.open(harness.log.broker, 'payments', 30_000)
   await writer.write('events', 0, ['hangs'])
@@ -167,7 +167,7 @@ test('a transaction that was open when the log closed is aborted by the clock of
 test.each([
   ['the journal', 0],
   ['a checkpoint', 1],
-])('a producer goes on with its open transaction after a power cut, known from %s', async (_from, every) => {
+])('a producer can go on with its open transaction after a power cut, restored from %s', async (_from, every) => {
   const harness = await LogHarness.open({ checkpointEveryCommits: every })
   await harness.topic('events', 2)
   const writer = await TransactionalWriter.open(harness.log.broker, 'payments')
@@ -193,7 +193,7 @@ test.each([
   await harness.close()
 })
 
-test('offsets of a transaction count when it is committed, and never when it is aborted', async () => {
+test('offsets of a transaction take effect when it is committed, and never when it is aborted', async () => {
   const harness = await opened()
   const { broker } = harness.log
   const writer = await TransactionalWriter.open(broker, 'payments')
@@ -212,7 +212,7 @@ test('offsets of a transaction count when it is committed, and never when it is 
 })
 
 test.each(['at once', 'after a power cut'])(
-  'offsets of a transaction for a topic that was deleted are not those of the next topic of its name, %s',
+  'offsets of a transaction for a deleted topic do not apply to a new topic of that name, %s',
   async (when) => {
     const harness = await opened()
     const writer = await TransactionalWriter.open(harness.log.broker, 'payments')
@@ -230,14 +230,14 @@ test.each(['at once', 'after a power cut'])(
   },
 )
 
-test('offsets of a transaction need a group with a name', async () => {
+test('offsets of a transaction need a group id', async () => {
   const harness = await opened()
   const writer = await TransactionalWriter.open(harness.log.broker, 'payments')
   await expect(writer.offset('events', 0, 1, outside(''))).rejects.toMatchObject({ code: 'INVALID_GROUP_ID' })
   await harness.close()
 })
 
-test('offsets of a group that has moved on are refused, and the transaction can still be aborted', async () => {
+test('offsets of another generation of the group are refused, and the transaction can still be aborted', async () => {
   const harness = await opened()
   const { broker } = harness.log
   const writer = await TransactionalWriter.open(broker, 'payments')
@@ -248,7 +248,7 @@ test('offsets of a group that has moved on are refused, and the transaction can 
   await harness.close()
 })
 
-test('the end of a transaction is one entry: if it cannot be written nothing of it exists', async () => {
+test('the end of a transaction is atomic: if it cannot be written, no partition shows it', async () => {
   const harness = await opened(3)
   const writer = await TransactionalWriter.open(harness.log.broker, 'payments')
   for (const partition of [0, 1, 2]) await writer.write('events', partition, ['half'])
@@ -258,7 +258,7 @@ test('the end of a transaction is one entry: if it cannot be written nothing of 
   await harness.close().catch(() => {})
 })
 
-test('a log that has failed refuses transactions by their promises, not by a throw', async () => {
+test('a failed log refuses transactions by rejecting, never by throwing', async () => {
   const harness = await opened(1)
   const { broker } = harness.log
   const producer = await broker.initProducer('payments', 60_000)
@@ -275,8 +275,8 @@ test('a log that has failed refuses transactions by their promises, not by a thr
 })
 
 test.each([
-  ['a batch of a producer without transactional id', 999_999, 0, 'INVALID_PRODUCER_ID_MAPPING'],
-  ['a batch of an epoch to come', -1, 1, 'INVALID_PRODUCER_EPOCH'],
+  ['a batch of a producer id without a transactional id', 999_999, 0, 'INVALID_PRODUCER_ID_MAPPING'],
+  ['a batch with an epoch from the future', -1, 1, 'INVALID_PRODUCER_EPOCH'],
 ])('%s is refused', async (_what, producerId, producerEpoch, code) => {
   const harness = await opened()
   const writer = await TransactionalWriter.open(harness.log.broker, 'payments')
@@ -294,7 +294,7 @@ test.each([0, -1, 1.5, 900_001])('a timeout of %d ms is INVALID_TRANSACTION_TIME
   await harness.close()
 })
 
-test('a commit of nothing is INVALID_TXN_STATE, an abort of nothing is the next epoch', async () => {
+test('committing an empty transaction is INVALID_TXN_STATE, aborting one moves to the next epoch', async () => {
   const harness = await opened()
   const writer = await TransactionalWriter.open(harness.log.broker, 'payments')
   await expect(writer.end('commit')).rejects.toMatchObject({ code: 'INVALID_TXN_STATE' })
@@ -303,7 +303,7 @@ test('a commit of nothing is INVALID_TXN_STATE, an abort of nothing is the next 
   await harness.close()
 })
 
-test('transactions and producers are listed, and one that is open can be aborted from outside', async () => {
+test('transactions and producers are listed, and an open transaction can be aborted from outside', async () => {
   const harness = await opened()
   const { broker } = harness.log
   const writer = await TransactionalWriter.open(broker, 'payments')
@@ -346,7 +346,7 @@ test('retention by size stops at an open transaction', async () => {
   await harness.close()
 })
 
-test('the end of a transaction passes over topics that were deleted meanwhile', async () => {
+test('the end of a transaction skips topics that were deleted meanwhile', async () => {
   const harness = await opened()
   await harness.topic('gone')
   const writer = await TransactionalWriter.open(harness.log.broker, 'payments')
@@ -358,7 +358,7 @@ test('the end of a transaction passes over topics that were deleted meanwhile', 
   await harness.close()
 })
 
-test('a transactional id that nobody uses is forgotten', async () => {
+test('a transactional id that is not used for transactionalIdExpirationMs is forgotten', async () => {
   const harness = await LogHarness.open({ retentionCheckIntervalMs: 1000, transactionalIdExpirationMs: 5000 })
   await harness.topic('events')
   const writer = await TransactionalWriter.open(harness.log.broker, 'payments')
@@ -371,7 +371,7 @@ test('a transactional id that nobody uses is forgotten', async () => {
   await harness.close()
 })
 
-test('a partition forgets producers that do not write to it', async () => {
+test('a partition forgets producers without an open transaction after producerIdExpirationMs', async () => {
   const harness = await LogHarness.open({ retentionCheckIntervalMs: 1000, producerIdExpirationMs: 5000 })
   await harness.topic('events')
   const writer = await TransactionalWriter.open(harness.log.broker, 'payments')
@@ -384,7 +384,7 @@ test('a partition forgets producers that do not write to it', async () => {
   await harness.close()
 })
 
-test('producer ids are never given twice, whatever was lost', async () => {
+test('producer ids are never assigned twice, whatever a power cut loses', async () => {
   const harness = await opened()
   const ids = new Set<number>()
   for (const powerCutSeed of [1, 2, 3]) {
@@ -397,7 +397,7 @@ test('producer ids are never given twice, whatever was lost', async () => {
   await harness.close()
 })
 
-test('states stand in __transaction_state in the order in which they came true', async () => {
+test('each state of a transaction is recorded in __transaction_state', async () => {
   const harness = await opened()
   const writer = await TransactionalWriter.open(harness.log.broker, 'payments')
   await writer.write('events', 0, ['a'])
@@ -422,9 +422,9 @@ async function values(harness: LogHarness, partition: number, isolation: Isolati
 
 for (const [where, recentBytesMax] of [
   ['in files', 0],
-  ['in memory still', 1_000_000],
+  ['still in memory', 1_000_000],
 ] as const)
-  test(`a compacted topic does not gather aborted transactions, and shows none that is ${where}`, async () => {
+  test(`compaction keeps the list of aborted transactions short, and none that is ${where} is ever shown`, async () => {
     const options = { recentBytesMax, compactionIntervalMs: 1000, checkpointIntervalMs: 3000 }
     const harness = await LogHarness.open(options)
     const config = {
@@ -455,7 +455,7 @@ for (const [where, recentBytesMax] of [
     await harness.close()
   })
 
-test('who reads what is committed up to its end gets there, also where compaction left nothing below it', async () => {
+test('a reader of committed records reaches their end, also where compaction left nothing below it', async () => {
   const harness = await LogHarness.open({ recentBytesMax: 0, compactionIntervalMs: 1000, checkpointIntervalMs: 3000 })
   await harness.topic('events', 1, { cleanupPolicy: 'compact', segmentBytes: 1024, minCleanableDirtyRatio: 0.01 })
   const aborted = await TransactionalWriter.open(harness.log.broker, 'aborted')

@@ -65,14 +65,14 @@ const full: CheckpointState = {
   ],
 }
 
-test('a checkpoint comes back as it was written', () => {
+test('a checkpoint is read back as it was written', () => {
   const disk = emptyDisk()
   CheckpointFile.open(disk, directory).write(full)
 
   assert.deepEqual(CheckpointFile.open(disk, directory).newest, full)
 })
 
-test('the newest of the two copies counts, and both hold what the lower one holds', () => {
+test('the newest of the two copies is used, and lowerSequence is what both copies cover', () => {
   const disk = emptyDisk()
   const file = CheckpointFile.open(disk, directory)
   assert.deepEqual([file.newest, file.lowerSequence], [null, 0])
@@ -92,7 +92,7 @@ test('the newest of the two copies counts, and both hold what the lower one hold
 })
 
 describe('a damaged copy', () => {
-  test('at any bit leaves the other one, is overwritten next, and lets nothing be recycled', () => {
+  test('with any flipped bit is ignored: the other copy is used, the bad one is overwritten next, nothing is recycled', () => {
     const disk = emptyDisk()
     const file = CheckpointFile.open(disk, directory)
     file.write(checkpointState(5))
@@ -110,7 +110,7 @@ describe('a damaged copy', () => {
     }
   })
 
-  test('beside another damaged or absent one is CHECKPOINT_ROT', () => {
+  test('is CHECKPOINT_ROT when the other copy is damaged or absent, too', () => {
     const disk = emptyDisk()
     const file = CheckpointFile.open(disk, directory)
     file.write(checkpointState(5))
@@ -125,7 +125,7 @@ describe('a damaged copy', () => {
   })
 })
 
-test('a power cut at any operation leaves the checkpoint before or the new one', () => {
+test('a power cut at any operation leaves either the previous checkpoint or the new one', () => {
   for (let cutAt = 1; ; cutAt++) {
     const disk = emptyDisk()
     const file = CheckpointFile.open(disk, directory)

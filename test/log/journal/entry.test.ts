@@ -45,7 +45,7 @@ const part: fc.Arbitrary<EntryPart> = fc.oneof(
   fc.record({ kind: fc.constant('incarnation' as const), number: offset }),
 )
 
-test('entries of all kinds come back as they were written, in order, in exactly the bytes measured', () => {
+test('entries of all kinds are read back as written, in order, and take exactly the bytes measured', () => {
   fc.assert(
     fc.property(fc.array(fc.array(part, { maxLength: 6 }), { maxLength: 6 }), (entries) => {
       const sizes = entries.map(measureEntry)
@@ -98,7 +98,7 @@ test('batches are read as views of the memory, not as copies', () => {
   assert.equal(entry[0].bytes.buffer, memory.buffer)
 })
 
-test('a kind that is not known is NEWER_FORMAT', () => {
+test('an unknown kind is NEWER_FORMAT', () => {
   const parts: EntryPart[] = [{ kind: 'incarnation', number: 1 }]
   const memory = Buffer.alloc(measureEntry(parts))
   writeEntry(parts, memory, 0)

@@ -25,7 +25,7 @@ import {
 const file = (number: number): string => `${journalDirectory}/${journalFileName(number)}`
 
 describe('groups', () => {
-  test('what one turn appends shares a group, a write and a sync, and is reported after append returned', async () => {
+  test('entries appended in one turn share a group, a write and a sync, and are reported after append returns', async () => {
     const disk = new MemoryDisk()
     const harness = new JournalHarness(disk)
     const { write, sync } = disk.counts
@@ -44,7 +44,7 @@ describe('groups', () => {
     assert.deepEqual([disk.counts.write - before.write, disk.counts.sync - before.sync], [1, 1])
   })
 
-  test('what is appended while a group is reported goes into the next', async () => {
+  test('an entry appended while a group is being reported goes into the next group', async () => {
     const harness = new JournalHarness(new MemoryDisk())
     harness.onWritten = (sequence) => void (sequence < 3 && harness.append(sequence + 1))
 
@@ -61,7 +61,7 @@ describe('groups', () => {
     )
   })
 
-  test('under sync: commit the group before is synced before the next is written', async () => {
+  test('under sync: commit a group is synced before the next one is written', async () => {
     const disk = new MemoryDisk()
     const harness = new JournalHarness(disk, { firstFileBytes: 64 * 1024, fileBytesMax: 64 * 1024 })
     const operations: string[] = []
@@ -86,7 +86,7 @@ describe('groups', () => {
     assert.equal(groupBytesMax, 4 * 1024 * 1024)
   })
 
-  test('a larger entry is a group alone, in a file as long as it needs', async () => {
+  test('a larger entry is a group of its own, in a file as long as it needs', async () => {
     const disk = new MemoryDisk()
     const harness = new JournalHarness(disk)
     harness.append(1)
@@ -102,7 +102,7 @@ describe('groups', () => {
     assert.deepEqual(replayOf(recover(disk.crashProcess())), harness.written)
   })
 
-  test('an entry beyond 64 MiB is COMMIT_TOO_LARGE, and the journal goes on', async () => {
+  test('an entry beyond 64 MiB is COMMIT_TOO_LARGE, and the journal accepts the next one', async () => {
     const harness = new JournalHarness(new MemoryDisk())
 
     assert.equal(
@@ -129,7 +129,7 @@ describe('groups', () => {
 })
 
 describe('durability', () => {
-  test('under sync: os what has grown to 8 MiB is synced between commands, so that syncTo has little left to do', async () => {
+  test('under sync: os every 8 MiB written is synced between commands, so that syncTo has little left to do', async () => {
     const disk = new MemoryDisk()
     const harness = new JournalHarness(disk, {
       sync: 'os',
@@ -148,7 +148,7 @@ describe('durability', () => {
     assert.deepEqual(replayOf(recover(disk.cut(new SeededRandom(1)))).slice(0, 8), harness.written.slice(0, 8))
   })
 
-  test('under sync: os groups are reported unsynced, and syncTo syncs', async () => {
+  test('under sync: os groups are reported before they are synced, and syncTo syncs them', async () => {
     const disk = new MemoryDisk()
     const harness = new JournalHarness(disk, { sync: 'os' })
     const { journal } = harness
@@ -160,7 +160,7 @@ describe('durability', () => {
     assert.equal(journal.durableSequence, 1)
   })
 
-  test('syncTo takes files into account that were left behind', async () => {
+  test('syncTo also syncs the earlier files that the journal has moved on from', async () => {
     const disk = new MemoryDisk()
     const harness = new JournalHarness(disk, { sync: 'os' })
     for (let id = 1; id <= 60; id++) await harness.appendAlone(id, 500)
@@ -172,7 +172,7 @@ describe('durability', () => {
     assert(synced.includes(file(1)) && synced.length >= 3, synced.join())
   })
 
-  test('an idle log seals after one second, once', async () => {
+  test('an idle log writes one seal, after one second', async () => {
     const disk = new MemoryDisk()
     const clock = new ManualClock()
     const harness = new JournalHarness(disk, { clock })
@@ -189,7 +189,7 @@ describe('durability', () => {
     assert.equal(clock.timers, 0)
   })
 
-  test('close writes what is there and seals', async () => {
+  test('close writes what is pending and seals the journal', async () => {
     const disk = new MemoryDisk()
     const harness = new JournalHarness(disk, { sync: 'os' })
     harness.append(1)
@@ -213,7 +213,7 @@ describe('the first failure', () => {
     ['full', 'DISK_FULL'],
   ] as const
   for (const [fault, code] of faults) {
-    test(`of a ${fault === 'full' ? 'write on a full disk' : fault} stops everything, with ${code} and no retry`, async () => {
+    test(`of a ${fault === 'full' ? 'write on a full disk' : fault} stops the journal with ${code}, without a retry`, async () => {
       const disk = new MemoryDisk()
       const harness = new JournalHarness(disk)
       await harness.appendAlone(1)
@@ -244,7 +244,7 @@ describe('the first failure', () => {
 })
 
 describe('files', () => {
-  test('are made ready before they are needed: going on to the next one creates, renames and fills nothing', async () => {
+  test('are prepared in advance: moving to the next one creates, renames and fills nothing', async () => {
     const disk = new MemoryDisk()
     const harness = new JournalHarness(disk)
     for (let id = 1; !disk.exists(file(2)); id++) {
@@ -263,15 +263,15 @@ describe('files', () => {
   })
 
   for (const { title, sync, pressed } of [
-    { title: 'with sync: commit and time to spare a file is full of zeros', sync: 'commit', pressed: false },
+    { title: 'are filled with zeros under sync: commit when there is time', sync: 'commit', pressed: false },
     {
-      title: 'with sync: commit, needed before it is filled, it is as long with a hole',
+      title: 'are extended with a hole under sync: commit when needed before they are filled',
       sync: 'commit',
       pressed: true,
     },
-    { title: 'with sync: os it is a hole', sync: 'os', pressed: false },
+    { title: 'are extended with a hole under sync: os', sync: 'os', pressed: false },
   ] as const) {
-    test(`${title}, and its length is synced before it has its number`, async () => {
+    test(`${title}, and their length is synced before they get their number`, async () => {
       const disk = new MemoryDisk()
       const sizes = { firstFileBytes: 64 * 1024, fileBytesMax: 8 * 1024 * 1024 }
       const harness = new JournalHarness(disk, { sync, ...sizes })
@@ -292,7 +292,7 @@ describe('files', () => {
     })
   }
 
-  test('double in size up to the bound', async () => {
+  test('double in size up to the maximum', async () => {
     const disk = new MemoryDisk()
     const harness = new JournalHarness(disk, { firstFileBytes: 2048, fileBytesMax: 8192 })
     for (let id = 1; id <= 60; id++) await harness.appendAlone(id, 500)
@@ -302,7 +302,7 @@ describe('files', () => {
     assert.deepEqual(sizes.slice(0, 4), [2048, 4096, 8192, 8192])
   })
 
-  test('are used again below both checkpoints only, numbered on, and their old groups never come back', async () => {
+  test('are recycled only below both checkpoints, under new numbers, and their old groups never come back', async () => {
     const disk = new MemoryDisk()
     const options = { firstFileBytes: 4096, fileBytesMax: 4096 }
     const harness = new JournalHarness(disk, options)
@@ -332,7 +332,7 @@ describe('files', () => {
     )
   })
 
-  test('without a checkpoint none is given up', async () => {
+  test('are all kept until there are two checkpoints', async () => {
     const disk = new MemoryDisk()
     const harness = new JournalHarness(disk)
     for (let id = 1; id <= 100; id++) await harness.appendAlone(id, 500)
@@ -344,7 +344,7 @@ describe('files', () => {
   })
 })
 
-test('bytesSince counts the journal written after a group, also across opens', async () => {
+test('bytesSince counts the journal bytes written after a group, also across opens', async () => {
   const disk = new MemoryDisk()
   const harness = new JournalHarness(disk)
   for (let id = 1; id <= 10; id++) await harness.appendAlone(id)
@@ -359,7 +359,7 @@ test('bytesSince counts the journal written after a group, also across opens', a
 })
 
 for (const sync of ['commit', 'os'] as const) {
-  test(`with sync: ${sync} the first groups are written before the thread has started, and it goes on where they end`, async () => {
+  test(`with sync: ${sync} the first groups are written before the thread has started, and it continues after them`, async () => {
     const home = mkdtempSync(join(tmpdir(), 'millrace-journal-'))
     try {
       const options = { sync, clock: new SystemClock(), thread: true, directory: join(home, 'journal') }
@@ -391,7 +391,7 @@ for (const sync of ['commit', 'os'] as const) {
   })
 }
 
-test('the writer on a thread writes what the inline writer writes, in order, and is let go by close', async () => {
+test('the writer on a thread writes every entry once and in order, and close ends it', async () => {
   const home = mkdtempSync(join(tmpdir(), 'millrace-journal-'))
   try {
     const options = { clock: new SystemClock(), thread: true, directory: join(home, 'journal') }
@@ -414,7 +414,7 @@ test('the writer on a thread writes what the inline writer writes, in order, and
   }
 })
 
-test('a disk that fails under the thread is reported as failed', async () => {
+test('a disk failure in the thread is reported as WRITE_FAILED', async () => {
   const home = mkdtempSync(join(tmpdir(), 'millrace-journal-'))
   try {
     const options = { clock: new SystemClock(), thread: true, directory: join(home, 'journal') }

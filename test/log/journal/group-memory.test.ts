@@ -27,7 +27,7 @@ class Groups {
   }
 }
 
-test('the memory of released groups serves again, so that no more is taken than was in use at once', () => {
+test('memory of released groups is reused, so that allocation is bounded by what was in use at once', () => {
   const groups = new Groups(false)
   const held: Buffer[] = []
   for (let sequence = 1; sequence <= 200; sequence++) {
@@ -43,7 +43,7 @@ test('the memory of released groups serves again, so that no more is taken than 
   expect(bytes).toBeLessThan(25 * 200_000 + 16 * mib)
 })
 
-test('what is not released is never written over', () => {
+test('a group that is not released is never overwritten', () => {
   const groups = new Groups(false)
   const bodies = Array.from({ length: 40 }, () => groups.add(300_000))
   groups.memory.release(1)
@@ -52,7 +52,7 @@ test('what is not released is never written over', () => {
   expect(bodies.flatMap(entriesOf)).toEqual(bodies.map((_body, index) => index + 1))
 })
 
-test('the former memory of a group that has moved stays until the group is released', () => {
+test('the former memory of a group that was moved is kept until the group is released', () => {
   const memory = new GroupMemory({ shared: false })
   const first = entryPart(1, 50_000)
   const [view] = memory.append([first], measureEntry([first]), 1)
@@ -70,7 +70,7 @@ test('the former memory of a group that has moved stays until the group is relea
   expect(Buffer.compare(view, first.bytes)).toBe(0)
 })
 
-test('for threads it is shared, but for a group that is larger than a slab', () => {
+test('memory for threads is shared, except that of a group larger than a slab', () => {
   const groups = new Groups(true)
 
   expect(groups.add(100).buffer).toBeInstanceOf(SharedArrayBuffer)
@@ -79,7 +79,7 @@ test('for threads it is shared, but for a group that is larger than a slab', () 
   expect(groups.add(100).buffer).toBeInstanceOf(SharedArrayBuffer)
 })
 
-test('the checksum of a group is the same whether parts of it were summed before or not, also when the group has moved', () => {
+test('a group’s checksum is the same whether or not parts were summed before, also after the group was moved', () => {
   const memory = new GroupMemory({ shared: false })
   for (let sequence = 1; sequence < 6; sequence++) {
     for (let id = 0; id < 8; id++) {

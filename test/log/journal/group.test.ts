@@ -30,7 +30,7 @@ const fileHeader = fc.record({
   incarnation: sequence,
 })
 
-test('headers of groups and files come back as they were written, with the checksum that was returned', () => {
+test('headers of groups and files are read back as written, with the checksum that was returned', () => {
   fc.assert(
     fc.property(groupHeader, fileHeader, (group, file) => {
       const bytes = Buffer.alloc(headerBytes, 0xff)
@@ -46,7 +46,7 @@ test('headers of groups and files come back as they were written, with the check
   )
 })
 
-test('a header with any bit turned over, or cut short, is none', () => {
+test('a header with any flipped bit, or cut short, is not accepted as a header', () => {
   const bytes = Buffer.alloc(headerBytes)
   const [header] = fc.sample(groupHeader, { numRuns: 1, seed: 7 })
   assert(header)

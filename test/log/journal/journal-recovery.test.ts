@@ -36,7 +36,7 @@ function positionsOf(count: number, groupBytes: number): number[] {
 }
 
 describe('a torn tail', () => {
-  test('cut at any byte, with nothing, zeros or noise behind, leaves exactly the groups that are whole before it', async () => {
+  test('cut at any byte, with nothing, zeros or noise behind it, leaves exactly the whole groups before the cut', async () => {
     const { disk, written } = await crashed(5)
     const positions = positionsOf(5, 320)
     const end = positions[5] as number
@@ -66,7 +66,7 @@ describe('a torn tail', () => {
     }
   })
 
-  test('is copied to lost+found before a new file makes it count for nothing', async () => {
+  test('is copied to lost+found before a new file makes it invalid', async () => {
     const { disk } = await crashed(3)
     const [, , third = 0, end = 0] = positionsOf(3, 320)
     disk.flipBit(file(1), (third + 200) * 8)
@@ -79,7 +79,7 @@ describe('a torn tail', () => {
     assert.deepEqual(disk.contents(savedAs), disk.contents(file(1)).subarray(third, end))
   })
 
-  test('of a sync: os journal that lost a group in the middle is everything after it, also in later files', async () => {
+  test('begins at a lost group of a sync: os journal and includes everything after it, also in later files', async () => {
     const disk = new MemoryDisk()
     const harness = new JournalHarness(disk, { sync: 'os', firstFileBytes: 2048, fileBytesMax: 2048 })
     for (let id = 1; id <= 12; id++) await harness.appendAlone(id)
@@ -100,7 +100,7 @@ describe('a torn tail', () => {
 })
 
 describe('rot', () => {
-  test('any bit of a group below a later durableThrough refuses to open and names file and range', async () => {
+  test('in any bit of a group below a later durableThrough is JOURNAL_ROT, naming file and range', async () => {
     const { disk } = await crashed(4)
     const positions = positionsOf(4, 320)
     const [first = 0, , , fourth = 0] = positions
@@ -121,7 +121,7 @@ describe('rot', () => {
     }
   })
 
-  test('of the last group is known once the log is sealed, and before that it is a torn tail', async () => {
+  test('in the last group is JOURNAL_ROT once the log is sealed, and a torn tail before that', async () => {
     const disk = new MemoryDisk()
     const harness = new JournalHarness(disk)
     await harness.appendAlone(1)
@@ -145,7 +145,7 @@ describe('rot', () => {
     }
   })
 
-  test('below a checkpoint refuses to open: a journal that ends before it lost durable groups', async () => {
+  test('is a journal that ends before the sequence of its checkpoint: it lost durable groups', async () => {
     const { disk } = await crashed(4)
     disk.flipBit(file(1), (positionsOf(4, 320)[3] as number) * 8)
     const unproven = disk.clone()
@@ -155,7 +155,7 @@ describe('rot', () => {
     assert.equal(recover(unproven).lastSequence, 3)
   })
 
-  test('is what a group of another history is, though whole and of the right number', async () => {
+  test('is a group from another history, though it is whole and has the right number', async () => {
     const { disk: left } = await crashed(4)
     const twin = new MemoryDisk()
     const twinHarness = new JournalHarness(twin)
@@ -169,14 +169,14 @@ describe('rot', () => {
     assert.throws(() => recover(left), { code: 'JOURNAL_ROT' })
   })
 
-  test('of the header of a file in the middle refuses to open', async () => {
+  test('in the header of a file in the middle is JOURNAL_ROT', async () => {
     const { disk } = await crashed(40, { fileBytesMax: 4096 })
     disk.flipBit(file(2), 8 * 50)
 
     assert.throws(() => recover(disk), { code: 'JOURNAL_ROT' })
   })
 
-  test('changes nothing on the disk', async () => {
+  test('is reported without changing anything on the disk', async () => {
     const { disk } = await crashed(4)
     disk.flipBit(file(1), (positionsOf(4, 320)[1] as number) * 8)
     const before = disk.list(journalDirectory).map((name) => disk.contents(`${journalDirectory}/${name}`))
@@ -199,21 +199,21 @@ describe('missing files', () => {
     assert.throws(() => recover(disk), { code: 'JOURNAL_MISSING' })
   })
 
-  test('a file missing in the middle is JOURNAL_GAP, naming its neighbours', async () => {
+  test('a file missing in the middle is JOURNAL_GAP, naming its neighbors', async () => {
     const { disk } = await crashed(60, { fileBytesMax: 4096 })
     disk.unlink(file(3))
 
     assert.throws(() => recover(disk), { code: 'JOURNAL_GAP', message: /files 2 and 4/ })
   })
 
-  test('a first file missing that no checkpoint makes up for is JOURNAL_GAP', async () => {
+  test('a missing first file that no checkpoint replaces is JOURNAL_GAP', async () => {
     const { disk } = await crashed(60, { fileBytesMax: 4096 })
     disk.unlink(file(1))
 
     assert.throws(() => recover(disk), { code: 'JOURNAL_GAP' })
   })
 
-  test('files before the one that a checkpoint needs may be gone', async () => {
+  test('files before the first one needed after the checkpoint may be missing', async () => {
     const { disk, written } = await crashed(60, { fileBytesMax: 4096 })
     readCheckpoint(disk).write(checkpointState(50))
     disk.unlink(file(1))
@@ -237,7 +237,7 @@ describe('the new file', () => {
     }
   })
 
-  test('is sealed: damage to a group that recovery rewrote is rot, no torn tail', async () => {
+  test('is sealed: damage to a group that recovery rewrote is rot, not a torn tail', async () => {
     const { disk } = await crashed(4)
     const { number } = recover(disk).start.current
     disk.flipBit(file(number), (headerBytes + 200) * 8)
@@ -245,7 +245,7 @@ describe('the new file', () => {
     assert.throws(() => recover(disk), { code: 'JOURNAL_ROT' })
   })
 
-  test('is never an old one: bytes of older files stay as they are', async () => {
+  test('is never an old one: the bytes of older files stay as they are', async () => {
     const { disk } = await crashed(4)
     const before = disk.contents(file(1))
 
@@ -256,7 +256,7 @@ describe('the new file', () => {
     assert(disk.exists(file(2)))
   })
 
-  test('makes groups past its predecessor not exist: what was cut never comes back', async () => {
+  test('invalidates the groups cut from its predecessor: they never come back', async () => {
     const { disk, written } = await crashed(4)
     const rotten = disk.clone()
     const third = (positionsOf(4, 320)[3] as number) * 8
@@ -269,7 +269,7 @@ describe('the new file', () => {
     assert.deepEqual(replayOf(recover(rotten)), written.slice(0, 3))
   })
 
-  test('carries the number of the open, higher than every one before, also of opens that wrote nothing', async () => {
+  test('carries the incarnation of this open, higher than that of any before, also of opens that wrote nothing', async () => {
     const disk = new MemoryDisk()
     const numbers = [1, 2, 3].map(() => recover(disk).incarnation)
 
@@ -277,7 +277,7 @@ describe('the new file', () => {
     assert.equal(recover(disk.cut(new SeededRandom(1))).incarnation, 4)
   })
 
-  test('counts on from the incarnation of the checkpoint when older files are recycled', async () => {
+  test('continues from the incarnation of the checkpoint', async () => {
     const { disk } = await crashed(4)
     readCheckpoint(disk).write(checkpointState(3, 41))
 
@@ -285,7 +285,7 @@ describe('the new file', () => {
   })
 })
 
-test('recovery reads nothing and writes no group when the log was closed', async () => {
+test('after a clean close recovery replays nothing and writes no group', async () => {
   const disk = new MemoryDisk()
   const harness = new JournalHarness(disk)
   for (let id = 1; id <= 10; id++) await harness.appendAlone(id)

@@ -30,7 +30,7 @@ function write(disk: MemoryDisk, sync: JournalSync, releasedAfter: number, onRel
 }
 
 describe('a writer that takes over from another', () => {
-  test('leaves the groups that one writer alone leaves, sealed and closed', () => {
+  test('leaves the same groups as a single writer, sealed and closed', () => {
     const alone = new MemoryDisk()
     write(alone, 'commit', groupCount + 1)
     const expected = replayOf(recover(alone))
@@ -46,7 +46,7 @@ describe('a writer that takes over from another', () => {
   })
 
   for (const sync of ['commit', 'os'] as const) {
-    test(`with sync: ${sync} keeps what was released and a prefix of the rest, wherever the power goes`, () => {
+    test(`with sync: ${sync} keeps the released groups and a prefix of the rest, wherever the power fails`, () => {
       for (let after = 1; after <= groupCount; after++) {
         const disk = new MemoryDisk()
         let synced = 0

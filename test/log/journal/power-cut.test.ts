@@ -19,15 +19,15 @@ async function live(
   return { violations: [], states, rolls }
 }
 
-describe('the power cut at every operation of a life', () => {
-  test('with sync: commit, what was acknowledged is there, whole and in order, and nothing else', async () => {
+describe('a power cut before any operation of the journal', () => {
+  test('with sync: commit, leaves every acknowledged entry, whole and in order, and nothing else', async () => {
     const { violations, states, rolls } = await live({ sync: 'commit', actions: 60, patterns: 2 })
 
     assert.deepEqual(violations, [])
     assert(states >= 1000 * seeds && rolls >= 20 * seeds, `${states} states, ${rolls} rolls`)
   })
 
-  test('with sync: os, the log opens at a prefix no older than what was synced', async () => {
+  test('with sync: os, leaves a prefix that is no older than the last sync', async () => {
     const { violations, states, rolls } = await live({ sync: 'os', actions: 60, patterns: 2 })
 
     assert.deepEqual(violations, [])
@@ -35,7 +35,7 @@ describe('the power cut at every operation of a life', () => {
   })
 })
 
-describe('the checks above go red', () => {
+describe('the checks above fail', () => {
   test('when a group is acknowledged before its sync', async () => {
     const lies = { sync: (path: string) => path.endsWith('.journal') }
     const { violations } = await live({ sync: 'commit', actions: 60, patterns: 2, lies })
