@@ -4,7 +4,7 @@ import { LogHarness, recordOf } from '../../harness/log-harness.ts'
 
 const at = { topic: 'events', partition: 0 }
 
-test('a batch that comes again is written once and gets the same answer', async () => {
+test('a repeated batch is written once and gets the same answer', async () => {
   const harness = await LogHarness.open()
   await harness.topic('events')
   const first = await harness.log.broker.append(at, numbered(['a', 'b'], 0))
@@ -14,7 +14,7 @@ test('a batch that comes again is written once and gets the same answer', async 
   await harness.close()
 })
 
-test('a duplicate of a batch that is on its way waits for it, and fails with it', async () => {
+test('a duplicate of a batch in flight waits for it and fails with it', async () => {
   const harness = await LogHarness.open()
   await harness.topic('events')
   harness.disk.faults.failSyncAt = harness.disk.counts.sync + harness.disk.counts.syncDirectory + 1
@@ -32,7 +32,7 @@ test('a duplicate of a batch that is on its way waits for it, and fails with it'
   await harness.close().catch(() => {})
 })
 
-test('a gap is OUT_OF_ORDER_SEQUENCE and leaves nothing; what was missing may still come', async () => {
+test('a gap is OUT_OF_ORDER_SEQUENCE and writes nothing; the missing batch may still arrive', async () => {
   const harness = await LogHarness.open()
   await harness.topic('events')
   await harness.log.broker.append(at, numbered(['a'], 0))
@@ -49,7 +49,7 @@ test('a gap is OUT_OF_ORDER_SEQUENCE and leaves nothing; what was missing may st
 test.each([
   ['in the journal', 0],
   ['in a checkpoint', 1],
-])('after a power cut the log knows a duplicate that stands %s', async (_where, checkpointEveryCommits) => {
+])('after a power cut the log recognizes a duplicate that is recorded %s', async (_where, checkpointEveryCommits) => {
   const harness = await LogHarness.open({ checkpointEveryCommits })
   await harness.topic('events')
   const answers = []

@@ -11,7 +11,7 @@ import {
 
 const at = { topic: 'events', partition: 7 }
 
-test('an offset stands in the log in the layout of Kafka\u2019s OffsetCommitKey 1 and OffsetCommitValue 3', () => {
+test('an offset is recorded in the layout of Kafka’s OffsetCommitKey 1 and OffsetCommitValue 3', () => {
   const key = new ByteWriter()
   encodeOffsetKey(key, 'group', at)
   expect(key.toBytes().toString('hex')).toBe(
@@ -51,7 +51,7 @@ test('keys and values are read as they were written', () => {
   )
 })
 
-test('records of other kinds are not taken for offsets, newer values are refused', () => {
+test('records of other kinds are not taken for offsets, and values of newer versions are refused', () => {
   expect(decodeOffsetKey(Buffer.from('0002000161', 'hex'))).toBeNull()
   expect(() => decodeOffsetValue(Buffer.from('0004', 'hex'))).toThrow(/NEWER_FORMAT/)
 })

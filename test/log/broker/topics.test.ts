@@ -97,7 +97,7 @@ describe('a segment closes', () => {
 })
 
 describe('a clock that goes back', () => {
-  test('closes no segment, removes nothing, and every record stays', async () => {
+  test('closes no segment and deletes no record', async () => {
     const log = await LogHarness.open({ retentionCheckIntervalMs: 1000 })
     await log.topic('events', 1, { segmentMs: hour, retentionMs: hour })
     await log.append('events', 0, ['before'])
@@ -114,7 +114,7 @@ describe('a clock that goes back', () => {
 })
 
 describe('settings changed at run time', () => {
-  test('count for the next append and the next turn of retention', async () => {
+  test('apply to the next append and the next retention check', async () => {
     const log = await LogHarness.open({ retentionCheckIntervalMs: 1000 })
     await log.topic('events', 1)
     for (let index = 0; index < 3; index++) await log.append('events', 0, ['x'.repeat(900)])
@@ -129,7 +129,7 @@ describe('settings changed at run time', () => {
     await log.close()
   })
 
-  test('two changes at once are both kept, and survive a power cut', async () => {
+  test('are all kept when two callers change them at once, and survive a power cut', async () => {
     const log = await LogHarness.open()
     await log.topic('events', 1)
     await Promise.all([
@@ -142,7 +142,7 @@ describe('settings changed at run time', () => {
     await log.close()
   })
 
-  test('by a name that there is none of, or of another type, are INVALID_CONFIG, when a topic is made too', async () => {
+  test('with an unknown name or a wrong type are INVALID_CONFIG, also when a topic is created', async () => {
     const log = await LogHarness.open()
     const { admin } = log.log
     await log.topic('events', 1)
@@ -157,7 +157,7 @@ describe('settings changed at run time', () => {
     await log.close()
   })
 
-  test('out of bounds are INVALID_CONFIG, and nothing has changed', async () => {
+  test('with values out of bounds are INVALID_CONFIG, and nothing changes', async () => {
     const log = await LogHarness.open()
     await log.topic('events', 1)
     const before = log.log.admin.describeTopic('events').config
@@ -174,7 +174,7 @@ describe('settings changed at run time', () => {
 })
 
 describe('partitions added to a topic', () => {
-  test('take records at once, after a crash too, and go with the topic', async () => {
+  test('accept records at once and after a crash, and are deleted with the topic', async () => {
     const log = await LogHarness.open()
     await log.topic('events', 1)
     await log.append('events', 0, ['old'])
@@ -193,7 +193,7 @@ describe('partitions added to a topic', () => {
     expect(log.disk.list('/log').filter((name) => /^events-\d+$/.test(name))).toEqual([])
   })
 
-  test('are never fewer, and two callers cannot both add the same', async () => {
+  test('cannot lower the count, and two callers cannot both add the same ones', async () => {
     const log = await LogHarness.open()
     await log.topic('events', 4)
     for (const count of [4, 3, 0, 1.5, 100_000])
@@ -207,7 +207,7 @@ describe('partitions added to a topic', () => {
 })
 
 describe('deleted records', () => {
-  test('are gone for readers at once, for good, and the log starts behind them', async () => {
+  test('are gone for readers at once and for good, and the log starts behind them', async () => {
     const log = await LogHarness.open({ recentBytesMax: 0 })
     await log.topic('events', 2)
     for (const value of ['a', 'b', 'c']) await log.append('events', 0, [value])
@@ -239,7 +239,7 @@ describe('deleted records', () => {
     await log.close()
   })
 
-  test('that somebody else is deleting are deleted when that is durable, for both', async () => {
+  test('that two callers delete at once are acknowledged to both when that is durable', async () => {
     const log = await LogHarness.open()
     await log.topic('events', 1)
     for (const value of ['a', 'b', 'c']) await log.append('events', 0, [value])
@@ -252,7 +252,7 @@ describe('deleted records', () => {
     await log.close()
   })
 
-  test('beyond the end or below -1 are OFFSET_OUT_OF_RANGE, of a compacted topic POLICY_VIOLATION', async () => {
+  test('beyond the end or below -1 are OFFSET_OUT_OF_RANGE, those of a compacted topic POLICY_VIOLATION', async () => {
     const log = await LogHarness.open()
     await log.topic('events', 1)
     await log.topic('table', 1, { cleanupPolicy: 'compact' })

@@ -32,7 +32,7 @@ function diary(name: string, into: string[]): RebalanceListener {
 
 describe('several consumers of a group', () => {
   for (const assignor of ['range', 'roundrobin', 'cooperative-sticky'] as const) {
-    test(`share the partitions, and take over what a member leaves, by ${assignor}`, async () => {
+    test(`share the partitions, and take over those of a member that leaves, by ${assignor}`, async () => {
       const log = await ClientHarness.open([orders])
       const open = (): Consumer => {
         const consumer = log.consumer({ group: 'g', assignors: [assignor] })
@@ -53,7 +53,7 @@ describe('several consumers of a group', () => {
     })
   }
 
-  test('keep what they keep under a cooperative assignor: only what moves is given up, then taken', async () => {
+  test('revoke and assign only the partitions that move under a cooperative assignor', async () => {
     const log = await ClientHarness.open([orders])
     const happened: string[] = []
     const first = log.consumer({ group: 'g' })
@@ -66,7 +66,7 @@ describe('several consumers of a group', () => {
     await log.close()
   })
 
-  test('give up everything first under an eager one', async () => {
+  test('revoke all partitions first under an eager assignor', async () => {
     const log = await ClientHarness.open([orders])
     const happened: string[] = []
     const first = log.consumer({ group: 'g', clientId: 'a', assignors: ['range'] })
@@ -79,7 +79,7 @@ describe('several consumers of a group', () => {
     await log.close()
   })
 
-  test('each read on where the one before committed', async () => {
+  test('continue where the previous owner of a partition committed', async () => {
     const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
     await log.load('orders', ['a', 'b', 'c', 'd'])
     const first = log.consumer({ group: 'g', autoOffsetReset: 'earliest', maxPollRecords: 1 })
@@ -94,7 +94,7 @@ describe('several consumers of a group', () => {
     await log.close()
   })
 
-  test('use an assignor of their own, with what members tell it', async () => {
+  test('use a custom assignor with the user data of their members', async () => {
     const log = await ClientHarness.open([orders])
     const seen: string[][] = []
     const own = (wish: string): GroupAssignor => ({
@@ -126,7 +126,7 @@ describe('several consumers of a group', () => {
     await log.close()
   })
 
-  test('are told of an assignor that gives a partition twice, and nobody gets it', async () => {
+  test('get INVALID_ASSIGNMENT from an assignor that assigns a partition twice, and none owns it', async () => {
     const log = await ClientHarness.open([orders])
     const twice: GroupAssignor = {
       name: 'twice',
@@ -145,7 +145,7 @@ describe('several consumers of a group', () => {
 })
 
 describe('a subscription', () => {
-  test('by pattern takes topics as they come, within a heartbeat, and lets go of those that go', async () => {
+  test('by pattern takes new topics within a heartbeat and gives up deleted ones', async () => {
     const log = await ClientHarness.open([
       { name: 'orders-eu', partitions: 1 },
       { name: 'bills', partitions: 1 },
@@ -167,7 +167,7 @@ describe('a subscription', () => {
     await log.close()
   })
 
-  test('reads on when a topic is deleted, and begins anew with another of its name', async () => {
+  test('continues when one of its topics is deleted, and starts over with a new topic of that name', async () => {
     const log = await ClientHarness.open([
       { name: 'orders-eu', partitions: 1 },
       { name: 'orders-us', partitions: 1 },
@@ -204,7 +204,7 @@ describe('a subscription', () => {
     await log.close()
   })
 
-  test('of a consumer that is closed behind a deletion keeps what it has done elsewhere', async () => {
+  test('still commits the offsets of its other topics when it is closed after a deletion', async () => {
     const log = await ClientHarness.open([
       { name: 'orders-eu', partitions: 1 },
       { name: 'orders-us', partitions: 1 },
@@ -232,7 +232,7 @@ describe('a subscription', () => {
     await log.close()
   })
 
-  test('to nothing, to what does not exist, or without a group is refused', async () => {
+  test('to no topic, to an unknown topic or without a group is refused', async () => {
     const log = await ClientHarness.open([orders])
     expect(await codeOf(() => log.consumer({ group: 'g' }).subscribe([]))).toBe('INVALID_CONFIG')
     expect(await codeOf(() => log.consumer({ group: 'g' }).subscribe(['nope']))).toBe('UNKNOWN_TOPIC')
@@ -242,7 +242,7 @@ describe('a subscription', () => {
 })
 
 describe('a consumer that does not poll', () => {
-  test('for maxPollIntervalMs leaves: others get its partitions, its commit is refused, its next poll tells and joins again', async () => {
+  test('for maxPollIntervalMs leaves: others get its partitions, it cannot commit, and its next poll joins again', async () => {
     const log = await ClientHarness.open([orders])
     const happened: string[] = []
     const slow = log.consumer({
@@ -275,7 +275,7 @@ describe('a consumer that does not poll', () => {
     await log.close()
   })
 
-  test('and was alone may not commit as if it had never joined', async () => {
+  test('and was the only member cannot commit as if it had never joined', async () => {
     const log = await ClientHarness.open([orders])
     const slow = log.consumer({ group: 'g', maxPollIntervalMs: 10_000, autoCommitIntervalMs: 0 })
     slow.subscribe(['orders'])
@@ -312,7 +312,7 @@ describe('a consumer that does not poll', () => {
     await log.close()
   })
 
-  test('is not expelled while it waits in a poll, however long', async () => {
+  test('is not removed from the group while it waits in a poll, however long', async () => {
     const log = await ClientHarness.open([orders])
     const consumer = log.consumer({ group: 'g', maxPollIntervalMs: 10_000 })
     consumer.subscribe(['orders'])
@@ -325,11 +325,11 @@ describe('a consumer that does not poll', () => {
   })
 })
 
-describe('the listener of a consumer that ends', () => {
+describe('the listener of a consumer that leaves', () => {
   const ways = ['close', 'unsubscribe'] as const
   const cases = ways.flatMap((way) => [0, 5000].map((autoCommitIntervalMs) => ({ way, autoCommitIntervalMs })))
 
-  test.each(cases)('by $way hears what is revoked (commits every $autoCommitIntervalMs ms)', async (how) => {
+  test.each(cases)('by $way is told of revoked partitions (commits every $autoCommitIntervalMs ms)', async (how) => {
     const { log, consumer, happened } = await opened(how)
     await consumer[how.way]()
     expect(happened).toEqual(['a + 0123', 'a - 0123'])
@@ -337,7 +337,7 @@ describe('the listener of a consumer that ends', () => {
   })
 
   test.each(cases)(
-    'by $way after it left the group for not polling hears what is lost (commits every $autoCommitIntervalMs ms)',
+    'by $way after its poll interval ran out is told of lost partitions (commits every $autoCommitIntervalMs ms)',
     async (how) => {
       const { log, consumer, happened } = await opened(how)
       await log.clock.run(10_000)
@@ -348,7 +348,7 @@ describe('the listener of a consumer that ends', () => {
   )
 
   test.each(cases)(
-    'by $way after the group expelled it hears what is lost, told of it or not (commits every $autoCommitIntervalMs ms)',
+    'by $way after the group removed it is told of lost partitions (commits every $autoCommitIntervalMs ms)',
     async (how) => {
       const { log, consumer, happened } = await opened(how)
       const { memberId } = consumer.groupMetadata()
@@ -360,7 +360,7 @@ describe('the listener of a consumer that ends', () => {
     },
   )
 
-  test.each(ways)('by %s in the middle of a rebalance hears what is lost', async (way) => {
+  test.each(ways)('by %s during a rebalance is told of lost partitions', async (way) => {
     const { log, consumer, happened } = await opened({ autoCommitIntervalMs: 0 })
     const open = (): Consumer => {
       const other = log.consumer({ group: 'g' })
@@ -379,7 +379,7 @@ describe('the listener of a consumer that ends', () => {
     await log.close()
   })
 
-  test('hears it as revoked where it does not tell the two apart, and its commits are refused', async () => {
+  test('without onPartitionsLost is told of lost partitions as revoked, and its commits are refused', async () => {
     const log = await ClientHarness.open([orders])
     const codes: string[] = []
     const consumer = log.consumer({ group: 'g', maxPollIntervalMs: 10_000, autoCommitIntervalMs: 0 })
@@ -409,7 +409,7 @@ describe('the listener of a consumer that ends', () => {
   }
 })
 
-test('a commit in the moment in which the next generation begins is refused, and nothing is lost', async () => {
+test('a commit just as the next generation begins is REBALANCE_IN_PROGRESS, and no partition is lost', async () => {
   const log = await ClientHarness.open([orders])
   const happened: string[] = []
   const consumer = log.consumer({ group: 'g', autoCommitIntervalMs: 0 })
@@ -445,7 +445,7 @@ test('a commit in the moment in which the next generation begins is refused, and
   await log.close()
 })
 
-test('under an eager assignor every rebalance begins with what is revoked, also where that is nothing', async () => {
+test('under an eager assignor every rebalance begins with a revocation, even of no partitions', async () => {
   const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
   const happened: string[] = []
   const open = (clientId: string): Consumer => {
@@ -464,7 +464,7 @@ test('under an eager assignor every rebalance begins with what is revoked, also 
 })
 
 test.each(['range', 'cooperative-sticky'] as const)(
-  'a listener that throws fails the poll, and what was to be given up is given up all the same (%s)',
+  'a listener that throws fails the poll, and its partitions are revoked all the same (%s)',
   async (assignor) => {
     const log = await ClientHarness.open([orders])
     const options = { group: 'g', assignors: [assignor] } as const
@@ -510,7 +510,7 @@ describe('a consumer is woken', () => {
     await log.close()
   })
 
-  test('by its signal: the poll resolves with nothing, iteration and listeners end', async () => {
+  test('by its signal: the poll resolves with no records, iterations and listeners end', async () => {
     const log = await ClientHarness.open([orders])
     const consumer = log.consumer({ group: 'g' })
     consumer.subscribe(['orders'])
@@ -532,7 +532,7 @@ describe('a consumer is woken', () => {
   })
 })
 
-describe('the rest of what an iteration has read is not handed out', () => {
+describe('the records that an iteration has fetched are not handed out', () => {
   const open = async (): Promise<{ readonly log: ClientHarness; readonly consumer: Consumer }> => {
     const log = await ClientHarness.open([orders])
     await log.load('orders', ['a', 'b', 'c'])
@@ -541,7 +541,7 @@ describe('the rest of what an iteration has read is not handed out', () => {
     return { log, consumer }
   }
 
-  test('once its signal is aborted; it comes when reading goes on', async () => {
+  test('once its signal is aborted; the next iteration returns them', async () => {
     const { log, consumer } = await open()
     const seen: (string | undefined)[] = []
     for (let round = 0; round < 2; round++) {
@@ -571,7 +571,7 @@ describe('the rest of what an iteration has read is not handed out', () => {
     await log.close()
   })
 
-  test('once the group has given the consumer up: others have it', async () => {
+  test('once the group has removed the consumer: others get them', async () => {
     const { log, consumer } = await open()
     const seen: (string | undefined)[] = []
     const looping = (async (): Promise<void> => {
@@ -598,7 +598,7 @@ describe('the rest of what an iteration has read is not handed out', () => {
 })
 
 test.each([0, 1, 2, 3, 5, 8, 13])(
-  'a poll ends with nothing when the consumer is closed %d promises after it began to join',
+  'a poll resolves with no records when the consumer is closed %d promises after it began to join',
   async (count) => {
     const log = await ClientHarness.open([orders])
     const consumer = log.consumer({ group: 'g' })
@@ -618,7 +618,7 @@ test.each([0, 1, 2, 3, 5, 8, 13])(
   },
 )
 
-test('a consumer that is closed commits by hand what its listeners still do', async () => {
+test('during close the listeners of a consumer can still commit by hand', async () => {
   const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
   await log.load('orders', ['a', 'b'])
   const at = { topic: 'orders', partition: 0 }
@@ -648,7 +648,7 @@ test('a consumer that is closed commits by hand what its listeners still do', as
 })
 
 describe('a static consumer', () => {
-  test('that was closed gets back what it had, and the others notice nothing', async () => {
+  test('that was closed gets back its partitions, without a rebalance of the others', async () => {
     const log = await ClientHarness.open([orders])
     const open = (groupInstanceId: string): Consumer => {
       const consumer = log.consumer({ group: 'g', groupInstanceId })
@@ -667,7 +667,7 @@ describe('a static consumer', () => {
     await log.close()
   })
 
-  test('is fenced for good by another one of its name', async () => {
+  test('is fenced for good by another one with the same groupInstanceId', async () => {
     const log = await ClientHarness.open([orders])
     const open = (): Consumer => {
       const consumer = log.consumer({ group: 'g', groupInstanceId: 'a' })
@@ -684,7 +684,7 @@ describe('a static consumer', () => {
     await log.close()
   })
 
-  test('that was fenced with something to commit closes without a word: another one reads on', async () => {
+  test('that was fenced closes without an error, though it has offsets to commit', async () => {
     const log = await ClientHarness.open([orders])
     await log.load('orders', ['a'])
     const open = (): Consumer => {
@@ -702,7 +702,7 @@ describe('a static consumer', () => {
   })
 })
 
-test('lag is how far each partition is from its end', async () => {
+test('lag is the distance of each position from the end of its partition', async () => {
   const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
   await log.load('orders', ['a', 'b', 'c'])
   const consumer = log.consumer({ group: 'g', autoOffsetReset: 'earliest', maxPollRecords: 2 })
@@ -760,7 +760,7 @@ test('an idle consumer sets one timer per heartbeat', async () => {
   await log.close()
 })
 
-test('a log that is closed before its consumers leaves no timer of theirs behind', async () => {
+test('a log that is closed before its consumers leaves none of their timers behind', async () => {
   const log = await ClientHarness.open([orders])
   const consumer = log.consumer({ group: 'g' })
   consumer.subscribe(['orders'])

@@ -10,7 +10,7 @@ const orders = { name: 'orders', partitions: 1 }
 const letters = ['a', 'b', 'c', 'd', 'e']
 
 describe('a consumer starts', () => {
-  test('at the beginning, at the end or not at all, as autoOffsetReset says', async () => {
+  test('at the beginning, at the end or not at all, according to autoOffsetReset', async () => {
     const log = await ClientHarness.open([orders])
     await log.load('orders', letters)
     const read = async (autoOffsetReset: 'earliest' | 'latest'): Promise<unknown> => {
@@ -24,7 +24,7 @@ describe('a consumer starts', () => {
     await log.close()
   })
 
-  test('at the end by default, and gets what comes from then on', async () => {
+  test('at the end by default, and gets the records appended from then on', async () => {
     const log = await ClientHarness.open([orders])
     await log.load('orders', ['old'])
     const consumer = log.consumer()
@@ -34,7 +34,7 @@ describe('a consumer starts', () => {
     await log.close()
   })
 
-  test('where the group has committed, whatever autoOffsetReset says', async () => {
+  test('at the committed offset of its group, whatever autoOffsetReset says', async () => {
     const log = await ClientHarness.open([orders])
     await log.load('orders', letters)
     const first = log.consumer({ group: 'g', autoOffsetReset: 'earliest', maxPollRecords: 2 })
@@ -58,7 +58,7 @@ describe('a consumer starts', () => {
     await log.close()
   })
 
-  test('where the log starts, when the offset it wants is gone, or says so without a reset', async () => {
+  test('according to autoOffsetReset when the records at its position were deleted', async () => {
     const log = await ClientHarness.open([orders])
     await log.load('orders', letters)
     const earliest = log.consumer({ autoOffsetReset: 'earliest' })
@@ -80,7 +80,7 @@ describe('a consumer starts', () => {
   })
 })
 
-test('a partition that is out of range moves no other, not even one that waits inside a transaction', async () => {
+test('a reset of one partition moves no other, not even one that waits inside a transaction', async () => {
   const log = await ClientHarness.open([
     { name: 'short', partitions: 1 },
     { name: 'held', partitions: 1 },
@@ -107,7 +107,7 @@ test('a partition that is out of range moves no other, not even one that waits i
 })
 
 describe('seek', () => {
-  test('goes to an offset, the beginning, the end, and drops what was fetched', async () => {
+  test('moves to an offset, the beginning or the end, and drops what was fetched', async () => {
     const log = await ClientHarness.open([orders])
     await log.load('orders', letters)
     const consumer = log.consumer({ autoOffsetReset: 'earliest', maxPollRecords: 1 })
@@ -124,7 +124,7 @@ describe('seek', () => {
     await log.close()
   })
 
-  test('goes to the first record of a time, and to the end without one', async () => {
+  test('moves to the first record at or after a timestamp, or else to the end', async () => {
     const log = await ClientHarness.open([orders])
     const producer = log.producer()
     for (const timestamp of [10, 30, 20, 40]) await producer.send({ topic: 'orders', value: `${timestamp}`, timestamp })
@@ -142,7 +142,7 @@ describe('seek', () => {
     await log.close()
   })
 
-  test('to what is no offset, no time or no own partition is refused', async () => {
+  test('to an invalid offset, timestamp or partition is refused', async () => {
     const log = await ClientHarness.open([orders])
     const consumer = log.consumer()
     consumer.assign([at])
@@ -160,7 +160,7 @@ describe('seek', () => {
 })
 
 describe('poll', () => {
-  test('gives at most maxPollRecords, all partitions their turn, each in order', async () => {
+  test('returns at most maxPollRecords, of all partitions, each in order', async () => {
     const log = await ClientHarness.open([{ name: 'orders', partitions: 3 }])
     const producer = log.producer()
     await Promise.all(
@@ -185,7 +185,7 @@ describe('poll', () => {
     await log.close()
   })
 
-  test('that fails for one partition loses nothing of the others, and keeps nobody from them', async () => {
+  test('that fails for one partition neither loses nor blocks the records of others', async () => {
     const log = await ClientHarness.open([
       { name: 'good', partitions: 1 },
       { name: 'short', partitions: 1 },
@@ -226,7 +226,7 @@ describe('poll', () => {
     await log.close()
   })
 
-  test('one at a time: what would disturb it is refused', async () => {
+  test('allows no second poll, seek or assign while it waits', async () => {
     const log = await ClientHarness.open([orders])
     const consumer = log.consumer()
     consumer.assign([at])
@@ -240,7 +240,7 @@ describe('poll', () => {
     await log.close()
   })
 
-  test('leaves paused partitions out and goes on where they stood', async () => {
+  test('leaves out paused partitions and resumes them where they were', async () => {
     const log = await ClientHarness.open([{ name: 'orders', partitions: 2 }])
     const producer = log.producer()
     await Promise.all(
@@ -262,7 +262,7 @@ describe('poll', () => {
     await log.close()
   })
 
-  test('gives every record once over offset gaps, and positions are past them', async () => {
+  test('returns every record once across offset gaps, and moves positions past them', async () => {
     let gap = 0
     const log = await ClientHarness.open([orders], { nextGap: () => gap })
     await log.load('orders', ['a', 'b'])
@@ -275,7 +275,7 @@ describe('poll', () => {
     await log.close()
   })
 
-  test('an iteration gives record after record and ends when the consumer is closed', async () => {
+  test('can be iterated, record by record, until the consumer is closed', async () => {
     const log = await ClientHarness.open([orders])
     await log.load('orders', letters)
     const consumer = log.consumer({ autoOffsetReset: 'earliest' })
@@ -290,8 +290,8 @@ describe('poll', () => {
   })
 })
 
-describe('a group', () => {
-  test('of an application is not for consumers, and an application does not take that of consumers', async () => {
+describe('the group of a consumer', () => {
+  test('cannot be that of an application, nor the other way round', async () => {
     const log = await ClientHarness.open([orders])
     const application = log.broker.joinGroup({ group: 'g', topics: ['orders'] })
     const consumer = log.consumer({ group: 'g' })
@@ -304,7 +304,7 @@ describe('a group', () => {
     await log.close()
   })
 
-  test('commits by itself what earlier polls gave out, never what the last one did', async () => {
+  test('commits automatically what earlier polls returned, not what the last one returned', async () => {
     const log = await ClientHarness.open([orders])
     await log.load('orders', letters)
     const consumer = log.consumer({
@@ -328,7 +328,7 @@ describe('a group', () => {
     await log.close()
   })
 
-  test('keeps offsets as they are when commits are by hand', async () => {
+  test('keeps the offsets committed by hand when close does not commit', async () => {
     const log = await ClientHarness.open([orders])
     await log.load('orders', letters)
     const consumer = log.consumer({ group: 'g', autoOffsetReset: 'earliest', autoCommitIntervalMs: 0 })
@@ -341,7 +341,7 @@ describe('a group', () => {
     await log.close()
   })
 
-  test('is needed to subscribe and to commit', async () => {
+  test('is required to subscribe and to commit', async () => {
     const log = await ClientHarness.open([orders])
     const consumer = log.consumer()
     expect(await codeOf(() => consumer.subscribe(['orders']))).toBe('INVALID_CONFIG')
@@ -351,7 +351,7 @@ describe('a group', () => {
     await log.close()
   })
 
-  test('is free again after unsubscribe, and the consumer has no partitions', async () => {
+  test('is left by unsubscribe: the consumer has no partitions and may subscribe again', async () => {
     const log = await ClientHarness.open([orders])
     const consumer = log.consumer({ group: 'g' })
     consumer.subscribe(['orders'])
@@ -366,7 +366,7 @@ describe('a group', () => {
 describe('foreign bytes in a declared topic', () => {
   const numbers = topic('orders', { key: z.string().nullable(), value: z.object({ n: z.number() }), format: 'json' })
 
-  test('stop the poll that would start with them, by name, until somebody seeks past', async () => {
+  test('fail the poll that starts with them, naming the offset, until the caller seeks past them', async () => {
     const log = await ClientHarness.open([orders])
     await log.load('orders', ['{"n":1}', '{"n":"two"}', 'no json', '{"n":4}'])
     const consumer = log.consumer({ autoOffsetReset: 'earliest', topics: [numbers] })
@@ -384,14 +384,14 @@ describe('foreign bytes in a declared topic', () => {
     await log.close()
   })
 
-  test('a consumer of declared topics takes no others', async () => {
+  test('are kept out: a consumer of declared topics reads no others', async () => {
     const log = await ClientHarness.open([orders, { name: 'other', partitions: 1 }])
     const consumer = log.consumer({ topics: [numbers] })
     expect(await codeOf(() => consumer.assign([{ topic: 'other', partition: 0 }]))).toBe('INVALID_CONFIG')
     await log.close()
   })
 
-  test('a name is no declaration: nothing would be known of its records', async () => {
+  test('are not accepted by name: a consumer’s topics must be declarations', async () => {
     const log = await ClientHarness.open([orders])
     expect(() => log.consumer({ topics: [orders.name as unknown as typeof numbers] })).toThrow(
       /^INVALID_CONFIG: topics contains the name orders, .*leave topics out/,

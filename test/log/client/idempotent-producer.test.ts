@@ -106,7 +106,7 @@ test('retries end after their number, and after the delivery timeout', async () 
   await harness.close()
 })
 
-test('a batch that is never answered is given up after the delivery timeout', async () => {
+test('a batch that is never answered is TIMEOUT after deliveryTimeoutMs', async () => {
   const { harness, broker, producer } = await opened({ deliveryTimeoutMs: 5000 })
   broker.holdAnswers()
   const given = expect(producer.send({ topic, value: 'a' })).rejects.toMatchObject({
@@ -119,12 +119,12 @@ test('a batch that is never answered is given up after the delivery timeout', as
   await harness.close()
 })
 
-test('a linger that is as long as the delivery timeout is refused', async () => {
+test('a lingerMs as long as deliveryTimeoutMs is refused', async () => {
   await expect(opened({ lingerMs: 1000, deliveryTimeoutMs: 1000 })).rejects.toMatchObject({ code: 'INVALID_CONFIG' })
 })
 
 test.each([1, 5])(
-  'what waits behind %d batches that are never answered is given up with them, not one timeout later each',
+  'sends behind %d unanswered batches time out with them, not one timeout later each',
   async (inFlightMax) => {
     const { harness, broker, producer } = await opened({ deliveryTimeoutMs: 5000, inFlightMax, batchBytesMax: 80 })
     broker.holdAnswers()
@@ -138,23 +138,20 @@ test.each([1, 5])(
   },
 )
 
-test.each([1, 2, 5])(
-  'no more than %d batches of a partition are on their way, and all arrive in order',
-  async (bound) => {
-    const { harness, broker, producer } = await opened({ inFlightMax: bound, batchBytesMax: 80 })
-    broker.delayAnswers(10)
-    const values = Array.from({ length: 40 }, (_, index) => `value ${index}`)
-    const sends = values.map((value) => producer.send({ topic, value }))
-    await harness.clock.run(2000)
-    await Promise.all(sends)
-    expect(broker.mostOnTheirWay).toBe(bound)
-    expect(await harness.values()).toEqual(values)
-    await harness.close()
-  },
-)
+test.each([1, 2, 5])('no more than %d batches of a partition are in flight, and all arrive in order', async (bound) => {
+  const { harness, broker, producer } = await opened({ inFlightMax: bound, batchBytesMax: 80 })
+  broker.delayAnswers(10)
+  const values = Array.from({ length: 40 }, (_, index) => `value ${index}`)
+  const sends = values.map((value) => producer.send({ topic, value }))
+  await harness.clock.run(2000)
+  await Promise.all(sends)
+  expect(broker.mostOnTheirWay).toBe(bound)
+  expect(await harness.values()).toEqual(values)
+  await harness.close()
+})
 
 test.each(['with', 'without'])(
-  'records %s keys that come between an answer and its effects are batched within the bound, in order',
+  'records %s keys that are sent right after an answer are batched within batchBytesMax, in order',
   async (how) => {
     const { harness, broker, producer } = await opened({ inFlightMax: 1, batchBytesMax: 80 })
     broker.delayAnswers(10)
@@ -175,7 +172,7 @@ test.each(['with', 'without'])(
   },
 )
 
-test('flush waits for what was sent, also for what has to wait its turn', async () => {
+test('flush waits for all records sent, also for those that wait behind inFlightMax', async () => {
   const { harness, broker, producer } = await opened({ inFlightMax: 1, batchBytesMax: 80 })
   broker.delayAnswers(10)
   for (let index = 0; index < 20; index++) producer.post({ topic, value: `value ${index}` })
@@ -187,7 +184,7 @@ test('flush waits for what was sent, also for what has to wait its turn', async 
   await harness.close()
 })
 
-test('acks 0 answers without an offset, and nobody hears of a failure', async () => {
+test('acks 0 resolves without an offset, before the log has answered', async () => {
   const { harness, broker, producer } = await opened({ acks: 0 })
   broker.holdAnswers()
   const sent = producer.send({ topic, value: 'a' })
@@ -208,7 +205,7 @@ test.each([
   await harness.close()
 })
 
-test('a partitioner of ones own places records, and its topic takes no other', async () => {
+test('a custom partitioner chooses the partitions, and its topic accepts no other partitioner', async () => {
   const firstByte = { id: 'first-byte', partition: (key: Uint8Array | null, count: number) => (key?.[0] ?? 0) % count }
   const config = { partitioner: 'first-byte' }
   const harness = await ClientHarness.open([{ name: topic, partitions: 3, config }])

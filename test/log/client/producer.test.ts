@@ -14,7 +14,7 @@ import { ClientHarness, codeOf, drain, textOf } from './client-harness.ts'
 const all = { autoOffsetReset: 'earliest' } as const
 
 describe('a send', () => {
-  test('resolves with the place of the record, and a reader finds it there with all that was given', async () => {
+  test('resolves with the partition and offset at which a reader finds the whole record', async () => {
     const log = await ClientHarness.open([{ name: 'orders', partitions: 3 }])
     const headers = [
       { key: 'source', value: Buffer.from('web') },
@@ -40,7 +40,7 @@ describe('a send', () => {
     await log.close()
   })
 
-  test('without a timestamp takes the time of the clock', async () => {
+  test('without a timestamp uses the time of the clock', async () => {
     const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
     log.clock.advance(5)
     expect((await log.producer().send({ topic: 'orders', value: 'x' })).timestamp).toBe(1_700_000_000_005)
@@ -59,7 +59,7 @@ describe('a send', () => {
     await log.close()
   })
 
-  test('names the right offset where the log leaves gaps between batches', async () => {
+  test('resolves with the right offset where the log leaves gaps between batches', async () => {
     const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }], { nextGap: () => 3 })
     const producer = log.producer({ batchBytesMax: 100 })
     const values = Array.from({ length: 20 }, (_, index) => `value ${index}`)
@@ -73,7 +73,7 @@ describe('a send', () => {
     await log.close()
   })
 
-  test('is safe from what the caller does to its bytes afterwards, also while it waits for room', async () => {
+  test('copies its bytes: the caller may overwrite them afterwards, also while it waits for room', async () => {
     const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
     const producer = log.producer({ bufferBytesMax: 1 })
     const value = Buffer.from('a')
@@ -115,7 +115,7 @@ describe('a send', () => {
     await log.close()
   })
 
-  test('of compressed batches is read as it was sent', async () => {
+  test('in compressed batches is read as it was sent', async () => {
     const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
     for (const compression of ['gzip', 'snappy', 'lz4', 'zstd'] as const) {
       const producer = log.producer({ compression })
@@ -131,7 +131,7 @@ describe('a send', () => {
 })
 
 describe('partitions', () => {
-  test('records of one key go to one partition, that of murmur2', async () => {
+  test('of records with a key are chosen by the murmur2 hash of the key', async () => {
     const log = await ClientHarness.open([{ name: 'orders', partitions: 5 }])
     const producer = log.producer()
     for (let index = 0; index < 40; index++) {
@@ -142,7 +142,7 @@ describe('partitions', () => {
     await log.close()
   })
 
-  test('records without a key share a partition until the batch goes, then take the next', async () => {
+  test('of records without a key change with each batch', async () => {
     const log = await ClientHarness.open([{ name: 'orders', partitions: 3 }])
     const producer = log.producer()
     const partitions: number[][] = []
@@ -160,21 +160,29 @@ describe('partitions', () => {
   })
 })
 
-describe('refused before anything is written:', () => {
+describe('a producer refuses before it writes anything:', () => {
   const small = { name: 'orders', partitions: 2, config: { maxMessageBytes: 1024 } }
   test.each([
     ['an unknown topic', 'UNKNOWN_TOPIC', { topic: 'nope', value: 'x' }],
-    ['a partition that is not there', 'UNKNOWN_PARTITION', { topic: 'orders', value: 'x', partition: 2 }],
+    ['a partition that does not exist', 'UNKNOWN_PARTITION', { topic: 'orders', value: 'x', partition: 2 }],
     ['a negative partition', 'UNKNOWN_PARTITION', { topic: 'orders', value: 'x', partition: -1 }],
-    ['half a partition', 'UNKNOWN_PARTITION', { topic: 'orders', value: 'x', partition: 0.5 }],
+    ['a fractional partition', 'UNKNOWN_PARTITION', { topic: 'orders', value: 'x', partition: 0.5 }],
     ['a negative timestamp', 'INVALID_TIMESTAMP', { topic: 'orders', value: 'x', timestamp: -1 }],
-    ['half a timestamp', 'INVALID_TIMESTAMP', { topic: 'orders', value: 'x', timestamp: 1.5 }],
+    ['a fractional timestamp', 'INVALID_TIMESTAMP', { topic: 'orders', value: 'x', timestamp: 1.5 }],
     ['NaN as timestamp', 'INVALID_TIMESTAMP', { topic: 'orders', value: 'x', timestamp: Number.NaN }],
     ['a record over maxMessageBytes', 'MESSAGE_TOO_LARGE', { topic: 'orders', value: Buffer.alloc(1024) }],
     ['the topic of committed offsets', 'INVALID_TOPIC', { topic: offsetsTopic, value: 'x' }],
-    ['no value at all', 'INVALID_RECORD', { topic: 'orders', vlaue: 'x' } as never],
-    ['a value that is no bytes', 'INVALID_RECORD', { topic: 'orders', value: 5 as unknown as string }],
-    ['a key that is no bytes', 'INVALID_RECORD', { topic: 'orders', value: 'x', key: {} as unknown as string }],
+    ['a record without a value', 'INVALID_RECORD', { topic: 'orders', vlaue: 'x' } as never],
+    [
+      'a value that is neither bytes nor a string',
+      'INVALID_RECORD',
+      { topic: 'orders', value: 5 as unknown as string },
+    ],
+    [
+      'a key that is neither bytes nor a string',
+      'INVALID_RECORD',
+      { topic: 'orders', value: 'x', key: {} as unknown as string },
+    ],
     ['a header without a key', 'INVALID_RECORD', { topic: 'orders', value: 'x', headers: [{} as never] }],
   ] as const)('%s', async (_, code, record) => {
     const log = await ClientHarness.open([small])
@@ -186,14 +194,14 @@ describe('refused before anything is written:', () => {
     await log.close()
   })
 
-  test('the topic of commits, which may not exist yet', async () => {
+  test('the topic of an application’s commits, which may not exist yet', async () => {
     const log = await ClientHarness.open([small])
     const code = await codeOf(() => log.producer().send({ topic: commitsTopic, value: 'x' }))
     expect(['INVALID_TOPIC', 'UNKNOWN_TOPIC']).toContain(code)
     await log.close()
   })
 
-  test('a refused record does not take those around it with it', async () => {
+  test('only the invalid record, not those before and after it', async () => {
     const log = await ClientHarness.open([small])
     const producer = log.producer()
     const outcomes = await Promise.allSettled([
@@ -205,7 +213,7 @@ describe('refused before anything is written:', () => {
     await log.close()
   })
 
-  test('the largest record that fits is sent, one byte more is not', async () => {
+  test('a record that is one byte larger than the largest that fits', async () => {
     const log = await ClientHarness.open([small])
     const producer = log.producer()
     // 61 bytes of header, 2 of length, attributes, two deltas, null key, 2 of value length, no headers
@@ -240,7 +248,7 @@ describe('a declared topic', () => {
     await log.close()
   })
 
-  test('refuses what does not fit, naming topic and field', async () => {
+  test('refuses invalid records, naming topic and field', async () => {
     const log = await ClientHarness.open([views])
     const bad = { path: 5, at: 1 } as unknown as { path: string; at: number }
     const error: unknown = await log
@@ -255,7 +263,7 @@ describe('a declared topic', () => {
     await log.close()
   })
 
-  test('that was made with another codec is TOPIC_MISMATCH', async () => {
+  test('that was created with another codec is TOPIC_MISMATCH', async () => {
     const log = await ClientHarness.open([views])
     const other = topic('views', { key: z.string(), value: z.string(), format: 'json' })
     expect(await codeOf(() => log.producer().send({ topic: other, key: 'a', value: 'x' }))).toBe('TOPIC_MISMATCH')
@@ -308,7 +316,7 @@ describe('batches', () => {
   const counts = (broker: SlowBroker): number[] => broker.batches.map(({ count }) => count)
   const record = { topic: 't', value: 'x'.repeat(50) }
 
-  test('hold all that one turn sends', async () => {
+  test('hold all records sent in one turn', async () => {
     const [broker, clock, producer] = open({})
     for (let index = 0; index < 7; index++) producer.post(record)
     expect(counts(broker)).toEqual([])
@@ -316,7 +324,7 @@ describe('batches', () => {
     expect(counts(broker)).toEqual([7])
   })
 
-  test('go lingerMs after their first record, or when they are full', async () => {
+  test('are sent lingerMs after their first record, or when they are full', async () => {
     const [broker, clock, producer] = open({ lingerMs: 10, batchBytesMax: 400 })
     producer.post(record)
     await clock.run(9)
@@ -330,7 +338,7 @@ describe('batches', () => {
     expect(counts(broker).reduce((sum, count) => sum + count)).toBe(8)
   })
 
-  test('beyond bufferBytesMax sends wait their turn and posts take nothing', async () => {
+  test('beyond bufferBytesMax make sends wait in order and post return false', async () => {
     const [broker, clock, producer] = open({ bufferBytesMax: 200 })
     const done: number[] = []
     for (let index = 0; index < 8; index++) void producer.send(record).then(({ offset }) => done.push(offset))
@@ -351,7 +359,7 @@ describe('batches', () => {
     expect(producer.post(record)).toBe(true)
   })
 
-  test('that wait in line inside the log keep their bytes while the next batch fills', async () => {
+  test('that wait for room in the log keep their bytes while the next batch fills', async () => {
     const [broker, clock, producer] = open({})
     broker.canAppend = false
     producer.post({ topic: 't', value: 'first' })
@@ -364,7 +372,7 @@ describe('batches', () => {
     ])
   })
 
-  test('sends that wait are bounded', async () => {
+  test('have at most waitingSendsMax sends waiting: one more is TIMEOUT', async () => {
     const [, clock, producer] = open({ bufferBytesMax: 1, waitingSendsMax: 2 })
     const outcomes = [1, 2, 3, 4].map(() => codeOf(() => producer.send(record)))
     await clock.nextTurn()
@@ -372,7 +380,7 @@ describe('batches', () => {
     expect(await Promise.race([outcomes[2], clock.nextTurn().then(() => 'waits')])).toBe('waits')
   })
 
-  test('flush waits for what was given before it, not for what comes after', async () => {
+  test('are awaited by flush if their records were sent before it, not if sent later', async () => {
     const [broker, clock, producer] = open({ lingerMs: 1000, bufferBytesMax: 300 })
     for (let index = 0; index < 6; index++) void producer.send(record)
     let flushed = false
@@ -393,7 +401,7 @@ describe('batches', () => {
     expect(flushed).toBe(true)
   })
 
-  test('a failed batch rejects its sends, frees its room, and flush tells of its posts once', async () => {
+  test('that fail reject their sends, free their room, and reject one flush for their posts', async () => {
     const [broker, clock, producer] = open({ bufferBytesMax: 100 })
     const sent = codeOf(() => producer.send(record))
     producer.post(record)
@@ -405,7 +413,7 @@ describe('batches', () => {
     expect(await codeOf(() => producer.flush())).toBe('none')
   })
 
-  test('close sends what is buffered; afterwards everything is CLOSED', async () => {
+  test('are sent by close; afterwards every call is CLOSED', async () => {
     const [broker, clock, producer] = open({ lingerMs: 1000 })
     const sent = producer.send(record)
     const closed = producer.close()
@@ -432,7 +440,7 @@ describe('batches', () => {
   })
 })
 
-test('a send that waits for room is answered when its topic is deleted and made again meanwhile', async () => {
+test('a send that waits for room is settled when its topic is deleted and created again meanwhile', async () => {
   const log = await ClientHarness.open([{ name: 'events', partitions: 1 }])
   const producer = log.producer({ bufferBytesMax: 1 })
   const sends = [producer.send({ topic: 'events', value: 'first' }), producer.send({ topic: 'events', value: 'waits' })]

@@ -8,7 +8,7 @@ import { ClientHarness, codeOf, drain, textOf } from './client-harness.ts'
 
 const at = { topic: 'events', partition: 0 }
 
-test('what a transaction sent can be read when it is committed, and what was aborted never', async () => {
+test('records of a transaction can be read once it is committed, those of an aborted one never', async () => {
   const { harness, producer } = await opened()
   producer.beginTransaction()
   const sent = producer.send({ topic: 'events', value: 'a' })
@@ -28,7 +28,7 @@ test('what a transaction sent can be read when it is committed, and what was abo
   await harness.close()
 })
 
-test('offsets and records of a transaction come together', async () => {
+test('offsets and records of a transaction are committed together', async () => {
   const { harness, producer } = await opened()
   producer.beginTransaction()
   producer.post({ topic: 'events', value: 'out' })
@@ -40,7 +40,7 @@ test('offsets and records of a transaction come together', async () => {
   await harness.close()
 })
 
-test('a newer producer of the id fences the older one, whose transaction never counts', async () => {
+test('a newer producer of the id fences the older one and aborts its transaction', async () => {
   const { harness, producer: old } = await opened()
   old.beginTransaction()
   await old.send({ topic: 'events', value: 'half' })
@@ -59,7 +59,7 @@ test('a newer producer of the id fences the older one, whose transaction never c
   await harness.close()
 })
 
-test('when a send fails the transaction can only be aborted, and the next one is as good as new', async () => {
+test('after a failed send the transaction can only be aborted, and the next one succeeds', async () => {
   const { harness, producer } = await opened()
   await harness.admin.createTopics([{ name: 'small', partitions: 1, config: { maxMessageBytes: 200 } }])
   producer.beginTransaction()
@@ -78,7 +78,7 @@ test('when a send fails the transaction can only be aborted, and the next one is
   await harness.close()
 })
 
-test.each(['commit', 'abort'] as const)('what is sent while a transaction ends by %s is refused', async (how) => {
+test.each(['commit', 'abort'] as const)('a send while a transaction ends by %s is refused', async (how) => {
   const { harness, producer } = await opened()
   producer.beginTransaction()
   producer.post({ topic: 'events', value: 'a' })
@@ -105,28 +105,31 @@ test('a send that fails while the transaction is committed fails the commit', as
   await harness.close()
 })
 
-describe('a record that is refused before it is taken', () => {
-  test.each(['send', 'post'] as const)('by %s fails the transaction: it would be committed without it', async (how) => {
-    const { harness, producer } = await opened()
-    producer.beginTransaction()
-    await producer.send({ topic: 'events', value: 'half' })
-    const refused = { topic: 'nowhere', value: 'other half' }
-    expect(await codeOf(async () => (how === 'send' ? producer.send(refused) : producer.post(refused)))).toBe(
-      'UNKNOWN_TOPIC',
-    )
-    expect(await codeOf(() => producer.commitTransaction())).toBe('UNKNOWN_TOPIC')
-    expect(await codeOf(() => producer.send({ topic: 'events', value: 'more' }))).toBe('UNKNOWN_TOPIC')
-    await producer.abortTransaction()
-    expect(await values(harness)).toEqual([])
+describe('a record that is refused before it is buffered', () => {
+  test.each(['send', 'post'] as const)(
+    'by %s fails the transaction, which would otherwise be committed without it',
+    async (how) => {
+      const { harness, producer } = await opened()
+      producer.beginTransaction()
+      await producer.send({ topic: 'events', value: 'half' })
+      const refused = { topic: 'nowhere', value: 'other half' }
+      expect(await codeOf(async () => (how === 'send' ? producer.send(refused) : producer.post(refused)))).toBe(
+        'UNKNOWN_TOPIC',
+      )
+      expect(await codeOf(() => producer.commitTransaction())).toBe('UNKNOWN_TOPIC')
+      expect(await codeOf(() => producer.send({ topic: 'events', value: 'more' }))).toBe('UNKNOWN_TOPIC')
+      await producer.abortTransaction()
+      expect(await values(harness)).toEqual([])
 
-    producer.beginTransaction()
-    producer.post({ topic: 'events', value: 'whole' })
-    await producer.commitTransaction()
-    expect(await values(harness)).toEqual(['whole'])
-    await harness.close()
-  })
+      producer.beginTransaction()
+      producer.post({ topic: 'events', value: 'whole' })
+      await producer.commitTransaction()
+      expect(await values(harness)).toEqual(['whole'])
+      await harness.close()
+    },
+  )
 
-  test('does so where it waited for room', async () => {
+  test('fails the transaction also when it waited for room', async () => {
     const { harness, producer } = await opened({ bufferBytesMax: 100 })
     producer.beginTransaction()
     const first = producer.send({ topic: 'events', value: 'a'.repeat(200) })
@@ -142,7 +145,7 @@ describe('a record that is refused before it is taken', () => {
   })
 })
 
-test('offsets that the log refuses while the transaction is being committed fail it, whoever awaits them', async () => {
+test('offsets that the log refuses while the transaction is being committed fail the commit', async () => {
   const { harness, producer } = await opened({}, [], { unappliedBytesMax: 64 * 1024 })
   producer.beginTransaction()
   await producer.send({ topic: 'events', value: 'half' })
@@ -161,7 +164,7 @@ test('offsets that the log refuses while the transaction is being committed fail
   await harness.close()
 })
 
-test('offsets that are none fail the transaction: it would be committed without them', async () => {
+test('invalid offsets fail the transaction, which would otherwise be committed without them', async () => {
   const { harness, producer } = await opened()
   producer.beginTransaction()
   const offset = { at, offset: 5, leaderEpoch: 0.5, metadata: '' }
@@ -171,7 +174,7 @@ test('offsets that are none fail the transaction: it would be committed without 
   await harness.close()
 })
 
-test('a producer that is closed in a transaction aborts it, and holds no reader up', async () => {
+test('a producer that is closed during a transaction aborts it, so that readers go on', async () => {
   const { harness, producer } = await opened()
   producer.beginTransaction()
   producer.post({ topic: 'events', value: 'half' })
@@ -181,7 +184,7 @@ test('a producer that is closed in a transaction aborts it, and holds no reader 
   await harness.close()
 })
 
-test('a transaction that timed out fails to commit, is aborted, and its producer goes on', async () => {
+test('a transaction that timed out cannot be committed, and its producer goes on after an abort', async () => {
   const { harness, producer } = await opened({ transactionTimeoutMs: 15_000 })
   producer.beginTransaction()
   await producer.send({ topic: 'events', value: 'slow' })
@@ -195,7 +198,7 @@ test('a transaction that timed out fails to commit, is aborted, and its producer
   await harness.close()
 })
 
-test('a transaction without records is nothing, and costs nothing', async () => {
+test('a transaction without records writes nothing', async () => {
   const { harness, producer } = await opened()
   const before = harness.broker.describeTransaction('id')
   producer.beginTransaction()
@@ -206,7 +209,7 @@ test('a transaction without records is nothing, and costs nothing', async () => 
   await harness.close()
 })
 
-test('every call has its time: init, begin, send, end', async () => {
+test('initTransactions, beginTransaction, send and commit or abort are refused out of order', async () => {
   const harness = await ClientHarness.open([{ name: 'events', partitions: 1 }])
   const plain = harness.producer()
   await expect(plain.initTransactions()).rejects.toThrow('transactionalId')
@@ -228,7 +231,7 @@ test('every call has its time: init, begin, send, end', async () => {
   await harness.close()
 })
 
-test('readers of all that is durable see a transaction before it is decided', async () => {
+test('readers of durable records see a transaction before it is committed', async () => {
   const { harness, producer } = await opened()
   producer.beginTransaction()
   await producer.send({ topic: 'events', value: 'open' })
@@ -245,7 +248,7 @@ describe('a transaction over many partitions', () => {
     { how: 'in one turn', options: {} },
     { how: 'within lingerMs', options: { lingerMs: 50 } },
     { how: 'in batches that are full at once', options: { batchBytesMax: 1 } },
-  ])('takes those that it sends to $how into it by one record', async ({ options }) => {
+  ])('registers the partitions that it sends to $how with one record', async ({ options }) => {
     const { harness, producer } = await opened(options, [wide])
     const places = Array.from({ length: partitions }, (_, partition) => ({ topic: 'wide', partition }))
     for (const value of ['a', 'b']) {
@@ -264,7 +267,7 @@ describe('a transaction over many partitions', () => {
     await harness.close()
   })
 
-  test('waits in line with its records when there is no room, and is whole', async () => {
+  test('is complete also when its records wait for room in the log', async () => {
     const { harness, producer } = await opened({}, [wide], { unappliedBytesMax: 64 * 1024 })
     const value = 'x'.repeat(4000)
     const before = stateRecords(harness)
@@ -284,7 +287,7 @@ describe('a transaction over many partitions', () => {
     await harness.close()
   })
 
-  test('of which one is gone tells whoever sent to that one, and reaches the others', async () => {
+  test('of which one topic was deleted fails the sends to that topic only', async () => {
     const { harness, producer } = await opened({ lingerMs: 50 }, [wide, { name: 'gone', partitions: 1 }])
     producer.beginTransaction()
     const sends = [0, 1].map((partition) => producer.send({ topic: 'wide', value: 'a', partition }))
@@ -330,7 +333,7 @@ async function values(
 }
 
 for (const outcome of ['commit', 'abort'] as const)
-  test(`a consumer whose group's offset is in an open transaction waits for its ${outcome}, then starts where that says`, async () => {
+  test(`a consumer whose group offset is in an open transaction waits for its ${outcome} before it starts`, async () => {
     const { harness, producer } = await opened()
     await harness.load('events', ['0', '1', '2', '3', '4'])
     await harness.broker.commitOffsets('app', -1, [{ at, offset: 1, leaderEpoch: -1, metadata: '' }])
@@ -363,7 +366,7 @@ for (const outcome of ['commit', 'abort'] as const)
     await harness.close()
   })
 
-test('a lookup by time leads a reader of committed records to the last stable offset at most', async () => {
+test('a lookup by time for readers of committed records goes to the last stable offset at most', async () => {
   const { harness, producer } = await opened()
   for (const [index, value] of ['a', 'b'].entries())
     await harness.producer().send({ topic: 'events', value, timestamp: 1000 * index })
@@ -392,7 +395,7 @@ test('a lookup by time leads a reader of committed records to the last stable of
   await harness.close()
 })
 
-describe('a consumer of partitions chosen by hand, whose topic is deleted', () => {
+describe('a consumer with assigned partitions whose topic is deleted', () => {
   const cases = [
     'waits for records',
     'waits behind an open transaction',
@@ -401,7 +404,7 @@ describe('a consumer of partitions chosen by hand, whose topic is deleted', () =
   const whens = ['while it polls', 'between its polls', 'and made again while it polls']
 
   test.each(cases.flatMap((why) => whens.map((when) => ({ why, when }))))(
-    'while it $why hears UNKNOWN_TOPIC ($when)',
+    'gets UNKNOWN_TOPIC while it $why ($when)',
     async ({ why, when }) => {
       const { harness, producer } = await opened()
       const offset = { at, offset: 1, leaderEpoch: -1, metadata: '' }
@@ -432,7 +435,7 @@ describe('a consumer of partitions chosen by hand, whose topic is deleted', () =
     },
   )
 
-  test('still gets what comes in its other topics', async () => {
+  test('still gets the records of its other topics', async () => {
     const { harness, producer } = await opened()
     await harness.admin.createTopics([{ name: 'others', partitions: 1 }])
     producer.beginTransaction()

@@ -78,7 +78,7 @@ describe('the applier', () => {
     expect(fileBytes(harness.disk, partitionFile('leader-epoch-checkpoint')).toString()).toBe('0\n2\n1 0\n4 3\n')
   })
 
-  test('syncs what it wrote, then checkpoints', async () => {
+  test('syncs what it wrote before it writes a checkpoint', async () => {
     const disk = new MemoryDisk()
     const harness = new StorageHarness(disk, { segmentBytes: 500 })
     for (let batch = 0; batch < 10; batch++) harness.append(someRecords(2))
@@ -95,7 +95,7 @@ describe('the applier', () => {
     expect(named).toBeGreaterThan(0)
   })
 
-  test('never has more files open than its bound', async () => {
+  test('never has more files open than openFilesMax', async () => {
     const disk = new MemoryDisk()
     const files = new FileCache(disk, 'create', 3)
     for (let name = 0; name < 10; name++) {
@@ -109,7 +109,7 @@ describe('the applier', () => {
     expect(disk.counts.sync).toBe(10)
   })
 
-  test.each([4, 5, 6, 7, 8, 9])('goes on where the process may open %i files, fewer than its bound', (limit) => {
+  test.each([4, 5, 6, 7, 8, 9])('works where the process may open only %i files, fewer than its bound', (limit) => {
     const disk = new FewFilesDisk(limit)
     disk.makeDirectory(directory)
     const topic = { id: topicId, name: 'orders', partitions: 40, config: defaultTopicConfig }
@@ -130,7 +130,7 @@ describe('the applier', () => {
     expect(disk.list(directory).every((name) => name.endsWith('-delete'))).toBe(true)
   })
 
-  test('unlinks segments only when two checkpoints in a row know of it', async () => {
+  test('unlinks segments only after two checkpoints in a row record their deletion', async () => {
     const harness = new StorageHarness(new MemoryDisk(), { segmentBytes: 500 })
     for (let batch = 0; batch < 20; batch++) harness.append(someRecords(2))
     const third = nth(harness.partition.segments, 2).base
@@ -147,7 +147,7 @@ describe('the applier', () => {
     await harness.checkpoint()
   })
 
-  test('a deleted topic’s directory gives its name free at once and goes after two checkpoints', async () => {
+  test('frees the name of a deleted topic’s directory at once and removes it after two checkpoints', async () => {
     const harness = new StorageHarness(new MemoryDisk())
     harness.append(someRecords(2))
     harness.commit([{ kind: 'topicDeleted', topicId }])
@@ -161,7 +161,7 @@ describe('the applier', () => {
     expect(names()).toEqual([])
   })
 
-  test('a failed write or sync is reported once and is the end of it', async () => {
+  test('reports the first failed write or sync, once, and applies nothing after it', async () => {
     const disk = new MemoryDisk()
     const harness = new StorageHarness(disk)
     harness.append(someRecords(2))
@@ -183,12 +183,12 @@ describe('the applier', () => {
   })
 })
 
-describe('in a thread', () => {
+describe('the applier in a thread', () => {
   let home: string
   beforeEach(() => void (home = mkdtempSync(`${tmpdir()}/millrace-applier-`)))
   afterEach(() => rmSync(home, { recursive: true, force: true }))
 
-  test('it writes the same files as inline, reports in order, and checkpoints', async () => {
+  test('writes the same files as the inline one, reports in order, and writes checkpoints', async () => {
     const harness = new StorageHarness(new MemoryDisk(), { segmentBytes: 4000 })
     for (let batch = 0; batch < 200; batch++) harness.append(someRecords(3, batch))
 
@@ -224,7 +224,7 @@ describe('in a thread', () => {
     await expect(applier.checkpoint(harness.state())).rejects.toThrow(/CLOSED/)
   })
 
-  test('an error in it fails the applier, and what waits for a checkpoint', async () => {
+  test('reports an error, and rejects those that wait for a checkpoint', async () => {
     const failures: string[] = []
     const options = { directory: `${home}/missing/deep`, checkpointDirectory: `${home}/nowhere`, topics: [] }
     const applier = new ThreadedApplier(options, {

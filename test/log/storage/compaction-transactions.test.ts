@@ -111,7 +111,7 @@ function valuesOf(harness: StorageHarness, from: number, end: number): string[] 
 }
 
 describe('compaction of a partition with transactions', () => {
-  test('drops what was aborted, which removes nothing older of the same key', async () => {
+  test('drops aborted records, which remove no older record of the same key', async () => {
     const partition = new CompactedPartition()
     partition.write(1, { a: 'committed' })
     partition.end(1, 'commit')
@@ -125,7 +125,7 @@ describe('compaction of a partition with transactions', () => {
     expect(partition.shape()).toBe('0:1 1:m1 2:0 4:m1 5:1')
   })
 
-  test('keeps a marker while there are batches of its transaction, and a delete retention longer', async () => {
+  test('keeps a marker while batches of its transaction exist, and deleteRetentionMs longer', async () => {
     const partition = new CompactedPartition()
     partition.write(1, { a: '1' })
     partition.end(1, 'commit')
@@ -144,7 +144,7 @@ describe('compaction of a partition with transactions', () => {
     expect(partition.committed()).toEqual(['a=2', 'last=x'])
   })
 
-  test('keeps the last batch of a producer as a header with all that is known of it', async () => {
+  test('keeps the last batch of a producer, as a header that holds its sequence, epoch and timestamp', async () => {
     const partition = new CompactedPartition()
     partition.write(7, { a: '1', b: '1' }, false)
     partition.write(7, { a: '2', b: '2', c: '2' }, false)
@@ -164,7 +164,7 @@ describe('compaction of a partition with transactions', () => {
     expect(partition.shape(), 'nobody knows producer 7 any more').toBe('5:3 8:1')
   })
 
-  test('does not look beyond the first transaction that is open', async () => {
+  test('does not clean beyond the start of the first open transaction', async () => {
     const partition = new CompactedPartition()
     partition.write(1, { a: '1' }, false)
     partition.write(2, { a: 'open' })
@@ -178,7 +178,7 @@ describe('compaction of a partition with transactions', () => {
     expect(partition.committed()).toEqual(['a=2', 'last=x', 'last=x'])
   })
 
-  test('a tombstone stays until its horizon, at its own time, and that is in the batch for the next opening', async () => {
+  test('keeps a tombstone with its timestamp until its delete horizon, which is stored in the batch', async () => {
     const partition = new CompactedPartition()
     partition.write(1, { a: '1' }, false)
     partition.write(1, { a: null, b: '2' }, false)
@@ -193,7 +193,7 @@ describe('compaction of a partition with transactions', () => {
     expect(partition.harness.readAll()).toEqual(before.slice(2))
   })
 
-  test('forgets an aborted transaction when a pass finds nothing of it, and takes its marker at the horizon', async () => {
+  test('forgets an aborted transaction when a pass finds none of its records, and drops its marker at the horizon', async () => {
     const partition = new CompactedPartition()
     partition.write(2, { a: 'aborted', b: 'aborted' })
     partition.end(2, 'abort')
@@ -215,7 +215,7 @@ describe('compaction of a partition with transactions', () => {
     expect(partition.committed()).toEqual(['a=kept', 'last=x'])
   })
 
-  test('knows an aborted transaction for as long as a header of it stays, and any above what it read', async () => {
+  test('remembers an aborted transaction while one of its headers stays, and every one above what was cleaned', async () => {
     const partition = new CompactedPartition()
     partition.write(2, { a: 'aborted' })
     partition.end(2, 'abort')

@@ -63,7 +63,7 @@ const batches = fc.array(
 )
 
 describe('compaction', () => {
-  test('leaves a log that folds to the same table, from records of the original, in order', async () => {
+  test('keeps exactly the newest record of each key, unchanged and in order', async () => {
     await fc.assert(
       fc.asyncProperty(batches, fc.nat(120), fc.boolean(), fc.nat(400), async (appended, upTo, later, keyBytes) => {
         const harness = new StorageHarness(new MemoryDisk(), { segmentBytes: 400, indexIntervalBytes: 100 })
@@ -114,7 +114,7 @@ describe('compaction', () => {
     )
   })
 
-  test('lookups by offset and time work on what it wrote, waiting under .swap and in place', async () => {
+  test('writes segments in which lookups by offset and time work, under .swap and in place', async () => {
     const harness = new StorageHarness(new MemoryDisk(), { segmentBytes: 500 })
     for (let batch = 0; batch < 40; batch++) {
       const keys = [batch % 5, (batch + 1) % 9]
@@ -145,7 +145,7 @@ describe('compaction', () => {
     expect(logs).toEqual(harness.partition.segments.map(({ base }) => segmentFile(base, '.log')))
   })
 
-  test('has nothing to do a second time, and leaves no file behind', async () => {
+  test('has nothing to do a second time and leaves no file behind', async () => {
     const harness = new StorageHarness(new MemoryDisk(), { segmentBytes: 300 })
     for (let batch = 0; batch < 9; batch++) harness.append([{ key: 'k', value: `${batch}`, timestamp: 1 }])
     expect((await compact(harness)).replaced).toBe(1)
@@ -153,7 +153,7 @@ describe('compaction', () => {
     expect(harness.disk.list(`${directory}/orders-0`).filter((name) => name.endsWith('.cleaned'))).toEqual([])
   })
 
-  test('ends with CORRUPT_BATCH at a damaged batch and removes its own output', async () => {
+  test('fails with CORRUPT_BATCH at a damaged batch and removes its own output', async () => {
     const harness = new StorageHarness(new MemoryDisk(), { segmentBytes: 300 })
     for (let batch = 0; batch < 20; batch++) harness.append([{ key: 'k', value: `${batch}`, timestamp: 1 }])
     const file = harness.disk.open(partitionFile(segmentFile(nth(harness.partition.segments, 2).base, '.log')), 'write')
@@ -163,7 +163,7 @@ describe('compaction', () => {
     expect(harness.disk.list(`${directory}/orders-0`)).toEqual(before)
   })
 
-  test('the dirty ratio counts bytes that no pass has seen, without the active segment', () => {
+  test('has a dirty ratio that counts bytes no pass has seen, without the active segment', () => {
     const segment = { firstAppendAt: 0, lastAppendAt: 0, maxTimestamp: 0 }
     const segments = [0, 10, 20, 30].map((base) => ({ ...segment, base, bytes: 100 }))
     expect(dirtyRatio(segments, 0, 30)).toBe(1)
@@ -173,7 +173,7 @@ describe('compaction', () => {
   })
 })
 
-test('bookkeeping refuses a replacement it has noted before', () => {
+test('a segment replacement is applied to the partition once, and ignored when it is repeated', () => {
   const segment = { base: 0, bytes: 1, firstAppendAt: 0, lastAppendAt: 0, maxTimestamp: 0 }
   const state = {
     topicId,

@@ -27,7 +27,7 @@ function contender(): { readonly answer: Promise<string>; readonly kill: () => P
   return { answer, kill: () => (process_.kill('SIGKILL'), gone) }
 }
 
-test('of processes that race for a directory exactly one wins, and killing it frees the directory at once', async () => {
+test('exactly one of several processes gets the directory, and killing it frees the directory at once', async () => {
   const racers = [contender(), contender(), contender()]
   const answers = await Promise.all(racers.map(({ answer }) => answer))
   expect(answers.toSorted()).toEqual(['DIRECTORY_IN_USE', 'DIRECTORY_IN_USE', 'won'])
@@ -46,14 +46,14 @@ test('a second opening in the same process is refused until the first is release
   lockDirectory(directory).release()
 })
 
-test('an empty directory is claimed once and known again', () => {
+test('an empty directory is claimed once and recognized afterwards', () => {
   const lock = lockDirectory(directory)
   expect(claimDirectory(disk, directory)).toEqual({ created: true })
   expect(claimDirectory(disk, directory)).toEqual({ created: false })
   lock.release()
 })
 
-test('a directory with somebody else’s files, or of a newer format, is refused and left alone', () => {
+test('a directory with foreign files, or of a newer format, is refused and left unchanged', () => {
   writeFileSync(`${directory}/meta.properties`, 'version=1')
   expect(() => claimDirectory(disk, directory)).toThrow(/FOREIGN_DIRECTORY.*meta\.properties/)
   expect(disk.list(directory)).toEqual(['meta.properties'])

@@ -15,7 +15,7 @@ async function written(segmentBytes = 3000, indexIntervalBytes = 400, batches = 
 }
 
 describe('the indexes', () => {
-  test('have Kafka bytes: an entry per interval, the last offset and the start of its batch', async () => {
+  test('have Kafka’s bytes: an entry per interval, the last offset and the start of its batch', async () => {
     const harness = new StorageHarness(new MemoryDisk(), { indexIntervalBytes: 100 })
     // 61 bytes of header and 11 of record each: the third batch is the first with more than 100 bytes before it.
     for (const timestamp of [5, 3, 9, 7]) harness.append([{ key: 'k', value: 'abc', timestamp }])
@@ -32,7 +32,7 @@ describe('the indexes', () => {
     expect(fileBytes(harness.disk, partitionFile('00000000000000000000.timeindex'))).toEqual(times)
   })
 
-  test('rebuilt equal the written ones, for every segment', async () => {
+  test('are the same rebuilt as written, for every segment', async () => {
     const { disk, partition } = await written()
     expect(partition.segments.length).toBeGreaterThan(3)
     for (const segment of partition.segments) {
@@ -47,7 +47,7 @@ describe('the indexes', () => {
     }
   })
 
-  test('cut or missing resume to the same as a build from nothing', async () => {
+  test('that are cut short or missing are completed to what a full rebuild gives', async () => {
     const { disk, partition } = await written(1 << 20)
     const segment = { ...nth(partition.segments, 0), intervalBytes: 400 }
     const log = disk.open(partitionFile(segmentFile(0, '.log')), 'read')
@@ -65,7 +65,7 @@ describe('the indexes', () => {
     expect(none.offsets.encode()).toEqual(whole.offsets.encode())
   })
 
-  test('that lost entries in a power cut, each file others, resume to the same as a build from nothing', async () => {
+  test('that lost different entries in a power cut are completed to what a full rebuild gives', async () => {
     const harness = new StorageHarness(new MemoryDisk(), { segmentBytes: 1 << 20, indexIntervalBytes: 200 })
     // Up and down, with new highs all along.
     const random = new SeededRandom(7)
@@ -107,14 +107,14 @@ function batchEdge(log: { read(into: Uint8Array, at: number): number }, end: num
 }
 
 describe('reading', () => {
-  test('gives every record once, whatever the size of the pieces', async () => {
+  test('returns every record once, whatever bytesMax is', async () => {
     const harness = await written()
     const all = harness.readAll(1 << 20)
     expect(all.map(({ offset }) => offset)).toEqual([...Array(harness.partition.end).keys()])
     for (const bytesMax of [1, 100, 500, 5000]) expect(harness.readAll(bytesMax)).toEqual(all)
   })
 
-  test('starts at any offset, with good indexes and without any', async () => {
+  test('starts at any offset, with indexes and without', async () => {
     const harness = await written()
     const all = harness.readAll()
     const startEverywhere = (): void => {
@@ -130,7 +130,7 @@ describe('reading', () => {
     startEverywhere()
   })
 
-  test('stops at the end it is told, though bytes follow', async () => {
+  test('stops at the given end, though bytes follow', async () => {
     const harness = await written()
     const reader = harness.readers().of({ topic: 'orders', partition: 0 })
     const { segments } = harness.partition
@@ -188,7 +188,7 @@ describe('reading', () => {
     }
   })
 
-  test('a file that lost its tail is an error, never an empty answer', async () => {
+  test('fails for a segment that lost its tail, and never returns nothing instead', async () => {
     const harness = await written(1 << 20)
     const path = partitionFile(segmentFile(0, '.log'))
     const good = fileBytes(harness.disk, path)

@@ -89,7 +89,7 @@ function hex(bytes: Uint8Array): string {
 }
 
 describe('the files of a partition’s producers', () => {
-  test('stand beside each segment from its roll, and from each abort marker on', async () => {
+  test('are written beside each segment when it rolls, and at each abort marker', async () => {
     const partition = new ProducedPartition(1)
     for (let step = 0; step < 60; step++) {
       partition.step()
@@ -105,7 +105,7 @@ describe('the files of a partition’s producers', () => {
     expect(producer?.lastOffset).toBeLessThan(first)
   })
 
-  test('are as they were after a power cut, whatever it left of them', async () => {
+  test('are restored by recovery after a power cut, whatever it left of them', async () => {
     for (let seed = 1; seed <= 20; seed++) {
       const partition = new ProducedPartition(seed)
       for (let step = 0; step < 40; step++) {
@@ -119,7 +119,7 @@ describe('the files of a partition’s producers', () => {
     }
   })
 
-  test('say nothing of markers that a power cut took back', async () => {
+  test('hold nothing of markers that a power cut undid', async () => {
     const partition = new ProducedPartition(3, 10_000)
     partition.write(2)
     partition.end(2, 'abort')
@@ -134,7 +134,7 @@ describe('the files of a partition’s producers', () => {
     expect(filesOf(partition.disk, '.txnindex')).toEqual(expected)
   })
 
-  test('go with their segments, and no others stay at a clean close but that of the end', async () => {
+  test('are deleted with their segments; a clean close adds only the snapshot of the end', async () => {
     const partition = new ProducedPartition(5)
     const { harness } = partition
     for (let step = 0; step < 40; step++) partition.step()
@@ -154,7 +154,7 @@ describe('the files of a partition’s producers', () => {
     expect(filesOf(partition.disk, '.txnindex')).toEqual(partition.indexes())
   })
 
-  test('a close mends what a power cut left of those of the last one', async () => {
+  test('are repaired by the next clean close when they are damaged', async () => {
     const partition = new ProducedPartition(6)
     for (let step = 0; step < 20; step++) partition.step()
     const { harness } = partition
@@ -170,7 +170,7 @@ describe('the files of a partition’s producers', () => {
     expect([partition.snapshotsThere(), filesOf(partition.disk, '.txnindex')]).toEqual(whole)
   })
 
-  test('of a partition whose batches name no producer there are none', async () => {
+  test('do not exist for a partition whose batches name no producer', async () => {
     const harness = new StorageHarness(new MemoryDisk(), { segmentBytes: 300 })
     for (let batch = 0; batch < 10; batch++) harness.append([{ key: 'k', value: 'x'.repeat(99), timestamp: 1 }])
     await harness.checkpoint()
@@ -179,7 +179,7 @@ describe('the files of a partition’s producers', () => {
     expect(harness.disk.list(`${directory}/orders-0`).filter((name) => /snapshot|txnindex/.test(name))).toEqual([])
   })
 
-  test('a partition that goes on from a checkpoint knows its producers at the next roll', () => {
+  test('include, after a restart from a checkpoint, the producers of before', () => {
     const before = new ProducedPartition(8)
     for (let step = 0; step < 5; step++) before.step()
     const { harness } = before
@@ -193,7 +193,7 @@ describe('the files of a partition’s producers', () => {
     expect(before.snapshotsThere()).toEqual(before.snapshots)
   })
 
-  test('an entry says producer, first offset, marker and last stable offset, as Kafka would', () => {
+  test('list an aborted transaction by producer, first offset, marker and last stable offset, as Kafka does', () => {
     const partition = new ProducedPartition(9)
     partition.write(2)
     partition.write(3)

@@ -4,7 +4,7 @@ import { LogError } from '../../../src/log/api/errors.ts'
 import { sequenceAfter, type ProducedMarker, type ProducedRecords } from '../../../src/log/storage/produced-batch.ts'
 import { ProducerStates } from '../../../src/log/storage/producer-state.ts'
 
-test('a batch in sequence is new, each of the last five is known again, an older one is out of order', () => {
+test('a batch in sequence is new, each of the last five is a duplicate, an older one is out of order', () => {
   const states = new ProducerStates()
   for (let index = 0; index < 6; index++) append(states, records({ firstSequence: index * 2, count: 2 }), index * 2)
 
@@ -14,7 +14,7 @@ test('a batch in sequence is new, each of the last five is known again, an older
   expect(codeOf(() => states.check(first as ProducedRecords, 'events-0'))).toBe('OUT_OF_ORDER_SEQUENCE')
 })
 
-test('sequences go on at 0 after the largest one', () => {
+test('sequences continue at 0 after the largest one', () => {
   const states = new ProducerStates()
   append(states, records({ firstSequence: 0x7fff_fffe, count: 1 }), 0)
   append(states, records({ firstSequence: 0x7fff_ffff, count: 1 }), 1)
@@ -22,13 +22,13 @@ test('sequences go on at 0 after the largest one', () => {
   expect(sequenceAfter(0x7fff_fffe, 3)).toBe(1)
 })
 
-test('a batch that wraps is remembered with the sequence that it ends at', () => {
+test('a batch whose sequences wrap is remembered by the sequence at which it ends', () => {
   const states = new ProducerStates()
   append(states, records({ firstSequence: 0x7fff_fffe, count: 4 }), 0)
   expect(states.check(records({ firstSequence: 2, count: 1 }), 'events-0')).toBeNull()
 })
 
-test('a new epoch counts from 0, an older one is refused for ever', () => {
+test('a new epoch starts at sequence 0, and an older epoch is refused from then on', () => {
   const states = new ProducerStates()
   append(states, records({ firstSequence: 0, count: 3 }), 0)
   expect(codeOf(() => states.check(records({ producerEpoch: 1, firstSequence: 3 }), 'events-0'))).toBe(
@@ -61,7 +61,7 @@ test('a marker of an older coordinator is refused', () => {
   )
 })
 
-test('what was aborted is told apart from what the same producer committed', () => {
+test('aborted transactions are told apart from committed ones of the same producer', () => {
   const states = new ProducerStates()
   append(states, records({ producerId: 7, transactional: true, firstSequence: 0 }), 0)
   append(states, records({ producerId: 8, transactional: true, firstSequence: 0 }), 1)
@@ -78,7 +78,7 @@ test('what was aborted is told apart from what the same producer committed', () 
   expect(states.aborted.has(7, 0)).toBe(false)
 })
 
-test('a producer that is not used is forgotten, unless it has a transaction open', () => {
+test('an unused producer is forgotten, unless it has an open transaction', () => {
   const states = new ProducerStates()
   append(states, records({ producerId: 1, firstSequence: 0 }), 0, 1000)
   append(states, records({ producerId: 2, firstSequence: 0, transactional: true }), 1, 1000)
@@ -87,7 +87,7 @@ test('a producer that is not used is forgotten, unless it has a transaction open
   expect(states.states().map(({ producerId }) => producerId)).toEqual([2, 3])
 })
 
-test('a producer of which something newer is on its way is not forgotten, and the others beside it are', () => {
+test('a producer with a newer batch in flight is not forgotten, while the others are', () => {
   const [promoted, pending] = [new ProducerStates(), new ProducerStates()]
   for (const states of [promoted, pending]) {
     append(states, records({ producerId: 1, firstSequence: 0 }), 0, 1000)
@@ -141,7 +141,7 @@ class Model {
   }
 }
 
-test('whatever comes, in whatever order, is judged as the list of all that was accepted says, also after a restart', () => {
+test('every batch is judged as a model of all accepted batches judges it, also after a restart', () => {
   const step = fc.record({
     producerId: fc.nat(2),
     epochStep: fc.constantFrom(0, 0, 0, 0, 1, -1),

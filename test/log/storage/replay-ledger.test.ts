@@ -5,7 +5,7 @@ import type { BatchPart } from '../../../src/log/journal/entry.ts'
 import { ReplayLedger } from '../../../src/log/storage/replay-ledger.ts'
 import { topicId } from './storage-harness.ts'
 
-test('a batch counts while its segment does', () => {
+test('a batch is replayed only if its segment still exists', () => {
   const { ledger } = opened({ segments: 7 })
   const live = Array.from({ length: 75 }, (_, offset) => offset).filter((base) => ledger.isLive(batchIn(base)))
   expect(live).toEqual([0, 10, 20, 30, 40, 50, 60])
@@ -20,7 +20,7 @@ test('a batch counts while its segment does', () => {
   expect(opened({ segments: 0 }).ledger.isLive(batchIn(0))).toBe(false)
 })
 
-test('whether a batch counts is found without a look at every segment', () => {
+test('whether a batch is replayed is found without scanning all segments', () => {
   const { ledger, looks } = opened({ segments: 10_000 })
   const batches = 1000
   for (let index = 0; index < batches; index++) ledger.isLive(batchIn(index * 100))

@@ -12,18 +12,18 @@ const segment = (base: number, bytes: number, lastAppendAt: number) => ({
 const segments = [segment(0, 100, 1000), segment(10, 100, 2000), segment(20, 100, 3000), segment(30, 50, 4000)]
 const forever = { cleanupPolicy: 'delete', retentionMs: -1, retentionBytes: -1 } as const
 
-test('without a limit nothing is due', () => {
+test('without a limit no segment is deleted', () => {
   expect(segmentsDue({ segments, logStart: 0 }, forever, 1e15)).toEqual({ bases: [], logStart: 0 })
 })
 
-test('age counts from the last append, whatever the records’ timestamps say', () => {
+test('the age of a segment counts from its last append, not from the records’ timestamps', () => {
   const config = { ...forever, retentionMs: 1000 }
   expect(segmentsDue({ segments, logStart: 0 }, config, 2000)).toEqual({ bases: [], logStart: 0 })
   expect(segmentsDue({ segments, logStart: 0 }, config, 2001)).toEqual({ bases: [0], logStart: 10 })
   expect(segmentsDue({ segments, logStart: 0 }, config, 1e15)).toEqual({ bases: [0, 10, 20], logStart: 30 })
 })
 
-test('by size the oldest go while the rest holds as much as is to be kept', () => {
+test('by size the oldest segments are deleted while the rest holds at least retentionBytes', () => {
   const keep = (retentionBytes: number) =>
     segmentsDue({ segments, logStart: 0 }, { ...forever, retentionBytes }, 0).bases
   expect(keep(350)).toEqual([])
@@ -32,13 +32,13 @@ test('by size the oldest go while the rest holds as much as is to be kept', () =
   expect(keep(0)).toEqual([0, 10, 20])
 })
 
-test('a segment below the log start goes under every policy, by age only under delete', () => {
+test('a segment below the log start is deleted under every policy, by age only under delete', () => {
   const compact = { cleanupPolicy: 'compact', retentionMs: 0, retentionBytes: 0 } as const
   expect(segmentsDue({ segments, logStart: 20 }, compact, 1e15)).toEqual({ bases: [0, 10], logStart: 20 })
   expect(segmentsDue({ segments, logStart: 19 }, compact, 1e15)).toEqual({ bases: [0], logStart: 19 })
 })
 
-test('never the active segment, and the log start never goes back', () => {
+test('the active segment is never deleted, and the log start never moves back', () => {
   const any = fc.record({ bytes: fc.nat(1000), at: fc.nat(1000) })
   fc.assert(
     fc.property(

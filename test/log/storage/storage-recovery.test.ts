@@ -118,7 +118,7 @@ async function life(disk: MemoryDisk, onStep: (harness: StorageHarness) => void 
 }
 
 describe('recovery', () => {
-  test('applying everything twice leaves the files that applying once leaves', async () => {
+  test('writes the same files when it is run twice', async () => {
     const disk = new MemoryDisk()
     const harness = new StorageHarness(disk, config)
     for (let batch = 0; batch < 20; batch++) harness.append(someRecords(2, 2 * batch))
@@ -136,7 +136,7 @@ describe('recovery', () => {
     )
   })
 
-  test('after a clean close touches no file', async () => {
+  test('touches no file after a clean close', async () => {
     const disk = new MemoryDisk()
     const harness = new StorageHarness(disk, config)
     for (let batch = 0; batch < 9; batch++) harness.append(someRecords(2, 2 * batch))
@@ -148,7 +148,7 @@ describe('recovery', () => {
     expect(recovered.partitions).toEqual([harness.partition.state()])
   })
 
-  test('cuts what lies beyond the recorded end and sets aside segments that nobody knows', async () => {
+  test('cuts segments at the recorded end and moves unknown segments to lost+found', async () => {
     const disk = new MemoryDisk()
     const harness = new StorageHarness(disk, { segmentBytes: 900 })
     for (let batch = 0; batch < 6; batch++) harness.append(someRecords(2, 2 * batch))
@@ -166,7 +166,7 @@ describe('recovery', () => {
     expect(recover(disk, []).moved).toEqual([])
   })
 
-  test('opens the log of each partition once to write and once to look, however its batches are mixed with others', () => {
+  test('opens each segment twice, however its batches are mixed with those of others', () => {
     const disk = new CountingDisk()
     disk.makeDirectory(directory)
     const groups = mixedGroups(6, 5)
@@ -185,7 +185,7 @@ describe('recovery', () => {
     expect(recovered.partitions.map(({ end }) => end)).toEqual([10, 10, 10, 10, 10, 10])
   })
 
-  test('refuses a segment that is shorter than the checkpoint says, or gone', async () => {
+  test('refuses a segment that is missing or shorter than the checkpoint says', async () => {
     const disk = new MemoryDisk()
     const harness = new StorageHarness(disk, config)
     for (let batch = 0; batch < 9; batch++) harness.append(someRecords(2, 2 * batch))
@@ -198,7 +198,7 @@ describe('recovery', () => {
     expect(() => recover(disk, [])).toThrow(/CORRUPT_BATCH.*missing/)
   })
 
-  test('a topic whose deletion was lost has its directory back; one whose deletion counts has not', async () => {
+  test('restores the directory of a topic whose deletion was lost, and not that of a deleted one', async () => {
     const disk = new MemoryDisk()
     const harness = new StorageHarness(disk, config)
     for (let batch = 0; batch < 6; batch++) harness.append(someRecords(2, 2 * batch))
@@ -219,7 +219,7 @@ describe('recovery', () => {
     ])
   })
 
-  test('a new topic of a deleted one’s name keeps apart from it through replay', async () => {
+  test('keeps a new topic apart from a deleted one of the same name', async () => {
     const disk = new MemoryDisk()
     const harness = new StorageHarness(disk, config)
     harness.append(someRecords(3))
@@ -238,7 +238,7 @@ describe('recovery', () => {
     expect(recovered.deletions).toEqual([{ topicId, partition: 0 }])
   })
 
-  test('a power cut before any operation of a life with rolls, compaction and deletions loses nothing', async () => {
+  test('loses nothing after a power cut at any operation, with rolls, compaction and deletions', async () => {
     const total = await life(new MemoryDisk()).then((harness) => (harness.disk as MemoryDisk).operations)
     expect(total).toBeGreaterThan(100)
     for (let cutAt = 1; cutAt <= total; cutAt++) {
@@ -272,7 +272,7 @@ describe('recovery', () => {
   })
 })
 
-test('a power cut at any operation of a recovery changes nothing that the next one finds', async () => {
+test('a power cut at any operation of a recovery does not change what the next one recovers', async () => {
   const before = new MemoryDisk()
   let groups: readonly WrittenGroup[] = []
   const harness = await life(before, (seen) => void (groups = seen.groups))
@@ -293,7 +293,7 @@ test('a power cut at any operation of a recovery changes nothing that the next o
   }
 })
 
-test('what recovery wrote is on the device with the first checkpoint: a power cut after it needs no journal', async () => {
+test('what recovery wrote is durable with the first checkpoint: after it a power cut needs no journal', async () => {
   const before = new MemoryDisk()
   let groups: readonly WrittenGroup[] = []
   const harness = await life(before, (seen) => void (groups = seen.groups))
