@@ -57,7 +57,7 @@ describe('varints', () => {
 })
 
 describe('writer and reader', () => {
-  test('give back what was written, in order, from any size of buffer', () => {
+  test('read back what was written, in order, with buffers of any size', () => {
     const part = fc.oneof(
       fc.record({ kind: fc.constant('u8' as const), value: fc.integer({ min: 0, max: 255 }) }),
       fc.record({ kind: fc.constant('i16' as const), value: fc.integer({ min: -32_768, max: 32_767 }) }),
@@ -86,7 +86,7 @@ describe('writer and reader', () => {
     )
   })
 
-  test('integers are big-endian', () => {
+  test('write integers big-endian', () => {
     const writer = new ByteWriter()
     writer.i16(-2)
     writer.i32(1)
@@ -94,7 +94,7 @@ describe('writer and reader', () => {
     assert.equal(writer.toBytes().toString('hex'), 'fffe00000001ffffffff00000000')
   })
 
-  test('a cleared writer starts again, and what was taken before stays', () => {
+  test('leave bytes taken earlier unchanged when the writer is cleared', () => {
     const writer = new ByteWriter()
     writer.string('before')
     const before = writer.toBytes()
@@ -104,7 +104,7 @@ describe('writer and reader', () => {
     assert.equal(new ByteReader(before).string(), 'before')
   })
 
-  test('reading past the end throws, also inside a larger buffer', () => {
+  test('throw on reading past the end, also inside a larger buffer', () => {
     const reader = new ByteReader(Buffer.alloc(20), 4, 10)
     assert.equal(reader.remaining, 6)
     reader.i32()
@@ -118,7 +118,7 @@ describe('writer and reader', () => {
 })
 
 describe('runs of bytes', () => {
-  test('are copied alike whether short or long', () => {
+  test('are copied correctly whether short or long', () => {
     const source = Uint8Array.from({ length: 300 }, (_, index) => index & 0xff)
     for (const [start, end] of [
       [0, 0],
@@ -134,7 +134,7 @@ describe('runs of bytes', () => {
     }
   })
 
-  test('are ordered as unsigned numbers, a prefix before what it begins', () => {
+  test('are compared as unsigned bytes, a prefix before what it begins', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 6 }), fc.uint8Array({ maxLength: 6 }), (left, right) => {
         assert.equal(Math.sign(compareBytes(left, right)), Buffer.compare(left, right))
@@ -147,7 +147,7 @@ describe('runs of bytes', () => {
     )
   })
 
-  test('decode as UTF-8 from any place', () => {
+  test('decode as UTF-8 from any position', () => {
     const bytes = new Uint8Array(Buffer.from('xmüllerx'))
     assert.equal(utf8Slice(bytes, 1, bytes.length - 1), 'müller')
   })

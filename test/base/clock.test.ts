@@ -3,11 +3,11 @@ import { SystemClock } from '../../src/base/clock.ts'
 
 const day = 24 * 3_600_000
 
-describe('timers of the machine', () => {
+describe('a timer of SystemClock', () => {
   beforeEach(() => void vi.useFakeTimers())
   afterEach(() => void vi.useRealTimers())
 
-  test('one that is longer than Node has any rings when its time has come, not at once', () => {
+  test('that is longer than Node allows fires when it is due, not at once', () => {
     let rings = 0
     new SystemClock().setTimer(60 * day, () => rings++)
     vi.advanceTimersByTime(60 * day - 1)
@@ -16,7 +16,7 @@ describe('timers of the machine', () => {
     expect(rings).toBe(1)
   })
 
-  test('one without end never rings, and can be cancelled like any', () => {
+  test('without an end never fires, and long timers can be cancelled', () => {
     let rings = 0
     const clock = new SystemClock()
     clock.setTimer(Infinity, () => rings++)

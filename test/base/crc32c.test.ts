@@ -13,12 +13,12 @@ function slowCrc32c(bytes: Uint8Array): number {
   return ~crc >>> 0
 }
 
-test('the checksum of 123456789 is e3069283, and of nothing 0', () => {
+test('the checksum of 123456789 is e3069283, and that of no bytes is 0', () => {
   assert.equal(crc32c(Buffer.from('123456789')), 0xe306_9283)
   assert.equal(crc32c(new Uint8Array(0)), 0)
 })
 
-test('every length has the sum of the definition, summed here or natively, from any place in a buffer', () => {
+test('the checksum of any length, at any position in a buffer, is that of the bitwise definition', () => {
   const random = new SeededRandom(3)
   const bytes = Uint8Array.from({ length: 3000 }, () => random.below(256))
   for (const length of [0, 1, 7, 8, 9, 63, 64, 100, 511, 512, 513, 514, 1000, 2048, 2990]) {
@@ -32,13 +32,13 @@ test('every length has the sum of the definition, summed here or natively, from 
   }
 })
 
-test('memory shared between threads is summed like any other', () => {
+test('the checksum of shared memory is the same', () => {
   const shared = new Uint8Array(new SharedArrayBuffer(2000)).fill(5)
   assert.equal(crc32c(shared), slowCrc32c(shared))
   assert.equal(crc32c(shared, 10, 100), slowCrc32c(shared.subarray(10, 100)))
 })
 
-test('the sum of two runs follows from their sums, whatever their lengths', () => {
+test('the checksums of two parts can be joined to that of the whole, whatever their lengths', () => {
   const random = new SeededRandom(4)
   const bytes = Uint8Array.from({ length: 300_000 }, () => random.below(256))
   for (const [cut, end] of [

@@ -12,7 +12,7 @@ diskContract('of the machine', () => {
 })
 
 // In a process of its own: what goes round for ever could not be ended here.
-test.skipIf(!existsSync('/proc/self'))('a directory that cannot be made is an error, not a wait without end', () => {
+test.skipIf(!existsSync('/proc/self'))('a directory that cannot be created is an error, not an endless loop', () => {
   const disk = new URL('../../src/base/disk.ts', import.meta.url).href
   const make = `new (await import('${disk}')).NodeDisk().makeDirectory('/proc/none/below')`
 

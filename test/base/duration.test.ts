@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { millisecondsOf, signedMillisecondsOf } from '../../src/base/duration.ts'
 
-test('a duration is milliseconds or a text of numbers with units', () => {
+test('a duration is a number of milliseconds or a text of numbers with units', () => {
   expect(['500ms', '30s', '1h30m', '7d', '0s', 250, 0].map(millisecondsOf)).toEqual([
     500,
     30_000,
@@ -15,7 +15,7 @@ test('a duration is milliseconds or a text of numbers with units', () => {
   expect(wrong.map(millisecondsOf)).toEqual(wrong.map(() => null))
 })
 
-test('a signed one may point backwards, and 0 has no sign', () => {
+test('a signed duration may be negative, and 0 has no sign', () => {
   expect(['-5s', -5000, '5s', '-0s', -0].map(signedMillisecondsOf)).toEqual([-5000, -5000, 5000, 0, 0])
   expect(['--5s', '- 5s', -1.5].map(signedMillisecondsOf)).toEqual([null, null, null])
 })

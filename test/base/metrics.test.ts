@@ -3,7 +3,7 @@ import { describe, test } from 'vitest'
 import { Histogram, Metrics } from '../../src/base/metrics.ts'
 
 describe('metrics', () => {
-  test('a registry reads as plain data, in order of names', () => {
+  test('are read as plain data, ordered by name', () => {
     const metrics = new Metrics()
     metrics.counter('records').add(3)
     metrics.counter('records').add()
@@ -18,13 +18,13 @@ describe('metrics', () => {
     ])
   })
 
-  test('a name keeps its kind', () => {
+  test('cannot change the kind of a name', () => {
     const metrics = new Metrics()
     metrics.counter('records')
     assert.throws(() => metrics.gauge('records'), /no gauge/)
   })
 
-  test('a percentile is at most one bucket above the true one, whatever the scale', () => {
+  test('have percentiles at most one bucket above the true value, whatever the scale', () => {
     for (const scale of [0.01, 1, 1e6]) {
       const histogram = new Histogram()
       for (let value = 1; value <= 1000; value++) histogram.record(value * scale)
@@ -36,7 +36,7 @@ describe('metrics', () => {
     }
   })
 
-  test('values outside all buckets count at the ends, and nothing measured is zero', () => {
+  test('count values outside all buckets in the first and the last, and are zero without values', () => {
     const histogram = new Histogram()
     assert.deepEqual(histogram.read(), { count: 0, sum: 0, max: 0, p50: 0, p99: 0 })
     histogram.record(0)

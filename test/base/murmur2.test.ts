@@ -11,7 +11,7 @@ const known: readonly [text: string, hash: number][] = [
   ['abc', 479_470_107],
 ]
 
-test('hashes are those of Kafka, anywhere in a buffer', () => {
+test('hashes are the same as Kafka’s, at any position in a buffer', () => {
   for (const [text, hash] of known) {
     const bytes = Buffer.from(text)
     assert.equal(murmur2(bytes), hash, text)
@@ -19,7 +19,7 @@ test('hashes are those of Kafka, anywhere in a buffer', () => {
   }
 })
 
-test('a partition is the positive hash modulo the count', () => {
+test('the partition of a key is the positive hash modulo the count', () => {
   for (const [text, hash] of known) {
     const bytes = Buffer.from(text)
     for (const count of [1, 4, 7, 100]) {

@@ -10,8 +10,8 @@ const names = {
   signal: true,
 }
 
-describe('an option that is not known', () => {
-  test('is named with its value and the option that was meant', () => {
+describe('an unknown option', () => {
+  test('is reported with its value and the option that was meant', () => {
     expect(unknownOption({ comitIntervalMs: 5 }, names)).toBe(
       'comitIntervalMs is 5, but there is no such option; use commitIntervalMs',
     )
@@ -25,31 +25,31 @@ describe('an option that is not known', () => {
     ['without its unit', 'linger', 'lingerMs'],
     ["Kafka's name", 'linger.ms', 'lingerMs'],
     ["Kafka's name for what is called otherwise here", 'batch.size', 'batchBytesMax'],
-  ])('is recognised with %s', (_, given, meant) => {
+  ])('is recognized with %s', (_, given, meant) => {
     expect(unknownOption({ [given]: 'x' }, names)).toBe(`${given} is "x", but there is no such option; use ${meant}`)
   })
 
-  test('is answered with all options where none is near', () => {
+  test('is reported with all options when none is similar', () => {
     expect(unknownOption({ replicas: 3 }, names)).toBe(
       `replicas is 3, but there is no such option; the options are ${Object.keys(names).join(', ')}`,
     )
   })
 
-  test('is found behind those that are known, and is no property that every object has', () => {
+  test('is found among known ones, also when it has the name of an inherited property', () => {
     expect(unknownOption({ name: 'a', toString: () => '' }, names)).toMatch(/^toString is /)
   })
 
-  test('is found in an object without a prototype, and in one of another realm', () => {
+  test('is found in an object without a prototype and in one from another realm', () => {
     expect(unknownOption(Object.assign(Object.create(null), { nmae: 1 }), names)).toMatch(/^nmae is 1/)
     expect(unknownOption(runInNewContext('({ nmae: 1 })'), names)).toMatch(/^nmae is 1/)
   })
 })
 
-test('an option that is undefined is absent, whatever its name', () => {
+test('an option with the value undefined counts as absent, whatever its name', () => {
   expect(unknownOption({ name: undefined, nmae: undefined }, names)).toBeNull()
 })
 
-test('an instance of a class may have fields of its own, and a symbol is no option', () => {
+test('class instances may have additional fields, and symbols are not options', () => {
   class Settings {
     readonly name = 'a'
     readonly reads = 0

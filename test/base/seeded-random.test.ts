@@ -2,7 +2,7 @@ import * as assert from 'node:assert/strict'
 import { test } from 'vitest'
 import { SeededRandom } from '../../src/base/seeded-random.ts'
 
-test('the same seed gives the same numbers for ever', () => {
+test('the same seed always gives the same numbers', () => {
   const random = new SeededRandom(42)
   assert.deepEqual(
     Array.from({ length: 5 }, () => random.below(1000)),

@@ -27,7 +27,7 @@ const committed = async (): Promise<unknown> =>
     .map(({ at, offset }) => [at.partition, offset])
 
 describe('groups list and describe', () => {
-  test('show who has committed, where, and how far behind', async () => {
+  test('show committed offsets and lag of each group', async () => {
     expect(await cli.json('groups list')).toMatchObject([{ group: 'billing', kind: 'offsets', partitions: 1, lag: 7 }])
     expect((await cli.run('groups list')).out).toMatch(
       /^GROUP +KIND +GENERATION +PARTITIONS +LAG\nbilling +offsets +- +1 +7$/,
@@ -35,7 +35,7 @@ describe('groups list and describe', () => {
     expect((await cli.run('groups describe billing')).out).toMatch(/orders +0 +3 +10 +7$/)
   })
 
-  test('refuse a group that there is not', async () => {
+  test('refuse an unknown group', async () => {
     expect(await cli.run('groups describe nobody')).toMatchObject({ code: 2 })
   })
 })
@@ -61,12 +61,12 @@ describe('groups reset', () => {
     ['--by-duration 7d', 10],
     ['--shift-by 2', 5],
     ['--shift-by=-2', 1],
-  ])('moves the offsets %s', async (where, offset) => {
+  ])('moves offsets with %s', async (where, offset) => {
     await cli.json(`groups reset billing ${where} --execute`)
     expect(await committed()).toEqual([[0, offset]])
   })
 
-  test('takes topics and single partitions', async () => {
+  test('can be limited to topics and single partitions', async () => {
     await cli.json('groups reset billing --to-offset 2 --execute --topic orders')
     expect(await committed()).toEqual([
       [0, 2],
@@ -79,7 +79,7 @@ describe('groups reset', () => {
     ])
   })
 
-  test('refuses to guess where to', async () => {
+  test('refuses a missing, ambiguous or invalid target', async () => {
     expect((await cli.run('groups reset billing')).err).toContain('give exactly one target')
     expect(await cli.run('groups reset billing --to-latest --to-earliest')).toMatchObject({ code: 2 })
     expect(await cli.run('groups reset billing --by-duration soon')).toMatchObject({ code: 2 })

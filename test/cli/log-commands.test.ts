@@ -28,7 +28,7 @@ async function fillViews(): Promise<void> {
 }
 
 describe('log topics', () => {
-  test('lists the topics of the user, and those of the log when asked', async () => {
+  test('lists user topics, and internal ones when asked', async () => {
     await fillViews()
     expect(await cli.json('log topics')).toMatchObject([{ topic: 'views', partitions: 2, offsets: 3, internal: false }])
     const names = ((await cli.json('log topics --internal')) as { topic: string }[]).map(({ topic }) => topic)
@@ -41,7 +41,7 @@ describe('log topics', () => {
 })
 
 describe('log describe', () => {
-  test('says which settings were set and where the partitions stand', async () => {
+  test('shows the settings that were set and the offsets of each partition', async () => {
     await fillViews()
     const [described] = await cli.json('log describe views')
     expect(described).toMatchObject({ topic: 'views', config: { keyCodec: 'string', valueCodec: 'msgpack' } })
@@ -51,7 +51,7 @@ describe('log describe', () => {
     expect((await cli.run('log describe views')).out).toContain('keyCodec')
   })
 
-  test('refuses a topic that there is not', async () => {
+  test('refuses an unknown topic', async () => {
     const { code, err } = await cli.run('log describe vews')
     expect(code).toBe(2)
     expect(err).toContain('UNKNOWN_TOPIC: topic "vews" does not exist')
@@ -59,7 +59,7 @@ describe('log describe', () => {
 })
 
 describe('log consume', () => {
-  test('prints values as the codec of the topic reads them, in the order of each partition', async () => {
+  test('prints values decoded with the topic’s codec, in the order of each partition', async () => {
     await fillViews()
     const { out } = await cli.run('log consume views')
     expect(out.split('\n').sort()).toEqual(['{"path":"/"}', '{"path":"/cart"}', '{"path":"/shop"}'])
@@ -68,7 +68,7 @@ describe('log consume', () => {
     expect((await cli.run('log consume views --keys')).out).toContain('1970-01-01T00:00:01.000Z  views-')
   })
 
-  test('begins at an offset, at a time, and ends after so many', async () => {
+  test('starts at an offset or a time and ends after --max records', async () => {
     await cli.run('log produce plain --create 1', ['a', 'b', 'c'])
     expect((await cli.run('log consume plain --partition 0 --from 1')).out).toBe('b\nc')
     expect((await cli.run('log consume plain --max 2')).out).toBe('a\nb')
@@ -81,7 +81,7 @@ describe('log consume', () => {
     )
   })
 
-  test('shows bytes that are no text in base64, and nothing that moves the cursor', async () => {
+  test('prints bytes that are not text in base64, and no control characters', async () => {
     await cli.fill(async (log) => {
       await log.admin.createTopics([{ name: 'raw', partitions: 1 }])
       const producer = log.producer()
@@ -100,7 +100,7 @@ describe('log consume', () => {
 })
 
 describe('log consume', () => {
-  test('shows a time that no calendar has as its number', async () => {
+  test('prints a timestamp beyond the range of dates as a number', async () => {
     await cli.fill(async (log) => {
       await log.admin.createTopics([
         { name: 'late', partitions: 1, config: { timestampAfterMaxMs: Number.MAX_SAFE_INTEGER } },
@@ -115,7 +115,7 @@ describe('log consume', () => {
 })
 
 describe('log produce', () => {
-  test('writes a record per line, as the codecs of the topic want it', async () => {
+  test('writes one record per line with the topic’s codecs', async () => {
     await fillViews()
     const { out } = await cli.run('log produce views --key-separator :', ['cid:{"path":"/x"}'])
     expect(out).toBe('1 record written to views')
@@ -124,7 +124,7 @@ describe('log produce', () => {
     )
   })
 
-  test('takes what consume gives as JSON, so that a topic can be copied', async () => {
+  test('reads the JSON lines of log consume, so that a topic can be copied', async () => {
     await fillViews()
     const lines = (await cli.run('log consume views --json')).out.split('\n')
     const copied = lines.map((line) => {
@@ -136,7 +136,7 @@ describe('log produce', () => {
     expect((await cli.run('log consume copy')).out).toBe((await cli.run('log consume views')).out)
   })
 
-  test('takes headers of any bytes back as they were', async () => {
+  test('reads headers of any bytes from the JSON lines of log consume', async () => {
     const headers = [
       { key: 'text', value: Buffer.from('ü') },
       { key: 'bytes', value: Buffer.from([0xff, 0x00]) },
@@ -162,7 +162,7 @@ describe('log produce', () => {
     expect(await cli.json('log consume to')).toMatchObject([{ headers: shown }])
   })
 
-  test('stops at the first bad line, names it, and says what is written', async () => {
+  test('stops at the first bad line, names it and says how many lines are written', async () => {
     await fillViews()
     const { code, err } = await cli.run('log produce views --key-separator :', ['cid:{"path":"/x"}', 'cid:{nonsense'])
     expect(code).toBe(2)
@@ -172,7 +172,7 @@ describe('log produce', () => {
     expect((await cli.run('log produce views --json', ['{"valu":1}'])).err).toContain('valu')
   })
 
-  test('names the line that the log refuses, too', async () => {
+  test('also names a line that the log refuses', async () => {
     await cli.fill(async (log) => void (await log.admin.createTopics([{ name: 'one', partitions: 1 }])))
     const { code, err } = await cli.run('log produce one --json', [
       '{"value":"a"}',
@@ -184,27 +184,27 @@ describe('log produce', () => {
     expect(await cli.json('log consume one')).toHaveLength(1)
   })
 
-  test('makes a topic only when told to', async () => {
+  test('creates a topic only with --create', async () => {
     expect((await cli.run('log produce fresh', ['x'])).err).toContain('UNKNOWN_TOPIC')
     expect(await cli.json('log produce fresh --create 3', ['{"value":"x"}'])).toEqual([{ topic: 'fresh', records: 1 }])
   })
 })
 
 describe('the command', () => {
-  test('makes no data directory of a mistyped one', async () => {
+  test('does not create a data directory that does not exist', async () => {
     cli.close()
     const { code, err } = await cli.run('log topics')
     expect(code).toBe(2)
     expect(err).toContain('is not a data directory of millrace: name one with --data-dir')
   })
 
-  test('refuses what it does not know with a line of its own and exit code 2', async () => {
+  test('refuses unknown commands, unknown options and invalid values with exit code 2', async () => {
     expect(await cli.run('log nonsense')).toMatchObject({ code: 2 })
     expect(await cli.run('log topics --nonsense')).toMatchObject({ code: 2 })
     expect((await cli.run('log consume views --max 0')).err).toContain('integer of 1 or more')
   })
 
-  test('refuses a directory that somebody has open', async () => {
+  test('refuses a directory that is open elsewhere', async () => {
     await cli.fill(async () => {
       expect((await cli.run('log topics')).err).toContain('DIRECTORY_IN_USE')
     })

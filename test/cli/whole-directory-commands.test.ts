@@ -29,13 +29,13 @@ function spoil(path: string, at: number): void {
 }
 
 describe('log verify', () => {
-  test('says that all is well where it is', async () => {
+  test('reports that all is well in an undamaged directory', async () => {
     const { code, out } = await cli.run('log verify')
     expect(out).toMatch(/200 records in 200 batches, .*: all is well$/)
     expect(code).toBe(0)
   })
 
-  test('finds a byte that has changed, names file and remedy, and ends with 1', async () => {
+  test('reports a changed byte with its file and exits with 1', async () => {
     spoil(segment('.log'), 1000)
     const { code, out } = await cli.run('log verify')
     expect(out).toMatch(/^damage .*orders-0/m)
@@ -43,7 +43,7 @@ describe('log verify', () => {
     expect(await cli.run('log verify --repair')).toMatchObject({ code: 1 })
   })
 
-  test('repairs an index, which can be made anew, and only when told to', async () => {
+  test('repairs a damaged index only with --repair', async () => {
     spoil(segment('.index'), 3)
     const spoiled = readFileSync(segment('.index'))
     expect((await cli.run('log verify')).out).toMatch(/^derived .*\.index/m)
@@ -56,7 +56,7 @@ describe('log verify', () => {
 })
 
 describe('log adopt', () => {
-  test('refuses a source that is no log directory of a broker, and makes nothing', async () => {
+  test('refuses a source that is not a log directory of a Kafka broker, and creates nothing', async () => {
     const empty = mkdtempSync(join(tmpdir(), 'millrace-cli-source-'))
     cli.close()
     const { code, err } = await cli.run(`log adopt ${empty}`)
@@ -66,7 +66,7 @@ describe('log adopt', () => {
     rmSync(empty, { recursive: true })
   })
 
-  test('takes nothing into a directory that has something in it', async () => {
+  test('refuses a target directory that is not empty', async () => {
     expect((await cli.run('log adopt elsewhere')).code).toBe(2)
     expect((await cli.json('log topics')).length).toBe(1)
   })

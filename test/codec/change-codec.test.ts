@@ -11,7 +11,7 @@ function bytesOf(change: CodedChange): Buffer {
   return Buffer.from(bytes.toBytes())
 }
 
-test('a change comes back with what it has: a new value, an old one, or both', () => {
+test('a change is read back with its new value, its old value or both', () => {
   for (const change of [
     { newValue: 'a', oldValue: null },
     { newValue: null, oldValue: 'b' },
@@ -25,13 +25,13 @@ test('a change comes back with what it has: a new value, an old one, or both', (
   }
 })
 
-test('its layout is flags, the length of the new value where an old one follows, new, old', () => {
+test('its layout is flags, the length of the new value if an old one follows, new value, old value', () => {
   expect(bytesOf({ newValue: 'ab', oldValue: null }).toString('hex')).toBe('016162')
   expect(bytesOf({ newValue: null, oldValue: 'ab' }).toString('hex')).toBe('026162')
   expect(bytesOf({ newValue: 'a', oldValue: 'b' }).toString('hex')).toBe('03000000016162')
 })
 
-test('bytes that no change wrote are refused', () => {
+test('bytes that are no encoded change are refused', () => {
   for (const hex of ['', '00', '04', '03', '0300', '03000000ff61']) {
     const bytes = Buffer.from(hex, 'hex')
     expect(() => codec.read(bytes, 0, bytes.length), hex).toThrow(/no change of a table/)

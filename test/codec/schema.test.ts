@@ -18,7 +18,7 @@ const foreign = (validate: (value: unknown) => unknown): Schema =>
   ({ '~standard': { version: 1, vendor: 'other', validate } }) as unknown as Schema
 
 describe('validation', () => {
-  test('gives the value with defaults, or names field and value', () => {
+  test('returns the value with defaults, or throws naming field and value', () => {
     const check = validatorOf(
       z.object({ user: z.object({ age: z.number() }), region: z.string().default('eu') }),
       'value of topic t',
@@ -30,7 +30,7 @@ describe('validation', () => {
     expect(() => check(7)).toThrow(/\(it is 7\)/)
   })
 
-  test('a Promise is ASYNC_SCHEMA, and its failure is nobody’s unhandled rejection', () => {
+  test('refuses a schema that returns a Promise as ASYNC_SCHEMA, without an unhandled rejection', () => {
     const check = validatorOf(
       foreign(() => Promise.reject(new Error('later'))),
       'value of topic t',
@@ -45,7 +45,7 @@ describe('validation', () => {
 })
 
 describe('the codec of a declared key', () => {
-  test('is raw UTF-8 for what can only be a string', () => {
+  test('is raw UTF-8 for a schema that accepts only strings', () => {
     for (const schema of [
       z.string(),
       z.string().min(3),
@@ -63,7 +63,7 @@ describe('the codec of a declared key', () => {
     }
   })
 
-  test('is the tagged codec for numbers, tuples, objects and mixtures', () => {
+  test('is the tagged codec for numbers, tuples, objects and unions', () => {
     for (const schema of [
       z.number(),
       z.int(),
@@ -78,7 +78,7 @@ describe('the codec of a declared key', () => {
     }
   })
 
-  test('must be given where the schema does not tell', () => {
+  test('must be given when the schema does not determine it', () => {
     for (const schema of [
       z.date(),
       z.map(z.string(), z.string()),
@@ -91,7 +91,7 @@ describe('the codec of a declared key', () => {
     expect(() => keyDeclaration(msgpack, 'key')).toThrow(/cannot be a codec for keys/)
   })
 
-  test('checks nothing where the codec alone guarantees the type', () => {
+  test('comes without validation where it already guarantees the type', () => {
     expect(keyDeclaration(z.string(), 'key').validate).toBeUndefined()
     expect(keyDeclaration(z.string().min(3), 'key').validate).toBeDefined()
     expect(keyDeclaration(z.email(), 'key').validate).toBeDefined()
@@ -108,7 +108,7 @@ describe('stored values', () => {
   const both = versions(first, second, (old) => ({ ...old, entry: '/' }))
   const all = versions(both, third, ({ pages, entry }) => ({ views: pages, entry }))
 
-  test('carry the version of their schema and are upgraded step by step', () => {
+  test('carry the version of their schema and are upgraded one version at a time', () => {
     const old = encode(storedCodec(first), { pages: 3 })
     expect(old[0]).toBe(1)
     expect(storedCodec(both).read(old, 0, old.length)).toEqual({ pages: 3, entry: '/' })
@@ -118,7 +118,7 @@ describe('stored values', () => {
     expect(storedCodec(all).read(newest, 0, newest.length)).toEqual({ views: 1, entry: '/a' })
   })
 
-  test('of a newer build, and upgrades that do not fit, are refused', () => {
+  test('of a newer version, and upgrades with an invalid result, are refused', () => {
     const newest = encode(storedCodec(all), { views: 1, entry: '/a' })
     expect(() => storedCodec(first).read(newest, 0, newest.length)).toThrow(
       /UNKNOWN_VERSION.*version 3.*newest known is 1/,
@@ -128,7 +128,7 @@ describe('stored values', () => {
     expect(() => storedCodec(wrong).read(old, 0, old.length)).toThrow(/INVALID_RECORD.*entry/)
   })
 
-  test('fingerprints differ where schemas do, and only there', () => {
+  test('have schema fingerprints that differ exactly when their schemas do', () => {
     expect(schemaFingerprint(first)).toMatch(/^[0-9a-f]{16}$/)
     expect(schemaFingerprint(z.object({ pages: z.number() }))).toBe(schemaFingerprint(first))
     const others = [second, both, all, z.object({ pages: z.string() }), z.object({ pages: z.number().optional() })]

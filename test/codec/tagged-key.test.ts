@@ -42,7 +42,7 @@ const plain = (value: unknown): unknown =>
   )
 
 describe('tagged keys', () => {
-  test('every key reads back as it was written', () => {
+  test('are read back as they were written', () => {
     fc.assert(
       fc.property(key, (value) => {
         expect(plain(decode(taggedKey, encode(taggedKey, value)))).toEqual(plain(value))
@@ -50,7 +50,7 @@ describe('tagged keys', () => {
     )
   })
 
-  test('identities are equal exactly when bytes are equal', () => {
+  test('have identities that are equal exactly when their bytes are', () => {
     fc.assert(
       fc.property(key, key, (left, right) => {
         const sameBytes = compareBytes(encode(taggedKey, left), encode(taggedKey, right)) === 0
@@ -62,7 +62,7 @@ describe('tagged keys', () => {
     expect(taggedKey.identity(['a'])).toBe(taggedKey.identity(['a']))
   })
 
-  test('bytes order numbers and bigints by value, strings by UTF-8, and tuples element by element', () => {
+  test('have bytes that order numbers and bigints by value, strings by UTF-8, and tuples by element', () => {
     const sign = (value: number): number => Math.sign(value)
     fc.assert(
       fc.property(fc.double({ noNaN: true }), fc.double({ noNaN: true }), (left, right) => {
@@ -87,14 +87,14 @@ describe('tagged keys', () => {
     expect(compareBytes(encode(taggedKey, ['a', 9]), encode(taggedKey, ['a\0', 1]))).toBeLessThan(0)
   })
 
-  test('minus zero is zero, and the order of fields and undefined fields do not count', () => {
+  test('do not distinguish -0 from 0, the order of fields, or undefined fields from absent ones', () => {
     expect(encode(taggedKey, -0)).toEqual(encode(taggedKey, 0))
     expect(encode(taggedKey, [-0])).toEqual(encode(taggedKey, [0]))
     expect(taggedKey.identity(-0)).toBe(0)
     expect(encode(taggedKey, { b: 1, a: 'x', c: undefined })).toEqual(encode(taggedKey, { a: 'x', b: 1 }))
   })
 
-  test('what has no canonical bytes is refused', () => {
+  test('refuse values without canonical bytes', () => {
     for (const value of [
       Number.NaN,
       [Number.NaN],
@@ -115,7 +115,7 @@ describe('tagged keys', () => {
     expect(() => encode(taggedKey, deep)).toThrow(/deep/)
   })
 
-  test('foreign bytes are refused, never read as some other key', () => {
+  test('refuse foreign bytes or read a valid key from them, and refuse keys that are cut short', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 24 }), (bytes) => {
         let read: unknown
@@ -137,7 +137,7 @@ describe('tagged keys', () => {
 })
 
 describe('raw keys', () => {
-  test('a string is its UTF-8, whatever its length', () => {
+  test('are the UTF-8 bytes of a string, whatever its length', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme', maxLength: 200 }), (value) => {
         fc.pre(value.isWellFormed())
@@ -150,14 +150,14 @@ describe('raw keys', () => {
     expect(encode(stringKey, `${long}é`)).toEqual(Buffer.from(`${long}é`))
   })
 
-  test('half a surrogate pair and bytes that are no UTF-8 are refused', () => {
+  test('refuse a lone surrogate and bytes that are not UTF-8', () => {
     expect(() => encode(stringKey, 'a\ud83d')).toThrow(/surrogate/)
     expect(() => encode(stringKey, `${'x'.repeat(90)}\ud83d`)).toThrow(/surrogate/)
     expect(() => decode(stringKey, Uint8Array.of(0x61, 0xff))).toThrow(/UTF-8/)
     expect(decode(stringKey, Buffer.from('a\uFFFDb'))).toBe('a\uFFFDb')
   })
 
-  test('a long is eight bytes, big-endian, as Kafka writes it', () => {
+  test('are the eight bytes of a long, big-endian, as in Kafka', () => {
     expect(encode(longKey, 258).toString('hex')).toBe('0000000000000102')
     expect(encode(longKey, -2).toString('hex')).toBe('fffffffffffffffe')
     for (const value of [0, 1, -1, 2 ** 40, -(2 ** 40) - 7, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER]) {
@@ -168,7 +168,7 @@ describe('raw keys', () => {
     expect(() => decode(longKey, Buffer.from('00', 'hex'))).toThrow(/8 bytes/)
   })
 
-  test('bytes read are a copy', () => {
+  test('are copied when they are read as bytes', () => {
     const source = Uint8Array.of(1, 2, 3)
     const read = bytesKey.read(source, 1, 3)
     source[1] = 9

@@ -22,7 +22,7 @@ function decode<T>(codec: Codec<T>, encoded: Uint8Array): T {
 const plain = fc.jsonValue({ maxDepth: 4 }).filter((value) => !JSON.stringify(value).includes('__proto__'))
 
 describe('msgpack and json', () => {
-  test('every plain value reads back as it was written', () => {
+  test('read back every plain value as it was written', () => {
     fc.assert(
       fc.property(plain, (value) => {
         const normal: unknown = JSON.parse(JSON.stringify(value))
@@ -32,7 +32,7 @@ describe('msgpack and json', () => {
     )
   })
 
-  test('msgpack keeps dates, bigints and bytes, and bytes do not share memory', () => {
+  test('keep dates, bigints and bytes in msgpack, and copy the bytes', () => {
     const value = { at: new Date(5), count: 2n ** 40n, raw: Uint8Array.of(1, 2), note: undefined }
     const encoded = encode(msgpack, value)
     const read = msgpack.read(encoded, 0, encoded.length) as { at: Date; count: bigint; raw: Uint8Array }
@@ -41,13 +41,13 @@ describe('msgpack and json', () => {
     expect([...read.raw]).toEqual([1, 2])
   })
 
-  test('values larger than any buffer of the encoder pass', () => {
+  test('accept values larger than the encoder’s buffers', () => {
     const value = { text: 'é'.repeat(100_000), list: Array.from({ length: 20_000 }, (_, index) => index) }
     expect(decode(msgpack, encode(msgpack, value))).toEqual(value)
     expect(decode(json, encode(json, value))).toEqual(value)
   })
 
-  test('whole numbers have the bytes of the encoder, and come back', () => {
+  test('write numbers in msgpack to the same bytes as msgpackr, and read them back', () => {
     const packr = new Packr({ useRecords: false })
     const edges = [0, 1, 0x1f, 0x20, 0x7f, 0x80, 0xff, 0x100, 0x7fff, 0x8000, 0xffff, 0x1_0000, 2 ** 31, 2 ** 32 - 1]
     for (const value of [...edges, 2 ** 32, -1, -0, 0.5, 2 ** 53 - 1]) {
@@ -59,7 +59,7 @@ describe('msgpack and json', () => {
       expect(() => decode(msgpack, Buffer.from(bytes))).toThrow(/INVALID_RECORD/)
   })
 
-  test('what nests too deep is refused before anybody walks it', () => {
+  test('refuse values nested deeper than 128 levels', () => {
     const deep = (levels: number): unknown => {
       let value: unknown = 1
       for (let level = 0; level < levels; level++) value = level % 2 === 0 ? [value, 'x'] : { a: value }
@@ -75,7 +75,7 @@ describe('msgpack and json', () => {
     expect(decode(msgpack, encode(msgpack, wide))).toEqual(wide)
   })
 
-  test('no field can set a prototype', () => {
+  test('never let a field set a prototype', () => {
     const text = '{"a":{"__proto__":{"admin":true}}}'
     expect(() => decode(json, Buffer.from(text))).toThrow(/INVALID_RECORD.*__proto__/)
     expect(() => decode(json, Buffer.from(text.replace('__proto__', '\\u005f_proto__')))).toThrow(/__proto__/)
@@ -86,7 +86,7 @@ describe('msgpack and json', () => {
     expect(Object.getPrototypeOf(read.a)).toBe(Object.prototype)
   })
 
-  test('foreign bytes and what cannot be written are refused', () => {
+  test('refuse foreign bytes and values that cannot be encoded', () => {
     expect(() => decode(json, Buffer.from('{"a":'))).toThrow(/INVALID_RECORD: no JSON/)
     expect(() => decode(msgpack, Buffer.from([0x92, 1]))).toThrow(/INVALID_RECORD: no msgpack/)
     expect(() => decode(msgpack, Buffer.from([1, 1]))).toThrow(/INVALID_RECORD: no msgpack/)
@@ -98,7 +98,7 @@ describe('msgpack and json', () => {
   })
 })
 
-test('text, bytes, number and long are the bytes that Kafka’s own serializers write', () => {
+test('string, bytes, number and long write the same bytes as Kafka’s serializers', () => {
   expect(encode(string, 'aé').toString('hex')).toBe('61c3a9')
   expect(encode(bytes, Uint8Array.of(1, 255)).toString('hex')).toBe('01ff')
   expect(encode(long, 7).toString('hex')).toBe('0000000000000007')
@@ -111,21 +111,21 @@ test('text, bytes, number and long are the bytes that Kafka’s own serializers 
 describe('windowed keys', () => {
   const minute = tumbling('1m')
 
-  test('are the inner key and the start, as Kafka writes them; the end comes from the declaration', () => {
+  test('are encoded as inner key and start, as in Kafka; the end comes from the declaration', () => {
     const codec = windowed(z.string(), minute)
     const key = { key: 'a', start: 60_000, end: 120_000, kind: 'time' } as const
     expect(encode(codec, key).toString('hex')).toBe('61000000000000ea60')
     expect(decode(codec, encode(codec, key))).toEqual(key)
   })
 
-  test('of sessions are the inner key, the end and the start', () => {
+  test('of sessions are encoded as inner key, end and start', () => {
     const codec = windowed(z.string(), sessions('1m'))
     const key = { key: 'a', start: 1, end: 2, kind: 'session' } as const
     expect(encode(codec, key).toString('hex')).toBe('6100000000000000020000000000000001')
     expect(decode(codec, encode(codec, key))).toEqual(key)
   })
 
-  test('have identities that are equal exactly when key and window are', () => {
+  test('have identities that are equal exactly when key and window are equal', () => {
     const codec = windowed(z.union([z.string(), z.number()]), minute)
     const at = (key: string | number, start: number) =>
       codec.identity({ key, start, end: start + 60_000, kind: 'time' })
@@ -133,7 +133,7 @@ describe('windowed keys', () => {
     expect(new Set([at('1', 0), at(1, 0), at('1', 60_000)]).size).toBe(3)
   })
 
-  test('of other kinds, plain keys and short bytes are refused', () => {
+  test('of another kind are refused, as are plain keys and bytes that are too short', () => {
     const codec = windowed(z.string(), minute)
     expect(() => encode(codec, 'a' as never)).toThrow(/INVALID_RECORD.*time window/)
     expect(() => encode(codec, { key: 'a', start: 0, end: 1, kind: 'session' } as never)).toThrow(/time window/)
@@ -145,7 +145,7 @@ describe('windowed keys', () => {
 describe('a topic', () => {
   const value = z.object({ at: z.number() })
 
-  test('is frozen and keeps what was declared', () => {
+  test('is frozen and keeps its declaration', () => {
     const views = topic('views', {
       key: z.string(),
       value,
@@ -164,18 +164,18 @@ describe('a topic', () => {
     expect(views.timestamp?.(null, 'k', 9, -1)).toBe(9)
   })
 
-  test('takes null only with tombstones', () => {
+  test('accepts null only with tombstones', () => {
     expect(() => topic('t', { key: z.string(), value }).value.validate?.(null)).toThrow(/tombstones: true/)
     expect(topic('t', { key: z.string(), value, tombstones: true }).value.validate?.(null)).toBeNull()
   })
 
-  test('that is trusted checks on sending alone', () => {
+  test('that is trusted validates values only when they are sent', () => {
     const trusted = topic('t', { key: z.number(), value, trusted: true })
     expect([trusted.key.validate, trusted.value.validate]).toEqual([undefined, undefined])
     expect(() => trusted.value.validateOnSend?.({ at: 'x' })).toThrow(/INVALID_RECORD.*at/)
   })
 
-  test('with impossible partitions or two formats is refused', () => {
+  test('with an invalid number of partitions or format, or with a codec and a format, is refused', () => {
     for (const partitions of [0, -1, 1.5, 10_001]) {
       expect(() => topic('t', { key: z.string(), value, partitions })).toThrow(/INVALID_DECLARATION.*partitions/)
     }

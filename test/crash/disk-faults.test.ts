@@ -34,7 +34,7 @@ function someUpTo(count: number): number[] {
 
 for (const sync of ['commit', 'os'] as const) {
   describe(`a disk that fails under a log with sync: ${sync}`, () => {
-    test('the first failed sync stops the log, and nothing promised is lost', async () => {
+    test('stops the log at the first failed sync, and loses nothing acknowledged', async () => {
       const felt = await failEverywhere(sync, ({ counts }) =>
         someUpTo(counts.sync + counts.syncDirectory).map((failSyncAt) => ({ failSyncAt })),
       )
@@ -42,7 +42,7 @@ for (const sync of ['commit', 'os'] as const) {
       assert(felt.opening > 5 && felt.use > 20, JSON.stringify(felt))
     })
 
-    test('the first failed write stops the log, and nothing promised is lost', async () => {
+    test('stops the log at the first failed write, and loses nothing acknowledged', async () => {
       const felt = await failEverywhere(sync, ({ counts }) =>
         someUpTo(counts.write).map((failWriteAt) => ({ failWriteAt })),
       )
@@ -50,7 +50,7 @@ for (const sync of ['commit', 'os'] as const) {
       assert(felt.opening > 5 && felt.use > 20, JSON.stringify(felt))
     })
 
-    test('a full disk loses nothing, and with space the log goes on', async () => {
+    test('loses nothing when it is full, and the log goes on when there is space again', async () => {
       const felt = await failEverywhere(sync, ({ usedBytes }) =>
         someUpTo(usedBytes).map((capacityBytes) => ({ capacityBytes })),
       )

@@ -5,7 +5,7 @@ import { killGithubJob } from '../torture/github-kills.ts'
 
 const seed = 20_260_801
 
-test(`the github-activity job, killed while it loads and counts (seed ${seed}), answers as a plain loop does`, async () => {
+test(`the github-activity job, killed while it loads and counts (seed ${seed}), gives the answers of a plain loop`, async () => {
   const lines = madeUpEvents({ seed, lines: 1500, lateMs: 1_800_000 })
   const { kills, violations } = await killGithubJob({
     seed,

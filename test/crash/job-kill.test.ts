@@ -8,13 +8,13 @@ import { killJob, LoadedJob, type KillTotals } from '../torture/job-kills.ts'
 const seed = 20
 const timeoutMs = 240_000
 
-describe(`a job that is killed again and again (seed ${seed})`, () => {
+describe(`a job that is killed repeatedly (seed ${seed})`, () => {
   let job: LoadedJob
   beforeAll(async () => void (job = await LoadedJob.load({ seed, events: 2_500 })), timeoutMs)
   afterAll(() => job.remove())
 
   test(
-    'has every output once and in order, the same last values, and the same stores',
+    'writes every output once and in order, and ends with the same last values and stores',
     async () => {
       const kills: readonly KillTotals[] = await Promise.all([
         killJob(job, { emit: 'update', kills: 10, killsPerRound: 5 }),
@@ -33,7 +33,7 @@ describe(`a job that is killed again and again (seed ${seed})`, () => {
   )
 
   test(
-    'is found out when it commits offsets before outputs',
+    'fails this check when it commits offsets before outputs',
     async () => {
       const { violations } = await killJob(job, { emit: 'update', kills: 1, killsPerRound: 1, bug: true })
 

@@ -59,7 +59,7 @@ async function opened(): Promise<LogHarness> {
 const at = { topic: 'events', partition: 0 }
 
 describe('bad topics and offsets', () => {
-  test('a name that could be a path, or that Kafka would not have, is INVALID_TOPIC', async () => {
+  test('a topic name that could be a path, or that Kafka does not allow, is INVALID_TOPIC', async () => {
     const log = await opened()
     for (const name of ['a/b', '/', '..', '.', 'a\0b', '', 'ä', 'a b', 'x'.repeat(250)]) {
       expect(await refused(() => log.log.admin.createTopics([{ name, partitions: 1 }])), name).toBe('INVALID_TOPIC')
@@ -71,7 +71,7 @@ describe('bad topics and offsets', () => {
     await goesOn(log)
   })
 
-  test('a name of 249 characters is allowed, and its topic can be deleted', async () => {
+  test('a topic name of 249 characters is allowed, and its topic can be deleted', async () => {
     const log = await opened()
     const name = 'x'.repeat(249)
     await log.topic(name, 1)
@@ -80,7 +80,7 @@ describe('bad topics and offsets', () => {
     await goesOn(log)
   })
 
-  test('offsets below the start, beyond the end or no integers are OFFSET_OUT_OF_RANGE', async () => {
+  test('reading from an offset below the start or beyond the end is OFFSET_OUT_OF_RANGE', async () => {
     const log = await opened()
     const reader = await log.log.openReader({ isolation: 'durable' })
     for (const offset of [-1, 2, 1e15, Number.MAX_SAFE_INTEGER]) {
@@ -94,8 +94,8 @@ describe('bad topics and offsets', () => {
   })
 })
 
-describe('bad offsets where the log starts later', () => {
-  test('below the start or beyond the end nothing is read, deleted or committed', async () => {
+describe('bad offsets in a log with deleted records', () => {
+  test('are refused when reading, deleting and committing', async () => {
     const log = await opened()
     await log.append('events', 0, ['second', 'third'])
     await log.log.admin.deleteRecords([{ at, offset: 2 }])
@@ -124,7 +124,7 @@ describe('bad offsets where the log starts later', () => {
 })
 
 describe('bad batches and records', () => {
-  test('what is over maxMessageBytes is MESSAGE_TOO_LARGE with both sizes, whoever sends it', async () => {
+  test('a record over maxMessageBytes is MESSAGE_TOO_LARGE, naming both sizes, whichever client sends it', async () => {
     const log = await opened()
     await log.log.admin.alterTopicConfig('events', { maxMessageBytes: 1024 })
     const producer = log.log.producer({ compression: 'gzip' })
@@ -147,7 +147,7 @@ describe('bad batches and records', () => {
     await goesOn(log)
   })
 
-  test('a batch whose length, counts, deltas, codec or checksum lie is refused, and no byte of it is kept', async () => {
+  test('a batch with a wrong length, count, delta, codec or checksum is refused, and nothing of it is written', async () => {
     const log = await opened()
     const lies: readonly (readonly [what: string, lie: (batch: Buffer) => Buffer, summed: boolean])[] = [
       ['a length beyond the end', (batch) => (batch.writeInt32BE(batch.length, 8), batch), false],
@@ -175,7 +175,7 @@ describe('bad batches and records', () => {
     await goesOn(log)
   })
 
-  test('records that lie under a right checksum are refused before they have a place, whatever the codec', async () => {
+  test('invalid records under a valid checksum are refused before they get offsets, whatever the codec', async () => {
     const log = await opened()
     // length, attributes, timestamp delta, offset delta, no key, 3 bytes of value, no headers; the second from byte 71 on
     const set = (at: number, byte: number): Lie => ({ lie: (batch) => batch.writeUInt8(byte, at) })
@@ -223,7 +223,7 @@ describe('bad batches and records', () => {
     await goesOn(log)
   })
 
-  test('negative and broken timestamps are INVALID_TIMESTAMP, and those too far from the clock', async () => {
+  test('a timestamp that is negative, not an integer or too far from the clock is INVALID_TIMESTAMP', async () => {
     const log = await LogHarness.open()
     const hour = 3_600_000
     await log.topic('events', 1)
@@ -255,7 +255,7 @@ describe('bad batches and records', () => {
     await log.close()
   })
 
-  test('a record of the far future, where a topic takes it, pins nothing', async () => {
+  test('a record from the far future, where a topic accepts it, does not hold up retention', async () => {
     const log = await LogHarness.open({ retentionCheckIntervalMs: 1000 })
     const timestampAfterMaxMs = Number.MAX_SAFE_INTEGER
     await log.topic('events', 1, { retentionMs: 3_600_000, segmentBytes: 1024, timestampAfterMaxMs })
@@ -272,7 +272,7 @@ describe('bad batches and records', () => {
 describe('bad directories', () => {
   const openOn = (disk: Disk, dataDir = '/log'): Promise<unknown> => openLog({ dataDir, disk })
 
-  test('of a newer version or of another program are left as they are', async () => {
+  test('of a newer version or of another program are refused and left unchanged', async () => {
     const disk = new MemoryDisk()
     disk.makeDirectory('/newer')
     disk.makeDirectory('/other')
@@ -284,7 +284,7 @@ describe('bad directories', () => {
     expect([disk.list('/newer'), disk.list('/other')]).toEqual([['millrace.json'], ['thesis.doc']])
   })
 
-  test('that may not be written, or have no room, say so', async () => {
+  test('that cannot be written to are NOT_WRITABLE, or DISK_FULL', async () => {
     const failing = (code: string): Disk => {
       const disk = new MemoryDisk()
       const open: Disk['open'] = (path, mode) => {
@@ -303,7 +303,7 @@ describe('bad directories', () => {
     expect(await refused(() => openOn(failing('ENOSPC')))).toBe('DISK_FULL')
   })
 
-  test('that become read-only or are taken away while the log is open fail writers, not readers, and lose nothing', async () => {
+  test('that become read-only or unavailable while the log is open fail writers, not readers, and lose nothing', async () => {
     for (const code of ['EROFS', 'EACCES', 'EIO']) {
       const log = await opened()
       log.disk.onOperation = ({ path }) => {
@@ -325,7 +325,7 @@ describe('bad directories', () => {
     }
   })
 
-  test('whose segments cannot be read are READ_FAILED for who reads them, and the log goes on', async () => {
+  test('whose segments cannot be read are READ_FAILED for their readers, and the log goes on', async () => {
     const log = await LogHarness.open({ recentBytesMax: 0 })
     await log.topic('events', 1)
     await log.append('events', 0, ['before'])
@@ -339,7 +339,7 @@ describe('bad directories', () => {
     await goesOn(log)
   })
 
-  test('without room for compaction keep what they have, and are compacted when there is', async () => {
+  test('without room for compaction keep their records, and are compacted when there is room', async () => {
     const log = await LogHarness.open({ compactionIntervalMs: 1000, checkpointIntervalMs: 3000, recentBytesMax: 0 })
     await log.topic('table', 1, { cleanupPolicy: 'compact', segmentBytes: 1024, minCleanableDirtyRatio: 0.01 })
     for (let index = 0; index < 8; index++)
@@ -359,7 +359,7 @@ describe('bad directories', () => {
     await log.close()
   })
 
-  test('that are files, of another program or open in another place are refused', async () => {
+  test('that are files, belong to another program or are already open are refused', async () => {
     const work = mkdtempSync(join(tmpdir(), 'millrace-bad-input-'))
     try {
       writeFileSync(join(work, 'file'), 'x')
@@ -384,7 +384,7 @@ describe('bad directories', () => {
 })
 
 describe('a clock that goes back', () => {
-  test('neither loses a record, nor keeps a transaction or a group from ending', async () => {
+  test('loses no record and prevents no commit of offsets or of a transaction', async () => {
     const log = await opened()
     const producer = log.log.producer({ transactionalId: 'id', transactionTimeoutMs: 10_000 })
     await producer.initTransactions()

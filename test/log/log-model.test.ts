@@ -160,7 +160,7 @@ class ModelledLog {
 }
 
 for (const sync of ['commit', 'os'] as const) {
-  test(`whatever its users do, a log with sync: ${sync} is what a plain model of it is, also after it ended anyhow`, async () => {
+  test(`a log with sync: ${sync} equals a plain model of it, whatever its users do and however it ends`, async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60, size: 'max' }), (steps) => new ModelledLog(sync).run(steps)),
       { numRuns: 60 },

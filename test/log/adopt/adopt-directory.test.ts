@@ -81,7 +81,7 @@ function someTopics(directory: BrokerDirectory): { readonly orders: BrokerPartit
 }
 
 describe('adopting a broker’s directory', () => {
-  test('brings every record of every codec back, also of a cleaned topic with gaps, and changes nothing in the source', async () => {
+  test('keeps every record of every codec, also of a compacted topic with gaps, and does not change the source', async () => {
     const directory = new BrokerDirectory()
     const written = someTopics(directory)
     const before = directory.disk.list(`${source}/orders-0`).map((name) => directory.bytes(`orders-0/${name}`))
@@ -110,7 +110,7 @@ describe('adopting a broker’s directory', () => {
     await log.close()
   })
 
-  test('compacts on where the broker’s cleaner may have ended, in the middle of a segment', async () => {
+  test('lets compaction continue where the broker’s cleaner ended, in the middle of a segment', async () => {
     const directory = new BrokerDirectory()
     const cleaned = directory.partition('table-0', tableId)
     cleaned.gap(3)
@@ -140,7 +140,7 @@ describe('adopting a broker’s directory', () => {
     expect(records.map(({ key }) => key)).toEqual(['d', 'd'])
   })
 
-  test('keeps transactions as they were decided, aborts what nobody had ended, and says so', async () => {
+  test('keeps the outcome of ended transactions, aborts open ones, and reports those', async () => {
     const directory = new BrokerDirectory()
     const partition = directory.partition('orders-0', ordersId)
     const transactional = (producerId: number, value: string, baseSequence = 0): void =>
@@ -172,7 +172,7 @@ describe('adopting a broker’s directory', () => {
     expect((await verifyDirectory({ dataDir: '/log', disk: directory.disk, clock })).findings).toEqual([])
   })
 
-  test('starts where the broker’s log did, and leaves out what was being deleted', async () => {
+  test('keeps the broker’s log start, and leaves out what was being deleted', async () => {
     const directory = new BrokerDirectory()
     const written = someTopics(directory)
     directory.checkpoint('log-start', { 'orders-0': 3 })
@@ -186,7 +186,7 @@ describe('adopting a broker’s directory', () => {
     expect(records).toEqual(written.orders.records.slice(3))
   })
 
-  test('takes a finished swap for what it replaces, and an unfinished cleaning for nothing', async () => {
+  test('uses a finished swap in place of the segment it replaces, and ignores an unfinished cleaning', async () => {
     const directory = new BrokerDirectory()
     const written = someTopics(directory)
     const first = `orders-0/${'0'.repeat(20)}`
@@ -232,7 +232,7 @@ describe('a directory that cannot be adopted as it is', () => {
 
   const torn = (bytes: Buffer): Uint8Array => bytes.subarray(0, bytes.length - 5)
 
-  test('with a torn end of a broker that was killed loses what was not synced, and says what', async () => {
+  test('with a torn end after the broker was killed loses only what was not synced, and reports it', async () => {
     const { directory, written } = harmed(torn)
     directory.remove('.kafka_cleanshutdown')
     const { notes } = await adopt(directory)
@@ -242,7 +242,7 @@ describe('a directory that cannot be adopted as it is', () => {
     expect(end).toBe(8)
   })
 
-  test('torn where the broker was closed, or below what it had synced, is CORRUPT_BATCH with file, byte and remedy', async () => {
+  test('with a torn end after a clean close, or below the recovery point, is CORRUPT_BATCH with file, byte and remedy', async () => {
     const closed = await refused(harmed(torn).directory)
     expect(closed).toMatchObject({
       code: 'CORRUPT_BATCH',
@@ -255,7 +255,7 @@ describe('a directory that cannot be adopted as it is', () => {
     expect((await refused(directory)).code).toBe('CORRUPT_BATCH')
   })
 
-  test('whose records lie under a right checksum is CORRUPT_BATCH', async () => {
+  test('with invalid records under a valid checksum is CORRUPT_BATCH', async () => {
     const directory = new BrokerDirectory()
     const partition = directory.partition('orders-0', ordersId)
     partition.write([record('one'), record('two')])
@@ -277,7 +277,7 @@ describe('a directory that cannot be adopted as it is', () => {
     expect(error.message).toMatch(/meta\.properties.*version 7.*0 and 1/)
   })
 
-  test('of another program, or none at all, is FOREIGN_DIRECTORY; so is a target with something in it', async () => {
+  test('of another program, or that does not exist, is FOREIGN_DIRECTORY; so is a target that is not empty', async () => {
     const directory = new BrokerDirectory()
     someTopics(directory)
     directory.disk.makeDirectory('/thesis')

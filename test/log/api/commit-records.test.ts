@@ -70,7 +70,7 @@ test('a record that is cut short or followed by more is CORRUPT_BATCH', () => {
   )
 })
 
-test('random bytes are refused, never believed', () => {
+test('random bytes are decoded or CORRUPT_BATCH, and never fail otherwise', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
       try {
@@ -86,7 +86,7 @@ test('a newer version is NEWER_FORMAT', () => {
   expect(() => decodeCommitRecord(Uint8Array.of(9))).toThrow(/NEWER_FORMAT/)
 })
 
-test('the causes of a pass-through and of a commit\u2019s emissions take a few bytes, however many there are', () => {
+test('the causes of a pass-through and of a commit’s emissions take a few bytes, however many there are', () => {
   const base = encoded({ ...oneSection([]) }).length
   const passThrough = Array.from({ length: 100_000 }, (_, index) => index)
   const emitted = Array.from({ length: 100_000 }, () => -1)

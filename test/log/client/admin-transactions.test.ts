@@ -3,7 +3,7 @@ import { ClientHarness } from './client-harness.ts'
 
 const at = { topic: 'events', partition: 0 }
 
-test('transactions are listed with their phase, described, and aborted from outside, which fences their producer', async () => {
+test('transactions can be listed with their phase, described and aborted, which fences their producer', async () => {
   const harness = await ClientHarness.open([{ name: 'events', partitions: 1 }])
   const { admin } = harness
   for (const transactionalId of ['b', 'a']) await harness.producer({ transactionalId }).initTransactions()

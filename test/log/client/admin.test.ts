@@ -6,7 +6,7 @@ import { ClientHarness, codeOf } from './client-harness.ts'
 
 const at = (partition: number): { topic: string; partition: number } => ({ topic: 'orders', partition })
 
-test('topics are created all or none, listed, described and deleted', async () => {
+test('topics are created all or none, and can be listed, described and deleted', async () => {
   const log = await ClientHarness.open([{ name: 'orders', partitions: 2, config: { retentionMs: 1000 } }])
   expect(
     await codeOf(() =>
@@ -31,7 +31,7 @@ test('topics are created all or none, listed, described and deleted', async () =
   await log.close()
 })
 
-test('a declared topic is made with its partitions, settings and codecs', async () => {
+test('a declared topic is created with its partitions, settings and codecs', async () => {
   const views = topic('views', {
     key: z.string(),
     value: z.number(),
@@ -49,7 +49,7 @@ test('a declared topic is made with its partitions, settings and codecs', async 
   await log.close()
 })
 
-test('offsets are earliest, latest or by time', async () => {
+test('offsets are found as earliest, latest or by time', async () => {
   const log = await ClientHarness.open([{ name: 'orders', partitions: 2 }])
   const producer = log.producer()
   for (const timestamp of [10, 20, 30]) {
@@ -66,14 +66,14 @@ test('offsets are earliest, latest or by time', async () => {
   await log.close()
 })
 
-test('a changed setting is the one that is described', async () => {
+test('describeTopic shows a changed setting', async () => {
   const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
   await log.admin.alterTopicConfig('orders', { retentionMs: 5000 })
   expect(log.admin.describeTopic('orders').config.retentionMs).toBe(5000)
   await log.close()
 })
 
-test('the topics of the log itself cannot be made, changed, purged or deleted', async () => {
+test('internal topics cannot be created, changed, purged or deleted', async () => {
   const log = await ClientHarness.open([])
   const refused = [
     () => log.admin.createTopics([{ name: offsetsTopic, partitions: 1 }]),

@@ -29,7 +29,7 @@ function take(partition: ConsumedPartition, countMax: number): (string | undefin
   return records.map(({ value }) => String(value))
 }
 
-test('the position is past a marker as soon as the record before it is given out', () => {
+test('the position moves past a marker as soon as the record before it is returned', () => {
   const partition = new ConsumedPartition(at, bytesFormat('orders'), 0)
   partition.add(chunk(0, ['a', 'b'], 3))
   partition.add(chunk(7, ['c'], 9))
@@ -42,7 +42,7 @@ test('the position is past a marker as soon as the record before it is given out
   expect(partition.progress()).toEqual({ at, offset: 9, leaderEpoch: 4, metadata: '' })
 })
 
-test('harmed bytes stop the position for good, behind what was read before them', () => {
+test('damaged bytes fail every take, and the position stays behind the last good record', () => {
   const partition = new ConsumedPartition(at, bytesFormat('orders'), 0)
   const whole = batchOf(['a', 'b'].map((value) => ({ key: null, value, timestamp: 0 })))
   // The length of the second record.

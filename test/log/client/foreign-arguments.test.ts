@@ -217,7 +217,7 @@ async function opened(): Promise<EmbeddedLog> {
 }
 
 describe('arguments of other types', () => {
-  test.each(Object.keys(calls))('%s takes what fits, and refuses all else in our words', async (name) => {
+  test.each(Object.keys(calls))('%s accepts valid ones and refuses all others with a LogError', async (name) => {
     const log = await opened()
     const call = calls[name]
     let refusals = 0
@@ -246,7 +246,7 @@ describe('arguments of other types', () => {
     await log.close()
   })
 
-  test('openLog refuses what is no set of options, and what cannot stand in for the machine', async () => {
+  test('openLog refuses arguments that are no options, and invalid option values, also for disk, clock and logger', async () => {
     for (const given of foreign) {
       await expect(openLog(given as never)).rejects.toBeInstanceOf(LogError)
       for (const name of ['dataDir', 'sync', 'segmentBytes', 'logger', 'disk', 'clock']) {

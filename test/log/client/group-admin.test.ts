@@ -18,7 +18,7 @@ async function open(): Promise<ClientHarness> {
 }
 
 describe('groups are', () => {
-  test('listed with what they are', async () => {
+  test('listed with kind, phase and number of members', async () => {
     const log = await open()
     const consumer = log.consumer({ group: 'c' })
     consumer.subscribe(['orders'])
@@ -73,7 +73,7 @@ describe('groups are', () => {
     await harness.close()
   })
 
-  test('freed of offsets in topics that nobody reads any more', async () => {
+  test('freed of offsets in topics that no member reads any more', async () => {
     const log = await open()
     const consumer = log.consumer({ group: 'g' })
     consumer.subscribe(['orders'])
@@ -87,7 +87,7 @@ describe('groups are', () => {
 })
 
 describe('a reset of offsets', () => {
-  test('says where each would go and changes nothing, until it is executed', async () => {
+  test('reports the new offsets and changes nothing unless it is executed', async () => {
     const log = await open()
     for (const [to, expected] of [
       ['earliest', 0],
@@ -115,7 +115,7 @@ describe('a reset of offsets', () => {
     await log.close()
   })
 
-  test('is refused while the group has members, and for what does not exist', async () => {
+  test('is refused while the group has members, for an unknown topic and for an invalid target', async () => {
     const log = await open()
     const consumer = log.consumer({ group: 'g' })
     consumer.subscribe(['orders'])
@@ -138,7 +138,7 @@ describe('a reset of offsets', () => {
 describe('offsets expire', () => {
   const expiry = { offsetsRetentionMs: hour, offsetsRetentionCheckIntervalMs: 600_000 }
 
-  test('when the group has been without members for offsetsRetentionMs, and the group with them', async () => {
+  test('together with their group when it has had no members for offsetsRetentionMs', async () => {
     const harness = await LogHarness.open(expiry)
     await harness.topic('orders')
     await harness.append('orders', 0, ['a'])
@@ -161,7 +161,7 @@ describe('offsets expire', () => {
     await harness.close()
   })
 
-  test('of topics that no member reads any more, while the group lives', async () => {
+  test('for topics that no member reads any more, while the group has members', async () => {
     const harness = await LogHarness.open(expiry)
     await harness.topic('orders')
     await harness.topic('old')
@@ -182,7 +182,7 @@ describe('offsets expire', () => {
     await harness.close()
   })
 
-  describe('but not those of a commit that is under way', () => {
+  describe('but not those of a commit in flight', () => {
     const byHand = { offsetsRetentionMs: hour, offsetsRetentionCheckIntervalMs: 100 * hour }
     const offsetOf = (partition: number, offset: number): OffsetEntry => ({
       at: place(partition),
@@ -218,7 +218,7 @@ describe('offsets expire', () => {
       await harness.close()
     })
 
-    test.each(['plainly', 'in a transaction'])('%s, to a partition that had none: the group stays', async (how) => {
+    test.each(['plainly', 'in a transaction'])('%s, to a partition without an offset: the group stays', async (how) => {
       const harness = await LogHarness.open(byHand)
       await harness.topic('orders', 2)
       const { broker } = harness.log
@@ -272,7 +272,7 @@ test('generation and offsets of a group survive a crash and a clean stop, with a
   }
 })
 
-test('a deleted group takes along what is on its way to it, in a transaction too', async () => {
+test('deleting a group also drops offsets in flight to it, in transactions too', async () => {
   const log = await ClientHarness.open([{ name: 'orders', partitions: 3 }])
   const offset = (partition: number): OffsetEntry => ({
     at: { topic: 'orders', partition },

@@ -229,7 +229,7 @@ class GroupLife {
 
 for (const assignor of ['cooperative-sticky', 'range', 'roundrobin'] as const)
   for (let seed = 1; seed <= 4; seed++)
-    test(`a group under ${assignor} has one owner for each partition and loses nothing, seed ${seed}`, async () => {
+    test(`a group under ${assignor} has one owner for each partition and loses no record, seed ${seed}`, async () => {
       const random = new SeededRandom(seed)
       const log = await ClientHarness.open(topics)
       const life = new GroupLife(log, random, assignor)
@@ -256,7 +256,7 @@ function randomMembers(random: SeededRandom, alike: boolean): AssignorMember[] {
 const countOf = (shares: ReadonlyMap<string, readonly TopicPartition[]>): number[] =>
   [...shares.values()].map(({ length }) => length)
 
-test('every assignor gives each partition that is read to one of its readers', () => {
+test('every assignor assigns each subscribed partition to exactly one of its subscribers', () => {
   for (let seed = 1; seed <= 60; seed++) {
     const random = new SeededRandom(seed)
     const members = randomMembers(random, seed % 2 === 0)
@@ -277,7 +277,7 @@ test('every assignor gives each partition that is read to one of its readers', (
   }
 })
 
-test('cooperative-sticky is balanced among members that read the same, and moves no more than that takes', () => {
+test('cooperative-sticky balances members with equal subscriptions and moves as few partitions as possible', () => {
   for (let seed = 1; seed <= 300; seed++) {
     const random = new SeededRandom(seed)
     const partitions = new Map(topics.map(({ name }) => [name, random.below(9)]))
@@ -313,7 +313,7 @@ test('cooperative-sticky is balanced among members that read the same, and moves
   }
 })
 
-test('cooperative-sticky gives a partition that two claim to the newer generation', () => {
+test('cooperative-sticky assigns a partition that two members claim to the newer generation', () => {
   const claim = (memberId: string, generation: number): AssignorMember => ({
     memberId,
     groupInstanceId: null,

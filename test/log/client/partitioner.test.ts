@@ -18,7 +18,7 @@ async function failure(act: Promise<unknown>): Promise<LogError> {
   )
 }
 
-test('a declared partitioner places what producers send to the declaration, by typed keys and values', async () => {
+test('a declared partitioner chooses the partition from typed keys and values', async () => {
   const seen: unknown[] = []
   const orders = topic('orders', {
     key: z.object({ region: z.number() }),
@@ -50,7 +50,7 @@ test('a declared partitioner places what producers send to the declaration, by t
   await log.close()
 })
 
-test("a declaration's partitioner goes before the producer's own", async () => {
+test('a declaration’s partitioner takes precedence over the producer’s own', async () => {
   const log = await ClientHarness.open([words, { name: 'plain', partitions: 3 }])
   const producer = log.producer({ partitioner: { id: 'last', partition: (_key, partitions) => partitions - 1 } })
   expect((await producer.send({ topic: words, key: 'abcd', value: 1 })).partition).toBe(1)
@@ -58,7 +58,7 @@ test("a declaration's partitioner goes before the producer's own", async () => {
   await log.close()
 })
 
-test('a topic that remembers a partitioner refuses records by another one, and takes those that name a partition', async () => {
+test('a topic with a recorded partitioner refuses others, and accepts records that name a partition', async () => {
   const log = await ClientHarness.open([words])
   const producer = log.producer()
   const undeclared = topic('words', { key: z.string(), value: z.number() })
@@ -75,30 +75,35 @@ test('a topic that remembers a partitioner refuses records by another one, and t
   await log.close()
 })
 
-test('a topic that was made without one takes any partitioner', async () => {
+test('a topic that was created without a partitioner accepts any', async () => {
   const log = await ClientHarness.open([{ name: 'words', partitions: 3 }])
   await log.admin.ensureTopics([words])
   expect((await log.producer().send({ topic: words, key: 'ab', value: 1 })).partition).toBe(2)
   await log.close()
 })
 
-test.each([3, -1, 1.5, Number.NaN, undefined, '1', null])('a partition of %s is UNKNOWN_PARTITION', async (chosen) => {
-  const wrong = topic('words', {
-    key: z.string(),
-    value: z.number(),
-    partitions: 3,
-    partitioner: { id: 'wrong', partition: () => chosen as number },
-  })
-  const log = await ClientHarness.open([wrong])
-  const error = await failure(log.producer().send({ topic: wrong, key: 'a', value: 1 }))
+test.each([3, -1, 1.5, Number.NaN, undefined, '1', null])(
+  'a partitioner that returns %s is UNKNOWN_PARTITION',
+  async (chosen) => {
+    const wrong = topic('words', {
+      key: z.string(),
+      value: z.number(),
+      partitions: 3,
+      partitioner: { id: 'wrong', partition: () => chosen as number },
+    })
+    const log = await ClientHarness.open([wrong])
+    const error = await failure(log.producer().send({ topic: wrong, key: 'a', value: 1 }))
 
-  expect(error.code).toBe('UNKNOWN_PARTITION')
-  expect(error.message).toContain(`wrong chose ${String(chosen === '1' ? '"1"' : chosen)} for a record of topic words`)
-  expect(error.message).toContain('3 partitions: return a whole number from 0 to 2')
-  await log.close()
-})
+    expect(error.code).toBe('UNKNOWN_PARTITION')
+    expect(error.message).toContain(
+      `wrong chose ${String(chosen === '1' ? '"1"' : chosen)} for a record of topic words`,
+    )
+    expect(error.message).toContain('3 partitions: return a whole number from 0 to 2')
+    await log.close()
+  },
+)
 
-test('a partitioner that throws names itself, and the producer goes on', async () => {
+test('an error thrown by a partitioner names the partitioner, and the producer goes on', async () => {
   const odd = topic('words', {
     key: z.string(),
     value: z.number(),

@@ -59,7 +59,7 @@ async function open(records: readonly string[], maxPollRecords = 500): Promise<r
 }
 
 describe('eachRecord', () => {
-  test('keeps records of one key in order, and others go past them, up to the concurrency', async () => {
+  test('processes records of one key in order and others concurrently, up to its concurrency', async () => {
     const [log, consumer] = await open(['a:1', 'a:2', 'b:3', 'c:4', 'd:5', '-:6', '-:7'])
     const calls = gate(log)
     const running = consumer.eachRecord((record) => calls.hold(textOf(record)), { concurrency: 3 })
@@ -78,7 +78,7 @@ describe('eachRecord', () => {
     await log.close()
   })
 
-  test('commits never beyond the first record that is not done', async () => {
+  test('never commits beyond the first record that is not done', async () => {
     const [log, consumer] = await open(['a:1', 'b:2', 'c:3', 'd:4'])
     const calls = gate(log)
     const running = consumer.eachRecord((record) => calls.hold(textOf(record)), { concurrency: 4 })
@@ -97,7 +97,7 @@ describe('eachRecord', () => {
     await log.close()
   })
 
-  test('keeps a partition in order, or nothing, where asked', async () => {
+  test('keeps the order of the partition, or none, when asked', async () => {
     for (const [order, first] of [
       ['partition', ['1']],
       ['none', ['1', '2', '3']],
@@ -120,7 +120,7 @@ describe('eachRecord', () => {
     }
   })
 
-  test('that throws ends: what runs is finished, the error comes out, the record comes again', async () => {
+  test('ends when a call throws: running calls finish, it rejects, and the record is read again', async () => {
     const [log, consumer] = await open(['a:1', 'b:2', 'c:3', 'd:4'])
     const seen: (string | undefined)[] = []
     const failing = consumer.eachRecord(async (record) => {
@@ -135,7 +135,7 @@ describe('eachRecord', () => {
     await log.close()
   })
 
-  test('ends by its signal: what runs is finished and committed, what waits comes again', async () => {
+  test('ends by its signal: running calls finish and are committed, waiting records are read again', async () => {
     const [log, consumer] = await open(['a:1', 'a:2', 'a:3'])
     const calls = gate(log)
     const abort = new AbortController()
@@ -149,7 +149,7 @@ describe('eachRecord', () => {
     await log.close()
   })
 
-  test('has no more records at a time than maxPollRecords', async () => {
+  test('holds at most maxPollRecords records at a time', async () => {
     const [log, consumer] = await open(
       Array.from({ length: 20 }, (_, index) => `k${index}:${index}`),
       4,
@@ -165,7 +165,7 @@ describe('eachRecord', () => {
     await log.close()
   })
 
-  test('lets a partition go only when what it has begun with it is done and committed', async () => {
+  test('gives up a partition only when its running calls are done and committed', async () => {
     const log = await ClientHarness.open([{ name: 'orders', partitions: 2 }])
     const producer = log.producer()
     for (const partition of [0, 1])
@@ -203,7 +203,7 @@ describe('eachRecord', () => {
     await log.close()
   })
 
-  test('is given up by the group when a call takes longer than maxPollIntervalMs, not because there is nothing to do', async () => {
+  test('loses its partitions when a call takes longer than maxPollIntervalMs, not while it is idle', async () => {
     const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
     const lost: number[] = []
     const consumer = log.consumer({ group: 'g', autoOffsetReset: 'earliest', maxPollIntervalMs: 10_000 })
@@ -229,7 +229,7 @@ describe('eachRecord', () => {
     await log.close()
   })
 
-  test('of a static consumer whose call never ends loses its place when its session does', async () => {
+  test('of a static consumer loses its partitions at the session timeout when a call never ends', async () => {
     const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
     await load(log, ['a:1'])
     const times = { maxPollIntervalMs: 10_000, sessionTimeoutMs: 20_000, autoCommitIntervalMs: 1000 }
@@ -253,7 +253,7 @@ describe('eachRecord', () => {
     await log.close()
   })
 
-  test('waits for the time of a record without holding up others', async () => {
+  test('waits until notBefore of a record without delaying others', async () => {
     const [log, consumer] = await open(['late:1', 'now:2', 'late:3'])
     const calls = gate(log)
     const due = log.clock.now() + 5000
@@ -276,7 +276,7 @@ describe('eachRecord', () => {
     await log.close()
   })
 
-  test('with a concurrency or an order that is none is refused', async () => {
+  test('refuses an invalid concurrency or order', async () => {
     const [log, consumer] = await open([])
     for (const options of [{ concurrency: 0 }, { concurrency: 1.5 }, { order: 'some' as 'key' }])
       expect(await codeOf(() => consumer.eachRecord(() => {}, options))).toBe('INVALID_CONFIG')
@@ -284,7 +284,7 @@ describe('eachRecord', () => {
   })
 })
 
-test('eachBatch gets the records of one partition, batches of a partition in order, partitions side by side', async () => {
+test('eachBatch passes records of one partition, in order within the partition, partitions concurrently', async () => {
   const log = await ClientHarness.open([{ name: 'orders', partitions: 2 }])
   const producer = log.producer()
   for (let index = 0; index < 6; index++)
@@ -312,7 +312,7 @@ test('eachBatch gets the records of one partition, batches of a partition in ord
 })
 
 describe('an iteration', () => {
-  test('that is left goes on with the next record, and does not commit the one it was left at', async () => {
+  test('that is left does not commit the record it was left at, and the next one continues behind it', async () => {
     const [log, consumer] = await open(['a:1', 'a:2', 'a:3', 'a:4'])
     const seen: (string | undefined)[] = []
     for await (const record of consumer) {
@@ -327,7 +327,7 @@ describe('an iteration', () => {
     await log.close()
   })
 
-  test('that fails loses nothing: who comes next starts with the record that failed', async () => {
+  test('that fails loses nothing: the next consumer starts with the record that failed', async () => {
     const [log, consumer] = await open(['a:1', 'a:2', 'a:3'])
     const failing = (async () => {
       for await (const record of consumer) if (textOf(record) === '2') throw new Error('no')

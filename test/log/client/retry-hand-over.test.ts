@@ -75,7 +75,7 @@ test.each([
   ['commit', 4],
   ['os', 7],
 ] as const)(
-  'wherever a crash falls, a record that failed is handed over once, and none is lost (sync: %s, every %i operations)',
+  'after a crash at any operation a failed record is handed over once and not lost (sync: %s, every %i operations)',
   async (sync, step) => {
     const harness = await opened({ sync })
     const states = await everyState(harness, async () => {
@@ -110,7 +110,7 @@ test.each([
 )
 
 test.each(['before its records', 'before its end'])(
-  'a transaction that the log has aborted %s is tried again, and what it wrote is read by nobody',
+  'a transaction that the log aborted %s is retried, and its records are never read',
   async (when) => {
     const harness = await opened()
     const { broker } = harness.log
@@ -144,7 +144,7 @@ test.each(['before its records', 'before its end'])(
   },
 )
 
-test('a record as large as its topic takes is handed over, too', async () => {
+test('a record as large as its topic allows is handed over, too', async () => {
   const harness = await LogHarness.open()
   await harness.topic('orders', 2, { maxMessageBytes: 400 })
   const large = 'x'.repeat(320).concat('1')
@@ -156,7 +156,7 @@ test('a record as large as its topic takes is handed over, too', async () => {
   await harness.close()
 })
 
-test('what could not even be aborted says why, also to those who come later', async () => {
+test('a write that cannot even be aborted rejects with the cause, and so do later writes', async () => {
   const harness = await LogHarness.open()
   await harness.topic('orders')
   const transactions = new RetryTransactions(harness.log.broker, harness.clock, 'g')
@@ -168,7 +168,7 @@ test('what could not even be aborted says why, also to those who come later', as
   expect(codes).toEqual(['CLOSED', 'CLOSED'])
 })
 
-test('what failed in one polled batch shares a transaction', async () => {
+test('records that failed in one polled batch share a transaction', async () => {
   const harness = await opened()
   let ended = 0
   const { broker } = harness.log
@@ -185,7 +185,7 @@ test('what failed in one polled batch shares a transaction', async () => {
   await harness.close()
 })
 
-test('a record waits for those before it before it is handed over, and only they hold it up', async () => {
+test('a record is handed over after those before it in its partition, and waits for no others', async () => {
   const harness = await LogHarness.open()
   await harness.topic('orders', 2)
   const gate = Promise.withResolvers<void>()
@@ -218,7 +218,7 @@ test('a record waits for those before it before it is handed over, and only they
   await harness.close()
 })
 
-test('several of one group share the work, and hand each record over once while they come and go', async () => {
+test('several RetryTopics of a group share the work and hand over each record once while they come and go', async () => {
   const harness = await LogHarness.open()
   await harness.topic('orders', 2)
   const first = started(harness)

@@ -33,7 +33,7 @@ async function open<K, V>(
   return { log, retries, running, stop }
 }
 
-test('a record that fails is tried again after each delay, then goes to the dead letters with its cause; others go on', async () => {
+test('a failing record is retried after each delay, then sent to the dead letters with its cause; others go on', async () => {
   const tried: string[] = []
   const started = { at: 0 }
   const { log, retries, running, stop } = await open({
@@ -82,7 +82,7 @@ test('a record that fails is tried again after each delay, then goes to the dead
   await log.close()
 })
 
-test('a record whose time its own topic let in is let in by retry topics and dead letters, however far it is off', async () => {
+test('retry topics and dead letters accept every timestamp that the record’s own topic accepted', async () => {
   const { log, retries, running, stop } = await open({
     topics: ['orders'],
     process: () => {
@@ -101,7 +101,7 @@ test('a record whose time its own topic let in is let in by retry topics and dea
   await log.close()
 })
 
-test('a record that succeeds when it is tried again goes no further', async () => {
+test('a record that succeeds when it is retried goes no further', async () => {
   let failures = 1
   const { log, retries, running, stop } = await open({
     topics: ['orders'],
@@ -118,7 +118,7 @@ test('a record that succeeds when it is tried again goes no further', async () =
   await log.close()
 })
 
-test('a record that cannot be read as declared goes to the dead letters at once', async () => {
+test('a record that cannot be decoded as declared goes to the dead letters at once', async () => {
   const orders = topic('orders', { key: z.string().nullable(), value: z.object({ n: z.number() }), format: 'json' })
   const seen: number[] = []
   const { log, retries, running, stop } = await open({
@@ -136,7 +136,7 @@ test('a record that cannot be read as declared goes to the dead letters at once'
   await log.close()
 })
 
-test('what cannot be is refused', async () => {
+test('invalid topics, delays and consumer options are refused', async () => {
   const log = await ClientHarness.open([])
   const make = (options: object): RetryTopics =>
     new RetryTopics(log.broker, log.clock, { group: 'g', topics: ['orders'], process: () => {}, ...options })
@@ -148,7 +148,7 @@ test('what cannot be is refused', async () => {
   await log.close()
 })
 
-test('a run with fewer delays empties what one with more has left: after its last delay each is tried once more', async () => {
+test('a run with fewer delays also empties the retry topics of one with more, with one last attempt per record', async () => {
   const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
   const tried: string[] = []
   const run = async (delaysMs: readonly number[], during: () => Promise<void>): Promise<void> => {
@@ -182,7 +182,7 @@ test('a run with fewer delays empties what one with more has left: after its las
   await log.close()
 })
 
-test('many that wait hold up nobody in the topic itself, and each is tried when its own delay is over', async () => {
+test('waiting records do not hold up the topic itself, and each is retried when its own delay is over', async () => {
   const tried = new Map<string, number[]>()
   const { log, running, stop } = await open({
     topics: ['orders'],
@@ -226,7 +226,7 @@ test('many that wait hold up nobody in the topic itself, and each is tried when 
 })
 
 test.each([0, 1, 2])(
-  'what waits longer elsewhere does not keep what is due in partition %i, also after a start',
+  'records with later due times in other partitions do not delay those of partition %i, also after a start',
   async (early) => {
     const tried: string[] = []
     const started = (log: ClientHarness): (() => Promise<void>) => {

@@ -27,7 +27,7 @@ function codeOf(act: () => unknown): string {
 }
 
 test.each(['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const)(
-  'every flipped bit of a batch is seen (%s)',
+  'every flipped bit of a batch is detected (%s)',
   (compression) => {
     const batch = batchOf(rows, { compression })
     stampBatch(batch, 0, 1000, 7)
@@ -49,7 +49,7 @@ test.each(['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const)(
   },
 )
 
-test('a flipped length is seen, whatever follows the batch', () => {
+test('a flipped bit in the length is detected, whatever follows the batch', () => {
   const batch = batchOf(rows)
   const followed = Buffer.concat([batch, batchOf(rows), Buffer.alloc(4096)])
   for (let bit = 8 * 8; bit < 12 * 8; bit++) {
@@ -63,7 +63,7 @@ test('a flipped length is seen, whatever follows the batch', () => {
 })
 
 test.each(['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const)(
-  'a batch cut off anywhere is CORRUPT_BATCH (%s)',
+  'a batch cut short anywhere is CORRUPT_BATCH (%s)',
   (compression) => {
     const batch = batchOf(rows, { compression })
     for (let size = 0; size < batch.length; size++) {
@@ -82,7 +82,7 @@ test.each(['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const)(
 )
 
 test.each(['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const)(
-  'a batch whose records were cut off by its writer is CORRUPT_BATCH (%s)',
+  'a batch whose records were cut short by its writer is CORRUPT_BATCH (%s)',
   (compression) => {
     const batch = batchOf(rows, { compression })
     for (let size = 61; size < batch.length; size++) {
@@ -97,7 +97,7 @@ test.each(['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const)(
   },
 )
 
-test('harmed records under a fresh checksum never read out of bounds, never hang, and fail as CORRUPT_BATCH', () => {
+test('damaged records under a valid checksum never read out of bounds and fail as CORRUPT_BATCH', () => {
   const batch = batchOf(rows)
   let refused = 0
   for (let at = 21; at < batch.length; at++) {
@@ -113,7 +113,7 @@ test('harmed records under a fresh checksum never read out of bounds, never hang
   expect(refused).toBeGreaterThan(100)
 })
 
-test('a varint of more than ten bytes and one beyond a safe integer are CORRUPT_BATCH', () => {
+test('a varint of more than ten bytes or beyond the safe integers is CORRUPT_BATCH', () => {
   const withTimestampDelta = (delta: readonly number[]): Uint8Array => {
     const record = [0, ...delta, 0, 1, 1, 0]
     const batch = batchOf([{ key: null, value: null, timestamp: 0 }])
@@ -130,7 +130,7 @@ test('a varint of more than ten bytes and one beyond a safe integer are CORRUPT_
   expect(readAll([padded]).map((row) => row.timestamp)).toEqual([1])
 })
 
-test('a batch holds exactly its records, their headers and offsets', () => {
+test('a batch with missing or extra bytes, headers or offsets is CORRUPT_BATCH', () => {
   const holding = (records: readonly number[], count: number): Uint8Array => {
     const made = Buffer.concat([
       batchOf(Array.from({ length: count }, () => empty)).subarray(0, 61),
@@ -161,14 +161,14 @@ test('a batch holds exactly its records, their headers and offsets', () => {
   }
 })
 
-test('a copy from before the start of a compressed block is refused', () => {
+test('a compressed block that copies from before its start is refused', () => {
   // snappy: 4 bytes, all from 1 back; LZ4: the same as a match after no literals
   expect(codeOf(() => decompress(2, Uint8Array.of(4, 1, 1)))).toBe('CORRUPT_BATCH')
   const frame = [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82, 4, 0, 0, 0, 0x00, 1, 0, 0x00, 0, 0, 0, 0]
   expect(codeOf(() => decompress(3, Uint8Array.from(frame)))).toBe('CORRUPT_BATCH')
 })
 
-test('a cursor that met a broken record gives out nothing behind it', () => {
+test('a cursor returns no record after a broken one', () => {
   const harmed = batchOf(rows)
   harmed[61] = 0xfe
   const cursor = new BatchCursor([harmed, batchOf(rows)], 0)
@@ -176,7 +176,7 @@ test('a cursor that met a broken record gives out nothing behind it', () => {
   expect(cursor.next()).toBe(false)
 })
 
-test('positions of batches end with CORRUPT_BATCH where a batch is cut short', () => {
+test('iterating the positions of batches fails with CORRUPT_BATCH where a batch is cut short', () => {
   const batch = batchOf(rows)
   const two = Buffer.concat([batch, batch])
   expect([...batchPositions(two)]).toEqual([0, batch.length])

@@ -32,7 +32,7 @@ const anyRow: fc.Arbitrary<Row> = fc.record({
   ),
 })
 
-test('what is built is what is read: nulls, headers, times in any order up to 2^53', () => {
+test('records are read as they were built: nulls, headers, timestamps in any order up to 2^53', () => {
   fc.assert(
     fc.property(fc.array(anyRow, { minLength: 1, maxLength: 80 }), fc.constantFrom(...codecs), (rows, compression) => {
       const batch = batchOf(rows, { compression })
@@ -47,7 +47,7 @@ test('what is built is what is read: nulls, headers, times in any order up to 2^
   )
 })
 
-test('wouldExceed never lets a batch grow past the bound, and is at most 50 bytes early', () => {
+test('wouldExceed never lets a batch grow beyond bytesMax, and refuses at most 50 bytes too early', () => {
   fc.assert(
     fc.property(fc.array(anyRow, { minLength: 1, maxLength: 30 }), fc.nat(4000), (rows, bytesMax) => {
       const builder = new BatchBuilder()
@@ -84,7 +84,7 @@ describe('a cursor', () => {
     expect(readAll(buffers).map((entry) => entry.offset)).toEqual([0, 1, 2, 3, 4, 9])
   })
 
-  test('passes over markers and over what the predicate calls aborted', () => {
+  test('skips markers and the batches that isAborted names', () => {
     const marker = encodeMarker({
       outcome: 'abort',
       producerId: 5,
@@ -112,14 +112,14 @@ describe('a cursor', () => {
     ])
   })
 
-  test('gives every record of a LogAppendTime batch the time of the append', () => {
+  test('returns the append time for every record of a LogAppendTime batch', () => {
     const batch = placed(0, [row('a'), { ...row('b'), timestamp: 99 }])
     batch[22] = attributesOf(batch, 0) | batchAttributes.logAppendTime
     stampChecksum(batch, 0)
     expect(readAll([batch]).map((entry) => entry.timestamp)).toEqual([99, 99])
   })
 
-  test('keeps the offsets that compaction left, and times that hang on a delete horizon', () => {
+  test('returns the offsets and timestamps of a batch with gaps left by compaction', () => {
     const builder = new BatchBuilder()
     builder.appendAt(3, outgoing({ ...row('d'), timestamp: 700 }))
     builder.appendAt(5, outgoing({ ...row('f'), timestamp: 600 }))
@@ -142,7 +142,7 @@ describe('a cursor', () => {
     expect(headers).toEqual([{ key: 'h', value: new Uint8Array(Buffer.from('kept')) }])
   })
 
-  test('a timestamp that is negative or no integer is refused before anything is written', () => {
+  test('never meets an invalid timestamp: the builder refuses one before it writes anything', () => {
     const builder = new BatchBuilder()
     for (const timestamp of [-1, 1.5, Number.NaN, 2 ** 53]) {
       expect(() => builder.append(outgoing({ ...row('x'), timestamp }))).toThrow('INVALID_TIMESTAMP')
@@ -156,7 +156,7 @@ describe('a cursor', () => {
 describe.each(codecs.filter((codec) => codec !== 'none'))('%s', (codec) => {
   const code = codecs.indexOf(codec)
 
-  test('inflates to what went in', () => {
+  test('inflates to the original bytes', () => {
     const words = fc.array(fc.constantFrom('click', 'view', ' ', '0', 'the quick brown fox'), { maxLength: 40_000 })
     const anyBytes = fc.oneof(
       fc.uint8Array({ maxLength: 2000 }),
@@ -179,20 +179,20 @@ describe.each(codecs.filter((codec) => codec !== 'none'))('%s', (codec) => {
     )
   })
 
-  test('makes repetitive bytes a good deal smaller', () => {
+  test('compresses repetitive bytes to less than a third', () => {
     const lines = Array.from({ length: 2000 }, (_, index) => `{"user":"u${index % 37}","page":"/p/${index}"}`).join(
       '\n',
     )
     expect(compress(codec, Buffer.from(lines)).length).toBeLessThan(lines.length / 3)
   })
 
-  test('that would inflate beyond the bound is refused', () => {
+  test('refuses to inflate beyond the given size', () => {
     const bomb = compress(codec, Buffer.alloc(1_000_000))
     expect(decompress(code, bomb, 1_000_000).length).toBe(1_000_000)
     expect(() => decompress(code, bomb, 999_999)).toThrow('CORRUPT_BATCH')
   })
 
-  test('that was harmed fails as CORRUPT_BATCH or inflates to something within the bound', () => {
+  test('fails as CORRUPT_BATCH with a flipped bit, or inflates to no more than the given size', () => {
     const bytes = compress(codec, Buffer.from('the quick brown fox jumps over the quick brown dog '.repeat(4)))
     for (let bit = 0; bit < bytes.length * 8; bit++) {
       const harmed = Uint8Array.from(bytes)

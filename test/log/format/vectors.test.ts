@@ -17,7 +17,7 @@ import { batchOf, outgoing, readAll, vector } from './batch-case.ts'
 const header = { key: 'h', value: Buffer.from('x') }
 const kv = (timestamp: number, value: string) => ({ offset: 0, key: 'k', value, timestamp, headers: [header] })
 
-test('a batch of librdkafka is read, and built again to the same bytes', () => {
+test('a batch of librdkafka is read and rebuilt to the same bytes', () => {
   const bytes = vector('librdkafka2.0.2 none')
   expect(checkBatch(bytes, 0, bytes.length)).toBe(bytes.length)
   const rows = readAll([bytes])
@@ -41,7 +41,7 @@ describe.each([
     expect(readAll([bytes])).toEqual([kv(timestamp, 'v'.repeat(64))])
   })
 
-  test('is the same header and the same records when it is built again', () => {
+  test('is rebuilt to the same header and the same records', () => {
     const built = batchOf(readAll([bytes]), { compression: codec satisfies Compression })
     stampBatch(built, 0, 0, 0)
     expect(readBatchHeader(built, 0)).toEqual(readBatchHeader(bytes, 0))
@@ -51,7 +51,7 @@ describe.each([
   })
 })
 
-test('a transactional batch of librdkafka is built again to the same bytes', () => {
+test('a transactional batch of librdkafka is rebuilt to the same bytes', () => {
   const bytes = vector('librdkafka2.0.2 transactional')
   const rows = readAll([bytes])
   expect(rows).toEqual([kv(0x1a1fbe7a276, 'v')])
@@ -60,7 +60,7 @@ test('a transactional batch of librdkafka is built again to the same bytes', () 
   expect(Buffer.from(built)).toEqual(bytes)
 })
 
-test('nulls are built to the bytes of Kafka', () => {
+test('null keys and values are written to Kafka’s bytes', () => {
   const bytes = vector('constructed: 2 records')
   const rows = readAll([bytes])
   expect(rows).toEqual([
@@ -75,30 +75,33 @@ test('nulls are built to the bytes of Kafka', () => {
 test.each([
   ['constructed: COMMIT marker', 7, 'commit', 0, 1700000000000],
   ['constructed: ABORT marker', 9, 'abort', 117, 1700000000001],
-] as const)('%s is read, not shown, and written to the same bytes', (name, offset, outcome, epoch, timestamp) => {
-  const bytes = vector(name)
-  checkBatch(bytes, 0, bytes.length)
-  const marker = decodeMarker(bytes, 0)
-  expect(marker).toEqual({
-    outcome,
-    producerId: 1000,
-    producerEpoch: 0,
-    coordinatorEpoch: epoch,
-    timestamp,
-    offset,
-  })
-  expect(readAll([bytes])).toEqual([])
-  if (marker === null) return
-  const built = encodeMarker(marker)
-  stampBatch(built, 0, offset, 0)
-  expect(Buffer.from(built)).toEqual(bytes)
-})
+] as const)(
+  '%s is decoded and written to the same bytes, and a cursor skips it',
+  (name, offset, outcome, epoch, timestamp) => {
+    const bytes = vector(name)
+    checkBatch(bytes, 0, bytes.length)
+    const marker = decodeMarker(bytes, 0)
+    expect(marker).toEqual({
+      outcome,
+      producerId: 1000,
+      producerEpoch: 0,
+      coordinatorEpoch: epoch,
+      timestamp,
+      offset,
+    })
+    expect(readAll([bytes])).toEqual([])
+    if (marker === null) return
+    const built = encodeMarker(marker)
+    stampBatch(built, 0, offset, 0)
+    expect(Buffer.from(built)).toEqual(bytes)
+  },
+)
 
-test('a data batch is no marker', () => {
+test('a data batch is not decoded as a marker', () => {
   expect(decodeMarker(vector('librdkafka2.0.2 none'), 0)).toBeNull()
 })
 
-test('a batch that compaction has emptied is whole, shows nothing, and is written to the same bytes', () => {
+test('a batch emptied by compaction is valid, holds no records, and is written to the same bytes', () => {
   const bytes = vector('constructed: empty')
   expect(checkBatch(bytes, 0, bytes.length)).toBe(batchHeaderBytes)
   expect(readAll([bytes])).toEqual([])
@@ -127,7 +130,7 @@ test('an entry of the aborted index is read and written to the same bytes', () =
   expect(() => decodeAbortedIndex(bytes.subarray(1))).toThrow('CORRUPT_BATCH')
 })
 
-test('a producer snapshot is read and written to the same bytes, and every flipped bit is seen', () => {
+test('a producer snapshot is read and written to the same bytes, and every flipped bit is detected', () => {
   const bytes = vector('.snapshot')
   const entries = decodeProducerSnapshot(bytes)
   expect(entries).toEqual([
@@ -150,7 +153,7 @@ test('a producer snapshot is read and written to the same bytes, and every flipp
   }
 })
 
-test('a builder that is used again makes the same bytes', () => {
+test('a builder that is reused builds the same bytes', () => {
   const builder = new BatchBuilder({ initialBytes: 64 })
   builder.append(outgoing({ key: 'a'.repeat(100), value: null, timestamp: 9 }))
   const first = builder.finish()

@@ -17,7 +17,7 @@ const hex = (encoded: Uint8Array): string => Buffer.from(encoded).toString('hex'
 /** Hexadecimal digits; the spaces between fields are for the reader. */
 const bytes = (digits: string): Uint8Array => Buffer.from(digits.replaceAll(' ', ''), 'hex')
 
-test('a subscription has the bytes that Kafka gives it', () => {
+test('a subscription is encoded as in Kafka', () => {
   const subscription = {
     topics: ['ab', 'c'],
     userData: Uint8Array.of(9),
@@ -34,7 +34,7 @@ test('a subscription has the bytes that Kafka gives it', () => {
   expect(decodeSubscription(encoded)).toEqual(subscription)
 })
 
-test('subscriptions of older clients are read, what they did not say is none', () => {
+test('subscriptions of older and newer versions are read, and missing fields get defaults', () => {
   expect(decodeSubscription(bytes('0000 00000001 000163 ffffffff'))).toEqual({
     topics: ['c'],
     userData: null,
@@ -47,7 +47,7 @@ test('subscriptions of older clients are read, what they did not say is none', (
   expect(decodeSubscription(newer).generation).toBe(2)
 })
 
-test('an assignment has the bytes that Kafka gives it, and no bytes are none', () => {
+test('an assignment is encoded as in Kafka, and no bytes are an empty assignment', () => {
   const assignment = { partitions: [{ topic: 'c', partition: 4 }], userData: null }
   const encoded = encodeAssignment(assignment)
   expect(hex(encoded)).toBe(hex(bytes('0003 00000001 000163 00000001 00000004 ffffffff')))
@@ -55,12 +55,12 @@ test('an assignment has the bytes that Kafka gives it, and no bytes are none', (
   expect(decodeAssignment(new Uint8Array(0)).partitions).toEqual([])
 })
 
-test('bytes that claim more than they hold are refused before anything is made of the claim', () => {
+test('a subscription that claims more elements than it has bytes is refused', () => {
   for (const bad of ['0003 7fffffff', '0003 ffffffff', '0003 00000001 7fff', '00'])
     expect(() => decodeSubscription(bytes(bad)), bad).toThrow(RangeError)
 })
 
-test('a group’s record has the bytes that Kafka gives it', () => {
+test('a group’s record is encoded as in Kafka', () => {
   const record = {
     protocolType: 'consumer',
     generation: 3,
@@ -95,7 +95,7 @@ test('a group’s record has the bytes that Kafka gives it', () => {
   expect([decodeGroupKey(key.toBytes()), decodeGroupKey(bytes('0001 000167'))]).toEqual(['g', null])
 })
 
-test('a group’s record of the first version is read', () => {
+test('a group’s record of version 0 is read', () => {
   const first = bytes('0000 0001 63 00000003 ffff ffff 00000001 00016d 000163 00022f68 00000009 00000000 00000000')
   expect(decodeGroupRecord(first)).toMatchObject({
     phaseSince: -1,

@@ -24,7 +24,7 @@ async function pair(log: GroupHarness): Promise<readonly [HarnessMember, Harness
 }
 
 describe('a rebalance', () => {
-  test('of the first member is over at once: it leads, syncs, and the group is stable', async () => {
+  test('of the first member completes at once: it leads, syncs, and the group is stable', async () => {
     const log = new GroupHarness()
     const first = log.member('a')
     await first.join()
@@ -33,7 +33,7 @@ describe('a rebalance', () => {
     expect([log.phase, first.assigned]).toEqual(['stable', 'a'])
   })
 
-  test('waits for everybody, makes one generation, and only the leader hears who is in it', async () => {
+  test('waits for all members, makes one generation, and tells only the leader who they are', async () => {
     const log = new GroupHarness()
     const first = log.member('a')
     await first.joinFully()
@@ -51,7 +51,7 @@ describe('a rebalance', () => {
     expect([first.assigned, second.assigned, log.phase]).toEqual(['a', 'b', 'stable'])
   })
 
-  test('goes on without a member that does not join again in time', async () => {
+  test('completes without a member that does not rejoin in time', async () => {
     const log = new GroupHarness()
     const [first, second] = await pair(log)
     const third = log.member('c')
@@ -66,7 +66,7 @@ describe('a rebalance', () => {
     expect(second.heartbeat()).toBe('UNKNOWN_MEMBER_ID')
   })
 
-  test('drops a member that joined and does not come for its assignment', async () => {
+  test('drops a member that joined but does not sync in time', async () => {
     const log = new GroupHarness()
     const first = log.member('a')
     const second = log.member('b')
@@ -83,7 +83,7 @@ describe('a rebalance', () => {
     expect(first.heartbeat()).toBe('REBALANCE_IN_PROGRESS')
   })
 
-  test('begins anew when one joins while it completes; who waited for an assignment is told', async () => {
+  test('begins again when a member joins while it completes, and tells those that wait for an assignment', async () => {
     const log = new GroupHarness()
     const first = log.member('a')
     const second = log.member('b')
@@ -98,7 +98,7 @@ describe('a rebalance', () => {
     expect([first, second, third].map(({ assigned }) => assigned)).toEqual(['a', 'b', 'c'])
   })
 
-  test('that begins while the assignment is written makes that assignment nobody’s', async () => {
+  test('that begins while an assignment is being written discards that assignment', async () => {
     const log = new GroupHarness()
     const first = log.member('a')
     await first.join()
@@ -111,7 +111,7 @@ describe('a rebalance', () => {
     expect([log.phase, first.synced]).toEqual(['preparingRebalance', null])
   })
 
-  test('gives the assignment only after it is written', async () => {
+  test('hands out the assignment only after it is written', async () => {
     const log = new GroupHarness()
     const first = log.member('a')
     await first.join()
@@ -123,7 +123,7 @@ describe('a rebalance', () => {
     expect(decodeGroupRecord(log.records.get('g') ?? new Uint8Array(0)).generation).toBe(1)
   })
 
-  test('of an empty group waits for company as long as groupInitialRebalanceDelayMs, and again while some comes', async () => {
+  test('of an empty group waits groupInitialRebalanceDelayMs for members, and again after each that joins', async () => {
     const log = new GroupHarness({ initialRebalanceDelayMs: 3000 })
     const [first, second, third] = ['a', 'b', 'c'].map((name) => log.member(name)) as [
       HarnessMember,
@@ -142,7 +142,7 @@ describe('a rebalance', () => {
     expect([first, second, third].map(({ generation }) => generation)).toEqual([1, 1, 1])
   })
 
-  test('takes the protocol that all can do and most like best', async () => {
+  test('chooses the protocol that all members support and most of them prefer', async () => {
     const log = new GroupHarness()
     const likes = (name: string, protocols: string[]): HarnessMember =>
       log.member(name, { protocols: protocols.map((protocol) => subscribes(protocol, ['orders'])) })
@@ -154,7 +154,7 @@ describe('a rebalance', () => {
 })
 
 describe('a member', () => {
-  test('is gone a session timeout after it was last heard, not before, and the others share anew', async () => {
+  test('is removed one session timeout after its last heartbeat, not before, and the others rebalance', async () => {
     const log = new GroupHarness()
     const [first, second] = await pair(log)
     await log.clock.run(sessionTimeoutMs - 1)
@@ -167,7 +167,7 @@ describe('a member', () => {
     expect(first.generation).toBe(3)
   })
 
-  test('does not die of silence while the event loop stood still', async () => {
+  test('is not removed for missing heartbeats while the event loop was blocked', async () => {
     const log = new GroupHarness()
     const [first, second] = await pair(log)
     // All that was due fires late, as after a long computation: silence in that time says nothing.
@@ -178,7 +178,7 @@ describe('a member', () => {
     expect(log.members).toEqual([])
   })
 
-  test('does not die while it waits for the others', async () => {
+  test('is not removed while it waits for the others to join', async () => {
     const log = new GroupHarness()
     const [first] = await pair(log)
     const third = log.member('c')
@@ -189,7 +189,7 @@ describe('a member', () => {
     expect(log.members).toContain(third.memberId)
   })
 
-  test('leaves at once, and the last one leaves an empty group with its generation', async () => {
+  test('leaves at once, and the last one leaves an empty group that keeps its generation', async () => {
     const log = new GroupHarness()
     const [first, second] = await pair(log)
     await second.leave()
@@ -200,7 +200,7 @@ describe('a member', () => {
     expect(await first.leave()).toBe('UNKNOWN_MEMBER_ID')
   })
 
-  test('that missed an answer gets it once more; a leader that joins again rebalances', async () => {
+  test('that joins again gets the same answer; a leader that joins again causes a rebalance', async () => {
     const log = new GroupHarness()
     const [first, second] = await pair(log)
     await second.join()
@@ -209,14 +209,14 @@ describe('a member', () => {
     expect(log.phase).toBe('preparingRebalance')
   })
 
-  test('that reads other topics rebalances', async () => {
+  test('that changes its topics causes a rebalance', async () => {
     const log = new GroupHarness()
     const [, second] = await pair(log)
     await second.join({ protocols: [subscribes('range', ['orders', 'bills'])] })
     expect(log.phase).toBe('preparingRebalance')
   })
 
-  test('is given an id first where it asks for that, and holds up a rebalance no longer than its session', async () => {
+  test('is given an id first if it requires one, and then holds up a rebalance for its session timeout at most', async () => {
     const log = new GroupHarness()
     const first = log.member('a')
     await first.joinFully()
@@ -231,7 +231,7 @@ describe('a member', () => {
     expect(third.joined).not.toBeNull()
   })
 
-  test('may join with the id that it was given', async () => {
+  test('can join with the id that it was given', async () => {
     const log = new GroupHarness()
     let given = ''
     try {
@@ -256,7 +256,7 @@ describe('a member', () => {
     expect([wire.joined?.memberId, wire.joined?.generation]).toEqual([given, 1])
   })
 
-  test('is refused with the wrong name, generation, protocol, timeout or in a full group', async () => {
+  test('is refused with a wrong id, generation, protocol or timeout, and in a full group', async () => {
     const log = new GroupHarness({ membersMax: 1 })
     const first = log.member('a')
     await first.joinFully()
@@ -289,7 +289,7 @@ describe('a member', () => {
 describe('a static member', () => {
   const instance = (log: GroupHarness, name: string): HarnessMember => log.member(name, { groupInstanceId: name })
 
-  test('comes back under its instance id without a rebalance, and who had its place is fenced', async () => {
+  test('rejoins under its instance id without a rebalance, and its predecessor is fenced', async () => {
     const log = new GroupHarness()
     const members = [instance(log, 'a'), instance(log, 'b')] as const
     await settle(members)
@@ -309,7 +309,7 @@ describe('a static member', () => {
     }
   })
 
-  test('that comes back to read other topics rebalances', async () => {
+  test('that rejoins with other topics causes a rebalance', async () => {
     const log = new GroupHarness()
     await instance(log, 'a').joinFully()
     const again = instance(log, 'a')
@@ -317,7 +317,7 @@ describe('a static member', () => {
     expect([again.joined?.generation, log.phase]).toEqual([2, 'completingRebalance'])
   })
 
-  test('keeps its place in a rebalance that it misses, until its session ends', async () => {
+  test('stays a member through a rebalance that it misses, until its session ends', async () => {
     const log = new GroupHarness()
     const still = log.member('a', { groupInstanceId: 'a', sessionTimeoutMs: rebalanceTimeoutMs * 3 })
     await still.joinFully()
@@ -333,7 +333,7 @@ describe('a static member', () => {
     expect(log.members).toEqual([other.memberId])
   })
 
-  test('is removed by its instance id alone', async () => {
+  test('can be removed by its instance id alone', async () => {
     const log = new GroupHarness()
     await instance(log, 'a').joinFully()
     log.coordinator.leave('g', { memberId: '', groupInstanceId: 'a' })
@@ -371,7 +371,7 @@ describe('offsets are committed', () => {
     expect(first.commit()).toBe('UNKNOWN_MEMBER_ID')
   })
 
-  test('and count as a sign of life', async () => {
+  test('and count as a heartbeat', async () => {
     const log = new GroupHarness()
     const [first, second] = await pair(log)
     for (let turn = 0; turn < 5; turn++) {
@@ -383,7 +383,7 @@ describe('offsets are committed', () => {
 })
 
 describe('after a restart', () => {
-  test('members of other processes find the group as they left it', async () => {
+  test('members of other processes find the group unchanged', async () => {
     const log = new GroupHarness()
     const [first, second] = await pair(log)
     log.restart()
@@ -395,7 +395,7 @@ describe('after a restart', () => {
     expect(log.phase).toBe('empty')
   })
 
-  test('members of the process itself are gone, and the generation goes on', async () => {
+  test('members of the restarted process are gone, and the generation continues', async () => {
     const log = new GroupHarness()
     const own = log.member('a', { clientHost: inProcessHost })
     await own.joinFully()
@@ -407,7 +407,7 @@ describe('after a restart', () => {
     expect(again.generation).toBe(2)
   })
 
-  test('a static member of the process gets back what it had, without a rebalance', async () => {
+  test('a static member of the process gets back its assignment without a rebalance', async () => {
     const log = new GroupHarness()
     const own = { clientHost: inProcessHost, groupInstanceId: 'a' }
     await log.member('a', own).joinFully()
@@ -418,7 +418,7 @@ describe('after a restart', () => {
     expect([again.assigned, again.generation]).toEqual(['a', 1])
   })
 
-  test('who is left is asked to share anew where members of the process were lost', async () => {
+  test('the remaining members have to rebalance when members of the process are gone', async () => {
     const log = new GroupHarness()
     const remote = log.member('a')
     const own = log.member('b', { clientHost: inProcessHost })
@@ -432,7 +432,7 @@ describe('after a restart', () => {
   })
 })
 
-test('a quiet group sets one timer per session timeout, however often its members are heard', async () => {
+test('a stable group sets one timer per session timeout, however many heartbeats it gets', async () => {
   const log = new GroupHarness()
   const [first, second] = await pair(log)
   let set = 0

@@ -13,7 +13,7 @@ import {
 
 const events = { topic: 'events', partition: 0 }
 
-test('a marker is one epoch above the transaction that it ends, and the next transaction has that epoch', async () => {
+test('a marker has the epoch after that of its transaction, and the next transaction uses that epoch', async () => {
   const { coordinator, ended } = opened()
   const producer = await coordinator.init('id', 1000)
   coordinator.joining(producer, [events])?.taken(Promise.resolve())
@@ -22,7 +22,7 @@ test('a marker is one epoch above the transaction that it ends, and the next tra
   expect(next).toEqual({ ...producer, producerEpoch: 1 })
 })
 
-test('when the epochs are used up the next transaction has a new producer id, and a repeated end still gets its answer', async () => {
+test('after the last epoch the next transaction has a new producer id, and a repeated end gets the same answer', async () => {
   const { coordinator, ended } = opened({ producerEpoch: 32_766, phase: 'ongoing', partitions: [events] })
   const last = { producerId: 7, producerEpoch: 32_766 }
   const next = await coordinator.end('id', last, 'commit')
@@ -32,22 +32,25 @@ test('when the epochs are used up the next transaction has a new producer id, an
   expect(() => coordinator.joining(last, [events])).toThrow('INVALID_PRODUCER_ID_MAPPING')
 })
 
-test.each(['prepareCommit', 'prepareAbort'] as const)('what a broker of Kafka left in %s is ended', async (phase) => {
-  const { coordinator, ended } = opened({ phase, partitions: [events] })
-  await coordinator.finishPrepared()
-  const outcome = phase === 'prepareCommit' ? 'commit' : 'abort'
-  expect(ended).toMatchObject([{ outcome, producerEpoch: 5, partitions: [events] }])
-  expect(coordinator.describe('id').phase).toBe(outcome === 'commit' ? 'completeCommit' : 'completeAbort')
-})
+test.each(['prepareCommit', 'prepareAbort'] as const)(
+  'a transaction that a Kafka broker left in %s is completed',
+  async (phase) => {
+    const { coordinator, ended } = opened({ phase, partitions: [events] })
+    await coordinator.finishPrepared()
+    const outcome = phase === 'prepareCommit' ? 'commit' : 'abort'
+    expect(ended).toMatchObject([{ outcome, producerEpoch: 5, partitions: [events] }])
+    expect(coordinator.describe('id').phase).toBe(outcome === 'commit' ? 'completeCommit' : 'completeAbort')
+  },
+)
 
-test('what a broker left half ended at the very last epoch is ended with a marker that fits', async () => {
+test('a transaction that a Kafka broker left at the last epoch is completed with a marker of that epoch', async () => {
   const { coordinator, ended } = opened({ phase: 'prepareCommit', producerEpoch: 32_767, partitions: [events] })
   await coordinator.finishPrepared()
   expect(ended).toMatchObject([{ producerId: 7, producerEpoch: 32_767 }])
   expect(coordinator.describe('id')).toMatchObject({ producerId: 3_000_000_000, producerEpoch: 0 })
 })
 
-test('a producer that asks for a new epoch gets one while it is the present one, also when the answer was lost', async () => {
+test('the current producer can ask for a new epoch, also again when the answer was lost', async () => {
   const { coordinator } = opened({ producerEpoch: 4, phase: 'completeCommit' })
   const producer = { producerId: 7, producerEpoch: 4 }
   const next = await coordinator.init('id', 1000, producer)
@@ -58,14 +61,14 @@ test('a producer that asks for a new epoch gets one while it is the present one,
   })
 })
 
-test('a producer that was replaced does not become its successor by asking for a new epoch', async () => {
+test('a replaced producer that asks for a new epoch is PRODUCER_FENCED', async () => {
   const { coordinator } = opened()
   const old = await coordinator.init('id', 1000)
   await coordinator.init('id', 1000)
   await expect(coordinator.init('id', 1000, old)).rejects.toMatchObject({ code: 'PRODUCER_FENCED' })
 })
 
-test('only the last epoch of a producer id that is used up gets the answer of its end again', async () => {
+test('only the last epoch of an exhausted producer id gets the answer of its end again', async () => {
   const { coordinator } = opened({ producerEpoch: 32_766, phase: 'ongoing', partitions: [events] })
   const next = await coordinator.end('id', { producerId: 7, producerEpoch: 32_766 }, 'abort')
   await expect(coordinator.end('id', { producerId: 7, producerEpoch: 100 }, 'abort')).rejects.toMatchObject({
@@ -100,7 +103,7 @@ test.each<[TransactionPhase, 'commit' | 'abort', 'present' | 'before', string]>(
   expect(found).toBe(expected)
 })
 
-test('a state comes back from its record as it was', () => {
+test('a state is read back from its record as it was written', () => {
   for (const phase of Object.keys(transactionPhaseIds) as TransactionPhase[]) {
     const partitions =
       phase === 'empty' ? [] : [events, { topic: 'events', partition: 3 }, { topic: 'é', partition: 1 }]
@@ -114,7 +117,7 @@ test('a state comes back from its record as it was', () => {
   expect(decodeTransactionKey(key.toBytes())).toBe('zahlungen-ü')
 })
 
-test('a record of version 0 is read as Kafka wrote it', () => {
+test('a record of version 0 is read as Kafka writes it', () => {
   const bytes = Buffer.from(
     '0000' + // version
       '0000000000000fa0' + // producer id 4000

@@ -53,7 +53,7 @@ function logOf(disk: MemoryDisk, partition: string): string {
 }
 
 describe('verifying a data directory', () => {
-  test('that was closed finds nothing, counts everything and changes nothing', async () => {
+  test('that was closed reports no findings, counts its records and changes nothing', async () => {
     const log = await written()
     await log.close()
     const before = snapshot(log.disk)
@@ -71,7 +71,7 @@ describe('verifying a data directory', () => {
     expect(snapshot(log.disk)).toEqual(before)
   })
 
-  test('that was killed judges what opening it would make of it, and changes nothing', async () => {
+  test('that was killed judges it as opening it would, and changes nothing', async () => {
     const log = await written()
     await log.append('events', 0, ['tail'])
     log.crash()
@@ -85,7 +85,7 @@ describe('verifying a data directory', () => {
     await log.close()
   })
 
-  test('names the partition, the file and the offset from which on records are lost, and goes on with the others', async () => {
+  test('names partition, file and the offset from which records are lost, and continues with the others', async () => {
     const log = await written()
     await log.close()
     const records = (await verify(log)).records
@@ -99,7 +99,7 @@ describe('verifying a data directory', () => {
     expect(report.records).toBeGreaterThan(records - 20)
   })
 
-  test('finds any flipped bit of a compacted segment, the offsets that no checksum covers too', async () => {
+  test('finds a flipped bit in any byte of a batch header, also in the offset that no checksum covers', async () => {
     const log = await written()
     await log.close()
     const path = logOf(log.disk, 'table-0')
@@ -114,7 +114,7 @@ describe('verifying a data directory', () => {
     }
   })
 
-  test('tells an index that lies, and writes it anew if asked', async () => {
+  test('finds wrong and missing indexes, and rebuilds them if asked', async () => {
     const log = await written()
     await log.close()
     const good = snapshot(log.disk)
@@ -132,7 +132,7 @@ describe('verifying a data directory', () => {
     expect(snapshot(log.disk)).toEqual(good)
   })
 
-  test('tells rot in the journal and a damaged copy of the checkpoint', async () => {
+  test('finds rot in the journal and a damaged copy of the checkpoint', async () => {
     const log = await written()
     await log.close()
     const checkpoint = log.disk.clone()
@@ -147,7 +147,7 @@ describe('verifying a data directory', () => {
     expect((await verify(log)).findings.map(({ kind }) => kind)).toContain('damage')
   })
 
-  test('refuses what is not ours', async () => {
+  test('refuses a directory that is missing or holds no log', async () => {
     const disk = new MemoryDisk()
     disk.makeDirectory('/other')
     await expect(verifyDirectory({ dataDir: '/other', disk })).rejects.toThrow(LogError)
@@ -171,7 +171,7 @@ describe('verifying the files of producers', () => {
     return log
   }
 
-  test('finds those that are missing or torn, says who reads them, and makes them as they were', async () => {
+  test('finds missing and damaged ones, says what reads them, and restores them if asked', async () => {
     const log = await produced()
     const whole = snapshot(log.disk)
     expect((await verify(log)).findings).toEqual([])
