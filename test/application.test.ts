@@ -19,7 +19,7 @@ afterEach(() => {
 })
 
 test.each(['SIGINT', 'SIGTERM'] as const)(
-  'run() finishes the commit, closes and exits with 0 on %s, also if it comes twice',
+  'run() closes the application and exits with 0 on %s, even if the signal comes twice',
   async (signal) => {
     const program = fileURLToPath(new URL('harness/run-until-signal.ts', import.meta.url))
     const child = spawn(process.execPath, [program, directory, signal], { stdio: ['ignore', 'pipe', 'pipe'] })
@@ -37,7 +37,7 @@ test.each(['SIGINT', 'SIGTERM'] as const)(
   },
 )
 
-test('an exception in user code ends run() with exit code 1 and names node, record and cause, at every start', async () => {
+test('an exception in user code ends run() with exit code 1 at every start, naming operator, record and cause', async () => {
   const program = fileURLToPath(new URL('harness/run-into-failure.ts', import.meta.url))
   for (let start = 0; start < 2; start++) {
     const child = spawn(process.execPath, [program, directory], { stdio: ['ignore', 'pipe', 'pipe'] })
@@ -60,7 +60,7 @@ test('an application id that cannot be part of a topic name is refused', () => {
   )
 })
 
-test('what no application can be made of is refused before anything is opened', () => {
+test('invalid options or topologies are refused before anything is opened', () => {
   const builder = new StreamsBuilder()
   builder.stream(topic('words', { key: stringKey, value: string })).foreach(() => {})
   const made = (built: unknown, options: object) => () => new Streams(built as never, options as never)
@@ -73,7 +73,7 @@ test('what no application can be made of is refused before anything is opened', 
   expect(made(null, { applicationId: 'a', dataDir: directory })).toThrow(/CONFIG_INVALID.*not null/)
 })
 
-test('an application that was closed does not start again, and says so', async () => {
+test('an application that was closed cannot be started again', async () => {
   const builder = new StreamsBuilder()
   builder.stream(topic('words', { key: stringKey, value: string, partitions: 1 })).foreach(() => {})
   const app = new Streams(builder.build(), { applicationId: 'a', dataDir: directory })

@@ -12,7 +12,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const read = (file: string): string => readFileSync(`${root}/${file}`, 'utf8')
 
 describe('ARCHITECTURE.md', () => {
-  test('names only files and functions that are there', () => {
+  test('names only files and functions that exist', () => {
     const steps = [...read('ARCHITECTURE.md').matchAll(/`([\w/.-]+\.ts)#(\w+)`/g)]
     const missing = steps.flatMap(([, file = '', name = '']) => {
       if (!existsSync(`${root}/src/${file}`)) return [`no file src/${file}`]

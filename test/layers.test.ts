@@ -108,11 +108,11 @@ function layerOf(file: string): string | undefined {
     .sort((left, right) => right.length - left.length)[0]
 }
 
-test('every source file stands in a layer', () => {
+test('every source file belongs to a layer', () => {
   expect(sourceFiles().filter((file) => layerOf(file) === undefined)).toEqual([])
 })
 
-test('imports point one way: each layer imports only what the table allows', () => {
+test('each layer imports only the layers that the table allows', () => {
   const violations: string[] = []
   for (const file of sourceFiles()) {
     const layer = layerOf(file)
@@ -127,7 +127,7 @@ test('imports point one way: each layer imports only what the table allows', () 
   expect(violations).toEqual([])
 })
 
-test('files, threads, LMDB, SQLite and rxjs are each reached through one door', () => {
+test('files, threads, LMDB, SQLite and RxJS are each imported only by the files that own them', () => {
   const violations: string[] = []
   for (const file of sourceFiles()) {
     for (const specifier of imports(file)) {
@@ -140,7 +140,7 @@ test('files, threads, LMDB, SQLite and rxjs are each reached through one door', 
   expect(violations).toEqual([])
 })
 
-test('no two files import each other in a circle', () => {
+test('no files import each other in a cycle', () => {
   const graph = new Map<string, string[]>()
   for (const file of sourceFiles()) {
     const text = readFileSync(join(source, file), 'utf8')

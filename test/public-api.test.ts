@@ -27,7 +27,7 @@ interface Declaration {
   readonly isDocumented: boolean
 }
 
-/** Follows the lists of names to the files that declare them. */
+/** Follows the export lists to the files that declare the names. */
 function declarationsOf(list: URL): readonly Declaration[] {
   const exported = /export (?:type )?\{([^}]*)\} from '(.*)'/g
   return [...readFileSync(list, 'utf8').matchAll(exported)].flatMap(([, names = '', from = '']) => {

@@ -15,7 +15,7 @@ function tracked(...patterns: readonly string[]): string[] {
 
 const read = (file: string): string => readFileSync(`${root}/${file}`, 'utf8')
 
-/** Lines that match, as `file:line: text`, so that a failure is a list of places to go to. */
+/** Lines that match, as `file:line: text`, so that a failure lists the places to fix. */
 function places(files: readonly string[], pattern: RegExp): string[] {
   return files.flatMap((file) =>
     read(file)
@@ -27,24 +27,24 @@ function places(files: readonly string[], pattern: RegExp): string[] {
 const source = tracked('src/*.ts', 'src/**/*.ts')
 const code = tracked('*.ts', '**/*.ts', '**/*.mjs')
 
-test('time and chance have one home each', () => {
+test('only the clock module reads the time or sets timers, and nothing uses Math.random', () => {
   const elsewhere = source.filter((file) => file !== 'src/base/clock.ts')
   expect(
     places(elsewhere, /\b(Date\.now|Math\.random|setTimeout|setInterval|setImmediate|performance\.now)\b/),
   ).toEqual([])
 })
 
-test('nothing is left open: no marker of unfinished work, no test that does not run', () => {
+test('nothing is unfinished: there are no markers of open work, and no tests marked only or todo', () => {
   const marker = new RegExp(`\\b(${['TO', 'DO'].join('')}|${['FIX', 'ME'].join('')}|${['HA', 'CK'].join('')})\\b`)
   expect(places(code, marker)).toEqual([])
   expect(places(tracked('test/**/*.ts'), /\b(it|test|describe)\.(only|todo)\b/)).toEqual([])
 })
 
-test('types have no holes', () => {
+test('the source has no `any` and no suppressed type errors', () => {
   expect(places(source, /:\s*any\b|\bas any\b|@ts-ignore|@ts-expect-error/)).toEqual([])
 })
 
-test('a library prints nothing', () => {
+test('the library prints nothing', () => {
   const quiet = source.filter((file) => file !== 'src/base/logger.ts' && file !== 'src/cli/process-terminal.ts')
   // An example in a doc comment may print.
   expect(places(quiet, /^(?!\s*(\*|\/\/)).*(\bconsole\.\w+\(|process\.std(out|err)\.write)/)).toEqual([])
@@ -55,10 +55,10 @@ test('no file or folder is named after a kind instead of a mechanism', () => {
   expect(tracked('src', 'examples', 'bench').filter((file) => kinds.test(file))).toEqual([])
 })
 
-test('nothing lies about: every file is of a kind that the project writes', () => {
+test('every committed file is of a kind that the project writes', () => {
   const kinds =
     /\.(ts|mjs|md|json|css|html|js|svg|snap|java|xml)$|^\.ci\/run$|^LICENSE$|^\.(gitignore|npmrc|prettierignore)$/
-  // What somebody has beside it and does not commit is his own.
+  // Only committed files count: uncommitted ones are nobody else's business.
   const committed = execFileSync('git', ['ls-files'], { cwd: root, encoding: 'utf8' }).trim().split('\n')
   expect(committed.filter((file) => !kinds.test(file))).toEqual([])
 })
@@ -73,7 +73,7 @@ test('every document has exactly one title', () => {
   expect(documents.filter((file) => titles(file) !== 1)).toEqual([])
 })
 
-test('links between documents lead somewhere', () => {
+test('links between documents lead to existing files', () => {
   const broken: string[] = []
   for (const file of tracked('*.md', '**/*.md')) {
     for (const match of read(file).matchAll(/\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)/g)) {

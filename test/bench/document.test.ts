@@ -30,7 +30,7 @@ function row(workload: string, fields: Partial<Row>): Row {
 
 const again = { command: 'npm run bench -- second', source: 'synthetic, seed 7', commit: 'def5678', runs: 1 }
 
-test('tables of a group hold rate, floor, ratios, CPU and the run; targets say how much is missing', () => {
+test('the tables show rate, floor, ratios, CPU and run of each row, and by how much a target is missed', () => {
   const rows = [
     row('w1', {
       recordsPerSecond: spread(300_000),
@@ -85,7 +85,7 @@ By hand.
 `)
 })
 
-test('only rows that ran are replaced, and each keeps the run that it came from', () => {
+test('only rows that ran again are replaced, and each row keeps the run that it came from', () => {
   const first = [row('n0', { recordsPerSecond: spread(400_000), ratio: 4.2 }), row('kt', { ofFloor: 0.5 })]
   const before = writeInto('Above.\n\n<!-- bench:streams -->\n\n<!-- bench:streams end -->\n\nBelow.\n', first)
 
@@ -111,7 +111,7 @@ test('writing the same rows again changes nothing', () => {
   expect(writeInto(once, rows)).toBe(once)
 })
 
-test('another sync mode, and another system, is another line beside its row', () => {
+test('another sync mode or another system gets a line of its own next to its row', () => {
   const first = writeInto('', [row('append 100 B', { sync: 'os' }), row('64 callers', {})])
 
   const text = writeInto(first, [
@@ -137,11 +137,11 @@ test('another sync mode, and another system, is another line beside its row', ()
   ])
 })
 
-test('a marker without its other half is refused before anything is written', () => {
+test('a start marker without its end marker is refused before anything is written', () => {
   expect(() => writeInto('<!-- bench:streams -->\n', [row('n0', {})])).toThrow('alone')
 })
 
-test('rows come from what --out wrote and from what --json printed, and from nothing else', () => {
+test('rows are read from what --out wrote or --json printed, and any other file is refused', () => {
   const directory = mkdtempSync(join(tmpdir(), 'millrace-rows-'))
   const path = join(directory, 'rows.json')
   const rows = [row('n0', {}), row('kt', {})]
@@ -164,7 +164,7 @@ test('rows come from what --out wrote and from what --json printed, and from not
   expect(() => readRows(path)).toThrow('cannot be read')
 })
 
-test('the command names what was run, not where files were', () => {
+test('the recorded command names what was run, without paths of files', () => {
   const command = commandOf([
     'log',
     '--runs',

@@ -10,7 +10,7 @@ import { streamsTransitions } from '../../src/streams/streams-lifecycle.ts'
 import { DiskStoreEngine } from '../../src/streams/store/disk-store.ts'
 import { ScheduledClock } from './scheduled-clock.ts'
 
-/** An application of which only its life is there; each sample counts one record more. */
+/** An application that has only a life cycle; each sample of its metrics counts one more record. */
 class Life implements MeasuredStreams {
   readonly #lifecycle = new Lifecycle<StreamsPhase>('streams', streamsTransitions, 'created')
   readonly #finished = Promise.withResolvers<void>()
@@ -59,7 +59,7 @@ const marbles = (run: Parameters<TestScheduler['run']>[0], scheduler: TestSchedu
 const scheduled = (): TestScheduler => new TestScheduler((actual, wanted) => expect(actual).toEqual(wanted))
 
 describe('the phases of an application', () => {
-  test('begin with the current one, follow each change, and complete behind closed', () => {
+  test('begin with the current one, follow each change, and complete after closed', () => {
     marbles(({ hot, expectObservable }) => {
       const app = new Life()
       app.live(hot('--s--r---lc-'))
@@ -68,7 +68,7 @@ describe('the phases of an application', () => {
     }, scheduled())
   })
 
-  test('stop at the unsubscribe, which leaves no listener behind', () => {
+  test('stop when unsubscribed, which leaves no listener behind', () => {
     const app = new Life()
     marbles(({ hot, expectObservable }) => {
       app.live(hot('--s--r---lc-'))
@@ -77,7 +77,7 @@ describe('the phases of an application', () => {
     expect(app.listeners).toBe(0)
   })
 
-  test('of an application that has closed are that one', () => {
+  test('of a closed application are only closed', () => {
     marbles(({ cold, expectObservable }) => {
       const app = new Life()
       app.live(cold('(c)'))
@@ -90,7 +90,7 @@ describe('the metrics of an application', () => {
   const counts = (app: Life, everyMs: number, scheduler: TestScheduler): Observable<string> =>
     metricsOf(app, { everyMs, clock: new ScheduledClock(scheduler) }).pipe(map(({ processed }) => String(processed)))
 
-  test('are sampled while it runs and when it has closed, by the clock', () => {
+  test('are sampled by the clock while it runs, and once more when it has closed', () => {
     const scheduler = scheduled()
     marbles(({ hot, expectObservable }) => {
       const app = new Life()
@@ -99,7 +99,7 @@ describe('the metrics of an application', () => {
     }, scheduler)
   })
 
-  test('come for every subscription at its own times, and never after the unsubscribe', () => {
+  test('are emitted to each subscription at its own times, and never after it is unsubscribed', () => {
     const scheduler = scheduled()
     marbles(({ hot, expectObservable }) => {
       const app = new Life()
@@ -108,7 +108,7 @@ describe('the metrics of an application', () => {
     }, scheduler)
   })
 
-  test('of an application that never ran are none', () => {
+  test('of an application that never ran are not emitted', () => {
     const scheduler = scheduled()
     marbles(({ hot, expectObservable }) => {
       const app = new Life()
@@ -117,12 +117,12 @@ describe('the metrics of an application', () => {
     }, scheduler)
   })
 
-  test.each([0, 1.5, NaN, 2 ** 31])('every %d ms is refused at the call', (everyMs) => {
+  test.each([0, 1.5, NaN, 2 ** 31])('with everyMs %d are refused at the call', (everyMs) => {
     expect(() => metricsOf(new Life(), { everyMs })).toThrow(StreamsError)
   })
 })
 
-describe('an application of its own', () => {
+describe('an application that opens its own log', () => {
   const input = topic('input', { key: z.string(), value: z.string(), partitions: 1 })
 
   function application(logOptions: { readonly segmentBytes?: number } = {}): Streams {
@@ -137,7 +137,7 @@ describe('an application of its own', () => {
     })
   }
 
-  test('tells its life, the opening of the log included', async () => {
+  test('emits all its phases, including the opening of the log', async () => {
     const app = application()
     const phases: string[] = []
     const ended = new Promise<void>((resolve) => {
@@ -153,14 +153,14 @@ describe('an application of its own', () => {
     expect(samples).toEqual([0, 0])
   })
 
-  test('that is closed before it started is closed, and does not start any more', async () => {
+  test('is closed if it is closed before it started, and cannot be started any more', async () => {
     const app = application()
     await app.close()
     expect(app.phase).toBe('closed')
     await expect(app.start()).rejects.toMatchObject({ code: 'INVALID_PHASE' })
   })
 
-  test('whose log does not open has failed with that', async () => {
+  test('fails with the error of its log if that does not open', async () => {
     const app = application({ segmentBytes: 1 })
     const errors: unknown[] = []
     phasesOf(app).subscribe({ error: (error: unknown) => errors.push(error) })
@@ -171,7 +171,7 @@ describe('an application of its own', () => {
     expect(errors).toMatchObject([{ code: 'INVALID_CONFIG' }])
   })
 
-  test('a listener that throws changes nothing', async () => {
+  test('ignores a listener that throws', async () => {
     const app = application()
     app.onPhase(() => {
       throw new Error('a listener')

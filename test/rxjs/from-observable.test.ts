@@ -19,7 +19,7 @@ afterEach(() => log.close())
 
 const record = (value: string): FedRecord<string, string> => ({ key: 'k', value })
 
-/** One record is under way at a time, as many wait as there are places: a busy log. */
+/** A busy log: one record is in flight at a time, and `places` records can wait. */
 const busy = (onOverflow: FromObservableOptions['onOverflow'], places: number): FromObservableOptions => ({
   onOverflow,
   bufferRecordsMax: places,
@@ -30,7 +30,7 @@ function feedOf(source: Observable<string>, options: FromObservableOptions): Obs
   return fromObservable(source.pipe(map(record)), log, letters, options)
 }
 
-/** Pushes by marbles: all in one turn of the event loop, in which the log acknowledges nothing. */
+/** Pushes by marbles, all in one turn of the event loop, in which the log acknowledges nothing. */
 function marbles(
   source: string,
   options: FromObservableOptions,
@@ -61,7 +61,7 @@ async function codeOf(feed: ObservableFeed): Promise<unknown> {
 }
 
 describe('an observable that completes', () => {
-  test('is appended in its order, and finished when all of it is durable', async () => {
+  test('is appended in order, and finishes when everything is durable', async () => {
     const feed = marbles('-a-(bc)--d|', { onOverflow: 'error' }, { subscription: '^---------!' })
 
     expect(await feed.finished()).toEqual({ received: 4, durable: 4, dropped: 0 })
@@ -71,12 +71,12 @@ describe('an observable that completes', () => {
     expect(await values()).toBe('abcd')
   })
 
-  test('that pushes nothing finishes at once', async () => {
+  test('finishes at once if it pushes nothing', async () => {
     const feed = marbles('|', { onOverflow: 'error' }, { subscription: '(^!)' })
     expect(await feed.finished()).toEqual({ received: 0, durable: 0, dropped: 0 })
   })
 
-  test('pushes more than the buffer holds, as long as the log comes along', async () => {
+  test('can push more than the buffer holds if the log keeps up', async () => {
     const source = new Subject<string>()
     const feed = feedOf(source, busy('error', 2))
     for (let index = 0; index < 50; index++) {
@@ -89,8 +89,8 @@ describe('an observable that completes', () => {
   })
 })
 
-describe('beyond the buffer', () => {
-  test('drop-newest keeps what waits and drops what comes', async () => {
+describe('an observable that overflows the buffer', () => {
+  test('with drop-newest keeps the waiting records and loses the new ones', async () => {
     const feed = marbles('-a-b-c-d-e|', busy('drop-newest', 2), { subscription: '^---------!' })
 
     expect(feed.dropped).toBe(2)
@@ -98,21 +98,21 @@ describe('beyond the buffer', () => {
     expect(await values()).toBe('abc')
   })
 
-  test('drop-oldest drops what has waited longest', async () => {
+  test('with drop-oldest loses the records that have waited longest', async () => {
     const feed = marbles('-a-b-c-d-e|', busy('drop-oldest', 2), { subscription: '^---------!' })
 
     expect(await feed.finished()).toEqual({ received: 5, durable: 3, dropped: 2 })
     expect(await values()).toBe('ade')
   })
 
-  test('drop-oldest with one place keeps the latest', async () => {
+  test('with drop-oldest and room for one record keeps the latest one', async () => {
     const feed = marbles('(abcdefg)|', busy('drop-oldest', 1), { subscription: '^--------!' })
 
     expect(await feed.finished()).toEqual({ received: 7, durable: 2, dropped: 5 })
     expect(await values()).toBe('ag')
   })
 
-  test('error unsubscribes at the record that has no place, appends what waits, and fails', async () => {
+  test('with error is unsubscribed, the waiting records are appended, and the feed fails', async () => {
     const feed = marbles('-a-b-c-d-e|', busy('error', 2), { subscription: '^------!' })
 
     expect(feed.waiting).toBe(2)
@@ -121,7 +121,7 @@ describe('beyond the buffer', () => {
     expect([feed.received, feed.durable, feed.dropped, feed.waiting]).toEqual([4, 3, 0, 0])
   })
 
-  test('a source that pushes everything in one go is stopped there', async () => {
+  test('with error is stopped even if it pushes synchronously without end', async () => {
     let pushed = 0
     const endless = from(
       (function* () {
@@ -138,7 +138,7 @@ describe('beyond the buffer', () => {
 })
 
 describe('an observable that fails', () => {
-  test('makes the feed fail with its error, behind what it had pushed', async () => {
+  test('makes the feed fail with its error, after the pushed records are appended', async () => {
     const error = new Error('the sensor is gone')
     const feed = marbles('-a-b-#', busy('error', 5), { subscription: '^----!', error })
 
@@ -147,8 +147,8 @@ describe('an observable that fails', () => {
   })
 })
 
-describe('stopping', () => {
-  test('unsubscribe ends the subscription, and what was received becomes durable', async () => {
+describe('stopping a feed', () => {
+  test('with unsubscribe() ends the subscription, and received records become durable', async () => {
     const source = new Subject<string>()
     const feed = feedOf(source, busy('error', 5))
     for (const letter of 'abc') source.next(letter)
@@ -160,7 +160,7 @@ describe('stopping', () => {
     expect(await values()).toBe('abc')
   })
 
-  test('a signal does the same, and one that was given before lets nothing begin', async () => {
+  test('with a signal does the same, and a signal that is already aborted prevents the subscription', async () => {
     const stop = new AbortController()
     const source = new Subject<string>()
     const feed = feedOf(source, { onOverflow: 'error', signal: stop.signal })
@@ -175,12 +175,12 @@ describe('stopping', () => {
 })
 
 describe('a record that cannot be appended', () => {
-  test('ends the feed: what came before is durable, what came after is not appended', async () => {
+  test('ends the feed: the records before it are durable, and those after it are not appended', async () => {
     const source = new Subject<FedRecord<string, string>>()
     const feed = fromObservable(source, log, letters, busy('error', 5))
     source.next(record('a'))
     source.next(record('b'))
-    // Types cannot keep out what a program of JavaScript pushes.
+    // The types cannot prevent a JavaScript program from pushing this.
     source.next({ key: 'k', value: JSON.parse('5') })
     source.next(record('c'))
 
@@ -189,13 +189,13 @@ describe('a record that cannot be appended', () => {
     expect(await values()).toBe('ab')
   })
 
-  test('into a topic that does not exist is UNKNOWN_TOPIC', async () => {
+  test('because its topic does not exist fails the feed with UNKNOWN_TOPIC', async () => {
     const unknown = topic('unknown', { key: z.string(), value: z.string() })
     const feed = fromObservable(from([record('a')]), log, unknown, { onOverflow: 'error' })
     expect(await codeOf(feed)).toBe('UNKNOWN_TOPIC')
   })
 
-  test('because the log has closed is CLOSED, and an endless source is let go', async () => {
+  test('because the log has closed fails the feed with CLOSED, and unsubscribes the source', async () => {
     const source = new Subject<string>()
     const feed = feedOf(source, { onOverflow: 'error' })
     source.next('a')
@@ -206,7 +206,7 @@ describe('a record that cannot be appended', () => {
     expect(source.observed).toBe(false)
   })
 
-  test('because the disk fails is what the log failed with, and an endless source is let go', async () => {
+  test('because the disk fails makes the feed fail with the error of the log, and unsubscribes the source', async () => {
     const source = new Subject<string>()
     const feed = feedOf(source, { onOverflow: 'drop-oldest' })
     disk.onOperation = ({ path }) => {
@@ -222,10 +222,10 @@ describe('a record that cannot be appended', () => {
 })
 
 test.each([
-  ['onOverflow that is missing', {}, 'onOverflow'],
-  ['onOverflow that is not known', { onOverflow: 'block' }, 'onOverflow'],
-  ['a buffer without a place', { onOverflow: 'error', bufferRecordsMax: 0 }, 'bufferRecordsMax'],
-])('%s is refused at the call, before anything is subscribed', (_, options, named) => {
+  ['a missing onOverflow', {}, 'onOverflow'],
+  ['an unknown onOverflow', { onOverflow: 'block' }, 'onOverflow'],
+  ['a buffer for no records', { onOverflow: 'error', bufferRecordsMax: 0 }, 'bufferRecordsMax'],
+])('%s is refused at the call, before the source is subscribed', (_, options, named) => {
   const source = concat(
     new Subject<FedRecord<string, string>>(),
     throwError(() => new Error('subscribed')),

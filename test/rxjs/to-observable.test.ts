@@ -55,7 +55,7 @@ async function marbles(
   return seen
 }
 
-/** What the marbles say; outside of a scheduler a frame counts ten. */
+/** The parsed marbles; outside of a scheduler RxJS counts ten per frame. */
 function parsed(text: string): ReturnType<typeof TestScheduler.parseMarbles> {
   return TestScheduler.parseMarbles(text, undefined, undefined, undefined, true).map(({ frame, notification }) => ({
     frame: frame / 10,
@@ -68,7 +68,7 @@ const lettersOf = (options: ToObservableOptions = {}): Observable<string> =>
 
 const collected = (options: ToObservableOptions): Promise<string> => all(lettersOf({ until: 'end', ...options }))
 
-/** Everything until it completes, while time passes. */
+/** All values until the source completes, while time passes. */
 async function all(source: Observable<string>): Promise<string> {
   const end = lastValueFrom(source.pipe(toArray()))
   const state = { settled: false }
@@ -79,12 +79,12 @@ async function all(source: Observable<string>): Promise<string> {
 }
 
 describe('a topic as an observable', () => {
-  test('gives from the latest on what is appended, when it is durable', async () => {
+  test('emits from the latest offset on each record that is appended', async () => {
     await append('x')
     expect(await marbles(lettersOf(), { appended: '-a--(bc)--d-' })).toEqual(parsed('-a--(bc)--d-'))
   })
 
-  test('gives from the earliest on what is there, then what comes', async () => {
+  test('emits from the earliest offset the existing records, then the new ones', async () => {
     await append('x')
     await append('y')
     expect(await marbles(lettersOf({ from: 'earliest' }), { appended: '------a-' })).toEqual(parsed('(xy)--a-'))
@@ -94,7 +94,7 @@ describe('a topic as an observable', () => {
     expect(await marbles(lettersOf(), { appended: '-a-|--' })).toEqual(parsed('-a-|--'))
   })
 
-  test('stops at the unsubscribe', async () => {
+  test('stops when unsubscribed', async () => {
     const seen = await marbles(lettersOf(), { appended: '-a-b-c-d', unsubscribe: '----!' })
     expect(seen).toEqual(parsed('-a-b----'))
   })
@@ -108,8 +108,8 @@ describe('a topic as an observable', () => {
   })
 })
 
-describe('where it starts', () => {
-  test('an offset, a time, partitions of choice', async () => {
+describe('the start of a topic as an observable', () => {
+  test('can be an offset or a timestamp, with chosen partitions', async () => {
     for (const letter of 'abcd') {
       await append(letter)
       await append(letter.toUpperCase(), 1)
@@ -121,14 +121,14 @@ describe('where it starts', () => {
     expect(await collected({ from: 'latest' })).toBe('')
   })
 
-  test('an offset that the log does not have is the error of the subscription', async () => {
+  test('fails the subscription with OFFSET_OUT_OF_RANGE if the log does not have the offset', async () => {
     await append('a')
     await expect(collected({ from: { offset: 2 }, partitions: [0] })).rejects.toMatchObject({
       code: 'OFFSET_OUT_OF_RANGE',
     })
   })
 
-  test('with a group, its committed offsets: what was not pushed comes again', async () => {
+  test('is the committed offsets of a group, so that records that were not emitted are read again', async () => {
     for (const letter of 'abcdef') await append(letter)
     const options = { from: 'earliest', group: 'readers' } as const
 
@@ -139,7 +139,7 @@ describe('where it starts', () => {
     expect(await collected(options)).toBe('')
   })
 
-  test('with a group of several, each has its share', async () => {
+  test('is shared by the members of a group, each with its own partitions', async () => {
     const seen: string[][] = [[], []]
     const members = seen.map((of) => lettersOf({ group: 'readers' }).subscribe((letter) => of.push(letter)))
     await clock.run(10_000)
@@ -153,8 +153,8 @@ describe('where it starts', () => {
   })
 })
 
-describe('where it ends', () => {
-  test('until the end: what is there on subscribing, also where more comes meanwhile', async () => {
+describe('the end of a topic as an observable', () => {
+  test('is the end at the time of subscribing, even if more records are appended meanwhile', async () => {
     for (const letter of 'abc') await append(letter)
     await append('z', 1)
     const seen: string[] = []
@@ -168,7 +168,7 @@ describe('where it ends', () => {
     expect(seen.toSorted().join('')).toBe('abcz')
   })
 
-  test('a group that reads until the end goes on with what came meanwhile', async () => {
+  test('is where the next subscription of the same group continues', async () => {
     const options = { from: 'earliest', until: 'end', group: 'readers' } as const
     await append('a')
     const end = all(lettersOf(options))
@@ -177,13 +177,13 @@ describe('where it ends', () => {
     expect(await collected(options)).toBe('b')
   })
 
-  test('an empty topic completes at once', async () => {
+  test('is reached at once in an empty topic', async () => {
     expect(await collected({ from: 'earliest' })).toBe('')
   })
 })
 
-describe('reading keeps step with the observer', () => {
-  test('nothing more is read while an observer has not returned, and nothing after it has unsubscribed', async () => {
+describe('backpressure', () => {
+  test('stops polling while the observer has not returned, and after it has unsubscribed', async () => {
     for (let index = 0; index < 30; index++) await append(String(index % 10))
     let polls = 0
     const counted: Pick<EmbeddedLog, 'consumer' | 'admin' | 'bounds'> = {
@@ -209,7 +209,7 @@ describe('reading keeps step with the observer', () => {
     expect(polls).toBe(2)
   })
 
-  test('the consumer is closed when the observer unsubscribes, also in the middle of a wait', async () => {
+  test('closes the consumer when the observer unsubscribes, even during a wait', async () => {
     const { timers } = clock
     const subscription = lettersOf().subscribe()
     const member = lettersOf({ group: 'readers' }).subscribe()
@@ -217,13 +217,13 @@ describe('reading keeps step with the observer', () => {
     expect(clock.timers).toBeGreaterThan(timers)
     subscription.unsubscribe()
     member.unsubscribe()
-    // The group waits a while for members that might still come.
+    // The group waits a while for members that might still join.
     await clock.run(10_000)
 
     expect(clock.timers).toBe(timers)
   })
 
-  test('operators that take their time get all records in order', async () => {
+  test('gives slow operators all records in order', async () => {
     for (const letter of 'abc') await append(letter)
     const slow = lettersOf({ from: 'earliest', until: 'end' }).pipe(
       concatMap((letter) => of(letter).pipe(delay(1))),
@@ -240,7 +240,7 @@ describe('a record that cannot be read as declared', () => {
     await producer.close()
   }
 
-  test('is the error of the observable, behind what came before it', async () => {
+  test('is the error of the observable, after the records before it', async () => {
     await append('a')
     await foreign()
     await append('b')
@@ -251,7 +251,7 @@ describe('a record that cannot be read as declared', () => {
     expect(last?.kind === 'E' && last.error instanceof LogError && last.error.code).toBe('INVALID_RECORD')
   })
 
-  test('is told and left out where a function is given', async () => {
+  test('is passed to onInvalid and skipped if that is a function', async () => {
     await append('a')
     await foreign()
     await foreign()
@@ -263,7 +263,7 @@ describe('a record that cannot be read as declared', () => {
   })
 })
 
-test('a topic that does not exist is UNKNOWN_TOPIC, to the subscriber', async () => {
+test('a topic that does not exist fails the subscription with UNKNOWN_TOPIC', async () => {
   const unknown = topic('unknown', { key: z.string(), value: z.string() })
   await expect(lastValueFrom(toObservable(log, unknown))).rejects.toMatchObject({ code: 'UNKNOWN_TOPIC' })
 })

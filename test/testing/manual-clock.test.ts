@@ -4,13 +4,13 @@ import { sleep } from '../../src/base/clock.ts'
 import { ManualClock } from '../../src/testing/index.ts'
 
 describe('manual clock', () => {
-  test('stands still until moved, and moves wall and monotonic time alike', () => {
+  test('stands still until it is advanced, which moves wall-clock and monotonic time alike', () => {
     const clock = new ManualClock(1000)
     clock.advance(50)
     assert.deepEqual([clock.now(), clock.monotonic()], [1050, 50])
   })
 
-  test('fires timers by deadline, then in the order in which they were set, each at its own moment', () => {
+  test('fires timers by deadline, then in the order in which they were set, each at its own time', () => {
     const clock = new ManualClock()
     const fired: string[] = []
     const set = (name: string, delayMs: number): unknown =>
@@ -28,7 +28,7 @@ describe('manual clock', () => {
     assert.equal(clock.untilNextTimer, null)
   })
 
-  test('a timer set by a timer fires in the same stretch if it falls due there', () => {
+  test('fires a timer that another timer sets in the same advance() if it is due by then', () => {
     const clock = new ManualClock()
     const fired: number[] = []
     const again = (): void => {
@@ -40,7 +40,7 @@ describe('manual clock', () => {
     assert.deepEqual(fired, [10, 20, 30])
   })
 
-  test('a cancelled timer does not fire, also when another one cancels it', () => {
+  test('does not fire a cancelled timer, even if another timer cancels it', () => {
     const clock = new ManualClock()
     const second = clock.setTimer(10, () => assert.fail('cancelled'))
     clock.setTimer(5, () => second.cancel())
@@ -49,7 +49,7 @@ describe('manual clock', () => {
     assert.equal(clock.timers, 0)
   })
 
-  test('run lets promises go on between timers', async () => {
+  test('lets promises continue between timers in run()', async () => {
     const clock = new ManualClock()
     const seen: number[] = []
     const loop = async (): Promise<void> => {
@@ -64,7 +64,7 @@ describe('manual clock', () => {
     assert.deepEqual(seen, [10, 20, 30])
   })
 
-  test('the wall clock may jump without moving timers', () => {
+  test('can let the wall clock jump without firing timers', () => {
     const clock = new ManualClock(5000)
     let fired = 0
     clock.setTimer(10, () => fired++)

@@ -11,7 +11,7 @@ diskContract('in memory', () => {
 
 const sector = 512
 
-/** A disk with the durable file /d/f of so many bytes, all of one value. */
+/** A disk with the durable file /d/f of `size` bytes, all of one value. */
 function diskWith(size: number, value: number): MemoryDisk {
   const disk = new MemoryDisk()
   disk.makeDirectory('/d')
@@ -28,14 +28,14 @@ function put(disk: MemoryDisk, path: string, at: number, bytes: Uint8Array, how:
   file.close()
 }
 
-/** What so many cuts leave, by a description of each. */
+/** The distinct outcomes of many cuts, each described by `describeDisk`. */
 function outcomes(disk: MemoryDisk, describeDisk: (cut: MemoryDisk) => string, cuts = 400): Set<string> {
   const random = new SeededRandom(1)
   return new Set(Array.from({ length: cuts }, () => describeDisk(disk.cut(random))))
 }
 
 describe('a power cut', () => {
-  test('never loses what was synced under a synced name', () => {
+  test('never loses synced bytes of a file whose name was synced', () => {
     const disk = diskWith(10_000, 7)
     assert.deepEqual(
       outcomes(disk, (cut) => `${cut.contents('/d/f').length} ${cut.contents('/d/f').every((byte) => byte === 7)}`),
@@ -58,7 +58,7 @@ describe('a power cut', () => {
     assert.deepEqual([...seen].sort(), ['111', '112', '121', '122', '211', '212', '221', '222'])
   })
 
-  test('may keep a later write and lose an earlier one, but within a sector only the other way round', () => {
+  test('may keep a later write and lose an earlier one, but within a sector keeps writes only in order', () => {
     const disk = diskWith(2 * sector, 0)
     put(disk, '/d/f', 0, Uint8Array.of(1), 'unsynced')
     put(disk, '/d/f', 1, Uint8Array.of(1), 'unsynced')
@@ -72,7 +72,7 @@ describe('a power cut', () => {
     assert.deepEqual([...seen].sort(), ['000', '001', '100', '101', '110', '111'])
   })
 
-  test('leaves a grown file at its old size, at its new one with zeros, or in between', () => {
+  test('leaves a grown file at its old size, or at its new one with written or zero bytes', () => {
     const disk = diskWith(100, 1)
     put(disk, '/d/f', 100, Buffer.alloc(2 * sector, 2), 'unsynced')
 
@@ -86,7 +86,7 @@ describe('a power cut', () => {
     }
   })
 
-  test('loses or keeps a truncate', () => {
+  test('loses or keeps an unsynced truncate, and keeps a synced one', () => {
     const disk = diskWith(1000, 1)
     const file = disk.open('/d/f', 'write')
     file.truncate(10)
@@ -101,7 +101,7 @@ describe('a power cut', () => {
     )
   })
 
-  test('may lose a synced file whose directory was not synced, or whose directory has itself no durable name', () => {
+  test("may lose a synced file if its directory, or the directory's own name, was not synced", () => {
     const disk = diskWith(1, 1)
     put(disk, '/d/new', 0, Buffer.from('x'), 'synced')
     disk.makeDirectory('/e')
@@ -123,7 +123,7 @@ describe('a power cut', () => {
     )
   })
 
-  test('keeps a prefix of the unsynced operations of a directory, whatever another one does', () => {
+  test('keeps a prefix of the unsynced operations of each directory, independently of other directories', () => {
     const disk = diskWith(1, 1)
     disk.makeDirectory('/e')
     disk.syncDirectory('/')
@@ -137,7 +137,7 @@ describe('a power cut', () => {
     assert.deepEqual([...seen].sort(), ['1f ', '1f 2', '3 ', '3 2', '3f ', '3f 2', 'f ', 'f 2'])
   })
 
-  test('shows a file that was renamed over another one as the old or the new one, never as none', () => {
+  test('leaves the old or the new file after a rename over an existing one, never none', () => {
     const disk = diskWith(4, 1)
     put(disk, '/d/g', 0, Buffer.alloc(4, 2), 'synced')
     disk.rename('/d/g', '/d/f')
@@ -147,7 +147,7 @@ describe('a power cut', () => {
     assert.deepEqual([...seen].sort(), ['f 1', 'f 2', 'fg 1'])
   })
 
-  test('never loses a file on its way between two directories', () => {
+  test('never loses a file that is renamed into another directory', () => {
     const disk = diskWith(4, 1)
     disk.makeDirectory('/e')
     disk.syncDirectory('/')
@@ -160,7 +160,7 @@ describe('a power cut', () => {
     assert.deepEqual(outcomes(disk, where), new Set(['false true']))
   })
 
-  test('of the same seed leaves the same disk, and leaves the disk it was taken of as it was', () => {
+  test('with the same seed leaves the same disk, and does not change the original disk', () => {
     const disk = diskWith(5000, 1)
     put(disk, '/d/f', 300, Buffer.alloc(9000, 2), 'unsynced')
     const before = disk.contents('/d/f')
@@ -173,7 +173,7 @@ describe('a power cut', () => {
     assert.deepEqual(disk.contents('/d/f'), before)
   })
 
-  test('at operation n stops that operation and everything after it', () => {
+  test('at operation n makes that operation and every later one throw PowerCut', () => {
     const disk = diskWith(1, 1)
     const file = disk.open('/d/f', 'write')
     disk.faults.cutAt = disk.operations + 2
@@ -191,7 +191,7 @@ describe('a power cut', () => {
     )
   })
 
-  test('can be taken before every operation of one life', () => {
+  test('can be taken before every operation of a run', () => {
     const disk = new MemoryDisk()
     const names: string[] = []
     disk.onOperation = ({ index, kind, path }) => {
@@ -206,7 +206,7 @@ describe('a power cut', () => {
     assert.equal(disk.counts.rename, 1)
   })
 
-  test('is cheap: a thousand cuts of a megabyte with work after each take well under a second', () => {
+  test('is cheap: a thousand cuts of a megabyte, each with a write after it, take less than a second of CPU', () => {
     const disk = diskWith(1 << 20, 0)
     put(disk, '/d/f', 5000, Buffer.alloc(2000, 2), 'unsynced')
     const random = new SeededRandom(1)
@@ -220,7 +220,7 @@ describe('a power cut', () => {
 })
 
 describe('the end of a process', () => {
-  test('keeps everything written, loses open files, and what was not synced can still be cut away', () => {
+  test('keeps everything written and closes open files, and a later power cut can still lose unsynced bytes', () => {
     const disk = diskWith(1, 1)
     const file = disk.open('/d/f', 'write')
     file.write(Uint8Array.of(2), 0)
@@ -244,7 +244,7 @@ describe('the end of a process', () => {
 })
 
 describe('faults', () => {
-  test('a failed sync marks pages clean: they still read, the next sync succeeds, and a cut loses them', () => {
+  test('a failed sync marks pages clean: they are still read, the next sync succeeds, and a cut may lose them', () => {
     const disk = diskWith(8, 1)
     const file = disk.open('/d/f', 'write')
     disk.faults.failSyncAt = disk.counts.sync + disk.counts.syncDirectory + 1
@@ -270,7 +270,7 @@ describe('faults', () => {
     file.sync()
   })
 
-  test('a failed sync of a directory leaves names that show and are not durable', () => {
+  test('a failed sync of a directory leaves names that are visible but not durable', () => {
     const disk = diskWith(1, 1)
     disk.faults.failSyncAt = disk.counts.sync + disk.counts.syncDirectory + 2
     put(disk, '/d/new', 0, Buffer.from('x'), 'synced')
@@ -281,7 +281,7 @@ describe('faults', () => {
     assert.equal(outcomes(disk, (cut) => String(cut.exists('/d/new'))).size, 1)
   })
 
-  test('a full disk takes what fits, throws ENOSPC, and takes more when there is room', () => {
+  test('a full disk writes what fits and throws ENOSPC, and writes again once there is room', () => {
     const disk = new MemoryDisk({ capacityBytes: 1000 })
     const file = disk.open('/f', 'create')
     file.write(Buffer.alloc(600, 1), 0)
@@ -300,7 +300,7 @@ describe('faults', () => {
     assert.equal(disk.usedBytes, 1000)
   })
 
-  test('reads and writes fail with EIO when told to, once', () => {
+  test('a read or write that is set to fail throws EIO once', () => {
     const disk = diskWith(4, 1)
     const file = disk.open('/d/f', 'write')
     disk.faults.failReadAt = disk.counts.read + 2
@@ -314,7 +314,7 @@ describe('faults', () => {
     assert.deepEqual([...into], [1, 1, 1, 1])
   })
 
-  test('a flipped bit is flipped on the device too, and only that bit', () => {
+  test('flipBit() flips only that bit, on the device too', () => {
     const disk = diskWith(2, 0)
     disk.flipBit('/d/f', 11)
     assert.deepEqual([...disk.contents('/d/f')], [0, 8])
@@ -322,7 +322,7 @@ describe('faults', () => {
   })
 })
 
-test('what is written is a copy, also of a Buffer, and pages are never shared with it or between disks', () => {
+test('a write copies its bytes, and pages are never shared with the caller or between disks', () => {
   const disk = diskWith(2 * 4096, 1)
   const memory = Buffer.alloc(3 * 4096, 2)
   put(disk, '/d/f', 0, memory, 'synced')
@@ -334,7 +334,7 @@ test('what is written is a copy, also of a Buffer, and pages are never shared wi
   assert.deepEqual(new Set(disk.contents('/d/f')), new Set([2, 4]))
 })
 
-test('a file holds what an array of bytes would, and so does every clone of it', () => {
+test('a file behaves as an array of bytes, and so does every clone of it', () => {
   for (let seed = 1; seed <= 60; seed++) {
     const random = new SeededRandom(seed)
     let disk = diskWith(0, 0)

@@ -32,7 +32,7 @@ function described(describe: (stream: Stream<string, View>) => void): Topology {
   return builder.build()
 }
 
-/** Opens a driver, gives it to the test, and closes it whatever becomes of it. */
+/** Opens a driver, gives it to the test, and closes it whether or not the test passes. */
 async function driven(
   topology: Topology,
   test: (driver: TopologyTestDriver) => Promise<void>,
@@ -86,7 +86,7 @@ describe('records', () => {
     })
   })
 
-  test('carry their headers, and their time is the wall clock unless they say another', async () => {
+  test('carry their headers, and have the wall-clock time unless a timestamp is given', async () => {
     const topology = described((stream) => stream.mapValues((view) => view.path).to(paths))
     const trace = { key: 'trace', value: Uint8Array.of(7) }
 
@@ -104,7 +104,7 @@ describe('records', () => {
   })
 
   test.each([1, 'declared'] as const)(
-    'may be of any time, whatever the wall clock says (%s partitions)',
+    'may have any timestamp, whatever the wall clock says (%s partitions)',
     async (partitions) => {
       const topology = described((stream) => stream.mapValues((view) => view.path).to(paths))
       await driven(
@@ -120,7 +120,7 @@ describe('records', () => {
     },
   )
 
-  test('piped together go one after another, each with its commit', async () => {
+  test('piped together are processed one after another, each with its own commit', async () => {
     await driven(byPath, async (driver) => {
       await driver.input(views).pipeAll([
         { key: 'ada', value: home, timestamp: 1 },
@@ -131,7 +131,7 @@ describe('records', () => {
     })
   })
 
-  test('can be raw bytes, in and out', async () => {
+  test('can be piped by a typed topic and read as raw bytes', async () => {
     const topology = described((stream) => stream.mapValues((view) => view.path).to(paths))
 
     await driven(topology, async (driver) => {
@@ -143,7 +143,7 @@ describe('records', () => {
     })
   })
 
-  test('of several partitions go by their key, and come out partition by partition', async () => {
+  test('of several partitions are placed by their keys, and are read partition by partition', async () => {
     const topology = described((stream) => stream.mapValues((view) => view.path).to(paths))
     const keys = ['ada', 'ben', 'cem', 'dan', 'eva', 'fay']
 
@@ -162,7 +162,7 @@ describe('records', () => {
     )
   })
 
-  test('are typed by their topics', async () => {
+  test('have the types of their topics', async () => {
     await driven(byPath, async (driver) => {
       expectTypeOf(driver.input(views)).toEqualTypeOf<TestInput<string, { path: string; status: number }>>()
       expectTypeOf(driver.output(counts)).toEqualTypeOf<TestOutput<string, number>>()
@@ -172,7 +172,7 @@ describe('records', () => {
     })
   })
 
-  test('that do not fit their topic are refused where they are piped', async () => {
+  test('that do not fit their topic are refused by pipe()', async () => {
     await driven(byPath, async (driver) => {
       const wrong = { path: 7, status: 200 } as unknown as View
       await expect(driver.input(views).pipe({ key: 'ada', value: wrong })).rejects.toThrow('INVALID_RECORD')
@@ -182,7 +182,7 @@ describe('records', () => {
     })
   })
 
-  test('give the same bytes and the same internal topics every time', async () => {
+  test('produce the same bytes and the same internal topics in every run', async () => {
     const run = async (): Promise<unknown> => {
       const seen: unknown[] = []
       await driven(byPath, async (driver) => {
@@ -198,7 +198,7 @@ describe('records', () => {
 })
 
 describe('failures', () => {
-  test('in a callback reject the pipe with the record that did it, and later pipes', async () => {
+  test('in a callback reject pipe() with an error that names the record, and all later pipes', async () => {
     const topology = described((stream) =>
       stream
         .mapValues((view) => {
@@ -220,7 +220,7 @@ describe('failures', () => {
     })
   })
 
-  test('of foreign bytes go to the policy of the source', async () => {
+  test('to decode a value are handled by the onInvalid policy of the source', async () => {
     const builder = new StreamsBuilder()
     builder
       .stream(views, { onInvalid: { deadLetter: 'dead' } })
@@ -235,7 +235,7 @@ describe('failures', () => {
     })
   })
 
-  test('of foreign bytes as keys go there, too, where keys are only counted', async () => {
+  test('to decode a key are handled by the policy as well, even if keys are only counted', async () => {
     const builder = new StreamsBuilder()
     builder
       .stream(topic('words', { key: stringKey, value: json }), { onInvalid: 'skip' })
@@ -255,20 +255,20 @@ describe('failures', () => {
     })
   })
 
-  test('of topics that are not there name those that are', async () => {
+  test('on unknown topics name the topics that exist', async () => {
     await driven(byPath, async (driver) => {
       expect(() => driver.output('nothing')).toThrow(/TOPIC_MISSING.*page-views/)
       await expect(driver.input('nothing').pipe({ key: 'a', value: 'b' })).rejects.toThrow('UNKNOWN_TOPIC')
     })
   })
 
-  test('at the start leave nothing open', async () => {
+  test('at the start reject open()', async () => {
     const topology = described((stream) => stream.mapValues((view) => view.path).to(paths))
 
     await expect(TopologyTestDriver.open(topology, { partitions: 0 })).rejects.toThrow('partitions')
   })
 
-  test('of a topology that feeds itself without end are said, not waited for', async () => {
+  test('of a topology that feeds itself endlessly are reported instead of waiting', async () => {
     const loop = topic('loop', { key: z.string(), value: z.number() })
     const builder = new StreamsBuilder()
     builder
@@ -282,7 +282,7 @@ describe('failures', () => {
   })
 })
 
-describe('what production leaves to the types is checked here', () => {
+describe('the driver checks what production leaves to the types', () => {
   test('a callback that changes a value of a source fails', async () => {
     const topology = described((stream) =>
       stream
@@ -300,7 +300,7 @@ describe('what production leaves to the types is checked here', () => {
     })
   })
 
-  test('a callback that changes what another one made fails', async () => {
+  test('a callback that changes a value made by another callback fails', async () => {
     const topology = described((stream) =>
       stream
         .mapValues((view) => ({ seen: [view.path] }))
@@ -316,7 +316,7 @@ describe('what production leaves to the types is checked here', () => {
     })
   })
 
-  test('an aggregator that changes its aggregate fails with the second record', async () => {
+  test('an aggregator that mutates its aggregate fails at the second record', async () => {
     const topology = described((stream) =>
       stream.groupByKey().aggregate({
         name: 'paths',
@@ -337,7 +337,7 @@ describe('what production leaves to the types is checked here', () => {
     })
   })
 
-  test('what goes to a topic has to fit its schema, although types were told it does', async () => {
+  test('a value written to a topic must match its schema, even if the types were bypassed', async () => {
     const topology = described((stream) => stream.mapValues((view) => view.status as unknown as string).to(paths))
 
     await driven(topology, async (driver) => {
@@ -347,7 +347,7 @@ describe('what production leaves to the types is checked here', () => {
     })
   })
 
-  test('null goes only to topics that declare it', async () => {
+  test('null can be written only to topics that declare it', async () => {
     const topology = described((stream) => stream.mapValues(() => null as unknown as string).to(paths))
 
     await driven(topology, async (driver) => {
@@ -357,7 +357,7 @@ describe('what production leaves to the types is checked here', () => {
     })
   })
 
-  test('a codec that loses something fails where it writes', async () => {
+  test('a codec that loses data fails where it writes', async () => {
     const lossy: Codec<{ readonly path: string; readonly at?: Date }> = {
       id: 'lossy',
       write: (value, to) => json.write(value, to),
@@ -378,7 +378,7 @@ describe('what production leaves to the types is checked here', () => {
     })
   })
 
-  test('a field that is undefined is as good as absent', async () => {
+  test('an undefined field counts as absent', async () => {
     const seen = topic('seen', { key: z.string(), value: z.object({ path: z.string(), from: z.string().optional() }) })
     const topology = described((stream) => stream.mapValues((view) => ({ path: view.path, from: undefined })).to(seen))
 
@@ -426,7 +426,7 @@ describe('time, stores and metrics', () => {
     })
   })
 
-  test('a store can be read by key and as rows', async () => {
+  test('a store can be read by key and by rows', async () => {
     await driven(byPath, async (driver) => {
       await driver.input(views).pipe({ key: 'ada', value: home, timestamp: 7 })
       await driver.input(views).pipe({ key: 'ben', value: home, timestamp: 3 })
@@ -438,7 +438,7 @@ describe('time, stores and metrics', () => {
     })
   })
 
-  test('a restart keeps what is in stores and forgets what is in variables', async () => {
+  test('a restart keeps the content of stores and loses the content of variables', async () => {
     const topology = described((stream) => {
       stream.groupByKey().count({ name: 'stored' }).toStream().to(counts)
       stream
@@ -464,7 +464,7 @@ describe('time, stores and metrics', () => {
     })
   })
 
-  test('what was dropped is counted by reason', async () => {
+  test('dropped records are counted by reason', async () => {
     const topology = described((stream) =>
       stream
         .groupByKey()

@@ -31,7 +31,7 @@ const views = new StreamsBuilder().stream(pageViews).filter((view) => view.statu
 
 type View = { path: string; status: number; at: number; region: string }
 
-describe('types flow from the topics to the end of the chain', () => {
+describe('types are inferred from the topics to the end of the chain', () => {
   test('a stream has the key and value of its topic, with defaults filled in', () => {
     expectTypeOf(views).toEqualTypeOf<Stream<string, View>>()
     expectTypeOf(pageViews).toExtend<Topic<string, View, string, Omit<View, 'region'> & { region?: string }>>()
@@ -41,7 +41,7 @@ describe('types flow from the topics to the end of the chain', () => {
     >()
   })
 
-  test('groupings carry their new key, windows the window', () => {
+  test('groupings carry their new key, and windowed results their window', () => {
     never(() => {
       const counts = views
         .groupBy((view) => view.path)
@@ -68,7 +68,7 @@ describe('types flow from the topics to the end of the chain', () => {
     })
   })
 
-  test('keys that may be null group without a declaration, and what comes out has keys', () => {
+  test('nullable keys can be grouped without a declaration, and the results have keys that are not null', () => {
     never(() => {
       const maybe = (view: { path: string }): string | null => (view.path === '' ? null : view.path)
       const counts = views.groupBy(maybe).count({ name: 'c' })
@@ -76,7 +76,7 @@ describe('types flow from the topics to the end of the chain', () => {
       const rekeyed = views.selectKey(maybe)
       expectTypeOf(rekeyed).toEqualTypeOf<Stream<string | null, View>>()
       expectTypeOf(rekeyed.groupByKey().count({ name: 'd' }).toStream()).toEqualTypeOf<Stream<string, number>>()
-      // A left join behind it takes records without a key.
+      // It keeps the null keys: a left join after it accepts records without a key.
       expectTypeOf(rekeyed.repartition({ name: 'e' })).toEqualTypeOf<Stream<string | null, View>>()
       views.groupBy(maybe, { key: z.string() }).count({ name: 'f' })
       // @ts-expect-error undefined is no key
@@ -110,7 +110,7 @@ describe('types flow from the topics to the end of the chain', () => {
     })
   })
 
-  test('a type guard narrows, split names its branches, a processor says what it forwards', () => {
+  test('a type guard narrows, split() has its branches by name, and merge() unites value types', () => {
     never(() => {
       const numbers = new StreamsBuilder().stream(
         topic('n', { key: z.string(), value: z.union([z.string(), z.number()]) }),
@@ -127,7 +127,7 @@ describe('types flow from the topics to the end of the chain', () => {
 })
 
 describe('mistakes do not compile', () => {
-  test('E1: an object as a new key needs a schema, and the type says so', () => {
+  test('E1: an object as a new key needs a schema, and the type names that', () => {
     never(() => {
       // @ts-expect-error Property 'count' does not exist on type 'KeyNeedsASchema<...>'
       views.groupBy((view) => ({ path: view.path })).count({ name: 'y' })
@@ -135,7 +135,7 @@ describe('mistakes do not compile', () => {
     })
   })
 
-  test('E2: time windows do not fit a topic of sessions, nor deletable rows one without tombstones', () => {
+  test('E2: time windows do not fit a topic of sessions, nor nullable values one without tombstones', () => {
     never(() => {
       const counts = views
         .groupBy((view) => view.path)
@@ -175,14 +175,14 @@ describe('mistakes do not compile', () => {
     })
   })
 
-  test('E3d: a join has a name, by which its state is found again', () => {
+  test('E3d: a join needs a name', () => {
     never(() => {
       // @ts-expect-error Property 'name' is missing
       views.join(views, () => 1, { within: '1m' })
     })
   })
 
-  test('E4: a transform is no schema of a topic: what was read could not be written', () => {
+  test('E4: a schema with a transform cannot be the schema of a topic', () => {
     never(() => {
       // @ts-expect-error 'a transform cannot be undone when we write: give a codec'
       topic('bad', { key: z.string(), value: z.string().transform(Number) })
@@ -215,7 +215,7 @@ describe('mistakes do not compile', () => {
     })
   })
 
-  test('E8: sessions aggregate only with a merger', () => {
+  test('E8: aggregating sessions needs a merger', () => {
     never(() => {
       const sessionsOfMinute = views.groupByKey().windowedBy(sessions('1m'))
       // @ts-expect-error Property 'merge' is missing
@@ -230,7 +230,7 @@ describe('mistakes do not compile', () => {
     })
   })
 
-  test('E10: a declared key is the key that the mapper gives', () => {
+  test('E10: a declared key must match the key that the mapper returns', () => {
     never(() => {
       const other = z.object({ other: z.string() })
       // @ts-expect-error Property 'path' is missing / 'other' does not exist
@@ -239,7 +239,7 @@ describe('mistakes do not compile', () => {
   })
 })
 
-test('a partitioner takes what may be written, and says a number', () => {
+test('a partitioner has the types of the written key and value, and returns a number', () => {
   never(() => {
     const declared = { key: z.string(), value: z.number(), tombstones: true } as const
     topic('placed', {

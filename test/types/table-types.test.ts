@@ -23,8 +23,8 @@ const builder = new StreamsBuilder()
 type View = { path: string; status: number }
 type User = { region: string }
 
-describe('null stands in the type of a table only where rows can be deleted', () => {
-  test('a topic says it by tombstones', () => {
+describe('the type of a table has null only if rows can be deleted', () => {
+  test('a topic has deletable rows if it declares tombstones', () => {
     never(() => {
       expectTypeOf(builder.table(users)).toEqualTypeOf<Table<string, User, null>>()
       expectTypeOf(builder.table(forEver)).toEqualTypeOf<Table<string, number, never>>()
@@ -33,7 +33,7 @@ describe('null stands in the type of a table only where rows can be deleted', ()
     })
   })
 
-  test('a filter deletes, a mapper does if it gives null, joins do as their type says', () => {
+  test('a filter deletes rows, a mapper does if it may return null, and a join as its kind implies', () => {
     never(() => {
       const kept = builder.table(forEver)
       const gone = builder.table(users)
@@ -52,7 +52,7 @@ describe('null stands in the type of a table only where rows can be deleted', ()
     })
   })
 
-  test('a table of a stream has a row of each value that is not null', () => {
+  test('a table made from a stream has the type of the values that are not null', () => {
     never(() => {
       expectTypeOf(builder.stream(users).toTable({ name: 't' })).toEqualTypeOf<Table<string, User, null>>()
       expectTypeOf(builder.stream(views).toTable({ name: 't' })).toEqualTypeOf<Table<string, View, never>>()
@@ -60,8 +60,8 @@ describe('null stands in the type of a table only where rows can be deleted', ()
   })
 })
 
-describe('types flow through joins and groups of tables', () => {
-  test('a stream joins a table, and with a left join it may miss it', () => {
+describe('types are inferred through joins and groups of tables', () => {
+  test("a stream joins a table, and in a left join the table's value may be null", () => {
     never(() => {
       const stream = builder.stream(views)
       const table = builder.table(users)
@@ -76,7 +76,7 @@ describe('types flow through joins and groups of tables', () => {
     })
   })
 
-  test('a global table is joined by a key of its own type', () => {
+  test('a global table is joined by a key of its own key type', () => {
     never(() => {
       const stream = builder.stream(views)
       const regions = builder.globalTable(byNumber)
@@ -97,7 +97,7 @@ describe('types flow through joins and groups of tables', () => {
     })
   })
 
-  test('groups of a table carry their key; aggregates need a subtractor', () => {
+  test('groups of a table carry their key, and aggregates need a subtractor', () => {
     never(() => {
       const table = builder.table(users)
       const byRegion = table.groupBy((user) => user.region)
@@ -119,7 +119,7 @@ describe('types flow through joins and groups of tables', () => {
     })
   })
 
-  test('windows of a table are its keys', () => {
+  test('a windowed table has windowed keys', () => {
     never(() => {
       const counts = builder.stream(views).groupByKey().windowedBy(tumbling('1m')).count({ name: 'w' })
       expectTypeOf(counts.filter((count) => count > 10)).toEqualTypeOf<Table<Windowed<string, 'time'>, number, null>>()
@@ -149,14 +149,14 @@ describe('mistakes do not compile', () => {
     })
   })
 
-  test('the table of a stream needs a name', () => {
+  test('a table made from a stream needs a name', () => {
     never(() => {
       // @ts-expect-error Property 'name' is missing
       builder.stream(views).toTable({})
     })
   })
 
-  test('a stream is no table, and a table no stream', () => {
+  test('a stream cannot be used as a table', () => {
     never(() => {
       // @ts-expect-error Argument of type 'Stream<...>' is not assignable to parameter of type 'Table<...>'
       builder.stream(views).joinTable(builder.stream(users), () => 1)
