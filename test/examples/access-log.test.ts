@@ -6,7 +6,7 @@ const line =
   '83.149.9.216 - frank [17/May/2015:10:05:03 +0000] "GET /a/b.png?x=1 HTTP/1.1" 200 203023 "http://x/" "Mozilla/5.0 (X11)"'
 
 describe('a line of an access log', () => {
-  test('gives client, time, path without its query, status and agent', () => {
+  test('is parsed into client, time, path without its query, status and agent', () => {
     expect(parseAccessLine(line)).toEqual({
       client: '83.149.9.216',
       at: Date.UTC(2015, 4, 17, 10, 5, 3),
@@ -16,7 +16,7 @@ describe('a line of an access log', () => {
     })
   })
 
-  test('may have no size, no referrer, no request, an address of version 6 and escaped quotes', () => {
+  test('may have no size, no referrer, no request, an IPv6 address and escaped quotes', () => {
     const odd = '::1 - - [01/Jan/2020:00:00:00 -0130] "-" 408 - "-" "say \\"hi\\" \\\\"'
     expect(parseAccessLine(odd)).toEqual({
       client: '::1',
@@ -42,23 +42,23 @@ describe('a line of an access log', () => {
     expect(parseAccessLine(malformed)).toBeNull()
   })
 
-  test('is read in time that does not explode with its length', () => {
+  test('is parsed in time that does not grow exponentially with its length', () => {
     const hostile = `1 - - [17/May/2015:10:05:03 +0000] "${'\\"'.repeat(20_000)}`
     expect(parseAccessLine(hostile)).toBeNull()
   })
 
-  test('has its time in its own zone', () => {
+  test('has a time with a zone offset of its own', () => {
     expect(parseLogTime('17/May/2015:10:05:03 +0200')).toBe(Date.UTC(2015, 4, 17, 8, 5, 3))
   })
 
-  test('becomes a view, or an error from status 400 on, named by its number', () => {
+  test('becomes a view, or an error from status 400 on, with its line number as the id', () => {
     expect(readAccessLine(line, '7').event).toMatchObject({ id: '7', type: 'view', region: 'unknown', status: 200 })
     expect(readAccessLine(line.replace(' 200 ', ' 404 '), '8').event).toMatchObject({ id: '8', type: 'error' })
     expect(readAccessLine('nonsense', '9')).toEqual({ reason: 'not in Combined Log Format' })
   })
 })
 
-test('names that are too long for a key are shortened and stay apart', () => {
+test('paths that are too long for a key are shortened and stay distinct', () => {
   const long = `/${'x'.repeat(60_000)}`
   const pathOf = (path: string) => readAccessLine(line.replace('/a/b.png?x=1', path), '1').event?.path ?? ''
   expect(Buffer.byteLength(pathOf(`/${'€'.repeat(5000)}`))).toBeLessThan(1900)
@@ -68,7 +68,7 @@ test('names that are too long for a key are shortened and stay apart', () => {
   expect(pathOf('/short')).toBe('/short')
 })
 
-describe('a line of the shop', () => {
+describe("a line of the shop's events", () => {
   const event = { id: 'e1', at: 5, type: 'view', visitor: 'v1', path: '/', region: 'asia', agent: 'x' }
 
   test('is an event if every field fits', () => {
@@ -77,7 +77,7 @@ describe('a line of the shop', () => {
 
   test.each([
     ['half a line', JSON.stringify(event).slice(0, 20)],
-    ['no text', ''],
+    ['no content', ''],
     ['another kind of JSON', '"hello"'],
     ['null', 'null'],
     ['a time that is text', JSON.stringify({ ...event, at: '5' })],

@@ -10,7 +10,7 @@ const from = Date.UTC(2025, 10, 28, 12)
 
 type Told = ForwardedRecord<readonly [string, number], Alert>['value'] & { readonly raisedAt: number }
 
-/** What is told of a region that has these requests and failures from minute to minute; null: a minute without any. */
+/** The alerts for a region with these requests and failures per minute; null: a minute without any. */
 async function told(rows: readonly (readonly [events: number, failures: number] | null)[]): Promise<readonly Told[]> {
   const builder = new StreamsBuilder()
   const watches = builder.addStore({ name: 'watches', key: z.string(), value: watch })
@@ -51,12 +51,12 @@ describe('an alert', () => {
     ).toEqual([{ from: at(1), to: null, events: 50, failures: 10, raisedAt: at(1) }])
   })
 
-  test('needs five failures: a night has too few requests to say anything', async () => {
+  test('needs at least five failures', async () => {
     expect(await told([[4, 4]])).toEqual([])
     expect((await told([[5, 5]])).length).toBe(1)
   })
 
-  test('looks at five minutes: what lies before is forgotten', async () => {
+  test('considers only the last five minutes', async () => {
     expect(
       await told([
         [9, 4],
@@ -81,7 +81,7 @@ describe('an alert', () => {
     expect(await told([[9, 4], null, null, null, null, [9, 1]])).toEqual([])
   })
 
-  test('is told once, however the rate wavers, and over when less than three in a hundred fail', async () => {
+  test('is emitted once, however the rate wavers, and ends when less than three in a hundred fail', async () => {
     const wavering = Array.from({ length: 20 }, (_, index) => [100, index % 2 === 0 ? 30 : 5] as const)
     expect((await told(wavering)).length).toBe(1)
 
@@ -92,7 +92,7 @@ describe('an alert', () => {
     ])
   })
 
-  test('is raised anew by the next burst', async () => {
+  test('is raised again by the next burst', async () => {
     const quiet = Array.from({ length: 6 }, () => [100, 0] as const)
     const raised = await told([[100, 40], ...quiet, [100, 90], [100, 90], ...quiet])
     expect(raised.map(({ raisedAt, to }) => [raisedAt, to])).toEqual([

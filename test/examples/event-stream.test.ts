@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http'
 import { expect, test } from 'vitest'
 import { EventStream } from '../../examples/web-activity/page/event-stream.ts'
 
-/** A client that takes what it is sent, or leaves it lying. */
+/** A client that reads what it is sent, or leaves it unread. */
 class Client extends EventEmitter {
   readonly written: string[] = []
   writableLength = 0
@@ -32,7 +32,7 @@ class Client extends EventEmitter {
 
 const limits = { clientsMax: 2, bufferBytesMax: 100, stalledMsMax: 1000 }
 
-test('a client that does not read gets nothing queued, and is cut off when it has read nothing for too long', () => {
+test('a client that does not read has at most the buffer queued, and is disconnected after too long', () => {
   let now = 0
   const stream = new EventStream(() => now, limits)
   const [quick, slow] = [new Client(), new Client()]
@@ -53,7 +53,7 @@ test('a client that does not read gets nothing queued, and is cut off when it ha
   expect([slow.state, quick.state, stream.clients]).toEqual(['destroyed', 'open', 1])
 })
 
-test('a client that reads again is shown the newest state, and one that comes late is, too', () => {
+test('a client that reads again gets the latest state, and so does a client that connects late', () => {
   const stream = new EventStream(() => 0, limits)
   const client = new Client()
   stream.add(client.response)
@@ -72,7 +72,7 @@ test('a client that reads again is shown the newest state, and one that comes la
   expect(stream.isFull).toBe(false)
 })
 
-test('closing ends every client', () => {
+test('close() ends the response of every client', () => {
   const stream = new EventStream(() => 0, limits)
   const client = new Client()
   stream.add(client.response)

@@ -65,7 +65,7 @@ function parsed(found: Parameters<typeof jsonLines>[0]): AnswerRow[] {
 }
 
 describe('the answers about events', () => {
-  test('are those of a plain loop (seed 1)', async () => {
+  test('equal those of a plain loop (seed 1)', async () => {
     const lines = madeUpEvents({ seed: 1, lines: 1500, lateMs: 20 * minuteMs })
 
     const found = await answers(lines, { withinMs: 10 * minuteMs, graceMs: 20 * minuteMs })
@@ -86,7 +86,7 @@ describe('the answers about events', () => {
       expect(text).toContain(title)
   })
 
-  test('go on where they were when the file has grown; a directory with other lines, or counted otherwise, is refused', async () => {
+  test('continue when the file has grown, and a data directory of other lines or options is refused', async () => {
     const lines = madeUpEvents({ seed: 3, lines: 600, lateMs: 20 * minuteMs })
     const dataDir = fresh()
 
@@ -98,14 +98,14 @@ describe('the answers about events', () => {
     expect(sorted(grown)).toEqual(sorted(activityAnswers(lines, { withinMs: hourMs, graceMs: hourMs })))
   })
 
-  test('count lines of the far future like others: what they say of time is for the operators to judge', async () => {
+  test('count lines of the far future like others', async () => {
     const lines = ['2016-01-01T00:00:00Z', '9999-12-31T23:59:59Z'].map((dt) =>
       JSON.stringify({ dt, repo: 'a/b', type: 'push', actor: 'ann' }),
     )
     expect(sorted(await rows(lines))).toEqual(sorted(activityAnswers(lines, { withinMs: hourMs, graceMs: hourMs })))
   })
 
-  test('take any name for a type, also that of what is no event', async () => {
+  test('allow any name as a type, even that of malformed lines', async () => {
     const types = ['malformed', '__proto__', 'push', 'malformed', 'event push']
     const lines = types.map((type) => `{"dt":"2016-01-01T00:00:00Z","repo":"a/b","type":"${type}","actor":"ann"}`)
     const [totals] = await rows([...lines, 'no JSON'])
@@ -115,7 +115,7 @@ describe('the answers about events', () => {
     )
   })
 
-  test('about an empty file are none', async () => {
+  test('about an empty file are empty', async () => {
     const none = [
       { answer: 'totals', lines: 0, malformed: 0, events: {} },
       ...['events-per-type', 'events-per-repository', 'sessions'].map((name) => ({
@@ -133,7 +133,7 @@ describe('the answers about touches', () => {
   test.each([
     [1, hourMs],
     [2, 0],
-  ])('of seed %i with a grace of %i ms are those of a plain loop, kept, late and dropped', async (seed, graceMs) => {
+  ])('of seed %i with a grace of %i ms equal those of a plain loop: kept, late and dropped', async (seed, graceMs) => {
     const lines = madeUpTouches({ seed, lines: 1500 })
 
     const found = await rows(lines, { format: 'touches', graceMs })
@@ -144,11 +144,11 @@ describe('the answers about touches', () => {
   })
 })
 
-describe('the real files', () => {
+describe('the answers about real files', () => {
   const shared = (name: string): string => fileURLToPath(new URL(`../../../shared/data/${name}`, import.meta.url))
   const [events, touches] = [shared('gharchive-10h.jsonl.br'), shared('git-touches.tsv.br')]
 
-  /** The first lines: all of them are for `npm run torture:github -- --input FILE`, which takes minutes. */
+  /** The first lines; `npm run torture:github -- --input FILE` reads all of them, which takes minutes. */
   async function head(file: string, count: number): Promise<string[]> {
     const lines: string[] = []
     for await (const piece of await openLines(file)) {
@@ -159,23 +159,26 @@ describe('the real files', () => {
   }
 
   test.skipIf(!existsSync(events))(
-    'of GitHub (skipped where ../shared is absent): answers of a plain loop',
+    'of GitHub equal those of a plain loop (skipped where ../shared is absent)',
     async () => {
       const lines = await head(events, 2500)
       expect(sorted(await rows(lines))).toEqual(sorted(activityAnswers(lines, { withinMs: hourMs, graceMs: hourMs })))
     },
   )
 
-  test.skipIf(!existsSync(touches))('of git (skipped where ../shared is absent): answers of a plain loop', async () => {
-    const lines = await head(touches, 2500)
-    expect(sorted(await rows(lines, { format: 'touches' }))).toEqual(sorted(touchesAnswers(lines, hourMs)))
-  })
+  test.skipIf(!existsSync(touches))(
+    'of git equal those of a plain loop (skipped where ../shared is absent)',
+    async () => {
+      const lines = await head(touches, 2500)
+      expect(sorted(await rows(lines, { format: 'touches' }))).toEqual(sorted(touchesAnswers(lines, hourMs)))
+    },
+  )
 })
 
-describe('a line that is no event is put aside with the reason', () => {
+describe('a line that is not an event is reported with the reason', () => {
   const event = { id: '1', dt: '2016-02-29T21:00:00Z', repo: 'a/b', type: 'push', actor: 'ann' }
 
-  test('an event is read by its four fields', () => {
+  test('an event is read from its four fields', () => {
     const at = Date.UTC(2016, 1, 29, 21)
     expect(readActivity(JSON.stringify(event))).toEqual({
       event: { type: 'push', repository: 'a/b', actor: 'ann', at },
@@ -201,7 +204,7 @@ describe('a line that is no event is put aside with the reason', () => {
     expect(readActivity(line)).toEqual({ reason })
   })
 
-  test('a touch is read by its five', () => {
+  test('a touch is read from its five fields', () => {
     expect(readTouch('20\t10\ta/b\t3\tp q')).toEqual({
       event: { arrivedAt: 20_000, at: 10_000, repository: 'a/b', author: '3' },
     })
@@ -214,22 +217,25 @@ describe('a line that is no event is put aside with the reason', () => {
   })
 })
 
-test.each([1, 2, 3])('a ranking of counts that only grow is exact, whatever fell out before (seed %i)', (seed) => {
-  const random = new SeededRandom(seed)
-  const counts = new Map<string, number>()
-  let top: readonly RepositoryEvents[] = []
-  for (let step = 0; step < 400; step++) {
-    const repository = `r${random.below(25)}`
-    const events = (counts.get(repository) ?? 0) + random.between(1, 3)
-    counts.set(repository, events)
-    top = ranked(top, { repository, events })
-    const plain = [...counts].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)).slice(0, 10)
-    expect(top.map((one) => [one.repository, one.events])).toEqual(plain)
-  }
-})
+test.each([1, 2, 3])(
+  'a ranking of counts that only grow is exact, whatever was dropped from it before (seed %i)',
+  (seed) => {
+    const random = new SeededRandom(seed)
+    const counts = new Map<string, number>()
+    let top: readonly RepositoryEvents[] = []
+    for (let step = 0; step < 400; step++) {
+      const repository = `r${random.below(25)}`
+      const events = (counts.get(repository) ?? 0) + random.between(1, 3)
+      counts.set(repository, events)
+      top = ranked(top, { repository, events })
+      const plain = [...counts].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)).slice(0, 10)
+      expect(top.map((one) => [one.repository, one.events])).toEqual(plain)
+    }
+  },
+)
 
 describe('the command line', () => {
-  test('takes every option', () => {
+  test('accepts every option', () => {
     expect(readOptions(['--input', 'f'])).toMatchObject({
       input: 'f',
       format: 'events',
@@ -272,7 +278,7 @@ describe('the command line', () => {
     expect(call).not.toThrow('\n')
   })
 
-  test('reads a compressed file as its user runs it', async () => {
+  test('runs the job on a compressed file', async () => {
     const lines = madeUpEvents({ seed: 6, lines: 300, lateMs: 1000 })
     const file = join(directory, 'events.jsonl.br')
     await writeFile(file, brotliCompressSync(`${lines.join('\n')}\n`))
@@ -287,7 +293,7 @@ describe('the command line', () => {
     expect(sorted(found)).toEqual(sorted(activityAnswers(lines, { withinMs: hourMs, graceMs: hourMs })))
   })
 
-  test('ends with exit code 2 and one line where a file cannot be read', async () => {
+  test('ends with exit code 2 and one line if a file cannot be read', async () => {
     const { code, output, errors } = await runCommand(['--input', '/no/such/file'], '', 'github-activity')
     expect([code, output]).toEqual([2, ''])
     expect(errors).toMatch(/^github-activity: [^\n]*\/no\/such\/file[^\n]*\n$/)

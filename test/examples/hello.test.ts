@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 
-test('the program of the README counts words, and goes on counting when it runs again', async () => {
+test('the hello example counts words, and continues counting when it runs again', async () => {
   const cwd = await mkdtemp(join(tmpdir(), 'millrace-hello-'))
   const path = (file: string) => fileURLToPath(new URL(`../../${file}`, import.meta.url))
   const env = { ...process.env, TSX_TSCONFIG_PATH: path('tsconfig.json') }

@@ -28,24 +28,24 @@ describe('the lines of a file', () => {
     expect(await linesOf('a.log.br', brotliCompressSync(text))).toEqual(expected)
   })
 
-  test('end with a line feed or the file, without the carriage return of Windows', async () => {
+  test('end at a line feed or at the end of the file, without the carriage return of Windows', async () => {
     expect(await linesOf('b.log', 'a\r\nb\n\nc')).toEqual(['a', 'b', '', 'c'])
     expect(await linesOf('c.log', 'a\n')).toEqual(['a'])
     expect(await linesOf('d.log', '')).toEqual([])
   })
 
-  test('are cut where no log line reaches, however long they are', async () => {
+  test('are cut at lineLengthMax, however long they are', async () => {
     const lines = await linesOf('e.log', `${'x'.repeat(5_000_000)}\nafter\n`)
     expect(lines.map((line) => line.length)).toEqual([lineLengthMax, 5])
   })
 
-  test('are not cut in the middle of a character, which would be no text', async () => {
+  test('are not cut in the middle of a surrogate pair', async () => {
     const lines = await linesOf('i.log', `${'😀'.repeat(lineLengthMax)}\nx${'😀'.repeat(lineLengthMax)}\n`)
     expect(lines.map((line) => line.length)).toEqual([lineLengthMax, lineLengthMax - 1])
     expect(lines.every((line) => line.isWellFormed())).toBe(true)
   })
 
-  test('cannot be had from no file or a directory: refused at once, in one line', async () => {
+  test('cannot be read from a missing file or a directory, which is refused at once in one line', async () => {
     await expect(openLines(join(directory, 'none'))).rejects.toThrow(
       /^cannot read --input [^\n]*: there is no such file$/,
     )
@@ -55,8 +55,8 @@ describe('the lines of a file', () => {
   test.each([
     ['half a gzip file', 'f.gz', gzipSync(text).subarray(0, 5000)],
     ['half a brotli file', 'g.br', brotliCompressSync(text).subarray(0, 2000)],
-    ['no gzip file', 'h.gz', text],
-  ])('of %s end with one line that says so', async (_, name, bytes) => {
+    ['a file that is not gzip', 'h.gz', text],
+  ])('of %s end with an error of one line', async (_, name, bytes) => {
     const failure = linesOf(name, bytes)
     await expect(failure).rejects.toThrow(JobError)
     await expect(failure).rejects.toThrow(/^cannot read --input [^\n]+$/)

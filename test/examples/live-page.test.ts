@@ -18,7 +18,7 @@ const browserArguments = [
   '--disable-sync',
 ]
 
-/** Without a browser there is nothing to look with: on Debian, `apt-get install chromium`. */
+/** Needs a browser: on Debian, `apt-get install chromium`. */
 describe.skipIf(!existsSync(browserPath))(
   `the live page in a browser (skipped where there is no ${browserPath})`,
   () => {
@@ -68,13 +68,13 @@ describe.skipIf(!existsSync(browserPath))(
         await page.locator('#counted', { hasText: new RegExp(`^${index + 1}$`) }).waitFor()
         took.push(performance.now() - before)
       }
-      // Of the quickest: beside other tests the machine may be busy for a second with nothing of ours.
+      // The quickest click counts: other tests may keep the machine busy for a second.
       expect(Math.min(...took), `the clicks took ${took.map(Math.round).join(', ')} ms`).toBeLessThan(1000)
       await page.getByText('You came in by /products/kettle and are at /products/lamp.').waitFor()
       await page.locator('#pages').getByText('/products/kettle').waitFor()
     })
 
-    test('shows what a hostile path says as text', async () => {
+    test('shows a path with markup and scripts as plain text', async () => {
       const path = '/<img src=x onerror="document.title=1"><script>document.title=2</script>'
       const status = await page.evaluate(async (hostile) => {
         const body = JSON.stringify({ type: 'view', path: hostile })
@@ -90,7 +90,7 @@ describe.skipIf(!existsSync(browserPath))(
       expect(problems).toEqual([])
     })
 
-    test('ends well with Ctrl-C while it is looked at, and every click is in the answers', async () => {
+    test('exits with 0 on Ctrl-C while a browser is connected, and every click is in the answers', async () => {
       const run = await stop()
 
       const rows = answersOf(run)

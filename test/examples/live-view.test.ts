@@ -10,7 +10,7 @@ function session(visitor: string, start: number, end: number, pages: number) {
 }
 
 describe('what the page shows', () => {
-  test('is the newest count of each minute and page, for an hour of minutes', () => {
+  test('is the latest count of each minute and page of the last hour', () => {
     const view = new LiveView()
     view.viewsCounted('/', noon, 1)
     view.viewsCounted('/', noon, 7)
@@ -29,7 +29,7 @@ describe('what the page shows', () => {
     ])
   })
 
-  test('has a session once, also when it has grown, and lets it go half an hour after its last view', () => {
+  test('has each session once, even after it grew, until half an hour after its last view', () => {
     const view = new LiveView()
     view.sessionChanged(session('you', noon, noon, 1), true)
     view.sessionChanged(session('you', noon, noon, 0), false)
@@ -44,7 +44,7 @@ describe('what the page shows', () => {
     expect(view.state(noon + 31 * minuteMs + 1)).toMatchObject({ sessions: { now: 0 }, you: null })
   })
 
-  test('counts product views and orders after them since the hour before this one', () => {
+  test('counts the product views, and the orders after them, since the start of the previous hour', () => {
     const view = new LiveView()
     view.viewsCounted('/products/kettle', noon - hourMs - minuteMs, 100)
     view.viewsCounted('/products/kettle', noon - hourMs, 4)
@@ -57,7 +57,7 @@ describe('what the page shows', () => {
     expect(view.state(noon + 5 * minuteMs).funnel).toEqual({ since: noon - hourMs, views: 10, bought: 2 })
   })
 
-  test('tells of a burst of failures as long as it lasts', () => {
+  test('has an alert as long as its burst of failures lasts', () => {
     const view = new LiveView()
     view.alertTold('asia', noon, null)
     expect(view.state(noon).alerts).toEqual([{ region: 'asia', from: noon }])
@@ -65,7 +65,7 @@ describe('what the page shows', () => {
     expect(view.state(noon).alerts).toEqual([])
   })
 
-  test('holds no more than it has room for, whatever paths are asked for', () => {
+  test('counts at most 50 000 paths per minute, and forgets them with time', () => {
     const view = new LiveView()
     for (let index = 0; index < 60_000; index++) view.viewsCounted(`/${index}`, noon, 1)
     expect(view.state(noon).minutes.at(-1)?.views).toBe(50_000)

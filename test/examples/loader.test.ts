@@ -28,7 +28,7 @@ async function everyLine(log: EmbeddedLog): Promise<readonly ConsumerRecord<stri
   return all
 }
 
-/** What the topic holds: lines by partition, and how many ticks. */
+/** The content of the topic: line positions by partition, and numbers of ticks. */
 async function loaded(
   log: EmbeddedLog,
 ): Promise<{ readonly positions: readonly number[][]; readonly ticks: number[] }> {
@@ -69,7 +69,7 @@ describe('the loader', () => {
           await loader.load(source.slice(from, from + piece))
           if (random.chance(0.5)) await loader.flush()
         }
-        // Also in the middle of the ticks, and while the last batches are on their way.
+        // Also in the middle of the ticks, and while the last batches are in flight.
         if (until >= source.length) void loader.loadTicks().catch(() => undefined)
         await new Promise((resolve) => setImmediate(resolve))
         disk = random.chance(0.5) ? disk.crashProcess() : disk.cut(random)
@@ -88,7 +88,7 @@ describe('the loader', () => {
     },
   )
 
-  test('gives every partition ticks, dated after every window of the lines is closed', async () => {
+  test('writes ticks to every partition, with timestamps that close every window of the lines', async () => {
     const log = await openOn(new MemoryDisk())
     await loadInPieces(log, sourceLines(10), 10)
 
@@ -104,7 +104,7 @@ describe('the loader', () => {
     await log.close()
   })
 
-  test('reads on where a source that has grown had ended, and ends with ticks again', async () => {
+  test('continues a source that has grown where it had ended, and ends with ticks again', async () => {
     const log = await openOn(new MemoryDisk())
     const source = sourceLines(300)
     await loadInPieces(log, source.slice(0, 120), 50)
@@ -117,7 +117,7 @@ describe('the loader', () => {
     await log.close()
   })
 
-  test('of an empty source loads nothing', async () => {
+  test('loads nothing from an empty source', async () => {
     const log = await openOn(new MemoryDisk())
     await loadInPieces(log, [], 1)
     expect((await loaded(log)).ticks).toEqual([0, 0, 0, 0])

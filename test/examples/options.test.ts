@@ -3,7 +3,7 @@ import { JobError } from '../../examples/shared/job-error.ts'
 import { help, readOptions } from '../../examples/web-activity/options.ts'
 
 describe('the command line of the web-activity job', () => {
-  test('needs nothing', () => {
+  test('needs no option', () => {
     expect(readOptions([])).toMatchObject({
       input: undefined,
       live: false,
@@ -15,7 +15,7 @@ describe('the command line of the web-activity job', () => {
     })
   })
 
-  test('takes every option', () => {
+  test('accepts every option', () => {
     const args = '--live --data-dir d --seed 7 --events 9 --json --emit update'.split(' ')
     expect(readOptions(args)).toMatchObject({
       live: true,
@@ -33,7 +33,7 @@ describe('the command line of the web-activity job', () => {
     ).toMatchObject({ segmentBytes: 65536, journalFileBytes: 262144, checkpointEvery: 50 })
   })
 
-  test('gives help, which names every option', () => {
+  test('prints a help text that names every option', () => {
     expect(readOptions(['--help'])).toBeNull()
     for (const option of Object.keys(readOptions([]) ?? {}))
       expect(help).toContain(`--${option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`)
@@ -43,7 +43,7 @@ describe('the command line of the web-activity job', () => {
     ['an option that does not exist', '--frobnicate', '--frobnicate'],
     ['a word that belongs to no option', 'now', 'now'],
     ['an option without its value', '--seed', '--seed'],
-    ['a number that is none', '--events many', '--events many'],
+    ['a value that is not a number', '--events many', '--events many'],
     ['no events', '--events 0', '--events 0'],
     ['a negative seed', '--seed=-1', '--seed -1'],
     ['a negative number that looks like an option', '--events -5', '--events=VALUE'],
@@ -51,14 +51,14 @@ describe('the command line of the web-activity job', () => {
     ['a fraction', '--events 1.5', '--events 1.5'],
     ['too many events', '--events 10000001', '10000000'],
     ['a value for a switch', '--json=yes', '--json'],
-    ['an input that is live', '--input a --live', '--live'],
+    ['an input together with --live', '--input a --live', '--live'],
     ['an input with a seed', '--input a --seed 1', '--seed'],
-    ['a page of what is not live', '--page', '--live'],
+    ['a page without --live', '--page', '--live'],
     ['a port without a page', '--live --port 80', '--page'],
     ['a port that does not exist', '--live --page --port 65536', '--port 65536'],
     ['an input without a name', '--input=', '--input'],
     ['a directory without a name', '--data-dir=', '--data-dir'],
-    ['an emission that does not exist', '--emit never', '--emit never'],
+    ['an emit that does not exist', '--emit never', '--emit never'],
   ])('refuses %s in one line that names it', (_, args, named) => {
     const refuse = () => readOptions(args.split(' '))
     expect(refuse).toThrow(JobError)

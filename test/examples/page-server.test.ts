@@ -46,7 +46,7 @@ function ask({ method = 'GET', path = '/', headers = {}, body }: Asked): Promise
       const answer = () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: text })
       response.setEncoding('utf8').on('data', (piece: string) => {
         text += piece
-        // A stream of events has no end: what it begins with is enough.
+        // A stream of events has no end: its beginning is enough.
         if (response.headers['content-type'] === 'text/event-stream') {
           answer()
           asked.destroy()
@@ -59,7 +59,7 @@ function ask({ method = 'GET', path = '/', headers = {}, body }: Asked): Promise
   })
 }
 
-/** What comes back for bytes that no client of Node would send. */
+/** The answer to bytes that Node's HTTP client would not send. */
 function say(text: string): Promise<string> {
   return new Promise((resolve, reject) => {
     let answer = ''
@@ -118,14 +118,14 @@ describe("the page's server", () => {
     ['another spelling of the address', '0177.0.0.1:PORT', 403],
     ['small and large letters', 'LocalHost:PORT', 200],
     ['the name of the loopback', 'localhost:PORT', 200],
-  ])('answers a Host with %s by its status, before anything else', async (_, host, status) => {
+  ])('checks a Host with %s (%s) before anything else: status %i', async (_, host, status) => {
     const answer = await ask({ headers: { Host: host.replace('PORT', String(server.port)) } })
     expect(answer.status).toBe(status)
     const unknown = await ask({ path: '/nothing', headers: { Host: host.replace('PORT', String(server.port)) } })
     expect(unknown.status).toBe(status === 200 ? 404 : status)
   })
 
-  test('refuses two Hosts, none, and a whole address as the target', async () => {
+  test('refuses two Host headers, none, and an absolute URL as the request target', async () => {
     const host = `127.0.0.1:${server.port}`
     expect(await say(`GET / HTTP/1.1\r\nHost: ${host}\r\nHost: ${host}\r\n\r\n`)).toMatch(/^HTTP\/1.1 400 /)
     expect(await say('GET / HTTP/1.1\r\n\r\n')).toMatch(/^HTTP\/1.1 400 /)
@@ -140,7 +140,7 @@ describe("the page's server", () => {
     ['another origin', { Origin: 'http://evil.example' }],
     ['another port of this machine', { Origin: 'http://127.0.0.1:1' }],
     ['this machine over https', { Origin: 'https://127.0.0.1:PORT' }],
-  ])('refuses a click and the stream from %s, whatever cookie it has', async (_, given) => {
+  ])('refuses a click and the stream from %s, even with the cookie', async (_, given) => {
     const headers = Object.fromEntries(
       Object.entries(given).map(([name, value]) => [name, value.replace('PORT', String(server.port))]),
     )
@@ -158,7 +158,7 @@ describe("the page's server", () => {
     expect(taken.length).toBe(before)
   })
 
-  test('takes a click of its own page, and of a program, that shows the cookie and sends JSON', async () => {
+  test('accepts a click of its own page, and of a program, that sends the cookie and JSON', async () => {
     const shown = { ...json, Cookie: await cookie() }
     const own = { Origin: `http://127.0.0.1:${server.port}`, 'Sec-Fetch-Site': 'same-origin' }
 
@@ -170,7 +170,7 @@ describe("the page's server", () => {
     }
   })
 
-  test('shows the stream, and takes clicks, only to whoever has shown the token', async () => {
+  test('serves the stream and accepts clicks only for clients that have sent the token', async () => {
     const wrong = `millrace-page-${server.port}=${'0'.repeat(64)}`
     for (const headers of [{}, { Cookie: wrong }, { Cookie: 'millrace-page=' }]) {
       expect((await ask({ path: '/events', headers })).status).toBe(401)
@@ -185,7 +185,7 @@ describe("the page's server", () => {
     expect([stream.status, stream.headers['content-type']]).toEqual([200, 'text/event-stream'])
   })
 
-  test('takes nothing but JSON, of a few kilobytes, that is a click', async () => {
+  test('accepts only clicks, as JSON of at most a few kilobytes', async () => {
     const Cookie = await cookie()
     const click = (body: string, headers: { readonly [name: string]: string } = json) =>
       ask({ method: 'POST', path: '/page-views', headers: { ...headers, Cookie }, body })
@@ -204,14 +204,14 @@ describe("the page's server", () => {
     expect(taken.length).toBe(before)
   })
 
-  test('changes nothing by GET and knows no other methods', async () => {
+  test('changes nothing on GET, and refuses all methods but GET and POST', async () => {
     const before = taken.length
     expect((await ask({ path: '/page-views', headers: { Cookie: await cookie() } })).status).toBe(404)
     for (const method of ['PUT', 'DELETE', 'OPTIONS', 'PATCH']) expect((await ask({ method })).status).toBe(405)
     expect(taken.length).toBe(before)
   })
 
-  test('gives the files that it has by their whole paths, and no other', async () => {
+  test('serves only its own files, by their exact paths', async () => {
     expect((await ask({ path: '/' })).headers['content-type']).toBe('text/html; charset=utf-8')
     expect((await ask({ path: '/page.js' })).headers['content-type']).toBe('text/javascript; charset=utf-8')
     for (const path of [
@@ -225,7 +225,7 @@ describe("the page's server", () => {
       expect((await ask({ path })).status).toBe(404)
   })
 
-  test('says on every answer what a browser may do with it, and lets no other site read it', async () => {
+  test('sends its security headers with every answer, and allows no other site to read it', async () => {
     const Cookie = await cookie()
     const answers = [
       await ask({}),
@@ -252,14 +252,14 @@ describe("the page's server", () => {
     expect(html).not.toMatch(/<script(?![^>]*\bsrc=)|\son\w+=|style=|https?:\/\//)
   })
 
-  test('says in one line when its port is taken', async () => {
+  test('fails with one line if its port is taken', async () => {
     const second = PageServer.open({ port: server.port, clicks, now: () => 0 })
     await expect(second).rejects.toThrow(JobError)
     await expect(second).rejects.toThrow(`--port ${server.port} is taken`)
   })
 })
 
-test('a click has a type and a path of the shop, and nothing else', () => {
+test('a click has a known type and a path, and nothing else', () => {
   expect(readClick(view)).toEqual({ type: 'view', path: '/' })
   expect(readClick(JSON.stringify({ type: 'order', path: `/${'x'.repeat(500)}` }))).toBeNull()
   expect(readClick(JSON.stringify({ type: 'view', path: '/', at: 5 }))).toBeNull()

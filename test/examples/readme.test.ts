@@ -6,12 +6,12 @@ import { expect, test } from 'vitest'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
-test("the README's program runs from a new file, and run again it goes on counting", () => {
+test("the README's program runs from a new file, and continues counting when it runs again", () => {
   const program = /```ts\n([\s\S]*?)```/.exec(readFileSync(join(root, 'README.md'), 'utf8'))?.[1] ?? ''
   const folder = mkdtempSync(join(root, 'data-readme-'))
   try {
     writeFileSync(join(folder, 'app.ts'), program.replaceAll("'data/hello'", JSON.stringify(join(folder, 'data'))))
-    // How many counts appear on the way depends on where commits fall; the last one per path does not.
+    // How many intermediate counts appear depends on where commits fall; the last one per path does not.
     const lastCounts = (): object => {
       const lines = execFileSync(process.execPath, ['--import', 'tsx', join(folder, 'app.ts')], { cwd: root })
       return Object.fromEntries(

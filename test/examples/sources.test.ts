@@ -19,20 +19,20 @@ async function linesOf(source: { lines(): AsyncIterable<readonly SourceLine[]> }
 const at = (time: string) => `h - - [17/May/2015:${time} +0000] "GET / HTTP/1.1" 200 1 "-" "x"`
 
 const days = [
-  // Less than a piece, and more pieces than may wait.
+  // Less than one chunk, and more chunks than may wait.
   { seed: 1, events: 1999, dayStart: shopDay },
   { seed: 2, events: 20_001, dayStart: shopDay },
 ]
 
-describe('a day that is made up in a thread', () => {
-  test.each(days)('has the same lines: seed $seed, $events lines', async (day) => {
+describe('a day that is generated in a thread', () => {
+  test.each(days)('has the same lines as one generated directly (seed $seed, $events lines)', async (day) => {
     const made = await linesOf({ lines: () => trafficAhead(day) })
     expect(made).toEqual(
       [...traffic(day)].map(({ visitor, arrivedAt, ...rest }) => ({ ...rest, key: visitor, timestamp: arrivedAt })),
     )
   })
 
-  test('ends with who takes no more of it', async () => {
+  test('ends when its consumer stops', async () => {
     const pieces = trafficAhead({ seed: 1, events: 500_000, dayStart: shopDay })
     const { value: first } = await pieces.next()
     expect(first).toHaveLength(2000)
@@ -42,7 +42,7 @@ describe('a day that is made up in a thread', () => {
 })
 
 describe('an access log as a source', () => {
-  test('numbers its lines from 1 and lets none arrive before the one above it', async () => {
+  test('numbers its lines from 1, and no line arrives before the one above it', async () => {
     const source = await accessLog('a', pieces([at('10:00:05'), 'broken line'], [], [at('10:00:01'), at('10:00:09')]))
     const first = Date.UTC(2015, 4, 17, 10, 0, 5)
     expect(await linesOf(source)).toEqual([
@@ -53,7 +53,7 @@ describe('an access log as a source', () => {
     ])
   })
 
-  test('is the same source after it has grown, and another with another first line', async () => {
+  test('keeps its identity as it grows, and has another identity with another first line', async () => {
     const identity = async (...texts: readonly string[]) => (await accessLog('a', pieces([], texts))).identity
     expect(await identity('a', 'b')).toBe(await identity('a'))
     expect(await identity('b')).not.toBe(await identity('a'))
@@ -62,7 +62,7 @@ describe('an access log as a source', () => {
   })
 })
 
-test('a made-up day is another source for another seed or number of lines', () => {
+test('a generated day has another identity for another seed or number of lines', () => {
   const identities = [
     generatedDay({ seed: 1, events: 5 }),
     generatedDay({ seed: 2, events: 5 }),
@@ -74,7 +74,7 @@ test('a made-up day is another source for another seed or number of lines', () =
 describe('live traffic', () => {
   const noon = Date.UTC(2025, 5, 1, 12)
 
-  test('gives each line when it is due, none from before it was asked, and ends with the signal', async () => {
+  test('emits each line when it is due, none from before its start, and ends when the signal is aborted', async () => {
     const stop = new AbortController()
     const delays: number[] = []
     let now = noon
@@ -99,7 +99,7 @@ describe('live traffic', () => {
   })
 })
 
-test('ticks are named by what no line can hold', () => {
+test('ticks have names that no line can contain', () => {
   const events = ticks(5)
   expect(new Set(events.map(({ visitor }) => visitor)).size).toBe(events.length)
   expect(events.every(({ visitor, path, region }) => isTick(visitor) && isTick(path) && isTick(region))).toBe(true)

@@ -10,7 +10,7 @@ function terminal(isTTY: boolean) {
 }
 
 describe('the status line', () => {
-  test('is rewritten in place on a terminal and never wider than it', () => {
+  test('is rewritten in place on a terminal and is never wider than the terminal', () => {
     const screen = terminal(true)
     let now = 0
     const line = new StatusLine(screen, () => now)
@@ -26,7 +26,7 @@ describe('the status line', () => {
     expect(screen.written.slice(-2)).toEqual(['\r\x1b[K', 'done\n'])
   })
 
-  test('is a plain line at most once a second elsewhere', () => {
+  test('is printed as plain lines, at most one per second, if the output is not a terminal', () => {
     const file = terminal(false)
     let now = 0
     const line = new StatusLine(file, () => now)
@@ -38,7 +38,7 @@ describe('the status line', () => {
     )
   })
 
-  test('gives the rate of the last second, not of the whole run', () => {
+  test('shows the rate of the last second, not of the whole run', () => {
     const file = terminal(false)
     let now = 0
     const line = new StatusLine(file, () => now)
@@ -48,7 +48,7 @@ describe('the status line', () => {
 })
 
 describe('a table', () => {
-  test('has words to the left, numbers to the right and no control characters', () => {
+  test('aligns text to the left and numbers to the right, and prints no control characters', () => {
     const text = formatTable({
       title: 'T',
       columns: ['page', 'views'],

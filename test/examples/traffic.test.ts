@@ -5,13 +5,13 @@ import { traffic } from '../../examples/web-activity/traffic.ts'
 
 const day = (seed: number, events: number) => [...traffic({ seed, events, dayStart: shopDay })]
 
-describe('a made-up day', () => {
-  test('is the same for the same seed and another for another', () => {
+describe('a generated day', () => {
+  test('is the same for the same seed and differs for another seed', () => {
     expect(day(3, 500)).toEqual(day(3, 500))
     expect(day(3, 500)).not.toEqual(day(4, 500))
   })
 
-  test('has as many lines as asked for, in the order of arrival, within the day', () => {
+  test('has the requested number of lines, in order of arrival, within the day', () => {
     for (const events of [1, 7, 5000]) {
       const lines = day(1, events)
       expect(lines.map(({ position }) => position)).toEqual(Array.from({ length: events }, (_, index) => index))
@@ -22,7 +22,7 @@ describe('a made-up day', () => {
     }
   })
 
-  test('is late by at most 90 s in 3 % of its lines, repeats 1 %, has 8 % bots and some malformed lines', () => {
+  test('has 3 % of its lines late by at most 90 s, 1 % repeated, 8 % of bots and some malformed', () => {
     const lines = day(2, 40_000)
     const firstArrival = new Map<string, number>()
     let [late, repeated, bots, malformed] = [0, 0, 0, 0]
@@ -48,7 +48,7 @@ describe('a made-up day', () => {
     expect(malformed).toBeLessThan(320)
   })
 
-  test('keeps a visitor in one region and on one kind of agent', () => {
+  test('keeps each visitor in one region and with one user agent', () => {
     const seen = new Map<string, string>()
     for (const { line } of day(5, 20_000)) {
       const { event } = readShopLine(line)

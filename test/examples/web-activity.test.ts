@@ -20,7 +20,7 @@ beforeAll(async () => void (directory = await mkdtemp(join(tmpdir(), 'millrace-j
 afterAll(() => rm(directory, { recursive: true, force: true }))
 const fresh = (): string => join(directory, `data-${directories++}`)
 
-/** A day that was counted once, for the tests that only come back to it. */
+/** A day that is counted once, for the tests that only run the job on it again. */
 interface CountedDay {
   readonly dataDir: string
   readonly args: readonly string[]
@@ -48,18 +48,18 @@ function shopDayAnswers({ seed, events }: { readonly seed: number; readonly even
 
 const sharedLog = fileURLToPath(new URL('../../../shared/data/apache_logs.br', import.meta.url))
 
-describe('the answers about a made-up day', () => {
+describe('the answers about a generated day', () => {
   test.each([
     [1, 1],
     [2, 300],
     [4, 20_000],
-  ])('of seed %i with %i lines are those of a plain loop', async (seed, events) => {
+  ])('of seed %i with %i lines equal those of a plain loop', async (seed, events) => {
     const answers = await answersFrom(generatedDay({ seed, events }), { dataDir: fresh() })
 
     expect(sorted(answers)).toEqual(sorted(shopDayAnswers({ seed, events })))
   })
 
-  test('have something to say about bots, alerts and accounts in a day of enough lines', () => {
+  test('contain bots, alerts and accounts if the day has enough lines', () => {
     const rows = shopDayAnswers({ seed: 4, events: 20_000 })
 
     expect(rows).toContainEqual({ answer: 'bots-per-rule', rule: 'rate', events: expect.any(Number) })
@@ -68,7 +68,7 @@ describe('the answers about a made-up day', () => {
       expect(rows.some((row) => row['answer'] === 'views-per-category' && Number(row[segment]) > 0)).toBe(true)
   })
 
-  test('are the same under every update and with small files: topics, journal and checkpoints', async () => {
+  test('are the same with emit update and with small segments, journal files and checkpoints', async () => {
     const small = { segmentBytes: 64 * 1024, journalFileBytes: 256 * 1024, checkpointEvery: 5 }
     const source = generatedDay({ seed: 5, events: 2500 })
     const answers = await answersFrom(source, { dataDir: fresh(), emit: 'update', ...small })
@@ -76,7 +76,7 @@ describe('the answers about a made-up day', () => {
     expect(sorted(answers)).toEqual(sorted(shopDayAnswers({ seed: 5, events: 2500 })))
   })
 
-  test('do not change when the job runs again: it continues and says so', async () => {
+  test('do not change when the job runs again, which prints that the lines were loaded before', async () => {
     const { args, first } = await countedDay()
 
     const second = await runJob([...args, '--json'])
@@ -101,7 +101,7 @@ describe('the answers about a made-up day', () => {
     expect(sorted(answersOf(run))).toEqual(sorted(shopDayAnswers({ seed: 7, events: 4000 })))
   })
 
-  test('do not change when the job is stopped by a signal in the middle, which it ends well, and runs again', async () => {
+  test('do not change when the job is stopped by a signal in the middle, with exit code 0, and runs again', async () => {
     const args = `--json --seed 9 --events 4000 --data-dir ${fresh()}`.split(' ')
     const job = startJob(args)
     const end = ended(job)
@@ -119,7 +119,7 @@ describe('the answers about a made-up day', () => {
     expect(sorted(answersOf(run))).toEqual(sorted(shopDayAnswers({ seed: 9, events: 4000 })))
   })
 
-  test('are printed as tables, followed by what to try next', async () => {
+  test('are printed as tables, followed by commands to try next', async () => {
     const { args } = await countedDay()
 
     const { code, output } = await runJob(args)
@@ -143,7 +143,7 @@ describe('the answers about a made-up day', () => {
 
 describe('the answers about an access log', () => {
   test.skipIf(!existsSync(sharedLog))(
-    'of a real site (skipped where ../shared is absent) are those of a plain loop',
+    'of a real site equal those of a plain loop (skipped where ../shared is absent)',
     async () => {
       const text = brotliDecompressSync(readFileSync(sharedLog)).toString()
 
@@ -173,7 +173,7 @@ describe('the answers about an access log', () => {
     return `${client} - - [${day}/${month}/${year}:${clock} +0000] "GET /p${index % 5}?q HTTP/1.1" ${200 + (index % 3) * 102} 5 "-" "${agents[index % 3]}"`
   })
 
-  test('are the same from a plain file, a compressed one and standard input', async () => {
+  test('are the same for a plain file, a compressed one and standard input', async () => {
     const text = `${log.join('\n')}\n`
     const expected = sorted(accessLogAnswers(text))
     await writeFile(join(directory, 'a.log'), text)
@@ -192,7 +192,7 @@ describe('the answers about an access log', () => {
     expect(sorted(answersOf(piped))).toEqual(expected)
   })
 
-  test('have no rows, and the job ends well, when the log is empty', async () => {
+  test('have no rows if the log is empty', async () => {
     const path = join(directory, 'empty.log')
     await writeFile(path, '')
 
@@ -201,7 +201,7 @@ describe('the answers about an access log', () => {
     ])
   })
 
-  test('count the lines that were added since the last run', async () => {
+  test('include the lines that were added since the last run', async () => {
     const dataDir = fresh()
     const source = (lines: readonly string[]) => accessLog('grown.log', pieces(lines))
     await answersFrom(await source([]), { dataDir })
@@ -214,7 +214,7 @@ describe('the answers about an access log', () => {
     expect(requests(rows)).toEqual(requests(accessLogAnswers(log.join('\n'))))
   })
 
-  test('are whole after a stop that waited neither for more of standard input nor for a reader of the status', async () => {
+  test('are complete after a stop that waited for neither standard input nor a reader of the status', async () => {
     const dataDir = fresh()
     const job = startJob(['--json', '--input', '-', '--data-dir', dataDir])
     const { promise: end, resolve } = Promise.withResolvers<number | null>()
@@ -231,7 +231,7 @@ describe('the answers about an access log', () => {
   })
 })
 
-describe('what the user can put right ends with exit code 2 and one line', () => {
+describe('a mistake of the user ends the job with exit code 2 and one line', () => {
   test.each([
     ['a wrong option', ['--frobnicate'], '--frobnicate'],
     ['an unreadable file', ['--input', '/no/such/file'], '/no/such/file'],
@@ -245,7 +245,7 @@ describe('what the user can put right ends with exit code 2 and one line', () =>
     expect(errors).toContain(named)
   })
 
-  test('a directory in use, and the job that uses it goes on', async () => {
+  test('a data directory in use, and the job that uses it continues', async () => {
     const dataDir = fresh()
     const args = `--live --json --data-dir ${dataDir}`.split(' ')
     const running = startJob(args)
@@ -260,7 +260,7 @@ describe('what the user can put right ends with exit code 2 and one line', () =>
     expect(answersOf(await end)[0]).toMatchObject({ answer: 'totals' })
   })
 
-  test('a directory with the lines of another source, which stays as it is', async () => {
+  test('a data directory with the lines of another source, which stays unchanged', async () => {
     const { dataDir, first } = await countedDay()
 
     const other = answersFrom(generatedDay({ seed: 9, events: 500 }), { dataDir })
@@ -271,7 +271,7 @@ describe('what the user can put right ends with exit code 2 and one line', () =>
   })
 })
 
-test('--help prints the options and ends well', async () => {
+test('--help prints the options and exits with 0', async () => {
   const { code, output } = await runJob(['--help'])
   expect(code).toBe(0)
   expect(output).toContain('--data-dir')

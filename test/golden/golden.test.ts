@@ -8,16 +8,16 @@ import { goldenTopology, UnsupportedOperator } from '../harness/golden-topology.
 import { deviations, notOurs } from './deviations.ts'
 
 /**
- * What Apache Kafka Streams really put out, record by record, held against ours. Kafka's caches were off when it was
- * recorded, so here aggregates emit every update, and windows on close where the recording does.
+ * Compares the recorded results of Apache Kafka Streams with ours, record by record. Kafka's caches were off in the
+ * recordings, so here aggregates emit every update, and windows emit on close where the recording does.
  */
 const ours = fileURLToPath(new URL('.', import.meta.url))
 const recordings = filesIn(ours).map((file) => ({ file, scenario: read(`${ours}/${file}`) }))
 
 /**
- * Ways to the same results: where a row stands before its next update, and what the application knows by itself. All
- * recordings are run in the first way. The others are ways of ours, not of Kafka's, and cost as much or more, so a
- * quarter is run in each of them, each its own quarter; `npm run test:golden-all` runs all of them.
+ * Ways to run a recording that must give the same results: they differ in where a row is before its next update, and in
+ * restarts. All recordings are run in the first way. The others vary our implementation, not Kafka's behavior, and cost
+ * as much or more, so each of them runs another quarter of the recordings; `npm run test:golden-all` runs all of them.
  */
 const ways: readonly (Way & { readonly name: string; readonly sample?: number })[] = [
   { name: 'rows in memory' },
@@ -27,13 +27,13 @@ const ways: readonly (Way & { readonly name: string; readonly sample?: number })
 
 const everyWay = process.env['GOLDEN'] === 'all'
 
-/** Whether a recording is in that quarter of all: by its name, so that it is the same everywhere. */
+/** Whether a recording is in that quarter: decided by its name, so that it is the same everywhere. */
 function isSampled(name: string, quarter: number): boolean {
   return everyWay || crc32c(Buffer.from(name)) % 4 === quarter
 }
 
 for (const { name: description, sample, ...way } of ways) {
-  describe(`as Kafka Streams, ${description}`, () => {
+  describe(`equals Apache Kafka Streams, ${description}`, () => {
     for (const { file, scenario } of recordings) {
       if (scenario.kind !== undefined) continue
       if (way.restarts === true && forgets(scenario)) continue
@@ -46,7 +46,7 @@ for (const { name: description, sample, ...way } of ways) {
         })
         continue
       }
-      test(`${name}: other than Kafka, because ${reason}`, async () => {
+      test(`${name}: differs from Kafka, because ${reason}`, async () => {
         expect(scenario.kafkaQuirk).toBeTypeOf('string')
         expect(await ourCourse(scenario, way)).not.toEqual(recordedCourse(scenario))
       })
@@ -54,7 +54,7 @@ for (const { name: description, sample, ...way } of ways) {
   })
 }
 
-describe('as Kafka Streams in the end, when aggregates emit at commit', () => {
+describe("with emit 'commit' the final results equal those of Apache Kafka Streams", () => {
   const aggregates = ['count', 'reduce', 'aggregate']
   for (const { file, scenario } of recordings) {
     if (scenario.kind !== undefined || deviations[nameOf(file)] !== undefined) continue
@@ -65,7 +65,7 @@ describe('as Kafka Streams in the end, when aggregates emit at commit', () => {
   }
 })
 
-/** Processors that count in a variable, and schedules by the wall clock, start anew with the application. */
+/** Processors that count in a variable, and schedules by the wall clock, start over when the application restarts. */
 function forgets({ topology }: Scenario): boolean {
   return topology.some(({ processor }) => {
     const { clock, cancelAfter } = (processor ?? {}) as { readonly clock?: string; readonly cancelAfter?: number }
@@ -73,12 +73,12 @@ function forgets({ topology }: Scenario): boolean {
   })
 }
 
-test('every deviation is one of a recording', () => {
+test('every listed deviation names an existing recording', () => {
   const names = new Set(recordings.map(({ file }) => nameOf(file)))
   expect(Object.keys(deviations).filter((name) => !names.has(name))).toEqual([])
 })
 
-test('every recording whose operators we have stands here, byte for byte', (context) => {
+test('every recording whose operators we support is in test/golden, byte for byte', (context) => {
   const all = fileURLToPath(new URL('../../../shared/golden', import.meta.url))
   if (!existsSync(all)) context.skip('the whole collection of recordings is not there')
   const missing: string[] = []
@@ -99,7 +99,7 @@ test('every recording whose operators we have stands here, byte for byte', (cont
   )
 })
 
-/** What we do not have of all that a recording uses, or null. */
+/** The first operator of a recording that we do not support, or null. */
 function lackOf(scenario: Scenario): string | null {
   if (scenario.kind === 'pickOrder') {
     const { maxTaskIdleMs } = scenario as Scenario & { readonly maxTaskIdleMs?: number }
@@ -110,7 +110,7 @@ function lackOf(scenario: Scenario): string | null {
     return null
   } catch (error) {
     if (error instanceof UnsupportedOperator) return error.message
-    // A topology that Kafka refuses is refused.
+    // Kafka refuses this topology, and so do we.
     if ('buildError' in scenario) return null
     throw error
   }
