@@ -77,7 +77,7 @@ describe('the phases of an application', () => {
     expect(app.listeners).toBe(0)
   })
 
-  test('of a closed application are only closed', () => {
+  test('are only closed if it has already closed', () => {
     marbles(({ cold, expectObservable }) => {
       const app = new Life()
       app.live(cold('(c)'))
@@ -108,7 +108,7 @@ describe('the metrics of an application', () => {
     }, scheduler)
   })
 
-  test('of an application that never ran are not emitted', () => {
+  test('are not emitted if it never ran', () => {
     const scheduler = scheduled()
     marbles(({ hot, expectObservable }) => {
       const app = new Life()
