@@ -25,7 +25,8 @@ export function powerCutRules(sync: 'commit' | 'os', controls: readonly Control[
       test(rule, async () => {
         const totals = await cutPower({ states: 6000, seed: 1, ...control })
 
-        assert.equal(totals.violations.length, 1, `nothing was found in ${totals.states} states`)
+        // A state may break several promises at once.
+        assert(totals.violations.length > 0, `nothing was found in ${totals.states} states`)
       })
     }
   })
