@@ -143,7 +143,7 @@ interface PlainSession {
 }
 
 /**
- * Late is what would be a session that has ended longer than gap and grace ago, after joining what it can join.
+ * A record is late if its session, after merging all that it can, would have ended longer than gap and grace ago.
  */
 function sessionCounts<E extends { readonly at: number }>(
   events: readonly E[],

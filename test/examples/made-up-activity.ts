@@ -12,7 +12,7 @@ export function madeUpEvents(options: {
   return Array.from({ length: options.lines }, (_, id) => {
     time += random.chance(0.002) ? random.between(1, 40) * 600_000 : random.between(0, 3) * 1000
     const dt = iso(random.chance(0.1) ? time - random.below(options.lateMs / 1000) * 1000 : time)
-    // Few of each, so that watches and forks of the same actor and repository meet, with and without equal times.
+    // Few of each, so that watches and forks of the same actor and repository are paired, also with equal times.
     const actor = random.chance(0.2) ? 'a bot' : `ann-${random.below(40)}`
     const repo = random.chance(0.2) ? 'org/fülle' : `org/repo-${random.below(25)}`
     if (random.chance(0.01)) return harmed(random, { id: String(id), dt, repo, type: 'push', actor })

@@ -18,7 +18,7 @@ interface PlainEvent {
   readonly arrivedAt: number
 }
 
-/** What the job is told besides the lines. */
+/** The tables that the job reads besides the lines. */
 export interface PlainTables {
   readonly users: readonly {
     readonly visitor: string

@@ -13,7 +13,7 @@ type Example = 'web-activity' | 'github-activity'
 const mainOf = (example: Example): string =>
   fileURLToPath(new URL(`../../examples/${example}/main.ts`, import.meta.url))
 
-/** The answers of a run in this process: quicker, for what does not depend on the command line. */
+/** The answers of a run in this process, which is quicker, for tests that do not depend on the command line. */
 export async function answersFrom(
   source: LineSource,
   options: Pick<JobOptions, 'dataDir'> & Partial<JobOptions>,
@@ -33,7 +33,7 @@ export async function answersFrom(
 export interface Run {
   readonly code: number | null
   readonly output: string
-  /** Status lines and what went wrong. */
+  /** The status lines and error messages. */
   readonly errors: string
 }
 
@@ -73,7 +73,7 @@ export function answersOf({ code, output, errors }: Run): AnswerRow[] {
     .map((line) => JSON.parse(line))
 }
 
-/** Answers come in an order that means nothing to the oracle, and so do the fields of one. */
+/** The answers in a fixed order: neither their order nor that of their fields matters to the oracle. */
 export function sorted(rows: readonly AnswerRow[]): readonly string[] {
   return rows.map((row) => JSON.stringify(row, sortedFields)).toSorted()
 }

@@ -7,7 +7,7 @@ import type { Key, Value } from './golden-functions.ts'
 import type { ExpectedRecord, PipedRecord, Scenario, ScenarioStore, Step } from './golden-scenario.ts'
 import { goldenTopology, type GoldenTopic } from './golden-topology.ts'
 
-/** What a scenario says that happens, in a form that can be compared: records stand by topic. */
+/** The results of a scenario in a form that can be compared, with records by topic. */
 export interface Course {
   readonly steps: readonly unknown[]
   readonly stores?: { readonly [name: string]: unknown }
@@ -34,8 +34,8 @@ export function recordedCourse(scenario: Scenario): Course {
 }
 
 /**
- * What is left of a course when intermediate results do not count: the last value per topic, key and window (nothing is
- * as good as a tombstone), stores and drops.
+ * The final outcome of a course, without intermediate results: the last value per topic, key and window (where no value
+ * equals a tombstone), stores and drops.
  */
 export function outcomeOf({ steps, ...rest }: Course): unknown {
   const last: { [row: string]: unknown } = {}
@@ -54,13 +54,13 @@ export function outcomeOf({ steps, ...rest }: Course): unknown {
 
 /** How a scenario is run. */
 export interface Way extends TestDriverOptions {
-  /** The application ends and starts again before each action. */
+  /** The application restarts before each action. */
   readonly restarts?: boolean
   /** What aggregates emit. Default `update`. */
   readonly emit?: 'update' | 'commit'
 }
 
-/** Runs a scenario in our own way. */
+/** Runs a scenario with our implementation. */
 export async function ourCourse(scenario: Scenario, way: Way = {}): Promise<Course> {
   const { restarts = false, emit = 'update', ...options } = way
   const { topology, topics } = goldenTopology(scenario, emit)

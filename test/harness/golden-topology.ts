@@ -28,7 +28,7 @@ import {
 import { goldenProcessor, type ProcessorSpec } from './golden-processors.ts'
 import type { Operation, Scenario, ScenarioTopic } from './golden-scenario.ts'
 
-/** A recorded topology uses something that we do not have (yet); the message is its name. */
+/** Thrown if a recorded topology uses an operator that we do not have; the message is its name. */
 export class UnsupportedOperator extends Error {
   override readonly name = 'UnsupportedOperator'
 }

@@ -16,7 +16,7 @@ import type { Header, RecordCursor, TopicPartition } from '../../src/log/api/rec
 import { partitionName } from '../../src/log/api/record.ts'
 import type { TopicInfo } from '../../src/log/api/topic.ts'
 
-/** A log as it was when its partitions ended at `ends`; a partition that is not named was empty. Only for reading. */
+/** A read-only view of a log as it was when its partitions ended at `ends`; a partition without an end was empty. */
 export class LogAsOf implements Log {
   readonly commitHints: CommitHints
   readonly #log: Log

@@ -11,7 +11,7 @@ import { MemoryDisk } from '../../src/testing/memory-disk.ts'
 /** A value, or a key and a value; null is a tombstone. */
 export type RecordSpec = string | readonly [key: string | null, value: string | null, timestamp?: number]
 
-/** A log on a disk in memory and a clock that moves when told: the vocabulary of the log's specifications. */
+/** A log on a disk in memory with a manual clock: the vocabulary of the log's specifications. */
 export class LogHarness {
   readonly clock: ManualClock = new ManualClock(1_700_000_000_000)
   disk: MemoryDisk
@@ -32,7 +32,7 @@ export class LogHarness {
     return harness
   }
 
-  /** A harness whose log is yet to be opened. */
+  /** A harness whose log is not opened yet. */
   static on(disk: MemoryDisk, options: HarnessOptions = {}): LogHarness {
     return new LogHarness({ ...options, disk })
   }
@@ -62,7 +62,7 @@ export class LogHarness {
     this.#log = null
   }
 
-  /** The process ends, or the power goes: then what was not synced may be lost, as the seed says. */
+  /** The process is killed, or the power is cut; a power cut may lose unsynced bytes, as the seed decides. */
   crash(how: { readonly powerCutSeed?: number } = {}): void {
     this.#log = null
     this.disk =

@@ -2,7 +2,7 @@ import { expect } from 'vitest'
 import type { TaskSection } from '../../src/log/api/commit-section.ts'
 import { type HarnessOptions, type LogHarness, readAll, recordOf } from './log-harness.ts'
 
-/** One thing that happens to a log; it resolves when it is acknowledged. */
+/** One operation on a log; it resolves when it is acknowledged. */
 export interface LifeStep {
   readonly name: string
   readonly run: (harness: LogHarness) => Promise<unknown>
@@ -69,7 +69,7 @@ async function purge(harness: LogHarness): Promise<void> {
   await harness.log.purgeBefore([{ at, offset: records[4]?.offset ?? 0 }])
 }
 
-/** What everybody can see, as text that is equal for equal logs; compaction changes nothing in it. */
+/** The visible state of a log, as text that is equal for equal logs and that compaction does not change. */
 export async function visibleState(harness: LogHarness): Promise<string> {
   const { broker } = harness.log
   const state: unknown[] = []
@@ -93,13 +93,13 @@ export async function visibleState(harness: LogHarness): Promise<string> {
       .committedOffsets('app', [{ topic: 'events', partition: 0 }])
       .map(({ offset, metadata }) => [offset, metadata]),
   )
-  // By field: the order of keys is no part of a section.
+  // By field, since the order of keys does not matter in a section.
   for (const { streamTime, outputs, changelogs, causes } of broker.lastSections('app', ['0_0']))
     state.push([streamTime, outputs, changelogs, causes])
   return JSON.stringify(state)
 }
 
-/** The options of a life: everything rolls, every few groups there is a checkpoint, nothing stays in memory. */
+/** The options of a life: files roll often, there is a checkpoint every few commits, and nothing stays in memory. */
 export const lifeOptions: HarnessOptions = {
   recentBytesMax: 0,
   checkpointEveryCommits: 4,
@@ -109,7 +109,7 @@ export const lifeOptions: HarnessOptions = {
   journalFileBytesMax: 16 * 1024,
 }
 
-/** Opens what a crash left, and holds it against the states that may be there. */
+/** Reopens the log after a crash and compares it with the possible states. */
 export async function expectOneOf(harness: LogHarness, states: readonly string[], what: string): Promise<void> {
   await harness.reopen()
   const seen = await visibleState(harness)

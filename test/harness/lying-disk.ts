@@ -1,13 +1,13 @@
 import type { Disk, DiskFile } from '../../src/base/disk.ts'
 
-/** What a test may break, to see that its checks notice: operations that say they were done and were not. */
+/** Operations that report success and do nothing, to check that a test notices. */
 export interface Lies {
-  /** Syncs of files with such a path do nothing. */
+  /** Syncs of files whose path matches do nothing. */
   readonly sync?: (path: string) => boolean
   readonly syncDirectory?: (path: string) => boolean
 }
 
-/** A disk that says it synced and did not. */
+/** A disk that reports syncs that it did not make. */
 export class LyingDisk implements Disk {
   readonly #disk: Disk
   readonly #lies: Lies

@@ -31,7 +31,7 @@ export function specOf(shape: StoreShape): StoreSpec {
   }
 }
 
-/** A store under its overlay, with a changelog that is a list. */
+/** A store with its overlay, and a list as its changelog. */
 export class StoreLife<O extends Overlay> {
   readonly record: RecordContext = new RecordContext()
   readonly changelog: ChangelogRow[] = []
@@ -42,7 +42,7 @@ export class StoreLife<O extends Overlay> {
   readonly #directory: string
   readonly #clock = new SystemClock()
   #committed = 0
-  /** A task's commits record the clocks of its stores. */
+  /** The clock of the store, which a real task records in its commits. */
   #storeTime = -1
 
   constructor(
@@ -86,7 +86,7 @@ export class StoreLife<O extends Overlay> {
     await this.overlay.flush(set, this.#clock)
   }
 
-  /** Everything in memory is lost; the store comes back from where it was and the changelog. */
+  /** Loses everything in memory, and restores the store from its last flush and the changelog. */
   async reopen(): Promise<void> {
     await this.close()
     const { shape } = this.#spec
@@ -136,7 +136,7 @@ export const storeEngines: readonly (readonly [string, () => StoreEngine])[] = [
   ['disk', () => new DiskStoreEngine(new MemoryDisk())],
 ]
 
-/** Memory stores are fresh each time they are opened; here the directory outlives the store, as on a disk. */
+/** A memory store is empty each time it is opened; here its content outlives it, as on a disk. */
 class SharedMemoryEngine implements StoreEngine {
   readonly #engine = new MemoryStoreEngine()
   #store: OrderedStore | null = null

@@ -12,7 +12,7 @@ import { StreamsRuntime } from '../../src/streams/streams.ts'
 import type { Topology } from '../../src/streams/topology/topology.ts'
 import { LogHarness, recordOf, type HarnessOptions } from './log-harness.ts'
 
-/** One record that goes in: `[key, value, timestamp]`. */
+/** One input record: `[key, value, timestamp]`. */
 export type InputRecord = readonly [
   key: string | null,
   value: string | null,
@@ -20,7 +20,7 @@ export type InputRecord = readonly [
   headers?: readonly Header[],
 ]
 
-/** One record that came out, its bytes as text; `start` is the window's where the topic has windowed keys. */
+/** One output record, its bytes as text; `start` is the start of the window if the topic has windowed keys. */
 export interface OutputRecord {
   readonly partition: number
   readonly key: string | null
@@ -30,7 +30,7 @@ export interface OutputRecord {
   readonly headers: readonly Header[]
 }
 
-/** An application on a log and stores in memory, with a clock that moves when told. */
+/** An application with its log and stores in memory and a manual clock. */
 export class StreamsHarness {
   readonly harness: LogHarness
   readonly restored: RestoreProgress[] = []
@@ -44,7 +44,7 @@ export class StreamsHarness {
     this.#config = config
   }
 
-  /** Opens the log and makes the topics; the application is not started. */
+  /** Opens the log and creates the topics; does not start the application. */
   static async open(
     topology: Topology,
     topics: { readonly [name: string]: number },
@@ -92,7 +92,7 @@ export class StreamsHarness {
     return await promise
   }
 
-  /** Puts records in, each in the partition of its key unless one is given, and waits until they are there. */
+  /** Appends records, each to the partition of its key unless one is given, and waits until they are durable. */
   async send(topic: string, records: readonly InputRecord[], partition?: number): Promise<void> {
     const count = (await this.log.topics([topic]))[0]?.partitions ?? 1
     const parts = new Map<number, InputRecord[]>()
@@ -113,7 +113,7 @@ export class StreamsHarness {
     await this.pump(this.runtime.settled())
   }
 
-  /** Ends the application as it should be. */
+  /** Closes the application. */
   async stop(): Promise<void> {
     await this.pump(this.runtime.close())
   }
@@ -123,14 +123,14 @@ export class StreamsHarness {
     await this.pump(this.harness.close())
   }
 
-  /** The process ends without a word; the log is opened again, the application is not. */
+  /** Kills the process without closing anything; then reopens the log, but does not start the application. */
   async crash(): Promise<void> {
     this.#runtime = null
     this.harness.crash()
     await this.pump(this.harness.reopen())
   }
 
-  /** Everything in a topic, by partition, then in order. `values` says how its bytes read. */
+  /** All records of a topic, by partition, then by offset. `value` tells how its bytes are decoded. */
   async read(
     topic: string,
     as: { readonly value?: 'string' | 'long'; readonly windowed?: boolean } = {},

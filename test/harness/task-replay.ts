@@ -20,9 +20,9 @@ import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { LogAsOf, readRange } from './log-as-of.ts'
 
 /**
- * Runs one task once more from what a commit recorded of it: with its stores as of the commit before, its inputs in the
- * recorded order, the clock and the punctuations that it was given. It is the task of the engine; only the worker around
- * it is missing, whose decisions are what the commit recorded.
+ * Replays one task from what a commit recorded of it: with its stores as of the commit before, its inputs in the recorded
+ * order, and the recorded clock readings and punctuations. The task is that of the engine; only the worker is replaced,
+ * whose decisions are what the commit recorded.
  */
 export async function replayTask(recorded: RecordedRun, commit: number, task: string): Promise<Replayed> {
   const { log, topology, application } = recorded
@@ -78,11 +78,11 @@ export async function replayTask(recorded: RecordedRun, commit: number, task: st
 
 export interface Replayed {
   readonly section: TaskSection
-  /** By partition, in order: every record as text. */
+  /** Every record as text, in order, by partition. */
   readonly written: ReadonlyMap<string, readonly string[]>
 }
 
-/** What the worker did: records in the recorded order, the clock and the punctuations in between, then the commit. */
+/** Does what the worker did: records in the recorded order, clock readings and punctuations in between, then commit. */
 function run(task: Task, section: RecordedSection): void {
   const order = pickOrder(task, section)
   let clock = 0
@@ -103,7 +103,7 @@ function run(task: Task, section: RecordedSection): void {
   task.freeze()
 }
 
-/** The recorded runs; without any, the smallest head. */
+/** The recorded picks; if there are none, the input with the smallest head. */
 function* pickOrder(task: Task, section: RecordedSection): Generator<TaskInput, undefined> {
   if (section.picks !== undefined) {
     for (const { input, count } of section.picks) {
@@ -157,7 +157,7 @@ export class RecordedRun {
     return new RecordedRun(log, topology, application, commits)
   }
 
-  /** The same with one section changed: as if it had been recorded otherwise. */
+  /** The same run with one section changed, as if it had been recorded like this. */
   changed(commit: number, section: RecordedSection): RecordedRun {
     const commits = this.commits.map((one, index) =>
       index === commit
@@ -173,7 +173,7 @@ export class RecordedRun {
     return found
   }
 
-  /** The last section of the task before the commit; null: it had not run. */
+  /** The last section of the task before the commit; null: the task had not run. */
   sectionBefore(commit: number, task: string): RecordedSection | null {
     for (let index = commit - 1; index >= 0; index--) {
       const found = this.commits[index]?.sections.find((section) => section.task === task)
@@ -182,7 +182,7 @@ export class RecordedRun {
     return null
   }
 
-  /** Where each changelog ended before the commit; those that nobody had written to are left out. */
+  /** The end of each changelog before the commit, without those that had no records. */
   changelogEndsBefore(commit: number): ReadonlyMap<string, number> {
     const ends = new Map<string, number>()
     for (const { sections } of this.commits.slice(0, commit)) {
@@ -191,7 +191,7 @@ export class RecordedRun {
     return ends
   }
 
-  /** The records that a section says it wrote, as text, by partition. */
+  /** The records that a section wrote according to its ranges, as text, by partition. */
   async written({ outputs, changelogs }: RecordedSection): Promise<ReadonlyMap<string, readonly string[]>> {
     const written = new Map<string, string[]>()
     const read = async (range: OffsetRange, kind: 'output' | 'changelog'): Promise<void> => {
@@ -209,7 +209,7 @@ export class RecordedRun {
   }
 }
 
-/** Takes what a task stages instead of a log. */
+/** Collects what a task stages, in place of a log. */
 class WrittenRecords implements Staged {
   readonly byPartition = new Map<string, string[]>()
   readonly bytes: number = 0
@@ -250,7 +250,7 @@ function fieldsOf(
 function textOf(record: Pick<OutgoingRecord, 'headers'> & Fields): string {
   const part = (bytes: Uint8Array, start: number, end: number): string =>
     start < 0 ? 'null' : Buffer.from(bytes.subarray(start, end)).toString('hex')
-  // An order stamp says what tasks beside this one did: no part of what a task makes of its inputs.
+  // An order stamp depends on other tasks as well, so it is not part of what a task makes of its inputs.
   const own = record.headers.filter(({ key }, index) => index > 0 || key !== stampKey)
   const headers = own.map(({ key, value }) => `${key}=${value === null ? 'null' : Buffer.from(value).toString('hex')}`)
   const key = part(record.key, record.keyStart, record.keyEnd)

@@ -50,7 +50,7 @@ export class TransactionalWriter {
   }
 }
 
-/** Nobody's membership: partitions chosen by hand. */
+/** The metadata of a consumer that is not a member: its partitions are assigned by hand. */
 export function outside(group: string): GroupMetadata {
   return { group, generation: -1, memberId: '', groupInstanceId: null }
 }

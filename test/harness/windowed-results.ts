@@ -7,15 +7,15 @@ import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
 import type { Table } from '../../src/dsl/table.ts'
 import { StreamsHarness, type InputRecord } from './streams-harness.ts'
 
-/** A result of a window: `key start..end`, its value, null where it was taken back, and its timestamp. */
+/** A result of a window: `key start..end`, its value, or null if it was retracted, and its timestamp. */
 export type WindowResult = readonly [window: string, value: string | number | null, timestamp: number]
 
 const events: Topic<string, string> = topic('events', { key: stringKey, value: string })
 const results: Topic<string, string | null> = topic('results', { key: stringKey, value: string, tombstones: true })
 
 /**
- * Runs a windowed aggregation over the parts of an input, with an end of the application after each, alternately a crash
- * and a clean one, and stores that keep as little in memory as they can.
+ * Runs a windowed aggregation over the parts of an input. The application ends after each part, alternately by a crash and
+ * by a clean close, and its stores keep as little in memory as possible.
  */
 export async function windowResults<Kind extends WindowKind>(
   aggregated: (grouped: GroupedStream<string, string>) => Table<Windowed<string, Kind>, string | number, unknown>,
@@ -44,7 +44,7 @@ export async function windowResults<Kind extends WindowKind>(
   return { results: read.map(({ key, value, timestamp }): WindowResult => [key ?? '', value, timestamp]), dropped }
 }
 
-/** The last result of each window, those that were taken back left out. */
+/** The last result of each window, without retracted ones. */
 export function lastResults(given: readonly WindowResult[]): Map<string, string | number> {
   const last = new Map<string, string | number>()
   for (const [window, value] of given) {

@@ -3,7 +3,7 @@ import type { EmbeddedLog } from '../../src/log/embedded-log.ts'
 import { readRange } from './log-as-of.ts'
 import type { RecordedRun } from './task-replay.ts'
 
-/** Every record of these topics as text, headers included, in order per partition, and the sub-topology that wrote it. */
+/** Every record of the topics as text, headers included, in order per partition, with the sub-topology that wrote it. */
 export async function writtenRecords(
   log: EmbeddedLog,
   run: RecordedRun,
@@ -31,7 +31,7 @@ export interface WrittenRecord {
   readonly text: string
 }
 
-/** Per partition and writing sub-topology its records in order. */
+/** The records of each partition and writing sub-topology, in order. */
 export function sequencesOf(records: readonly WrittenRecord[]): ReadonlyMap<string, readonly string[]> {
   const sequences = new Map<string, string[]>()
   for (const { at, by, key, text } of records) {
@@ -43,7 +43,7 @@ export function sequencesOf(records: readonly WrittenRecord[]): ReadonlyMap<stri
   return sequences
 }
 
-/** Per partition the ranges that were written, in order, and by which sub-topology. */
+/** For each partition the ranges that were written, in order, with the sub-topology that wrote them. */
 function writersOf(run: RecordedRun): ReadonlyMap<string, readonly { readonly end: number; readonly by: string }[]> {
   const writers = new Map<string, { readonly end: number; readonly by: string }[]>()
   for (const { sections } of run.commits) {

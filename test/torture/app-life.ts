@@ -23,20 +23,21 @@ export interface AppLifeOptions {
   readonly seed: number
   readonly sync: SyncMode
   /**
-   * Under `update` the input is there before the application starts, and every output partition must hold exactly the
-   * records of an undisturbed run. Under `commit` the input comes while it runs, and the last value of each key counts.
+   * With `update` the input is written before the application starts, and every output partition must have exactly the
+   * records of an undisturbed run. With `commit` the input arrives while it runs, and only the last value of each key
+   * is compared.
    */
   readonly emit: 'commit' | 'update'
   readonly program: AppProgram
   readonly lies?: Lies
-  /** Puts something between the application and its log, to see that the checks notice. */
+  /** Wraps the log of the application, to check that the harness notices a bug. */
   readonly between?: (log: EmbeddedLog) => Log
 }
 
 /**
- * An application's life on a log and stores on one disk, with the power cut at operations of that disk. What is left is
- * opened, given the rest of its input and run to the end: then its outputs and its stores must be those of a life that
- * nothing disturbed. A store that had to be thrown away on the way was ahead of its changelog: that must not happen.
+ * An application's life with its log and stores on one disk, with the power cut at operations of that disk. What remains
+ * is opened, given the rest of the input and run to the end: then the outputs and stores must be those of an undisturbed
+ * life. No store may be destroyed on the way: that happens only if it is ahead of its changelog.
  */
 export class AppLife {
   readonly #options: AppLifeOptions
@@ -61,7 +62,7 @@ export class AppLife {
     this.#input = inputOf(this.#random, this.#random.between(24, 60))
   }
 
-  /** False once a check has failed; the totals tell. */
+  /** Resolves to false once a check has failed; the totals contain the violation. */
   async run(): Promise<boolean> {
     if (this.#options.emit === 'update') await this.#preload()
     this.#expected = await this.#toTheEnd(this.#disk.clone(), new ManualClock(startTime))
@@ -85,7 +86,7 @@ export class AppLife {
     this.#clock = new ManualClock(this.#clock.now() + 1)
   }
 
-  /** From one opening to the next: input comes, time passes, then the process ends, the power goes, or all is closed. */
+  /** One start: input arrives, time passes, then everything is closed, the process is killed or the power is cut. */
   async #live(): Promise<void> {
     const run = await this.#start(this.#disk, this.#clock, true)
     this.#run = run
@@ -115,7 +116,7 @@ export class AppLife {
 
   #cut(where: string): void {
     const ends = new Map<string, number>()
-    // What others could read of the outputs must stay.
+    // Outputs that others could already read must not be lost.
     const log = this.#run?.log
     if (log !== undefined && this.#options.sync === 'commit') {
       for (const name of [...this.#program.outputs, 'in']) {
@@ -159,7 +160,7 @@ export class AppLife {
     disk.onOperation = null
     this.#compare(answers)
     if (this.#losses.chance(foldShare)) {
-      // Without its stores it must come to the same ones: what they hold is what their changelogs fold to.
+      // Without its stores it must restore the same ones: their content is what their changelogs fold to.
       await removeStores(disk)
       this.#compare(await this.#toTheEnd(disk, new ManualClock(clock.now() + 1)))
     }
@@ -175,7 +176,7 @@ export class AppLife {
     assert.deepEqual(answers.stores, this.#expected.stores, 'the stores')
   }
 
-  /** Opens what is there, gives it the rest of its input, and closes it when all is processed. */
+  /** Opens the log and the application, sends the rest of the input, and closes them when all is processed. */
   async #toTheEnd(
     disk: MemoryDisk,
     clock: ManualClock,
@@ -223,7 +224,7 @@ export class AppLife {
     return run
   }
 
-  /** The next records of the input, at most so many per partition: those that the log does not have yet. */
+  /** Sends the next records of the input that the log does not have yet, at most `count` per partition. */
   async #send(run: Run, count: number): Promise<void> {
     for (const [partition, records] of this.#input.entries()) {
       const at = { topic: 'in', partition }
@@ -267,7 +268,7 @@ interface Run {
 
 interface Answers {
   readonly outputs: ReadonlyMap<string, readonly KeptRecord[]>
-  /** Rows of each store, as hexadecimal text. */
+  /** The rows of each store, as hexadecimal text. */
   readonly stores: ReadonlyMap<string, readonly string[]>
 }
 
@@ -322,14 +323,14 @@ function outputPlaces({ outputs }: AppProgram): { topic: string; partition: numb
 function lastByKey(records: readonly KeptRecord[]): Map<string, string> {
   const last = new Map<string, string>()
   for (const { key, value, timestamp } of records) {
-    // Which sessions were told before they grew depends on where commits fell.
+    // Which sessions were emitted before they grew depends on where commits fell.
     if (value === null) last.delete(key ?? '')
     else last.set(key ?? '', `${value} at ${timestamp}`)
   }
   return new Map([...last].sort(([left], [right]) => (left < right ? -1 : 1)))
 }
 
-/** Every store that the application left: its directory to its rows. */
+/** The rows of every store that the application left, by directory. */
 async function readStores(disk: MemoryDisk, { topology }: AppProgram): Promise<Map<string, readonly string[]>> {
   const engine = new DiskStoreEngine(disk)
   const found = new Map<string, readonly string[]>()
@@ -358,7 +359,7 @@ async function removeStores(disk: MemoryDisk): Promise<void> {
   }
 }
 
-/** Counts the stores that are thrown away: whatever their changelog says, somebody found them ahead of it. */
+/** Counts the stores that are destroyed: that happens only if a store is found ahead of its changelog. */
 class WatchedEngine implements StoreEngine {
   wiped = 0
   readonly #engine: StoreEngine

@@ -9,13 +9,13 @@ import { sessionSpaceCount, windowSpaceCount } from '../../src/streams/store/win
 import type { StoreShape } from '../../src/streams/topology/node.ts'
 import type { Topology } from '../../src/streams/topology/topology.ts'
 
-/** What an application does whose power is cut. It reads words by key from `in`. */
+/** The program of an application whose power is cut. It reads words by key from `in`. */
 export interface AppProgram {
   readonly topology: Topology
   readonly outputs: readonly string[]
 }
 
-// Nothing expires in the time that a life takes: which rows have, depends on when a store was flushed.
+// Nothing expires within a life: which expired rows a store still has depends on when it was flushed.
 const grace = '1d'
 const minute = tumbling('1m', { grace })
 const halfMinute = sessions('30s', { grace })
@@ -27,7 +27,7 @@ const perSession = topic('per-session', { key: windowed(z.string(), halfMinute),
 const pairs = topic('pairs', { key: z.string(), value: string })
 const known = topic('known', { key: z.string(), value: string })
 
-/** Counts words per minute behind a repartition, and per key without a window. */
+/** Counts words per minute after a repartition, and per key without a window. */
 export function countingProgram(emit: 'commit' | 'update'): AppProgram {
   const builder = new StreamsBuilder()
   const words = builder.stream(input)
@@ -41,7 +41,7 @@ export function countingProgram(emit: 'commit' | 'update'): AppProgram {
   return { topology: builder.build(), outputs: [perMinute.name, counts.name] }
 }
 
-/** Counts words in sessions, pairs each with what follows it soon, and joins it with the row that it makes. */
+/** Counts words in sessions, pairs each with words that follow it soon, and joins it with the table row it produces. */
 export function joiningProgram(emit: 'commit' | 'update'): AppProgram {
   const builder = new StreamsBuilder()
   const words = builder.stream(input)
@@ -58,7 +58,7 @@ export function joiningProgram(emit: 'commit' | 'update'): AppProgram {
   return { topology: builder.build(), outputs: [perSession.name, pairs.name, known.name] }
 }
 
-/** In how many spaces a store of that shape lies. */
+/** The number of spaces of a store of that shape. */
 export function spacesOf({ kind }: StoreShape): number {
   if (kind === 'keyValue') return 1
   return kind === 'session' ? sessionSpaceCount : windowSpaceCount

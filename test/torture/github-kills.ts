@@ -9,8 +9,8 @@ import { answersOf, type Run, sorted } from '../examples/run-job.ts'
 
 /**
  * Kills the github-activity job with SIGKILL at random moments, while it starts, loads and counts, and runs it again
- * until it ends by itself; its answers are then held against those of a plain loop. The seed repeats about when the kills
- * come; the machine takes part in it.
+ * until it ends by itself; its answers are then compared with those of a plain loop. The seed repeats only roughly when
+ * the kills come, since the machine's speed matters as well.
  */
 export async function killGithubJob(options: GithubKillOptions): Promise<GithubKillTotals> {
   const { kills, killsPerRound, lines, expected, progress } = options
@@ -28,7 +28,7 @@ export async function killGithubJob(options: GithubKillOptions): Promise<GithubK
       const dataDir = join(directory, `round-${totals.rounds}`)
       const last = Math.min(kills, totals.kills + killsPerRound)
       for (let isDone = false; !isDone;) {
-        // Kills in this round, together, let it come about as far as it has to go.
+        // The delays are such that all lives of this round together get about as far as the job needs.
         const after = random.chance(0.3) ? 'loading' : 'counting'
         const spanMs = after === 'loading' ? undisturbed.loadingMs : undisturbed.countingMs / killsPerRound
         const kill: Kill | null = totals.kills < last ? { after, delayMs: random.next() * 1.4 * spanMs } : null
@@ -54,7 +54,7 @@ export async function killGithubJob(options: GithubKillOptions): Promise<GithubK
 export interface GithubKillOptions {
   readonly seed: number
   readonly kills: number
-  /** More than these end a round: the job is then left alone until it is done. */
+  /** After this many kills in a round the job is left alone until it is done. */
   readonly killsPerRound: number
   readonly lines: readonly string[]
   readonly args: readonly string[]
@@ -70,7 +70,7 @@ export interface GithubKillTotals {
   readonly violations: readonly string[]
 }
 
-/** So that ends of files are crossed, and many commits made. */
+/** Small limits, so that files roll often and many commits are made. */
 const smallFiles: readonly string[] =
   '--json --segment-bytes 65536 --journal-file-bytes 262144 --checkpoint-every 20 --commit-interval-ms 10'.split(' ')
 
@@ -81,7 +81,7 @@ interface Life {
   readonly countingMs: number
 }
 
-/** When a process is killed: so long after it said that it does this. */
+/** When a process is killed: `delayMs` after it printed that it has begun this. */
 interface Kill {
   readonly after: 'loading' | 'counting'
   readonly delayMs: number

@@ -1,7 +1,7 @@
 /**
  * `npm run torture:github -- [--kills N] [--seed S] [--input FILE] [--format events|touches]`: kills the github-activity
- * job N times (100), on a made-up input or a file, and holds its answers against those of a plain loop. Exit code 1 if
- * anything differs.
+ * job N times (100), on a generated input or a file, and compares its answers with those of a plain loop. Exit code 1
+ * if anything differs.
  */
 import { parseArgs } from 'node:util'
 import { openLines } from '../../examples/shared/lines.ts'

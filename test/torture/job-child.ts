@@ -1,6 +1,6 @@
 /**
  * The web-activity job as the process that is killed: either loads the day, or counts it until everything is counted.
- * Says `running` when records are processed, and `done` with what it did. Small files, so that ends of files are crossed.
+ * Prints `running` once it processes records, and `done` at the end. Files are small, so that it rolls many of them.
  */
 import { setTimeout } from 'node:timers/promises'
 import { lines } from '../../examples/web-activity/events.ts'
@@ -20,7 +20,7 @@ export interface ChildOptions {
   readonly seed: number
   readonly events: number
   readonly emit: 'commit' | 'update'
-  /** The bug that the harness has to find: offsets are committed before outputs. After so many commits it says `gap`. */
+  /** The bug that the harness has to find: offsets committed before outputs. Prints `gap` after this many commits. */
   readonly bugAfter: number | null
 }
 
@@ -52,8 +52,8 @@ async function count(log: EmbeddedLog, { dataDir, emit, bugAfter }: ChildOptions
     applicationId,
     dataDir,
     log: bugAfter === null ? log : offsetsFirst(log, { commits: bugAfter, between: toBeKilled }),
-    // More commits and flushes than by default, so that more of them are cut in two; every hop keeps its records, so
-    // that they can be compared.
+    // More commits and flushes than by default, so that more of them are interrupted. No repartition topic is purged,
+    // so that its records can be compared.
     commitIntervalMs: 10,
     storeFlushIntervalMs: 50,
     purgeIntervalMs: 1_000_000_000,
@@ -64,7 +64,7 @@ async function count(log: EmbeddedLog, { dataDir, emit, bugAfter }: ChildOptions
   await streams.close()
 }
 
-/** Says that outputs are still to come whose inputs count as read, and waits for the end. */
+/** Prints that inputs are committed whose outputs are not, and waits to be killed. */
 async function toBeKilled(): Promise<void> {
   process.stdout.write('gap\n')
   await setTimeout(3_600_000)

@@ -10,15 +10,15 @@ import { filesOf, readOutcome, violations, type JobOutcome } from './job-outcome
 
 /**
  * Kills the web-activity job with SIGKILL at random moments and starts it again until everything is counted, then
- * compares all that it left behind with what an undisturbed run left behind.
+ * compares everything that it left behind with what an undisturbed run left behind.
  *
  * The input is loaded once and copied for each round; a round ends when the job does. Kills are spread over recovery,
- * restore and processing. Nothing of a moment can be repeated by a seed alone, as the machine takes part in it; but the
- * seed repeats the day, and about when the kills come.
+ * restore and processing. A seed alone cannot repeat the exact moments, which depend on the machine, but it repeats the
+ * day, and roughly when the kills come.
  */
 export async function killJob(job: LoadedJob, options: KillOptions): Promise<KillTotals> {
   const { emit, kills, killsPerRound, bug = false, progress } = options
-  // Under `commit` it depends on the moments of commits which values of a key are seen, but not which one is the last.
+  // With emit `commit` the intermediate values of a key depend on when commits happen, but the last value does not.
   const allSequences = emit === 'update'
   const random = new SeededRandom(job.seed)
   const totals = new Totals()
@@ -27,7 +27,7 @@ export async function killJob(job: LoadedJob, options: KillOptions): Promise<Kil
     const dataDir = job.copy()
     const lastKill = Math.min(kills, totals.kills + killsPerRound)
     for (let done = false; !done;) {
-      // Kills in this round, together, let it come about as far as it has to go.
+      // The delays are such that all lives of this round together get about as far as the job needs.
       const afterStart = random.chance(0.8)
       const delayMs = random.next() * (afterStart ? (1.4 * runMs) / killsPerRound : startMs)
       const kill = totals.kills >= lastKill ? null : bug ? atGap : { afterStart, delayMs }
@@ -51,9 +51,9 @@ export async function killJob(job: LoadedJob, options: KillOptions): Promise<Kil
 export interface KillOptions {
   readonly emit: Emit
   readonly kills: number
-  /** More than these end a round: the job is then left alone until it is done. */
+  /** After this many kills in a round the job is left alone until it is done. */
   readonly killsPerRound: number
-  /** Commits offsets before outputs and is killed between the two, to see whether that is found. */
+  /** Commits offsets before outputs and kills the job between the two, to check that this is detected. */
   readonly bug?: boolean
   readonly progress?: (totals: KillTotals) => void
 }
@@ -61,7 +61,7 @@ export interface KillOptions {
 export interface KillTotals {
   readonly kills: number
   readonly rounds: number
-  /** Segments and journal files that were begun, and checkpoints taken, while the job was killed again and again. */
+  /** Segments and journal files that were started, and checkpoints taken, in the rounds of kills. */
   readonly rolls: number
   readonly checkpoints: number
   readonly violations: readonly string[]
@@ -81,9 +81,9 @@ type Life = { readonly startMs: number; readonly runMs: number } & (
 
 type Emit = 'commit' | 'update'
 
-/** The job as processes on copies of one directory, into which the day was loaded. */
+/** Runs the job as processes on copies of one directory, into which the day was loaded. */
 export class LoadedJob {
-  /** Of the day, and of the kills. */
+  /** The seed of the day and of the kills. */
   readonly seed: number
   loaded: { readonly rolls: number; readonly checkpoints: number } = { rolls: 0, checkpoints: 0 }
   readonly #events: number
@@ -96,7 +96,7 @@ export class LoadedJob {
     this.#events = events
   }
 
-  /** Loads a day. `remove` what comes of it. */
+  /** Loads a day. The caller calls `remove` at the end. */
   static async load({ seed, events }: { readonly seed: number; readonly events: number }): Promise<LoadedJob> {
     const job = new LoadedJob(seed, events)
     try {
@@ -111,14 +111,14 @@ export class LoadedJob {
     }
   }
 
-  /** What comes of the day when nobody disturbs it: counted once, however often it is asked for. */
+  /** The outcome of an undisturbed run, which is made only once. */
   undisturbed(emit: Emit): Promise<Undisturbed> {
     const known = this.#undisturbed.get(emit) ?? this.#countOnce(emit)
     this.#undisturbed.set(emit, known)
     return known
   }
 
-  /** A directory with the input and nothing else. */
+  /** A new copy of the directory that has only the input. */
   copy(): string {
     const copy = join(this.#directory, `copy-${this.#copies++}`)
     cpSync(join(this.#directory, 'loaded'), copy, { recursive: true })
@@ -205,13 +205,13 @@ function outcomeOf(dataDir: string, emit: Emit): Promise<JobOutcome> {
   return readOutcome(dataDir, jobTopology({ format: 'json', emit }))
 }
 
-/** When a process is killed: so long after it began to process records, or after it was started. */
+/** When a process is killed: `delayMs` after it began to process records, or after it was started. */
 interface Kill {
   readonly afterStart: boolean
   readonly delayMs: number
 }
 
-/** A job with the bug is killed when it says that it is in the middle of a commit. */
+/** A job with the bug is killed when it prints that it is in the middle of a commit. */
 const atGap = 'gap'
 
 const program = fileURLToPath(new URL('job-child.ts', import.meta.url))

@@ -16,13 +16,13 @@ import { readRange } from '../harness/log-as-of.ts'
 import { RecordedRun } from '../harness/task-replay.ts'
 import { hex, sequencesOf, writtenRecords } from '../harness/written-sequences.ts'
 
-/** All that a finished job left in its directory, as text that can be compared. */
+/** Everything that a finished job left in its directory, as text that can be compared. */
 export interface JobOutcome {
-  /** Per output partition and writing sub-topology: its records in order. */
+  /** For each output partition and writing sub-topology, its records in order. */
   readonly sequences: ReadonlyMap<string, readonly string[]>
-  /** Per output topic and key: its last value. */
+  /** For each output topic, the last value of each key. */
   readonly newest: ReadonlyMap<string, readonly string[]>
-  /** Per store of each task, its rows by key: as its changelog says, and as it holds them. */
+  /** For each store of each task, its rows by key: folded from its changelog, and as they are in the store. */
   readonly changelogs: ReadonlyMap<string, readonly string[]>
   readonly stores: ReadonlyMap<string, readonly string[]>
 }
@@ -41,7 +41,7 @@ export async function readOutcome(dataDir: string, topology: Topology): Promise<
     const newest = new Map(
       names.map((name): [string, readonly string[]] => {
         const own = records.filter(({ at }) => at.topic === name)
-        // A tombstone is no value: which sessions were told before they grew depends on where commits fell.
+        // Tombstones are left out: which sessions were emitted before they grew depends on where commits fell.
         const newest = [...new Map(own.map(({ key, text }) => [key, text]))]
         return [name, sorted(new Map(newest.filter(([, text]) => !text.startsWith('null '))))]
       }),
@@ -84,7 +84,7 @@ async function readStores(
   return { changelogs, stores }
 }
 
-/** The rows as the store would have them: `timestamp, value` under the key without the sequence of windows. */
+/** The rows as they would be in the store: `timestamp, value` under the key without the sequence of windows. */
 async function foldChangelog(
   log: EmbeddedLog,
   at: TopicPartition,
@@ -107,7 +107,7 @@ async function foldChangelog(
   return sorted(rows)
 }
 
-/** Rows that have expired may be gone or not: that depends on when the store was flushed. */
+/** Tells which rows have not expired. Expired rows may or may not be there, depending on when the store was flushed. */
 function liveness({ shape }: StoreSpec, storeTime: number): (key: Uint8Array, end: number) => boolean {
   const { timeBefore } = layoutOf(shape)
   if (timeBefore === 0 || !('retentionMs' in shape)) return () => true
@@ -115,8 +115,8 @@ function liveness({ shape }: StoreSpec, storeTime: number): (key: Uint8Array, en
 }
 
 /**
- * How a store of that shape lies on the disk: in how many spaces, what a changelog's key has behind that of the row, and
- * how far before the end of a row's key the time stands that it expires by (0: it does not).
+ * The layout of a store of that shape: its number of spaces, the number of bytes that a changelog key has after the key
+ * of the row, and how far before the end of a row's key the time is that it expires by (0: rows do not expire).
  */
 function layoutOf({ kind }: StoreShape): {
   readonly spaces: number
@@ -144,9 +144,9 @@ function sorted(rows: ReadonlyMap<string, string>): string[] {
 }
 
 /**
- * What differs from the undisturbed run. Sequences are compared of all writers if asked, else only of the sub-topology
- * that reads the lines, but for its sessions: nothing else that it writes waits for a commit, so its sequences depend on
- * none under `commit` either.
+ * The differences from the undisturbed run. The sequences of all writers are compared if `allSequences` is set, else only
+ * those of the sub-topology that reads the lines, without its sessions: nothing else that it writes waits for a commit, so
+ * these sequences do not depend on commits with emit `commit` either.
  */
 export function violations(undisturbed: JobOutcome, killed: JobOutcome, allSequences: boolean): readonly string[] {
   const exact = ({ sequences }: JobOutcome): JobOutcome['sequences'] =>
@@ -179,7 +179,7 @@ function compare(
 
 const firstSegment = '00000000000000000000'
 
-/** How many files were begun and checkpoints taken in the life of a directory. */
+/** The numbers of files that were started and of checkpoints that were taken in a directory. */
 export function filesOf(dataDir: string): { readonly rolls: number; readonly checkpoints: number } {
   let rolls = 0
   let journalFiles = 0

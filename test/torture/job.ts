@@ -1,6 +1,6 @@
 /**
  * `npm run torture:job -- [--kills N] [--seed S] [--events N]`: kills the web-activity job N times (500), in
- * two ways to count, and holds what it leaves behind against an undisturbed run. Exit code 1 if anything differs.
+ * two ways to count, and compares what it leaves behind with an undisturbed run. Exit code 1 if anything differs.
  */
 import { parseArgs } from 'node:util'
 import { killJob, LoadedJob, type KillTotals } from './job-kills.ts'
@@ -14,7 +14,7 @@ const { values } = parseArgs({
 })
 const [kills, seed, events] = [Number(values.kills), Number(values.seed), Number(values.events)]
 const say = (text: string): void => void process.stderr.write(text)
-// One line that changes, on a terminal; elsewhere a line each.
+// On a terminal one line that is rewritten; elsewhere a line each.
 const progress = (text: string): void => say(process.stderr.isTTY ? `\r${text.padEnd(100)}` : `${text}\n`)
 const startedAt = performance.now()
 say(`${kills} kills, seed ${seed}, ${events} events\n`)

@@ -8,19 +8,19 @@ import { checkContents, type LogState } from './log-model.ts'
 import { LogHistory, LogUser } from './log-user.ts'
 import { matchingState, openSmallLog } from './small-log.ts'
 
-/** What came of a life on a disk that failed. */
+/** The outcome of a life on a disk that failed. */
 export interface FaultOutcome {
-  /** Where the fault was felt: while opening, in use, or never because the life ended before. */
+  /** When the log hit the fault: while opening, in use, or never because the life ended before. */
   readonly felt: 'opening' | 'use' | 'never'
-  /** Operations that the whole life had on the disk. */
+  /** The number of disk operations of the whole life. */
   readonly counts: MemoryDisk['counts']
   readonly usedBytes: number
 }
 
 /**
- * The same life as ever, on a disk that fails once: nobody is told that something is there after the failure, nothing
- * that was promised is lost, and the next opening on a disk in order goes on. Also if the power goes once it has opened:
- * what a failed sync left in the page cache must not be served from there.
+ * The life of a log on a disk that fails once: after the failure nothing is acknowledged, nothing that was acknowledged
+ * is lost, and the log opens again on a healthy disk and continues. That also holds if the power is cut right after that
+ * opening: bytes that a failed sync left only in the page cache must not be served.
  */
 export async function liveWithFault(options: {
   readonly seed: number
@@ -50,7 +50,7 @@ export async function liveWithFault(options: {
     await user.open()
     await use(user, clock, options.actions)
     if (history.failures.length > 0) felt = 'use'
-    // A log that failed closes all the same; one in order may meet the fault only now.
+    // A failed log still closes; a healthy one may hit the fault only now.
     await log.close().catch(() => void (felt = 'use'))
   } catch (error) {
     assert(openings === 1 && history.sent === 0, `only opening may throw: ${String(error)}`)
@@ -63,7 +63,7 @@ export async function liveWithFault(options: {
   const at = await matchingState(again, history.states, floor)
   const state = history.states[at] as LogState
   await checkContents(again, state)
-  // Names whose sync failed cannot be told from names that are durable; a file system that fails so takes no more writes.
+  // Names whose sync failed cannot be told from durable ones; a file system that fails like this takes no more writes.
   if (!namesLost) {
     const afterCut = await open(left.cut(random), new ManualClock(clock.now() + 1))
     assert.equal(await matchingState(afterCut, [state], 0), 0)
@@ -83,7 +83,7 @@ export async function liveWithFault(options: {
   return { felt, counts: disk.counts, usedBytes: disk.usedBytes }
 }
 
-/** Uses the log until the actions are done or it has failed; then nothing may succeed any more. */
+/** Uses the log until the actions are done or it has failed; after a failure nothing may succeed any more. */
 async function use(user: LogUser, clock: ManualClock, actions: number): Promise<void> {
   const { history } = user
   const random = new SeededRandom(actions)
@@ -104,7 +104,7 @@ async function use(user: LogUser, clock: ManualClock, actions: number): Promise<
     try {
       user.act()
     } catch {
-      // What is refused at once needs no answer.
+      // An action that is refused synchronously gives no promise to check.
     }
     await clock.run(1100)
   }

@@ -16,19 +16,21 @@ export interface LogLifeOptions {
   readonly seed: number
   readonly sync: SyncMode
   readonly actions: number
-  /** The topics that it may have. Default: all. */
+  /** The topics that the log may have. Default: all. */
   readonly topics?: readonly string[]
-  /** Loss patterns tried at each operation of the disk. */
+  /** The number of loss patterns that are tried at each operation of the disk. */
   readonly patterns: number
   readonly lies?: Lies
 }
 
 /**
- * A log's life of random actions, with the power cut at every operation of its disk, in several ways each. What is left is
- * opened and must be exactly one of the states that the log went through: none older than what was promised, none newer
- * than what was sent. Then it is cut again: inside that recovery, right behind it, and after it has gone on working.
+ * A log's life of random actions, with the power cut at every operation of its disk, in several ways each. What remains
+ * is opened, and the log must be in exactly one of the states that it went through: none older than what was
+ * promised, none newer than what was sent. Then the power is cut again: inside that recovery, right after it, and after
+ * the recovered log has continued to work.
  *
- * Under `commit` promised is what a durable reader could see. Under `os` it is what the last checkpoint or sync holds.
+ * With sync `commit` everything that a durable reader could see is promised, with sync `os` everything up to the last
+ * checkpoint or sync.
  */
 export class LogLife {
   readonly totals: PowerTotals
@@ -41,11 +43,11 @@ export class LogLife {
   #disk = new MemoryDisk()
   #clock = new ManualClock(startTime)
   #user: LogUser | null = null
-  /** Under `os`: the entries that a sync, or an opening, has made durable. */
+  /** With sync `os`: the number of entries that a sync, or an opening, has made durable. */
   #synced = 0
-  /** Ends of partitions by topic id, as the newest durable checkpoint says. */
+  /** Ends of partitions by topic id, as recorded in the latest durable checkpoint. */
   #checkpointed: ReadonlyMap<string, number> = new Map()
-  /** While the log opens: the epoch that the next one must be above. */
+  /** While the log opens: the epoch that its next one must exceed. */
   #epoch = 0
   #starts = 0
 
@@ -56,7 +58,7 @@ export class LogLife {
     this.#losses = new SeededRandom(options.seed + 1_000_000)
   }
 
-  /** False once a check has failed; the totals tell. */
+  /** Resolves to false once a check has failed; the totals contain the violation. */
   async run(): Promise<boolean> {
     await this.#begin()
     for (let action = 0; action < this.#options.actions && this.#fine; action++) await this.#act()
@@ -110,7 +112,7 @@ export class LogLife {
     this.#user = null
   }
 
-  /** The process ended or the power went: whoever used the log is gone, what was on its way is there or forgotten. */
+  /** The process ended or the power was cut: users of the log are gone, and each entry in flight is kept or lost. */
   async #reopen(disk: MemoryDisk, floor: number): Promise<void> {
     await this.#checkCuts()
     const { states } = this.#use().history
@@ -146,7 +148,7 @@ export class LogLife {
 
   #open(disk: Disk, clock: ManualClock): Promise<EmbeddedLog> {
     const { lies, seed, sync } = this.#options
-    // Each opening draws its own ids: those of a log that was opened elsewhere must not come twice.
+    // Each opening draws its own ids, so that no two openings use the same ones.
     const ids = new SeededRandom(seed * 1000 + this.#ids.next++)
     return openSmallLog({ disk: lies === undefined ? disk : new LyingDisk(disk, lies), clock, ids, sync })
   }
@@ -231,7 +233,7 @@ export class LogLife {
     if (this.#losses.chance(goOnShare)) await this.#goOn(log, { disk, clock, cut, state })
   }
 
-  /** After recovery the log is as good as new: it takes more, in a new epoch, closes, and opens with all of it. */
+  /** After recovery the log works normally: it takes entries in a new epoch, closes, and reopens with all of them. */
   async #goOn(
     log: EmbeddedLog,
     { disk, clock, cut, state }: { disk: MemoryDisk; clock: ManualClock; cut: Cut; state: LogState },
@@ -257,15 +259,15 @@ export class LogLife {
 interface Cut {
   readonly where: string
   readonly disk: MemoryDisk
-  /** The states that there were, and the oldest that it may be. */
+  /** The states that the log went through; `floor` is the oldest that it may be in. */
   readonly states: readonly LogState[]
   readonly floor: number
-  /** What partitions must reach at least. */
+  /** The ends that partitions must at least reach. */
   readonly ends: ReadonlyMap<string, number>
   readonly now: number
   /** The highest epoch under which anything was appended. */
   readonly epoch: number
-  /** How many recoveries it lies inside. */
+  /** The number of recoveries that this cut is nested in. */
   readonly depth: number
 }
 
@@ -278,7 +280,7 @@ const againShare = 0.1
 const goOnShare = 0.05
 const startTime = 1_700_000_000_000
 
-/** Topics that were deleted after the checkpoint are out of it. */
+/** Topics that were deleted after the checkpoint are not checked. */
 function checkEnds(log: EmbeddedLog, ends: ReadonlyMap<string, number>): void {
   for (const { name, id, partitions } of log.broker.listTopics()) {
     for (let partition = 0; partition < partitions; partition++) {

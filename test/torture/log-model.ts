@@ -15,15 +15,15 @@ export interface LogState {
   readonly topics: ReadonlyMap<string, TopicState>
   /** `group/topic-0` to `offset:metadata`. */
   readonly offsets: ReadonlyMap<string, string>
-  /** Task to what its newest section says. */
+  /** The latest section of each task, as text. */
   readonly sections: ReadonlyMap<string, string>
-  /** What every recorded commit says, in order. */
+  /** Every recorded commit, as text, in order. */
   readonly commits: readonly string[]
   /** By transactional id. */
   readonly transactions: ReadonlyMap<string, TransactionState>
-  /** What became of every transaction that ended, by the name that its records carry. */
+  /** The outcome of every ended transaction, by the name that its records carry. */
   readonly outcomes: ReadonlyMap<string, 'commit' | 'abort'>
-  /** `topic-0` to what the newest committed record of the transactions' group says. */
+  /** The latest committed offset of the transactions' group for each `topic-0`. */
   readonly transactionalOffsets: ReadonlyMap<string, TransactionalOffset>
 }
 
@@ -31,9 +31,9 @@ export interface TransactionState {
   readonly producerId: number
   readonly producerEpoch: number
   readonly phase: 'empty' | 'ongoing' | 'completeCommit' | 'completeAbort'
-  /** Of the transaction that is open, or comes next. */
+  /** The name of the open transaction, or of the next one. */
   readonly name: string
-  /** Of users' topics, in the order in which they came in. */
+  /** Partitions of user topics, in the order in which they were added. */
   readonly partitions: readonly TopicPartition[]
   readonly offsets: ReadonlyMap<string, TransactionalOffset>
 }
@@ -50,7 +50,7 @@ export interface ProducerState {
   readonly lastSequence: number
   readonly lastOffset: number
   readonly transactionStart: number
-  /** Its last batch, to be sent once more. */
+  /** Its last batch, for sending it once more. */
   readonly lastBatch: Uint8Array | null
 }
 
@@ -59,7 +59,7 @@ export interface TopicState {
   readonly partitions: readonly PartitionState[]
 }
 
-/** `table` is compacted, `short` loses old segments by itself, `plain` keeps all. */
+/** `table` is compacted, `short` loses old segments to retention, `plain` keeps everything. */
 export type TopicKind = 'plain' | 'table' | 'short'
 
 export interface PartitionState {
@@ -76,7 +76,7 @@ export interface KeptRecord {
   readonly value: string | null
   readonly timestamp: number
   readonly header: string | null
-  /** Of which transaction it is. */
+  /** The name of the record's transaction. */
   readonly transaction?: string | null
 }
 
@@ -92,17 +92,17 @@ export const emptyState: LogState = {
 export const emptyPartition: PartitionState = { start: 0, end: 0, records: [], epochs: [], producers: new Map() }
 
 export const group = 'app'
-/** The group whose offsets come in transactions. */
+/** The group whose offsets are committed in transactions. */
 export const transactionalGroup = 'tx'
 export const tasks: readonly string[] = ['0_0', '0_1', '1_0']
 
-/** Names the state among those of a life: everything but records and the log starts that move by themselves. */
+/** Identifies the state among those of a life: everything but records and log starts that retention moves. */
 export function fingerprint(state: LogState): string {
   const ongoing = [...state.transactions.values()].filter(({ phase }) => phase === 'ongoing')
   return nameOf(state, new Set(ongoing.flatMap(({ offsets }) => [...offsets.keys()])))
 }
 
-/** `unstable`: partitions whose offset of the transactions' group a transaction may yet change. */
+/** `unstable`: partitions for which an open transaction may still change the offset of the transactions' group. */
 function nameOf(state: LogState, unstable: ReadonlySet<string>): string {
   const topics = [...state.topics].map(([name, { kind, partitions }]) => {
     const starts = kind === 'short' ? '' : partitions.map(({ start }) => start).join()
@@ -130,7 +130,7 @@ function pairs(map: ReadonlyMap<string, string>): string {
     .join()
 }
 
-/** The fingerprint of what an open log shows. `kinds` tells of which topics the start moves by itself. */
+/** The fingerprint of an open log. `kinds` tells of which topics retention moves the log start. */
 export async function fingerprintOf(log: EmbeddedLog, kinds: (topic: string) => TopicKind): Promise<string> {
   const topics = new Map<string, TopicState>()
   const places: TopicPartition[] = []
@@ -179,7 +179,7 @@ export async function fingerprintOf(log: EmbeddedLog, kinds: (topic: string) => 
   return nameOf(state, new Set(unstable))
 }
 
-/** What a section says, as far as a life decides it: which one it is, and where its outputs went. */
+/** The parts of a section that a life determines: which one it is, and where its outputs went. */
 export function sectionText(section: {
   readonly task: string
   readonly outputDigest: string
@@ -189,7 +189,7 @@ export function sectionText(section: {
   return `${section.task} ${section.outputDigest} ${outputs.sort().join('+')}`
 }
 
-/** Holds every record, offset, epoch and commit of an open log against a state; throws an AssertionError. */
+/** Compares every record, offset, epoch and commit of an open log with a state; throws an AssertionError. */
 export async function checkContents(log: EmbeddedLog, state: LogState): Promise<void> {
   const places = [...state.topics].flatMap(([topic, { partitions }]) =>
     partitions.map((_, partition) => ({ topic, partition })),
@@ -217,7 +217,7 @@ export async function checkContents(log: EmbeddedLog, state: LogState): Promise<
   checkOffsets(contents, state)
 }
 
-/** Readers of committed records see whole transactions: nothing of an open or aborted one, all of the others. */
+/** Readers of committed records see whole transactions: nothing of open or aborted ones, everything of the others. */
 async function checkCommitted(log: EmbeddedLog, state: LogState, places: readonly TopicPartition[]): Promise<void> {
   const contents = await readAll(log, places, 'committed')
   for (const at of places) {
@@ -235,7 +235,7 @@ async function checkCommitted(log: EmbeddedLog, state: LogState, places: readonl
     )
     const found = contents.get(partitionName(at)) ?? []
     if (topic.kind === 'table') {
-      // Compaction may take what was aborted and what a newer committed record of its key made old, and nothing else.
+      // Compaction may remove aborted records and those that a later committed one of their key replaced, nothing else.
       const offsets = new Set(visible.map(({ offset }) => offset))
       for (const { offset } of found)
         assert(offsets.has(offset), `offset ${offset} of ${partitionName(at)} is committed`)
@@ -250,7 +250,7 @@ async function checkCommitted(log: EmbeddedLog, state: LogState, places: readonl
   }
 }
 
-/** Whoever lost count would take a batch twice, or refuse the next one. */
+/** A log with a wrong sequence would append a batch twice, or refuse the next one. */
 function checkProducers(log: EmbeddedLog, at: TopicPartition, { producers }: PartitionState): void {
   const found = log.broker.describeProducers(at).map((producer) => {
     const { producerId, producerEpoch, transactionStart, batches } = producer
@@ -277,14 +277,14 @@ function checkRecords(name: string, found: readonly KeptRecord[], expected: Part
   }
   const byOffset = new Map(kept.map((record) => [record.offset, record]))
   for (const record of found) assertSame(name, record, byOffset.get(record.offset))
-  // What is not decided yet, compaction does not touch; the rest is checked as readers of committed records see it.
+  // Compaction does not touch undecided records; the rest is checked as readers of committed records see it.
   const stable = stableEnd(expected)
   const open = (records: readonly KeptRecord[]): number[] =>
     records.map(({ offset }) => offset).filter((offset) => offset >= stable)
   assert.deepEqual(open(found), open(kept), `the undecided records of ${name}`)
 }
 
-/** Up to here every transaction is decided. */
+/** The last stable offset: every transaction below it is decided. */
 function stableEnd({ end, producers }: PartitionState): number {
   const open = [...producers.values()].map(({ transactionStart }) => transactionStart)
   return Math.min(end, ...open.filter((offset) => offset >= 0))
@@ -312,7 +312,7 @@ function table(records: readonly KeptRecord[]): Map<string, string> {
   return new Map([...rows].sort(([left], [right]) => (left < right ? -1 : 1)))
 }
 
-/** As in Kafka, an epoch that ended below the log start may be said to end anywhere up to there. */
+/** As in Kafka, the reported end of an epoch that ended below the log start may be anywhere up to the log start. */
 async function checkEpochs(
   log: EmbeddedLog,
   at: TopicPartition,
@@ -357,7 +357,7 @@ function checkCommits(contents: Contents, state: LogState): void {
   assert.deepEqual(commits, state.commits, 'the recorded commits')
 }
 
-/** The topic of the offsets must fold to the offsets. */
+/** The records of the offsets topic must fold to the offsets. */
 function checkOffsets(contents: Contents, state: LogState): void {
   const offsets = new Map<string, string>()
   for (const [name, records] of contents) {
@@ -417,7 +417,7 @@ export async function readAll(
       if (chunk.nextOffset >= (ends.get(name) ?? 0)) ends.delete(name)
     }
   }
-  // What compaction took from the very end of a partition's sealed part leaves nothing to poll: not an error here.
+  // If compaction removed the last records of a partition's sealed part, nothing is left to poll: not an error here.
   await reader.close()
   return contents
 }

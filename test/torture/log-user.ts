@@ -24,7 +24,7 @@ import {
 } from './log-model.ts'
 import { recordOf } from '../harness/log-harness.ts'
 
-/** The topics that a life may have. Small segments, so that a few dozen batches roll, retain and compact. */
+/** The topics that a life may have. Segments are small, so that a few dozen batches roll, expire and are compacted. */
 export const topicKinds: ReadonlyMap<string, { kind: TopicKind; partitions: number; config: Partial<TopicConfig> }> =
   new Map([
     ['orders', { kind: 'plain', partitions: 2, config: { segmentBytes: 2048, indexIntervalBytes: 256 } }],
@@ -47,21 +47,21 @@ export function kindOf(topic: string): TopicKind {
   return topicKinds.get(topic)?.kind ?? 'plain'
 }
 
-/** Every state that a log went through: the first `acknowledged + 1` of them are promised. */
+/** Every state that a log went through; the entries up to `acknowledged` must not be lost. */
 export class LogHistory {
   readonly states: LogState[]
-  /** Entries whose caller was told that they are there. */
+  /** The number of entries that were acknowledged to their callers. */
   acknowledged = 0
-  /** Of entries on their way: whether a durable reader sees it already. */
+  /** The entries in flight, each with whether a durable reader already sees it. */
   readonly onTheirWay: { readonly index: number; readonly visible: () => boolean }[] = []
-  /** Failures that callers were told. */
+  /** The failures that callers got. */
   readonly failures: unknown[] = []
 
   constructor(first: LogState = emptyState) {
     this.states = [first]
   }
 
-  /** Of a log that is about to be opened again and must be in one of these states, the given one or a later. */
+  /** The history of a log that is about to be reopened, and must be in the state `acknowledged` or a later one. */
   static of(states: readonly LogState[], acknowledged: number): LogHistory {
     const history = new LogHistory()
     history.states.splice(0, 1, ...states)
@@ -77,7 +77,7 @@ export class LogHistory {
     return this.states.length - 1
   }
 
-  /** How many entries somebody may have seen as durable. */
+  /** The number of entries that a reader may have seen as durable. */
   get promoted(): number {
     let promoted = this.acknowledged
     for (const { index, visible } of this.onTheirWay) if (index > promoted && visible()) promoted = index
@@ -101,7 +101,7 @@ export class LogHistory {
     )
   }
 
-  /** The log went on from this state: what came after it never was. */
+  /** The log continued from this state: later states are dropped. */
   cutTo(index: number): void {
     this.states.length = index + 1
     this.acknowledged = index
@@ -109,7 +109,7 @@ export class LogHistory {
   }
 }
 
-/** Uses a log at random and notes in a history what must be true after each entry. Deterministic by its seed. */
+/** Uses a log at random and records in a history the expected state after each entry. Deterministic by its seed. */
 export class LogUser {
   readonly log: EmbeddedLog
   readonly history: LogHistory
@@ -118,7 +118,7 @@ export class LogUser {
   #committer: Committer | null = null
   #inCommitter = 0
   #epoch: number | null = null
-  /** Without transactions. */
+  /** The id of the idempotent producer without transactions. */
   #producerId: number | null = null
   readonly #topics: readonly string[]
 
@@ -169,7 +169,7 @@ export class LogUser {
     const transactionalOffsets = new Map(
       [...history.last.transactionalOffsets].filter(([, { at }]) => at.topic !== name),
     )
-    // What an open transaction brings to it is not its successor's, either.
+    // Offsets in an open transaction do not apply to a recreated topic of the same name, either.
     const transactions = new Map(
       [...history.last.transactions].map(([id, open]) => [
         id,
@@ -260,7 +260,7 @@ export class LogUser {
     )
   }
 
-  /** One more numbered batch of a producer without transactions; sometimes it comes twice at once. */
+  /** One more numbered batch of a producer without transactions; sometimes it is sent twice at once. */
   appendNumbered(at: TopicPartition, count: number): void {
     const { history, log } = this
     this.#producerId ??= log.broker.newProducer().producerId
@@ -292,7 +292,7 @@ export class LogUser {
     history.push(state, written, () => this.#reached(at, start + count))
   }
 
-  /** Batches that are remembered come again: the answer is the old one, and nothing is written. */
+  /** Sends remembered batches again: the answer is the old one, and nothing is written. */
   repeatOld(at: TopicPartition): void {
     const { history, log } = this
     for (const { lastBatch, lastOffset } of this.#partition(at).producers.values()) {
@@ -327,7 +327,7 @@ export class LogUser {
     const before = history.last.transactions.get(id)
     const ended = before?.phase === 'ongoing' ? this.#ended(history.last, before, 'abort') : history.last
     const written = log.broker.initProducer(id, 900_000)
-    // A log that has failed takes nobody in: whoever asked is told so, and nothing changes.
+    // A failed log initializes no producer: the call rejects, and nothing changes.
     const taken = log.broker.listTransactions().find(({ transactionalId }) => transactionalId === id)
     if (taken === undefined) return history.push(history.last, written, () => false)
     const { producerId, producerEpoch } = taken
@@ -356,14 +356,14 @@ export class LogUser {
     history.push({ ...ended, transactions: new Map(ended.transactions).set(id, next) }, written, () => false)
   }
 
-  /** Its markers stand, each at an offset of its own, and its offsets count or do not. */
+  /** The state after a transaction ends: its markers take one offset each, and its offsets apply if it is committed. */
   #ended(
     state: LogState,
     { producerId, producerEpoch, ...open }: TransactionState,
     outcome: 'commit' | 'abort',
   ): LogState {
     for (const at of open.partitions) {
-      // A topic that is made anew and not there yet gets no marker, nor one that is on its way out.
+      // A topic that is still being created or deleted gets no marker.
       if (!state.topics.has(at.topic) || this.log.broker.topic(at.topic) === undefined) continue
       const partition = this.#partition(at, state)
       const marked: ProducerState = {
@@ -430,17 +430,17 @@ export class LogUser {
     )
   }
 
-  /** One of the many things that a log's users do. */
+  /** One random action. */
   act(): void {
     const random = this.#random
     const { topics } = this.history.last
-    // A topic on its way cannot be used yet, nor one be made that is on its way out.
+    // A topic that is still being created cannot be used yet, and one that is being deleted cannot be created.
     const names = [...topics.keys()].filter((name) => this.log.broker.topic(name) !== undefined)
     const settled = this.history.onTheirWay.length === 0
     const missing = settled ? this.#topics.filter((name) => !topics.has(name)) : []
     const choice = random.below(100)
     if (missing.length > 0 && (names.length === 0 || choice < 12)) return this.createTopic(random.pick(missing))
-    // An append that has to wait would come behind what does not.
+    // An append that has to wait for room would be written after entries that do not wait.
     if (names.length === 0 || !this.log.broker.canAppend) return
     if (choice < 14 && names.includes('extra')) return this.deleteTopic('extra')
     if (choice < 15 && names.length > 2) return this.deleteTopic(random.pick(names))
@@ -457,7 +457,7 @@ export class LogUser {
     const plain = names.filter((name) => kindOf(name) === 'plain')
     if (plain.length === 0) return
     const at = this.#place(plain)
-    // Only what is durable and decided may be purged.
+    // Only durable and decided records may be purged.
     const [bounds] = this.log.broker.bounds([at], 'committed')
     if (bounds !== undefined && bounds.end >= bounds.start) this.purge(at, random.between(bounds.start, bounds.end))
   }

@@ -1,6 +1,6 @@
 import type { Log } from '../../src/log/api/log.ts'
 
-/** A bug on purpose: the log says that all is on the device, and has not looked. Stores then run ahead of it. */
+/** A deliberate bug: `log.sync()` resolves without syncing, so that stores can get ahead of the log. */
 export function neverSyncing(log: Log): Log {
   return new Proxy(log, {
     get: (target, name) => {

@@ -1,9 +1,9 @@
 import type { Committer, Log, Placement, Progress, Receipt, Sequenced, Staged } from '../../src/log/api/log.ts'
 
 /**
- * A bug on purpose: the log commits how far the inputs were read in an entry of its own, and then what came of them.
- * Whoever is killed in between has lost outputs, and a harness that does not notice proves nothing. So that it is killed
- * there, `between` is waited for once: in the first commit that stages something after `commits` others did.
+ * A deliberate bug: the log commits the offsets of the inputs in an entry of their own, and the outputs in a second one.
+ * An application that is killed in between has lost outputs, and a harness that does not notice proves nothing. So that it
+ * is killed there, `between` is awaited once: in the first commit with outputs after `commits` others.
  */
 export function offsetsFirst(log: Log, { commits, between }: Gap): Log {
   let left = commits
@@ -16,7 +16,7 @@ export function offsetsFirst(log: Log, { commits, between }: Gap): Log {
         return async (options: { readonly id: string }): Promise<Committer> =>
           splitting(await target.openCommitter(options), atCommit)
       }
-      // One commit at a time leaves room for the entry that comes first.
+      // With one commit at a time, the offsets can be committed in an entry before it.
       if (name === 'commitHints') return { ...target.commitHints, pipelineDepth: 1 }
       const value: unknown = Reflect.get(target, name)
       return typeof value === 'function' ? value.bind(target) : value

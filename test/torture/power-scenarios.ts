@@ -6,16 +6,16 @@ import type { Lies } from '../harness/lying-disk.ts'
 import { PowerTotals } from './power-totals.ts'
 
 export interface PowerRun {
-  /** At least so many disks are opened and checked. */
+  /** The number of disk states to open and check at least. */
   readonly states: number
-  /** Of the first life; each further one adds 1. */
+  /** The seed of the first life; each further one adds 1. */
   readonly seed: number
   readonly lies?: Lies
-  /** Puts something between the applications and their log. */
+  /** Wraps the log of the applications, to check that the harness notices a bug. */
   readonly between?: (log: Log) => Log
-  /** Which lives are led. Default: all. */
+  /** The kinds of lives to run. Default: all. */
   readonly kinds?: readonly PowerKind[]
-  /** Hears of the totals after each life. */
+  /** Called with the totals after each life. */
   readonly onLife?: (totals: PowerTotals) => void
 }
 
@@ -29,7 +29,7 @@ export type PowerKind =
   | 'app-os'
   | 'app-os-update'
 
-/** Logs make most of the states: they are cheap, and everything stands on them. */
+/** Most lives are of logs: they are cheap, and everything else relies on the log. */
 export const powerKinds: readonly PowerKind[] = [
   'log-commit',
   'log-os',
@@ -51,7 +51,7 @@ export const powerKinds: readonly PowerKind[] = [
   'app-os-update',
 ]
 
-/** Leads one life after the other until there were enough states, or one of them was wrong. */
+/** Runs one life after the other until there were enough states, or one of them was wrong. */
 export async function cutPower(run: PowerRun): Promise<PowerTotals> {
   const totals = new PowerTotals()
   const kinds = run.kinds ?? powerKinds
@@ -74,16 +74,16 @@ async function lead(kind: PowerKind, seed: number, run: PowerRun, totals: PowerT
   const sync = kind.includes('-os') ? 'os' : 'commit'
   if (kind.startsWith('log-') || kind.startsWith('table-')) {
     const table = kind.startsWith('table-')
-    // All in one compacted topic, or a short life hardly ever compacts what transactions wrote.
+    // Only one topic, a compacted one: otherwise a short life hardly ever compacts records of transactions.
     const topics = table ? { topics: ['table'] } : {}
-    // A state costs as much as its life is long so far: many short lives find more than a few long ones.
+    // The cost of a state grows with the length of its life: many short lives find more than a few long ones.
     const actions = table || seed % 5 === 0 ? 60 : 24
     await new LogLife({ seed, sync, actions, patterns: 1, ...topics, ...lies }, totals).run()
     return
   }
   const emit = kind.endsWith('-update') ? 'update' : 'commit'
   const between = run.between === undefined ? {} : { between: run.between }
-  // By turns, whatever the kind.
+  // The programs take turns, whatever the kind.
   const turn = Math.floor(seed / (run.kinds ?? powerKinds).length)
   const program = turn % 2 === 0 ? countingProgram(emit) : joiningProgram(emit)
   await new AppLife({ seed, sync, emit, program, ...lies, ...between }, totals).run()

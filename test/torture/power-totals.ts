@@ -1,10 +1,10 @@
-/** What a run has tried and found. */
+/** The totals of a run. */
 export class PowerTotals {
-  /** Disks as a power cut left them, opened and checked. */
+  /** The number of disk states after a power cut that were opened and checked. */
   states = 0
-  /** Of these, cuts inside a recovery. */
+  /** Those of them that were cut inside a recovery. */
   insideRecovery = 0
-  /** Operations of a disk at which the power was cut. */
+  /** The number of disk operations at which the power was cut. */
   operations = 0
   lives = 0
   readonly violations: string[] = []

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { cutPower } from './power-scenarios.ts'
 
-/** `npm run torture:power -- --states N --seed S`: cuts the power N times and says what it found. Exit code 1 if anything. */
+/** `npm run torture:power -- --states N --seed S`: cuts the power N times and prints violations. Exit code 1 if any. */
 const { values } = parseArgs({
   options: { states: { type: 'string', default: '500000' }, seed: { type: 'string', default: '1' } },
 })
@@ -19,7 +19,7 @@ let said = 0
 const violations: string[] = []
 let next = seed
 const sum = { states: 0, inside: 0, operations: 0, lives: 0 }
-// A violation ends its run; the next one goes on behind it, until it is clear that all is wrong.
+// A violation ends its run; the next run continues with the next seed, until there are too many violations.
 while (sum.states < states && violations.length < violationsMax) {
   const totals = await cutPower({
     states: states - sum.states,

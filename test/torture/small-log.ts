@@ -10,7 +10,7 @@ import { kindOf } from './log-user.ts'
 
 export const dataDir = '/data'
 
-/** A log with everything small, so that a short life rolls, recycles, checkpoints, retains and compacts. */
+/** A log with small limits, so that a short life rolls, recycles, checkpoints, deletes and compacts. */
 export function openSmallLog(on: {
   readonly disk: Disk
   readonly clock: ManualClock
@@ -36,7 +36,7 @@ export function openSmallLog(on: {
   })
 }
 
-/** Which of the states the log is in: the newest that it shows, which is none before `floor`. */
+/** The index of the latest state that matches the log; it must not be below `floor`. */
 export async function matchingState(log: EmbeddedLog, states: readonly LogState[], floor: number): Promise<number> {
   const found = await fingerprintOf(log, kindOf)
   for (let index = states.length - 1; index >= 0; index--) {

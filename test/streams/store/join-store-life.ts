@@ -16,7 +16,7 @@ interface ChangelogRow {
   readonly timestamp: number
 }
 
-/** Counts what a store is asked for. */
+/** Counts the reads of a store. */
 class CountedStore implements OrderedStore {
   readonly #store: OrderedStore
   reads = 0
@@ -52,7 +52,7 @@ class CountedStore implements OrderedStore {
   }
 }
 
-/** A store of a join under its overlay, with a changelog that is a list. */
+/** A store of a join with its overlay, and a list as its changelog. */
 export class JoinStoreLife<O extends Overlay> {
   readonly record: RecordContext = new RecordContext()
   readonly changelog: ChangelogRow[] = []
@@ -131,7 +131,7 @@ export class JoinStoreLife<O extends Overlay> {
     await (this.overlay as O | undefined)?.store.close()
   }
 
-  /** Everything in memory is lost; the store comes back from where it was and the changelog. */
+  /** Loses everything in memory, and restores the store from its last flush and the changelog. */
   async reopen(): Promise<void> {
     await this.close()
     this.#sealed = null
