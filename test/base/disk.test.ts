@@ -6,12 +6,12 @@ import { expect, test } from 'vitest'
 import { NodeDisk } from '../../src/base/disk.ts'
 import { diskContract } from '../contract/disk-contract.ts'
 
-diskContract('of the machine', () => {
+diskContract('NodeDisk', () => {
   const root = mkdtempSync(join(tmpdir(), 'millrace-disk-'))
   return { disk: new NodeDisk(), root, done: () => rmSync(root, { recursive: true, force: true }) }
 })
 
-// In a process of its own: what goes round for ever could not be ended here.
+// In a process of its own, because an endless loop could not be stopped in this one.
 test.skipIf(!existsSync('/proc/self'))('a directory that cannot be created is an error, not an endless loop', () => {
   const disk = new URL('../../src/base/disk.ts', import.meta.url).href
   const make = `new (await import('${disk}')).NodeDisk().makeDirectory('/proc/none/below')`

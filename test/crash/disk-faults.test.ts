@@ -6,7 +6,7 @@ import { liveWithFault, type FaultOutcome } from '../torture/log-faults.ts'
 const seeds = [1, 2]
 const actions = 30
 
-/** Leads the life of each seed once in order, then once per place where it can fail. */
+/** Runs the life of each seed once without a fault, then once for each place where it can fail. */
 async function failEverywhere(
   sync: 'commit' | 'os',
   places: (whole: FaultOutcome) => readonly DiskFaults[],
@@ -26,7 +26,7 @@ async function failEverywhere(
   return felt
 }
 
-/** Some sixty numbers from 1 to `count`. */
+/** About sixty numbers from 1 to `count`. */
 function someUpTo(count: number): number[] {
   const step = Math.max(1, Math.floor(count / 60))
   return Array.from({ length: Math.floor(count / step) }, (_, index) => (index + 1) * step)

@@ -25,7 +25,7 @@ describe(`a job that is killed repeatedly (seed ${seed})`, () => {
       const sum = (count: (totals: KillTotals) => number): number =>
         kills.reduce((all, totals) => all + count(totals), 0)
       expect(sum(({ kills: count }) => count)).toBeGreaterThanOrEqual(20)
-      // Otherwise it would prove nothing about what happens at the ends of files and around checkpoints.
+      // Otherwise the test would prove nothing about file rolls and checkpoints.
       expect(sum(({ rolls, checkpoints }) => rolls + checkpoints)).toBeGreaterThanOrEqual(100)
       expect(sum(({ checkpoints }) => checkpoints)).toBeGreaterThanOrEqual(20)
     },

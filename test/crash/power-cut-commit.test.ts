@@ -1,6 +1,6 @@
 import { powerCutRules } from './power-cut-rules.ts'
 
-/** Under `commit` promised is what a durable reader could see. */
+/** With `sync: 'commit'` everything is promised that a durable reader could see. */
 powerCutRules('commit', [
   {
     rule: 'when a group is acknowledged before its sync',
@@ -18,10 +18,10 @@ powerCutRules('commit', [
     lies: { sync: (path) => path.includes('/checkpoint-') },
   },
   {
-    rule: 'when the entry of a compaction speaks of a file that is not synced',
+    rule: 'when the entry of a compaction refers to a file that is not synced',
     kinds: ['log-commit'],
     lies: { sync: (path) => path.endsWith('.log.cleaned') },
-    // A third of the lives compacts where it shows; this is one of them.
+    // Only in a third of the runs compaction reveals this bug; this seed is one of them.
     seed: 10,
   },
   {
@@ -45,7 +45,7 @@ powerCutRules('commit', [
     lies: { sync: (path) => path.endsWith('store.snapshot.new') },
   },
   {
-    rule: 'when an application is told of a group before its sync',
+    rule: 'when a group is reported to an application before its sync',
     kinds: ['app-commit'],
     lies: { sync: (path) => path.endsWith('.journal') },
   },

@@ -1,7 +1,7 @@
 import { neverSyncing } from '../torture/never-syncing.ts'
 import { powerCutRules } from './power-cut-rules.ts'
 
-/** Under `os` promised is what the last sync or checkpoint holds. */
+/** With `sync: 'os'` everything is promised that the last sync or checkpoint covers. */
 powerCutRules('os', [
   {
     rule: 'when recovery serves a tail that it did not sync',

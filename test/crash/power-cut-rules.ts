@@ -2,16 +2,16 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'vitest'
 import { cutPower, powerKinds, type PowerRun } from '../torture/power-scenarios.ts'
 
-/** A bug put in on purpose, and where it is to be found. */
+/** A bug put in on purpose, and the scenarios that must find it. */
 export type Control = { readonly rule: string; readonly seed?: number } & Omit<PowerRun, 'states' | 'seed'>
 
-/** Half of all, as each way to sync has a file of its own: they run beside each other. */
+/** Half of all states: each sync mode has a test file of its own, so that the two run in parallel. */
 const states = 10_000
 
-/** That a log of one way to sync keeps its promise wherever power is cut, and that this would be noticed if it did not. */
+/** Checks that a log keeps its promise wherever the power is cut, and that the check fails for each of `controls`. */
 export function powerCutRules(sync: 'commit' | 'os', controls: readonly Control[]): void {
-  describe(`the power cut at every operation of a log with sync: ${sync}`, () => {
-    test('finds what was promised, exactly and in order, and nothing else', { timeout: 300_000 }, async () => {
+  describe(`a power cut before any operation of a log with sync: ${sync}`, () => {
+    test('leaves exactly what was promised, in order, and nothing else', { timeout: 300_000 }, async () => {
       const totals = await cutPower({ states, seed: 1, kinds: powerKinds.filter((kind) => kind.includes(`-${sync}`)) })
 
       assert.deepEqual(totals.violations, [])
@@ -20,7 +20,7 @@ export function powerCutRules(sync: 'commit' | 'os', controls: readonly Control[
     })
   })
 
-  describe('the same goes red', () => {
+  describe('the check above fails', () => {
     for (const { rule, ...control } of controls) {
       test(rule, async () => {
         const totals = await cutPower({ states: 6000, seed: 1, ...control })

@@ -19,7 +19,7 @@ async function inMemory(options: HarnessOptions = {}): Promise<LogUnderTest> {
   }
 }
 
-/** In memory; each time it is opened again, the process or the machine had ended without closing it. */
+/** In memory; before each reopening the process or the machine stops without closing the log. */
 async function crashing(how: { readonly powerCutSeed?: number }): Promise<LogUnderTest> {
   const harness = await LogHarness.open()
   return {
@@ -57,11 +57,11 @@ function gaps(seed: number): () => number {
 
 logContract('the log in memory', () => inMemory())
 logContract('the log with artificial gaps between offsets', () => inMemory({ nextGap: gaps(7) }))
-logContract('the log with segments of one batch and no memory of recent ones', () =>
+logContract('the log with segments of one batch and no recent batches in memory', () =>
   inMemory({ segmentBytes: 1024, recentBytesMax: 0, checkpointEveryCommits: 3 }),
 )
-logContract('the log after the process ended', () => crashing({}))
-logContract('the log after the power went', () => crashing({ powerCutSeed: 3 }))
+logContract('the log after a crash of the process', () => crashing({}))
+logContract('the log after a power cut', () => crashing({ powerCutSeed: 3 }))
 logContract('the log on a disk', () => onDisk({ threads: false }))
-// Starting threads takes most of the time: the parts in which they differ.
+// Starting threads takes most of the time, so only the parts run in which threads make a difference.
 logContract('the log on a disk with threads', () => onDisk({ threads: true }), ['commits', 'log starts', 'closing'])

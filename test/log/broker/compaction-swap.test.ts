@@ -49,7 +49,7 @@ class Compacted {
     }
   }
 
-  /** Promoted, not applied: what the applier will get. */
+  /** Compacts and promotes the replacements, which are not applied yet. */
   async promote(segmentBytesMax: number): Promise<readonly SegmentReplacement[]> {
     const { replacements } = await compactPartition({
       disk: this.harness.disk,
@@ -66,7 +66,7 @@ class Compacted {
     return replacements
   }
 
-  /** The applier does its work; the broker has not heard of it. */
+  /** The applier applies the replacements; the broker does not know it yet. */
   apply(replacements: readonly SegmentReplacement[]): void {
     const parts = replacements.map(({ oldBases, segment }) => {
       expect(this.harness.partition.replaced({ oldBases, segment })).toBe(true)
@@ -99,7 +99,7 @@ class Compacted {
     return records
   }
 
-  /** Where lookups by time lead, for the time of every offset. */
+  /** The offsets that lookups by time find, for the time of every offset. */
   found(): number[] {
     return Array.from({ length: this.partition.end }, (_, offset) =>
       offsetForTime(this.partition, 1000 * offset, { segments: this.readers, applied: this.applied }),
@@ -160,7 +160,7 @@ describe('while compacted segments replace old ones', () => {
     log.apply(await log.promote(1500))
     log.know()
     await log.swap()
-    // Nobody has read since: the files of before the pass are open.
+    // Nothing was read since: the files from before the pass are still open.
     const second = await log.promote(1 << 20)
     expect(second).toHaveLength(1)
     const between = log.read()

@@ -4,7 +4,7 @@ import { MemoryDisk } from '../../../src/testing/memory-disk.ts'
 import { batchOf, LogHarness, readAll } from '../../harness/log-harness.ts'
 import { expectOneOf, lifeOptions, logLife, visibleState } from '../../harness/log-life.ts'
 
-/** A disk as a power cut left it, and what the log may show then. */
+/** A disk as a power cut left it, and the state that the log must then show. */
 interface Cut {
   readonly disk: MemoryDisk
   readonly what: string
@@ -12,7 +12,7 @@ interface Cut {
   readonly acknowledged: number
 }
 
-/** Lives once, taking a cut before every n-th operation of the disk. */
+/** Runs the life once and takes a cut before every n-th operation of the disk. */
 async function liveAndCut(rounds: number, every: number, seed: number): Promise<{ cuts: Cut[]; states: string[] }> {
   const harness = LogHarness.on(new MemoryDisk(), lifeOptions)
   const random = new SeededRandom(seed)

@@ -37,7 +37,7 @@ test('after a failed sync a sequenced commit is ABORTED for its committer and fo
 
   await expect(outcome).rejects.toMatchObject({ code: 'ABORTED' })
   await expect(reader.poll({ bytesMax: 1e6, waitMs: 0 })).rejects.toMatchObject({ code: 'ABORTED' })
-  // Who saw only what is durable reads on; nobody writes.
+  // A reader of durable records can read on; every write is refused.
   expect((await durable.poll({ bytesMax: 1e6, waitMs: 0 }))[0]?.nextOffset).toBe(1)
   expect(harness.log.broker.bounds([at], 'sequenced')[0]?.end).toBe(1)
   await expect(harness.append('events', 0, ['more'])).rejects.toMatchObject({ code: 'WRITE_FAILED' })
@@ -112,7 +112,7 @@ test('a new data directory and its parents are durable before anything in it is 
     await harness.reopen()
     return harness
   }
-  // The process dies at each step of the first opening; the next one acknowledges something; then the power goes.
+  // The process dies at each step of the first opening, the next one acknowledges a record, then the power is cut.
   let died = true
   for (let step = 1; died; step++) {
     const first = new MemoryDisk({ cutAt: step })
@@ -253,7 +253,7 @@ test('a commit that fails while offsets are assigned leaves no hole behind', asy
   await harness.topic('events', 1)
   await harness.append('events', 0, ['first'])
   const staged = harness.log.broker.openCommitter({ id: 'app' }).begin()
-  // A record of a section that the commit does not have: told when its place is taken already.
+  // A record of a section that the commit does not have is noticed only after its offset is assigned.
   staged.to(at).append(recordOf('refused'), 7, 'output')
   expect(() => staged.commit(progress)).toThrow('section 7')
   expect(harness.log.broker.bounds([at], 'sequenced')[0]?.end).toBe(1)

@@ -139,7 +139,7 @@ test('a changelog is compacted only up to the oldest commit that can be rewound 
   await log.clock.run(2 * hour)
   for (let index = 10; index < 13; index++) await commit(`${index}`)
   await log.clock.run(60_000)
-  // What stays: the newest below the oldest recorded commit, that commit and all after it, and the open segment.
+  // These stay: the newest below the oldest recorded commit, that commit and all later ones, the active segment.
   expect(await values()).toEqual(['10', '11', '12'])
   await log.close()
 })
@@ -227,7 +227,7 @@ test('a changelog that no recent commit mentions is compacted like any other', a
     await log.reopen()
   }
 
-  // The newest of the key, or what the open segment holds.
+  // The newest record of the key, or those in the active segment.
   expect((await log.values('app-quiet-changelog', 0)).length).toBeLessThan(3)
   await log.close()
 })
@@ -384,7 +384,7 @@ test.each([
         await log.clock.nextTurn()
       }
     }
-    // The first one learns how many there are.
+    // The first checkpoint learns the number of partitions.
     await append(128 * 1024)
     let checkpoints = 0
     log.disk.onOperation = ({ kind, path }) => void (kind === 'sync' && /checkpoint-[01]/.test(path) && checkpoints++)
@@ -405,7 +405,7 @@ describe('compaction that ended in the middle of a segment', () => {
   } as const
   const at = { topic: 'table', partition: 0 }
 
-  /** The first segment has `k`, the second its tombstone behind the open transaction that compaction stops at. */
+  /** The first segment holds `k`, the second its tombstone behind the open transaction at which compaction stops. */
   async function stopped(checkpoints: boolean): Promise<LogHarness> {
     const log = await LogHarness.open({
       recentBytesMax: 0,
@@ -443,7 +443,7 @@ describe('compaction that ended in the middle of a segment', () => {
       await stop(log)
       await log.reopen()
     }
-    // Several passes, each with something to do: the tombstone is met, its time is over, it goes.
+    // Several passes, each with something to do: the tombstone is read, its horizon passes, it is dropped.
     for (let pass = 0; pass < 6; pass++) {
       await log.append('table', 0, [['d', `${pass}`.padEnd(900)]])
       await log.clock.run(100_000)
@@ -453,7 +453,7 @@ describe('compaction that ended in the middle of a segment', () => {
   })
 })
 
-// As many promises behind the last thing that a pass does to the disk: somewhere there its entry is made.
+// The number of promises after the last disk operation of a pass: around there its entry is written.
 test.each([-1, 0, 1, 2, 3])(
   'a compaction pass that the log start overtakes (%i) has no effect and leaves no files',
   async (hops) => {
@@ -469,7 +469,7 @@ test.each([-1, 0, 1, 2, 3])(
     await log.append('table', 0, [['k', 'deleted'.padEnd(900)]])
     await log.append('table', 0, [['k', null]])
     await log.append('table', 0, [['d', 'rolls'.padEnd(900)]])
-    // All that is closed becomes one segment, and while it is written the first of it goes.
+    // All closed segments become one, and while it is written the first of them is deleted.
     await log.log.admin.alterTopicConfig('table', { segmentBytes: 1_000_000 })
     const purged: Promise<unknown>[] = []
     const purge = async (): Promise<unknown> => {

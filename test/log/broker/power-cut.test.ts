@@ -7,7 +7,7 @@ import { TransactionalWriter } from '../../harness/transactional-writer.ts'
 
 const cuts = 40
 
-/** Opens what so many power cuts leave of a disk and hands each log to the check. */
+/** Cuts the power of a disk in many ways, opens what is left and passes each log to the check. */
 async function afterCuts(
   disk: MemoryDisk,
   options: HarnessOptions,
@@ -20,7 +20,7 @@ async function afterCuts(
   }
 }
 
-/** Calls `look` with the disk before each of its operations until `act` is done. */
+/** Returns the disk as it was before each of its operations during `act`, and after the last one. */
 async function everyOperation(harness: LogHarness, act: () => Promise<void>): Promise<MemoryDisk[]> {
   const disks: MemoryDisk[] = []
   harness.disk.onOperation = () => void disks.push(harness.disk.clone())
@@ -31,7 +31,7 @@ async function everyOperation(harness: LogHarness, act: () => Promise<void>): Pr
 
 const table = { cleanupPolicy: 'compact', segmentBytes: 1024, minCleanableDirtyRatio: 0.01 } as const
 
-/** Each batch makes half of the one before old, a second round all of the first. */
+/** Each batch replaces half of the one before, and a second round replaces all of the first. */
 async function writeTable(harness: LogHarness, round: string): Promise<void> {
   for (let index = 0; index < 6; index++) {
     const value = `${round} ${index} `.padEnd(350, '.')
@@ -100,13 +100,13 @@ test('a partition that was compacted before the first checkpoint is intact after
   })
 })
 
-/** A compacted topic that two transactional producers write to, and the tables that its readers have seen, step by step. */
+/** A compacted topic with two transactional producers, and the tables that its readers have seen, step by step. */
 class TransactionalTable {
   readonly harness: LogHarness
   readonly #records: { readonly offset: number; readonly key: string; readonly value: string; readonly of: string }[] =
     []
   readonly #outcomes = new Map<string, 'commit' | 'abort'>()
-  /** What readers of committed records saw after each step that was acknowledged, and will see after the next one. */
+  /** What readers of committed records saw after each acknowledged step, and will see after the next one. */
   readonly tables: string[] = []
   acknowledged = 0
 
@@ -162,7 +162,7 @@ test('a power cut during the compaction of transactions leaves what readers of c
   let compactions = 0
   harness.disk.onOperation = ({ index, kind, path }) => {
     if (kind === 'rename' && path.endsWith('.log.swap')) compactions += 1
-    // What compaction does is cut at every step, the rest now and then.
+    // Half of the steps of compaction are cut, and a few of the others.
     const compacts = path.includes('/table-0') && kind !== 'write'
     if (!random.chance(compacts ? 0.5 : 0.05)) return
     const { acknowledged } = life
@@ -199,7 +199,7 @@ test('a compaction that a power cut undoes is not mistaken for the one before', 
   const harness = await LogHarness.open(options)
   await harness.topic('table', 1, table)
   await writeTable(harness, 'first')
-  // The second checkpoint puts the compacted segment in its place, and speaks of it as waiting.
+  // The second checkpoint puts the compacted segment in place, and records it as still waiting.
   await harness.clock.run(6500)
   await writeTable(harness, 'second')
   const before = await rows(harness)

@@ -67,7 +67,7 @@ describe('a segment closes', () => {
 
   test('when its index is full, also after opening again', async () => {
     const log = await LogHarness.open()
-    // 40 entries of 12 bytes: one is kept for closing.
+    // 40 entries of 12 bytes, one of which is reserved for closing the segment.
     await log.topic('events', 1, { segmentIndexBytes: 480, indexIntervalBytes: 0 })
     for (let index = 0; index < 60; index++) await log.append('events', 0, ['x'])
     await log.close()

@@ -38,7 +38,7 @@ test('a checkpoint keeps the offsets of one request together, without those that
     { producerId: 1, group: 'g', entries: [entry(0, 1), entry(2, 1)], committedAt: 10, recordOffset: 10 },
     { producerId: 1, group: 'g', entries: [entry(1, 2)], committedAt: 20, recordOffset: 20 },
   ])
-  // A checkpoint gives them back.
+  // They are restored from a checkpoint.
   const again = opened(states)
   expect(again.transactional.states()).toEqual(states)
   again.transactional.end(1, 'commit', everyTopic)
@@ -86,7 +86,7 @@ test.each(['closes', 'crashes'])(
 function opened(states: ConstructorParameters<typeof TransactionalOffsets>[1] = []): {
   readonly offsets: GroupOffsets
   readonly transactional: TransactionalOffsets
-  /** The record has its place, and is promoted. */
+  /** Sends offsets whose record has its offset and is promoted. */
   readonly send: (producerId: number, group: string, recordOffset: number, entries: readonly OffsetEntry[]) => void
 } {
   const offsets = new GroupOffsets()

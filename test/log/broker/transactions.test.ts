@@ -131,7 +131,7 @@ test('a transaction that takes longer than its timeout is aborted by the clock',
   expect(await values(harness, 0, 'committed')).toEqual(['behind'])
   await expect(writer.write('events', 0, ['late'])).rejects.toMatchObject({ code: 'INVALID_PRODUCER_EPOCH' })
   await expect(writer.end('commit')).rejects.toMatchObject({ code: 'INVALID_TXN_STATE' })
-  // Who learns of it aborts, and goes on.
+  // The producer aborts when it gets this error, and goes on.
   await writer.end('abort')
   await writer.write('events', 0, ['next'])
   await writer.end('commit')

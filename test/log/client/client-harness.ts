@@ -12,7 +12,7 @@ import { openLog } from '../../../src/log/open-log.ts'
 import { ManualClock } from '../../../src/testing/manual-clock.ts'
 import { MemoryDisk } from '../../../src/testing/memory-disk.ts'
 
-/** A log on a disk in memory, under a clock that moves by hand, and clients for it. */
+/** A log on a disk in memory with a manual clock, and clients for it. */
 export class ClientHarness {
   readonly clock: ManualClock
   readonly broker: Broker

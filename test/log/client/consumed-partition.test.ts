@@ -9,7 +9,7 @@ import { batchOf } from '../format/batch-case.ts'
 
 const at = { topic: 'orders', partition: 0 }
 
-/** Records from an offset on, and where the chunk ends: behind a marker, say. */
+/** A chunk of records from an offset on that ends at `nextOffset`, for example after a marker. */
 function chunk(from: number, values: readonly string[], nextOffset: number): Chunk {
   const bytes = batchOf(values.map((value) => ({ key: null, value, timestamp: 0 })))
   stampBatch(bytes, 0, from, 0)

@@ -11,7 +11,7 @@ import { ClientHarness, codeOf, textOf } from './client-harness.ts'
 const orders = { name: 'orders', partitions: 4 }
 const names = (consumer: Consumer): readonly string[] => consumer.assignment.map(partitionName).sort()
 
-/** Polls all in turn until none of them has anything to do any more. */
+/** Polls all consumers in turn until the group is stable. */
 async function settle(log: ClientHarness, consumers: readonly Consumer[]): Promise<void> {
   for (let turn = 0; turn < 6; turn++) {
     for (const consumer of consumers) await consumer.poll()
@@ -19,7 +19,7 @@ async function settle(log: ClientHarness, consumers: readonly Consumer[]): Promi
   }
 }
 
-/** Says what happened, in order. */
+/** Notes the calls of a rebalance listener, in order. */
 function diary(name: string, into: string[]): RebalanceListener {
   const note = (what: string) => (at: readonly { topic: string; partition: number }[]) =>
     void into.push(`${name} ${what} ${at.map(({ partition }) => partition).join('')}`)
@@ -303,7 +303,7 @@ describe('a consumer that does not poll', () => {
     expect(await codeOf(() => producer.sendOffsetsToTransaction([offset], slow.groupMetadata()))).toBe(
       'UNKNOWN_MEMBER_ID',
     )
-    // Who reads on without a group speaks for nobody.
+    // A consumer that reads without a group is no member of one.
     if (how === 'was given up') {
       await slow.unsubscribe()
       slow.assign([offset.at])
@@ -372,7 +372,7 @@ describe('the listener of a consumer that leaves', () => {
     happened.length = 0
     const held = consumer.assignment.map(({ partition }) => partition).join('')
     await third.poll()
-    // It has joined the next generation, and the second holds it up.
+    // It has joined the next generation and waits for the second.
     await consumer.poll()
     await consumer[way]()
     expect(happened).toEqual([`a ! ${held}`])
@@ -433,7 +433,7 @@ test('a commit just as the next generation begins is REBALANCE_IN_PROGRESS, and 
   const joined = join('')
   await consumer.poll()
   const { memberId } = await joined.answer
-  // It has given two partitions up and asked for another round, which waits for the other member.
+  // It has given up two partitions and joined again; that rebalance waits for the other member.
   expect(happened.at(-1)).toBe('a + ')
   const again = join(memberId)
   const offset = { at: { topic: 'orders', partition: 0 }, offset: 0, leaderEpoch: -1, metadata: '' }
@@ -566,7 +566,7 @@ describe('the records that an iteration has fetched are not handed out', () => {
       if (seen.length === 2) await consumer.close()
     }
     expect(seen).toEqual(['a', 'b'])
-    // What the loop had in hand when the consumer was closed is not known to be done.
+    // The record that the loop had when the consumer was closed may not be done.
     expect(log.broker.committedOffsets('g', [{ topic: 'orders', partition: 0 }])).toMatchObject([{ offset: 1 }])
     await log.close()
   })
@@ -608,7 +608,7 @@ test.each([0, 1, 2, 3, 5, 8, 13])(
     for (let turn = 0; turn < count; turn++) await Promise.resolve()
     await consumer.close()
     await log.clock.nextTurn()
-    // One that hangs would never come to be a winner here.
+    // A poll that hangs would lose this race.
     expect(await Promise.race([polled, log.clock.nextTurn()])).toEqual([])
     expect(consumer.assignment).toEqual([])
     expect(happened.filter((line) => line.includes('+'))).toHaveLength(
@@ -753,7 +753,7 @@ test('an idle consumer sets one timer per heartbeat', async () => {
     return setTimer(delayMs, callback)
   }
   await log.clock.run(300_000)
-  // A hundred heartbeats; the group's session timer, checkpoints and housekeeping beside them.
+  // A hundred heartbeats; the others are the group's session timer, checkpoints and housekeeping.
   expect(set).toBeLessThanOrEqual(100 + 50)
   await consumer.close()
   await waiting

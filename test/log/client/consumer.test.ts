@@ -52,7 +52,7 @@ describe('a consumer starts', () => {
     const other = log.consumer({ group: 'h', autoOffsetReset: 'none' })
     other.subscribe(['orders'])
     expect(await codeOf(() => other.poll())).toBe('NO_OFFSET')
-    // It has the partition and may still say itself where to begin.
+    // It owns the partition and can still seek to where it wants to begin.
     other.seek(at, 3)
     expect((await drain(other)).map(textOf)).toEqual(['d', 'e'])
     await log.close()
@@ -149,7 +149,7 @@ describe('seek', () => {
     expect(await codeOf(() => consumer.seek(at, -1))).toBe('OFFSET_OUT_OF_RANGE')
     expect(await codeOf(() => consumer.seek(at, 0.5))).toBe('OFFSET_OUT_OF_RANGE')
     expect(await codeOf(() => consumer.seek(at, { timestamp: Number.NaN }))).toBe('INVALID_TIMESTAMP')
-    // Without types nothing else may be taken for the end.
+    // Callers without types may pass anything: none of it may be taken for 'end'.
     for (const to of ['earliest', '', null, true])
       expect(await codeOf(() => consumer.seek(at, to as 'end'))).toBe('INVALID_CONFIG')
     expect(await codeOf(() => consumer.seek({ topic: 'orders', partition: 1 }, 0))).toBe('UNKNOWN_PARTITION')
@@ -410,7 +410,7 @@ test('options outside their bounds are INVALID_CONFIG', async () => {
   ]) {
     expect(await codeOf(() => log.consumer(options)), JSON.stringify(options)).toBe('INVALID_CONFIG')
   }
-  // Kafka's names, and what is none: callers without types.
+  // Kafka's values and invalid ones, as callers without types may pass them.
   for (const options of [
     { isolation: 'read_uncommitted' },
     { isolation: '' },

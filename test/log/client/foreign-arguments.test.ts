@@ -5,7 +5,7 @@ import { openLog } from '../../../src/log/open-log.ts'
 import { ManualClock } from '../../../src/testing/manual-clock.ts'
 import { MemoryDisk } from '../../../src/testing/memory-disk.ts'
 
-/** Callers without types. Some of it fits here and there; what does not is to be refused in our words. */
+/** What callers without types may pass. What is not valid for a call must be refused with a LogError. */
 const loop: { self?: unknown } = {}
 loop.self = loop
 const foreign: readonly unknown[] = [
@@ -238,7 +238,7 @@ describe('arguments of other types', () => {
     }
     expect(refusals).toBeGreaterThan(3)
 
-    // Whatever was refused, the log goes on, and lost nothing.
+    // Whatever was refused, the log goes on and has lost nothing.
     const consumer = log.consumer({ autoOffsetReset: 'earliest' })
     consumer.assign([place])
     expect((await consumer.poll())[0]?.value?.toString()).toBe('before')

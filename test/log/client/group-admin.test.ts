@@ -128,7 +128,7 @@ describe('a reset of offsets', () => {
       'UNKNOWN_TOPIC',
     )
     expect(await codeOf(() => log.admin.resetGroupOffsets('g', { to: { ago: -1 } }))).toBe('INVALID_CONFIG')
-    // Without types.
+    // Callers without types.
     for (const to of ['beginning', {}, null, undefined, 3])
       expect(await codeOf(() => log.admin.resetGroupOffsets('g', { to: to as 'latest' }))).toBe('INVALID_CONFIG')
     await log.close()
@@ -148,7 +148,7 @@ describe('offsets expire', () => {
     await drain(consumer)
     await consumer.commitOffsets()
     await log.broker.commitOffsets('simple', -1, [{ at: place(0), offset: 1, leaderEpoch: -1, metadata: '' }])
-    // Alive, and idle for longer than that: nothing expires but what nobody stands behind.
+    // The consumer is alive but idle for longer: only the offsets of the group without members expire.
     const waiting = consumer.poll({ waitMs: 3 * hour })
     await clock.run(2 * hour)
     expect(log.admin.listGroups().map(({ group }) => group)).toEqual(['g'])

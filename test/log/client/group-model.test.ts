@@ -24,9 +24,9 @@ const topics = [
 interface Member {
   readonly consumer: Consumer
   readonly subscribed: readonly string[]
-  /** Listening ends with it. */
+  /** Resolves when the listener has ended. */
   readonly running: Promise<void>
-  /** Calls under way. */
+  /** Functions that end the calls in progress. */
   readonly held: Set<() => void>
   readonly die: () => void
 }
@@ -128,9 +128,9 @@ class GroupLife {
     this.#members.push({ consumer, subscribed: reads, running, held, die })
   }
 
-  /** The rule: nobody takes what another live member has not given up. */
+  /** The rule: no member takes a partition that another live member has not given up. */
   #taken(consumer: Consumer, at: readonly TopicPartition[]): void {
-    // A dead one's listener may still run; nobody hears it.
+    // The listener of a dead member may still run, without any effect.
     if (!this.#members.some((member) => member.consumer === consumer)) return
     for (const place of at) {
       const name = partitionName(place)
@@ -160,7 +160,7 @@ class GroupLife {
     this.#members.splice(this.#members.indexOf(member), 1)
   }
 
-  /** The process of a member ends: it does nothing any more, and nobody says so. */
+  /** The process of a member dies: it does nothing more, and does not leave the group. */
   #crash(member: Member): void {
     member.die()
     member.held.clear()
@@ -203,7 +203,7 @@ class GroupLife {
     }
   }
 
-  /** When nothing happens any more: one owner each, and nothing unread. */
+  /** Once the group is stable, each partition has one owner and no record is unread. */
   async checkStable(): Promise<void> {
     if (this.#members.length === 0) this.#join()
     for (let turn = 0; turn < 80; turn++) {
@@ -297,7 +297,7 @@ test('cooperative-sticky balances members with equal subscriptions and moves as 
     expect(Math.max(...counts) - Math.min(...counts), `seed ${seed}`).toBeLessThanOrEqual(1)
     const total = counts.reduce((sum, count) => sum + count, 0)
     const least = Math.floor(total / members.length)
-    // The most that can stay: everybody keeps up to its share, and as many as the remainder allows keep one more.
+    // The most that can stay: each member keeps up to its share, and as many as the remainder allows keep one more.
     let bonus = total % members.length
     let stays = 0
     for (const { owned } of members.toSorted((a, b) => b.owned.length - a.owned.length)) {

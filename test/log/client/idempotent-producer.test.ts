@@ -159,7 +159,7 @@ test.each(['with', 'without'])(
     const post = (value: string): boolean => producer.post({ topic, key: how === 'with' ? 'k' : null, value })
     const first = producer.send({ topic, key: 'k', value: values[0] ?? '' })
     for (const value of values.slice(1, 5)) post(value)
-    // Runs as soon as the answer is there, before the producer sends what waits.
+    // Runs as soon as the answer is there, before the producer sends the waiting records.
     const rest = first.then(() => values.slice(5).forEach(post))
     await harness.clock.run(2000)
     await rest
@@ -218,7 +218,7 @@ test('a custom partitioner chooses the partitions, and its topic accepts no othe
   await harness.close()
 })
 
-/** A broker whose answers get lost, late or wrong. */
+/** A broker whose answers can be lost, late or errors. */
 class UnreliableBroker {
   readonly seen: {
     readonly producerId: number
@@ -251,7 +251,7 @@ class UnreliableBroker {
     }
     return new Proxy(broker, {
       get: (target, name) => {
-        // Batches keep their bytes, as with a log that is far away.
+        // Makes the producer copy each batch, as when the log has no room.
         if (name === 'canAppend' && this.#lost > 0) return false
         const found: unknown = Reflect.get(overrides, name) ?? Reflect.get(target, name)
         return typeof found === 'function' ? (found.bind(target) as unknown) : found
@@ -259,7 +259,7 @@ class UnreliableBroker {
     })
   }
 
-  /** Of the first producer id that is given out. */
+  /** The first epoch of the first producer id. */
   firstEpoch = 0
 
   loseAnswers(count: number): void {

@@ -271,7 +271,7 @@ describe('a declared topic', () => {
   })
 })
 
-/** A broker that answers when told, and says how much was asked of it. */
+/** A broker that answers only when told, and keeps the batches it was sent. */
 class SlowBroker {
   readonly batches: {
     readonly bytes: Uint8Array
@@ -430,7 +430,7 @@ describe('batches', () => {
     for (const options of [{ lingerMs: -1 }, { batchBytesMax: 0 }, { bufferBytesMax: Number.NaN }, { lingerMs: 0.5 }]) {
       expect(await codeOf(() => open(options))).toBe('INVALID_CONFIG')
     }
-    // Callers without types would hear of it at their first batch, by the end of the process.
+    // Otherwise callers without types would find out at their first batch, with a crash of the process.
     const log = await ClientHarness.open([])
     for (const compression of ['', 'GZIP', 'brotli', 'toString', 7])
       expect(await codeOf(() => Reflect.construct(Producer, [log.broker, log.clock, { compression }]))).toBe(

@@ -16,7 +16,7 @@ interface Run {
   readonly stop: () => Promise<void>
 }
 
-/** Whatever ends in 1 fails, always. */
+/** Every record whose value ends in 1 fails, always. */
 function started(
   { log, clock }: LogHarness,
   options: Pick<RetryTopicsOptions<BytesOut, BytesOut>, 'consumer'> = {},
@@ -70,7 +70,7 @@ async function everyState(harness: LogHarness, act: () => Promise<void>): Promis
   return states
 }
 
-// Not every operation in both modes: one run is 30 ms.
+// Not every operation in both modes, because one run takes 30 ms.
 test.each([
   ['commit', 4],
   ['os', 7],
@@ -92,7 +92,7 @@ test.each([
       const disk = (index / step) % 2 === 0 ? state : state.cut(new SeededRandom(seed))
       const after = LogHarness.on(disk, { sync })
       await after.reopen()
-      // Under `os` a power cut may take what was there before.
+      // With `os` a power cut may also undo what was there before.
       if (after.log.broker.topic('orders') === undefined) continue
       const there = await committed(after, 'orders')
       const run = started(after)
@@ -131,7 +131,7 @@ test.each(['before its records', 'before its end'])(
         return await endTransaction(...of)
       }
     }
-    // The topic itself may be read as its owner likes, retry topics may not.
+    // The topic itself may be read with any isolation, retry topics only with 'committed'.
     const run = started(harness, { consumer: { isolation: 'durable' } })
     await turns(harness, 100)
     await harness.clock.run(3000)

@@ -77,7 +77,7 @@ test('a failing record is retried after each delay, then sent to the dead letter
   })
   stop.abort()
   await running
-  // What was passed on is done: nothing of it comes again.
+  // Records that were handed over count as done and are not read again.
   expect(log.admin.committedOffsets('g', [{ topic: 'orders', partition: 1 }])[0]?.offset).toBe(2)
   await log.close()
 })
@@ -142,7 +142,7 @@ test('invalid topics, delays and consumer options are refused', async () => {
     new RetryTopics(log.broker, log.clock, { group: 'g', topics: ['orders'], process: () => {}, ...options })
   expect(await codeOf(() => make({ topics: [] }))).toBe('INVALID_CONFIG')
   expect(await codeOf(() => make({ delaysMs: [-1] }))).toBe('INVALID_CONFIG')
-  // Nobody could commit what was processed.
+  // Processed records could not be committed.
   expect(await codeOf(() => make({ consumer: { autoCommitIntervalMs: 0 } }))).toBe('INVALID_CONFIG')
   expect(await codeOf(() => make({}).run())).toBe('UNKNOWN_TOPIC')
   await log.close()
@@ -196,7 +196,7 @@ test('waiting records do not hold up the topic itself, and each is retried when 
     consumer: { maxPollRecords: 20 },
   })
   const began = log.clock.monotonic()
-  // Two waves: what failed later waits for its own delay, not for that and what is left of the first ones'.
+  // Two waves: records that failed later wait for their own delay only, not also for that of the first wave.
   await log.load(
     'orders',
     Array.from({ length: 50 }, (_, index) => `bad ${index}`),

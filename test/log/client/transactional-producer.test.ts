@@ -135,7 +135,7 @@ describe('a record that is refused before it is buffered', () => {
     const first = producer.send({ topic: 'events', value: 'a'.repeat(200) })
     const waiting = codeOf(() => producer.send({ topic: 'events', value: 'b'.repeat(2000) }))
     await harness.admin.alterTopicConfig('events', { maxMessageBytes: 1024 })
-    // From here on the producer knows of the bound.
+    // From here on the producer knows the new limit.
     producer.send({ topic: 'events', value: 'c' }).catch(() => {})
     const committed = codeOf(() => producer.commitTransaction())
     await first
@@ -339,7 +339,7 @@ for (const outcome of ['commit', 'abort'] as const)
     await harness.broker.commitOffsets('app', -1, [{ at, offset: 1, leaderEpoch: -1, metadata: '' }])
     producer.beginTransaction()
     const sent = producer.sendOffsetsToTransaction([{ at, offset: 3, leaderEpoch: -1, metadata: '' }], outside('app'))
-    // Also what is on its way only.
+    // This includes offsets that are only in flight.
     expect(harness.broker.hasUnstableOffset('app', at)).toBe(true)
     await sent
 

@@ -138,7 +138,7 @@ test('a power cut at any operation leaves either the previous checkpoint or the 
       file.write(checkpointState(3))
       written = true
     } catch {
-      // The power went.
+      // The power was cut.
     }
     for (let seed = 0; seed < 20; seed++) {
       const sequence = CheckpointFile.open(disk.cut(new SeededRandom(seed)), directory).newest?.sequence

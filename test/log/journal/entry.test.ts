@@ -50,7 +50,7 @@ test('entries of all kinds are read back as written, in order, and take exactly 
     fc.property(fc.array(fc.array(part, { maxLength: 6 }), { maxLength: 6 }), (entries) => {
       const sizes = entries.map(measureEntry)
       const total = sizes.reduce((sum, size) => sum + size, 0)
-      // What was there before must not show: memory serves again.
+      // Memory is reused: earlier content must not show.
       const memory = Buffer.from(new SharedArrayBuffer(total + 64)).fill(0xee, 0, total)
       let at = 0
       for (const [index, entry] of entries.entries()) {

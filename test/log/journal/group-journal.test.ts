@@ -440,11 +440,11 @@ test('a thread that fails behind a report that nobody has heard yet is reported 
     while (!harness.journal.writesOnThread) await harness.clock.nextTurn()
     const next = join(home, 'journal', journalFileName(harness.recovered.start.current.number + 1))
     while (!existsSync(next)) await harness.clock.nextTurn()
-    // Where the thread makes the file after that one ready, it will find a directory.
+    // The thread will find a directory where it prepares the file after that one.
     mkdirSync(join(home, 'journal', 'prepare.tmp'))
     harness.append(1, 20_000)
     await Promise.resolve()
-    // This thread is busy until that one has gone on to the next file, has failed and ended.
+    // This thread is blocked until the other one has moved to the next file, failed and ended.
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
 
     await assert.rejects(harness.journal.syncTo(harness.append(2, 100)), { code: 'WRITE_FAILED' })

@@ -7,7 +7,7 @@ import { entriesOf, entryPart } from './journal-harness.ts'
 
 const mib = 1024 * 1024
 
-/** A journal's use of its memory: one entry per group. */
+/** Uses the memory as a journal does: one entry per group. */
 class Groups {
   readonly memory: GroupMemory
   /** Every memory that ever held a group. */
@@ -34,7 +34,7 @@ test('memory of released groups is reused, so that allocation is bounded by what
     held.push(groups.add(200_000))
     if (held.length > 25) held.shift()
     groups.memory.release(sequence - held.length + 1)
-    // Whatever was written over, it was not what is held.
+    // Whatever was overwritten, the held groups were not.
     const oldest = held[0]
     if (oldest !== undefined) expect(entriesOf(oldest)).toEqual([sequence - held.length + 1])
   }

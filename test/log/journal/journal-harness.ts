@@ -11,12 +11,12 @@ import { recoverJournal, type RecoveredJournal } from '../../../src/log/journal/
 import type { JournalSync } from '../../../src/log/journal/journal-writer.ts'
 import { ManualClock } from '../../../src/testing/manual-clock.ts'
 
-/** A journal for tests: entries are numbers with a length, and what the journal says is kept. */
+/** A journal for tests: entries are numbers with a length, and everything the journal reports is kept. */
 export class JournalHarness {
   readonly clock: ManualClock | Clock
   readonly recovered: RecoveredJournal
   readonly journal: GroupJournal
-  /** Sequence of each group that was reported written, with its entries. */
+  /** Each group that was reported as written: its sequence and its entries. */
   readonly written: { readonly sequence: number; readonly entries: readonly number[] }[] = []
   failure: LogError | null = null
   onWritten: ((sequence: number) => void) | null = null
@@ -44,12 +44,12 @@ export class JournalHarness {
     })
   }
 
-  /** Appends the entry `id`; its sequence. */
+  /** Appends the entry `id` and returns its sequence. */
   append(id: number, bytes = 100): number {
     return this.journal.append([entryPart(id, bytes)]).sequence
   }
 
-  /** Appends and lets the journal write it. */
+  /** Appends the entry `id` and lets the journal write it as a group of its own. */
   async appendAlone(id: number, bytes = 100): Promise<number> {
     const sequence = this.append(id, bytes)
     await this.clock.nextTurn()
@@ -86,7 +86,7 @@ export function recover(disk: Disk, options: HarnessOptions = {}): RecoveredJour
   })
 }
 
-/** Checkpoints stand beside the journal's directory. */
+/** Checkpoint files are kept beside the journal's directory. */
 export function readCheckpoint(disk: Disk, directory: string = journalDirectory): CheckpointFile {
   return CheckpointFile.open(disk, dirname(directory))
 }
@@ -121,7 +121,7 @@ export function entriesOf(memory: Uint8Array): number[] {
   })
 }
 
-/** What recovery gives to replay: sequence and entries of each group. */
+/** The groups that recovery returns for replay: sequence and entries of each. */
 export function replayOf(recovered: RecoveredJournal): { sequence: number; entries: number[] }[] {
   return [...recovered.groups()].map(({ sequence, memory }) => ({ sequence, entries: entriesOf(memory) }))
 }

@@ -16,7 +16,7 @@ import {
 
 const file = (number: number): string => `${journalDirectory}/${journalFileName(number)}`
 
-/** A journal of `count` groups of one entry each, as a process that ended without closing leaves it. */
+/** A journal of `count` groups of one entry each, left by a process that crashed. */
 async function crashed(count: number, options: { bytes?: number; fileBytesMax?: number } = {}): Promise<JournalLeft> {
   const disk = new MemoryDisk()
   const harness = new JournalHarness(disk, options)
@@ -109,7 +109,7 @@ describe('rot', () => {
       const rotten = disk.clone()
       rotten.flipBit(file(1), bit)
 
-      // Group 4 says that 3 is durable, group 3 that 2 is: of the groups 1 to 3 none may be cut.
+      // Group 4 says that 3 is durable, and group 3 that 2 is: none of the groups 1 to 3 may be cut.
       assert.throws(
         () => recover(rotten),
         (error: Error & { code?: string }) => {
@@ -263,7 +263,7 @@ describe('the new file', () => {
     rotten.flipBit(file(1), third)
     recover(rotten)
 
-    // The bit flips back: the cut group is whole again, and still gone.
+    // The bit flips back: the group that was cut is whole again and still not replayed.
     rotten.flipBit(file(1), third)
 
     assert.deepEqual(replayOf(recover(rotten)), written.slice(0, 3))

@@ -9,7 +9,7 @@ import { entryPart, recover, replayOf } from './journal-harness.ts'
 
 const groupCount = 12
 
-/** Writes the groups, the first `releasedAfter` of them by one writer and the others by the next. */
+/** Writes the groups, the first `releasedAfter` of them with one writer and the others with the next. */
 function write(disk: MemoryDisk, sync: JournalSync, releasedAfter: number, onReleased: () => void = () => {}): void {
   let writer = new JournalWriter(disk, recover(disk).start, sync)
   const memory = new GroupMemory()
@@ -18,7 +18,7 @@ function write(disk: MemoryDisk, sync: JournalSync, releasedAfter: number, onRel
     memory.append(parts, measureEntry(parts), sequence)
     const { bytes, summed } = memory.take()
     writer.write(sequence, bytes, summed)
-    // So that what was made ready is given up now and then, and used now and then.
+    // So that a prepared file is sometimes dropped by the release and sometimes used.
     if (sequence % 2 === 0) writer.prepare()
     if (sequence !== releasedAfter) continue
     const start = writer.release()

@@ -88,7 +88,7 @@ describe('the applier', () => {
     const named = kinds.findIndex((operation) => /rename .*checkpoint-\d/.test(operation))
     for (const { base } of harness.partition.segments) {
       const synced = kinds.indexOf(`sync ${partitionFile(segmentFile(base, '.log'))}`)
-      // Files beyond the bound on open ones were synced when they were closed.
+      // Files beyond openFilesMax were synced when they were closed.
       expect(synced).toBeLessThan(named)
     }
     expect(kinds.indexOf(`syncDirectory ${directory}/orders-0`)).toBeLessThan(named)
@@ -114,7 +114,7 @@ describe('the applier', () => {
     disk.makeDirectory(directory)
     const topic = { id: topicId, name: 'orders', partitions: 40, config: defaultTopicConfig }
     const place = { kind: 'batch', topicId, leaderEpoch: 1, segmentBase: 0, filePosition: 0 } as const
-    // The second finds directories there, and looks whose they are.
+    // The second one finds existing directories and checks whose they are.
     for (const life of ['first', 'second']) {
       const segments = new SegmentApplier({ disk, directory, topics: [topic] })
       for (let partition = 0; partition < topic.partitions; partition++) {

@@ -67,7 +67,7 @@ class CompactedPartition {
     partition.producers?.aborted.forgetEmpty(result.readUpTo, result.abortsLeft)
   }
 
-  /** Markers of the aborted transactions that are known. */
+  /** Offsets of the markers of the aborted transactions that the partition remembers. */
   aborted(): number[] {
     return (this.harness.partition.producers?.aborted.list ?? []).map(({ lastOffset }) => lastOffset)
   }
@@ -121,7 +121,7 @@ describe('compaction of a partition with transactions', () => {
     await partition.compact(0)
 
     expect(partition.committed()).toEqual(['a=committed', 'last=x'])
-    // Of producer 2 an empty batch stays, for its sequence numbers.
+    // An empty batch of producer 2 stays, for its sequence numbers.
     expect(partition.shape()).toBe('0:1 1:m1 2:0 4:m1 5:1')
   })
 
@@ -188,7 +188,7 @@ describe('compaction of a partition with transactions', () => {
     expect(partition.harness.readAll()).toEqual(before.slice(1))
     await partition.compact(10_000 + retention - 1)
     expect(partition.harness.readAll()).toEqual(before.slice(1))
-    // Nothing is remembered from pass to pass but the batches.
+    // Nothing but the batches is remembered from one pass to the next.
     await partition.compact(10_000 + retention)
     expect(partition.harness.readAll()).toEqual(before.slice(2))
   })

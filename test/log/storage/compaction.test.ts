@@ -82,14 +82,14 @@ describe('compaction', () => {
         }
 
         let dirtyFrom = 0
-        // With little room for keys a pass ends early and the next goes on.
+        // With little room for keys a pass ends early and the next one continues.
         for (let pass = 0; pass < 60 && dirtyFrom < horizon; pass++) {
           const { cleanedUpTo } = await compact(harness, { ...options, dirtyFrom })
           expect(cleanedUpTo).toBeGreaterThan(dirtyFrom)
           dirtyFrom = cleanedUpTo
           await swap()
         }
-        // The horizons of all tombstones stand; they may go once these have come.
+        // Now all tombstones have their delete horizon, and may be dropped once it has passed.
         await compact(harness, { ...options, dirtyFrom })
         await swap()
         if (later) await compact(harness, { ...options, dirtyFrom, now: 1_001_000 })
@@ -99,7 +99,7 @@ describe('compaction', () => {
         for (const stored of after) expect(stored).toEqual(original.get(stored.offset))
         expect(after.map(({ offset }) => offset)).toEqual(after.map(({ offset }) => offset).sort((a, b) => a - b))
         expect(tableOf(after)).toEqual(tableOf(before))
-        // Exactly what the rule says is gone.
+        // Exactly those records are gone that the rule names.
         const newestBelow = new Map(
           before.filter(({ offset }) => offset < horizon).map(({ key, offset }) => [key, offset]),
         )

@@ -19,7 +19,7 @@ const child = `
   try { lockDirectory(process.argv[2]); console.log('won') } catch (error) { console.log(error.code) }
   setInterval(() => {}, 1000)`
 
-/** A process that tries to lock and then stays alive. */
+/** A process that tries to lock the directory and then stays alive. */
 function contender(): { readonly answer: Promise<string>; readonly kill: () => Promise<void> } {
   const process_ = spawn(process.execPath, ['--input-type=module', '-e', child, lockModule, directory])
   const answer = new Promise<string>((resolve) => process_.stdout.once('data', (text) => resolve(String(text).trim())))

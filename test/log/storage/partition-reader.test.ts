@@ -67,7 +67,7 @@ describe('the indexes', () => {
 
   test('that lost different entries in a power cut are completed to what a full rebuild gives', async () => {
     const harness = new StorageHarness(new MemoryDisk(), { segmentBytes: 1 << 20, indexIntervalBytes: 200 })
-    // Up and down, with new highs all along.
+    // Timestamps go up and down, with new maxima throughout.
     const random = new SeededRandom(7)
     for (let batch = 0; batch < 80; batch++)
       harness.append([{ key: 'k', value: `${batch}`, timestamp: 1000 + 20 * batch + random.below(400) }])

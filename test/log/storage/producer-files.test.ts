@@ -11,14 +11,14 @@ import { recoverStorage } from '../../../src/log/storage/storage-recovery.ts'
 import { MemoryDisk } from '../../../src/testing/memory-disk.ts'
 import { directory, fileBytes, nth, overwrite, partitionFile, StorageHarness, topicId } from './storage-harness.ts'
 
-/** A partition of three producers, one without transactions, and what its files must be. */
+/** A partition with three producers, one without transactions, and the files that it must have. */
 class ProducedPartition {
   readonly harness: StorageHarness
   readonly disk = new MemoryDisk()
   readonly #random: SeededRandom
   readonly #sequences = new Map<number, number>()
   readonly #open = new Set<number>()
-  /** By base, as of the batch that began the segment. */
+  /** Expected snapshots by base offset, as of the batch that began the segment. */
   readonly snapshots = new Map<number, string>()
 
   constructor(seed: number, segmentBytes = 600) {
@@ -71,7 +71,7 @@ class ProducedPartition {
     return new Map([...abortedIndexes(this.harness.partition.state())].map(([base, bytes]) => [base, hex(bytes)]))
   }
 
-  /** What opening would make of the disk. */
+  /** Recovers the disk as an opening would. */
   recover(disk: MemoryDisk): void {
     const checkpoint = CheckpointFile.open(disk, directory).newest
     const groups = this.harness.groups.filter(({ sequence }) => sequence > (checkpoint?.sequence ?? 0))
@@ -95,7 +95,7 @@ describe('the files of a partition’s producers', () => {
       partition.step()
       expect(partition.snapshotsThere(), `after step ${step}`).toEqual(partition.snapshots)
       expect(filesOf(partition.disk, '.txnindex'), `after step ${step}`).toEqual(partition.indexes())
-      // A checkpoint may come at any time.
+      // A checkpoint may happen at any time.
       if (step % 17 === 0) await partition.harness.checkpoint()
     }
     expect(partition.snapshots.size).toBeGreaterThan(8)

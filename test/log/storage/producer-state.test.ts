@@ -36,7 +36,7 @@ test('a new epoch starts at sequence 0, and an older epoch is refused from then 
   )
   append(states, records({ producerEpoch: 1, firstSequence: 0 }), 3)
   expect(codeOf(() => states.check(records({ firstSequence: 3 }), 'events-0'))).toBe('INVALID_PRODUCER_EPOCH')
-  // Also what was remembered of the old epoch.
+  // Also a batch that was remembered from the old epoch.
   expect(codeOf(() => states.check(records({ firstSequence: 0, count: 3 }), 'events-0'))).toBe('INVALID_PRODUCER_EPOCH')
 })
 
@@ -145,7 +145,7 @@ test('every batch is judged as a model of all accepted batches judges it, also a
   const step = fc.record({
     producerId: fc.nat(2),
     epochStep: fc.constantFrom(0, 0, 0, 0, 1, -1),
-    /** From what is due: 0 the next, below a repetition, above a gap. */
+    /** 0 is the next batch in sequence, above 0 a repetition, below 0 a gap. */
     back: fc.constantFrom(0, 0, 0, 1, 2, 5, 6, -1),
     count: fc.integer({ min: 1, max: 4 }),
     transactional: fc.boolean(),

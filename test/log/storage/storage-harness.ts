@@ -67,7 +67,7 @@ export function recordsOf(bytes: Uint8Array): StoredRecord[] {
   return records
 }
 
-/** What the sequencer and the journal do, without either: places batches, makes groups, keeps the state. */
+/** Stands in for the sequencer and the journal: assigns offsets, makes groups, keeps the state. */
 export class StorageHarness {
   disk: Disk
   readonly topic: TopicInfo
@@ -121,7 +121,7 @@ export class StorageHarness {
     return this.appendBatch(batchOf(records, compression, seal))
   }
 
-  /** A finished batch, a marker too. */
+  /** Appends a finished batch or a marker. */
   appendBatch(batch: Uint8Array): Offset {
     const base = this.partition.end
     stampBatch(batch, 0, base, this.leaderEpoch)
@@ -208,7 +208,7 @@ export function someRecords(count: number, from = 0): TestRecord[] {
   }))
 }
 
-/** The item at an index that the test knows to be there. */
+/** The item at an index that must exist. */
 export function nth<T>(items: ArrayLike<T>, index: number): T {
   const item = items[index < 0 ? items.length + index : index]
   if (item === undefined) throw new RangeError(`${items.length} items, none at ${index}`)

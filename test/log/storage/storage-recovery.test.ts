@@ -72,7 +72,7 @@ function mixedGroups(partitions: number, rounds: number): WrittenGroup[] {
   })
 }
 
-/** A small life: appends with rolls and checkpoints, a log start that moves, a compaction, its deletions carried out. */
+/** A short life: appends with rolls and checkpoints, a new log start, a compaction, and the deletions of both. */
 async function life(disk: MemoryDisk, onStep: (harness: StorageHarness) => void = () => {}): Promise<StorageHarness> {
   const harness = new StorageHarness(disk, config)
   const append = (from: number, batches: number): void => {
@@ -154,7 +154,7 @@ describe('recovery', () => {
     for (let batch = 0; batch < 6; batch++) harness.append(someRecords(2, 2 * batch))
     await harness.checkpoint()
     const all = harness.readAll()
-    // These reach the files, but under `sync: 'os'` the power cut takes their journal.
+    // These reach the files, but with `sync: 'os'` the power cut removes their journal entries.
     const bytes = harness.partition.segments.map(({ base, bytes: size }) => [base, size])
     for (let batch = 6; batch < 16; batch++) harness.append(someRecords(2, 2 * batch))
 
@@ -276,7 +276,7 @@ test('a power cut at any operation of a recovery does not change what the next o
   const before = new MemoryDisk()
   let groups: readonly WrittenGroup[] = []
   const harness = await life(before, (seen) => void (groups = seen.groups))
-  // Applied and never synced: what the recovery has to bring again, after a roll or two.
+  // Applied but never synced: recovery has to apply these again, across a roll or two.
   for (let batch = 30; batch < 38; batch++) harness.append(someRecords(2, 3 * batch))
   const expected = foldOf(appendedBy(harness).filter(({ offset }) => offset >= harness.partition.logStart))
   for (let seed = 0; seed < 4; seed++) {
@@ -300,7 +300,7 @@ test('what recovery wrote is durable with the first checkpoint: after it a power
   for (let batch = 30; batch < 38; batch++) harness.append(someRecords(2, 3 * batch))
   const expected = foldOf(appendedBy(harness).filter(({ offset }) => offset >= harness.partition.logStart))
   for (let seed = 0; seed < 20; seed++) {
-    // Even seeds: only the process ended, and much of what it wrote is in the page cache.
+    // With even seeds only the process crashed, and much of what it wrote is in the page cache.
     const crashed = seed % 2 === 0 ? before.crashProcess() : before.cut(new SeededRandom(seed))
     const durable = CheckpointFile.open(crashed, directory).newest?.partitions ?? []
     const { topics, partitions, deletions, unsynced } = recover(crashed, groups)
