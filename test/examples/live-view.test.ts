@@ -9,7 +9,7 @@ function session(visitor: string, start: number, end: number, pages: number) {
   return { visitor, start, end, pages, entry: '/', exit: '/sale' }
 }
 
-describe('what the page shows', () => {
+describe('the state that the page shows', () => {
   test('is the latest count of each minute and page of the last hour', () => {
     const view = new LiveView()
     view.viewsCounted('/', noon, 1)

@@ -20,9 +20,9 @@ import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { LogAsOf, readRange } from './log-as-of.ts'
 
 /**
- * Replays one task from what a commit recorded of it: with its stores as of the commit before, its inputs in the recorded
- * order, and the recorded clock readings and punctuations. The task is that of the engine; only the worker is replaced,
- * whose decisions are what the commit recorded.
+ * Replays one task from what a commit recorded of it: with its stores as of the commit before, its inputs in the
+ * recorded order, and the recorded clock readings and punctuations. The task is that of the engine; only the worker is
+ * replaced, whose decisions are what the commit recorded.
  */
 export async function replayTask(recorded: RecordedRun, commit: number, task: string): Promise<Replayed> {
   const { log, topology, application } = recorded

@@ -14,8 +14,8 @@ const events: Topic<string, string> = topic('events', { key: stringKey, value: s
 const results: Topic<string, string | null> = topic('results', { key: stringKey, value: string, tombstones: true })
 
 /**
- * Runs a windowed aggregation over the parts of an input. The application ends after each part, alternately by a crash and
- * by a clean close, and its stores keep as little in memory as possible.
+ * Runs a windowed aggregation over the parts of an input. The application ends after each part, alternately by a crash
+ * and by a clean close, and its stores keep as little in memory as possible.
  */
 export async function windowResults<Kind extends WindowKind>(
   aggregated: (grouped: GroupedStream<string, string>) => Table<Windowed<string, Kind>, string | number, unknown>,

@@ -3,7 +3,7 @@ import type { EmbeddedLog } from '../../src/log/embedded-log.ts'
 import { readRange } from './log-as-of.ts'
 import type { RecordedRun } from './task-replay.ts'
 
-/** Every record of the topics as text, headers included, in order per partition, with the sub-topology that wrote it. */
+/** Every record of the topics as text with headers, in order per partition, with the sub-topology that wrote it. */
 export async function writtenRecords(
   log: EmbeddedLog,
   run: RecordedRun,

@@ -35,9 +35,9 @@ export interface AppLifeOptions {
 }
 
 /**
- * An application's life with its log and stores on one disk, with the power cut at operations of that disk. What remains
- * is opened, given the rest of the input and run to the end: then the outputs and stores must be those of an undisturbed
- * life. No store may be destroyed on the way: that happens only if it is ahead of its changelog.
+ * An application's life with its log and stores on one disk, with the power cut at operations of that disk. What
+ * remains is opened, given the rest of the input and run to the end: then the outputs and stores must be those of an
+ * undisturbed life. No store may be destroyed on the way: that happens only if it is ahead of its changelog.
  */
 export class AppLife {
   readonly #options: AppLifeOptions

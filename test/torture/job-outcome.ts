@@ -144,9 +144,9 @@ function sorted(rows: ReadonlyMap<string, string>): string[] {
 }
 
 /**
- * The differences from the undisturbed run. The sequences of all writers are compared if `allSequences` is set, else only
- * those of the sub-topology that reads the lines, without its sessions: nothing else that it writes waits for a commit, so
- * these sequences do not depend on commits with emit `commit` either.
+ * The differences from the undisturbed run. The sequences of all writers are compared if `allSequences` is set, else
+ * only those of the sub-topology that reads the lines, without its sessions: nothing else that it writes waits for a
+ * commit, so these sequences do not depend on commits with emit `commit` either.
  */
 export function violations(undisturbed: JobOutcome, killed: JobOutcome, allSequences: boolean): readonly string[] {
   const exact = ({ sequences }: JobOutcome): JobOutcome['sequences'] =>

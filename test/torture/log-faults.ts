@@ -19,8 +19,8 @@ export interface FaultOutcome {
 
 /**
  * The life of a log on a disk that fails once: after the failure nothing is acknowledged, nothing that was acknowledged
- * is lost, and the log opens again on a healthy disk and continues. That also holds if the power is cut right after that
- * opening: bytes that a failed sync left only in the page cache must not be served.
+ * is lost, and the log opens again on a healthy disk and continues. That also holds if the power is cut right after
+ * that opening: bytes that a failed sync left only in the page cache must not be served.
  */
 export async function liveWithFault(options: {
   readonly seed: number

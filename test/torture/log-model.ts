@@ -8,8 +8,8 @@ import { decodeOffsetKey, decodeOffsetValue } from '../../src/log/broker/offset-
 import type { EmbeddedLog } from '../../src/log/embedded-log.ts'
 
 /**
- * What a log must be after each of its entries, as plain values that never change: a life keeps one state per entry, and
- * a recovered log must be one of them, whole.
+ * The expected state of a log after each of its entries, as immutable plain values: a life keeps one state per entry,
+ * and a recovered log must match exactly one of them.
  */
 export interface LogState {
   readonly topics: ReadonlyMap<string, TopicState>

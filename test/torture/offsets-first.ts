@@ -1,9 +1,9 @@
 import type { Committer, Log, Placement, Progress, Receipt, Sequenced, Staged } from '../../src/log/api/log.ts'
 
 /**
- * A deliberate bug: the log commits the offsets of the inputs in an entry of their own, and the outputs in a second one.
- * An application that is killed in between has lost outputs, and a harness that does not notice proves nothing. So that it
- * is killed there, `between` is awaited once: in the first commit with outputs after `commits` others.
+ * A deliberate bug: the log commits the offsets of the inputs in an entry of their own, and the outputs in a second
+ * one. An application that is killed in between has lost outputs, and a harness that does not notice proves nothing. So
+ * that it is killed there, `between` is awaited once: in the first commit with outputs after `commits` others.
  */
 export function offsetsFirst(log: Log, { commits, between }: Gap): Log {
   let left = commits
