@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { openLog, type EmbeddedLog } from 'millrace/log'
 import { runCli } from '../../src/cli/program.ts'
 
-/** A data directory of its own, and the command run on it as a process would run it, without the process. */
+/** A temporary data directory, and the command run on it as in a process of its own, but without one. */
 export class CliHarness {
   readonly dataDir: string = mkdtempSync(join(tmpdir(), 'millrace-cli-'))
 

@@ -70,7 +70,7 @@ describe('msgpack and json', () => {
       expect(() => decode(codec, encode(codec, deep(140)))).toThrow(/INVALID_RECORD.*deeper than 128/)
     }
     expect(() => decode(msgpack, Buffer.alloc(100_000, 0x91))).toThrow(/deeper than 128/)
-    // Many containers side by side are not deep.
+    // Many containers side by side are not nested deeply.
     const wide = Array.from({ length: 1000 }, () => [{ a: [] }, {}])
     expect(decode(msgpack, encode(msgpack, wide))).toEqual(wide)
   })

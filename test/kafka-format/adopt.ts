@@ -17,9 +17,9 @@ interface SeenRecord {
 export interface BrokerRun {
   readonly jars: string
   readonly work: string
-  /** The program that uses the broker. */
+  /** The Java program that uses the broker. */
   readonly life: string
-  /** How the broker ends. */
+  /** The signal that stops the broker. */
   readonly how: 'SIGTERM' | 'SIGKILL'
   readonly complaints: (
     jars: string,
@@ -27,7 +27,7 @@ export interface BrokerRun {
   ) => { readonly files: number; readonly lines: readonly string[] }
 }
 
-/** A broker lives and ends, its directory is adopted, and everything is as its consumers saw it. Returns what was not. */
+/** Runs a broker, adopts its directory and compares it with what its consumers saw. Returns the number of failures. */
 export async function adoptsWhatABrokerWrote({ jars, work, life, how, complaints }: BrokerRun): Promise<number> {
   const directory = join(work, how)
   mkdirSync(directory)
@@ -46,7 +46,7 @@ export async function adoptsWhatABrokerWrote({ jars, work, life, how, complaints
   const dataDir = join(directory, 'adopted')
   const report = await adoptDirectory({ source: broker.logDirectory, target: dataDir })
   for (const note of report.notes) console.log(`       ${note}`)
-  // A broker writes log starts down once a minute: one that is killed brings back what was deleted since, and so do we.
+  // A broker records log starts once a minute: records deleted after that are back once it is killed, as they are here.
   const isForgotten = ({ topic, partition, offset }: SeenRecord): boolean =>
     how === 'SIGKILL' && topic === 'plain' && partition === 1 && offset < 42
   let failures = 0
@@ -61,7 +61,7 @@ export async function adoptsWhatABrokerWrote({ jars, work, life, how, complaints
     ['read_uncommitted', 'durable'],
     ['read_committed', 'committed'],
   ] as const) {
-    // Their consumer reads partitions as they come.
+    // Kafka's consumer reads the partitions in any order.
     const theirs = expected.filter((record) => record.isolation === name).sort(byPlace)
     const ours: SeenRecord[] = []
     for (const topic of ['plain', 'accounts', 'table'])

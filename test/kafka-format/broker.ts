@@ -22,7 +22,7 @@ export function whyNot(): string | null {
   return null
 }
 
-/** The jars of Kafka, fetched once. */
+/** The class path of Kafka's jars, which are downloaded once. */
 export function kafkaJars(): string {
   const cache = join(tmpdir(), 'millrace-kafka-jars-4.3.1')
   if (!existsSync(join(cache, 'complete'))) {
@@ -45,7 +45,7 @@ export function java(jars: string, args: readonly string[]): string {
   return stdout + stderr
 }
 
-/** A broker of its own on loopback, as Kafka ships it, with a cleaner that does not wait. */
+/** A Kafka broker on loopback with the settings that Kafka ships, but with a log cleaner that runs at once. */
 export class KafkaBroker {
   readonly bootstrap: string
   readonly logDirectory: string

@@ -7,13 +7,13 @@ import { java, kafkaJars, whyNot } from './broker.ts'
 import { writeDirectory } from './our-life.ts'
 
 /*
- * `npm run test:kafka-format`: Kafka's own DumpLogSegments reads what we wrote, every record and every index; and what a
- * broker wrote comes back from `adoptDirectory` as its own consumers see it. Needs Java 17 and Maven.
+ * `npm run test:kafka-format`: Kafka's own DumpLogSegments reads every record and every index that we wrote, and
+ * `adoptDirectory` keeps what a broker wrote as the broker's own consumers see it. Needs Java 17 and Maven.
  */
 
 const complaint = /mismatch|corrupt|isvalid: false|not found|could not|does not|invalid|exception|error|truncat/i
 
-/** What DumpLogSegments has to say against the files of one directory. */
+/** The complaints of DumpLogSegments about the files of one directory. */
 function complaints(jars: string, directory: string): { readonly files: number; readonly lines: readonly string[] } {
   const names = readdirSync(directory).filter((name) => /^\d{20}\.(log|index|timeindex|txnindex|snapshot)$/.test(name))
   const lines: string[] = []
@@ -21,8 +21,8 @@ function complaints(jars: string, directory: string): { readonly files: number; 
     const files = names.filter((name) => name.endsWith(kind)).map((name) => join(directory, name))
     if (files.length === 0) return
     const output = java(jars, ['org.apache.kafka.tools.DumpLogSegments', ...options, '--files', files.join(',')])
-    // A record's own text may hold any word: lines of batches and records are judged by what the tool says of them.
-    // Every file is taken to go on after offset -1, and where a cleaner was there are gaps: of a broker's own files, too.
+    // A record's own text may contain any word, so lines of batches and records are judged by the tool's verdict alone.
+    // The tool expects each file to begin at offset 0 and to have no gaps; even a broker's own files do not fulfill that.
     const expected = /^Non-consecutive offsets in|^\s+-?\d+ is followed by \d+$/
     for (const line of output.split('\n').filter((each) => !expected.test(each)))
       if (complaint.test(line) && !/^\| offset|^baseOffset.*isvalid: true/.test(line)) lines.push(line)

@@ -6,7 +6,7 @@ import { TransactionalWriter } from '../harness/transactional-writer.ts'
 
 const codecs: readonly Compression[] = ['none', 'gzip', 'snappy', 'lz4', 'zstd']
 
-/** Writes a data directory with everything that the format has, closes it, and names the partitions in it. */
+/** Writes a data directory that uses every feature of the format, closes it, and returns its partitions. */
 export async function writeDirectory(
   dataDir: string,
 ): Promise<readonly { readonly name: string; readonly directory: string }[]> {
@@ -72,7 +72,7 @@ export async function writeDirectory(
       await producer.send({ topic: 'table', key: `key-${index % 50}`, value, timestamp: 1_700_000_000_000 + index })
     }
   }
-  // Twice over, with the horizons of tombstones between: written, swapped in, and compacted again.
+  // Twice, so that compacted segments with delete horizons are compacted again.
   for (const from of [0, 3000]) {
     await write(from)
     const sizeOf = (): number => log.admin.describeLogDirs().find(({ at }) => at.topic === 'table')?.bytes ?? 0

@@ -11,7 +11,7 @@ import { openLog } from '../../src/log/open-log.ts'
 import { MemoryDisk } from '../../src/testing/memory-disk.ts'
 import { batchOf, LogHarness, recordOf } from '../harness/log-harness.ts'
 
-/** The error that the act ends with: ours, with a code and with what to do about it. */
+/** The code of the LogError that the act must fail with; its message must be more than the code. */
 async function refused(act: () => Promise<unknown>): Promise<LogErrorCode> {
   const error = await act().then(
     () => null,
@@ -23,7 +23,7 @@ async function refused(act: () => Promise<unknown>): Promise<LogErrorCode> {
   return code
 }
 
-/** Whatever was refused before, the log goes on, and has lost nothing. */
+/** Checks that the log goes on and has lost nothing, whatever was refused before. */
 async function goesOn(log: LogHarness): Promise<void> {
   await log.append('events', 0, ['after'])
   expect(await log.values('events', 0)).toEqual(['before', 'after'])
@@ -41,7 +41,7 @@ interface Lie {
   readonly headers?: boolean
 }
 
-/** As many records as that, and as many offsets. */
+/** Claims that many records and offsets. */
 function count(records: number): (batch: Buffer) => void {
   return (batch) => {
     batch.writeInt32BE(records - 1, 23)
@@ -370,7 +370,7 @@ describe('bad directories', () => {
       mkdirSync(join(work, 'other'))
       writeFileSync(join(work, 'other', 'thesis.doc'), 'years of work')
       expect(await refused(() => openLog({ dataDir: join(work, 'other'), threads: false }))).toBe('FOREIGN_DIRECTORY')
-      // Not even the file of the lock is left there.
+      // Not even the lock file is left there.
       expect(readdirSync(join(work, 'other'))).toEqual(['thesis.doc'])
       mkdirSync(join(work, 'log'))
       const log = await openLog({ dataDir: join(work, 'log'), threads: false })

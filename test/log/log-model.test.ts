@@ -45,7 +45,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('cut' as const), seed: fc.nat(1000) }) },
 )
 
-/** A log and the plain model of it, step by step. */
+/** Runs steps on a log and on a plain model of it. */
 class ModelledLog {
   readonly #sync: SyncMode
   readonly #ids = { next: 1 }

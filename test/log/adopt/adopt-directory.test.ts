@@ -53,7 +53,7 @@ function record(
 const orders = { topic: 'orders', partition: 0 }
 const table = { topic: 'table', partition: 0 }
 
-/** All codecs over two segments and two leader epochs; a table that was cleaned. */
+/** A topic with all codecs in two segments and two leader epochs, and a table that was compacted. */
 function someTopics(directory: BrokerDirectory): { readonly orders: BrokerPartition; readonly table: BrokerPartition } {
   const plain = directory.partition('orders-0', ordersId)
   for (const [index, compression] of (['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const).entries()) {
@@ -135,7 +135,7 @@ describe('adopting a broker’s directory', () => {
     }
     await producer.close()
     await log.close()
-    // The tombstone has been met, has had its time, and is gone: what it deleted went before it.
+    // The tombstone was read, its horizon has passed and it is gone: the record it deleted went before it.
     const { records } = await found(directory, table)
     expect(records.map(({ key }) => key)).toEqual(['d', 'd'])
   })
@@ -219,7 +219,7 @@ describe('a directory that cannot be adopted as it is', () => {
     return error as LogError
   }
 
-  /** The last segment of orders, changed. */
+  /** A directory whose last segment of orders is changed by `harm`. */
   function harmed(harm: (bytes: Buffer) => Uint8Array): {
     readonly directory: BrokerDirectory
     readonly written: BrokerPartition
@@ -288,7 +288,7 @@ describe('a directory that cannot be adopted as it is', () => {
       /FOREIGN_DIRECTORY.*chapter-1/,
     )
     expect(directory.disk.list('/thesis')).toEqual(['chapter-1'])
-    // Its journal would be left behind.
+    // Adopting a directory of millrace would leave its journal behind.
     await (await openLog({ dataDir: '/ours', disk: directory.disk, clock })).close()
     expect((await refused(directory, '/ours')).message).toMatch(/FOREIGN_DIRECTORY.*millrace.*open it as it is/)
     directory.disk.makeDirectory('/log.adopting')

@@ -7,7 +7,7 @@ import { recordOf } from '../../harness/log-harness.ts'
 
 export const source = '/kafka'
 
-/** What a reader finds of a record. */
+/** A record as a reader finds it. */
 export interface WrittenRecord {
   readonly offset: number
   readonly key: string | null
@@ -16,7 +16,7 @@ export interface WrittenRecord {
   readonly headers: Readonly<Record<string, string>>
 }
 
-/** The log directory of a broker, file by file, as Kafka lays it out. */
+/** The log directory of a broker, with the files that Kafka writes. */
 export class BrokerDirectory {
   readonly disk: MemoryDisk = new MemoryDisk()
 
@@ -50,7 +50,7 @@ export class BrokerDirectory {
     this.disk.unlink(`${source}/${name}`)
   }
 
-  /** `topic-partition offset` of each line. */
+  /** Writes an offset checkpoint file of Kafka, one line per partition. */
   checkpoint(name: string, offsets: Readonly<Record<string, number>>): void {
     const lines = Object.entries(offsets).map(
       ([partition, offset]) => `${partition.replace(/-(\d+)$/, ' $1')} ${offset}`,
@@ -65,7 +65,7 @@ export class BrokerDirectory {
   }
 }
 
-/** Writes batches one behind the other, and remembers what a reader must find of them. */
+/** Writes batches one after the other and keeps the records that a reader must find. */
 export class BrokerPartition {
   readonly #directory: BrokerDirectory
   readonly #name: string
@@ -91,7 +91,7 @@ export class BrokerPartition {
     )
   }
 
-  /** `keeps`: what a cleaner has left of it. */
+  /** Writes a batch; `keeps` says which of its records the cleaner has left. */
   write(
     records: readonly Omit<WrittenRecord, 'offset'>[],
     { keeps = () => true, ...seal }: SealOptions & { readonly keeps?: (index: number) => boolean } = {},
@@ -124,12 +124,12 @@ export class BrokerPartition {
     this.end += lastOffsetDeltaOf(batch, 0) + 1
     this.#segment.push(batch)
     this.#directory.file(this.#fileName('.log'), Buffer.concat(this.#segment))
-    // Preallocated and empty, as those of an active segment.
+    // Preallocated and empty, like the indexes of an active segment.
     this.#directory.file(this.#fileName('.index'), Buffer.alloc(64))
     this.#directory.file(this.#fileName('.timeindex'), Buffer.alloc(96))
   }
 
-  /** Offsets that a cleaner has taken away as a whole. */
+  /** Skips offsets whose batches a cleaner has removed completely. */
   gap(offsets: number): void {
     this.end += offsets
   }
@@ -144,7 +144,7 @@ export class BrokerPartition {
     return `${this.#name}/${String(this.#base).padStart(20, '0')}${suffix}`
   }
 
-  /** Of the segment that is written to. */
+  /** The file name of the segment that is written to. */
   get log(): string {
     return this.#fileName('.log')
   }

@@ -19,8 +19,8 @@ import {
 } from '../storage/storage-harness.ts'
 
 /**
- * Compaction as the broker sees it while the applier works in another thread: what is promoted, what the applier has done,
- * and what the broker knows of that are three things.
+ * Compaction as the broker sees it while the applier works in another thread: promoted replacements, applied ones, and
+ * those that the broker knows to be applied are three different things.
  */
 class Compacted {
   readonly harness = new StorageHarness(new MemoryDisk(), { segmentBytes: 400, cleanupPolicy: 'compact' })

@@ -12,8 +12,8 @@ import { Consumer } from '../../../src/log/client/consumer.ts'
 import { ClientHarness, textOf } from './client-harness.ts'
 
 /*
- * Random lives of a group, by seed: members join, leave, die without a word, fall silent, change what they read; records
- * come meanwhile. `npx vitest run test/log/client/group-model.test.ts -t 'seed 7'` repeats one.
+ * Random lives of a group, by seed: members join, leave, crash, stop polling and change their subscriptions, while
+ * records are appended. `npx vitest run test/log/client/group-model.test.ts -t 'seed 7'` repeats one.
  */
 const topics = [
   { name: 'a', partitions: 5 },

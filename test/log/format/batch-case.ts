@@ -4,7 +4,7 @@ import { outgoingRecord, type OutgoingRecord } from '../../../src/log/api/record
 import { BatchBuilder, type SealOptions } from '../../../src/log/format/batch-builder.ts'
 import { BatchCursor, type BatchCursorOptions } from '../../../src/log/format/record-cursor.ts'
 
-/** A record as a test writes it. */
+/** A record in the form in which tests write it. */
 export interface Row {
   readonly key: string | null
   readonly value: string | null
@@ -61,7 +61,7 @@ export function readAll(
   return rows
 }
 
-/** Byte strings of real clients and brokers, and some made by hand, by the start of their names. */
+/** The bytes of a batch from a real client or broker, or made by hand, found by the start of its name. */
 export function vector(name: string): Uint8Array {
   const all: readonly { readonly name: string; readonly hex: string }[] = JSON.parse(
     readFileSync(new URL('batches.json', import.meta.url), 'utf8'),

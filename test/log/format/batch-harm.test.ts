@@ -40,7 +40,7 @@ test.each(['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const)(
       if (byCheck === 'CORRUPT_BATCH') seenBy.batch += 1
       else if (byPlace === 'CORRUPT_BATCH') seenBy.continuity += 1
       else seenBy.nobody += 1
-      // What may slip past the batch's own check lies in base offset (0 to 7) and leader epoch (12 to 15), nowhere else.
+      // Only flips in the base offset (0 to 7) and the leader epoch (12 to 15) may pass the batch's own check.
       const at = bit >> 3
       if (byCheck === 'none') expect(at < 8 || (at >= 12 && at < 16), `bit ${bit}`).toBe(true)
     }
@@ -89,7 +89,7 @@ test.each(['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const)(
       const cut = batch.slice(0, size)
       new DataView(cut.buffer).setInt32(8, size - 12)
       stampChecksum(cut, 0)
-      // The last bytes of a gzip or zstd stream are sums: decoders may do without, and the records are then all there.
+      // The last bytes of a gzip or zstd stream are checksums: a decoder may do without them and return all records.
       const code = codeOf(() => expect(readAll([cut])).toEqual(readAll([batch])))
       expect(['CORRUPT_BATCH', 'none'], `${size} bytes`).toContain(code)
       if (compression === 'none') expect(code).toBe('CORRUPT_BATCH')
@@ -162,7 +162,7 @@ test('a batch with missing or extra bytes, headers or offsets is CORRUPT_BATCH',
 })
 
 test('a compressed block that copies from before its start is refused', () => {
-  // snappy: 4 bytes, all from 1 back; LZ4: the same as a match after no literals
+  // snappy: 4 bytes copied from 1 byte back; LZ4: the same as a match without literals before it
   expect(codeOf(() => decompress(2, Uint8Array.of(4, 1, 1)))).toBe('CORRUPT_BATCH')
   const frame = [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82, 4, 0, 0, 0, 0x00, 1, 0, 0x00, 0, 0, 0, 0]
   expect(codeOf(() => decompress(3, Uint8Array.from(frame)))).toBe('CORRUPT_BATCH')

@@ -170,7 +170,7 @@ describe('a member', () => {
   test('is not removed for missing heartbeats while the event loop was blocked', async () => {
     const log = new GroupHarness()
     const [first, second] = await pair(log)
-    // All that was due fires late, as after a long computation: silence in that time says nothing.
+    // Due timers fire late, as after a long computation: missing heartbeats in that time mean nothing.
     log.clock.stall(sessionTimeoutMs * 3)
     await log.clock.run(0)
     expect(log.members).toEqual([first.memberId, second.memberId])
@@ -356,7 +356,7 @@ describe('offsets are committed', () => {
     expect(check('x', 2)).toBe('UNKNOWN_MEMBER_ID')
     expect(check(first.memberId, 1)).toBe('ILLEGAL_GENERATION')
     await second.leave()
-    // While the others are asked, what they have done still counts.
+    // While the rebalance waits for the members, they can still commit.
     expect(first.commit()).toBe('ok')
     await first.join()
     expect(first.commit()).toBe('REBALANCE_IN_PROGRESS')

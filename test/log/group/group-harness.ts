@@ -8,7 +8,7 @@ import { ManualClock } from '../../../src/testing/manual-clock.ts'
 export const sessionTimeoutMs = 10_000
 export const rebalanceTimeoutMs = 60_000
 
-/** A coordinator under a clock that moves by hand, its records in a map, and members that say what they are told to. */
+/** A coordinator with a manual clock and its records in a map, and members that send what a test tells them to. */
 export class GroupHarness {
   readonly clock: ManualClock = new ManualClock(1_700_000_000_000)
   readonly records: Map<string, Uint8Array | null> = new Map()
@@ -46,7 +46,7 @@ export class GroupHarness {
     await this.clock.nextTurn()
   }
 
-  /** The process ends; another one opens what was written. */
+  /** The process ends, and another one restores the coordinator from its records. */
   restart(): void {
     this.coordinator.close()
     this.coordinator = this.#open()
@@ -70,7 +70,7 @@ export class GroupHarness {
   }
 }
 
-/** What a client does, by hand: every answer is kept as it came. */
+/** A client that is driven by hand and keeps every answer. */
 export class HarnessMember {
   readonly #log: GroupHarness
   readonly #options: Partial<JoinRequest>
@@ -79,7 +79,7 @@ export class HarnessMember {
   generation = -1
   joined: JoinAnswer | null = null
   synced: SyncAnswer | null = null
-  /** The code of the last answer that was an error. */
+  /** The code of the last error. */
   failed: string | null = null
   changes = 0
 
@@ -170,16 +170,16 @@ export class HarnessMember {
     return code
   }
 
-  /** Alone in the group: both rounds. */
+  /** Joins and syncs as the only member of the group. */
   async joinFully(): Promise<void> {
     await this.join()
     await this.sync({ [this.memberId]: this.name })
   }
 }
 
-/** All of these join (again), and the leader gives each a topic of its own name. */
+/** All of these members join (again), and the leader assigns each its own name. */
 export async function settle(members: readonly HarnessMember[]): Promise<void> {
-  // The leader last: alone in the group it would be through at once.
+  // The first member joins last: alone in the group its rebalance would complete at once.
   for (const member of members.toReversed()) await member.join()
   const leader = members.find(({ joined }) => joined !== null && joined.leader === joined.memberId)
   const assignments = Object.fromEntries(members.map(({ memberId, name }) => [memberId, name]))

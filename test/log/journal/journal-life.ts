@@ -11,14 +11,14 @@ export interface LifeOptions {
   readonly seed: number
   readonly sync: JournalSync
   readonly actions: number
-  /** Loss patterns tried at each operation of the disk. */
+  /** The number of loss patterns that are tried at each operation of the disk. */
   readonly patterns: number
   readonly lies?: Lies
 }
 
 /**
  * A journal's life of random actions, with the power cut at every operation of the disk in several ways. Each state is
- * recovered and must hold what was promised by then, whole and in order, and nothing that was never appended.
+ * recovered and must hold every entry promised by then, whole and in order, and nothing that was never appended.
  */
 export class JournalLife {
   readonly violations: string[] = []
@@ -33,9 +33,9 @@ export class JournalLife {
   readonly #sizes = { firstFileBytes: 2048, fileBytesMax: 4096 }
   #disk = new MemoryDisk()
   #harness: JournalHarness | null = null
-  /** Entries of each group of the chain, promised or not. */
+  /** The entries of each group that was written, promised or not. */
   #model = new Map<number, number[]>()
-  /** What recovery must give back at least; what the journal says beyond it is added on the way. */
+  /** The sequence up to which recovery must return the groups at least. */
   #floor = 0
   #nextId = 1
 
@@ -113,7 +113,7 @@ export class JournalLife {
     const harness = new JournalHarness(disk, { ...this.#sizes, sync: this.#options.sync, clock: this.#clock })
     const last = harness.recovered.lastSequence
     for (const sequence of this.#model.keys()) if (sequence > last) this.#model.delete(sequence)
-    // What recovery serves it has made durable, under `os` too.
+    // Everything that recovery returns is durable, also with sync `os`.
     this.#floor = last
     this.#harness = harness
   }

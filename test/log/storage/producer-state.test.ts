@@ -100,8 +100,8 @@ test('a producer with a newer batch in flight is not forgotten, while the others
 })
 
 /**
- * The model keeps every batch that was accepted and knows no bookkeeping: what comes next, what is a duplicate and what is
- * open follows from that list each time anew.
+ * The model keeps every accepted batch and nothing else: it derives the next sequence, duplicates and open transactions
+ * from that list each time.
  */
 class Model {
   readonly accepted: { readonly batch: ProducedRecords | ProducedMarker; readonly offset: number }[] = []

@@ -77,7 +77,7 @@ test('only the last epoch of an exhausted producer id gets the answer of its end
   expect(await coordinator.end('id', { producerId: 7, producerEpoch: 32_766 }, 'abort')).toEqual(next)
 })
 
-/** Kafka's table of KIP-890: what an end gets, by phase, from the present producer and from the one before. */
+/** Kafka's table of KIP-890: the answer to an end, by phase, for the present producer epoch and the one before. */
 test.each<[TransactionPhase, 'commit' | 'abort', 'present' | 'before', string]>([
   ['empty', 'abort', 'before', 'PRODUCER_FENCED'],
   ['empty', 'abort', 'present', 'next epoch'],

@@ -28,7 +28,7 @@ function flip(disk: MemoryDisk, path: string, at: number): void {
   file.close()
 }
 
-/** Every file with its bytes. */
+/** Every file with its content. */
 function snapshot(disk: MemoryDisk, directory = '/log'): Record<string, string> {
   const files: Record<string, string> = {}
   for (const name of disk.list(directory)) {
