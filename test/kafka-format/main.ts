@@ -22,7 +22,7 @@ function complaints(jars: string, directory: string): { readonly files: number; 
     if (files.length === 0) return
     const output = java(jars, ['org.apache.kafka.tools.DumpLogSegments', ...options, '--files', files.join(',')])
     // A record's own text may contain any word, so lines of batches and records are judged by the tool's verdict alone.
-    // The tool expects each file to begin at offset 0 and to have no gaps; even a broker's own files do not fulfill that.
+    // The tool expects each file to begin at offset 0 without gaps; even a broker's own files do not fulfill that.
     const expected = /^Non-consecutive offsets in|^\s+-?\d+ is followed by \d+$/
     for (const line of output.split('\n').filter((each) => !expected.test(each)))
       if (complaint.test(line) && !/^\| offset|^baseOffset.*isvalid: true/.test(line)) lines.push(line)

@@ -177,7 +177,8 @@ describe('bad batches and records', () => {
 
   test('invalid records under a valid checksum are refused before they get offsets, whatever the codec', async () => {
     const log = await opened()
-    // length, attributes, timestamp delta, offset delta, no key, 3 bytes of value, no headers; the second from byte 71 on
+    // A record: length, attributes, timestamp delta, offset delta, no key, 3 bytes of value, no headers; the second
+    // record begins at byte 71.
     const set = (at: number, byte: number): Lie => ({ lie: (batch) => batch.writeUInt8(byte, at) })
     const lies: Readonly<Record<string, Lie>> = {
       'a record that is longer than the batch': set(61, 0x7e),
@@ -383,7 +384,7 @@ describe('bad directories', () => {
   })
 })
 
-describe('a clock that goes back', () => {
+describe('a clock that moves backwards', () => {
   test('loses no record and prevents no commit of offsets or of a transaction', async () => {
     const log = await opened()
     const producer = log.log.producer({ transactionalId: 'id', transactionTimeoutMs: 10_000 })

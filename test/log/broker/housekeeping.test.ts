@@ -436,7 +436,7 @@ describe('compaction that ended in the middle of a segment', () => {
     ['after a clean stop', true, async (log: LogHarness) => log.close()],
     ['after a crash', true, async (log: LogHarness) => log.crash()],
     ['after a crash before its checkpoint', false, async (log: LogHarness) => log.crash()],
-    ['without one', true, null],
+    ['without a stop', true, null],
   ])('continues there %s: what a tombstone deleted stays deleted', async (_when, checkpoints, stop) => {
     const log = await stopped(checkpoints)
     if (stop !== null) {

@@ -96,7 +96,7 @@ describe('a segment closes', () => {
   })
 })
 
-describe('a clock that goes back', () => {
+describe('a clock that moves backwards', () => {
   test('closes no segment and deletes no record', async () => {
     const log = await LogHarness.open({ retentionCheckIntervalMs: 1000 })
     await log.topic('events', 1, { segmentMs: hour, retentionMs: hour })

@@ -9,7 +9,7 @@ import { ClientHarness, textOf } from './client-harness.ts'
 
 const topic = 'events'
 
-test('batches are numbered by default, in the order of the sends', async () => {
+test('batches get sequence numbers by default, in the order of the sends', async () => {
   const { harness, broker, producer } = await opened()
   for (const value of ['a', 'b', 'c']) await producer.send({ topic, value })
   expect(broker.seen.map(({ sequence, epoch }) => [sequence, epoch])).toEqual([
@@ -21,7 +21,7 @@ test('batches are numbered by default, in the order of the sends', async () => {
   await harness.close()
 })
 
-test('an answer that is lost is asked for again, and the record is there once', async () => {
+test('a batch whose answer is lost is sent again, and its record is written once', async () => {
   const { harness, broker, producer } = await opened()
   broker.loseAnswers(2)
   const sent = producer.send({ topic, value: 'a' })
@@ -34,7 +34,7 @@ test('an answer that is lost is asked for again, and the record is there once', 
   await harness.close()
 })
 
-test('what follows a batch that is tried again keeps its place behind it', async () => {
+test('batches after one that is retried keep their place behind it', async () => {
   const { harness, broker, producer } = await opened()
   broker.refuse('TIMEOUT')
   const sends = []
@@ -49,7 +49,7 @@ test('what follows a batch that is tried again keeps its place behind it', async
   await harness.close()
 })
 
-test('a batch that fails for good takes no other with it: those behind it are numbered anew', async () => {
+test('a batch that fails for good fails no other: those behind it get new sequence numbers', async () => {
   const { harness, broker, producer } = await opened()
   await producer.send({ topic, value: 'before' })
   broker.refuse('INVALID_RECORD')
@@ -66,7 +66,7 @@ test('a batch that fails for good takes no other with it: those behind it are nu
   await harness.close()
 })
 
-test('a partition that has used up its epochs goes on under another producer id', async () => {
+test('a partition that has used up its epochs continues with a new producer id', async () => {
   const { harness, broker, producer } = await opened()
   broker.firstEpoch = 32_765
   await producer.send({ topic, value: 'before' })
@@ -90,7 +90,7 @@ test('a partition that has used up its epochs goes on under another producer id'
   await harness.close()
 })
 
-test('retries end after their number, and after the delivery timeout', async () => {
+test('retries end after their number and after deliveryTimeoutMs', async () => {
   const { harness, broker, producer } = await opened({ retries: 2 })
   broker.refuse('TIMEOUT', 3)
   const few = expect(producer.send({ topic, value: 'a' })).rejects.toMatchObject({ code: 'TIMEOUT' })
