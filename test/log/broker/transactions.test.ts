@@ -87,7 +87,7 @@ test('a newer producer of the same id fences the older one and aborts its open t
   await harness.close()
 })
 
-test('a late batch of a transaction that has ended cannot get into the next one', async () => {
+test('a late batch of an ended transaction is INVALID_PRODUCER_EPOCH, not part of the next one', async () => {
   const harness = await opened()
   const writer = await TransactionalWriter.open(harness.log.broker, 'payments')
   const late = Object.assign(new TransactionalWriter(harness.log.broker, 'payments'), {
@@ -120,7 +120,7 @@ test('a repeated request to end a transaction gets the same answer', async () =>
   await harness.close()
 })
 
-test('a transaction that takes longer than its timeout is aborted by the clock', async () => {
+test('a transaction that takes longer than its timeout is aborted', async () => {
   const harness = await opened()
   const writer = await TransactionalWriter.open(harness.log.broker, 'payments', 30_000)
   await writer.write('events', 0, ['hangs'])

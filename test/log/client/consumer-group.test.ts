@@ -285,7 +285,7 @@ describe('a consumer that does not poll', () => {
     await log.close()
   })
 
-  test.each(['was given up', 'was closed'])('and %s cannot have its offsets in a transaction', async (how) => {
+  test.each(['was given up', 'was closed'])('and %s cannot commit its offsets in a transaction', async (how) => {
     const log = await ClientHarness.open([orders])
     const slow = log.consumer({ group: 'g', maxPollIntervalMs: 10_000, autoCommitIntervalMs: 0 })
     slow.subscribe(['orders'])

@@ -234,7 +234,7 @@ describe('a declared topic', () => {
     partitions: 2,
   })
 
-  test('is written and read with its types, its defaults and its time', async () => {
+  test('is written and read with its types, defaults and timestamps', async () => {
     const log = await ClientHarness.open([views])
     const { timestamp } = await log.producer().send({ topic: views, key: 'ada', value: { path: '/', at: 77 } })
     expect(timestamp).toBe(77)

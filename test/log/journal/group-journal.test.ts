@@ -432,7 +432,7 @@ test('a disk failure in the thread is reported as WRITE_FAILED', async () => {
   }
 })
 
-test('a thread that fails behind a report that nobody has heard yet is reported as failed, too', async () => {
+test('a thread that fails after a report that is not yet received is reported as WRITE_FAILED', async () => {
   const home = mkdtempSync(join(tmpdir(), 'millrace-journal-'))
   try {
     const options = { clock: new SystemClock(), thread: true, directory: join(home, 'journal') }

@@ -48,7 +48,7 @@ class FewFilesDisk extends MemoryDisk {
 }
 
 describe('the applier', () => {
-  test('syncs a segment ahead once 8 MiB were written to it, so that a checkpoint has little left to do', async () => {
+  test('syncs a segment whenever 8 MiB were written to it, so that a checkpoint has little left to do', async () => {
     const disk = new MemoryDisk()
     const harness = new StorageHarness(disk)
     const syncs: number[] = []
