@@ -25,6 +25,8 @@ export interface LogState {
   readonly outcomes: ReadonlyMap<string, 'commit' | 'abort'>
   /** The latest committed offset of the transactions' group for each `topic-0`. */
   readonly transactionalOffsets: ReadonlyMap<string, TransactionalOffset>
+  /** The offset that was sent last for each `topic-0`, whatever became of its transaction. */
+  readonly sentOffsets: ReadonlyMap<string, number>
 }
 
 export interface TransactionState {
@@ -88,6 +90,7 @@ export const emptyState: LogState = {
   transactions: new Map(),
   outcomes: new Map(),
   transactionalOffsets: new Map(),
+  sentOffsets: new Map(),
 }
 export const emptyPartition: PartitionState = { start: 0, end: 0, records: [], epochs: [], producers: new Map() }
 
@@ -119,7 +122,10 @@ function nameOf(state: LogState, unstable: ReadonlySet<string>): string {
     pairs(state.sections),
     transactions.sort().join(),
     offsets.sort().join(),
-    [...unstable].sort().join(),
+    [...unstable]
+      .map((place) => `${place} may become ${state.sentOffsets.get(place)}`)
+      .sort()
+      .join(),
   ].join('; ')
 }
 
@@ -175,8 +181,24 @@ export async function fingerprintOf(log: EmbeddedLog, kinds: (topic: string) => 
         { at, offset, serial: 0 },
       ]),
     ),
+    sentOffsets: unstable.length === 0 ? new Map() : await sentOffsetsOf(log),
   }
   return nameOf(state, new Set(unstable))
+}
+
+/** Compaction stops at an open transaction, so what was sent last for a partition that one can change is still there. */
+async function sentOffsetsOf(log: EmbeddedLog): Promise<ReadonlyMap<string, number>> {
+  const { partitions = 0 } = log.broker.topic(offsetsTopic) ?? {}
+  const places = Array.from({ length: partitions }, (_, partition) => ({ topic: offsetsTopic, partition }))
+  const sent = new Map<string, number>()
+  for (const records of (await readAll(log, places)).values()) {
+    for (const { key, value } of records) {
+      const at = decodeOffsetKey(Buffer.from(key ?? '', 'latin1'))
+      if (at?.group !== transactionalGroup || value === null) continue
+      sent.set(partitionName(at.at), decodeOffsetValue(Buffer.from(value, 'latin1')).offset)
+    }
+  }
+  return sent
 }
 
 /** The parts of a section that a life determines: which one it is, and where its outputs went. */

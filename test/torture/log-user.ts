@@ -394,8 +394,10 @@ export class LogUser {
     const entries = [...offsets].map(([at, offset]) => ({ at, offset, leaderEpoch: 0, metadata: '' }))
     const from = { group: transactionalGroup, generation: -1, memberId: '', groupInstanceId: null }
     const next = { ...transaction, phase: 'ongoing' as const, offsets: collected }
+    const sentOffsets = new Map(history.last.sentOffsets)
+    for (const [at, offset] of offsets) sentOffsets.set(partitionName(at), offset)
     history.push(
-      { ...history.last, transactions: new Map(history.last.transactions).set(id, next) },
+      { ...history.last, transactions: new Map(history.last.transactions).set(id, next), sentOffsets },
       log.broker.sendOffsetsToTransaction(transaction, entries, from),
       () => false,
     )
