@@ -8,7 +8,7 @@ import { corrupt } from './batch-frame.ts'
 import { segmentChecksum } from './batch-scanner.ts'
 import { abortedIndexes, settleAbortedIndexes } from './kafka-files.ts'
 import { moveToLostAndFound, topicIdOf } from './partition-directory.ts'
-import type { PartitionSegments } from './partition-segments.ts'
+import { PartitionSegments } from './partition-segments.ts'
 import { type LedgerStart, type LedgerState, partitionKey, ReplayLedger, sumLater } from './replay-ledger.ts'
 import { SegmentApplier, type UnsyncedNames } from './segment-applier.ts'
 import {
@@ -51,8 +51,8 @@ export interface RecoveredStorage extends LedgerState {
  *    that was lost gets its name back.
  * 2. Replay: every batch of a live segment is written to its position again, partition by partition, so that a log with
  *    many partitions does not open each file for each batch.
- * 3. Ends: segments are cut to their recorded ends, files that belong to no segment are moved to `lost+found/`, and
- *    missing bytes are an error.
+ * 3. Ends: segments are cut to their recorded ends, files that belong to no segment are moved to `lost+found/`, also
+ *    where a partition has no segment at all, and missing bytes are an error.
  * 4. The applier syncs what recovery wrote, with its first checkpoint. Waiting here for as many syncs as there are
  *    partitions would delay the opening, for data that the journal has anyway.
  *
@@ -94,6 +94,7 @@ class StorageRepair {
     const unsynced = this.#replay()
     const pending = this.#ledger.pendingBases()
     for (const [key, partition] of this.#ledger.partitions) this.#settleEnds(partition, pending.get(key) ?? new Set())
+    for (const partition of this.#withoutBatches()) this.#settleEnds(partition, new Set())
     this.#disk.syncDirectory(this.#directory)
     return {
       ...this.#ledger.state(),
@@ -203,6 +204,22 @@ class StorageRepair {
   #replayPart(applier: SegmentApplier, part: BatchPart | SegmentsReplacedPart): void {
     if (part.kind === 'batch' ? this.#ledger.isLive(part) : this.#ledger.topics.has(part.topicId)) applier.apply(part)
     else if (part.kind === 'batch') applier.pass(part)
+  }
+
+  /**
+   * Partitions that have a directory, although neither the checkpoint nor the journal knows a batch of theirs: a power cut
+   * took the batches and left their files, which the partition's next segments must not be mistaken for.
+   */
+  #withoutBatches(): PartitionSegments[] {
+    const { topics, partitions } = this.#ledger
+    const byName = new Map([...topics.values()].map((topic) => [topic.name, topic]))
+    return this.#disk.list(this.#directory).flatMap((name) => {
+      const at = partitionOfName(name)
+      const topic = at === null ? undefined : byName.get(at.topic)
+      if (at === null || topic === undefined || at.partition >= topic.partitions) return []
+      if (partitions.has(partitionKey(topic.id, at.partition))) return []
+      return [PartitionSegments.empty(topic.id, at.partition)]
+    })
   }
 
   #settleEnds(partition: PartitionSegments, pending: ReadonlySet<Offset>): void {

@@ -166,6 +166,27 @@ describe('recovery', () => {
     expect(recover(disk, []).moved).toEqual([])
   })
 
+  test.each(['known', 'unreadable'])(
+    'empties the directory of a partition that lost all its batches, its id %s',
+    (id) => {
+      const disk = new MemoryDisk()
+      const harness = new StorageHarness(disk, { segmentBytes: 900 })
+      for (let batch = 0; batch < 8; batch++) harness.append(someRecords(2, 2 * batch))
+      // The files of a segment that compaction replaced in the future that was lost: a reader would look here first.
+      const [base] = harness.partition.segments.map((segment) => segment.base)
+      disk.open(partitionFile(segmentFile(base ?? 0, '.log.swap')), 'create').write(new Uint8Array(300), 0)
+      if (id === 'unreadable') disk.open(partitionFile('partition.metadata'), 'write').truncate(0)
+
+      // Only the topic's creation is left of the journal.
+      const recovered = recover(disk, harness.groups.slice(0, 1))
+
+      expect(recovered.topics.map(({ name }) => name)).toEqual(['orders'])
+      expect(recovered.partitions).toEqual([])
+      expect(disk.list(`${directory}/orders-0`)).toEqual(['partition.metadata'])
+      expect(recovered.moved.length).toBe(harness.partition.segments.length + 1)
+    },
+  )
+
   test('opens each segment twice, however its batches are mixed with those of others', () => {
     const disk = new CountingDisk()
     disk.makeDirectory(directory)
