@@ -13,3 +13,12 @@ export abstract class CodedError<Code extends string> extends Error {
     this.values = values
   }
 }
+
+/**
+ * What an error with `code` says about the error that caused it: its message, without its code if that is the same
+ * one, which would otherwise stand in the message twice.
+ */
+export function reasonFor(code: string, cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause)
+  return cause instanceof CodedError && cause.code === code ? cause.message.slice(code.length + 2) : cause.message
+}

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import { reasonFor } from '../base/coded-error.ts'
 import { ByteWriter } from '../base/bytes.ts'
 import { shown } from '../base/shown.ts'
 import type { Codec } from '../codec/codec.ts'
@@ -207,8 +208,8 @@ function fits(node: string, topic: string, check: () => unknown): void {
   try {
     check()
   } catch (cause) {
-    const text = cause instanceof Error ? cause.message : String(cause)
-    throw new StreamsError('INVALID_RECORD', `${node} writes to ${topic}: ${text}`, { node, topic }, { cause })
+    const reason = reasonFor('INVALID_RECORD', cause)
+    throw new StreamsError('INVALID_RECORD', `${node} writes to ${topic}: ${reason}`, { node, topic }, { cause })
   }
 }
 

@@ -80,7 +80,7 @@ test("ASYNC_SCHEMA stops the application even with onInvalid 'skip'", async () =
 test('INVALID_TIMESTAMP names the extractor or the processor that the timestamp came from', async () => {
   const timed = topic('in', { key: stringKey, value: string, timestamp: (value) => Number(value) })
   expect(String(await failureOf(built((builder) => builder.stream(timed).to(output))))).toMatch(
-    /INVALID_TIMESTAMP: record at in-0 offset 0: .*the extractor of .* returned timestamp NaN/,
+    /INVALID_TIMESTAMP: record at in-0 offset 0: the extractor of .* returned timestamp NaN/,
   )
   for (const timestamp of [Number.NaN, -1, 1.5]) {
     const topology = built((builder) => {

@@ -292,7 +292,9 @@ describe('failures', () => {
       ['a', '{"n":1}', 1],
       ['b', '{"n":"one"}', 2],
     ])
-    await expect(app.pump(app.runtime.finished())).rejects.toThrow(/INVALID_RECORD.*strict-0 offset 1.*"n".*"one"/)
+    await expect(app.pump(app.runtime.finished())).rejects.toThrow(
+      /INVALID_RECORD: record at strict-0 offset 1: the value .*"n".*"one"/,
+    )
     expect(app.runtime.phase).toBe('failed')
     // Nothing of the failed commit remains: the next start reads the record before it again.
     expect((await app.read('copy')).length).toBeLessThanOrEqual(1)

@@ -342,7 +342,7 @@ describe('the driver checks what production leaves to the types', () => {
 
     await driven(topology, async (driver) => {
       await expect(driver.input(views).pipe({ key: 'ada', value: home, timestamp: 1 })).rejects.toThrow(
-        /INVALID_RECORD.*paths.*expected string/,
+        /INVALID_RECORD: .* writes to paths: the value .*expected string/,
       )
     })
   })

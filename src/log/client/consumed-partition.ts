@@ -1,3 +1,4 @@
+import { reasonFor } from '../../base/coded-error.ts'
 import { LogError } from '../api/errors.ts'
 import type { Chunk, OffsetEntry } from '../api/log.ts'
 import { partitionName, type Offset, type RecordCursor, type TopicPartition } from '../api/record.ts'
@@ -199,7 +200,7 @@ export class ConsumedPartition {
       }
     } catch (cause) {
       if (cause instanceof LogError && cause.code === 'CORRUPT_BATCH') throw cause
-      const reason = cause instanceof Error ? cause.message : String(cause)
+      const reason = reasonFor('INVALID_RECORD', cause)
       throw new LogError(
         'INVALID_RECORD',
         `offset ${offset} of ${partitionName(this.at)} cannot be read as declared: ${reason}; seek past it to go on`,

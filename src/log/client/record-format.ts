@@ -1,4 +1,5 @@
 import type { ByteWriter } from '../../base/bytes.ts'
+import { reasonFor } from '../../base/coded-error.ts'
 import { CodecError } from '../../codec/codec-error.ts'
 import type { AnyTopic } from '../../codec/topic.ts'
 import { LogError } from '../api/errors.ts'
@@ -123,7 +124,7 @@ function onSend<T>(topic: string, act: () => T): T {
   } catch (cause) {
     // An asynchronous schema and similar mistakes are errors in the program, not in a record.
     if (cause instanceof CodecError && cause.code !== 'INVALID_RECORD') throw cause
-    const reason = cause instanceof Error ? cause.message : String(cause)
+    const reason = reasonFor('INVALID_RECORD', cause)
     throw new LogError('INVALID_RECORD', `record for topic ${topic} refused: ${reason}`, { topic }, { cause })
   }
 }

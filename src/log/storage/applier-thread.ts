@@ -1,5 +1,6 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { assert } from '../../base/assert.ts'
+import { reasonFor } from '../../base/coded-error.ts'
 import { NodeDisk } from '../../base/disk.ts'
 import { InlineApplier, type ApplierOptions } from './inline-applier.ts'
 import type { WrittenGroup } from '../journal/journal.ts'
@@ -20,7 +21,7 @@ function run(options: Omit<ApplierOptions, 'disk'>): void {
     { ...options, disk: new NodeDisk() },
     {
       applied: (sequence) => report({ kind: 'applied', sequence }),
-      failed: (error) => report({ kind: 'failed', code: error.code, message: error.message }),
+      failed: (error) => report({ kind: 'failed', code: error.code, reason: reasonFor(error.code, error) }),
     },
   )
 

@@ -12,7 +12,7 @@ export type ApplierCommand =
 
 export type ApplierReport =
   | { readonly kind: 'applied'; readonly sequence: number }
-  | { readonly kind: 'failed'; readonly code: LogErrorCode; readonly message: string }
+  | { readonly kind: 'failed'; readonly code: LogErrorCode; readonly reason: string }
   | { readonly kind: 'checkpointed'; readonly id: number; readonly error: string | null }
   | { readonly kind: 'closed'; readonly error: string | null }
 
@@ -101,7 +101,7 @@ export class ThreadedApplier implements Applier {
         if (this.#failure === null) this.#listener.applied(report.sequence)
         return
       case 'failed':
-        this.#fail(new LogError(report.code, report.message.replace(`${report.code}: `, '')))
+        this.#fail(new LogError(report.code, report.reason))
         return
       case 'checkpointed': {
         const waiting = this.#checkpoints.get(report.id)

@@ -1,4 +1,5 @@
 import { InvariantError } from '../../base/assert.ts'
+import { reasonFor } from '../../base/coded-error.ts'
 import type { TaskSection } from '../../log/api/commit-section.ts'
 import { LogError } from '../../log/api/errors.ts'
 import { partitionName, type TopicPartition } from '../../log/api/record.ts'
@@ -16,28 +17,23 @@ export function failureOf(task: Task, error: unknown, otherwise = 'in a punctuat
   const place = input === null ? otherwise : `at ${input.topic}-${input.partition} offset ${offset}`
   if (error instanceof StreamsError && 'node' in error.values) return located(error, task, place)
   const values = { node, task: task.id, topic: input?.topic, partition: input?.partition, offset }
-  const text = error instanceof Error ? error.message : String(error)
   if (error instanceof LogError) {
-    return new StreamsError(
-      error.code === 'COMMIT_TOO_LARGE' || error.code === 'INVALID_TIMESTAMP' ? error.code : 'PRODUCTION_FAILED',
-      `${node} ${place}: ${text}`,
-      values,
-      { cause: error },
-    )
+    const known = error.code === 'COMMIT_TOO_LARGE' || error.code === 'INVALID_TIMESTAMP'
+    const code = known ? error.code : 'PRODUCTION_FAILED'
+    return new StreamsError(code, `${node} ${place}: ${reasonFor(code, error)}`, values, { cause: error })
   }
   const code = error instanceof StreamsError ? error.code : 'PROCESSING_FAILED'
-  const message = error instanceof StreamsError ? text.replace(`${code}: `, '') : `${nameOf(error)}${text}`
-  return new StreamsError(code, `${node} failed ${place}: ${message}`, values, { cause: error })
+  const name = error instanceof StreamsError ? '' : nameOf(error)
+  return new StreamsError(code, `${node} failed ${place}: ${name}${reasonFor(code, error)}`, values, { cause: error })
 }
 
 /** Adds the record to an error that names only its node. */
 function located(error: StreamsError, { id, record: { input, offset } }: Task, place: string): StreamsError {
   if (input === null || 'topic' in error.values || 'partition' in error.values) return error
   const { topic, partition } = input
-  const text = error.message.replace(`${error.code}: `, '')
   return new StreamsError(
     error.code,
-    `${place}: ${text}`,
+    `${place}: ${reasonFor(error.code, error)}`,
     { ...error.values, task: id, topic, partition, offset },
     { cause: error.cause ?? error },
   )
@@ -58,7 +54,7 @@ export function commitFailure(error: unknown, tasks: readonly Task[], sections: 
   const who = writers.length === 0 ? 'a commit' : writers.join(', ')
   return new StreamsError(
     'COMMIT_TOO_LARGE',
-    `${who} for ${shown === '' ? 'a punctuation' : `${shown}${more}`}: ${error.message.replace('COMMIT_TOO_LARGE: ', '')}, with a smaller overlayBytesMax or commitBytesMax, or let one record produce less`,
+    `${who} for ${shown === '' ? 'a punctuation' : `${shown}${more}`}: ${reasonFor('COMMIT_TOO_LARGE', error)}, with a smaller overlayBytesMax or commitBytesMax, or let one record produce less`,
     { ...error.values, nodes: writers, inputs },
     { cause: error },
   )
@@ -73,7 +69,7 @@ export function applicationFailure(applicationId: string, error: unknown): unkno
   if (error instanceof LogError && error.code === 'FENCED') {
     return new StreamsError(
       'FENCED',
-      `another instance of ${applicationId} has taken over, and this one has stopped without committing anything more: run one at a time, or give each an applicationId of its own (${text})`,
+      `another instance of ${applicationId} has taken over, and this one has stopped without committing anything more: run one at a time, or give each an applicationId of its own (${reasonFor('FENCED', error)})`,
       values,
       { cause: error },
     )

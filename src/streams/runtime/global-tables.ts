@@ -1,4 +1,5 @@
 import type { Clock } from '../../base/clock.ts'
+import { reasonFor } from '../../base/coded-error.ts'
 import type { Chunk, Log, Position, Reader } from '../../log/api/log.ts'
 import { partitionName, type RecordCursor, type TopicPartition } from '../../log/api/record.ts'
 import { StreamsError } from '../errors.ts'
@@ -265,10 +266,10 @@ class GlobalTable {
         this.#onDropped(spec.name, 'invalid record')
         return -1
       }
-      const cause = error instanceof Error ? error.message : String(error)
+      const reason = reasonFor('INVALID_RECORD', error)
       throw new StreamsError(
         'INVALID_RECORD',
-        `record at ${at.topic}-${at.partition} offset ${cursor.offset}: ${cause}; correct the producer, or give the global table onInvalid: 'skip'`,
+        `record at ${at.topic}-${at.partition} offset ${cursor.offset}: ${reason}; correct the producer, or give the global table onInvalid: 'skip'`,
         { topic: at.topic, partition: at.partition, offset: cursor.offset, node: spec.name },
         { cause: error },
       )

@@ -1,3 +1,4 @@
+import { reasonFor } from '../../base/coded-error.ts'
 import type { Header } from '../../log/api/record.ts'
 import { outgoingRecord } from '../../log/api/record.ts'
 import { StreamsError } from '../errors.ts'
@@ -23,21 +24,16 @@ export class InvalidRecords {
     const { record } = task
     const topic = record.input?.topic ?? ''
     const partition = record.input?.partition ?? -1
-    const cause = error instanceof Error ? error.message : String(error)
     const code = error instanceof Error && 'code' in error ? error.code : ''
     if (code === 'ASYNC_SCHEMA') {
       // This is a mistake in the program: with another policy, every record would be skipped.
-      throw new StreamsError(
-        'ASYNC_SCHEMA',
-        cause.replace('ASYNC_SCHEMA: ', ''),
-        { node: source.name, topic },
-        { cause: error },
-      )
+      throw new StreamsError(code, reasonFor(code, error), { node: source.name, topic }, { cause: error })
     }
     if (source.onInvalid.kind === 'fail') {
+      const stop = code === 'INVALID_TIMESTAMP' ? code : 'INVALID_RECORD'
       throw new StreamsError(
-        code === 'INVALID_TIMESTAMP' ? code : 'INVALID_RECORD',
-        `record at ${topic}-${partition} offset ${record.offset}: ${cause}; correct the producer, or give the source another policy for invalid records`,
+        stop,
+        `record at ${topic}-${partition} offset ${record.offset}: ${reasonFor(stop, error)}; correct the producer, or give the source another policy for invalid records`,
         { topic, partition, offset: record.offset, node: source.name },
         { cause: error },
       )
@@ -55,7 +51,7 @@ export class InvalidRecords {
     out.headers = [
       ...record.headers,
       header('exception', nameOf(error)),
-      header('message', cause),
+      header('message', error instanceof Error ? error.message : String(error)),
       header('topic', topic),
       header('partition', String(partition)),
       header('offset', String(record.offset)),

@@ -256,7 +256,7 @@ describe('a declared topic', () => {
       .send({ topic: views, key: 'a', value: bad })
       .catch((e: unknown) => e)
     expect(error).toBeInstanceOf(LogError)
-    expect(String(error)).toMatch(/INVALID_RECORD.*views.*path/)
+    expect(String(error)).toMatch(/INVALID_RECORD: record for topic views refused: the value .*path/)
     const missing = null as unknown as { path: string; at: number }
     expect(await codeOf(() => log.producer().send({ topic: views, key: 'a', value: missing }))).toBe('INVALID_RECORD')
     expect(log.admin.describeTopic('views').bounds.map(({ end }) => end)).toEqual([0, 0])
