@@ -216,7 +216,7 @@ describe('a misspelt option of a topology or an application', () => {
         { ...text, config: { 'retention.ms': 4 } } as Wrong,
         /config of topic views: retention.ms is 4, .*; use retentionMs/,
       ],
-      [{ ...text, config: null } as Wrong, /config of topic views: it is an object, not null/],
+      [{ ...text, config: null } as Wrong, /config of topic views: null is not an object of options/],
     ]
     for (const [wrong, message] of declare) {
       expect(() => topic('views', wrong)).toThrow(message)
@@ -244,10 +244,14 @@ test('the same aggregation options are accepted for streams, windows and tables'
 
 describe('options that are not an object', () => {
   test('are refused, naming the options that exist', () => {
-    expect(() => new Streams(topology, undefined as Wrong)).toThrow(/new Streams: its options are an object with/)
-    expect(() => grouped.count('views' as Wrong)).toThrow(/count: its options are an object with name, .*not "views"/)
+    expect(() => new Streams(topology, undefined as Wrong)).toThrow(
+      /new Streams: undefined is not an object of options; give one with/,
+    )
+    expect(() => grouped.count('views' as Wrong)).toThrow(
+      /count: "views" is not an object of options; give one with name, /,
+    )
     expect(() => stream.filter(() => true, null as Wrong)).toThrow(
-      /filter: its options are an object with name, not null/,
+      /filter: null is not an object of options; give one with name/,
     )
   })
 })

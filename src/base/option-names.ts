@@ -8,13 +8,17 @@ import { shown } from './shown.ts'
 export type OptionNames<Options> = { readonly [Name in keyof Options]-?: unknown }
 
 /**
- * Describes the first option that is not in the table: its name, its value, and the option that was probably meant.
- * Returns null if all are known. Without this check a misspelt option would silently be ignored.
+ * Says why `options` cannot be options with names from the table, and what to do; null if they can. Either it is not an
+ * object, or it has an option that is not in the table: that one is described with its value and the option that was
+ * probably meant. Without this check a misspelt option would silently be ignored.
  *
  * - An option whose value is `undefined` counts as absent, whatever its name.
  * - Only plain objects are checked: an instance of a class may have fields of its own. Symbols are ignored.
  */
-export function unknownOption(options: object, names: object): string | null {
+export function optionsProblem(options: unknown, names: object): string | null {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    return `${shown(options)} is not an object of options; give one with ${Object.keys(names).join(', ')}`
+  }
   if (!isPlain(options)) return null
   for (const name of Object.keys(options)) {
     if (Object.hasOwn(names, name)) continue

@@ -1,5 +1,4 @@
-import { unknownOption, type OptionNames } from '../base/option-names.ts'
-import { shown } from '../base/shown.ts'
+import { optionsProblem, type OptionNames } from '../base/option-names.ts'
 import { CodecError } from './codec-error.ts'
 import type { Codec } from './codec.ts'
 import { keyDeclaration } from './key-choice.ts'
@@ -199,8 +198,7 @@ export function topic<KD extends Declared, VD extends Declared, T extends boolea
 export const partitionsMax = 10_000
 
 function checkNames(what: string, options: unknown, names: OptionNames<object>): void {
-  const isObject = typeof options === 'object' && options !== null
-  const problem = isObject ? unknownOption(options, names) : `it is an object, not ${shown(options)}`
+  const problem = optionsProblem(options, names)
   if (problem !== null) throw new CodecError('INVALID_DECLARATION', `${what}: ${problem}`)
 }
 

@@ -1,5 +1,4 @@
-import { unknownOption, type OptionNames } from '../../base/option-names.ts'
-import { shown } from '../../base/shown.ts'
+import { optionsProblem, type OptionNames } from '../../base/option-names.ts'
 import { LogError } from './errors.ts'
 
 /**
@@ -11,15 +10,6 @@ export function checkOptions<Options extends object>(
   options: Options,
   names: OptionNames<NoInfer<Options>>,
 ): void {
-  const given: unknown = options
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    const possible = Object.keys(names).join(', ')
-    throw new LogError(
-      'INVALID_CONFIG',
-      `options of ${what}: ${shown(given)} is not an object; give one with ${possible}`,
-      { what, value: given },
-    )
-  }
-  const problem = unknownOption(given, names)
-  if (problem !== null) throw new LogError('INVALID_CONFIG', `options of ${what}: ${problem}`, { what })
+  const problem = optionsProblem(options, names)
+  if (problem !== null) throw new LogError('INVALID_CONFIG', `options of ${what}: ${problem}`, { what, options })
 }
