@@ -97,9 +97,7 @@ describe('log consume', () => {
       { key: 'k', value: null },
     ])
   })
-})
 
-describe('log consume', () => {
   test('prints a timestamp beyond the range of dates as a number', async () => {
     await cli.fill(async (log) => {
       await log.admin.createTopics([
