@@ -7,7 +7,7 @@ import type { JoinAnswer, SyncAnswer, SyncRequest } from './group-requests.ts'
  * What the members of a group were last told: the number of their generation, their leader and their protocol; and how
  * this is encoded for members and for the log.
  *
- * - The number only increases, even across restarts; only a number that was not written before a crash is used again.
+ * - The number only increases, even across restarts; only one that was not yet written at a crash is used again.
  * - A generation has one leader, and only the leader gets the list of members.
  * - A request that names another generation or another protocol is refused.
  *
