@@ -1,7 +1,4 @@
-import { crc32c } from '../../base/crc32c.ts'
 import { noBytes, partitionName, type Offset, type TopicPartition } from '../api/record.ts'
-import type { TopicConfig } from '../api/topic.ts'
-import { batchHeaderBytes } from '../format/record-batch.ts'
 import type { PartitionState, RememberedBatch, SegmentState } from '../journal/checkpoint.ts'
 import type { Isolation } from '../api/log.ts'
 import type { AbortedTransactions } from '../storage/aborted-transactions.ts'
@@ -9,6 +6,7 @@ import type { CompactionResult } from '../storage/compaction.ts'
 import { PartitionSegments, type PlacedBatch, type SegmentReplacement } from '../storage/partition-segments.ts'
 import type { ProducedBatch, ProducedRecords } from '../storage/produced-batch.ts'
 import { ProducerStates } from '../storage/producer-state.ts'
+import { ActiveSegment, type ActiveSegmentMark } from './active-segment.ts'
 import type { Topic } from './catalog.ts'
 
 /**
@@ -57,7 +55,7 @@ export class TailBatch implements PlacedBatch {
 
 /**
  * The state of one partition: what is promoted, what is pending after that, the batches that are only in memory so far,
- * and what is known of its producers. It places batches and rolls segments; it reads and writes no files.
+ * and what is known of its producers. It places batches; it reads and writes no files.
  */
 export class Partition {
   readonly topic: Topic
@@ -67,12 +65,8 @@ export class Partition {
   /** Pending; `logStart` and `end` are the promoted counterparts. */
   pendingLogStart: Offset = 0
   pendingEnd: Offset = 0
-  #activeBase: Offset = -1
-  #activeBytes = 0
-  #activeSince = 0
-  /** An upper bound on the entries in the active segment's offset index, and the bytes since the last entry. */
-  #indexEntries = 0
-  #bytesSinceEntry = 0
+  /** Pending. */
+  readonly #active: ActiveSegment
   /**
    * Everything below this offset is in the segment files; everything from here on is in `tail` (ascending, from
    * `tailHead`).
@@ -101,6 +95,7 @@ export class Partition {
     this.index = index
     this.at = { topic: topic.name, partition: index }
     this.name = partitionName(this.at)
+    this.#active = new ActiveSegment(this.name)
     this.#promoted = PartitionSegments.empty(topic.id, index)
   }
 
@@ -185,70 +180,37 @@ export class Partition {
     return this.#promoted.epochs
   }
 
-  /**
-   * Takes the place of the next batch and advances the pending state as if the batch were there. A new segment begins
-   * when the batch would make the current one too large, when the first append to it is too long ago, or when an index
-   * is full or could not hold the offset.
-   */
+  /** Takes the place of the next batch and advances the pending state as if the batch were there. */
   place(batch: BatchShape, context: PlaceContext): TailBatch {
     const { config } = this.topic
+    const active = this.#active
     const baseOffset = this.pendingEnd + context.gap
     const lastOffset = baseOffset + batch.lastOffsetDelta
-    const rolls =
-      this.#activeBase < 0 ||
-      (this.#activeBytes > 0 &&
-        (this.#activeBytes + batch.bytes > config.segmentBytes ||
-          context.now - this.#activeSince > rollMs(this, this.#activeBase) ||
-          this.#indexEntries >= indexEntriesMax(config) ||
-          lastOffset - this.#activeBase > offsetDeltaMax))
-    if (rolls) {
-      this.#activeBase = baseOffset
-      this.#activeBytes = 0
-      this.#activeSince = context.now
-      this.#indexEntries = 0
-      this.#bytesSinceEntry = 0
-    }
-    if (this.#bytesSinceEntry > config.indexIntervalBytes) {
-      this.#indexEntries += 1
-      this.#bytesSinceEntry = 0
-    }
-    this.#bytesSinceEntry += batch.bytes
+    active.makeRoom({ baseOffset, lastOffset, bytes: batch.bytes }, config, context.now)
     const placed = new TailBatch(this, {
       baseOffset,
       nextOffset: lastOffset + 1,
       leaderEpoch: context.leaderEpoch,
-      segmentBase: this.#activeBase,
-      filePosition: this.#activeBytes,
+      segmentBase: active.base,
+      filePosition: active.bytes,
       bytes: batch.bytes,
       maxTimestamp: batch.maxTimestamp,
       appendedAt: context.now,
       produced: batch.produced,
     })
-    this.#activeBytes += batch.bytes
+    active.take(batch.bytes, config)
     this.pendingEnd = lastOffset + 1
     return placed
   }
 
   /** A snapshot of the pending state, to return to if the entry is refused before anything else has been placed. */
   mark(): PendingMark {
-    return {
-      partition: this,
-      end: this.pendingEnd,
-      activeBase: this.#activeBase,
-      activeBytes: this.#activeBytes,
-      activeSince: this.#activeSince,
-      indexEntries: this.#indexEntries,
-      bytesSinceEntry: this.#bytesSinceEntry,
-    }
+    return { partition: this, end: this.pendingEnd, active: this.#active.mark() }
   }
 
-  returnTo(mark: PendingMark): void {
-    this.pendingEnd = mark.end
-    this.#activeBase = mark.activeBase
-    this.#activeBytes = mark.activeBytes
-    this.#activeSince = mark.activeSince
-    this.#indexEntries = mark.indexEntries
-    this.#bytesSinceEntry = mark.bytesSinceEntry
+  returnTo({ end, active }: PendingMark): void {
+    this.pendingEnd = end
+    this.#active.returnTo(active)
   }
 
   promoteBatch(batch: PlacedBatch): void {
@@ -374,19 +336,11 @@ export class Partition {
   }
 
   #resume(): void {
-    const last = this.segments.at(-1)
     this.pendingEnd = this.end
     this.pendingLogStart = this.logStart
     const { producers } = this.#promoted
     this.#pendingProducers = producers === null ? null : new ProducerStates(producers.states(), producers.aborted.list)
-    this.#activeBase = last?.base ?? -1
-    this.#activeBytes = last?.bytes ?? 0
-    this.#activeSince = last?.firstAppendAt ?? 0
-    // Only the index knows the exact number of its entries; the segment's size gives an upper bound.
-    this.#indexEntries = Math.floor(
-      this.#activeBytes / Math.max(this.topic.config.indexIntervalBytes, batchHeaderBytes),
-    )
-    this.#bytesSinceEntry = 0
+    this.#active.continueAt(this.segments.at(-1), this.topic.config)
   }
 
   state(): PartitionState {
@@ -413,11 +367,7 @@ export interface ReadableSegments {
 export interface PendingMark {
   readonly partition: Partition
   readonly end: Offset
-  readonly activeBase: Offset
-  readonly activeBytes: number
-  readonly activeSince: number
-  readonly indexEntries: number
-  readonly bytesSinceEntry: number
+  readonly active: ActiveSegmentMark
 }
 
 /** What `place` needs to know about a batch. */
@@ -434,25 +384,4 @@ export interface PlaceContext {
   readonly leaderEpoch: number
   /** Offsets skipped before the batch: always 0, except in tests that prove that gaps do no harm. */
   readonly gap: number
-}
-
-/** Kafka's indexes hold offsets as 32-bit distances from the segment's base. */
-const offsetDeltaMax = 2 ** 31 - 1
-
-/**
- * An offset index entry has 8 bytes and a time index entry 12; the time index also reserves room for its closing entry.
- */
-function indexEntriesMax({ segmentIndexBytes }: TopicConfig): number {
-  return Math.min(Math.floor(segmentIndexBytes / 8), Math.floor(segmentIndexBytes / 12) - 1)
-}
-
-/**
- * The age at which a segment is closed. Each segment has its own share of the jitter, which is the same at every call.
- */
-function rollMs({ name, topic: { config } }: Partition, base: Offset): number {
-  const { segmentMs, segmentJitterMs, cleanupPolicy, maxCompactionLagMs } = config
-  // The active segment is never compacted, so it must not stay active for longer than a record may wait for compaction.
-  const bound = cleanupPolicy === 'delete' ? segmentMs : Math.min(segmentMs, maxCompactionLagMs)
-  if (segmentJitterMs === 0) return bound
-  return bound - (crc32c(Buffer.from(`${name}/${base}`)) % Math.min(segmentJitterMs, bound))
 }
