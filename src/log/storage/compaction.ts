@@ -8,7 +8,6 @@ import {
   baseOffsetOf,
   isControl,
   isTransactional,
-  maxTimestampOf,
   nextOffset,
   producerIdOf,
   recordCountOf,
@@ -16,17 +15,17 @@ import {
 import { BatchCursor } from '../format/record-cursor.ts'
 import type { SegmentState } from '../journal/checkpoint.ts'
 import { checkSum, corrupt } from './batch-frame.ts'
-import { foldHeader, BatchScanner } from './batch-scanner.ts'
+import { BatchScanner } from './batch-scanner.ts'
 import { deleteHorizonOf, emptied, rewriteBatch, withDeleteHorizon } from './batch-rewrite.ts'
+import { cleanedPath, CleanedFile } from './cleaned-file.ts'
 import { CleanedTransactions, noProducers, type PartitionProducers } from './cleaned-transactions.ts'
+import { NewestOffsets } from './newest-offsets.ts'
 import type { SegmentReplacement } from './partition-segments.ts'
 import { segmentFile } from './segment-files.ts'
 
 /** Memory that the keys of one pass may take, including the map. Keys that do not fit are left to the next pass. */
 const compactionKeyBytesMaxDefault = 64 * 1024 * 1024
-/** Approximate memory that a map entry takes in addition to its key's bytes. */
-const keyOverheadBytes = 64
-const writeBytes = 1024 * 1024
+const bytesPerPause = 1024 * 1024
 /** The largest distance of an offset from its segment's base, as indexes store it in 32 bits. */
 const offsetSpanMax = 0x7fff_ffff
 
@@ -331,73 +330,6 @@ function* batchesOf(file: DiskFile, segment: SegmentState): Generator<Buffer, vo
   }
 }
 
-class CleanedFile {
-  bytes = 0
-  maxTimestamp = -1
-  checksum = 0
-  readonly #file: DiskFile
-  #waiting: Uint8Array[] = []
-  #waitingBytes = 0
-
-  constructor(file: DiskFile) {
-    this.#file = file
-    file.truncate(0)
-  }
-
-  append(batch: Uint8Array): void {
-    this.maxTimestamp = Math.max(this.maxTimestamp, maxTimestampOf(batch, 0))
-    this.checksum = foldHeader(this.checksum, batch, 0)
-    this.#waiting.push(batch)
-    this.#waitingBytes += batch.length
-    this.bytes += batch.length
-    if (this.#waitingBytes >= writeBytes) this.#write()
-  }
-
-  finish(): void {
-    this.#write()
-    this.#file.sync()
-    this.#file.close()
-  }
-
-  close(): void {
-    this.#file.close()
-  }
-
-  #write(): void {
-    if (this.#waitingBytes === 0) return
-    this.#file.write(Buffer.concat(this.#waiting, this.#waitingBytes), this.bytes - this.#waitingBytes)
-    this.#waiting = []
-    this.#waitingBytes = 0
-  }
-}
-
-/** The offset of each key's newest record, within a bound on memory. */
-class NewestOffsets {
-  readonly #offsets = new Map<string, Offset>()
-  readonly #bytesMax: number
-  #bytes = 0
-
-  constructor(bytesMax: number) {
-    this.#bytesMax = bytesMax
-  }
-
-  /** Notes nothing and returns false if there is no room for another key. */
-  note(key: string, offset: Offset): boolean {
-    if (!this.#offsets.has(key)) {
-      const bytes = this.#bytes + key.length + keyOverheadBytes
-      // One key always fits, because otherwise a pass could make no progress.
-      if (bytes > this.#bytesMax && this.#offsets.size > 0) return false
-      this.#bytes = bytes
-    }
-    this.#offsets.set(key, offset)
-    return true
-  }
-
-  of(key: string): Offset | undefined {
-    return this.#offsets.get(key)
-  }
-}
-
 class Pace {
   readonly #pause: (() => Promise<void>) | undefined
   #bytes = 0
@@ -408,7 +340,7 @@ class Pace {
 
   async after(bytes: number): Promise<void> {
     this.#bytes += bytes
-    if (this.#bytes < writeBytes) return
+    if (this.#bytes < bytesPerPause) return
     this.#bytes = 0
     await this.#pause?.()
   }
@@ -418,10 +350,6 @@ class Pace {
 function sourcePath(disk: Disk, path: string, base: Offset): string {
   const swap = `${path}/${segmentFile(base, '.log.swap')}`
   return disk.exists(swap) ? swap : `${path}/${segmentFile(base, '.log')}`
-}
-
-function cleanedPath(path: string, base: Offset): string {
-  return `${path}/${segmentFile(base, '.log.cleaned')}`
 }
 
 function unlinkIfPresent(disk: Disk, path: string): void {
