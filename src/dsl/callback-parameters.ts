@@ -25,7 +25,13 @@ function isVariadic(callback: (...values: never[]) => unknown): boolean {
   if (text.includes('[native code]') || /\barguments\b/.test(text)) return true
   const arrow = text.indexOf('=>')
   const end = arrow === -1 || text.startsWith('function') ? text.indexOf('{') : arrow
+  const parameters = end === -1 ? text : text.slice(0, end)
   // The parameters of a method or arrow function may contain anything; any sign of a default or rest parameter counts
   // as use.
-  return /=|\.\.\./.test(end === -1 ? text : text.slice(0, end))
+  return /=|\.\.\./.test(parameters) || isCut(parameters)
+}
+
+/** Whether the text ends within the parentheses, as at the brace of a destructured parameter: more may follow it. */
+function isCut(parameters: string): boolean {
+  return parameters.split('(').length !== parameters.split(')').length
 }

@@ -202,3 +202,33 @@ test('a callback is taken to read only the parameters it names, and key and valu
   expect(readsOf('map', one)).toEqual({ readsValue: true, readsKey: false })
   expect(readsOf('map', two)).toEqual(both)
 })
+
+test('a parameter after a destructured one is found, in functions, generators and methods too', () => {
+  const both = { readsValue: true, readsKey: true }
+  interface Value {
+    readonly a: number
+  }
+  const { withDefault } = {
+    withDefault(this: void, { a }: Value, key = 2) {
+      return a + key
+    },
+  }
+
+  expect(readsOf('map', withDefault)).toEqual(both)
+  expect(
+    readsOf('map', function ({ a }: Value, key = 2) {
+      return a + key
+    }),
+  ).toEqual(both)
+  expect(
+    readsOf('map', function ({ a }: Value, ...rest: never[]) {
+      return [a, rest]
+    }),
+  ).toEqual(both)
+  expect(
+    readsOf('flatMapValues', function* ({ a }: Value, key = 2) {
+      yield a + key
+    }),
+  ).toEqual(both)
+  expect(readsOf('map', ({ a }: Value) => a)).toEqual({ readsValue: true, readsKey: false })
+})
