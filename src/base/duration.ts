@@ -17,11 +17,12 @@ export function signedMillisecondsOf(duration: Duration): number | null {
 }
 
 function signedParse(text: string): number {
-  return text.startsWith('-') ? -parse(text.slice(1)) : parse(text)
+  return typeof text === 'string' && text.startsWith('-') ? -parse(text.slice(1)) : parse(text)
 }
 
+/** NaN also for values of other types, which only plain JavaScript can pass: a list of one text reads like that text. */
 function parse(text: string): number {
-  if (!/^(\d+(ms|s|m|h|d))+$/.test(text)) return Number.NaN
+  if (typeof text !== 'string' || !/^(\d+(ms|s|m|h|d))+$/.test(text)) return Number.NaN
   let ms = 0
   for (const [, count, unit] of text.matchAll(/(\d+)(ms|s|m|h|d)/g)) ms += Number(count) * (units[unit ?? ''] ?? 0)
   return ms

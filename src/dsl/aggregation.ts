@@ -6,7 +6,7 @@ import type { WindowKind, Windows } from '../codec/windowed-codec.ts'
 import { StreamsError } from '../streams/errors.ts'
 import type { EmitPolicy } from '../streams/topology/node.ts'
 import type { Duration } from '../base/duration.ts'
-import { checkFunction } from './arguments.ts'
+import { checkFunction, checkStore } from './arguments.ts'
 import { readsArgument } from './callback-parameters.ts'
 import { durationMs } from './duration.ts'
 import { isSliding } from './windows.ts'
@@ -41,6 +41,7 @@ export function aggregatePlan(of: {
     checkFunction(store.name, 'initial', how.initial)
     checkFunction(store.name, 'add', how.add)
   }
+  checkStore(store.name, store)
   const emit = store.emit ?? 'commit'
   if (emit !== 'commit' && emit !== 'update' && emit !== 'final') {
     throw new StreamsError(

@@ -30,6 +30,23 @@ export function checkWindows(call: string, value: unknown): asserts value is Win
   if (!areWindows) throw wrong(call, 'windows are what tumbling, hopping, sliding or sessions made', value)
 }
 
+/**
+ * Throws CONFIG_INVALID unless the options of `call` say where rows are kept in a way that exists. A topic can be the
+ * changelog of a table only if it is read as one.
+ */
+export function checkStore(
+  call: string,
+  store: { readonly engine?: unknown; readonly changelog?: unknown },
+  { source = false }: { readonly source?: boolean } = {},
+): void {
+  const { engine, changelog } = store
+  if (engine !== undefined && engine !== 'lmdb' && engine !== 'memory') {
+    throw wrong(call, "engine is 'lmdb' or 'memory'", engine)
+  }
+  if (changelog === undefined || typeof changelog === 'boolean' || (source && changelog === 'source')) return
+  throw wrong(call, source ? "changelog is true, false or 'source'" : 'changelog is true or false', changelog)
+}
+
 /** Throws CONFIG_INVALID unless `value` is an instance of `type`. */
 export function checkInstance<T>(
   call: string,
@@ -46,7 +63,12 @@ function wrong(call: string, rule: string, value: unknown): StreamsError {
 
 function shown(value: unknown): string {
   if (value === null || value === undefined) return String(value)
-  if (typeof value === 'object')
-    return Array.isArray(value) ? 'a list' : `an object of ${Object.keys(value).join(', ')}`
+  if (typeof value === 'object') {
+    if (Array.isArray(value)) return 'a list'
+    const ofClass: unknown = value.constructor?.name
+    if (typeof ofClass === 'string' && ofClass !== 'Object') return `a ${ofClass}`
+    const names = Object.keys(value)
+    return names.length === 0 ? 'an object without fields' : `an object of ${names.join(', ')}`
+  }
   return typeof value === 'string' ? JSON.stringify(value) : `a ${typeof value}`
 }

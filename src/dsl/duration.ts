@@ -1,4 +1,5 @@
 import { millisecondsOf, signedMillisecondsOf, type Duration } from '../base/duration.ts'
+import { shown } from '../base/shown.ts'
 import { StreamsError } from '../streams/errors.ts'
 
 /** The milliseconds of a duration. Throws CONFIG_INVALID, naming what it is for, if it is not a duration. */
@@ -21,8 +22,4 @@ export function signedDurationMs(duration: Duration, what: string): number {
     `${what} is ${shown(duration)}; give whole milliseconds, or a text such as '500ms', '30s', '5m', '1h', '-5s'`,
     { duration },
   )
-}
-
-function shown(duration: Duration): string {
-  return typeof duration === 'string' ? JSON.stringify(duration) : String(duration)
 }

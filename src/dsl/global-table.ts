@@ -20,9 +20,9 @@ export class GlobalTable<out K, out V> {
     this.#id = id
   }
 
-  /** The number of a table's node in a plan, for the streams that join it. */
-  static idIn(table: GlobalTable<unknown, unknown>, plan: Plan): PlanId {
-    checkInstance('join', GlobalTable, table)
+  /** The number of a table's node in a plan, for the streams that join it in `call`. */
+  static idIn(call: string, table: GlobalTable<unknown, unknown>, plan: Plan): PlanId {
+    checkInstance(call, GlobalTable, table)
     if (table.#plan === plan) return table.#id
     throw new StreamsError(
       'TOPOLOGY_INVALID',

@@ -23,9 +23,10 @@ export function joinWindow(options: StreamJoined): JoinWindow {
   }
   const beforeMs =
     within === undefined
-      ? signedDurationMs(before ?? 0, `before of join ${name}`)
+      ? signedDurationMs(before === undefined ? 0 : before, `before of join ${name}`)
       : durationMs(within, `within of join ${name}`)
-  const afterMs = within === undefined ? signedDurationMs(after ?? 0, `after of join ${name}`) : beforeMs
+  const afterMs =
+    within === undefined ? signedDurationMs(after === undefined ? 0 : after, `after of join ${name}`) : beforeMs
   const graceMs = durationMs(grace, `the grace of join ${name}`)
   if (!Number.isSafeInteger(joinRetentionMs({ beforeMs, afterMs, graceMs }))) {
     throw invalid(

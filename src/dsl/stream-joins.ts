@@ -1,6 +1,6 @@
 import { checkOptions } from '../streams/checked-options.ts'
 import { StreamsError } from '../streams/errors.ts'
-import { checkFunction } from './arguments.ts'
+import { checkFunction, checkStore } from './arguments.ts'
 import { groupingPlan } from './grouping.ts'
 import { joinWindow } from './join-window.ts'
 import {
@@ -36,6 +36,7 @@ export function streamJoinPlan(
     throw new StreamsError('CONFIG_INVALID', 'a join of streams needs { name }, by which its state is found again')
   }
   checkFunction(`join ${name}`, 'the joiner', joiner)
+  checkStore(`join ${name}`, options)
   return {
     kind: 'stream-join',
     type,

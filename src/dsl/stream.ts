@@ -531,7 +531,7 @@ export class Stream<out K, out V> {
     joiner: (...values: never[]) => R,
     options: TableJoined,
   ): Stream<K, R> {
-    const rows = Table.idIn(table, this.#plan)
+    const rows = Table.idIn('joinTable', table, this.#plan)
     return new Stream(this.#plan, this.#plan.append(streamTableJoinPlan(type, this.#id, rows, joiner, options)))
   }
 
@@ -542,7 +542,7 @@ export class Stream<out K, out V> {
     joiner: (...values: never[]) => R,
     options: Named,
   ): Stream<K, R> {
-    const rows = GlobalTable.idIn(table, this.#plan)
+    const rows = GlobalTable.idIn('joinGlobalTable', table, this.#plan)
     const plan = globalJoinPlan(type, this.#id, rows, { selectKey, joiner }, options)
     return new Stream(this.#plan, this.#plan.append(plan))
   }

@@ -10,7 +10,7 @@ import type { InvalidRecordPolicy, StoreShape } from '../streams/topology/node.t
 import type { Topology } from '../streams/topology/topology.ts'
 import type { Duration } from '../base/duration.ts'
 import type { OptionNames } from '../base/option-names.ts'
-import { checkTopic } from './arguments.ts'
+import { checkStore, checkTopic } from './arguments.ts'
 import { durationMs } from './duration.ts'
 import type { StoreRef } from './operators/process.ts'
 import { GlobalTable } from './global-table.ts'
@@ -75,6 +75,7 @@ export class StreamsBuilder {
     checkOptions('table', options, tableSourceOptionNames)
     const { onInvalid, ...store } = options
     const name = options.name ?? `${topic.name}-table`
+    checkStore(name, store, { source: true })
     const parent = this.#plan.append({
       kind: 'source',
       name: undefined,
@@ -136,6 +137,7 @@ export class StreamsBuilder {
     checkOptions('addStore', options, { ...ownStoreOptionNames, window: true, sessions: true })
     const { name, window, sessions } = options
     const value: Declared = options.value
+    checkStore(`store ${name}`, options)
     this.#plan.addStore({
       name,
       shape: sessions === undefined ? shapeOf(name, window) : sessionShape(name, sessions, window),

@@ -1,6 +1,7 @@
 import { isCodec, schemaFingerprint, type Declared } from '../codec/schema.ts'
 import { storedCodec } from '../codec/stored-codec.ts'
 import { StreamsError } from '../streams/errors.ts'
+import { checkStore } from './arguments.ts'
 import type { TableStore } from './options.ts'
 import type { TableStorePlan } from './plan/table-plan.ts'
 
@@ -12,6 +13,7 @@ export function tableStorePlan(
   if (typeof name !== 'string') {
     throw new StreamsError('CONFIG_INVALID', 'the store of a table needs { name }, by which its state is found again')
   }
+  checkStore(name, { engine, changelog })
   return Object.freeze({
     name,
     engine,

@@ -46,9 +46,9 @@ export class Table<out K, out V, out N = null> {
     this.#newStream = newStream
   }
 
-  /** The number of a table's node in a plan, for the streams that join it. */
-  static idIn(table: Table<unknown, unknown, unknown>, plan: Plan): PlanId {
-    checkInstance('join', Table, table)
+  /** The number of a table's node in a plan, for the streams and tables that join it in `call`. */
+  static idIn(call: string, table: Table<unknown, unknown, unknown>, plan: Plan): PlanId {
+    checkInstance(call, Table, table)
     if (table.#plan === plan) return table.#id
     throw new StreamsError(
       'TOPOLOGY_INVALID',
@@ -202,7 +202,7 @@ export class Table<out K, out V, out N = null> {
       kind: 'table-join',
       type,
       left: this.#id,
-      right: Table.idIn(other, this.#plan),
+      right: Table.idIn('join of tables', other, this.#plan),
       name: options.name,
       joiner: joiner as TableJoinPlan['joiner'],
       store: options.store === undefined ? undefined : tableStorePlan(options.store),

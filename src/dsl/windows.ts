@@ -38,8 +38,9 @@ export function hopping(
  */
 export function sliding(size: Duration, options: { readonly grace?: Duration } = {}): Windows<'time'> {
   checkOptions('sliding', options, { grace: true })
+  const { grace = 0 } = options
   const sizeMs = durationMs(size, 'the size of a sliding window')
-  const graceMs = durationMs(options.grace ?? 0, 'the grace of a sliding window')
+  const graceMs = durationMs(grace, 'the grace of a sliding window')
   if (sizeMs === 0) throw invalid('the size of a sliding window must be more than 0 ms', { sizeMs })
   checkSum('twice the size', 2 * sizeMs, graceMs)
   return Object.freeze({ kind: 'time', sizeMs, advanceMs: 0, graceMs })
@@ -58,15 +59,16 @@ export function isSliding({ kind, advanceMs }: Windows<WindowKind>): boolean {
  */
 export function sessions(gap: Duration, options: { readonly grace?: Duration } = {}): Windows<'session'> {
   checkOptions('sessions', options, { grace: true })
+  const { grace = 0 } = options
   const sizeMs = durationMs(gap, 'the gap of a session')
-  const graceMs = durationMs(options.grace ?? 0, 'the grace of a session')
+  const graceMs = durationMs(grace, 'the grace of a session')
   if (sizeMs === 0) throw invalid('the gap of a session must be more than 0 ms', { sizeMs })
   checkSum('gap', sizeMs, graceMs)
   return Object.freeze({ kind: 'session', sizeMs, advanceMs: 0, graceMs })
 }
 
-function timeWindows(sizeMs: number, advanceMs: number, grace: Duration | undefined): Windows<'time'> {
-  const graceMs = durationMs(grace ?? 0, 'the grace of a window')
+function timeWindows(sizeMs: number, advanceMs: number, grace: Duration = 0): Windows<'time'> {
+  const graceMs = durationMs(grace, 'the grace of a window')
   if (sizeMs === 0) throw invalid('the size of a window must be more than 0 ms', { sizeMs })
   if (advanceMs === 0 || advanceMs > sizeMs) {
     throw invalid(

@@ -19,3 +19,9 @@ test('a signed duration may be negative, and 0 has no sign', () => {
   expect(['-5s', -5000, '5s', '-0s', -0].map(signedMillisecondsOf)).toEqual([-5000, -5000, 5000, 0, 0])
   expect(['--5s', '- 5s', -1.5].map(signedMillisecondsOf)).toEqual([null, null, null])
 })
+
+test('a value that is neither number nor text is no duration', () => {
+  const wrong = [null, undefined, true, 5n, {}, ['5s'], Symbol('5s'), new Date(5)] as never[]
+  expect(wrong.map(millisecondsOf)).toEqual(wrong.map(() => null))
+  expect(wrong.map(signedMillisecondsOf)).toEqual(wrong.map(() => null))
+})

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { topic } from '../../src/codec/topic.ts'
 import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
+import { tumbling } from '../../src/dsl/windows.ts'
 
 const text = { key: z.string(), value: z.string(), format: 'string' } as const
 const views = topic('views', text)
@@ -66,6 +67,21 @@ describe('an argument that the types forbid fails at the call with CONFIG_INVALI
       (builder) => builder.stream(views).join(builder.stream(orders), missing, joined),
       /join pairs: the joiner is a function/,
     ],
+    [
+      'a join of streams with a table',
+      (builder) => builder.stream(views).join(builder.table(orders) as never, () => 1, joined),
+      /join pairs: what it joins is a Stream, not a Table/,
+    ],
+    [
+      'joinTable with a stream',
+      (builder) => builder.stream(views).joinTable(builder.stream(orders) as never, () => 1),
+      /joinTable: what it joins is a Table, not a Stream/,
+    ],
+    [
+      'joinGlobalTable with a table',
+      (builder) => builder.stream(views).joinGlobalTable(builder.table(orders) as never, String, () => 1),
+      /joinGlobalTable: what it joins is a GlobalTable, not a Table/,
+    ],
     ['merge without a stream', (builder) => builder.stream(views).merge(missing), /merge: what it joins is a Stream/],
     ['a join without a table', (builder) => builder.stream(views).joinTable(missing, () => 1), /is a Table/],
     [
@@ -105,6 +121,64 @@ describe('an argument that the types forbid fails at the call with CONFIG_INVALI
           .groupByKey()
           .reduce({ name: 'r' } as never),
       /r: add is a function/,
+    ],
+    [
+      'a count in an unknown engine',
+      (builder) =>
+        builder
+          .stream(views)
+          .groupByKey()
+          .count({ name: 'c', engine: 'rocksdb' as never }),
+      /c: engine is 'lmdb' or 'memory', not "rocksdb"/,
+    ],
+    [
+      'a join in an unknown engine',
+      (builder) => builder.stream(views).join(builder.stream(orders), () => 1, { ...joined, engine: 'LMDB' as never }),
+      /join pairs: engine is 'lmdb' or 'memory', not "LMDB"/,
+    ],
+    [
+      'a table in an unknown engine',
+      (builder) => builder.table(views, { engine: null as never }),
+      /views-table: engine is 'lmdb' or 'memory', not null/,
+    ],
+    [
+      'a store in an unknown engine',
+      (builder) => builder.addStore({ name: 'seen', key: z.string(), value: z.string(), engine: 5 as never }),
+      /store seen: engine is 'lmdb' or 'memory', not a number/,
+    ],
+    [
+      'a changelog that is neither true nor false',
+      (builder) =>
+        builder
+          .table(views)
+          .groupBy((view) => view)
+          .count({ name: 'c', changelog: 'no' as never }),
+      /c: changelog is true or false, not "no"/,
+    ],
+    [
+      'the source as the changelog of a table that is read from no topic',
+      (builder) => builder.stream(views).toTable({ name: 't', changelog: 'source' as never }),
+      /t: changelog is true or false, not "source"/,
+    ],
+    [
+      'the misspelt source as the changelog of a table',
+      (builder) => builder.table(views, { changelog: 'Source' as never }),
+      /views-table: changelog is true, false or 'source', not "Source"/,
+    ],
+    [
+      'null as the grace of windows',
+      () => tumbling('1m', { grace: null as never }),
+      /the grace of a window is null; give whole milliseconds/,
+    ],
+    [
+      'an object as a length of a join',
+      (builder) => builder.stream(views).join(builder.stream(orders), () => 1, { name: 'j', before: {} as never }),
+      /before of join j is {}; give whole milliseconds/,
+    ],
+    [
+      'null as a length of a join',
+      (builder) => builder.stream(views).join(builder.stream(orders), () => 1, { name: 'j', after: null as never }),
+      /after of join j is null; give whole milliseconds/,
     ],
     [
       'aggregate without initial',
