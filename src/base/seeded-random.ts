@@ -26,10 +26,12 @@ export class SeededRandom {
     return low + this.below(high - low + 1)
   }
 
+  /** True with this probability, from 0 to 1. */
   chance(probability: number): boolean {
     return this.next() < probability
   }
 
+  /** One of the items, each with the same probability. Throws RangeError for an empty list. */
   pick<T>(items: readonly T[]): T {
     const item = items[this.below(items.length)]
     if (item === undefined) throw new RangeError('pick from an empty list')

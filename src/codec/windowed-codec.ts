@@ -20,7 +20,10 @@ export interface Windows<out Kind extends WindowKind> {
   readonly graceMs: number
 }
 
-/** A key with its window. The end of time windows is exclusive, that of sliding windows and sessions inclusive. */
+/**
+ * A key with its window, from `start` to `end` in ms since the epoch. The end of time windows is exclusive, that of sliding
+ * windows and sessions inclusive.
+ */
 export interface Windowed<out K, out Kind extends WindowKind = WindowKind> {
   readonly key: K
   readonly start: number

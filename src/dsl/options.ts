@@ -247,7 +247,7 @@ export interface StreamJoined {
    * changed since, else msgpack.
    */
   readonly value?: Declared
-  /** The same for the other stream's values. */
+  /** Codec of the other stream's values, with the same default. */
   readonly otherValue?: Declared
   /** Where rows are kept: on disk with LMDB (default) or in memory. */
   readonly engine?: 'lmdb' | 'memory'

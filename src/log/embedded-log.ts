@@ -35,6 +35,7 @@ import type { LogConfig } from './config.ts'
  */
 export class EmbeddedLog implements Log {
   readonly commitHints: CommitHints
+  /** Topics, groups and transactions: creates, describes, changes and deletes them. */
   readonly admin: Admin
   readonly #broker: Broker
   readonly #clock: Clock

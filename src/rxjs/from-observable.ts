@@ -98,7 +98,7 @@ const policies: readonly OverflowPolicy[] = ['error', 'drop-newest', 'drop-oldes
  * @example
  * const clicks = fromEvent(page, 'click').pipe(map(({ path, visitor }) => ({ key: visitor, value: { path } })))
  * const feed = fromObservable(clicks, log, pageViews, { onOverflow: 'drop-oldest', bufferRecordsMax: 1000 })
- * ...
+ * await enough()
  * feed.unsubscribe()
  * const { durable, dropped } = await feed.finished()
  */

@@ -68,6 +68,7 @@ export type StreamsErrorCode =
 export class StreamsError extends CodedError<StreamsErrorCode> {
   override readonly name = 'StreamsError'
 
+  /** What the runtime does about it. */
   get action(): StreamsErrorKind['action'] {
     return streamsErrorCodes[this.code].action
   }

@@ -450,7 +450,7 @@ export interface StreamsRuntimeOptions {
 export interface StreamsMetrics {
   /** Records that were processed, including those of repartition topics. */
   readonly processed: number
-  /** The same, per second. */
+  /** Records that were processed per second since the start, on average. */
   readonly recordsPerSecond: number
   /**
    * Offsets between what was processed and the known ends of the inputs. This is an estimate, because logs have gaps.
@@ -458,10 +458,11 @@ export interface StreamsMetrics {
   readonly lag: number
   /** Highest timestamp that any task has seen, in ms since the epoch; -1 before the first record. */
   readonly streamTime: number
+  /** Commits that were made. */
   readonly commits: number
   /** Records that were dropped instead of processed. */
   readonly dropped: number
-  /** The same by reason, such as `late record` or `invalid record`. */
+  /** How many records were dropped for each reason, such as `late record` or `invalid record`. */
   readonly droppedByReason: { readonly [reason: string]: number }
 }
 

@@ -9,7 +9,7 @@ import { deepFreeze } from './freeze.ts'
 export interface PipedRecord<out K, out V> {
   readonly key: K
   readonly value: V
-  /** Default: the result of the topic's `timestamp`, else the driver's wall clock. */
+  /** Milliseconds since the epoch. Default: the result of the topic's `timestamp`, else the driver's wall clock. */
   readonly timestamp?: number
   readonly headers?: readonly Header[]
   /** Default: the partition of the key. */
@@ -20,6 +20,7 @@ export interface PipedRecord<out K, out V> {
 export interface TestRecord<out K, out V> {
   readonly key: K
   readonly value: V
+  /** Milliseconds since the epoch. */
   readonly timestamp: number
   readonly headers: readonly Header[]
   readonly partition: number

@@ -24,8 +24,11 @@ export interface AdoptOptions {
   readonly target: string
   /** Settings for topics where the source has none; settings in the source take precedence. */
   readonly topicConfig?: Partial<TopicConfig>
+  /** Default: the file system. */
   readonly disk?: Disk
+  /** Default: the system's time. */
   readonly clock?: Clock
+  /** Called again and again while it works. Default: nobody is told. */
   readonly onProgress?: (progress: AdoptProgress) => void
 }
 

@@ -243,10 +243,12 @@ export type LogErrorCode =
 export class LogError extends CodedError<LogErrorCode> {
   override readonly name = 'LogError'
 
+  /** Whether the same call may succeed later. */
   get retriable(): boolean {
     return logErrorCodes[this.code].retriable
   }
 
+  /** Whether the log accepts no further writes until it is opened again. */
   get fatal(): boolean {
     return logErrorCodes[this.code].fatal
   }

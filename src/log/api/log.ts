@@ -20,12 +20,15 @@ export interface Log {
    * number of partitions or other codecs.
    */
   ensureTopics(specs: readonly TopicSpec[]): Promise<readonly TopicInfo[]>
+  /** Opens a reader of records as bytes. It reads nothing until it is assigned partitions. */
   openReader(options: { readonly isolation: Isolation }): Promise<Reader>
+  /** Joins an application's group. Rejects with GROUP_IN_USE if the group cannot take another member. */
   joinGroup(options: GroupOptions): Promise<Membership>
   /** Opens the only committer of this id, and fences an older one: its commits fail with FENCED from now on. */
   openCommitter(options: { readonly id: string }): Promise<Committer>
   /** The group's committed offsets for these partitions; partitions without one are left out. */
   committedOffsets(group: string, at: readonly TopicPartition[]): Promise<readonly OffsetEntry[]>
+  /** What can be read of each partition with this isolation, in the order of `at`. */
   bounds(at: readonly TopicPartition[], isolation: Isolation): Promise<readonly Bounds[]>
   /**
    * For each query, the offset of the first record with at least that timestamp, or the partition's end offset if there
@@ -49,6 +52,7 @@ export interface Log {
    * `sync: 'commit'`. A store is flushed only after that, so that it is never ahead of its changelog.
    */
   sync(): Promise<void>
+  /** Ends the log. What was acknowledged is there when it is opened again. */
   close(): Promise<void>
 }
 

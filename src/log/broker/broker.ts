@@ -445,7 +445,9 @@ export interface BrokerParts {
 /** How much of the disk a partition uses. */
 export interface PartitionSize {
   readonly at: TopicPartition
+  /** The first offset that can be read. */
   readonly start: Offset
+  /** One past the last offset. */
   readonly end: Offset
   /** The number of its segments. */
   readonly segments: number

@@ -237,6 +237,7 @@ export interface GroupListing {
   readonly protocolType: string | null
   /** The assignor in use. */
   readonly protocol: string | null
+  /** How many members it has. */
   readonly members: number
 }
 
@@ -266,13 +267,16 @@ export interface GroupPartition {
   readonly at: TopicPartition
   /** The committed offset; null if there is none. */
   readonly offset: OffsetEntry['offset'] | null
+  /** The text that was committed with the offset; empty if there is none. */
   readonly metadata: string
+  /** One past the last offset of the partition. */
   readonly end: number
   /**
    * The distance from the committed offset to the end. At most that many records are left to read, fewer where offsets
    * have gaps.
    */
   readonly lag: number | null
+  /** The member that reads it; null if none does. */
   readonly memberId: string | null
 }
 

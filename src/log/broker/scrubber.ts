@@ -19,7 +19,7 @@ export interface Damage {
   readonly path: string
   /** What is wrong, where, and what to do about it. */
   readonly message: string
-  /** The wall-clock time at which it was found. */
+  /** When it was found, in ms since the epoch by the wall clock. */
   readonly foundAt: number
 }
 

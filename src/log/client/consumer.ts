@@ -261,8 +261,9 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   }
 
   /**
-   * The same, until the signal is aborted. You can leave the loop by `break` and continue later: nothing is lost or
-   * repeated.
+   * Every record from here on, until the consumer is closed or the signal is aborted. You can leave the loop by `break` and
+   * continue later: nothing is lost or repeated.
+   * @example for await (const { key, value } of consumer.records({ signal })) report(key, value.path)
    */
   async *records(
     options: { readonly signal?: AbortSignal } = {},
@@ -323,8 +324,10 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   }
 
   /**
-   * The same with batches: records of one partition that were read together. Batches of a partition are processed one after
-   * the other, and a batch is done when its call has ended.
+   * Calls the listener with batches: records of one partition that were read together. Batches of a partition are processed
+   * one after the other, up to `concurrency` (default 1) of different partitions at a time; a batch is done when its call has
+   * ended. Otherwise like {@link eachRecord}.
+   * @example await consumer.eachBatch(async ({ records }) => insert(records), { concurrency: 4, signal })
    */
   async eachBatch(
     listener: (batch: RecordBatch<K, V>) => void | Promise<void>,

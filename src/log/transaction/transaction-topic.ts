@@ -15,8 +15,9 @@ export interface TransactionState {
   readonly phase: TransactionPhase
   /** The partitions of the open transaction, or of one that was found half ended. */
   readonly partitions: readonly TopicPartition[]
-  /** Wall-clock time; -1 if there never was a transaction. */
+  /** When the transaction began, in ms since the epoch by the wall clock; -1 if there never was one. */
   readonly startedAt: number
+  /** When the state last changed, in ms since the epoch by the wall clock. */
   readonly updatedAt: number
 }
 

@@ -25,8 +25,11 @@ export interface VerifyOptions {
   readonly dataDir: string
   /** Whether to rewrite wrong indexes and producer snapshots. Nothing else is ever changed. Default false. */
   readonly repair?: boolean
+  /** Default: the file system. */
   readonly disk?: Disk
+  /** Default: the system's time. */
   readonly clock?: Clock
+  /** Called again and again while it works. Default: nobody is told. */
   readonly onProgress?: (progress: VerifyProgress) => void
 }
 

@@ -11,12 +11,17 @@ import { sessionSpaceCount, WindowSpaces, windowSpaceCount } from '../store/wind
 import { WriteBatch } from '../store/write-batch.ts'
 import type { StoreShape, StoreSpec } from '../topology/node.ts'
 
-/** The progress of a restore, reported to the application. */
+/** How far a store has been restored from its changelog, reported after each poll. */
 export interface RestoreProgress {
+  /** The name of the store. */
   readonly store: string
+  /** The partition of its changelog. */
   readonly at: TopicPartition
+  /** Records that were read so far. */
   readonly records: number
+  /** The next offset to read. */
   readonly offset: number
+  /** The offset at which the store is complete. */
   readonly end: number
 }
 

@@ -117,6 +117,7 @@ const callsOf: { readonly [Kind in StoreShape['kind']]: string | null } = {
 export interface StoreRow<out K, out V> {
   readonly key: K
   readonly value: V
+  /** Milliseconds since the epoch. */
   readonly timestamp: number
   /**
    * The window of a row in a window or session store. The end is exclusive; it is inclusive for sliding windows and for

@@ -29,6 +29,7 @@ export interface WindowStore<K, V> {
   fetchRange(key: K, from: number, to: number): IterableIterator<readonly [number, V]>
   /** Rows of all keys with `from <= start <= to`, by start, then by the keys' bytes. */
   fetchAll(from: number, to: number): IterableIterator<WindowRow<K, V>>
+  /** All rows that have not expired, by start, then by the keys' bytes. */
   all(): IterableIterator<WindowRow<K, V>>
 }
 

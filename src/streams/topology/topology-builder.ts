@@ -27,9 +27,8 @@ import { partitionerOfSink, ruleText, sinkPartitioner, type StreamPartitioner } 
  * @example
  * new TopologyBuilder()
  *   .addSource({ name: 'orders', topic: orders })
- *   .addProcessor({ name: 'total', parents: ['orders'], stores: ['totals'], supplier: () => new Total() })
- *   .addStore({ name: 'totals', ... })
- *   .addSink({ name: 'out', parents: ['total'], topic: totals })
+ *   .addProcessor({ name: 'large', parents: ['orders'], supplier: () => new LargeOrders() })
+ *   .addSink({ name: 'out', parents: ['large'], topic: largeOrders })
  *   .build()
  */
 export class TopologyBuilder {
