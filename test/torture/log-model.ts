@@ -58,6 +58,8 @@ export interface ProducerState {
 
 export interface TopicState {
   readonly kind: TopicKind
+  /** The setting that changes at run time. */
+  readonly indexIntervalBytes: number
   readonly partitions: readonly PartitionState[]
 }
 
@@ -107,9 +109,9 @@ export function fingerprint(state: LogState): string {
 
 /** `unstable`: partitions for which an open transaction may still change the offset of the transactions' group. */
 function nameOf(state: LogState, unstable: ReadonlySet<string>): string {
-  const topics = [...state.topics].map(([name, { kind, partitions }]) => {
+  const topics = [...state.topics].map(([name, { kind, indexIntervalBytes, partitions }]) => {
     const starts = kind === 'short' ? '' : partitions.map(({ start }) => start).join()
-    return `${name} from ${starts} to ${partitions.map(({ end }) => end).join()}`
+    return `${name} with ${indexIntervalBytes} from ${starts} to ${partitions.map(({ end }) => end).join()}`
   })
   const transactions = [...state.transactions].map(([id, { producerId, producerEpoch, phase, partitions }]) => {
     const places = phase === 'ongoing' ? partitions.map(partitionName).sort().join() : ''
@@ -140,12 +142,13 @@ function pairs(map: ReadonlyMap<string, string>): string {
 export async function fingerprintOf(log: EmbeddedLog, kinds: (topic: string) => TopicKind): Promise<string> {
   const topics = new Map<string, TopicState>()
   const places: TopicPartition[] = []
-  for (const { name, partitions } of log.broker.listTopics()) {
+  for (const { name, partitions, config } of log.broker.listTopics()) {
     if (isInternalTopic(name)) continue
     const at = Array.from({ length: partitions }, (_, partition) => ({ topic: name, partition }))
     const bounds = log.broker.bounds(at, 'durable')
     topics.set(name, {
       kind: kinds(name),
+      indexIntervalBytes: config.indexIntervalBytes,
       partitions: bounds.map(({ start, end }) => ({ ...emptyPartition, start, end })),
     })
     places.push(...at)

@@ -3,7 +3,7 @@ import type { SeededRandom } from '../../src/base/seeded-random.ts'
 import type { TaskSection } from '../../src/log/api/commit-section.ts'
 import type { Committer } from '../../src/log/api/log.ts'
 import { partitionName, type OutgoingRecord, type TopicPartition } from '../../src/log/api/record.ts'
-import type { TopicConfig } from '../../src/log/api/topic.ts'
+import { defaultTopicConfig, type TopicConfig } from '../../src/log/api/topic.ts'
 import type { EmbeddedLog } from '../../src/log/embedded-log.ts'
 import { BatchBuilder, type SealOptions } from '../../src/log/format/batch-builder.ts'
 import { lastOffsetDeltaOf } from '../../src/log/format/record-batch.ts'
@@ -42,6 +42,8 @@ export const topicKinds: ReadonlyMap<string, { kind: TopicKind; partitions: numb
     ],
     ['extra', { kind: 'plain', partitions: 2, config: { segmentBytes: 4096 } }],
   ])
+
+const partitionsMax = 4
 
 export function kindOf(topic: string): TopicKind {
   return topicKinds.get(topic)?.kind ?? 'plain'
@@ -153,11 +155,41 @@ export class LogUser {
     assert(spec)
     const { history, log } = this
     const partitions = Array.from({ length: spec.partitions }, () => emptyPartition)
-    const topics = new Map(history.last.topics).set(name, { kind: spec.kind, partitions })
+    const { indexIntervalBytes = defaultTopicConfig.indexIntervalBytes } = spec.config
+    const topics = new Map(history.last.topics).set(name, { kind: spec.kind, indexIntervalBytes, partitions })
     history.push(
       { ...history.last, topics },
       log.broker.createTopics([{ name, partitions: spec.partitions, config: spec.config }]),
       () => log.broker.topic(name) !== undefined,
+    )
+  }
+
+  /** Also of a topic whose partitions before now may have lost everything to a power cut. */
+  addPartitions(name: string): void {
+    const { history, log } = this
+    const topic = history.last.topics.get(name)
+    assert(topic)
+    const partitions = [...topic.partitions, emptyPartition]
+    const topics = new Map(history.last.topics).set(name, { ...topic, partitions })
+    history.push(
+      { ...history.last, topics },
+      log.broker.addPartitions(name, partitions.length),
+      () => log.broker.topic(name)?.partitions === partitions.length,
+    )
+  }
+
+  /** New settings take effect with the next append. */
+  alterConfig(name: string): void {
+    const { history, log } = this
+    const topic = history.last.topics.get(name)
+    assert(topic)
+    const indexIntervalBytes = this.#ids.next++
+    const topics = new Map(history.last.topics).set(name, { ...topic, indexIntervalBytes })
+    const segmentBytes = this.#random.pick([1024, 2048, 4096])
+    history.push(
+      { ...history.last, topics },
+      log.broker.alterTopicConfig(name, { indexIntervalBytes, segmentBytes }),
+      () => log.broker.topic(name)?.config.indexIntervalBytes === indexIntervalBytes,
     )
   }
 
@@ -446,6 +478,9 @@ export class LogUser {
     if (names.length === 0 || !this.log.broker.canAppend) return
     if (choice < 14 && names.includes('extra')) return this.deleteTopic('extra')
     if (choice < 15 && names.length > 2) return this.deleteTopic(random.pick(names))
+    if (choice < 17 && random.chance(0.5)) return this.alterConfig(random.pick(names))
+    const narrow = names.filter((name) => (topics.get(name)?.partitions.length ?? partitionsMax) < partitionsMax)
+    if (choice < 18 && settled && narrow.length > 0) return this.addPartitions(random.pick(narrow))
     if (choice < 30) return this.append(this.#place(names), random.between(1, 5))
     if (choice < 42) return this.appendNumbered(this.#place(names), random.between(1, 5))
     if (choice < 45) return this.repeatOld(this.#place(names))
@@ -479,7 +514,8 @@ export class LogUser {
 
   #place(names: readonly string[]): TopicPartition {
     const topic = this.#random.pick(names)
-    const partitions = this.history.last.topics.get(topic)?.partitions.length ?? 1
+    // Partitions that are still being added cannot be used yet.
+    const partitions = this.log.broker.topic(topic)?.partitions ?? 1
     return { topic, partition: this.#random.below(partitions) }
   }
 
