@@ -132,6 +132,7 @@ export class MemoryDisk implements Disk {
     let entry = directory.entries.get(name)
     if (entry === undefined) {
       if (mode !== 'create') throw new DiskError('ENOENT', 'open', path)
+      checkName(name, 'open', path)
       this.#begin('create', path)
       entry = new MemoryFile()
       directory.link(name, entry)
@@ -158,6 +159,7 @@ export class MemoryDisk implements Disk {
     for (const [index, name] of names.entries()) {
       let entry = parent.entries.get(name)
       if (entry === undefined) {
+        checkName(name, 'mkdir', directory)
         this.#begin('makeDirectory', directory)
         entry = new MemoryDirectory()
         parent.link(name, entry)
@@ -183,6 +185,7 @@ export class MemoryDisk implements Disk {
     const target = this.#parentOf(to, 'rename')
     const entry = source.directory.entries.get(source.name)
     if (entry === undefined) throw new DiskError('ENOENT', 'rename', from)
+    checkName(target.name, 'rename', to)
     const replaced = target.directory.entries.get(target.name)
     if (replaced instanceof MemoryDirectory) {
       if (entry instanceof MemoryFile) throw new DiskError('EISDIR', 'rename', to)
@@ -310,6 +313,13 @@ export class MemoryDisk implements Disk {
     }
     return directory
   }
+}
+
+/** The limit of file systems on Linux. */
+const nameBytesMax = 255
+
+function checkName(name: string, syscall: string, path: string): void {
+  if (Buffer.byteLength(name) > nameBytesMax) throw new DiskError('ENAMETOOLONG', syscall, path)
 }
 
 interface DiskGate {

@@ -39,6 +39,15 @@ export function diskContract(name: string, make: () => { disk: Disk; root: strin
       assert.equal(disk.exists(`${root}/a`), false)
     })
 
+    diskTest('a name of more than 255 bytes fails with ENAMETOOLONG', (disk, root) => {
+      const [longest, longer] = [`${root}/${'n'.repeat(255)}`, `${root}/${'n'.repeat(256)}`]
+      writeFile(disk, longest, 'x')
+      assert.throws(() => writeFile(disk, longer, 'x'), { code: 'ENAMETOOLONG' })
+      assert.throws(() => disk.makeDirectory(longer), { code: 'ENAMETOOLONG' })
+      assert.throws(() => disk.rename(longest, longer), { code: 'ENAMETOOLONG' })
+      assert.deepEqual(disk.list(root), ['n'.repeat(255)])
+    })
+
     diskTest(
       'an operation that something is in the way of fails with EEXIST, ENOTDIR, EISDIR or ENOTEMPTY',
       (disk, root) => {

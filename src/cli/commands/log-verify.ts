@@ -10,7 +10,7 @@ export const logVerify: AddCommand = (parent, terminal, exit) => {
   const command = parent
     .command('verify')
     .description('check every batch, index and sum, and the journal; exit code 1 where something is wrong')
-    .option('--repair', 'write wrong indexes anew; nothing else is ever changed', false)
+    .option('--repair', 'write anew what can be derived, such as indexes; nothing else is ever changed', false)
   withDirectory(command).action(async ({ dataDir, json, repair }: DirectoryOptions & { repair: boolean }) => {
     checkDirectory(dataDir)
     const report = await verifyDirectory({ dataDir, repair, onProgress: byteProgress(terminal) })
@@ -36,6 +36,6 @@ function verdict(wrong: readonly Finding[]): string {
   if (wrong.length === 0) return 'all is well'
   const derived = wrong.filter(({ kind }) => kind === 'derived').length
   if (derived === wrong.length)
-    return `${counted(derived, 'index')} wrong; no record is lost, --repair writes them anew`
+    return `${counted(derived, 'derived file')} wrong; no record is lost, --repair writes them anew`
   return `${wrong.length} wrong`
 }

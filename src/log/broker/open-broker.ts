@@ -9,14 +9,13 @@ import { GroupCoordinator } from '../group/group-coordinator.ts'
 import { CheckpointFile } from '../journal/checkpoint-file.ts'
 import type { CheckpointState } from '../journal/checkpoint.ts'
 import { GroupJournal } from '../journal/group-journal.ts'
-import { journalFileNumber } from '../journal/journal-files.ts'
 import { recoverJournal, type RecoveredJournal } from '../journal/journal-recovery.ts'
 import type { Applier, ApplierListener } from '../storage/applier.ts'
 import { checkClaimable, claimDirectory, makeDataDirectory } from '../storage/data-directory.ts'
 import type { DirectoryLock } from '../storage/directory-lock.ts'
 import { InlineApplier } from '../storage/inline-applier.ts'
+import { checkJournalThere } from '../storage/journal-presence.ts'
 import { PartitionReaders } from '../storage/partition-readers.ts'
-import { partitionMetadataFile, partitionOfName } from '../storage/segment-files.ts'
 import { recoverStorage, type RecoveredStorage } from '../storage/storage-recovery.ts'
 import { ThreadedApplier } from '../storage/threaded-applier.ts'
 import { Broker } from './broker.ts'
@@ -120,24 +119,6 @@ function recover(options: OpenBrokerOptions): Recovered {
   for (const path of storage.moved)
     logger.warn(`neither the checkpoint nor the journal knows this file, so it was moved: ${path}`)
   return { journalDirectory, checkpoint, journal, storage }
-}
-
-/**
- * Throws JOURNAL_MISSING if there are partitions but neither a checkpoint nor a journal. Without a checkpoint, all
- * knowledge of the log is in its journal; without this check, recovery would mistake the partitions for leftovers.
- */
-function checkJournalThere(disk: Disk, dataDir: string, journalDirectory: string): void {
-  if (disk.exists(journalDirectory) && disk.list(journalDirectory).some((name) => journalFileNumber(name) !== null))
-    return
-  const partitions = disk
-    .list(dataDir)
-    .filter((name) => partitionOfName(name) !== null && disk.exists(join(dataDir, name, partitionMetadataFile)))
-  if (partitions.length === 0) return
-  throw new LogError(
-    'JOURNAL_MISSING',
-    `${dataDir} has partitions (${partitions.slice(0, 3).join(', ')}), but no journal in ${journalDirectory}: restore it, because the segments lack what it held`,
-    { dataDir, partitions: partitions.slice(0, 10) },
-  )
 }
 
 async function serve(options: OpenBrokerOptions, recovered: Recovered, lock: DirectoryLock): Promise<Broker> {

@@ -42,7 +42,7 @@ export function segmentPaths(path: string, base: Offset): string[] {
 export function moveToLostAndFound(disk: Disk, directory: string, path: string): string {
   const home = `${directory}/${lostAndFound}`
   disk.makeDirectory(home)
-  const name = path.slice(directory.length + 1).replaceAll('/', '~')
+  const name = shortened(path.slice(directory.length + 1).replaceAll('/', '~'))
   let target = `${home}/${name}`
   for (let copy = 1; disk.exists(target); copy++) target = `${home}/${name}.${copy}`
   disk.rename(path, target)
@@ -52,6 +52,16 @@ export function moveToLostAndFound(disk: Disk, directory: string, path: string):
   disk.syncDirectory(directory)
   return target
 }
+
+/** A topic's name may be so long that the path of its file is no name any more. The beginning and the end tell enough. */
+function shortened(name: string): string {
+  if (name.length <= lostNameLengthMax) return name
+  return `${name.slice(0, lostNameLengthMax - lostNameEnd)}~${name.slice(1 - lostNameEnd)}`
+}
+
+/** File systems take 255 bytes; the rest is for the number of a copy. */
+const lostNameLengthMax = 240
+const lostNameEnd = 60
 
 /** Removes a deleted partition's directory with its files. Can be repeated after a crash. */
 export function removePartitionDirectory(disk: Disk, path: string): void {

@@ -13,8 +13,10 @@ import { recoverJournal } from '../journal/journal-recovery.ts'
 import { checkFormat } from '../storage/data-directory.ts'
 import { lockDirectory, noDirectoryLock } from '../storage/directory-lock.ts'
 import { checkSegment, type CheckedBatch } from '../storage/segment-check.ts'
+import { checkJournalThere } from '../storage/journal-presence.ts'
 import { SegmentIndexes } from '../storage/segment-indexes.ts'
-import { logFileBase, partitionPath, segmentFile } from '../storage/segment-files.ts'
+import { partitionMetadata, topicIdOf } from '../storage/partition-directory.ts'
+import { logFileBase, partitionMetadataFile, partitionPath, segmentFile } from '../storage/segment-files.ts'
 import { recoverStorage } from '../storage/storage-recovery.ts'
 import { OverlayDisk } from './overlay-disk.ts'
 import { checkProducerFiles } from '../storage/producer-files-check.ts'
@@ -23,7 +25,10 @@ import { checkProducerFiles } from '../storage/producer-files-check.ts'
 export interface VerifyOptions {
   /** A data directory that no process has open. */
   readonly dataDir: string
-  /** Whether to rewrite wrong indexes and producer snapshots. Nothing else is ever changed. Default false. */
+  /**
+   * Whether to rewrite wrong indexes, producer snapshots and `partition.metadata`. Nothing else is ever changed. Default
+   * false.
+   */
   readonly repair?: boolean
   /** Default: the file system. */
   readonly disk?: Disk
@@ -76,7 +81,7 @@ export interface VerifyReport {
 
 /**
  * Checks everything in a closed data directory: both checkpoints, the journal, every batch with its records, every
- * checksum, every index and every producer snapshot. Recovery is run on a copy in memory: a directory that was not
+ * checksum, every index, every producer snapshot and every partition's `partition.metadata`. Recovery is run on a copy in memory: a directory that was not
  * closed is judged by the state that opening it would produce, and is not changed.
  *
  * Findings are returned, not thrown. Rejects with FOREIGN_DIRECTORY, NEWER_FORMAT or DIRECTORY_IN_USE if the directory
@@ -144,6 +149,7 @@ class Verification {
     const directory = `${dataDir}/journal`
     try {
       const checkpoint = disk.exists(directory) ? this.#checkpoint(directory) : null
+      if (checkpoint === null) checkJournalThere(disk, dataDir, directory)
       const journal = recoverJournal({
         disk,
         directory,
@@ -233,6 +239,7 @@ class Verification {
         const below = state.segments[index + 1]?.base ?? state.end
         await this.#checkSegment({ path, topic, state, segment, below, recovered }, turn)
       }
+      this.#checkMetadata(path, topic, recovered.disk)
       for (const { path: file, message, anew } of checkProducerFiles(recovered.disk, path, state))
         this.#found('derived', file, message, this.#repair(file, anew))
       this.#unknownFiles(path, state, recovered)
@@ -335,9 +342,17 @@ class Verification {
     this.#found('derived', path, message, this.#repair(path, rule.anew))
   }
 
+  /** After a crash, a directory with the id of another topic is taken for that topic's, and not for its own. */
+  #checkMetadata(directory: string, topic: TopicInfo, disk: Disk): void {
+    if (!disk.exists(directory) || topicIdOf(disk, directory) === topic.id) return
+    const path = `${directory}/${partitionMetadataFile}`
+    const message = `it does not say that the directory belongs to topic ${topic.name}, ${topic.id}: an opening after a crash would not find its segments`
+    this.#found('derived', path, message, this.#repair(path, partitionMetadata(topic.id)))
+  }
+
   #repair(path: string, bytes: Uint8Array): boolean {
     if (this.#options.repair !== true) return false
-    // Crash here: half an index is no worse than before. It is wrong, lookups detect that, and no records depend on it.
+    // Crash here: half a file is no worse than before. It is wrong, readers detect that, and no records depend on it.
     writeSynced(this.#disk, path, bytes)
     return true
   }

@@ -3,7 +3,7 @@ import type { DiskFile } from '../../../src/base/disk.ts'
 import { SeededRandom } from '../../../src/base/seeded-random.ts'
 import { CheckpointFile } from '../../../src/log/journal/checkpoint-file.ts'
 import { stampBatch } from '../../../src/log/format/record-batch.ts'
-import { defaultTopicConfig } from '../../../src/log/api/topic.ts'
+import { defaultTopicConfig, topicNameLengthMax } from '../../../src/log/api/topic.ts'
 import { measureEntry, readEntries, writeEntry, type EntryPart } from '../../../src/log/journal/entry.ts'
 import type { WrittenGroup } from '../../../src/log/journal/journal.ts'
 import { lostAndFound, segmentFile } from '../../../src/log/storage/segment-files.ts'
@@ -53,8 +53,8 @@ class CountingDisk extends MemoryDisk {
 }
 
 /** In every round a group with two records for each partition. */
-function mixedGroups(partitions: number, rounds: number): WrittenGroup[] {
-  const topic = { topicId, name: 'orders', partitions, config: defaultTopicConfig }
+function mixedGroups(partitions: number, rounds: number, name = 'orders'): WrittenGroup[] {
+  const topic = { topicId, name, partitions, config: defaultTopicConfig }
   const entries: EntryPart[][] = [[{ kind: 'topicCreated', ...topic }]]
   let end = 0
   for (let round = 0; round < rounds; round++) {
@@ -186,6 +186,19 @@ describe('recovery', () => {
       expect(recovered.moved.length).toBe(harness.partition.segments.length + 1)
     },
   )
+
+  test('moves unknown segments to lost+found even if the name of their topic is as long as possible', () => {
+    const disk = new MemoryDisk()
+    const name = 'n'.repeat(topicNameLengthMax)
+    disk.makeDirectory(`${directory}/${name}-0`)
+    for (const base of [7, 9])
+      disk.open(`${directory}/${name}-0/${segmentFile(base, '.log')}`, 'create').write(new Uint8Array(base), 0)
+
+    const recovered = recover(disk, mixedGroups(1, 1, name))
+
+    expect(recovered.moved.map((path) => disk.contents(path).length)).toEqual([7, 9])
+    expect(recovered.moved.every((path) => path.endsWith('.log'))).toBe(true)
+  })
 
   test('opens each segment twice, however its batches are mixed with those of others', () => {
     const disk = new CountingDisk()

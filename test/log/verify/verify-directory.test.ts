@@ -71,6 +71,35 @@ describe('verifying a data directory', () => {
     expect(snapshot(log.disk)).toEqual(before)
   })
 
+  test.each(['missing', 'of another topic'])(
+    'reports a partition whose name of its topic is %s, and repairs it',
+    async (what) => {
+      const log = await written()
+      await log.close()
+      const path = '/log/events-1/partition.metadata'
+      const before = snapshot(log.disk)
+      if (what === 'missing') log.disk.unlink(path)
+      else log.disk.open(path, 'write').write(log.disk.contents('/log/table-0/partition.metadata'), 0)
+      const { findings } = await verify(log)
+      expect(findings).toMatchObject([{ kind: 'derived', path, repaired: false }])
+      expect((await verify(log, { repair: true })).findings).toMatchObject([{ path, repaired: true }])
+      expect(snapshot(log.disk)).toEqual(before)
+    },
+  )
+
+  test.each(['journal', 'journal files'])(
+    'that lost its %s reports damage, because it cannot be opened',
+    async (what) => {
+      const log = await written()
+      await log.close()
+      for (const name of log.disk.list('/log/journal')) log.disk.unlink(`/log/journal/${name}`)
+      if (what === 'journal') log.disk.removeDirectory('/log/journal')
+      const { findings } = await verify(log)
+      expect(findings).toMatchObject([{ kind: 'damage', path: '/log/journal' }])
+      expect(findings[0]?.message).toMatch(/JOURNAL_MISSING.*no journal/)
+    },
+  )
+
   test('that was killed judges it as opening it would, and changes nothing', async () => {
     const log = await written()
     await log.append('events', 0, ['tail'])
