@@ -25,8 +25,8 @@ import type { Offset } from '../api/record.ts'
  * ```
  *
  * The first 17 bytes are outside the checksum. `checkBatch` verifies magic and length (a wrong length changes the range
- * of the checksum); `checkContinuity` verifies base offset and leader epoch against what the log knows. The checksum
- * covers all other bits.
+ * of the checksum); base offset and leader epoch are compared with what the log knows where a batch is read from a file.
+ * The checksum covers all other bits.
  *
  * Batches of magic 0 and 1 are not supported: no client of today's protocol writes them.
  */
@@ -267,28 +267,6 @@ export function checkBatchFields(bytes: Uint8Array, at: number, end: number): nu
 
 /** One byte each for length, attributes, timestamp delta, offset delta, key length, value length and header count. */
 const recordBytesMin = 7
-
-/**
- * Checks the two fields outside the checksum: the batch continues the log at `baseOffset`, under `leaderEpoch`. For
- * callers that know both; after compaction, offsets need only ascend.
- */
-export function checkContinuity(bytes: Uint8Array, at: number, baseOffset: Offset, leaderEpoch: number): void {
-  if (baseOffsetOf(bytes, at) !== baseOffset) {
-    throw corrupt(`base offset ${baseOffsetOf(bytes, at)}, but the log continues at ${baseOffset}`, at)
-  }
-  if (leaderEpochOf(bytes, at) !== leaderEpoch) {
-    throw corrupt(`leader epoch ${leaderEpochOf(bytes, at)}, but it was written under ${leaderEpoch}`, at)
-  }
-}
-
-/** The position of each batch in `bytes[start, end)`. Throws CORRUPT_BATCH if a batch is cut off. */
-export function* batchPositions(
-  bytes: Uint8Array,
-  start = 0,
-  end: number = bytes.length,
-): Generator<number, void, undefined> {
-  for (let at = start; at < end; at = batchEnd(bytes, at, end)) yield at
-}
 
 /** A CORRUPT_BATCH at a position of a buffer. A caller that knows the file adds its name. */
 export function corrupt(what: string, at: number, options?: ErrorOptions): LogError {

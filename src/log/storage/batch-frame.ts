@@ -5,8 +5,8 @@ import { baseOffsetOf, batchBytesOf, batchHeaderBytes, crcOf, magicOf, nextOffse
 
 /**
  * What the position of a batch implies for its header. The batch's checksum covers the bytes from 21 to its end. The
- * base offset, length, epoch and magic before them are compared with these values, so that every flipped bit of a
- * stored batch is detected.
+ * base offset, length and magic before them are compared with these values, and the epoch by `segment-check.ts`, so that
+ * every flipped bit of a stored batch is detected.
  */
 export interface BatchPlace {
   readonly path: string

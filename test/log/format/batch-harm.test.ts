@@ -2,13 +2,7 @@ import { expect, test } from 'vitest'
 import { LogError } from '../../../src/log/api/errors.ts'
 import { decompress } from '../../../src/log/format/compression.ts'
 import { BatchCursor } from '../../../src/log/format/record-cursor.ts'
-import {
-  batchPositions,
-  checkBatch,
-  checkContinuity,
-  stampBatch,
-  stampChecksum,
-} from '../../../src/log/format/record-batch.ts'
+import { checkBatch, stampBatch, stampChecksum } from '../../../src/log/format/record-batch.ts'
 import { batchOf, readAll, type Row } from './batch-case.ts'
 
 const rows: readonly Row[] = [
@@ -27,25 +21,20 @@ function codeOf(act: () => unknown): string {
 }
 
 test.each(['none', 'gzip', 'snappy', 'lz4', 'zstd'] as const)(
-  'every flipped bit of a batch is detected (%s)',
+  'every flipped bit of a batch is detected, except in the base offset and the leader epoch (%s)',
   (compression) => {
     const batch = batchOf(rows, { compression })
     stampBatch(batch, 0, 1000, 7)
-    const seenBy = { batch: 0, continuity: 0, nobody: 0 }
     for (let bit = 0; bit < batch.length * 8; bit++) {
       const harmed = batch.slice()
       harmed[bit >> 3] = (harmed[bit >> 3] ?? 0) ^ (1 << (bit & 7))
-      const byCheck = codeOf(() => checkBatch(harmed, 0, harmed.length))
-      const byPlace = codeOf(() => checkContinuity(harmed, 0, 1000, 7))
-      if (byCheck === 'CORRUPT_BATCH') seenBy.batch += 1
-      else if (byPlace === 'CORRUPT_BATCH') seenBy.continuity += 1
-      else seenBy.nobody += 1
-      // Only flips in the base offset (0 to 7) and the leader epoch (12 to 15) may pass the batch's own check.
+      const code = codeOf(() => checkBatch(harmed, 0, harmed.length))
       const at = bit >> 3
-      if (byCheck === 'none') expect(at < 8 || (at >= 12 && at < 16), `bit ${bit}`).toBe(true)
+      // The log knows these two, and compares them where it reads the batch from a file. Negative ones are refused here.
+      const isKnownToTheLog = at < 8 || (at >= 12 && at < 16)
+      if (isKnownToTheLog) expect(code, `bit ${bit}`).toMatch(/^(none|CORRUPT_BATCH)$/)
+      else expect(code, `bit ${bit}`).toBe('CORRUPT_BATCH')
     }
-    expect(seenBy.nobody).toBe(0)
-    expect(seenBy.batch).toBeGreaterThan((batch.length - 12) * 8)
   },
 )
 
@@ -174,11 +163,4 @@ test('a cursor returns no record after a broken one', () => {
   const cursor = new BatchCursor([harmed, batchOf(rows)], 0)
   expect(codeOf(() => cursor.next())).toBe('CORRUPT_BATCH')
   expect(cursor.next()).toBe(false)
-})
-
-test('iterating the positions of batches fails with CORRUPT_BATCH where a batch is cut short', () => {
-  const batch = batchOf(rows)
-  const two = Buffer.concat([batch, batch])
-  expect([...batchPositions(two)]).toEqual([0, batch.length])
-  expect(codeOf(() => [...batchPositions(two, 0, two.length - 1)])).toBe('CORRUPT_BATCH')
 })

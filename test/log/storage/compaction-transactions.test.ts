@@ -2,7 +2,6 @@ import { describe, expect, test } from 'vitest'
 import { encodeMarker } from '../../../src/log/format/control-batch.ts'
 import {
   baseSequenceOf,
-  batchPositions,
   checkBatch,
   isControl,
   lastOffsetDeltaOf,
@@ -84,10 +83,13 @@ class CompactedPartition {
   batches(): { readonly offset: number; readonly bytes: Buffer }[] {
     return this.harness.partition.segments.flatMap(({ base, bytes: size }) => {
       const bytes = fileBytes(this.harness.disk, partitionFile(segmentFile(base, '.log')))
-      return [...batchPositions(bytes, 0, size)].map((at) => {
+      const batches: { readonly offset: number; readonly bytes: Buffer }[] = []
+      for (let at = 0; at < size;) {
         const end = checkBatch(bytes, at, size)
-        return { offset: Number(bytes.readBigInt64BE(at)), bytes: bytes.subarray(at, end) }
-      })
+        batches.push({ offset: Number(bytes.readBigInt64BE(at)), bytes: bytes.subarray(at, end) })
+        at = end
+      }
+      return batches
     })
   }
 
