@@ -1,7 +1,7 @@
 import { SystemClock } from '../../src/base/clock.ts'
 import { stringKey } from '../../src/codec/key-codecs.ts'
 import { string } from '../../src/codec/value-codecs.ts'
-import { DiskStoreEngine } from '../../src/streams/store/disk-store.ts'
+import { DiskStoreEngine } from './disk-store.ts'
 import type { FlushSet } from '../../src/streams/store/flush-set.ts'
 import { MemoryStoreEngine } from '../../src/streams/store/memory-store.ts'
 import type { OrderedStore, StoreEngine } from '../../src/streams/store/ordered-store.ts'

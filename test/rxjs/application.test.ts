@@ -7,7 +7,7 @@ import { type MeasuredStreams, metricsOf, phasesOf } from 'millrace/rxjs'
 import { MemoryDisk } from 'millrace/testing'
 import { Lifecycle } from '../../src/base/lifecycle.ts'
 import { streamsTransitions } from '../../src/streams/streams-lifecycle.ts'
-import { DiskStoreEngine } from '../../src/streams/store/disk-store.ts'
+import { DiskStoreEngine } from '../harness/disk-store.ts'
 import { ScheduledClock } from './scheduled-clock.ts'
 
 /** An application that has only a life cycle; each sample of its metrics counts one more record. */

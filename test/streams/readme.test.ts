@@ -10,7 +10,7 @@ import { Producer } from '../../src/log/client/producer.ts'
 import { SystemClock } from '../../src/base/clock.ts'
 import { Streams } from '../../src/application.ts'
 import { MemoryDisk } from '../../src/testing/memory-disk.ts'
-import { DiskStoreEngine } from '../../src/streams/store/disk-store.ts'
+import { DiskStoreEngine } from '../harness/disk-store.ts'
 
 test('the program of the README runs from topic to topic', async () => {
   const pageViews = topic('page-views', {

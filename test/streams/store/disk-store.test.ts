@@ -1,7 +1,7 @@
 import * as assert from 'node:assert/strict'
 import { describe, test } from 'vitest'
 import { SeededRandom } from '../../../src/base/seeded-random.ts'
-import { DiskStoreEngine } from '../../../src/streams/store/disk-store.ts'
+import { DiskStoreEngine } from '../../harness/disk-store.ts'
 import type { OrderedStore } from '../../../src/streams/store/ordered-store.ts'
 import { WriteBatch } from '../../../src/streams/store/write-batch.ts'
 import { MemoryDisk, PowerCut } from '../../../src/testing/index.ts'

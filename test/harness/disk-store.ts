@@ -1,12 +1,19 @@
 import { dirname } from 'node:path'
-import { assert } from '../../base/assert.ts'
-import { ByteReader, ByteWriter } from '../../base/bytes.ts'
-import { crc32c } from '../../base/crc32c.ts'
-import { isMissing, writeSynced, type Disk } from '../../base/disk.ts'
-import { MemoryStore } from './memory-store.ts'
-import type { KeyRange, OrderedStore, StoreBatch, StoreEngine, StoreItem, StorePosition } from './ordered-store.ts'
-import { StoreError } from './store-error.ts'
-import { WriteBatch } from './write-batch.ts'
+import { assert } from '../../src/base/assert.ts'
+import { ByteReader, ByteWriter } from '../../src/base/bytes.ts'
+import { crc32c } from '../../src/base/crc32c.ts'
+import { isMissing, writeSynced, type Disk } from '../../src/base/disk.ts'
+import { MemoryStore } from '../../src/streams/store/memory-store.ts'
+import type {
+  KeyRange,
+  OrderedStore,
+  StoreBatch,
+  StoreEngine,
+  StoreItem,
+  StorePosition,
+} from '../../src/streams/store/ordered-store.ts'
+import { StoreError } from '../../src/streams/store/store-error.ts'
+import { WriteBatch } from '../../src/streams/store/write-batch.ts'
 
 /**
  * Stores for simulations, because LMDB does not use `Disk`: a store in memory that writes itself as one snapshot at
