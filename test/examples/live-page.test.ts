@@ -25,6 +25,7 @@ describe.skipIf(!existsSync(browserPath))(
     let directory = ''
     let browser: Browser
     let page: Page
+    let url = ''
     let stop: () => Promise<Run>
     const problems: string[] = []
 
@@ -39,7 +40,7 @@ describe.skipIf(!existsSync(browserPath))(
         return end
       }
       const launching = chromium.launch({ executablePath: browserPath, args: browserArguments })
-      const url = await new Promise<string>((resolve, reject) => {
+      url = await new Promise<string>((resolve, reject) => {
         job.stderr.on('data', (text: string) => {
           const [found] = /http:\/\/\S+/.exec(text) ?? []
           if (found !== undefined) resolve(found)
@@ -88,6 +89,18 @@ describe.skipIf(!existsSync(browserPath))(
       expect(await page.locator('main img, main script').count()).toBe(0)
       expect(await page.title()).toBe('Web activity, live')
       expect(problems).toEqual([])
+    })
+
+    test('opens in a tab that shows it already, when the address of a job that was started again is entered there', async () => {
+      // To the page, a job that was started again is one that no longer knows its cookie.
+      await page.context().clearCookies()
+      await page.reload()
+      await page.getByText('open the address that the job printed').waitFor()
+      // Only the fragment differs, so the browser stays on the page that it has.
+      await page.goto(url)
+
+      await page.getByText('live', { exact: true }).waitFor({ timeout: 5000 })
+      expect(new URL(page.url()).hash).toBe('')
     })
 
     test('exits with 0 on Ctrl-C while a browser is connected, and every click is in the answers', async () => {

@@ -134,6 +134,19 @@ describe("the page's server", () => {
   })
 
   test.each([
+    ['two types of content', 'Content-Type: application/json\r\nContent-Type: text/plain', 415],
+    ['two sites', 'Content-Type: application/json\r\nSec-Fetch-Site: same-origin\r\nSec-Fetch-Site: cross-site', 403],
+  ])('refuses a request that names %s, however the first one reads', async (_, headers, status) => {
+    const body = JSON.stringify({ token: new URL(server.url).hash.slice(1) })
+    const answer = await say(
+      `POST /session HTTP/1.1\r\nHost: 127.0.0.1:${server.port}\r\n${headers}\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    )
+
+    expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
+    expect(answer).not.toContain('Set-Cookie')
+  })
+
+  test.each([
     ['another site', { 'Sec-Fetch-Site': 'cross-site' }],
     ['a sibling', { 'Sec-Fetch-Site': 'same-site' }],
     ['an origin that is null', { Origin: 'null' }],

@@ -31,8 +31,8 @@ export function refusalOfAddress(request: IncomingMessage, port: number): Refusa
 
 /** The reason why the request may not change anything, or null. */
 export function refusalOfContent(request: IncomingMessage): Refusal | null {
-  const [type = ''] = valuesOf(request, 'content-type')
-  if (/^application\/json\s*(;\s*charset=utf-8\s*)?$/i.test(type)) return null
+  const types = valuesOf(request, 'content-type')
+  if (types.length === 1 && /^application\/json\s*(;\s*charset=utf-8\s*)?$/i.test(types[0] ?? '')) return null
   return { status: 415, reason: 'Content-Type: application/json is needed' }
 }
 
@@ -47,8 +47,8 @@ function refusalOfOrigin(request: IncomingMessage, host: string): Refusal | null
   if (origins.length > 1 || origins.includes('null')) return refused
   const [origin] = origins
   if (origin !== undefined && origin.toLowerCase() !== `http://${host}`) return refused
-  const [site] = valuesOf(request, 'sec-fetch-site')
-  if (site === undefined || site === 'same-origin' || site === 'none') return null
+  const sites = valuesOf(request, 'sec-fetch-site')
+  if (sites.every((site) => site === 'same-origin' || site === 'none')) return null
   // A link on another site may lead here; following it changes nothing and shows nothing without the cookie.
   const isLink = request.method === 'GET' && valuesOf(request, 'sec-fetch-mode').includes('navigate')
   return isLink ? null : refused

@@ -48,9 +48,14 @@ function showButtons() {
 }
 
 async function click(event) {
-  if (event.type === 'view') waitingSince ??= performance.now()
+  const since = performance.now()
+  if (event.type === 'view') waitingSince ??= since
   const answer = await post('/page-views', event).catch(() => null)
-  if (answer?.ok !== true) return text('took', 'The click was not taken.')
+  if (answer?.ok !== true) {
+    // It will not come back, so the next one must not be taken for it.
+    if (waitingSince === since) waitingSince = null
+    return text('took', 'The click was not taken.')
+  }
   clicked++
   text('clicked', number.format(clicked))
 }
@@ -139,8 +144,11 @@ function showAlerts(alerts) {
   text('alert', alerts.map(({ region, from }) => `Requests from ${region} fail since ${clock(from)}.`).join(' '))
 }
 
+let events = null
+
 function follow() {
-  const events = new EventSource('/events')
+  events?.close()
+  events = new EventSource('/events')
   const isOn = (on, word) => {
     byId('live').classList.toggle('on', on)
     text('live', word)
@@ -154,15 +162,18 @@ function follow() {
   })
 }
 
-async function start() {
-  showButtons()
+async function open() {
   const token = location.hash.slice(1)
   if (token !== '') {
-    await post('/session', { token })
+    // If the job does not answer, the stream of events says so.
+    await post('/session', { token }).catch(() => null)
     // It has served; what is left in the address bar opens nothing.
     history.replaceState(null, '', '/')
   }
   follow()
 }
 
-await start()
+// The address of a job that was started again differs from this page's only in the token: no browser loads it anew.
+addEventListener('hashchange', () => void open())
+showButtons()
+await open()
