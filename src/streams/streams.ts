@@ -1,30 +1,24 @@
 import { SystemClock, type Clock } from '../base/clock.ts'
 import { Lifecycle } from '../base/lifecycle.ts'
 import { silentLogger, type Logger } from '../base/logger.ts'
-import type { Committer, Log, Membership } from '../log/api/log.ts'
+import type { Log } from '../log/api/log.ts'
 import { partitionName } from '../log/api/record.ts'
 import { streamsConfig, type StreamsConfig } from './config.ts'
 import { StreamsError } from './errors.ts'
-import { planApplication, type ApplicationPlan } from './runtime/application-plan.ts'
-import { CommitMaker } from './runtime/committer.ts'
-import { applicationFailure, isCommitLost, isOfTheRecord } from './runtime/failures.ts'
-import { Fetcher } from './runtime/fetcher.ts'
-import { GlobalTables } from './runtime/global-tables.ts'
-import { InvalidRecords } from './runtime/invalid-record.ts'
-import { RecordedState } from './runtime/recorded-state.ts'
+import { applicationFailure, isCommitLost } from './runtime/failures.ts'
 import { RestoreStopped, type RestoreProgress } from './runtime/restore.ts'
-import { StoreFlushes } from './runtime/store-flushes.ts'
+import { Session } from './runtime/session.ts'
 import { StoreQuery } from './runtime/store-query.ts'
-import { buildTask, type TaskSetting } from './runtime/task-builder.ts'
-import { Worker } from './runtime/worker.ts'
-import { workerInputs, type WorkerInput } from './runtime/worker-inputs.ts'
 import { streamsTransitions, type StreamsPhase } from './streams-lifecycle.ts'
 import type { StoreEngine } from './store/ordered-store.ts'
 import type { Overlay } from './store/overlay.ts'
-import type { Task } from './task/task.ts'
 import type { Topology } from './topology/topology.ts'
 
-/** Runs a topology on a log. The caller opens the log and the store engines, and closes them after this. */
+/**
+ * Runs a topology on a log: starts it, answers questions about it, goes back to the last commit if one is lost, and
+ * closes it. A {@link Session} does the work. The caller opens the log and the store engines, and closes them after
+ * this.
+ */
 export class StreamsRuntime {
   readonly #topology: Topology
   readonly #options: StreamsRuntimeOptions
@@ -33,10 +27,8 @@ export class StreamsRuntime {
   readonly #logger: Logger
   readonly #lifecycle = new Lifecycle<StreamsPhase>('streams', streamsTransitions, 'created')
   readonly #drops = new Map<string, number>()
-  #tasks: Task[] = []
-  #globals: GlobalTables | null = null
-  #worker: Worker | null = null
-  #commits: CommitMaker | null = null
+  /** Null before the start and while the tasks go back to the last commit. */
+  #session: Session | null = null
   #starting: Promise<void> | null = null
   #running: Promise<void> | null = null
   #error: unknown = null
@@ -76,7 +68,7 @@ export class StreamsRuntime {
     try {
       const session = await this.#open()
       if (this.#lifecycle.is('closing')) {
-        await this.#closeSession(session)
+        await session.close()
         this.#lifecycle.to('closed')
         return
       }
@@ -110,7 +102,7 @@ export class StreamsRuntime {
   async close(): Promise<void> {
     if (this.#lifecycle.is('created')) this.#lifecycle.to('closed')
     if (this.#lifecycle.is('starting', 'running')) this.#lifecycle.to('closing')
-    this.#worker?.stop()
+    this.#session?.worker.stop()
     await this.#starting?.catch(() => undefined)
     await this.finished()
   }
@@ -141,15 +133,15 @@ export class StreamsRuntime {
    */
   async settled(): Promise<void> {
     for (;;) {
-      const worker = await this.#currentWorker('will not process anything more')
-      const globals = this.#globals
+      const session = await this.#currentSession('will not process anything more')
+      const { worker, globals } = session
       const places = worker.inputs.map(({ queue }) => queue.at)
       const bounds = await this.#options.log.bounds([...places, ...(globals?.places ?? [])], 'sequenced')
       for (const { at, end } of bounds) globals?.reachesTo({ at, offset: end })
       const ends = new Map(bounds.map((bound) => [partitionName(bound.at), bound.end]))
       for (const { queue } of worker.inputs) queue.reachesTo(ends.get(partitionName(queue.at)) ?? 0)
       const isDry = await new Promise<boolean>((resolve) => worker.whenDry(resolve))
-      if (isDry && (await this.#isDurable())) return
+      if (isDry && (await isDurable(session))) return
     }
   }
 
@@ -158,7 +150,7 @@ export class StreamsRuntime {
     let streamTime = -1
     let negativeTimes = 0
     let lag = 0
-    for (const task of this.#tasks) {
+    for (const task of this.#session?.tasks ?? []) {
       processed += task.processed
       if (task.streamTime > streamTime) streamTime = task.streamTime
       for (const { queue } of task.inputs) {
@@ -174,7 +166,7 @@ export class StreamsRuntime {
       recordsPerSecond: seconds > 0 ? processed / seconds : 0,
       lag,
       streamTime,
-      commits: this.#commitsBefore + (this.#commits?.commits ?? 0),
+      commits: this.#commitsBefore + (this.#session?.commits ?? 0),
       dropped: Object.values(drops).reduce((sum, count) => sum + count, 0),
       droppedByReason: drops,
     }
@@ -182,47 +174,28 @@ export class StreamsRuntime {
 
   async #readStore<T>(store: string, look: (overlays: readonly Overlay[]) => T): Promise<T> {
     for (;;) {
-      const worker = await this.#currentWorker(`so store ${store} cannot be queried`)
+      const session = await this.#currentSession(`so store ${store} cannot be queried`)
       const answer = await new Promise<{ readonly value: T } | null>((resolve, reject) => {
-        worker.atRest((isAtRest) => {
+        session.worker.atRest((isAtRest) => {
           try {
-            resolve(isAtRest ? { value: look(this.#overlaysOf(store)) } : null)
+            resolve(isAtRest ? { value: look(session.overlaysOf(store)) } : null)
           } catch (error) {
             reject(error instanceof Error ? error : new Error(String(error)))
           }
         })
       })
-      if (answer !== null && (await this.#isDurable())) return answer.value
-    }
-  }
-
-  #overlaysOf(store: string): Overlay[] {
-    const global = this.#globals?.overlay(store) ?? null
-    if (global !== null) return [global]
-    return this.#tasks.flatMap((task) =>
-      task.stores.flatMap(({ overlay }) => (overlay.spec.name === store ? [overlay] : [])),
-    )
-  }
-
-  /** Waits for the newest commit. Returns false if it was lost and the tasks go back to the one before it. */
-  async #isDurable(): Promise<boolean> {
-    try {
-      await this.#commits?.durable
-      return true
-    } catch (error) {
-      if (isCommitLost(error)) return false
-      throw error
+      if (answer !== null && (await isDurable(session))) return answer.value
     }
   }
 
   /**
-   * The worker, once tasks that are being rebuilt are ready. Throws the error that made the application fail, if it
+   * The session, once tasks that are being rebuilt are ready. Throws the error that made the application fail, if it
    * did.
    */
-  async #currentWorker(otherwise: string): Promise<Worker> {
+  async #currentSession(otherwise: string): Promise<Session> {
     await this.#rebuilding
     if (this.#lifecycle.is('failed')) throw this.#error
-    if (this.#worker !== null && this.#lifecycle.is('running')) return this.#worker
+    if (this.#session !== null && this.#lifecycle.is('running')) return this.#session
     throw new StreamsError('INVALID_PHASE', `the application is ${this.phase}, ${otherwise}`)
   }
 
@@ -232,7 +205,7 @@ export class StreamsRuntime {
     try {
       for (;;) {
         try {
-          await current.worker.run(current.fetcher)
+          await current.run()
           break
         } catch (error) {
           if (!isCommitLost(error) || rebuilds >= rebuildsMax) throw error
@@ -241,8 +214,8 @@ export class StreamsRuntime {
           current = await this.#rebuild(current)
         }
       }
-      await current.flushes.finish(this.#tasks, current.commits.durable)
-      await this.#closeSession(current)
+      await current.flushStores()
+      await current.close()
       if (this.#lifecycle.is('running')) this.#lifecycle.to('closing')
       this.#lifecycle.to('closed')
       current.worker.end()
@@ -257,7 +230,8 @@ export class StreamsRuntime {
       const error = applicationFailure(this.#options.applicationId, cause)
       this.#error = error
       this.#logger.error(error instanceof Error ? error.message : String(error))
-      await this.#abandon(current).catch(() => undefined)
+      // If the tasks could not be rebuilt, there is no session any more.
+      if (this.#session !== null) await this.#abandon(current).catch(() => undefined)
       this.#lifecycle.to('failed')
       current.worker.end()
       throw error
@@ -276,159 +250,44 @@ export class StreamsRuntime {
   }
 
   async #open(): Promise<Session> {
-    const { log, applicationId } = this.#options
-    const plan = await planApplication(applicationId, this.#topology, log)
-    const topics = [...new Set(plan.tasks.flatMap((task) => task.inputs.map(({ at }) => at.topic)))]
-    const membership = await log.joinGroup({ group: applicationId, topics })
-    const opened: Partial<Session> & { membership: Membership } = { membership }
-    try {
-      const committer = await log.openCommitter({ id: applicationId })
-      opened.committer = committer
-      const globals = await GlobalTables.open(this.#topology.globalTables, {
-        log,
-        clock: this.#clock,
-        engine: this.#options.engines.memory,
-        partitions: plan.partitions,
-        cacheBytes: this.#config.storeCacheBytes / Math.max(1, this.#topology.globalTables.length),
-        isStopped: () => this.#lifecycle.is('closing'),
-        onDropped: (_table, reason) => this.#countDrop(reason),
-      })
-      this.#globals = globals
-      const tasks = await this.#buildTasks(plan, globals)
-      let worker: Worker | null = null
-      const commits = new CommitMaker(
-        log,
-        committer,
-        membership,
-        { build: this.#options.build ?? null, configuration: configurationOf(this.#config) },
-        (error) => worker?.fail(error),
-      )
-      const flushes = new StoreFlushes(this.#clock, log, {
-        intervalMs: this.#config.storeFlushIntervalMs,
-        bytesMax: this.#config.storeFlushBytesMax,
-      })
-      const inputs = workerInputs(plan, tasks)
-      worker = new Worker({ log, clock: this.#clock, config: this.#config, tasks, inputs, commits, flushes, globals })
-      const reader = await log.openReader({ isolation: 'sequenced' })
-      const bounds = await log.bounds(
-        worker.inputs.map(({ queue }) => queue.at),
-        'sequenced',
-      )
-      const ends = new Map(bounds.map((bound) => [partitionName(bound.at), bound.end]))
-      for (const { queue } of worker.inputs) queue.reachesTo(ends.get(partitionName(queue.at)) ?? 0)
-      const made = worker
-      globals?.follow(
-        () => made.wake(),
-        (error) => made.fail(error),
-      )
-      const fetcher = new Fetcher(reader, worker.inputs, this.#config, () => made.wake())
-      this.#worker = worker
-      this.#commits = commits
-      return { membership, committer, worker, commits, flushes, fetcher }
-    } catch (error) {
-      await Promise.allSettled([...this.#tasks.map((task) => task.close()), this.#closeGlobals()])
-      await opened.committer?.close()
-      await membership.leave()
-      throw error
-    }
-  }
-
-  async #buildTasks(plan: ApplicationPlan, globals: GlobalTables | null): Promise<Task[]> {
-    const { log, applicationId } = this.#options
-    const at = plan.tasks.flatMap((task) => task.inputs.map((input) => input.at))
-    const positions = new Map<string, number>()
-    for (const { at: place, start } of await log.bounds(at, 'committed')) positions.set(partitionName(place), start)
-    for (const { at: place, offset } of await log.committedOffsets(applicationId, at)) {
-      const name = partitionName(place)
-      const start = positions.get(name) ?? 0
-      if (offset >= start) positions.set(name, offset)
-      else {
-        this.#logger.warn(
-          `${name}: ${applicationId} was to continue at offset ${offset}, but the log starts at ${start}: ` +
-            'the records in between were removed before they were read, and it continues at the log start',
-        )
-      }
-    }
-    const recorded = new RecordedState(await log.lastSections(applicationId), plan.tasks)
-    const stores = plan.tasks.reduce((sum, task) => sum + task.subTopology.stores.length, 0)
-    const invalid = new InvalidRecords(plan.partitions)
-    const setting: TaskSetting = {
+    const { applicationId, log, engines, storeDirectory } = this.#options
+    const session = await Session.open({
+      applicationId,
+      topology: this.#topology,
       log,
-      plan,
-      engines: this.#options.engines,
-      storeDirectory: this.#options.storeDirectory,
-      orders: new Map(),
-      globals,
-      cacheBytes: this.#config.storeCacheBytes / Math.max(1, stores),
-      now: this.#clock.now(),
+      clock: this.#clock,
+      logger: this.#logger,
+      config: this.#config,
+      engines,
+      storeDirectory,
+      build: this.#options.build ?? null,
       isStopped: () => this.#lifecycle.is('closing'),
+      onDropped: (reason) => this.#drops.set(reason, (this.#drops.get(reason) ?? 0) + 1),
       onRestore: (progress) => this.#options.onRestore?.(progress),
-      onStoreAhead: (error) => this.#logger.warn(error.message),
-      onProcessingError:
-        this.#config.onProcessingError === 'fail' ? null : (error, node) => this.#continueAfter(error, node),
-      onInvalid: (task, source, error) => invalid.handle(task, source, error),
-      onDropped: (_node, reason) => this.#countDrop(reason),
-    }
-    this.#tasks = []
-    for (const task of plan.tasks) {
-      if (this.#lifecycle.is('closing')) throw new RestoreStopped(`task ${task.id} is to be made`)
-      this.#tasks.push(await buildTask(setting, task, { memory: recorded.of(task), positions }))
-    }
-    return this.#tasks
+    })
+    this.#session = session
+    // Closed at the very end of opening, when there was no worker to stop yet.
+    if (this.#lifecycle.is('closing')) session.worker.stop()
+    return session
   }
 
-  #continueAfter(error: unknown, node: string): void {
-    if (!isOfTheRecord(error)) throw error
-    this.#countDrop('processing error')
-    this.#logger.warn(
-      `${node} failed and continues without the current record: ${error instanceof Error ? error.message : String(error)}`,
-    )
-  }
-
-  #countDrop(reason: string): void {
-    this.#drops.set(reason, (this.#drops.get(reason) ?? 0) + 1)
-  }
-
-  /** Releases a session whose work is committed and flushed. */
-  async #closeSession({ fetcher, committer, membership }: Session): Promise<void> {
-    await fetcher.close()
-    for (const task of this.#tasks) await task.close()
-    await this.#closeGlobals()
-    await committer.close()
-    await membership.leave()
-  }
-
-  async #closeGlobals(): Promise<void> {
-    const globals = this.#globals
-    this.#globals = null
-    await globals?.close()
-  }
-
-  /** Releases a session that failed; its uncommitted work is discarded. */
   async #abandon(session: Session): Promise<void> {
-    session.commits.discard()
-    await session.commits.settle()
-    await session.flushes.settle()
-    this.#processedBefore += this.#tasks.reduce((sum, task) => sum + task.processed, 0)
-    this.#commitsBefore += session.commits.commits
-    await Promise.allSettled([
-      session.fetcher.close(),
-      ...this.#tasks.map((task) => task.close()),
-      this.#closeGlobals(),
-    ])
-    this.#tasks = []
-    this.#commits = null
-    await Promise.allSettled([session.committer.close(), session.membership.leave()])
+    await session.abandon()
+    this.#processedBefore += session.processed
+    this.#commitsBefore += session.commits
+    this.#session = null
   }
 }
 
-interface Session {
-  readonly membership: Membership
-  committer: Committer
-  readonly worker: Worker
-  readonly commits: CommitMaker
-  readonly flushes: StoreFlushes
-  readonly fetcher: Fetcher<WorkerInput>
+/** Waits for the newest commit. Returns false if it was lost and the tasks go back to the one before it. */
+async function isDurable(session: Session): Promise<boolean> {
+  try {
+    await session.durable
+    return true
+  } catch (error) {
+    if (isCommitLost(error)) return false
+    throw error
+  }
 }
 
 export interface StreamsRuntimeOptions {
@@ -464,11 +323,6 @@ export interface StreamsMetrics {
   readonly dropped: number
   /** How many records were dropped for each reason, such as `late record` or `invalid record`. */
   readonly droppedByReason: { readonly [reason: string]: number }
-}
-
-/** Options that can change results. */
-function configurationOf(config: StreamsConfig): string {
-  return `onProcessingError=${config.onProcessingError}`
 }
 
 const rebuildsMax = 3

@@ -9,7 +9,8 @@ import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
 import { sessions, tumbling } from '../../src/dsl/windows.ts'
 import type { Topology } from '../../src/streams/topology/topology.ts'
 import { LogError } from '../../src/log/api/errors.ts'
-import type { Committer, Log, Staged } from '../../src/log/api/log.ts'
+import type { Committer, Isolation, Log, Staged } from '../../src/log/api/log.ts'
+import type { TopicPartition } from '../../src/log/api/record.ts'
 import { StreamsHarness, type InputRecord, type OutputRecord } from '../harness/streams-harness.ts'
 
 // Codecs instead of schemas: nothing is validated, so null keys and values reach the operators.
@@ -161,6 +162,33 @@ test.each(['ABORTED', 'OUTCOME_UNKNOWN'] as const)(
     await app.close()
   },
 )
+
+test('an application that is closed when its tasks have just gone back to the last commit ends', async () => {
+  const builder = new StreamsBuilder()
+  builder.stream(input).groupByKey().count({ name: 'c' }).toStream().to(counts)
+  const app = await StreamsHarness.open(builder.build(), { in: 1, counts: 1 })
+  await app.send('in', [['a', 'x', 1]])
+  let asked = 0
+  const losing = losingCommit(app.log, 1, 'ABORTED')
+  const log: Log = new Proxy(losing, {
+    get(target, name) {
+      const member: unknown = Reflect.get(target, name)
+      if (name !== 'bounds' || typeof member !== 'function') return member
+      // The last thing that is asked of the log before a worker runs is the ends of its inputs, as sequenced.
+      return (at: readonly TopicPartition[], isolation: Isolation) => {
+        if (isolation === 'sequenced' && ++asked === 2) void app.runtime.close()
+        return target.bounds(at, isolation)
+      }
+    },
+  })
+  await app.start(undefined, log)
+
+  await app.pump(app.runtime.finished())
+
+  expect(app.runtime.phase).toBe('closed')
+  expect(asked).toBe(2)
+  await app.close()
+})
 
 /** A log whose n-th commit fails with `code`. */
 function losingCommit(log: Log, which: number, code: 'ABORTED' | 'OUTCOME_UNKNOWN'): Log {
