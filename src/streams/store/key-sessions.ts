@@ -21,7 +21,7 @@ export class KeySessions implements KeyedItem {
     this.keyHash = keyHash
     this.slab = first.slab
     this.keyStart = first.keyStart
-    this.keyEnd = first.keyEnd - timesBytes
+    this.keyEnd = first.keyEnd - sessionTimesBytes
     this.latest = first
     this.completeFrom = completeFrom
     first.rows = this
@@ -72,7 +72,7 @@ export class KeySessions implements KeyedItem {
     if (latest === null) return
     this.slab = latest.slab
     this.keyStart = latest.keyStart
-    this.keyEnd = latest.keyEnd - timesBytes
+    this.keyEnd = latest.keyEnd - sessionTimesBytes
   }
 }
 
@@ -81,4 +81,5 @@ function comesBefore(entry: OverlayEntry, start: number, end: number): boolean {
   return entry.timestamp > end || (entry.timestamp === end && entry.start > start)
 }
 
-const timesBytes = 16
+/** Bytes after the key: end and start. */
+export const sessionTimesBytes = 16

@@ -3,7 +3,7 @@ import { murmur2 } from '../../base/murmur2.ts'
 import type { StoreSpec } from '../topology/node.ts'
 import { EndQueue } from './end-queue.ts'
 import type { FlushSet } from './flush-set.ts'
-import { KeySessions } from './key-sessions.ts'
+import { KeySessions, sessionTimesBytes } from './key-sessions.ts'
 import { isKeyOf, KeyTable } from './key-table.ts'
 import type { SessionRow, SessionStore } from './key-value-store.ts'
 import type { OrderedStore } from './ordered-store.ts'
@@ -488,8 +488,6 @@ function keyWithEnd(key: Uint8Array, end: number): Uint8Array {
   return bytes
 }
 
-/** Bytes after the key: end and start. */
-export const sessionTimesBytes = 16
 const keyOverheadBytes = 120
 const readAheadsPerRetention = 64
 /** Number of entries that cannot be evicted yet and are skipped before eviction waits for the next flush. */

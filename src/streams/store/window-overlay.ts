@@ -1,7 +1,8 @@
 import { compareBytes, copyBytes } from '../../base/bytes.ts'
 import { murmur2 } from '../../base/murmur2.ts'
 import type { StoreSpec } from '../topology/node.ts'
-import { isKeyOf, KeyTable, type KeyedItem } from './key-table.ts'
+import { KeyRows, rowKeyBytes } from './key-rows.ts'
+import { isKeyOf, KeyTable } from './key-table.ts'
 import type { WindowRow, WindowStore } from './key-value-store.ts'
 import type { OrderedStore } from './ordered-store.ts'
 import { entryOverheadBytes, OverlayEntry } from './overlay-entry.ts'
@@ -367,67 +368,6 @@ class Window {
   }
 }
 
-/** The rows of one key, linked from the newest window to the oldest. */
-class KeyRows implements KeyedItem {
-  readonly keyHash: number
-  /**
-   * Key bytes of its newest row. Those of an older row would keep its slab in memory after that row has been removed.
-   */
-  slab: Uint8Array
-  keyStart: number
-  keyEnd: number
-  newest: OverlayEntry | null
-
-  constructor(keyHash: number, first: OverlayEntry) {
-    this.keyHash = keyHash
-    this.slab = first.slab
-    this.keyStart = first.keyStart
-    this.keyEnd = first.keyEnd - rowKeyBytes
-    this.newest = first
-    first.rows = this
-  }
-
-  /** The row of the window with that start, or null. */
-  at(start: number): OverlayEntry | null {
-    let entry = this.newest
-    while (entry !== null && entry.start > start) entry = entry.older
-    return entry !== null && entry.start === start ? entry : null
-  }
-
-  #turnTo(newest: OverlayEntry | null): void {
-    this.newest = newest
-    if (newest === null) return
-    this.slab = newest.slab
-    this.keyStart = newest.keyStart
-    this.keyEnd = newest.keyEnd - rowKeyBytes
-  }
-
-  insert(entry: OverlayEntry): void {
-    entry.rows = this
-    const { newest } = this
-    if (newest === null || newest.start < entry.start) {
-      entry.older = newest
-      this.#turnTo(entry)
-      return
-    }
-    let newer = newest
-    while (newer.older !== null && newer.older.start > entry.start) newer = newer.older
-    entry.older = newer.older
-    newer.older = entry
-  }
-
-  remove(entry: OverlayEntry): void {
-    entry.rows = null
-    if (this.newest === entry) {
-      this.#turnTo(entry.older)
-      return
-    }
-    let newer = this.newest
-    while (newer !== null && newer.older !== entry) newer = newer.older
-    if (newer !== null) newer.older = entry.older
-  }
-}
-
 /** Compares the keys alone: followed by the start, a key would sort after a longer key that continues with zeros. */
 function compareKeys(left: OverlayEntry, right: OverlayEntry): number {
   return compareBytes(
@@ -444,6 +384,4 @@ function keyWithStart(prefix: Uint8Array, start: number): Uint8Array {
   return key
 }
 
-/** Bytes after the key in a changelog: start and sequence. */
-const rowKeyBytes = 12
 const windowOverheadBytes = 320
