@@ -1,9 +1,11 @@
-import { type Observable, Subject, takeUntil } from 'rxjs'
+import { isObservable, type Observable, Subject, takeUntil } from 'rxjs'
 import { Lifecycle, type Transitions } from '../base/lifecycle.ts'
 import type { OptionNames } from '../base/option-names.ts'
+import { shown } from '../base/shown.ts'
 import type { Topic } from '../codec/topic.ts'
 import { checkOptions } from '../log/api/checked-options.ts'
 import { LogError } from '../log/api/errors.ts'
+import { checkDeclaredTopic, checkSignal } from '../log/client/checked-arguments.ts'
 import { clientNumbers, type ClientNumber } from '../log/client/client-options.ts'
 import type { ProducerOptions, TypedRecord } from '../log/client/producer-options.ts'
 import type { Producer } from '../log/client/producer.ts'
@@ -94,7 +96,8 @@ const policies: readonly OverflowPolicy[] = ['error', 'drop-newest', 'drop-oldes
 
 /**
  * Subscribes to an observable and appends what it pushes to a topic, which must exist. Keys decide the partition as with
- * any producer. Throws INVALID_CONFIG for an option that is missing or outside its bounds.
+ * any producer. Throws INVALID_CONFIG for an option that is missing or outside its bounds, and for a source that is no
+ * observable.
  * @example
  * const clicks = fromEvent(page, 'click').pipe(map(({ path, visitor }) => ({ key: visitor, value: { path } })))
  * const feed = fromObservable(clicks, log, pageViews, { onOverflow: 'drop-oldest', bufferRecordsMax: 1000 })
@@ -109,6 +112,16 @@ export function fromObservable<KIn, VIn>(
   options: FromObservableOptions,
 ): ObservableFeed {
   checkOptions('fromObservable', options, fromObservableOptionNames)
+  checkDeclaredTopic(topic)
+  checkSignal(options.signal)
+  const given: unknown = source
+  if (!isObservable(given)) {
+    throw new LogError(
+      'INVALID_CONFIG',
+      `the source of the feed into ${topic.name} is ${shown(given)}: give an observable; from() of rxjs makes one of an iterable or a promise`,
+      { topic: topic.name },
+    )
+  }
   const { bufferRecordsMax } = clientNumbers('feed', feedNumbers, options)
   if (!policies.includes(options.onOverflow)) {
     throw new LogError(
@@ -117,7 +130,7 @@ export function fromObservable<KIn, VIn>(
       { topic: topic.name, onOverflow: options.onOverflow },
     )
   }
-  const ofProducer = options.producer ?? {}
+  const { producer: ofProducer = {} } = options
   const names = { batchBytesMax: true, bufferBytesMax: true, compression: true }
   checkOptions('the producer of fromObservable', ofProducer, names)
   const { batchBytesMax, bufferBytesMax, compression } = ofProducer

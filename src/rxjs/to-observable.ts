@@ -1,10 +1,12 @@
 import { Observable, type Subscriber } from 'rxjs'
 import type { OptionNames } from '../base/option-names.ts'
 import type { Topic } from '../codec/topic.ts'
+import { shown } from '../base/shown.ts'
 import { checkOptions } from '../log/api/checked-options.ts'
 import { LogError } from '../log/api/errors.ts'
 import type { Bounds, Isolation } from '../log/api/log.ts'
 import { partitionName, type Offset, type TopicPartition } from '../log/api/record.ts'
+import { checkDeclaredTopic, checkInteger, checkList } from '../log/client/checked-arguments.ts'
 import type { ConsumerRecord } from '../log/client/consumer-options.ts'
 import type { Consumer } from '../log/client/consumer.ts'
 import type { EmbeddedLog } from '../log/embedded-log.ts'
@@ -83,6 +85,7 @@ export function toObservable<K, V>(
   options: ToObservableOptions = {},
 ): Observable<ConsumerRecord<K, V>> {
   checkReading(options)
+  checkDeclaredTopic(topic)
   return new Observable((subscriber) => {
     let reading: Reading<K, V>
     try {
@@ -107,12 +110,20 @@ function checkReading(options: ToObservableOptions): void {
       { group },
     )
   }
-  if (typeof from === 'string' && from !== 'earliest' && from !== 'latest')
-    throw new LogError('INVALID_CONFIG', `from is ${String(from)}: use earliest, latest, an offset or a timestamp`)
+  if (from !== undefined && from !== 'earliest' && from !== 'latest' && !isPlaced(from))
+    throw new LogError('INVALID_CONFIG', `from is ${shown(from)}: use earliest, latest, an offset or a timestamp`)
+  if (partitions !== undefined) {
+    checkList('partitions', partitions)
+    for (const partition of partitions) checkInteger('a number in partitions', partition)
+  }
   if (until !== undefined && until !== 'end' && until !== 'never')
     throw new LogError('INVALID_CONFIG', `until is ${String(until)}: use end or never`)
   if (onInvalid !== undefined && onInvalid !== 'error' && typeof onInvalid !== 'function')
     throw new LogError('INVALID_CONFIG', `onInvalid is ${String(onInvalid)}: use error or a function`)
+}
+
+function isPlaced(from: unknown): boolean {
+  return typeof from === 'object' && from !== null && ('offset' in from || 'timestamp' in from)
 }
 
 class Reading<K, V> {

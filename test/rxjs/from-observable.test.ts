@@ -225,6 +225,8 @@ test.each([
   ['a missing onOverflow', {}, 'onOverflow'],
   ['an unknown onOverflow', { onOverflow: 'block' }, 'onOverflow'],
   ['a buffer for no records', { onOverflow: 'error', bufferRecordsMax: 0 }, 'bufferRecordsMax'],
+  ['a signal that is none', { onOverflow: 'error', signal: {} }, 'signal'],
+  ['null for the options of its producer', { onOverflow: 'error', producer: null }, 'producer'],
 ])('%s is refused at the call, before the source is subscribed', (_, options, named) => {
   const source = concat(
     new Subject<FedRecord<string, string>>(),
@@ -233,4 +235,20 @@ test.each([
   const call = () => fromObservable(source, log, letters, options as FromObservableOptions)
   expect(call).toThrow(LogError)
   expect(call).toThrow(named)
+})
+
+test.each<[string, unknown, unknown, string]>([
+  [
+    'a source that is missing',
+    undefined,
+    letters,
+    'the source of the feed into letters is undefined: give an observable',
+  ],
+  ['a source that is a list', [record('a')], letters, 'give an observable; from()'],
+  ['a topic that is missing', NEVER, undefined, 'topic: undefined is invalid'],
+  ['the name of a topic', NEVER, 'letters', 'topic: "letters" is invalid; give what topic(name, ...) made'],
+])('%s is refused at the call', (_, source, into, message) => {
+  const call = () => fromObservable(source as never, log, into as never, { onOverflow: 'error' })
+  expect(call).toThrow(LogError)
+  expect(call).toThrow(message)
 })

@@ -270,6 +270,10 @@ test('a topic that does not exist fails the subscription with UNKNOWN_TOPIC', as
 
 test.each([
   ['from', { from: 'begin' }],
+  ['from', { from: null }],
+  ['from', { from: {} }],
+  ['partitions', { partitions: 1 }],
+  ['partitions', { partitions: ['1'] }],
   ['until', { until: 'close' }],
   ['onInvalid', { onInvalid: 'skip' }],
   ['group', { group: 'g', from: { offset: 1 } }],
@@ -278,4 +282,11 @@ test.each([
   const call = () => toObservable(log, letters, options as ToObservableOptions)
   expect(call).toThrow(LogError)
   expect(call).toThrow(named)
+})
+
+test('a topic that is missing, or only its name, is refused at the call', () => {
+  for (const wrong of [undefined, null, 'letters', {}])
+    expect(() => toObservable(log, wrong as never)).toThrow(
+      /INVALID_CONFIG: topic: .* give what topic\(name, ...\) made/,
+    )
 })

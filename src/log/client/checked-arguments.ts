@@ -66,6 +66,12 @@ export function checkWait(given: unknown): void {
   throw refused('waitMs', given, 'give milliseconds, a number')
 }
 
+/** Requires a topic that was declared with `topic()`. */
+export function checkDeclaredTopic(given: unknown): void {
+  if (typeof given === 'object' && given !== null && 'name' in given && 'key' in given && 'value' in given) return
+  throw refused('topic', given, 'give what topic(name, ...) made')
+}
+
 export function checkPlace(what: string, given: TopicPartition): void {
   const at: unknown = given
   if (typeof at === 'object' && at !== null && typeof given.topic === 'string' && typeof given.partition === 'number')
