@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import { ByteWriter } from '../base/bytes.ts'
 import { bytesKey, longKey, stringKey, taggedKey } from '../codec/key-codecs.ts'
 import type { Codec } from '../codec/codec.ts'
@@ -90,8 +91,12 @@ function storedText(id: string | undefined, codecs: Codecs): StoredText {
   }
 }
 
+/** Bytes that are not text, in JSON. */
+export const base64Json: z.ZodType<{ readonly base64: string }> = z.strictObject({ base64: z.base64() })
+
 function bytesText(unknownId: string | undefined): StoredText {
-  const strict = new TextDecoder('utf-8', { fatal: true })
+  // A byte order mark is part of the bytes; a decoder that takes it for a mark would lose it.
+  const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
   const read = (source: Uint8Array, start: number, end: number): string | { readonly base64: string } | null => {
     if (start < 0) return null
     const slice = source.subarray(start, end)
@@ -121,9 +126,8 @@ function bytesText(unknownId: string | undefined): StoredText {
     fromPlain(value) {
       refuse()
       if (typeof value === 'string') return Buffer.from(value)
-      if (typeof value === 'object' && value !== null && 'base64' in value && typeof value.base64 === 'string') {
-        return Buffer.from(value.base64, 'base64')
-      }
+      const { success, data } = base64Json.safeParse(value)
+      if (success) return Buffer.from(data.base64, 'base64')
       throw new UsageError(`bytes are a text or {"base64": "..."}, not ${JSON.stringify(value)}`)
     },
   }

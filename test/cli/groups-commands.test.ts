@@ -84,5 +84,8 @@ describe('groups reset', () => {
     expect(await cli.run('groups reset billing --to-latest --to-earliest')).toMatchObject({ code: 2 })
     expect(await cli.run('groups reset billing --by-duration soon')).toMatchObject({ code: 2 })
     expect(await cli.run('groups reset billing --to-latest --topic orders:x')).toMatchObject({ code: 2 })
+    expect(await cli.run('groups reset billing --to-latest --topic orders:0:1')).toMatchObject({ code: 2 })
+    // A parser of dates would take a mere number for a year or a month.
+    expect((await cli.run('groups reset billing --to-datetime 5')).err).toContain('give a time such as')
   })
 })

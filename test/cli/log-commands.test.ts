@@ -134,6 +134,46 @@ describe('log produce', () => {
     expect((await cli.run('log consume copy')).out).toBe((await cli.run('log consume views')).out)
   })
 
+  test('reads the JSON lines of log consume as they are, and repeats every byte', async () => {
+    const bytes = (text: string): Uint8Array => Buffer.from(text, 'latin1')
+    const written: readonly [Uint8Array | null, Uint8Array | null][] = [
+      [bytes('\xef\xbb\xbfmark'), bytes('\xef\xbb\xbf')],
+      [bytes('\xff\xfe'), bytes('\0\r\n"\\\u00e2\x80\xa8')],
+      [bytes(''), bytes('')],
+      [null, null],
+    ]
+    await cli.fill(async (log) => {
+      await log.admin.createTopics(['from', 'to'].map((name) => ({ name, partitions: 3 })))
+      const producer = log.producer()
+      for (const [key, value] of written)
+        await producer.send({ topic: 'from', partition: 2, key, value, headers: [{ key: 'h', value }] })
+      await producer.close()
+    })
+    const lines = (await cli.run('log consume from --json')).out.split('\n')
+    expect(await cli.json('log produce to', lines)).toEqual([{ topic: 'to', records: 4 }])
+    await cli.fill(async (log) => {
+      const consumer = log.consumer()
+      consumer.assign([{ topic: 'to', partition: 2 }])
+      consumer.seek({ topic: 'to', partition: 2 }, 'beginning')
+      const records = await consumer.poll()
+      const hex = (of: Uint8Array | null | undefined): string | null =>
+        of == null ? null : Buffer.from(of).toString('hex')
+      expect(records.map(({ key, value, headers }) => [hex(key), hex(value), hex(headers[0]?.value)])).toEqual(
+        written.map(([key, value]) => [hex(key), hex(value), hex(value)]),
+      )
+      await consumer.close()
+    })
+  })
+
+  test('refuses base64 that is none, instead of writing fewer bytes', async () => {
+    await cli.fill(async (log) => void (await log.admin.createTopics([{ name: 'one', partitions: 1 }])))
+    for (const base64 of ['!!', 'AAA', 'A A='])
+      expect((await cli.run('log produce one --json', [JSON.stringify({ value: { base64 } })])).err).toMatch(
+        /^millrace: line 1: bytes are a text or/,
+      )
+    expect(await cli.json('log consume one')).toEqual([])
+  })
+
   test('reads headers of any bytes from the JSON lines of log consume', async () => {
     const headers = [
       { key: 'text', value: Buffer.from('ü') },

@@ -56,8 +56,10 @@ export const groupsReset: AddCommand = (parent, terminal) => {
 function placesOf(topics: readonly string[] | undefined): Pick<GroupOffsetReset, 'topics' | 'partitions'> {
   if (topics === undefined) return {}
   const partitions = topics.flatMap((text): TopicPartition[] => {
-    const [topic = '', list] = text.split(':')
-    return list === undefined ? [] : list.split(',').map((number) => ({ topic, partition: partitionOf(number, text) }))
+    const at = text.indexOf(':')
+    if (at < 0) return []
+    const numbers = text.slice(at + 1).split(',')
+    return numbers.map((number) => ({ topic: text.slice(0, at), partition: partitionOf(number, text) }))
   })
   return { topics: topics.filter((text) => !text.includes(':')), partitions }
 }
@@ -86,7 +88,8 @@ function targetOf(options: ResetOptions): GroupOffsetReset['to'] {
 
 function timeOf(text: string): number {
   const timestamp = Date.parse(text)
-  if (timestamp >= 0) return timestamp
+  // A mere number, which Date would take for a month or a year, was meant to be something else.
+  if (timestamp >= 0 && !/^\d+$/.test(text)) return timestamp
   throw new UsageError(`--to-datetime ${text}: give a time such as 2026-01-31T12:00Z`)
 }
 

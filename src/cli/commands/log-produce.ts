@@ -6,7 +6,7 @@ import type { Producer } from '../../log/client/producer.ts'
 import type { EmbeddedLog } from '../../log/embedded-log.ts'
 import { withLog } from '../open-directory.ts'
 import type { AddCommand } from '../program.ts'
-import { keyText, valueText, type StoredText } from '../stored-text.ts'
+import { base64Json, keyText, valueText, type StoredText } from '../stored-text.ts'
 import { counted } from '../text-table.ts'
 import { UsageError, type Terminal } from '../terminal.ts'
 import { integer, withDirectory, type DirectoryOptions } from './command-options.ts'
@@ -31,7 +31,7 @@ export const logProduce: AddCommand = (parent, terminal) => {
     .addOption(new Option('--compression <codec>', 'of the batches').choices(compressions).default('none'))
     .addHelpText(
       'after',
-      '\nWith --json a line is {"key", "value", "headers": [[name, text]], "timestamp", "partition"}; all but value may be left out; bytes that are not text are given as {"base64"}.',
+      '\nWith --json a line is {"key", "value", "headers": [[name, text]], "timestamp", "partition"}; all but value may be left out; bytes that are not text are given as {"base64"}. The lines of log consume --json are such lines; their topic and offset have no effect.',
     )
   withDirectory(command).action(async (topic: string, options: ProduceOptions) => {
     await withLog(options.dataDir, (log) => produce(log, topic, options, terminal))
@@ -39,10 +39,13 @@ export const logProduce: AddCommand = (parent, terminal) => {
 }
 
 /** A header value as `log consume --json` prints it. */
-const headerJson = z.union([z.string(), z.strictObject({ base64: z.base64() })])
+const headerJson = z.union([z.string(), base64Json])
 const headerText = valueText(undefined)
 
 const jsonLine = z.strictObject({
+  // Where `log consume --json` found the record; what is written goes to the topic of the command, at its end.
+  topic: z.string().optional(),
+  offset: z.int().min(0).optional(),
   key: z.unknown().optional(),
   value: z.unknown(),
   headers: z.array(z.tuple([z.string(), headerJson.nullable()])).optional(),
