@@ -24,7 +24,7 @@ import type { Outcome, ProducerName } from '../transaction/transaction-coordinat
 import type { TransactionState } from '../transaction/transaction-topic.ts'
 import type { TransactionalOffsets } from './transactional-offsets.ts'
 import type { Transactions } from './transactions.ts'
-import { producedBatch, type AbortedTransaction } from '../storage/produced-batch.ts'
+import { producedBatch, type AbortedTransaction, type ProducedRecords } from '../storage/produced-batch.ts'
 import type { PartitionReaders } from '../storage/partition-readers.ts'
 import { checkAppended, checkOwn, checkProduced, type BatchOrigin } from './append-check.ts'
 import type { Catalog } from './catalog.ts'
@@ -82,7 +82,7 @@ export class Broker {
     checkAppended(partition, batch, origin, sequencer.clock.now())
     const produced = producedBatch(batch, 0)
     if (produced?.kind === 'records') {
-      const duplicate = checkProduced(partition, produced)
+      const duplicate = this.#checkedProduced(partition, produced)
       if (duplicate !== null) return this.#appendedBefore(partition, duplicate)
     }
     const draft = new EntryDraft(sequencer.placeContext())
@@ -95,6 +95,16 @@ export class Broker {
     sequencer.submit(draft)
     joined?.()
     return written.then(() => ({ baseOffset, lastOffset: nextOffset - 1, leaderEpoch }))
+  }
+
+  #checkedProduced(partition: Partition, batch: ProducedRecords): RememberedBatch | null {
+    try {
+      return checkProduced(partition, batch)
+    } catch (error) {
+      // A partition that never got a marker of a transaction does not know that its producer was fenced.
+      if (batch.transactional) this.#parts.transactions.checkJoin(batch, partition.at)
+      throw error
+    }
   }
 
   /** Answers a duplicate like the batch that came first, and not before that one is answered. */

@@ -19,6 +19,7 @@ import type { StartOffsets } from './start-offsets.ts'
 export class AssignedPartitions {
   readonly #declared: DeclaredTopics
   readonly #starts: StartOffsets
+  readonly #topicIdOf: (topic: string) => string | undefined
   #list: ConsumedPartition[] = []
   readonly #byName = new Map<string, ConsumedPartition>()
   /** Index of the partition that the next poll begins with. */
@@ -26,9 +27,11 @@ export class AssignedPartitions {
   /** The reader's positions differ from the partitions', after a seek or an assignment. */
   moved: boolean = false
 
-  constructor(declared: DeclaredTopics, starts: StartOffsets) {
+  /** `topicIdOf`: the id of the topic that has this name now. */
+  constructor(declared: DeclaredTopics, starts: StartOffsets, topicIdOf: (topic: string) => string | undefined) {
     this.#declared = declared
     this.#starts = starts
+    this.#topicIdOf = topicIdOf
   }
 
   get list(): readonly ConsumedPartition[] {
@@ -118,9 +121,19 @@ export class AssignedPartitions {
     this.moved = true
   }
 
+  /** A partition of the topic that has this name now. It is not among the assigned ones yet. */
+  create(at: TopicPartition): ConsumedPartition {
+    return new ConsumedPartition(at, this.#topicIdOf(at.topic) ?? '', this.#declared.formatOf(at), 0)
+  }
+
+  /** Whether the partition's topic was deleted. A topic created anew under the same name is another one. */
+  isDeleted({ at, topicId }: ConsumedPartition): boolean {
+    return this.#topicIdOf(at.topic) !== topicId
+  }
+
   /** Adds a partition, whose start the next poll finds. */
   add(at: TopicPartition): void {
-    const partition = new ConsumedPartition(at, this.#declared.formatOf(at), 0)
+    const partition = this.create(at)
     partition.unresolved = true
     this.#list.push(partition)
     this.#byName.set(partitionName(at), partition)

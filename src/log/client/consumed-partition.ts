@@ -16,6 +16,8 @@ import type { RecordFormat } from './record-format.ts'
  */
 export class ConsumedPartition {
   readonly at: TopicPartition
+  /** The topic that it is of: another one may get its name. */
+  readonly topicId: string
   readonly #format: RecordFormat
   readonly #chunks: Chunk[] = []
   #cursor: RecordCursor | null = null
@@ -35,8 +37,9 @@ export class ConsumedPartition {
   unresolved = false
   paused = false
 
-  constructor(at: TopicPartition, format: RecordFormat, start: Offset) {
+  constructor(at: TopicPartition, topicId: string, format: RecordFormat, start: Offset) {
     this.at = at
+    this.topicId = topicId
     this.#format = format
     this.#position = start
     this.#committed = start

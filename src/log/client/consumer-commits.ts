@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts'
 import { LogError } from '../api/errors.ts'
 import type { GroupMetadata } from '../api/group-metadata.ts'
 import type { OffsetEntry } from '../api/log.ts'
-import { partitionName } from '../api/record.ts'
+import { partitionName, type TopicPartition } from '../api/record.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { AssignedPartitions } from './assigned-partitions.ts'
 import { carryDelayMsMax, type CommitCarrier } from './commit-carrier.ts'
@@ -118,16 +118,26 @@ export class ConsumerCommits {
   }
 
   /**
-   * The committable offsets. Deleted topics are left out, because they would make the commit fail for the others too.
+   * The committable offsets. Deleted topics are left out: they would make the commit fail for the others too, and if the
+   * name belongs to a new topic by now, its first records would never be delivered.
    */
   progressOf(partitions: readonly ConsumedPartition[]): readonly OffsetEntry[] {
-    const live = partitions.filter(({ at }) => this.#broker.topic(at.topic) !== undefined)
+    const live = partitions.filter((partition) => !this.#partitions.isDeleted(partition))
     return live.map((partition) => partition.progress())
+  }
+
+  /** Offsets of partitions that it does not read are the caller's own. */
+  #checkPresent(offsets: readonly OffsetEntry[]): void {
+    for (const { at } of offsets) {
+      const partition = this.#partitions.get(partitionName(at))
+      if (partition !== undefined && this.#partitions.isDeleted(partition)) throw ofDeleted(at)
+    }
   }
 
   /** Resolves with the number of records whose results were waiting for it. */
   async commit(offsets: readonly OffsetEntry[]): Promise<number> {
     if (offsets.length === 0) return 0
+    this.#checkPresent(offsets)
     let carried = 0
     const from = this.metadata()
     const { group, generation, memberId, groupInstanceId } = from
@@ -147,6 +157,14 @@ export class ConsumerCommits {
     for (const { at, offset } of offsets) this.#partitions.get(partitionName(at))?.committed(offset)
     return carried
   }
+}
+
+function ofDeleted(at: TopicPartition): LogError {
+  return new LogError(
+    'UNKNOWN_TOPIC',
+    `${partitionName(at)} was read from a topic that was deleted, so its offset means nothing for a topic created anew under that name: poll, then commit what that one yields`,
+    { ...at },
+  )
 }
 
 /**

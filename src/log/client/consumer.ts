@@ -23,7 +23,6 @@ import {
 } from './checked-arguments.ts'
 import { clientNumbers, consumerNumbers, type ConsumerNumbers } from './client-options.ts'
 import type { CommitCarrier } from './commit-carrier.ts'
-import { ConsumedPartition } from './consumed-partition.ts'
 import { ConsumerCommits } from './consumer-commits.ts'
 import {
   consumerOptionNames,
@@ -115,7 +114,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     checkList('topics', declared)
     this.#declared = new DeclaredTopics(broker, declared)
     this.#starts = new StartOffsets({ broker, clock, group, isolation: this.#isolation, autoOffsetReset })
-    const partitions = new AssignedPartitions(this.#declared, this.#starts)
+    const partitions = new AssignedPartitions(this.#declared, this.#starts, (topic) => broker.topic(topic)?.id)
     this.#partitions = partitions
     this.#commits = new ConsumerCommits({
       broker,
@@ -202,11 +201,11 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     this.#checkIdle()
     if (this.#sharing.membership !== null) throw misuse('the consumer is subscribed: unsubscribe before you assign')
     checkPlaces('partitions to assign', at)
-    const taken = at.map((place) => new ConsumedPartition(place, this.#declared.formatOf(place), 0))
+    const taken = at.map((place) => this.#partitions.create(place))
     // A partition whose start a transaction may still change stays unresolved; polls check it again.
     for (const partition of taken) partition.unresolved = this.#starts.isUnstable(partition.at)
     this.#starts.resolve(taken.filter(({ unresolved }) => !unresolved))
-    this.#sharing.chosen(at)
+    this.#sharing.chosen()
     this.#partitions.replace(taken)
   }
 

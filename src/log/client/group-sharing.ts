@@ -36,11 +36,7 @@ export class GroupSharing {
   #membership: GroupMembership | null = null
   #listener: RebalanceListener = {}
   #left: GroupMetadata | null = null
-  /**
-   * The id that each topic had when this consumer got partitions of it, by name; and the catalog's revision at the last
-   * check.
-   */
-  readonly #topicIds = new Map<string, string>()
+  /** The catalog's revision when the partitions were last checked for deleted topics. */
   #catalogRevision = -1
   /** Only under an eager assignor: all partitions were given up for the rebalance in progress. */
   #hasGivenUpAll = false
@@ -64,14 +60,9 @@ export class GroupSharing {
     return this.#membership?.lastMember ?? this.#left
   }
 
-  /** From now on the consumer reads these partitions without a group. */
-  chosen(at: readonly TopicPartition[]): void {
+  /** From now on the consumer reads partitions of its choice, without a group. */
+  chosen(): void {
     this.#left = null
-    for (const place of at) this.#noteTopic(place)
-  }
-
-  #noteTopic({ topic }: TopicPartition): void {
-    this.#topicIds.set(topic, this.#parts.broker.topic(topic)?.id ?? '')
   }
 
   /**
@@ -81,11 +72,10 @@ export class GroupSharing {
    */
   get neverRead(): TopicPartition | null {
     if (this.#membership !== null) return null
-    return this.#partitions.list.find((partition) => partition.unresolved && this.#isDeleted(partition))?.at ?? null
-  }
-
-  #isDeleted({ at }: ConsumedPartition): boolean {
-    return this.#parts.broker.topic(at.topic)?.id !== this.#topicIds.get(at.topic)
+    return (
+      this.#partitions.list.find((partition) => partition.unresolved && this.#partitions.isDeleted(partition))?.at ??
+      null
+    )
   }
 
   /** Whether the group has expelled this consumer. The next `keep` then drops its partitions. */
@@ -144,7 +134,9 @@ export class GroupSharing {
     this.#partitions.resolveStarts(
       this.#partitions.list.filter(
         (partition) =>
-          partition.unresolved && !this.#isDeleted(partition) && !this.#parts.starts.isUnstable(partition.at),
+          partition.unresolved &&
+          !this.#partitions.isDeleted(partition) &&
+          !this.#parts.starts.isUnstable(partition.at),
       ),
     )
   }
@@ -157,7 +149,7 @@ export class GroupSharing {
   }
 
   get #deleted(): readonly ConsumedPartition[] {
-    return this.#partitions.list.filter((partition) => this.#isDeleted(partition))
+    return this.#partitions.list.filter((partition) => this.#partitions.isDeleted(partition))
   }
 
   get #topicsChanged(): boolean {
@@ -207,10 +199,7 @@ export class GroupSharing {
     // Topics may have been deleted during the awaited calls.
     await this.#dropDeleted(membership)
     const added = at.filter((place) => this.#partitions.get(partitionName(place)) === undefined && this.#exists(place))
-    for (const place of added) {
-      this.#partitions.add(place)
-      this.#noteTopic(place)
-    }
+    for (const place of added) this.#partitions.add(place)
     this.#partitions.moved = true
     await this.#parts.call(() => this.#listener.onPartitionsAssigned?.(added))
     if (thrown.length > 0) throw thrown[0]

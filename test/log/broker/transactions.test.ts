@@ -87,6 +87,17 @@ test('a newer producer of the same id fences the older one and aborts its open t
   await harness.close()
 })
 
+test('each batch of a fenced producer is INVALID_PRODUCER_EPOCH, also those behind the first one in a partition', async () => {
+  const harness = await opened(2)
+  const zombie = await TransactionalWriter.open(harness.log.broker, 'payments')
+  await zombie.write('events', 0, ['half'])
+  await TransactionalWriter.open(harness.log.broker, 'payments')
+  // Nothing of it is in the other partition, so sequence 1 is a gap there, but that is not what is wrong.
+  for (const value of ['late', 'later'])
+    await expect(zombie.write('events', 1, [value])).rejects.toMatchObject({ code: 'INVALID_PRODUCER_EPOCH' })
+  await harness.close()
+})
+
 test('a late batch of an ended transaction is INVALID_PRODUCER_EPOCH, not part of the next one', async () => {
   const harness = await opened()
   const writer = await TransactionalWriter.open(harness.log.broker, 'payments')

@@ -30,7 +30,7 @@ function take(partition: ConsumedPartition, countMax: number): (string | undefin
 }
 
 test('the position moves past a marker as soon as the record before it is returned', () => {
-  const partition = new ConsumedPartition(at, bytesFormat('orders'), 0)
+  const partition = new ConsumedPartition(at, 'id', bytesFormat('orders'), 0)
   partition.add(chunk(0, ['a', 'b'], 3))
   partition.add(chunk(7, ['c'], 9))
   expect(partition.fetchAt).toBe(9)
@@ -43,7 +43,7 @@ test('the position moves past a marker as soon as the record before it is return
 })
 
 test('damaged bytes fail every take, and the position stays behind the last good record', () => {
-  const partition = new ConsumedPartition(at, bytesFormat('orders'), 0)
+  const partition = new ConsumedPartition(at, 'id', bytesFormat('orders'), 0)
   const whole = batchOf(['a', 'b'].map((value) => ({ key: null, value, timestamp: 0 })))
   // The length of the second record.
   whole[61 + 8] = 0xfe

@@ -167,6 +167,34 @@ describe('a subscription', () => {
     await log.close()
   })
 
+  test.each(['subscribed', 'assigned'] as const)(
+    'never commits what it read of a deleted topic for a new topic of that name, %s',
+    async (how) => {
+      const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
+      await log.load('orders', ['a', 'b', 'c'])
+      const at = { topic: 'orders', partition: 0 }
+      const consumer = log.consumer({ group: 'g', autoOffsetReset: 'earliest' })
+      if (how === 'subscribed') consumer.subscribe(['orders'])
+      else consumer.assign([at])
+      expect(await consumer.poll()).toHaveLength(3)
+
+      await log.admin.deleteTopic('orders')
+      await log.admin.createTopics([{ name: 'orders', partitions: 1 }])
+      await log.load('orders', ['d', 'e', 'f', 'g'])
+      // By default that commits the progress of all partitions; there is none in the new topic.
+      await consumer.commitOffsets()
+      const own = [{ at, offset: 3, leaderEpoch: -1, metadata: '' }]
+      expect(await codeOf(() => consumer.commitOffsets(own))).toBe('UNKNOWN_TOPIC')
+      await consumer.close()
+
+      expect(log.admin.committedOffsets('g', [at])).toEqual([])
+      const next = log.consumer({ group: 'g', autoOffsetReset: 'earliest' })
+      next.subscribe(['orders'])
+      expect((await next.poll()).map(textOf)).toEqual(['d', 'e', 'f', 'g'])
+      await log.close()
+    },
+  )
+
   test('continues when one of its topics is deleted, and starts over with a new topic of that name', async () => {
     const log = await ClientHarness.open([
       { name: 'orders-eu', partitions: 1 },
