@@ -1,4 +1,5 @@
 import type { Clock, Timer } from '../../base/clock.ts'
+import { LogError } from '../api/errors.ts'
 import type { OutgoingRecord } from '../api/record.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { BatchBuilder } from '../format/batch-builder.ts'
@@ -62,7 +63,7 @@ export class BatchDispatch {
       const at = { topic: topic.info.name, partition: to }
       produced = new ProducedPartition(
         new BatchAccumulator(at, this.#parts.compression, this.#spareBuilders),
-        new PartitionSender(at, this.#parts.senders),
+        new PartitionSender(at, this.#parts.senders, { isSuccessor: topic.isSuccessor }),
       )
       topic.partitions[to] = produced
       const made = produced
@@ -88,6 +89,17 @@ export class BatchDispatch {
   /** Sends what was collected for this topic, at once or as soon as there is room. */
   sendTopic(topic: ProducedTopic): void {
     for (const produced of topic.partitions) if (produced !== undefined) this.#send(topic, produced)
+  }
+
+  /**
+   * Sends what was collected for a topic that was deleted, before anything for the topic that has its name now. Throws
+   * UNKNOWN_TOPIC if that would happen within one transaction, whose batches all have the same epoch: the numbers of those
+   * for the one topic would collide with the numbers of those for the other.
+   */
+  leaveTopic(topic: ProducedTopic): void {
+    this.sendTopic(topic)
+    if (this.#parts.transactions === null) return
+    if (topic.partitions.some((produced) => produced?.sender.isInUse === true)) throw replacedWithin(topic.info.name)
   }
 
   /** Sends everything taken or waiting so far, and waits for the answers. Rejects with the first unreported failure. */
@@ -254,6 +266,14 @@ export class BatchDispatch {
     builder.reset()
     this.#spareBuilders.push(builder)
   }
+}
+
+function replacedWithin(topic: string): LogError {
+  return new LogError(
+    'UNKNOWN_TOPIC',
+    `topic ${topic} was deleted and created anew while the transaction wrote to it: abort the transaction, then begin it again`,
+    { topic },
+  )
 }
 
 export interface BatchDispatchParts {

@@ -16,6 +16,8 @@ import type { SealedBatch } from './batch-accumulator.ts'
  *   explicitly.
  * - A batch that failed with a retriable error is retried. Later batches, which the log refuses meanwhile as out of
  *   order, follow it.
+ * - For a topic that was created anew under the name of another one, batches are numbered under a producer id of their own:
+ *   what was on its way to its predecessor may still reach it, and must not be taken for a batch of this sender.
  * - A batch that failed for good leaves a gap in the sequence numbers: later batches get new numbers under the next
  *   epoch. In a transaction they fail too, because it cannot be committed any more.
  *
@@ -24,6 +26,7 @@ import type { SealedBatch } from './batch-accumulator.ts'
 export class PartitionSender {
   readonly at: TopicPartition
   readonly #parts: PartitionSenderParts
+  readonly #isSuccessor: boolean
   /** Batches with sequence numbers and without an answer, in the order of their numbers. */
   readonly #unanswered: SentBatch[] = []
   #nextSequence = 0
@@ -32,8 +35,8 @@ export class PartitionSender {
   /** Number of batches that wait to be retried. */
   #retrying = 0
   /**
-   * The producer's identity, as last read. A partition that has used up its epochs continues under an identity of its
-   * own.
+   * The producer's identity, as last read. A partition that has used up its epochs, or has the name of a deleted one,
+   * continues under an identity of its own.
    */
   #given: ProducerIdentity | null = null
   /** The identity under whose epoch batches are numbered, and how many epochs this partition is ahead of it. */
@@ -45,9 +48,11 @@ export class PartitionSender {
   /** Number of answered records, of all that were ever sent here. */
   answeredRecords = 0
 
-  constructor(at: TopicPartition, parts: PartitionSenderParts) {
+  /** `isSuccessor`: the producer has sent records to an earlier topic of this name. */
+  constructor(at: TopicPartition, parts: PartitionSenderParts, of: { readonly isSuccessor: boolean }) {
     this.at = at
     this.#parts = parts
+    this.#isSuccessor = of.isSuccessor
   }
 
   /**
@@ -64,7 +69,9 @@ export class PartitionSender {
     if (given === null) return unnumbered
     if (given !== this.#given) {
       this.#given = given
-      this.#countAs(given, 0)
+      // A transaction never has batches for both.
+      const ownId = this.#isSuccessor && !given.transactional
+      this.#countAs(ownId ? { ...this.#parts.broker.newProducer(), transactional: false } : given, 0)
     }
     const identity = this.#identity ?? given
     const baseSequence = this.#nextSequence
@@ -75,6 +82,11 @@ export class PartitionSender {
       baseSequence,
       transactional: identity.transactional,
     }
+  }
+
+  /** Whether it has numbered batches under the producer's present identity. */
+  get isInUse(): boolean {
+    return this.#given !== null && this.#given === this.#parts.identity() && this.#nextSequence > 0
   }
 
   #countAs(identity: ProducerIdentity, epochsAhead: number): void {

@@ -24,7 +24,7 @@ export class ProducedTopics {
   #last: ProducedTopic | null = null
   /** Deleted topics with records that were not answered yet. */
   #replacedTopics: ProducedTopic[] = []
-  /** Sends what was collected for a topic that was deleted. */
+  /** Sends what was collected for a topic that was deleted. Throws if the producer cannot go on with its successor. */
   readonly #replaced: (topic: ProducedTopic) => void
 
   constructor(broker: Broker, replaced: (topic: ProducedTopic) => void) {
@@ -68,7 +68,7 @@ export class ProducedTopics {
       this.#replaced(known)
       this.#replacedTopics.push(known)
     }
-    const topic = new ProducedTopic(info)
+    const topic = new ProducedTopic(info, known !== undefined)
     this.#byName.set(name, topic)
     return topic
   }
@@ -77,6 +77,11 @@ export class ProducedTopics {
 /** A topic, identified by its id. */
 export class ProducedTopic {
   info: TopicInfo
+  /**
+   * The producer has sent records to an earlier topic of this name. Some of its batches may have reached this one, so
+   * batches must not be numbered as if they were the first.
+   */
+  readonly isSuccessor: boolean
   /** The topic's name in messages. */
   readonly title: string
   readonly named: RecordFormat
@@ -85,8 +90,9 @@ export class ProducedTopic {
   #declared: AnyTopic | null = null
   #format: RecordFormat
 
-  constructor(info: TopicInfo) {
+  constructor(info: TopicInfo, isSuccessor: boolean) {
     this.info = info
+    this.isSuccessor = isSuccessor
     this.title = `topic ${info.name}`
     this.named = bytesFormat(info.name)
     this.#format = this.named

@@ -72,7 +72,7 @@ export class Producer {
         : new ProducerTransactions(broker, transactionalId, numbers.transactionTimeoutMs)
     this.#buffer = new SendBuffer(numbers.bufferBytesMax, numbers.waitingSendsMax)
     const partitioner = options.partitioner ?? null
-    const topics = new ProducedTopics(broker, (old) => this.#dispatch.sendTopic(old))
+    const topics = new ProducedTopics(broker, (old) => this.#dispatch.leaveTopic(old))
     this.#preparer = new RecordPreparer(topics, partitioner, clock)
     this.#dispatch = new BatchDispatch({
       broker,

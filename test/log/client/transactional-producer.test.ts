@@ -301,6 +301,28 @@ describe('a transaction over many partitions', () => {
     await harness.close()
   })
 
+  test('of which one topic was deleted and created anew before its records were written cannot be committed', async () => {
+    const { harness, producer } = await opened({ lingerMs: 50 })
+    producer.beginTransaction()
+    const sends = [producer.send({ topic: 'events', value: 'a' }).catch(() => {})]
+    await harness.admin.deleteTopic('events')
+    await harness.admin.createTopics([{ name: 'events', partitions: 1 }])
+    sends.push(producer.send({ topic: 'events', value: 'b' }).catch(() => {}))
+    await harness.clock.run(50)
+    await Promise.all(sends)
+    expect(await codeOf(() => producer.commitTransaction())).toBe('UNKNOWN_TOPIC')
+    await producer.abortTransaction()
+    producer.beginTransaction()
+    const again = ['a', 'b'].map((value) => producer.send({ topic: 'events', value }))
+    await harness.clock.run(50)
+    await Promise.all(again)
+    await producer.commitTransaction()
+    const consumer = harness.consumer({ autoOffsetReset: 'earliest' })
+    consumer.assign([{ topic: 'events', partition: 0 }])
+    expect((await drain(consumer)).map(textOf)).toEqual(['a', 'b'])
+    await harness.close()
+  })
+
   /** How many states of transactional ids were written. */
   function stateRecords({ broker }: ClientHarness): number {
     const count = broker.topic(transactionsTopic)?.partitions ?? 0
