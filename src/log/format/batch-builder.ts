@@ -128,7 +128,7 @@ export class BatchBuilder {
   seal(options: SealOptions = {}): Uint8Array {
     const codec = options.compression ?? 'none'
     const batch = codec === 'none' ? this.#bytes.subarray(0, this.#length) : this.#compressed(codec)
-    this.#writeHeader(batch, 0, batch.length, options)
+    this.#writeHeader(batch, options)
     return batch
   }
 
@@ -136,15 +136,6 @@ export class BatchBuilder {
   finish(options: SealOptions = {}): Uint8Array {
     const batch = this.seal(options)
     return batch.buffer === this.#bytes.buffer ? batch.slice() : batch
-  }
-
-  /** Writes the uncompressed batch to `target[at, ...)`, which must have room for `bytes`; returns its end. */
-  finishInto(target: Uint8Array, at: number, options: Omit<SealOptions, 'compression'> = {}): number {
-    const end = at + this.#length
-    assert(end <= target.length, `no room for ${this.#length} bytes at ${at} of ${target.length}`)
-    copyBytes(this.#bytes, batchHeaderBytes, this.#length, target, at + batchHeaderBytes)
-    this.#writeHeader(target, at, end, options)
-    return end
   }
 
   /** Discards the records, keeps the memory. */
@@ -156,13 +147,13 @@ export class BatchBuilder {
     this.#maxTimestamp = -1
   }
 
-  #writeHeader(target: Uint8Array, at: number, end: number, options: SealOptions): void {
+  #writeHeader(batch: Uint8Array, options: SealOptions): void {
     const lastOffsetDelta = options.lastOffsetDelta ?? this.#lastOffsetDelta
     assert(
       lastOffsetDelta >= Math.max(0, this.#lastOffsetDelta),
       `a batch of ${this.#count} records to ${lastOffsetDelta}`,
     )
-    writeBatchHeader(target, at, end, {
+    writeBatchHeader(batch, 0, batch.length, {
       baseOffset: 0,
       leaderEpoch: -1,
       attributes:

@@ -80,10 +80,6 @@ export class PickOrder<Input extends PickInput> {
     return this.#heap.length > 0
   }
 
-  get parkedCount(): number {
-    return this.#parked.length
-  }
-
   #remove(): void {
     const last = this.#heap.pop()
     if (last !== undefined && this.#heap.length > 0) this.#sink(last)
