@@ -212,7 +212,7 @@ export class Streams {
     return this.#running().query<K, V>(store)
   }
 
-  /** Not asked of the machine where tests and simulation stand in its place. */
+  /** Null in tests and simulations, because the files of the machine say nothing about what runs there. */
   #buildNumber(): number | null {
     const { applicationId, dataDir, logger = silentLogger, logOptions, storeEngine } = this.#options
     if (logOptions?.disk !== undefined || storeEngine !== undefined) return null

@@ -99,7 +99,10 @@ export interface WindowStoreOptions extends Omit<StoreOptions, 'emit'> {
    * `EmitStrategy.onWindowClose`.
    */
   readonly emit?: 'commit' | 'update' | 'final'
-  /** How long rows are kept after the start of their window, in stream time. Default and minimum: size + grace. */
+  /**
+   * How long rows are kept, in stream time, after the start of their window or the end of their session. Default and minimum:
+   * size + grace, for sliding windows twice the size + grace, for sessions gap + grace.
+   */
   readonly retention?: Duration
 }
 
