@@ -27,6 +27,7 @@ import { PickRuns } from './pick-runs.ts'
 import type { RecordCollector } from './record-collector.ts'
 import type { RecordQueue } from './record-queue.ts'
 import { taskTransitions, type TaskPhase } from './task-lifecycle.ts'
+import { UserClock } from './user-clock.ts'
 
 /**
  * One sub-topology on one partition: its inputs, processors and stores, and what the next commit records about them. A
@@ -62,10 +63,7 @@ export class Task implements NodeHost {
   readonly #saved: { readonly node: string; readonly name: string; readonly read: () => number }[] = []
   readonly #restored: RecordedSection['operators']
   readonly #picks = new PickRuns()
-  #clock: { readonly input: number; readonly now: number }[] = []
-  #punctuations: { readonly input: number; readonly operator: string; readonly now: number }[] = []
-  #now: number
-  #clockRead = false
+  readonly #clock: UserClock
   #scope: CommitScope | null = null
   #timerCount = 0
   /** True until the first commit if the state that the task continues from is recorded in another task's section. */
@@ -85,7 +83,7 @@ export class Task implements NodeHost {
     this.#restored = options.memory?.operators ?? {}
     this.#isUnrecorded = options.memory?.isElsewhere ?? false
     this.streamTime = options.memory?.streamTime ?? -1
-    this.#now = options.now
+    this.#clock = new UserClock(options.now)
   }
 
   get taskId(): TaskId {
@@ -200,7 +198,7 @@ export class Task implements NodeHost {
   }
 
   #fireByWallClock(punctuation: Punctuation, now: number): void {
-    this.#punctuations.push({ input: this.inputCount, operator: punctuation.name, now })
+    this.#clock.fires(punctuation.name, now, this.inputCount)
     this.#fire(punctuation, now)
   }
 
@@ -227,17 +225,11 @@ export class Task implements NodeHost {
 
   /** Sets the wall clock that user code sees until the next call. The value is recorded only if user code reads it. */
   setNow(now: number): void {
-    if (now === this.#now) return
-    this.#now = now
-    this.#clockRead = false
+    this.#clock.set(now)
   }
 
   now(): number {
-    if (!this.#clockRead) {
-      this.#clockRead = true
-      this.#clock.push({ input: this.inputCount, now: this.#now })
-    }
-    return this.#now
+    return this.#clock.read(this.inputCount)
   }
 
   /**
@@ -268,8 +260,7 @@ export class Task implements NodeHost {
 
   /** Whether the next commit has to record anything about this task. */
   get isDirty(): boolean {
-    if (this.#isUnrecorded || this.inputCount > 0 || this.collector.section >= 0 || this.#punctuations.length > 0)
-      return true
+    if (this.#isUnrecorded || this.inputCount > 0 || this.collector.section >= 0 || this.#clock.hasFired) return true
     for (const { overlay } of this.stores) if (overlay.isDirty) return true
     for (const { queue } of this.inputs) if (queue.position !== queue.committed) return true
     return false
@@ -314,8 +305,7 @@ export class Task implements NodeHost {
       operators: this.#operatorState(),
       partitionTimes: this.inputs.map(({ queue }) => ({ at: queue.at, time: queue.partitionTime })),
       streamTime: this.streamTime,
-      clock: this.#clock,
-      punctuations: this.#punctuations,
+      ...this.#clock.take(),
       ...(picks === null
         ? {}
         : { picks: picks.map(({ input, count }) => ({ input: place.get(input) ?? input, count })) }),
@@ -323,9 +313,6 @@ export class Task implements NodeHost {
     }
     this.inputCount = 0
     this.#isUnrecorded = false
-    this.#clock = []
-    this.#punctuations = []
-    this.#clockRead = false
     return section
   }
 
@@ -387,7 +374,7 @@ export class Task implements NodeHost {
       throw new RangeError(`a schedule needs an interval above 0, not ${options.intervalMs}`)
     const name = `punctuation-${this.#timerCount++}`
     if (options.by === 'wallClock') {
-      const punctuation = new Punctuation(context, name, wallClockSchedule(options, this.#now), callback)
+      const punctuation = new Punctuation(context, name, wallClockSchedule(options, this.#clock.time), callback)
       this.#wallTimers.add(punctuation)
       return punctuation
     }
