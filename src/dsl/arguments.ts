@@ -8,9 +8,20 @@ import { StreamsError } from '../streams/errors.ts'
  * if windows are missing, a count over all time.
  */
 
-/** Throws CONFIG_INVALID unless `value` is a function; `what` says which one, such as `the mapper`. */
+/**
+ * Throws CONFIG_INVALID unless `value` is a function that returns its result; `what` says which one, such as `the
+ * mapper`. The Promise of an async one would be taken for the result: a filter would let everything through, and a store
+ * would keep an empty object.
+ */
 export function checkFunction(call: string, what: string, value: unknown): void {
   if (typeof value !== 'function') throw wrong(call, `${what} is a function`, value)
+  const kind = Object.prototype.toString.call(value)
+  if (kind !== '[object AsyncFunction]' && kind !== '[object AsyncGeneratorFunction]') return
+  throw new StreamsError(
+    'CONFIG_INVALID',
+    `${call}: ${what} is async, and no commit waits for its Promise; work without async, and do slow work before records reach the topic or after they leave it, as in consumer.eachRecord()`,
+    { call },
+  )
 }
 
 /** Throws CONFIG_INVALID unless the options of `call` have functions of those names. */

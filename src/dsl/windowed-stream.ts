@@ -3,7 +3,7 @@ import type { Windowed, WindowKind, Windows } from '../codec/windowed-codec.ts'
 import { checkOptions } from '../streams/checked-options.ts'
 import { StreamsError } from '../streams/errors.ts'
 import { aggregatePlan } from './aggregation.ts'
-import { checkFunctions } from './arguments.ts'
+import { checkFunction, checkFunctions } from './arguments.ts'
 import {
   aggregationOptionNames,
   reductionOptionNames,
@@ -88,6 +88,7 @@ export class WindowedStream<out K, out V, Kind extends WindowKind> {
         { store: options.name },
       )
     }
+    if (merge !== undefined) checkFunction(options.name, 'merge', merge)
     return this.#append(options, { aggregate: 'aggregate', initial, add, merge, value })
   }
 

@@ -4,7 +4,9 @@ import { topic } from '../../src/codec/topic.ts'
 import { string } from '../../src/codec/value-codecs.ts'
 import type { RecordContext } from '../../src/dsl/operators/process.ts'
 import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
+import type { GroupedStream } from '../../src/dsl/grouped-stream.ts'
 import type { Stream } from '../../src/dsl/stream.ts'
+import { sessions } from '../../src/dsl/windows.ts'
 import { StreamsHarness } from '../harness/streams-harness.ts'
 
 const input = topic('in', { key: stringKey, value: string })
@@ -65,6 +67,60 @@ test.each<readonly [string, (words: Words) => void, RegExp]>([
   const failure = await failureOf(build)
   expect(failure).toMatch(message)
   expect(failure).toMatch(/^StreamsError: PROCESSING_FAILED: .*could be lost, or done twice; work without async/)
+})
+
+const grouped = (words: Words): GroupedStream<string, string> => words.groupByKey()
+const other = topic('other', { key: stringKey, value: string })
+/** An async function, as a caller without types may pass it. */
+const later = (async () => 'later') as () => never
+
+test.each<readonly [string, (words: Words, builder: StreamsBuilder) => unknown, RegExp]>([
+  ['filter', (words) => words.filter(later), /filter: what it calls is async/],
+  ['mapValues', (words) => words.mapValues(later), /mapValues: what it calls is async/],
+  ['flatMap', (words) => words.flatMap(async function* () {} as never), /flatMap: what it calls is async/],
+  ['split', (words) => words.split({ long: later }), /split, branch long: what it calls is async/],
+  ['foreach', (words) => words.foreach(later), /foreach: what it calls is async/],
+  ['process', (words) => words.process(later), /process: the supplier is async/],
+  ['reduce', (words) => grouped(words).reduce({ name: 'r', add: later }), /r: add is async/],
+  [
+    'aggregate, for its initial value',
+    (words) => grouped(words).aggregate({ name: 'a', value: string, initial: later, add: String }),
+    /a: initial is async/,
+  ],
+  [
+    'aggregate, where sessions merge',
+    (words) =>
+      grouped(words)
+        .windowedBy(sessions('1m'))
+        .aggregate({ name: 's', value: string, initial: String, add: String, merge: later }),
+    /s: merge is async/,
+  ],
+  [
+    'reduce of a table',
+    (words) =>
+      words
+        .toTable({ name: 't' })
+        .groupBy((word) => word)
+        .reduce({ name: 'g', add: String, subtract: later }),
+    /g: subtract is async/,
+  ],
+  [
+    'join',
+    (words, builder) => words.join(builder.stream(other), later, { name: 'j', within: 1 }),
+    /join j: the joiner is async/,
+  ],
+  ['joinTable', (words, builder) => words.joinTable(builder.table(other), later), /joinTable: the joiner is async/],
+  [
+    'joinGlobalTable',
+    (words, builder) => words.joinGlobalTable(builder.globalTable(other), later, String),
+    /joinGlobalTable: what selects the key is async/,
+  ],
+])('an async function in %s is refused at the call, since its Promise would be the result', (_, call, message) => {
+  const builder = new StreamsBuilder()
+  const words = builder.stream(input)
+
+  expect(() => call(words, builder)).toThrow(message)
+  expect(() => call(words, builder)).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }))
 })
 
 test('forward() is allowed in process() and in schedules, and refused outside of them', async () => {
