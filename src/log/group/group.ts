@@ -366,7 +366,7 @@ export class Group {
   heartbeat(from: MemberName & { readonly generation: number }): void {
     const member = this.#roster.known(from)
     this.#agreed.check(from)
-    this.#deadlines.heard(member)
+    this.#isAlive(member)
     if (this.#lifecycle.is('preparingRebalance')) throw this.#rebalancing()
   }
 
@@ -398,7 +398,12 @@ export class Group {
     const member = this.#roster.known(from)
     this.#agreed.check(from)
     if (this.#lifecycle.is('completingRebalance')) throw this.#rebalancing()
-    this.#deadlines.heard(member)
+    this.#isAlive(member)
+  }
+
+  /** A member that waits for an answer sends no heartbeats until it has it, so it must not get a deadline by this one. */
+  #isAlive(member: GroupMember): void {
+    if (member.join === null && member.sync === null) this.#deadlines.heard(member)
   }
 
   /** Like `checkCommit`, for offsets in a transaction: they are also accepted while the assignment is being made. */

@@ -189,6 +189,23 @@ describe('a member', () => {
     expect(log.members).toContain(third.memberId)
   })
 
+  test.each(['commits', 'sends a heartbeat'] as const)(
+    'is not removed while it waits for the others, even if it %s meanwhile',
+    async (sign) => {
+      const log = new GroupHarness()
+      const [first, second] = await pair(log)
+      // A cooperative member keeps its partitions and commits their progress until the rebalance is over.
+      await log.member('c').join()
+      await second.join()
+      if (sign === 'commits') expect(second.commit()).toBe('ok')
+      else expect(second.heartbeat()).toBe('REBALANCE_IN_PROGRESS')
+      await log.clock.run(sessionTimeoutMs - 1)
+      first.heartbeat()
+      await log.clock.run(sessionTimeoutMs - 1)
+      expect(log.members).toContain(second.memberId)
+    },
+  )
+
   test('leaves at once, and the last one leaves an empty group that keeps its generation', async () => {
     const log = new GroupHarness()
     const [first, second] = await pair(log)
