@@ -29,6 +29,8 @@ export class RecordPreparer {
   readonly #keyBytes = new ByteWriter()
   readonly #valueBytes = new ByteWriter()
   readonly #scratch = outgoingRecord()
+  /** How many records were prepared, or begun. */
+  #begun = 0
   /** The time at which the clock was last read. */
   #now = Number.NEGATIVE_INFINITY
 
@@ -43,6 +45,14 @@ export class RecordPreparer {
    * INVALID_TIMESTAMP. The result is valid until the next call.
    */
   prepare(record: GivenRecord): PreparedRecord {
+    const call = ++this.#begun
+    const prepared = this.#prepare(record)
+    // User code has sent another record, whose bytes are now in the place of this one's.
+    if (call !== this.#begun) throw sentWithin(prepared.topic.info.name)
+    return prepared
+  }
+
+  #prepare(record: GivenRecord): PreparedRecord {
     const name = nameOfTopic(record)
     const topic = this.#topics.of(name)
     const format = typeof record.topic === 'string' ? topic.named : topic.formatOf(record.topic)
@@ -178,6 +188,14 @@ function checkedHeaders(topic: string, headers: readonly Header[]): readonly Hea
     )
   }
   return headers
+}
+
+function sentWithin(topic: string): LogError {
+  return new LogError(
+    'INVALID_RECORD',
+    `while a record for topic ${topic} was encoded, another one was sent with the same producer: schemas, codecs, timestamps and partitioners must not send; send it before or after, or with another producer`,
+    { topic },
+  )
 }
 
 const noHeader: { readonly key: unknown; readonly value: unknown } = { key: undefined, value: undefined }

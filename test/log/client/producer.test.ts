@@ -440,6 +440,24 @@ describe('batches', () => {
   })
 })
 
+test('a record whose partitioner sends another one with the same producer is refused, not written with its bytes', async () => {
+  const log = await ClientHarness.open([{ name: 'events', partitions: 1 }])
+  const inner: Promise<unknown>[] = []
+  let depth = 0
+  const partition = (): number => {
+    if (depth++ === 0) inner.push(producer.send({ topic: 'events', key: 'inner', value: 'b' }))
+    return 0
+  }
+  const producer = log.producer({ partitioner: { id: 'talkative', partition } })
+  expect(await codeOf(() => producer.send({ topic: 'events', key: 'outer', value: 'a' }))).toBe('INVALID_RECORD')
+  await Promise.all(inner)
+  expect(await producer.send({ topic: 'events', key: 'next', value: 'c' })).toMatchObject({ offset: 1 })
+  const consumer = log.consumer(all)
+  consumer.assign([{ topic: 'events', partition: 0 }])
+  expect((await drain(consumer)).map(textOf)).toEqual(['b', 'c'])
+  await log.close()
+})
+
 test('a send that waits for room is settled when its topic is deleted and created again meanwhile', async () => {
   const log = await ClientHarness.open([{ name: 'events', partitions: 1 }])
   const producer = log.producer({ bufferBytesMax: 1 })
