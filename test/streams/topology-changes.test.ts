@@ -6,7 +6,7 @@ import { long, string } from '../../src/codec/value-codecs.ts'
 import { windowed } from '../../src/codec/windowed-codec.ts'
 import type { TableSourceOptions } from '../../src/dsl/options.ts'
 import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
-import { sliding, tumbling } from '../../src/dsl/windows.ts'
+import { sessions, sliding, tumbling } from '../../src/dsl/windows.ts'
 import type { Topology } from '../../src/streams/topology/topology.ts'
 import { StreamsHarness, type InputRecord, type OutputRecord } from '../harness/streams-harness.ts'
 
@@ -248,6 +248,25 @@ test('a store of tumbling windows is refused for sliding windows', async () => {
   await expect(app.start(topologyOf(counting(sliding(10))))).rejects.toThrow(
     /STORE_MISMATCH: store counts was written with shape window 10 ms, but is declared with sliding window 10 ms/,
   )
+})
+
+test('a store of rows without windows is refused for windows or sessions, and the other way round', async () => {
+  const grouped = (builder: StreamsBuilder) => builder.stream(input).groupByKey()
+  const plain: Part = (builder) => grouped(builder).count({ name: 'counts' })
+  const timed: Part = (builder) => grouped(builder).windowedBy(windows).count({ name: 'counts' })
+  const visits: Part = (builder) => grouped(builder).windowedBy(sessions(10)).count({ name: 'counts' })
+  const refuses = async (before: Part, after: Part): Promise<void> => {
+    const app = await StreamsHarness.open(topologyOf(before), topics)
+    await live(app, topologyOf(before), [['k', 'v', 1]])
+    await expect(app.start(topologyOf(after))).rejects.toThrow(
+      /STORE_MISMATCH: store counts was written with .*, but is declared with .*; go back to the former declaration, or give the store another name to begin anew/,
+    )
+  }
+
+  await refuses(plain, timed)
+  await refuses(plain, visits)
+  await refuses(timed, plain)
+  await refuses(timed, visits)
 })
 
 test('a window store without a changelog cannot change its retention: its rows would not be found', async () => {

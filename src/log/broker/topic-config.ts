@@ -122,6 +122,9 @@ export function checkSameTopic(existing: TopicInfo, spec: TopicSpec): void {
     const wanted = spec.config?.[name]
     if (has !== undefined && wanted !== undefined && has !== wanted) throw mismatch(spec, `${name} ${has}`, wanted)
   }
+  // Rows that were written without a window have no time by which they could expire.
+  if (spec.config?.windowRetentionMs !== undefined && existing.config.windowRetentionMs === undefined)
+    throw mismatch(spec, 'rows without windows', 'rows of windows')
 }
 
 function mismatch(spec: TopicSpec, has: string, wanted: string): LogError {

@@ -59,7 +59,7 @@ export function resolveReset(
   if (reset === 'none')
     throw new LogError(
       'NO_OFFSET',
-      `${group === undefined ? 'no group' : `group ${group}`} has a committed offset for ${partitionName(at)} and autoOffsetReset is none: seek, commit one, or choose earliest or latest`,
+      `${group === undefined ? 'a consumer without a group' : `group ${group}`} has no committed offset for ${partitionName(at)}, and autoOffsetReset is none: seek, commit one, or choose earliest or latest`,
       { group, ...at },
     )
   if (typeof reset === 'object')
