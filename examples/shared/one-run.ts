@@ -36,6 +36,7 @@ export async function loadAll(
   await loader.loadTicks()
   await loader.close()
   const { appended, skipped } = loader
+  if (appended + skipped === 0) status.finish(`No line yet: ${source.description}.`)
   if (appended > 0) status.finish(`Loaded ${formatNumber(appended)} lines: ${source.description}.`)
   if (skipped > 0)
     status.finish(`${formatNumber(skipped)} lines were loaded before: it continues, and counts none of them twice.`)
@@ -59,7 +60,7 @@ export async function countAll(counting: Counting, { status, stop }: RunControl)
   const { processed, commits, droppedByReason } = streams.metrics()
   status.finish(
     processed === 0
-      ? 'The last run had counted everything: nothing was left to do.'
+      ? 'Everything is counted: nothing was left to do.'
       : `Counted: ${formatNumber(processed)} records in all steps, ${formatNumber(commits)} commits.`,
   )
   const late = droppedByReason['late record'] ?? 0

@@ -42,6 +42,8 @@ export function parseLogTime(time: string): number | null {
   const [, day, monthName = '', year, hour, minute, second, sign, zoneHours, zoneMinutes] = match
   const month = months.indexOf(monthName)
   if (month < 0 || Number(hour) > 23 || Number(minute) > 59 || Number(second) > 60) return null
+  // Date.UTC takes the years 0 to 99 for those of the 20th century.
+  if (Number(year) < 100) return null
   if (Number(zoneHours) > 14 || Number(zoneMinutes) > 59) return null
   const local = Date.UTC(Number(year), month, Number(day), Number(hour), Number(minute), Math.min(59, Number(second)))
   // Date.UTC turns 31 February into a day in March.

@@ -11,6 +11,7 @@ import { tables } from './answer-tables.ts'
 import { jsonLines } from './report.ts'
 import { accessLog, generatedDay, type LineSource, liveTraffic } from './sources.ts'
 import { StatusLine } from '../shared/status-line.ts'
+import { tryNext } from './try-next.ts'
 
 async function main(args: readonly string[]): Promise<void> {
   const options = readOptions(args)
@@ -37,19 +38,6 @@ async function wait(delayMs: number, stop: AbortSignal): Promise<void> {
   await setTimeout(delayMs, undefined, { signal: stop }).catch((error: unknown) => {
     if (!stop.aborted) throw error
   })
-}
-
-function tryNext({ input, live, dataDir }: Options): string {
-  const lines = [
-    'npm start                                 run it again: it continues, and counts nothing twice',
-    'npm start -- --json | grep top-pages      the same answers for other programs',
-    'npm start -- --seed 2 --data-dir data/2   another day',
-    'npm start -- --live --page                traffic at the pace of the clock, and a page that shows it',
-    'npm start -- --input access.log           a log of your own (.gz, .br, - for standard input)',
-    'rm -r ' + dataDir.padEnd(36) + 'start over',
-  ]
-  const first = input !== undefined || live ? lines.slice(1) : lines
-  return `\nTry next\n\n  ${first.join('\n  ')}`
 }
 
 await runCommand('web-activity', main)

@@ -74,18 +74,20 @@ export function readOptions(args: readonly string[]): Options | null {
     live,
     page: values.page ? { port } : undefined,
     dataDir: values['data-dir'] ?? defaultDirectory(input, live),
-    seed: integer('seed', values.seed, 0, 2 ** 32 - 1) ?? 1,
-    events: integer('events', values.events, 1, 10_000_000) ?? 300_000,
+    seed: integer('seed', values.seed, 0, 2 ** 32 - 1) ?? optionDefaults.seed,
+    events: integer('events', values.events, 1, 10_000_000) ?? optionDefaults.events,
     json: values.json ?? false,
     emit,
     ...storageOptions(values),
   }
 }
 
+export const optionDefaults: { readonly seed: number; readonly events: number } = { seed: 1, events: 300_000 }
+
 const defaultPort = 4747
 
 /** One directory per kind of traffic, so that a real log is not mixed with generated traffic. */
-function defaultDirectory(input: string | undefined, live: boolean): string {
+export function defaultDirectory(input: string | undefined, live: boolean): string {
   if (input !== undefined) return 'data/web-activity-log'
   return live ? 'data/web-activity-live' : 'data/web-activity'
 }

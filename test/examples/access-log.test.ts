@@ -38,6 +38,7 @@ describe('a line of an access log', () => {
     ['an hour that does not exist', line.replace(':10:', ':24:')],
     ['no user agent, as in the Common Log Format', line.split(' "http')[0] ?? ''],
     ['a time before 1970', line.replace('2015', '1969')],
+    ['a year of two digits', line.replace('2015', '0085')],
   ])('is malformed with %s', (_, malformed) => {
     expect(parseAccessLine(malformed)).toBeNull()
   })

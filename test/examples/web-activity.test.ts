@@ -195,10 +195,13 @@ describe('the answers about an access log', () => {
   test('have no rows if the log is empty', async () => {
     const path = join(directory, 'empty.log')
     await writeFile(path, '')
+    const told: string[] = []
+    const status = { update: () => undefined, finish: (sentence: string) => void told.push(sentence) }
 
-    expect(await answersFrom(await accessLog(path, await openLines(path)), { dataDir: fresh() })).toEqual([
+    expect(await answersFrom(await accessLog(path, await openLines(path)), { dataDir: fresh(), status })).toEqual([
       { answer: 'totals', lines: 0, malformed: 0, duplicates: 0, bots: 0, events: {} },
     ])
+    expect(told).toEqual([`No line yet: the access log ${path}.`, 'Everything is counted: nothing was left to do.'])
   })
 
   test('include the lines that were added since the last run', async () => {
