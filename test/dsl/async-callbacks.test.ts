@@ -6,7 +6,7 @@ import type { RecordContext } from '../../src/dsl/operators/process.ts'
 import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
 import type { GroupedStream } from '../../src/dsl/grouped-stream.ts'
 import type { Stream } from '../../src/dsl/stream.ts'
-import { sessions } from '../../src/dsl/windows.ts'
+import { sessions, tumbling } from '../../src/dsl/windows.ts'
 import { StreamsHarness } from '../harness/streams-harness.ts'
 
 const input = topic('in', { key: stringKey, value: string })
@@ -62,6 +62,63 @@ test.each<readonly [string, (words: Words) => void, RegExp]>([
         process: () => {},
       })),
     /process failed in a punctuation: a schedule's callback returned a Promise/,
+  ],
+  ['filter', (words) => words.filter(fails), /filter failed at in-0 offset 0: the predicate returned a Promise/],
+  ['filterNot', (words) => words.filterNot(fails), /filter-not failed at in-0 offset 0: the predicate returned a Prom/],
+  [
+    'split',
+    (words) => words.split({ a: fails }),
+    /split failed at in-0 offset 0: the predicate of split-a returned a P/,
+  ],
+  ['mapValues', (words) => words.mapValues(fails), /map-values failed at in-0 offset 0: the mapper returned a Promise/],
+  ['map', (words) => words.map(fails), /map failed at in-0 offset 0: the mapper returned a Promise/],
+  ['a value of map', (words) => words.map((_, key) => [key, fails()]), /map failed .*: the mapper returned a Promise/],
+  ['flatMap', (words) => words.flatMap(fails), /flat-map failed at in-0 offset 0: the mapper returned a Promise/],
+  ['flatMapValues', (words) => words.flatMapValues(fails), /flat-map-values failed .*: the mapper returned a Promise/],
+  [
+    'its values',
+    (words) => words.flatMapValues(() => [fails()]),
+    /flat-map-values failed .*: the mapper returned a Pr/,
+  ],
+  ['selectKey', (words) => words.selectKey(fails), /select-key failed .*: the key selector returned a Promise/],
+  [
+    'groupBy',
+    (words) => words.groupBy(fails).count({ name: 'n' }),
+    /group-by failed .*: the key selector returned a P/,
+  ],
+  [
+    'aggregate',
+    (words) => words.groupByKey().aggregate({ name: 'n', value: string, initial: () => '', add: fails }),
+    /n failed at in-0 offset 0: the aggregator returned a Promise/,
+  ],
+  [
+    'an aggregate of windows',
+    (words) =>
+      words
+        .groupByKey()
+        .windowedBy(tumbling(9))
+        .aggregate({ name: 'n', value: string, initial: fails, add: () => '' }),
+    /n failed at in-0 offset 0: the initializer returned a Promise/,
+  ],
+  [
+    'a filter of a table',
+    (words) => words.toTable({ name: 't' }).filter(fails, { name: 'f' }),
+    /f failed at in-0 offset 0: the predicate returned a Promise/,
+  ],
+  [
+    'mapValues of a table',
+    (words) => words.toTable({ name: 't' }).mapValues(fails, { name: 'f' }),
+    /f failed at in-0 offset 0: the mapper returned a Promise/,
+  ],
+  [
+    'a join of streams',
+    (words) => words.join(words, fails, { name: 'j', within: 1 }),
+    /failed at in-0 offset 0: the joiner returned a Promise/,
+  ],
+  [
+    'a join with a table',
+    (words) => words.leftJoinTable(words.toTable({ name: 't' }), fails),
+    /failed at in-0 offset 0: the joiner returned a Promise/,
   ],
 ])('an async callback of %s is refused, since no commit would wait for it', async (_, build, message) => {
   const failure = await failureOf(build)

@@ -1,4 +1,4 @@
-import { undefinedResult } from './undefined-result.ts'
+import { checkResult } from './undefined-result.ts'
 
 /** What an aggregation does with a value: count it, reduce it with the current result, or add it to an aggregate. */
 export interface AggregateOptions {
@@ -63,6 +63,6 @@ export function mergingFoldOf(options: MergingOptions): MergingFold {
 }
 
 function checked(result: unknown, store: string, callback: string): unknown {
-  if (result === undefined) throw undefinedResult(store, callback)
+  checkResult(result, store, callback)
   return result
 }

@@ -1,4 +1,5 @@
 import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
+import { refusePromise } from './no-promise.ts'
 
 export interface Branch {
   /** Name of the child node that receives the records. */
@@ -30,7 +31,9 @@ class SplitIntoBranches implements Processor {
 
   process(key: unknown, value: unknown, timestamp: number): void {
     for (const branch of this.#branches) {
-      if (!branch.predicate(value, key)) continue
+      const passes: unknown = branch.predicate(value, key)
+      if (typeof passes === 'object') refusePromise(passes, `the predicate of ${branch.child}`)
+      if (!passes) continue
       this.#context.forwardTo(branch.child, key, value, timestamp)
       return
     }

@@ -1,4 +1,5 @@
 import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
+import { refusePromise } from './no-promise.ts'
 
 /** Forwards the records for which the predicate returns `wanted`. */
 export function filterSupplier(predicate: (value: unknown, key: unknown) => boolean, wanted: boolean): () => Processor {
@@ -21,6 +22,8 @@ class Filter implements Processor {
 
   process(key: unknown, value: unknown, timestamp: number): void {
     // Tests truthiness, because a predicate written in JavaScript may return anything.
-    if (!this.#predicate(value, key) !== this.#wanted) this.#context.forward(key, value, timestamp)
+    const passes: unknown = this.#predicate(value, key)
+    if (typeof passes === 'object') refusePromise(passes, 'the predicate')
+    if (!passes !== this.#wanted) this.#context.forward(key, value, timestamp)
   }
 }

@@ -1,7 +1,7 @@
 import { shown } from '../../base/shown.ts'
 import { StreamsError } from '../../streams/errors.ts'
 import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
-import { undefinedResult } from './undefined-result.ts'
+import { checkResult } from './undefined-result.ts'
 
 /** Forwards each of the values that the mapper returns for a record, in order, under the record's key. */
 export function flatMapValuesSupplier(
@@ -27,10 +27,10 @@ class FlatMapValues implements Processor {
 
   process(key: unknown, value: unknown, timestamp: number): void {
     const values: Iterable<unknown> | undefined = this.#mapper(value, key)
-    if (values === undefined) throw undefinedResult(this.#node, 'mapper')
+    checkResult(values, this.#node, 'mapper')
     checkList(values, this.#node, 'a list of values, empty for none')
     for (const mapped of values) {
-      if (mapped === undefined) throw undefinedResult(this.#node, 'mapper')
+      checkResult(mapped, this.#node, 'mapper')
       this.#context.forward(key, mapped, timestamp)
     }
   }

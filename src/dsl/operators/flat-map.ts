@@ -1,7 +1,7 @@
 import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
 import { checkPair } from './map.ts'
 import { checkList } from './flat-map-values.ts'
-import { undefinedResult } from './undefined-result.ts'
+import { checkResult } from './undefined-result.ts'
 
 /** Forwards each of the `[key, value]` pairs that the mapper returns for a record, in order. */
 export function flatMapSupplier(
@@ -27,7 +27,7 @@ class FlatMap implements Processor {
 
   process(key: unknown, value: unknown, timestamp: number): void {
     const pairs: Iterable<readonly [unknown, unknown]> | undefined = this.#mapper(value, key)
-    if (pairs === undefined) throw undefinedResult(this.#node, 'mapper')
+    checkResult(pairs, this.#node, 'mapper')
     checkList(pairs, this.#node, 'a list of [key, value], empty for none')
     for (const pair of pairs) {
       const [nextKey, nextValue] = checkPair(pair, this.#node)

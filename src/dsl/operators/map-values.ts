@@ -1,5 +1,5 @@
 import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
-import { undefinedResult } from './undefined-result.ts'
+import { checkResult } from './undefined-result.ts'
 
 /** Forwards each record with the value that the mapper returns. */
 export function mapValuesSupplier(node: string, mapper: (value: unknown, key: unknown) => unknown): () => Processor {
@@ -22,7 +22,7 @@ class MapValues implements Processor {
 
   process(key: unknown, value: unknown, timestamp: number): void {
     const mapped = this.#mapper(value, key)
-    if (mapped === undefined) throw undefinedResult(this.#node, 'mapper')
+    checkResult(mapped, this.#node, 'mapper')
     this.#context.forward(key, mapped, timestamp)
   }
 }

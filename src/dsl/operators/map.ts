@@ -1,6 +1,6 @@
 import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
 import { StreamsError } from '../../streams/errors.ts'
-import { undefinedResult } from './undefined-result.ts'
+import { checkResult } from './undefined-result.ts'
 
 /** Forwards the key and value that the mapper returns for each record. */
 export function mapSupplier(
@@ -33,10 +33,11 @@ class MapRecord implements Processor {
 /** Returns the pair if it is a `[key, value]` without undefined; else throws. */
 export function checkPair(pair: unknown, node: string): readonly [unknown, unknown] {
   if (!Array.isArray(pair) || pair.length !== 2) {
-    if (pair === undefined) throw undefinedResult(node, 'mapper')
+    checkResult(pair, node, 'mapper')
     throw new StreamsError('PROCESSING_FAILED', `the mapper of ${node} must return [key, value]`, { node })
   }
   const [key, value]: readonly unknown[] = pair
-  if (key === undefined || value === undefined) throw undefinedResult(node, 'mapper')
+  checkResult(key, node, 'mapper')
+  checkResult(value, node, 'mapper')
   return [key, value]
 }

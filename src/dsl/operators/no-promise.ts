@@ -1,8 +1,8 @@
 import { StreamsError } from '../../streams/errors.ts'
 
 /**
- * Refuses a Promise that an `async` callback returns where no result is expected. A commit does not wait for it: its
- * work after the first `await` would be lost in a crash or done twice, would have no order, and would be unbounded.
+ * Refuses the Promise that an `async` callback returns. A commit does not wait for it: its work after the first `await`
+ * would be lost in a crash or done twice, would have no order, and would be unbounded.
  */
 export function refusePromise(result: unknown, callback: string): void {
   if (result === undefined || !isThenable(result)) return

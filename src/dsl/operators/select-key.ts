@@ -1,5 +1,5 @@
 import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
-import { undefinedResult } from './undefined-result.ts'
+import { checkResult } from './undefined-result.ts'
 
 /** Forwards each record under the key that the mapper returns. */
 export function selectKeySupplier(node: string, mapper: (value: unknown, key: unknown) => unknown): () => Processor {
@@ -22,7 +22,7 @@ class SelectKey implements Processor {
 
   process(key: unknown, value: unknown, timestamp: number): void {
     const selected = this.#mapper(value, key)
-    if (selected === undefined) throw undefinedResult(this.#node, 'key selector')
+    checkResult(selected, this.#node, 'key selector')
     this.#context.forward(selected, value, timestamp)
   }
 }

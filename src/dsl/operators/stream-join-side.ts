@@ -2,7 +2,7 @@ import type { Processor, ProcessorContext } from '../../streams/processor/proces
 import type { JoinOverlay } from '../../streams/store/join-overlay.ts'
 import type { OverlayEntry } from '../../streams/store/overlay-entry.ts'
 import type { UnmatchedOverlay } from '../../streams/store/unmatched-overlay.ts'
-import { undefinedResult } from './undefined-result.ts'
+import { checkResult } from './undefined-result.ts'
 
 export interface StreamJoinSideOptions {
   /** Name of the join in error messages. */
@@ -139,7 +139,7 @@ class StreamJoinSide implements Processor {
   #forward(key: unknown, left: unknown, right: unknown, timestamp: number): void {
     const { joiner, join } = this.#options
     const joined = joiner(left, right, key)
-    if (joined === undefined) throw undefinedResult(join, 'joiner')
+    checkResult(joined, join, 'joiner')
     this.#context.forward(key, joined, timestamp)
   }
 }

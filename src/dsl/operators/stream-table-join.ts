@@ -1,6 +1,6 @@
 import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
 import type { TableReader, TableRows } from './table-rows.ts'
-import { undefinedResult } from './undefined-result.ts'
+import { checkResult } from './undefined-result.ts'
 
 export interface StreamTableJoinOptions {
   readonly node: string
@@ -44,7 +44,7 @@ class StreamTableJoin implements Processor {
       return
     }
     const wanted = rowKey === null ? key : rowKey(value, key)
-    if (wanted === undefined) throw undefinedResult(node, 'key selector')
+    checkResult(wanted, node, 'key selector')
     if (wanted === null && !isLeft) {
       this.#context.dropped('null key')
       return
@@ -52,7 +52,7 @@ class StreamTableJoin implements Processor {
     const row = wanted === null ? null : this.#rows.get(wanted)
     if (row === null && !isLeft) return
     const joined = joiner(value, row, key, wanted)
-    if (joined === undefined) throw undefinedResult(node, 'joiner')
+    checkResult(joined, node, 'joiner')
     this.#context.forward(key, joined, timestamp)
   }
 }

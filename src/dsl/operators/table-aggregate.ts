@@ -2,7 +2,7 @@ import type { KeyCodec } from '../../codec/codec.ts'
 import type { Change, Processor, ProcessorContext } from '../../streams/processor/processor.ts'
 import type { KeyValueOverlay } from '../../streams/store/key-value-overlay.ts'
 import type { OverlayEntry } from '../../streams/store/overlay-entry.ts'
-import { undefinedResult } from './undefined-result.ts'
+import { checkResult } from './undefined-result.ts'
 
 /**
  * Sends each change of a table to its group: first the removal from the old group, then the addition to the new one, so
@@ -54,7 +54,7 @@ class TableGroupBy implements Processor<unknown, Change<unknown>> {
   #groupOf(value: unknown, key: unknown): unknown {
     if (value === null) return null
     const group = this.#group(value, key)
-    if (group === undefined) throw undefinedResult(this.#node, 'key selector')
+    checkResult(group, this.#node, 'key selector')
     return group
   }
 
@@ -110,7 +110,7 @@ export function tableFolds(
 function checked(fold: TableFold, store: string, callback: string): TableFold {
   return (aggregate, value, key) => {
     const result = fold(aggregate, value, key)
-    if (result === undefined) throw undefinedResult(store, callback)
+    checkResult(result, store, callback)
     return result
   }
 }

@@ -1,6 +1,7 @@
 import type { Change, Processor, ProcessorContext } from '../../streams/processor/processor.ts'
 import type { KeyValueOverlay } from '../../streams/store/key-value-overlay.ts'
-import { undefinedResult } from './undefined-result.ts'
+import { refusePromise } from './no-promise.ts'
+import { checkResult } from './undefined-result.ts'
 
 /** Computes the new value of a row; not called for null. */
 export type RowFunction = (value: unknown, key: unknown) => unknown
@@ -8,13 +9,17 @@ export type RowFunction = (value: unknown, key: unknown) => unknown
 /** Returns the row unchanged, or null if it is filtered out. */
 export function rowFilter(predicate: (value: unknown, key: unknown) => boolean, wanted: boolean): RowFunction {
   // Tests truthiness, because a predicate written in JavaScript may return anything.
-  return (value, key) => (!predicate(value, key) !== wanted ? value : null)
+  return (value, key) => {
+    const passes: unknown = predicate(value, key)
+    if (typeof passes === 'object') refusePromise(passes, 'the predicate')
+    return !passes !== wanted ? value : null
+  }
 }
 
 export function rowMapper(node: string, mapper: (value: unknown, key: unknown) => unknown): RowFunction {
   return (value, key) => {
     const mapped = mapper(value, key)
-    if (mapped === undefined) throw undefinedResult(node, 'mapper')
+    checkResult(mapped, node, 'mapper')
     return mapped
   }
 }

@@ -1,6 +1,6 @@
 import type { Change, Processor, ProcessorContext } from '../../streams/processor/processor.ts'
 import type { TableReader, TableRows } from './table-rows.ts'
-import { undefinedResult } from './undefined-result.ts'
+import { checkResult } from './undefined-result.ts'
 
 export type TableJoinType = 'inner' | 'left' | 'outer'
 
@@ -14,7 +14,7 @@ export function joinOf(node: string, type: TableJoinType, joiner: Joiner): Joine
   return (left, right, key) => {
     if ((left === null && (needsLeft || right === null)) || (right === null && needsRight)) return null
     const joined = joiner(left, right, key)
-    if (joined === undefined) throw undefinedResult(node, 'joiner')
+    checkResult(joined, node, 'joiner')
     return joined
   }
 }
