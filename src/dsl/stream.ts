@@ -239,8 +239,8 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * Runs a processor of your own on each record, with access to the named stores. The key counts as changed; use
-   * `processValues` if it stays the same.
+   * Runs a processor of your own on each record, with access to the named stores. `supplier` returns a new one for each task.
+   * The key counts as changed; use `processValues` if it stays the same.
    * @example readings.process(() => new Alarm(), { name: 'alarm', stores: [lastAlarms] })
    */
   process<K2, V2>(
@@ -260,7 +260,8 @@ export class Stream<out K, out V> {
   }
 
   /**
-   * Runs a processor of your own that forwards values under the key of their record. Keys do not change.
+   * Runs a processor of your own that forwards values under the key of their record. `supplier` returns a new one for each
+   * task. Keys do not change.
    * @example events.processValues(() => new Deduplicate(), { name: 'deduplicate', stores: [seen] })
    */
   processValues<V2>(

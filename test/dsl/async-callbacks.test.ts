@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { stringKey } from '../../src/codec/key-codecs.ts'
 import { topic } from '../../src/codec/topic.ts'
 import { string } from '../../src/codec/value-codecs.ts'
-import type { RecordContext } from '../../src/dsl/operators/process.ts'
+import type { RecordContext, RecordProcessor } from '../../src/dsl/operators/process.ts'
 import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
 import type { GroupedStream } from '../../src/dsl/grouped-stream.ts'
 import type { Stream } from '../../src/dsl/stream.ts'
@@ -180,6 +180,34 @@ test.each<readonly [string, (words: Words, builder: StreamsBuilder) => unknown, 
   expect(() => call(words, builder)).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }))
 })
 
+/** A processor that calls forward() with these arguments. */
+function forwarding(...given: readonly unknown[]): RecordProcessor<string, string, string, string> {
+  let untyped: { forward(...all: readonly unknown[]): void }
+  return {
+    init: (context) => void (untyped = context as never),
+    process: () => untyped.forward(...given),
+  }
+}
+
+test('a processor that a supplier returns to two tasks is refused, since both would use one context', async () => {
+  const shared = { process: (): void => {} }
+  const builder = new StreamsBuilder()
+  builder.stream(input).process(() => shared)
+  const topology = builder.build()
+
+  const one = await StreamsHarness.open(topology, { in: 1 })
+  await one.start()
+  await one.stop()
+  await one.start()
+  await one.close()
+
+  const two = await StreamsHarness.open(topology, { in: 2 })
+  await expect(two.start()).rejects.toThrow(
+    /PROCESSING_FAILED: process failed in init\(\): its supplier returned one processor to the tasks 0_0 and 0_1; return a new one/,
+  )
+  await two.pump(two.harness.close())
+})
+
 test('forward() is allowed in process() and in schedules, and refused outside of them', async () => {
   const later: unknown[] = []
   const contexts: RecordContext<string, string>[] = []
@@ -234,6 +262,26 @@ test.each<readonly [string, (words: Words) => void, RegExp]>([
         throw new RangeError('no')
       }),
     /PROCESSING_FAILED: process failed when it was made: RangeError: no/,
+  ],
+  [
+    'a supplier of nothing',
+    (words) => words.process(() => undefined as never),
+    /PROCESSING_FAILED: process failed when it was made: its supplier returned undefined; return .* with process\(\)/,
+  ],
+  [
+    'a supplier of a function',
+    (words) => words.processValues(() => ((): void => {}) as never),
+    /PROCESSING_FAILED: process-values failed when it was made: its supplier returned a function; return .* with process/,
+  ],
+  [
+    'a key and a value to forward()',
+    (words) => words.process(() => forwarding('k', 'v')),
+    /PROCESSING_FAILED: at in-0 offset 0: process forwards "k", which is not a record; give { key, value, timestamp }/,
+  ],
+  [
+    'a record without a value to forward()',
+    (words) => words.process(() => forwarding({ key: 'k', timestamp: 1 })),
+    /UNDEFINED_RESULT: at in-0 offset 0: process forwards a record without a value; give one, or null for none/,
   ],
 ])('an invalid result stops the application, naming the operator: %s', async (_, build, message) => {
   expect(await failureOf(build)).toMatch(message)

@@ -1,3 +1,4 @@
+import { shown } from '../../base/shown.ts'
 import { checkOptions } from '../../streams/checked-options.ts'
 import { StreamsError } from '../../streams/errors.ts'
 import type {
@@ -111,7 +112,8 @@ type AnyRecordProcessor = RecordProcessor<unknown, unknown, unknown, unknown>
 
 /** Adapts a user's processor, which takes record objects. */
 export function processSupplier(node: string, supplier: () => AnyRecordProcessor): () => Processor {
-  return () => new RecordAdapter(node, supplier())
+  const tasks: Tasks = new WeakMap()
+  return () => new RecordAdapter(node, made(supplier), tasks)
 }
 
 /** Adapts a user's processor of values, which cannot change keys. */
@@ -119,21 +121,49 @@ export function processValuesSupplier(
   node: string,
   supplier: () => ValueProcessor<unknown, unknown, unknown>,
 ): () => Processor {
-  return () => new ValueAdapter(node, supplier())
+  const tasks: Tasks = new WeakMap()
+  return () => new ValueAdapter(node, made(supplier), tasks)
+}
+
+/** The task of each processor that a supplier has returned. */
+type Tasks = WeakMap<object, string>
+
+function made<P extends { process(record: never): void }>(supplier: () => P): P {
+  const processor: unknown = supplier()
+  const isProcessor = typeof processor === 'object' && processor !== null
+  if (isProcessor && 'process' in processor && typeof processor.process === 'function') return processor as P
+  throw new StreamsError(
+    'PROCESSING_FAILED',
+    `its supplier returned ${shown(processor)}; return a new object with process()`,
+  )
+}
+
+/** Throws if another task has the same processor: it would forward what it gets from one task to the nodes of the other. */
+function checkOwn(processor: object, tasks: Tasks, task: string): void {
+  const before = tasks.get(processor) ?? task
+  tasks.set(processor, before)
+  if (before === task) return
+  throw new StreamsError(
+    'PROCESSING_FAILED',
+    `its supplier returned one processor to the tasks ${before} and ${task}; return a new one at each call`,
+  )
 }
 
 class RecordAdapter implements Processor {
   readonly #node: string
   readonly #processor: AnyRecordProcessor
+  readonly #tasks: Tasks
   #context!: ProcessorContext
   #forwarding!: AdaptedRecordContext
 
-  constructor(node: string, processor: AnyRecordProcessor) {
+  constructor(node: string, processor: AnyRecordProcessor, tasks: Tasks) {
     this.#node = node
     this.#processor = processor
+    this.#tasks = tasks
   }
 
   init(context: ProcessorContext): void {
+    checkOwn(this.#processor, this.#tasks, context.taskId)
     this.#context = context
     this.#forwarding = new AdaptedRecordContext(this.#node, context)
     refusePromise(this.#processor.init?.(this.#forwarding), 'init()')
@@ -157,15 +187,18 @@ class RecordAdapter implements Processor {
 class ValueAdapter implements Processor {
   readonly #node: string
   readonly #processor: ValueProcessor<unknown, unknown, unknown>
+  readonly #tasks: Tasks
   #context!: ProcessorContext
   #forwarding!: AdaptedValueContext
 
-  constructor(node: string, processor: ValueProcessor<unknown, unknown, unknown>) {
+  constructor(node: string, processor: ValueProcessor<unknown, unknown, unknown>, tasks: Tasks) {
     this.#node = node
     this.#processor = processor
+    this.#tasks = tasks
   }
 
   init(context: ProcessorContext): void {
+    checkOwn(this.#processor, this.#tasks, context.taskId)
     this.#context = context
     this.#forwarding = new AdaptedValueContext(this.#node, context)
     refusePromise(this.#processor.init?.(this.#forwarding), 'init()')
@@ -288,8 +321,21 @@ class AdaptedRecordContext extends AdaptedContext implements RecordContext<unkno
         { node: this.node },
       )
     }
+    if (typeof record !== 'object' || record === null) {
+      throw new StreamsError(
+        'PROCESSING_FAILED',
+        `${this.node} forwards ${shown(record)}, which is not a record; give { key, value, timestamp }`,
+        { node: this.node },
+      )
+    }
     const { key, value, timestamp, headers } = record
-    if (key === undefined || value === undefined) throw undefinedResult(this.node, 'forwarded record')
+    if (key === undefined || value === undefined) {
+      throw new StreamsError(
+        'UNDEFINED_RESULT',
+        `${this.node} forwards a record without a ${key === undefined ? 'key' : 'value'}; give one, or null for none`,
+        { node: this.node },
+      )
+    }
     this.hand(key, value, timestamp, headers)
   }
 }
