@@ -27,6 +27,24 @@ const processor = (topology: Topology, name: string): ProcessorNode => nodeOf(to
 const sink = (topology: Topology, name: string): SinkNode => nodeOf(topology, name) as SinkNode
 const source = (topology: Topology, name: string): SourceNode => nodeOf(topology, name) as SourceNode
 
+test('every topic name that Kafka allows can be read and written; any other is refused by the name of the topic', () => {
+  const named = (name: string) => topic(name, { key: z.string(), value: z.string(), partitions: 1 })
+  const longest = 'x'.repeat(248)
+  const builder = new StreamsBuilder()
+  builder.stream(named(`${longest}i`)).to(named(`${longest}o`))
+  builder.stream(named(`${longest}o`), { onInvalid: { deadLetter: named(`${longest}d`) } }).foreach(() => {})
+  expect(builder.build().declaredTopics.map(({ name }) => name.slice(-1))).toEqual(['i', 'o'])
+
+  for (const name of ['page views', 'ä', 'x'.repeat(250)]) {
+    const reading = new StreamsBuilder()
+    reading.stream(named(name)).foreach(() => {})
+    expect(() => reading.build()).toThrow(`INVALID_TOPIC: topic name ${JSON.stringify(name).slice(0, 100)}`)
+    const writing = new StreamsBuilder()
+    writing.stream(named('in')).to(named(name))
+    expect(() => writing.build()).toThrow(`INVALID_TOPIC: topic name ${JSON.stringify(name).slice(0, 100)}`)
+  }
+})
+
 function compiled(describe: (stream: Stream<string, { path: string; status: number }>) => void): Topology {
   const builder = new StreamsBuilder()
   describe(builder.stream(views))

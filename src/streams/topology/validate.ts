@@ -9,12 +9,13 @@ import type { GlobalTableSpec, StoreSpec, TopologyNode } from './node.ts'
  * the end.
  */
 export function validateNode(node: TopologyNode, before: ReadonlyMap<string, TopologyNode>): void {
-  checkName('node', node.name)
+  // The topics come first: the names of sources and sinks are usually made from theirs.
+  if (node.kind !== 'processor') for (const topic of node.topics) checkTopic(node.name, topic, node.internal)
+  checkName('node', node.name, node.kind === 'processor' ? nameLengthMax : nodeNameLengthMax)
   if (before.has(node.name)) throw invalid(`there are two nodes named ${node.name}; rename one`, { node: node.name })
 
   if (node.kind === 'source') {
     if (node.topics.length === 0) throw invalid(`source ${node.name} reads no topic`, { node: node.name })
-    for (const topic of node.topics) checkTopic(node.name, topic, node.internal)
     checkReadOnce(node.name, node.topics, before)
     return
   }
@@ -43,7 +44,6 @@ export function validateNode(node: TopologyNode, before: ReadonlyMap<string, Top
   }
   if (node.kind === 'sink') {
     if (node.topics.length === 0) throw invalid(`sink ${node.name} writes no topic`, { node: node.name })
-    for (const topic of node.topics) checkTopic(node.name, topic, node.internal)
   }
 }
 
@@ -141,11 +141,13 @@ function checkTopic(node: string, topic: string, internal: boolean): void {
 
 /** Names become part of topic and directory names, between the application's name and a suffix. */
 const nameLengthMax = topicNameLengthMax - 100
+/** Names of sources and sinks do not: theirs is that of a topic and a suffix. */
+const nodeNameLengthMax = topicNameLengthMax + 100
 
-function checkName(what: string, name: string): void {
-  if (new RegExp(`^[a-zA-Z0-9._-]{1,${nameLengthMax}}$`).test(name) && name !== '.' && name !== '..') return
+function checkName(what: string, name: string, lengthMax: number = nameLengthMax): void {
+  if (new RegExp(`^[a-zA-Z0-9._-]{1,${lengthMax}}$`).test(name) && name !== '.' && name !== '..') return
   throw invalid(
-    `the ${what} name ${JSON.stringify(name)}: use 1 to ${nameLengthMax} characters of a-z, A-Z, 0-9, '.', '_' and '-'`,
+    `the ${what} name ${JSON.stringify(name)}: use 1 to ${lengthMax} characters of a-z, A-Z, 0-9, '.', '_' and '-'`,
     { name },
   )
 }
