@@ -151,7 +151,10 @@ export class StreamsBuilder {
     return Object.freeze({ name })
   }
 
-  /** Checks the description and makes the topology. Throws TOPOLOGY_INVALID, saying which rule is broken and what to do. */
+  /**
+   * Checks the description and makes the topology. Throws TOPOLOGY_INVALID or NOT_COPARTITIONED, saying which rule is broken
+   * and what to do. Kafka: `build`.
+   */
   build(): Topology {
     return compile(this.#plan)
   }

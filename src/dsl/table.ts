@@ -135,7 +135,8 @@ export class Table<out K, out V, out N = null> {
 
   /**
    * Joins the rows whose key is in both tables; each change on either side makes a new result, with the later of the two
-   * timestamps. Both topics must be partitioned alike. Kafka: `KTable.join`.
+   * timestamps. Keys do not change. Both topics must be partitioned alike, or the topology is refused with
+   * NOT_COPARTITIONED. Kafka: `KTable.join`.
    * @example orders.join(payments, (order, payment) => ({ ...order, paid: payment.amount }))
    */
   join<V2, N2, R>(
@@ -147,7 +148,7 @@ export class Table<out K, out V, out N = null> {
   }
 
   /**
-   * Joins every row of this table with the row of the other table, or with null. Both topics must be partitioned alike.
+   * Joins every row of this table with the row of the other table, or with null. Otherwise like {@link join}.
    * @example users.leftJoin(addresses, (user, address) => ({ ...user, city: address?.city ?? null }))
    */
   leftJoin<V2, N2, R>(
@@ -159,7 +160,7 @@ export class Table<out K, out V, out N = null> {
   }
 
   /**
-   * Joins every row of either table with the row of the other one, or with null. Both topics must be partitioned alike.
+   * Joins every row of either table with the row of the other one, or with null. Otherwise like {@link join}.
    * @example shop.outerJoin(web, (inShop, onWeb) => (inShop ?? 0) + (onWeb ?? 0))
    */
   outerJoin<V2, N2, R>(

@@ -1,4 +1,4 @@
-import { assert } from '../base/assert.ts'
+import { shown } from '../base/shown.ts'
 import type { Logger } from '../base/logger.ts'
 import type { OptionNames } from '../base/option-names.ts'
 import { SeededRandom } from '../base/seeded-random.ts'
@@ -129,7 +129,7 @@ export class TopologyTestDriver {
 
   /**
    * The records written to a topic: a declared topic with its types, or a name for bytes. Calls with the same argument
-   * return the same output, which continues where it was.
+   * return the same output, which continues where it was. Throws TOPIC_MISSING.
    */
   output<K, V>(topic: Topic<K, V, never, never>): TestOutput<K, V>
   output(topic: string): TestOutput<Buffer | null, Buffer | null>
@@ -151,9 +151,19 @@ export class TopologyTestDriver {
     return output
   }
 
-  /** Advances wall-clock time in one step: a schedule that is due several times on the way fires once, at the end. */
+  /**
+   * Advances wall-clock time in one step: a schedule that is due several times on the way fires once, at the end. Throws
+   * CONFIG_INVALID unless it is a whole number of milliseconds from 0 on. Kafka: `advanceWallClockTime`.
+   * @example await driver.advanceWallClock(60_000)
+   */
   async advanceWallClock(durationMs: number): Promise<void> {
-    assert(Number.isSafeInteger(durationMs) && durationMs >= 0, `time does not advance by ${durationMs} ms`)
+    if (!Number.isSafeInteger(durationMs) || durationMs < 0) {
+      throw new StreamsError(
+        'CONFIG_INVALID',
+        `advanceWallClock: ${shown(durationMs)} is not a whole number of milliseconds from 0 on`,
+        { durationMs },
+      )
+    }
     this.#clock.advance(durationMs)
     await this.#settle()
   }
@@ -163,7 +173,7 @@ export class TopologyTestDriver {
     return this.#clock.now()
   }
 
-  /** A read-only view of a store, as the application itself provides it. */
+  /** A read-only view of a store, as the application itself provides it. Throws STORE_UNKNOWN. */
   store<K, V>(name: string): StoreQuery<K, V> {
     return this.#runtime.query<K, V>(name)
   }

@@ -426,6 +426,20 @@ describe('time, stores and metrics', () => {
     })
   })
 
+  test('wall-clock time moves only forward, by whole milliseconds', async () => {
+    await driven(
+      described((stream) => stream.mapValues(({ path }) => path).to(paths)),
+      async (driver) => {
+        for (const wrong of [-1, 0.5, Number.NaN, Infinity, '5' as unknown as number]) {
+          await expect(driver.advanceWallClock(wrong), String(wrong)).rejects.toThrow(
+            /^CONFIG_INVALID: advanceWallClock: .* is not a whole number of milliseconds from 0 on/,
+          )
+        }
+        expect(driver.now).toBe(0)
+      },
+    )
+  })
+
   test('a store can be read by key and by rows', async () => {
     await driven(byPath, async (driver) => {
       await driver.input(views).pipe({ key: 'ada', value: home, timestamp: 7 })

@@ -45,7 +45,8 @@ export class Admin {
 
   /**
    * Creates the topics that are missing. Rejects with TOPIC_MISMATCH if one exists with other partitions, codecs or
-   * partitioner.
+   * partitioner, INVALID_TOPIC or INVALID_CONFIG.
+   * @example await log.admin.ensureTopics([pageViews])
    */
   async ensureTopics(topics: readonly (TopicSpec | AnyTopic)[]): Promise<readonly TopicInfo[]> {
     const specs = checkedSpecs(topics)
@@ -110,7 +111,8 @@ export class Admin {
   /**
    * Changes settings of a topic; those that are not named stay as they are. The changes take effect without reopening
    * anything: sizes and ages of segments with the next append, retention and compaction with their next run. Rejects with
-   * INVALID_CONFIG, naming what is out of bounds, and then nothing has changed. Kafka: `incrementalAlterConfigs`.
+   * INVALID_CONFIG, naming what is out of bounds, UNKNOWN_TOPIC, or INVALID_TOPIC for the log's own, and then nothing has
+   * changed. Kafka: `incrementalAlterConfigs`.
    * @example await log.admin.alterTopicConfig('orders', { retentionMs: 7 * 86_400_000 })
    */
   async alterTopicConfig(name: string, changes: Partial<TopicConfig>): Promise<TopicInfo> {
@@ -228,8 +230,8 @@ export class Admin {
   }
 
   /**
-   * What a partition remembers of its producers: what each wrote last, and where its open transaction begins. Kafka:
-   * `describeProducers`.
+   * What a partition remembers of its producers: what each wrote last, and where its open transaction begins. Throws
+   * UNKNOWN_TOPIC, UNKNOWN_PARTITION. Kafka: `describeProducers`.
    */
   describeProducers(at: TopicPartition): readonly ProducerState[] {
     checkPlace('partition', at)

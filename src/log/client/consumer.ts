@@ -195,7 +195,9 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
 
   /**
    * Reads exactly these partitions, without joining a group; offsets are still committed for the group of the options.
-   * Kafka: `assign`.
+   * Throws UNKNOWN_TOPIC, UNKNOWN_PARTITION, TOPIC_MISMATCH, NO_OFFSET, or INVALID_CONFIG while it is subscribed. Kafka:
+   * `assign`.
+   * @example consumer.assign([{ topic: 'orders', partition: 0 }])
    */
   assign(at: readonly TopicPartition[]): void {
     this.#checkIdle()
@@ -403,7 +405,9 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
 
   /**
    * Moves to an offset, to the `beginning` or `end` of what can be read, or to the first record with at least that
-   * timestamp.
+   * timestamp. Throws UNKNOWN_PARTITION if the partition is not assigned, OFFSET_OUT_OF_RANGE, INVALID_TIMESTAMP or
+   * INVALID_CONFIG. Kafka: `seek`, `seekToBeginning`, `seekToEnd`, `offsetsForTimes`.
+   * @example consumer.seek({ topic: 'orders', partition: 0 }, { timestamp: Date.parse('2026-01-31T12:00Z') })
    */
   seek(at: TopicPartition, to: SeekTarget): void {
     this.#checkOpen()
@@ -416,7 +420,10 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     this.#partitions.moved = true
   }
 
-  /** Leaves these partitions out of `poll` until they are resumed. Their positions do not change. */
+  /**
+   * Leaves these partitions out of `poll` until they are resumed. Their positions do not change. Throws UNKNOWN_PARTITION if
+   * one is not assigned. Kafka: `pause`.
+   */
   pause(at: readonly TopicPartition[]): void {
     checkPlaces('partitions to pause', at)
     const partitions = at.map((place) => this.#partitions.of(place))
@@ -424,7 +431,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     this.#polling.tellPaused()
   }
 
-  /** Reads these partitions again. */
+  /** Reads these partitions again. Throws UNKNOWN_PARTITION if one is not assigned. Kafka: `resume`. */
   resume(at: readonly TopicPartition[]): void {
     checkPlaces('partitions to resume', at)
     const partitions = at.map((place) => this.#partitions.of(place))

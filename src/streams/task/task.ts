@@ -370,8 +370,13 @@ export class Task implements NodeHost {
         { node: context.node, by: options.by },
       )
     }
-    if (!(options.intervalMs > 0))
-      throw new RangeError(`a schedule needs an interval above 0, not ${options.intervalMs}`)
+    if (!(options.intervalMs > 0)) {
+      throw new StreamsError(
+        'CONFIG_INVALID',
+        `schedule in ${context.node}: intervalMs is ${shown(options.intervalMs)}; use more than 0 ms`,
+        { node: context.node, intervalMs: options.intervalMs },
+      )
+    }
     const name = `punctuation-${this.#timerCount++}`
     if (options.by === 'wallClock') {
       const punctuation = new Punctuation(context, name, wallClockSchedule(options, this.#clock.time), callback)

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { StreamsBuilder, topic } from '../../../src/index.ts'
+import { StreamsBuilder, topic, TopologyBuilder } from '../../../src/index.ts'
 import { TopologyTestDriver } from '../../../src/testing/index.ts'
 
 const input = topic('input', { key: z.string(), value: z.string() })
@@ -55,3 +55,22 @@ async function firedAt(
   await driver.close()
   return fired
 }
+
+test.each([0, -1, Number.NaN, null])('a schedule with an interval of %s ms is CONFIG_INVALID', async (intervalMs) => {
+  const topology = new TopologyBuilder()
+    .addSource({ name: 'in', topic: input })
+    .addProcessor({
+      name: 'ticking',
+      parents: ['in'],
+      supplier: () => ({
+        init: (context) =>
+          void context.schedule({ intervalMs: intervalMs as number, by: 'wallClock' }, () => undefined),
+        process: () => undefined,
+      }),
+    })
+    .build()
+
+  await expect(TopologyTestDriver.open(topology)).rejects.toThrow(
+    `CONFIG_INVALID: schedule in ticking: intervalMs is ${intervalMs}; use more than 0 ms`,
+  )
+})
