@@ -38,6 +38,8 @@ export class GroupSharing {
   #left: GroupMetadata | null = null
   /** The catalog's revision when the partitions were last checked for deleted topics. */
   #catalogRevision = -1
+  /** The partitions for which the listener's `onPartitionsRevoked` has been called and has not ended. */
+  readonly #revoking = new Set<ConsumedPartition>()
   /** Only under an eager assignor: all partitions were given up for the rebalance in progress. */
   #hasGivenUpAll = false
   /** Something other than records needs attention; a waiting poll was woken for it. */
@@ -198,6 +200,11 @@ export class GroupSharing {
     }
     // Topics may have been deleted during the awaited calls.
     await this.#dropDeleted(membership)
+    // The consumer was closed meanwhile, and others may have the partitions: the listener must not be told that they are its.
+    if (!this.#parts.isOpen() || membership !== this.#membership) {
+      if (thrown.length > 0) throw thrown[0]
+      return
+    }
     const added = at.filter((place) => this.#partitions.get(partitionName(place)) === undefined && this.#exists(place))
     for (const place of added) this.#partitions.add(place)
     this.#partitions.moved = true
@@ -214,9 +221,11 @@ export class GroupSharing {
     const going = [...partitions]
     await this.#parts.runner()?.release(new Set(going))
     if (this.#commits.isAutomatic) await this.#commits.commitProgress()
+    for (const partition of going) this.#revoking.add(partition)
     try {
       await this.#parts.call(() => this.#listener.onPartitionsRevoked?.(going.map(({ at }) => at)))
     } finally {
+      for (const partition of going) this.#revoking.delete(partition)
       this.#partitions.drop(going)
     }
   }
@@ -249,17 +258,21 @@ export class GroupSharing {
     const membership = this.#membership
     try {
       if (this.#commits.isAutomatic) await this.#commits.commitProgress()
-      if (membership !== null && this.#partitions.list.length > 0) {
-        if (membership.isStillInside())
-          await this.#parts.call(() => this.#listener.onPartitionsRevoked?.(this.#partitions.places))
-        else await this.#lost()
-      }
+      if (membership !== null) await this.#giveUpFor(membership)
     } finally {
       this.#left = membership?.lastMember ?? this.#left
       membership?.leave()
       this.#membership = null
       this.#partitions.drop(this.#partitions.list)
     }
+  }
+
+  /** Tells the listener, unless it is being told already. */
+  async #giveUpFor(membership: GroupMembership): Promise<void> {
+    const left = this.#partitions.list.filter((partition) => !this.#revoking.has(partition))
+    if (left.length === 0) return
+    if (!membership.isStillInside()) return await this.#drop(left)
+    await this.#parts.call(() => this.#listener.onPartitionsRevoked?.(left.map(({ at }) => at)))
   }
 }
 

@@ -195,6 +195,39 @@ describe('a subscription', () => {
     },
   )
 
+  test('that is closed while its rebalance listener gives a partition up gives up the others, and gets none', async () => {
+    const log = await ClientHarness.open([{ name: 'orders', partitions: 2 }])
+    const happened: string[] = []
+    const slow = diary('a', happened)
+    const consumer = log.consumer({ group: 'g' })
+    consumer.subscribe(['orders'], {
+      ...slow,
+      onPartitionsRevoked: async (at) => {
+        slow.onPartitionsRevoked?.(at)
+        if (at.length === 1) await sleep(log.clock, 1000)
+      },
+    })
+    await consumer.poll()
+    const other = log.consumer({ group: 'g' })
+    other.subscribe(['orders'], diary('b', happened))
+    const joining = other.poll()
+    await log.clock.nextTurn()
+    const polling = consumer.poll({ waitMs: 60_000 })
+    for (let turn = 0; turn < 5; turn++) await log.clock.nextTurn()
+    expect(happened).toEqual(['a + 01', 'a - 1'])
+
+    const closing = consumer.close()
+    for (let turn = 0; turn < 5; turn++) await log.clock.nextTurn()
+    await log.clock.run(1000)
+    expect(await polling).toEqual([])
+    await closing
+    await joining
+    await settle(log, [other])
+    expect(happened.filter((what) => what.startsWith('a'))).toEqual(['a + 01', 'a - 1', 'a - 0'])
+    expect(names(other)).toEqual(['orders-0', 'orders-1'])
+    await log.close()
+  })
+
   test('continues when one of its topics is deleted, and starts over with a new topic of that name', async () => {
     const log = await ClientHarness.open([
       { name: 'orders-eu', partitions: 1 },
