@@ -79,8 +79,6 @@ export class Streams {
   #opened: (Log & { close(): Promise<void> }) | null = null
   #flusher: StoreFlusher | null = null
   readonly #lifecycle = new Lifecycle<StreamsPhase>('streams', streamsTransitions, 'created')
-  /** What made the start fail before there was a runtime. */
-  #startFailure: { readonly error: unknown } | null = null
   #starting: Promise<void> | null = null
   #ending: Promise<void> | null = null
   #isClosing = false
@@ -141,7 +139,8 @@ export class Streams {
    * once it is closed: an application runs once; create a new one to continue.
    */
   start(): Promise<void> {
-    if (this.#starting === null || this.#lifecycle.is('closed')) this.#starting = this.#start()
+    if (this.#lifecycle.is('closed')) return this.#start()
+    this.#starting ??= this.#start()
     return this.#starting
   }
 
@@ -167,9 +166,11 @@ export class Streams {
     }
   }
 
-  /** Resolves when the application has ended; rejects with the error that made it fail. */
+  /**
+   * Resolves when the application has ended, at once if it was never started; rejects with the error that made it fail.
+   */
   async finished(): Promise<void> {
-    if (this.#startFailure !== null) throw this.#startFailure.error
+    await this.#starting
     await this.#runtime?.finished()
   }
 
@@ -192,7 +193,7 @@ export class Streams {
 
   /**
    * Resolves when everything that is in the input topics now has been processed through every repartition topic, and the
-   * results are durable. Rejects with INVALID_PHASE before the start.
+   * results are durable. Rejects with INVALID_PHASE unless the application is running, or with the error that made it fail.
    */
   async settled(): Promise<void> {
     await this.#running().settled()
@@ -205,7 +206,7 @@ export class Streams {
 
   /**
    * A read-only view of a store, in which every answer is the state of one durable commit. Throws INVALID_PHASE before the
-   * start, STORE_UNKNOWN. Kafka: `KafkaStreams.store`.
+   * start, STORE_UNKNOWN; answers reject with INVALID_PHASE unless the application is running. Kafka: `KafkaStreams.store`.
    * @example const count = await app.query<string, number>('views-by-path').get('/')
    */
   query<K, V>(store: string): StoreQuery<K, V> {
@@ -261,10 +262,7 @@ export class Streams {
       await starting
     } catch (error) {
       // The runtime says itself when it fails.
-      if (this.#runtime === null) {
-        this.#startFailure = { error }
-        this.#lifecycle.to('failed')
-      }
+      if (this.#runtime === null) this.#lifecycle.to('failed')
       await this.#end()
       throw error
     }

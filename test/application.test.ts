@@ -9,6 +9,8 @@ import { topic } from '../src/codec/topic.ts'
 import { string } from '../src/codec/value-codecs.ts'
 import { Streams } from '../src/application.ts'
 import { StreamsBuilder } from '../src/dsl/streams-builder.ts'
+import { MemoryDisk } from '../src/testing/memory-disk.ts'
+import { DiskStoreEngine } from './harness/disk-store.ts'
 
 let directory = ''
 beforeEach(() => {
@@ -71,6 +73,25 @@ test('invalid options or topologies are refused before anything is opened', () =
     /CONFIG_INVALID.*a topology is what build\(\)/,
   )
   expect(made(null, { applicationId: 'a', dataDir: directory })).toThrow(/CONFIG_INVALID.*not null/)
+})
+
+test('finished() of an application that is still starting waits for its end, or for the error of the start', async () => {
+  const started = (partitions: object): Streams => {
+    const builder = new StreamsBuilder()
+    builder.stream(topic('words', { key: stringKey, value: string, ...partitions })).foreach(() => {})
+    const logOptions = { disk: new MemoryDisk() }
+    const storeEngine = new DiskStoreEngine(logOptions.disk)
+    const app = new Streams(builder.build(), { applicationId: 'a', dataDir: '/a', logOptions, storeEngine })
+    app.start().catch(() => undefined)
+    return app
+  }
+  const app = started({ partitions: 1 })
+  const finished = app.finished().then(() => app.phase)
+  await app.start()
+  await app.close()
+  expect(await finished).toBe('closed')
+
+  await expect(started({}).finished()).rejects.toThrow(/TOPIC_MISSING/)
 })
 
 test('an application that was closed cannot be started again', async () => {

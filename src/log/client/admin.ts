@@ -24,7 +24,8 @@ import { groupOffsetResetNames, plannedReset, type GroupOffsetReset, type MovedO
 import { checkedIsolation } from './offset-reset.ts'
 
 /**
- * Creates, describes, changes and deletes topics, and does the same for consumer groups and transactions. Kafka: `Admin`.
+ * Administers a log: its topics, consumer groups, transactions and producers, and how much of the disk they use. Kafka:
+ * `Admin`.
  */
 export class Admin {
   readonly #broker: Broker
