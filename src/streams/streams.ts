@@ -7,7 +7,7 @@ import { streamsConfig, type StreamsConfig } from './config.ts'
 import { StreamsError } from './errors.ts'
 import { applicationFailure, isCommitLost } from './runtime/failures.ts'
 import { RestoreStopped, type RestoreProgress } from './runtime/restore.ts'
-import { Session } from './runtime/session.ts'
+import { ApplicationRun } from './runtime/application-run.ts'
 import { StoreQuery } from './runtime/store-query.ts'
 import { streamsTransitions, type StreamsPhase } from './streams-lifecycle.ts'
 import type { StoreEngine } from './store/ordered-store.ts'
@@ -16,7 +16,7 @@ import type { Topology } from './topology/topology.ts'
 
 /**
  * Runs a topology on a log: starts it, answers questions about it, goes back to the last commit if one is lost, and
- * closes it. A {@link Session} does the work. The caller opens the log and the store engines, and closes them after
+ * closes it. A {@link ApplicationRun} does the work. The caller opens the log and the store engines, and closes them after
  * this.
  */
 export class StreamsRuntime {
@@ -28,7 +28,7 @@ export class StreamsRuntime {
   readonly #lifecycle = new Lifecycle<StreamsPhase>('streams', streamsTransitions, 'created')
   readonly #drops = new Map<string, number>()
   /** Null before the start and while the tasks go back to the last commit. */
-  #session: Session | null = null
+  #present: ApplicationRun | null = null
   #starting: Promise<void> | null = null
   #running: Promise<void> | null = null
   #error: unknown = null
@@ -66,14 +66,14 @@ export class StreamsRuntime {
   async #start(): Promise<void> {
     this.#startedAt = this.#clock.monotonic()
     try {
-      const session = await this.#open()
+      const run = await this.#open()
       if (this.#lifecycle.is('closing')) {
-        await session.close()
+        await run.close()
         this.#lifecycle.to('closed')
         return
       }
       this.#lifecycle.to('running')
-      this.#running = this.#run(session)
+      this.#running = this.#run(run)
       // Its failure is reported by `finished` and `close`. As long as neither is called, it must not end the process as
       // an unhandled rejection.
       this.#running.catch(() => undefined)
@@ -102,7 +102,7 @@ export class StreamsRuntime {
   async close(): Promise<void> {
     if (this.#lifecycle.is('created')) this.#lifecycle.to('closed')
     if (this.#lifecycle.is('starting', 'running')) this.#lifecycle.to('closing')
-    this.#session?.worker.stop()
+    this.#present?.worker.stop()
     await this.#starting?.catch(() => undefined)
     await this.finished()
   }
@@ -133,15 +133,15 @@ export class StreamsRuntime {
    */
   async settled(): Promise<void> {
     for (;;) {
-      const session = await this.#currentSession('will not process anything more')
-      const { worker, globals } = session
+      const run = await this.#presentRun('will not process anything more')
+      const { worker, globals } = run
       const places = worker.inputs.map(({ queue }) => queue.at)
       const bounds = await this.#options.log.bounds([...places, ...(globals?.places ?? [])], 'sequenced')
       for (const { at, end } of bounds) globals?.reachesTo({ at, offset: end })
       const ends = new Map(bounds.map((bound) => [partitionName(bound.at), bound.end]))
       for (const { queue } of worker.inputs) queue.reachesTo(ends.get(partitionName(queue.at)) ?? 0)
       const isDry = await new Promise<boolean>((resolve) => worker.whenDry(resolve))
-      if (isDry && (await isDurable(session))) return
+      if (isDry && (await isDurable(run))) return
     }
   }
 
@@ -150,7 +150,7 @@ export class StreamsRuntime {
     let streamTime = -1
     let negativeTimes = 0
     let lag = 0
-    for (const task of this.#session?.tasks ?? []) {
+    for (const task of this.#present?.tasks ?? []) {
       processed += task.processed
       if (task.streamTime > streamTime) streamTime = task.streamTime
       for (const { queue } of task.inputs) {
@@ -166,7 +166,7 @@ export class StreamsRuntime {
       recordsPerSecond: seconds > 0 ? processed / seconds : 0,
       lag,
       streamTime,
-      commits: this.#commitsBefore + (this.#session?.commits ?? 0),
+      commits: this.#commitsBefore + (this.#present?.commits ?? 0),
       dropped: Object.values(drops).reduce((sum, count) => sum + count, 0),
       droppedByReason: drops,
     }
@@ -174,33 +174,33 @@ export class StreamsRuntime {
 
   async #readStore<T>(store: string, look: (overlays: readonly Overlay[]) => T): Promise<T> {
     for (;;) {
-      const session = await this.#currentSession(`so store ${store} cannot be queried`)
+      const run = await this.#presentRun(`so store ${store} cannot be queried`)
       const answer = await new Promise<{ readonly value: T } | null>((resolve, reject) => {
-        session.worker.atRest((isAtRest) => {
+        run.worker.atRest((isAtRest) => {
           try {
-            resolve(isAtRest ? { value: look(session.overlaysOf(store)) } : null)
+            resolve(isAtRest ? { value: look(run.overlaysOf(store)) } : null)
           } catch (error) {
             reject(error instanceof Error ? error : new Error(String(error)))
           }
         })
       })
-      if (answer !== null && (await isDurable(session))) return answer.value
+      if (answer !== null && (await isDurable(run))) return answer.value
     }
   }
 
   /**
-   * The session, once tasks that are being rebuilt are ready. Throws the error that made the application fail, if it
+   * The run, once tasks that are being rebuilt are ready. Throws the error that made the application fail, if it
    * did.
    */
-  async #currentSession(otherwise: string): Promise<Session> {
+  async #presentRun(otherwise: string): Promise<ApplicationRun> {
     await this.#rebuilding
     if (this.#lifecycle.is('failed')) throw this.#error
-    if (this.#session !== null && this.#lifecycle.is('running')) return this.#session
+    if (this.#present !== null && this.#lifecycle.is('running')) return this.#present
     throw new StreamsError('INVALID_PHASE', `the application is ${this.phase}, ${otherwise}`)
   }
 
-  async #run(session: Session): Promise<void> {
-    let current = session
+  async #run(run: ApplicationRun): Promise<void> {
+    let current = run
     let rebuilds = 0
     try {
       for (;;) {
@@ -230,8 +230,8 @@ export class StreamsRuntime {
       const error = applicationFailure(this.#options.applicationId, cause)
       this.#error = error
       this.#logger.error(error instanceof Error ? error.message : String(error))
-      // If the tasks could not be rebuilt, there is no session any more.
-      if (this.#session !== null) await this.#abandon(current).catch(() => undefined)
+      // If the tasks could not be rebuilt, there is no run any more.
+      if (this.#present !== null) await this.#abandon(current).catch(() => undefined)
       this.#lifecycle.to('failed')
       current.worker.end()
       throw error
@@ -239,7 +239,7 @@ export class StreamsRuntime {
   }
 
   /** Goes back to the last commit: tasks and stores are rebuilt from the log. */
-  #rebuild(lost: Session): Promise<Session> {
+  #rebuild(lost: ApplicationRun): Promise<ApplicationRun> {
     const rebuilt = this.#abandon(lost).then(() => this.#open())
     this.#rebuilding = rebuilt.then(
       () => undefined,
@@ -249,9 +249,9 @@ export class StreamsRuntime {
     return rebuilt
   }
 
-  async #open(): Promise<Session> {
+  async #open(): Promise<ApplicationRun> {
     const { applicationId, log, engines, storeDirectory } = this.#options
-    const session = await Session.open({
+    const run = await ApplicationRun.open({
       applicationId,
       topology: this.#topology,
       log,
@@ -265,24 +265,24 @@ export class StreamsRuntime {
       onDropped: (reason) => this.#drops.set(reason, (this.#drops.get(reason) ?? 0) + 1),
       onRestore: (progress) => this.#options.onRestore?.(progress),
     })
-    this.#session = session
+    this.#present = run
     // Closed at the very end of opening, when there was no worker to stop yet.
-    if (this.#lifecycle.is('closing')) session.worker.stop()
-    return session
+    if (this.#lifecycle.is('closing')) run.worker.stop()
+    return run
   }
 
-  async #abandon(session: Session): Promise<void> {
-    await session.abandon()
-    this.#processedBefore += session.processed
-    this.#commitsBefore += session.commits
-    this.#session = null
+  async #abandon(run: ApplicationRun): Promise<void> {
+    await run.abandon()
+    this.#processedBefore += run.processed
+    this.#commitsBefore += run.commits
+    this.#present = null
   }
 }
 
 /** Waits for the newest commit. Returns false if it was lost and the tasks go back to the one before it. */
-async function isDurable(session: Session): Promise<boolean> {
+async function isDurable(run: ApplicationRun): Promise<boolean> {
   try {
-    await session.durable
+    await run.durable
     return true
   } catch (error) {
     if (isCommitLost(error)) return false

@@ -22,13 +22,13 @@ import { workerInputs, type WorkerInput } from './worker-inputs.ts'
 
 /**
  * Everything that runs an application from its last commit on: its membership, its committer, its tasks with their
- * stores, its worker. A session ends when the application is closed or fails, or when a commit is lost; the tasks then
- * go back to the last commit in a session of their own.
+ * stores, its worker. A run ends when the application is closed or fails, or when a commit is lost; the tasks then
+ * go back to the last commit in another run.
  *
- * - A session is opened as a whole or not at all: if a part fails, the parts before it are released.
+ * - A run is opened as a whole or not at all: if a part fails, the parts before it are released.
  * - It is ended by `close` if everything is committed and flushed, otherwise by `abandon`.
  */
-export class Session {
+export class ApplicationRun {
   readonly worker: Worker
   readonly tasks: readonly Task[]
   readonly globals: GlobalTables | null
@@ -38,7 +38,7 @@ export class Session {
   readonly #committer: Committer
   readonly #membership: Membership
 
-  private constructor(parts: SessionParts) {
+  private constructor(parts: RunParts) {
     this.worker = parts.worker
     this.tasks = parts.tasks
     this.globals = parts.globals
@@ -49,7 +49,7 @@ export class Session {
     this.#membership = parts.membership
   }
 
-  static async open(setting: SessionSetting): Promise<Session> {
+  static async open(setting: RunSetting): Promise<ApplicationRun> {
     const { log, clock, config, applicationId, topology } = setting
     const plan = await planApplication(applicationId, topology, log)
     const topics = [...new Set(plan.tasks.flatMap((task) => task.inputs.map(({ at }) => at.topic)))]
@@ -94,7 +94,7 @@ export class Session {
         (error) => worker.fail(error),
       )
       const fetcher = new Fetcher(reader, worker.inputs, config, () => worker.wake())
-      return new Session({ worker, tasks, globals, commits, flushes, fetcher, committer, membership })
+      return new ApplicationRun({ worker, tasks, globals, commits, flushes, fetcher, committer, membership })
     } catch (error) {
       await Promise.allSettled([...tasks.map((task) => task.close()), globals?.close()])
       await committer?.close()
@@ -136,7 +136,7 @@ export class Session {
     await this.#flushes.finish(this.tasks, this.#commits.durable)
   }
 
-  /** Releases a session whose work is committed and flushed. */
+  /** Releases a run whose work is committed and flushed. */
   async close(): Promise<void> {
     await this.#fetcher.close()
     for (const task of this.tasks) await task.close()
@@ -145,7 +145,7 @@ export class Session {
     await this.#membership.leave()
   }
 
-  /** Releases a session that failed; its uncommitted work is discarded. */
+  /** Releases a run that failed; its uncommitted work is discarded. */
   async abandon(): Promise<void> {
     this.#commits.discard()
     await this.#commits.settle()
@@ -155,7 +155,7 @@ export class Session {
   }
 }
 
-interface SessionParts {
+interface RunParts {
   readonly worker: Worker
   readonly tasks: readonly Task[]
   readonly globals: GlobalTables | null
@@ -166,7 +166,7 @@ interface SessionParts {
   readonly membership: Membership
 }
 
-export interface SessionSetting {
+export interface RunSetting {
   readonly applicationId: string
   readonly topology: Topology
   readonly log: Log
@@ -176,7 +176,7 @@ export interface SessionSetting {
   readonly engines: { readonly lmdb: StoreEngine; readonly memory: StoreEngine }
   readonly storeDirectory: string
   readonly build: number | null
-  /** Whether the application was closed while the session is being opened. {@link RestoreStopped} is thrown then. */
+  /** Whether the application was closed while the run is being opened. {@link RestoreStopped} is thrown then. */
   readonly isStopped: () => boolean
   readonly onDropped: (reason: string) => void
   readonly onRestore: (progress: RestoreProgress) => void
@@ -184,7 +184,7 @@ export interface SessionSetting {
 
 /** Builds the tasks one after the other, so that those that exist can be closed if one fails. */
 async function buildTasks(
-  setting: SessionSetting,
+  setting: RunSetting,
   into: { readonly plan: ApplicationPlan; readonly globals: GlobalTables | null; readonly tasks: Task[] },
 ): Promise<void> {
   const { log, logger, config, applicationId } = setting
