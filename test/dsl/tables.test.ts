@@ -2,9 +2,10 @@ import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { SeededRandom } from '../../src/base/seeded-random.ts'
 import { topic } from '../../src/codec/topic.ts'
+import type { Windowed } from '../../src/codec/windowed-codec.ts'
 import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
 import type { Table } from '../../src/dsl/table.ts'
-import { sessions, sliding, tumbling } from '../../src/dsl/windows.ts'
+import { hopping, sessions, sliding, tumbling } from '../../src/dsl/windows.ts'
 import { TopologyTestDriver } from '../../src/testing/topology-test-driver.ts'
 import { StreamsHarness, type InputRecord } from '../harness/streams-harness.ts'
 
@@ -111,6 +112,67 @@ describe('an invalid join is refused when the topology is built', () => {
       (left) => left,
     )
     expect(() => builder.build()).toThrow(/topic left is read as the global table left-table and by a source/)
+  })
+
+  describe('different windows, whose keys never mean the same', () => {
+    const counted = (builder: StreamsBuilder, from: typeof lefts, sizeMs: number): Table<Windowed<string>, number> =>
+      builder
+        .stream(from)
+        .groupByKey()
+        .windowedBy(tumbling(sizeMs))
+        .count({ name: `per-${sizeMs}` })
+    const sum = (left: number, right: number): number => left + right
+    const bySessions = (builder: StreamsBuilder): Table<Windowed<string>, number> =>
+      builder.stream(rights).groupByKey().windowedBy(sessions(5)).count({ name: 'visits' })
+
+    test.each<[string, (builder: StreamsBuilder) => unknown, RegExp]>([
+      [
+        'two tables',
+        (builder) => counted(builder, lefts, 5).join(counted(builder, rights, 10), sum),
+        /join inner-join: per-5 is keyed by windows of 5 ms and per-10 by windows of 10 ms, .* same windows/,
+      ],
+      [
+        'a table of windows and one of sessions',
+        (builder) => counted(builder, lefts, 5).outerJoin(bySessions(builder), () => 1),
+        /per-5 is keyed by windows of 5 ms and visits by sessions/,
+      ],
+      [
+        'a table of windows and one without',
+        (builder) => counted(builder, lefts, 5).leftJoin(builder.table(rights) as never, () => 1),
+        /per-5 is keyed by windows of 5 ms and right-table without windows/,
+      ],
+      [
+        'a stream and a table',
+        (builder) =>
+          counted(builder, lefts, 5)
+            .toStream()
+            .joinTable(counted(builder, rights, 10), sum),
+        /is keyed by windows of 5 ms and per-10 by windows of 10 ms/,
+      ],
+      [
+        'two streams',
+        (builder) =>
+          counted(builder, lefts, 5)
+            .toStream()
+            .join(counted(builder, rights, 10).toStream(), sum, { name: 'both', within: 5 }),
+        /join both: .* is keyed by windows of 5 ms and .* by windows of 10 ms/,
+      ],
+    ])('of %s', (_, call, message) => {
+      const builder = new StreamsBuilder()
+      call(builder)
+      expect(() => builder.build()).toThrow(message)
+      expect(() => builder.build()).toThrow(expect.objectContaining({ code: 'TOPOLOGY_INVALID' }))
+    })
+
+    test('but windows of one length may be joined, also if they advance differently', () => {
+      const builder = new StreamsBuilder()
+      const hopped = builder
+        .stream(rights)
+        .groupByKey()
+        .windowedBy(hopping(5, { advance: 1 }))
+      counted(builder, lefts, 5).join(hopped.count({ name: 'hopped' }), sum)
+      expect(() => builder.build()).not.toThrow()
+    })
   })
 
   test('tables of another builder', () => {

@@ -7,6 +7,7 @@ import { joinRetentionMs } from '../join-window.ts'
 import { mergeSupplier } from '../operators/merge.ts'
 import { streamJoinSideSupplier } from '../operators/stream-join-side.ts'
 import type { TableHost } from './compile-tables.ts'
+import { checkEqualWindows } from './equal-windows.ts'
 import type { Flow } from './flow.ts'
 import type { StreamJoinPlan } from './join-plan.ts'
 import type { PlanId } from './plan-node.ts'
@@ -24,6 +25,7 @@ export function compileStreamJoin(
   const { builder, names } = host
   const { name, type, window, joiner } = plan
   const [givenLeft, givenRight] = [host.flow(plan.left), host.flow(plan.right)]
+  checkEqualWindows(name, givenLeft, givenRight)
   const key = keyCodecOf(plan, givenLeft, givenRight)
   const throughTopic = (given: Flow, side: 'left' | 'right'): Flow => {
     if (!given.keyChanged) return given

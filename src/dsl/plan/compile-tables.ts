@@ -23,6 +23,7 @@ import {
 } from '../operators/table-rows.ts'
 import { tableSourceSupplier } from '../operators/table-source.ts'
 import { joinOf, tableJoinSideSupplier } from '../operators/table-table-join.ts'
+import { checkEqualWindows } from './equal-windows.ts'
 import type { Flow, Through } from './flow.ts'
 import type { GroupingPlan, PlanId, PlanNode } from './plan-node.ts'
 import { tableDemand, type TableDemand } from './table-demand.ts'
@@ -143,6 +144,7 @@ export class TableCompilation {
     const { type, joiner, store } = plan
     const [left, right] = [this.#host.flow(plan.left), this.#host.flow(plan.right)]
     const node = names.pick(plan.name ?? store?.name, `${type}-join`)
+    checkEqualWindows(node, left, right)
     const combine = joinOf(node, type, joiner)
     const [leftRows, rightRows] = [this.#rowsOf(plan.left), this.#rowsOf(plan.right)]
     const needsOld = this.#demand.old.has(id) && store === undefined
@@ -224,6 +226,7 @@ export class TableCompilation {
     const rows = this.#rowsOf(plan.table)
     const stream = this.#atTable(id, plan, this.#host.flow(plan.stream), table, rows)
     const node = names.pick(plan.name, isLeft ? 'left-join-table' : 'join-table')
+    checkEqualWindows(node, stream, table)
     builder.addProcessor({
       name: node,
       parents: [stream.node],
