@@ -203,7 +203,7 @@ describe('a subscription', () => {
     consumer.subscribe(['orders'], {
       ...slow,
       onPartitionsRevoked: async (at) => {
-        slow.onPartitionsRevoked?.(at)
+        void slow.onPartitionsRevoked?.(at)
         if (at.length === 1) await sleep(log.clock, 1000)
       },
     })
