@@ -20,6 +20,7 @@ import type { StoreEngine } from './streams/store/ordered-store.ts'
 import { StoreFlusher } from './streams/store/store-flusher.ts'
 import { topologyFingerprint } from './streams/topology/fingerprint.ts'
 import type { Topology } from './streams/topology/topology.ts'
+import { checkBuilt } from './streams/topology/validate.ts'
 
 /** Options of `new Streams`. Everything but `applicationId` and `dataDir` has a default. */
 export interface StreamsOptions extends Partial<StreamsConfig> {
@@ -100,12 +101,8 @@ export class Streams {
         `dataDir is ${shown(dataDir)}: name the directory of the stores, and of the log where none is given`,
       )
     }
-    if (typeof topology !== 'object' || topology === null || !('subTopologies' in topology)) {
-      throw new StreamsError(
-        'CONFIG_INVALID',
-        `new Streams: a topology is what build() of a StreamsBuilder or TopologyBuilder made, not ${shown(topology)}`,
-      )
-    }
+    checkBuilt('new Streams', topology)
+    if (options.log !== undefined) checkLog(options.log)
     // Checked here as well, so that a wrong option is reported before anything is opened.
     streamsConfig(options)
     this.#topology = topology
@@ -283,4 +280,14 @@ export class Streams {
     await this.#flusher?.close()
     await this.#opened?.close()
   }
+}
+
+/** Throws CONFIG_INVALID unless `log` is open: what `openLog` returns is a Promise, which has to be awaited. */
+function checkLog(log: object): void {
+  if (typeof log === 'object' && log !== null && 'openReader' in log) return
+  const [is, remedy] =
+    log instanceof Promise
+      ? ['a Promise', 'give what it resolves to: await openLog({ dataDir })']
+      : [shown(log), 'give what openLog({ dataDir }) resolves to, or the dataDir alone']
+  throw new StreamsError('CONFIG_INVALID', `log is ${is}; ${remedy}`)
 }

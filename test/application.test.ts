@@ -73,6 +73,12 @@ test('invalid options or topologies are refused before anything is opened', () =
     /CONFIG_INVALID.*a topology is what build\(\)/,
   )
   expect(made(null, { applicationId: 'a', dataDir: directory })).toThrow(/CONFIG_INVALID.*not null/)
+  const withLog = (log: unknown) => made(builder.build(), { applicationId: 'a', dataDir: directory, log })
+  expect(withLog(Promise.resolve())).toThrow(
+    /CONFIG_INVALID: log is a Promise; give what it resolves to: await openLog/,
+  )
+  expect(withLog('data')).toThrow(/CONFIG_INVALID: log is "data"; give what openLog\({ dataDir }\) resolves to/)
+  expect(withLog(undefined)).not.toThrow()
 })
 
 test('finished() of an application that is still starting waits for its end, or for the error of the start', async () => {

@@ -16,6 +16,7 @@ import { StreamsRuntime, type StreamsMetrics } from '../streams/streams.ts'
 import type { StoreQuery } from '../streams/runtime/store-query.ts'
 import { internalTopicName } from '../streams/topology/internal-topics.ts'
 import type { Topology } from '../streams/topology/topology.ts'
+import { checkBuilt } from '../streams/topology/validate.ts'
 import { checkedTopology } from './checked-topology.ts'
 import { ManualClock } from './manual-clock.ts'
 import { MemoryDisk } from './memory-disk.ts'
@@ -68,6 +69,7 @@ export class TopologyTestDriver {
 
   /** Creates the topics and starts the application. */
   static async open(topology: Topology, options: TestDriverOptions = {}): Promise<TopologyTestDriver> {
+    checkBuilt('TopologyTestDriver.open', topology)
     checkOptions('TopologyTestDriver.open', options, testDriverOptionNames)
     checkOptions('config of TopologyTestDriver.open', options.config ?? {}, defaultStreamsConfig)
     const { applicationId = 'test', wallClockStart = 0, partitions = 1, logger } = options

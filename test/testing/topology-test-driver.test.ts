@@ -86,6 +86,12 @@ describe('records', () => {
     })
   })
 
+  test('need a topology: a builder is refused by name', async () => {
+    await expect(TopologyTestDriver.open(new StreamsBuilder() as never)).rejects.toThrow(
+      /CONFIG_INVALID: TopologyTestDriver\.open: a topology is what build\(\)/,
+    )
+  })
+
   test('carry their headers, and have the wall-clock time unless a timestamp is given', async () => {
     const topology = described((stream) => stream.mapValues((view) => view.path).to(paths))
     const trace = { key: 'trace', value: Uint8Array.of(7) }

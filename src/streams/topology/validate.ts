@@ -1,5 +1,6 @@
 import { checkTopicName, topicNameLengthMax } from '../../log/api/topic.ts'
 import { isInternalTopic } from '../../log/api/internal-topics.ts'
+import { shown } from '../../base/shown.ts'
 import { StreamsError } from '../errors.ts'
 import type { GlobalTableSpec, StoreSpec, TopologyNode } from './node.ts'
 
@@ -45,6 +46,15 @@ export function validateNode(node: TopologyNode, before: ReadonlyMap<string, Top
   if (node.kind === 'sink') {
     if (node.topics.length === 0) throw invalid(`sink ${node.name} writes no topic`, { node: node.name })
   }
+}
+
+/** Throws CONFIG_INVALID unless `built` is a topology: a builder is easily passed without its `build()`. */
+export function checkBuilt(call: string, built: unknown): void {
+  if (typeof built === 'object' && built !== null && 'subTopologies' in built) return
+  throw new StreamsError(
+    'CONFIG_INVALID',
+    `${call}: a topology is what build() of a StreamsBuilder or TopologyBuilder made, not ${shown(built)}`,
+  )
 }
 
 /** The rules that need all nodes and stores. */
