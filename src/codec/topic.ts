@@ -1,4 +1,5 @@
 import { optionsProblem, type OptionNames } from '../base/option-names.ts'
+import { shown } from '../base/shown.ts'
 import { CodecError } from './codec-error.ts'
 import type { Codec } from './codec.ts'
 import { keyDeclaration } from './key-choice.ts'
@@ -177,7 +178,7 @@ export function topic<KD extends Declared, VD extends Declared, T extends boolea
   if (partitions !== undefined && !(Number.isInteger(partitions) && partitions >= 1 && partitions <= partitionsMax)) {
     throw new CodecError(
       'INVALID_DECLARATION',
-      `topic ${name}: partitions is a whole number from 1 to ${partitionsMax}, not ${partitions}`,
+      `topic ${name}: partitions is a whole number from 1 to ${partitionsMax}, not ${shown(partitions)}`,
     )
   }
   const key = keyDeclaration(options.key, `key of topic ${name}`)

@@ -1,5 +1,6 @@
 import type { Topic } from '../codec/topic.ts'
 import { printLine } from '../base/logger.ts'
+import { shown } from '../base/shown.ts'
 import type { Declared } from '../codec/schema.ts'
 import { checkOptions } from '../streams/checked-options.ts'
 import { StreamsError } from '../streams/errors.ts'
@@ -339,7 +340,10 @@ export class Stream<out K, out V> {
     checkOptions('repartition', given, repartitionedOptionNames)
     const { partitions, partitioner } = given
     if (partitions !== undefined && !(Number.isInteger(partitions) && partitions >= 1)) {
-      throw new StreamsError('CONFIG_INVALID', `repartition: partitions is a whole number from 1 on, not ${partitions}`)
+      throw new StreamsError(
+        'CONFIG_INVALID',
+        `repartition: partitions is a whole number from 1 on, not ${shown(partitions)}`,
+      )
     }
     const id = this.#plan.append({
       kind: 'repartition',

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import { z } from 'zod'
 import { InvariantError } from '../../src/base/assert.ts'
 import type { Logger } from '../../src/base/logger.ts'
 import { silentLogger } from '../../src/base/logger.ts'
@@ -14,6 +15,7 @@ import { LogError } from '../../src/log/api/errors.ts'
 import type { Log } from '../../src/log/api/log.ts'
 import { streamsErrorCodes } from '../../src/streams/errors.ts'
 import { DiskStoreEngine } from '../harness/disk-store.ts'
+import type { KeyValueStore } from '../../src/streams/store/key-value-store.ts'
 import { MemoryStoreEngine } from '../../src/streams/store/memory-store.ts'
 import type { StoreEngine } from '../../src/streams/store/ordered-store.ts'
 import { StoreError } from '../../src/streams/store/store-error.ts'
@@ -102,6 +104,46 @@ test('INVALID_TIMESTAMP names the extractor or the processor that the timestamp 
       /INVALID_TIMESTAMP: stamps failed at in-0 offset 0: stamps forwards a record with timestamp (NaN|-1|1\.5); use/,
     )
   }
+})
+
+test('PRODUCTION_FAILED names the topic and which part of the record cannot be written', async () => {
+  const json = topic('out', { key: stringKey, value: z.unknown(), format: 'json' })
+  const circular: { self?: unknown } = {}
+  circular.self = circular
+  for (const [mapped, message] of [
+    [[5, 'v'], 'out-sink failed at in-0 offset 0: the key for topic out: the codec writes a string, not 5'],
+    [['k', 5n], 'out-sink failed at in-0 offset 0: the value for topic out: '],
+    [['k', circular], 'out-sink failed at in-0 offset 0: the value for topic out: '],
+  ] as const) {
+    const topology = built((builder) => {
+      builder
+        .stream(input)
+        .map((): [string, unknown] => mapped as never)
+        .to(json)
+    })
+    const error = await failureOf(topology)
+    expect(error).toMatchObject({ code: 'PRODUCTION_FAILED' })
+    expect(String(error)).toContain(message)
+  }
+})
+
+test('a key that a store cannot take is reported with the name of the store', async () => {
+  const topology = built((builder) => {
+    const store = builder.addStore({ name: 'seen', key: stringKey, value: string })
+    builder.stream(input).process(
+      () => {
+        let seen: KeyValueStore<string, string>
+        return {
+          init: (context) => void (seen = context.store(store)),
+          process: () => seen.put(5 as never, 'v'),
+        }
+      },
+      { stores: [store] },
+    )
+  })
+  expect(String(await failureOf(topology))).toMatch(
+    /PROCESSING_FAILED: process failed at in-0 offset 0: .*the key for store seen: the codec writes a string, not 5/,
+  )
 })
 
 test('FENCED says that another instance has taken over', async () => {

@@ -73,12 +73,12 @@ export function declaredFormat(declared: AnyTopic): RecordFormat {
     },
     writeKey: (given, to) => {
       if (given === null) return false
-      onSend(name, () => key.codec.write(given, to))
+      onSend(name, () => key.codec.write(given, to), 'its key: ')
       return true
     },
     writeValue: (given, to) => {
       if (given === null) return false
-      onSend(name, () => value.codec.write(given, to))
+      onSend(name, () => value.codec.write(given, to), 'its value: ')
       return true
     },
     timestampOf: (given, keyGiven, now) => (timestamp === undefined ? now : timestamp(given, keyGiven, now, -1)),
@@ -118,14 +118,15 @@ export function checkFormat(info: TopicInfo, format: RecordFormat): void {
   }
 }
 
-function onSend<T>(topic: string, act: () => T): T {
+/** `part` says what is written, where the reason does not. */
+function onSend<T>(topic: string, act: () => T, part = ''): T {
   try {
     return act()
   } catch (cause) {
     // An asynchronous schema and similar mistakes are errors in the program, not in a record.
     if (cause instanceof CodecError && cause.code !== 'INVALID_RECORD') throw cause
     const reason = reasonFor('INVALID_RECORD', cause)
-    throw new LogError('INVALID_RECORD', `record for topic ${topic} refused: ${reason}`, { topic }, { cause })
+    throw new LogError('INVALID_RECORD', `record for topic ${topic} refused: ${part}${reason}`, { topic }, { cause })
   }
 }
 

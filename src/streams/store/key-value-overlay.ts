@@ -213,7 +213,7 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
 
   #bytesOf(key: unknown): Uint8Array {
     this.scratch.clear()
-    this.spec.key.write(key, this.scratch)
+    this.writeKey(key, this.scratch)
     return this.scratch.toBytes()
   }
 

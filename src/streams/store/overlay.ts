@@ -1,6 +1,8 @@
 import { assert } from '../../base/assert.ts'
 import { ByteWriter } from '../../base/bytes.ts'
 import type { Clock } from '../../base/clock.ts'
+import { reasonFor } from '../../base/coded-error.ts'
+import { CodecError } from '../../codec/codec-error.ts'
 import { StreamsError } from '../errors.ts'
 import type { StoreSpec } from '../topology/node.ts'
 import { ByteSlabs } from './byte-slabs.ts'
@@ -286,6 +288,17 @@ export abstract class Overlay {
     batch.putSlices(this.spaceOf(entry), key, value)
   }
 
+  /** Writes the bytes of a key. Throws CodecError, naming the store, if its codec does not take the key. */
+  protected writeKey(key: unknown, to: ByteWriter): void {
+    try {
+      this.spec.key.write(key, to)
+    } catch (error) {
+      if (!(error instanceof CodecError)) throw error
+      const reason = reasonFor(error.code, error)
+      throw new CodecError(error.code, `the key for store ${this.spec.name}: ${reason}`, error.values, { cause: error })
+    }
+  }
+
   /**
    * Brings a key to `keyBytes[keyFrom, keyTo)`. The bytes of the current record are used as they are if the source has
    * the store's codec.
@@ -304,7 +317,7 @@ export abstract class Overlay {
     }
     const to = this.#located
     to.clear()
-    this.spec.key.write(key, to)
+    this.writeKey(key, to)
     this.keyBytes = to.bytes
     this.keyFrom = 0
     this.keyTo = to.length

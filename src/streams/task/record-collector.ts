@@ -1,10 +1,12 @@
-import { assert } from '../../base/assert.ts'
+import { assert, InvariantError } from '../../base/assert.ts'
 import { ByteWriter } from '../../base/bytes.ts'
+import { reasonFor } from '../../base/coded-error.ts'
 import { partitionOfKey } from '../../base/murmur2.ts'
 import { noPartition, partitionerThrew } from '../../codec/partitioner.ts'
 import { isWindowedCodec } from '../../codec/windowed-codec.ts'
 import type { Staged, StagedPartition } from '../../log/api/log.ts'
 import { noHeaders, outgoingRecord, type OutgoingRecord, type TopicPartition } from '../../log/api/record.ts'
+import { StreamsError } from '../errors.ts'
 import type { Receiver } from '../processor/forwarding.ts'
 import type { OverlayEntry } from '../store/overlay-entry.ts'
 import type { ChangelogWriter } from '../store/overlay.ts'
@@ -266,7 +268,13 @@ export class Sink implements Receiver {
     }
     if (key === undefined) throw new TypeError('the key is undefined; a record without a key has null')
     this.#key.clear()
-    this.#node.key.codec.write(this.#node.key.validate === undefined ? key : this.#node.key.validate(key), this.#key)
+    const { validate, codec } = this.#node.key
+    const valid = validate === undefined ? key : validate(key)
+    try {
+      codec.write(valid, this.#key)
+    } catch (error) {
+      throw this.#unwritable('key', error)
+    }
     out.key = this.#key.bytes
     out.keyStart = 0
     out.keyEnd = this.#key.length
@@ -291,10 +299,25 @@ export class Sink implements Receiver {
     if (value === undefined) throw new TypeError('the value is undefined; a tombstone is null')
     const { validate, codec } = this.#node.value
     this.#value.clear()
-    codec.write(validate === undefined ? value : validate(value), this.#value)
+    const valid = validate === undefined ? value : validate(value)
+    try {
+      codec.write(valid, this.#value)
+    } catch (error) {
+      throw this.#unwritable('value', error)
+    }
     out.value = this.#value.bytes
     out.valueStart = 0
     out.valueEnd = this.#value.length
+  }
+
+  #unwritable(part: 'key' | 'value', error: unknown): unknown {
+    if (error instanceof InvariantError || error instanceof StreamsError) return error
+    return new StreamsError(
+      'PRODUCTION_FAILED',
+      `the ${part} for topic ${this.#node.topics.join(', ')}: ${reasonFor('INVALID_RECORD', error)}`,
+      { part },
+      { cause: error },
+    )
   }
 
   #nullRefused(part: 'key' | 'value', remedy: string): TypeError {

@@ -257,6 +257,9 @@ describe('a declared topic', () => {
       .catch((e: unknown) => e)
     expect(error).toBeInstanceOf(LogError)
     expect(String(error)).toMatch(/INVALID_RECORD: record for topic views refused: the value .*path/)
+    await expect(log.producer().send({ topic: views, key: 7 as never, value: { path: '/', at: 1 } })).rejects.toThrow(
+      'INVALID_RECORD: record for topic views refused: its key: the codec writes a string, not 7',
+    )
     const missing = null as unknown as { path: string; at: number }
     expect(await codeOf(() => log.producer().send({ topic: views, key: 'a', value: missing }))).toBe('INVALID_RECORD')
     expect(log.admin.describeTopic('views').bounds.map(({ end }) => end)).toEqual([0, 0])
