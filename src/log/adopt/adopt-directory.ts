@@ -9,6 +9,7 @@ import { defaultTopicConfig, type CleanupPolicy, type TopicConfig, type TopicInf
 import { checkSettingNames, checkTopicConfig } from '../broker/topic-config.ts'
 import { CheckpointFile } from '../journal/checkpoint-file.ts'
 import type { GroupOffsetState, PartitionState } from '../journal/checkpoint.ts'
+import { partitionName } from '../api/record.ts'
 import { openLog } from '../open-log.ts'
 import { isDataDirectory } from '../storage/data-directory.ts'
 import { partitionPath } from '../storage/segment-files.ts'
@@ -86,6 +87,11 @@ export async function adoptDirectory(options: AdoptOptions): Promise<AdoptReport
   for (const { segments } of source.partitions) for (const { bytes } of segments) progress.bytesTotal += bytes
   const told = (): void => options.onProgress?.({ ...progress })
   const notes = source.leftOut.map((name) => `${name}: left out, it was being deleted or moved`)
+  for (const { at, orphans } of source.partitions)
+    for (const name of orphans)
+      notes.push(
+        `${partitionName(at)}: ${name} has no segment beside it: unless the broker had deleted that one, its records are missing`,
+      )
   if (!source.cleanlyClosed)
     notes.push(
       'the broker was not closed: what it had not synced may be torn, and records deleted in its last minute may have returned',

@@ -64,6 +64,7 @@ export async function adoptPartition(options: AdoptPartitionOptions): Promise<Ad
   for (const segment of source.segments) {
     if (!(await copy.take(segment))) break
   }
+  copy.checkWhole()
   const state = copy.finish()
   writeSynced(disk, `${path}/${partitionMetadataFile}`, partitionMetadata(topicId))
   writeSynced(disk, `${path}/${leaderEpochFile}`, Buffer.from(leaderEpochCheckpoint(state.epochs)))
@@ -169,6 +170,9 @@ class PartitionCopy {
       checkRecords(batch)
       if (baseOffsetOf(batch, 0) < Math.max(this.#end, segment.base))
         throw torn(`it starts at offset ${baseOffsetOf(batch, 0)}, but the log already reaches ${this.#end}`)
+      const below = Math.min(segment.below, segment.base + offsetsPerSegment)
+      if (nextOffset(batch, 0) > below)
+        throw torn(`it ends at offset ${nextOffset(batch, 0) - 1}, but its segment only has offsets below ${below}`)
       return batch
     } catch (error) {
       if (!(error instanceof LogError)) throw error
@@ -195,6 +199,17 @@ class PartitionCopy {
     const produced = producedBatch(batch, 0)
     if (produced !== null) this.producers.note(produced, baseOffset, now)
     this.#end = nextOffset(batch, 0)
+  }
+
+  /** Throws CORRUPT_BATCH if the broker knew of records that are in no file. */
+  checkWhole(): void {
+    const { recoveryPoint } = this.#options.source
+    if (this.#end >= recoveryPoint) return
+    throw new LogError(
+      'CORRUPT_BATCH',
+      `${this.#name} ends at offset ${this.#end}, but the broker had synced it up to ${recoveryPoint}: restore the missing segments from a copy, or remove the partition's directory to adopt the others`,
+      { path: this.#options.source.path, end: this.#end, recoveryPoint },
+    )
   }
 
   finish(): PartitionState {
@@ -332,5 +347,8 @@ function checkRecords(batch: Buffer): void {
 function torn(what: string): LogError {
   return new LogError('CORRUPT_BATCH', what)
 }
+
+/** Indexes store offsets relative to the segment's base in 31 bits. */
+const offsetsPerSegment = 2 ** 31
 
 const pauseBytes = 1024 * 1024

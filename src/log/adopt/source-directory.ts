@@ -30,12 +30,16 @@ export interface SourcePartition {
   readonly logStart: Offset
   /** The broker had synced everything below this offset, so corruption there is not a torn tail. */
   readonly recoveryPoint: Offset
+  /** Names of indexes without a segment: what remains of an interrupted deletion, or of a segment that was lost. */
+  readonly orphans: readonly string[]
 }
 
 export interface SourceSegment {
   readonly base: Offset
   readonly path: string
   readonly bytes: number
+  /** The base of the next segment; every offset in this one is below it. Infinity for the last one. */
+  readonly below: Offset
 }
 
 /** Reads a directory. Throws NEWER_FORMAT if `meta.properties` says that a later Kafka wrote it. */
@@ -63,6 +67,7 @@ export function readSourceDirectory(disk: Disk, directory: string): SourceDirect
       segments,
       logStart: Math.max(starts.get(name) ?? 0, first),
       recoveryPoint: points.get(name) ?? last,
+      orphans: orphansOf(disk, path, segments),
     })
   }
   partitions.sort((left, right) =>
@@ -99,7 +104,7 @@ function sourceSegments(disk: Disk, path: string): readonly SourceSegment[] {
     names.filter((name) => /^\d{20}\./.test(name) && name.slice(20) === suffix).map((name) => Number(name.slice(0, 20)))
   const unfinished = Math.min(...basesOf('.log.cleaned'), Infinity)
   const swaps = basesOf('.log.swap').filter((base) => base < unfinished)
-  const segments = new Map<Offset, SourceSegment>()
+  const segments = new Map<Offset, FoundSegment>()
   for (const base of basesOf('.log')) segments.set(base, segment(disk, path, base, '.log'))
   for (const base of swaps) {
     const swap = segment(disk, path, base, '.log.swap')
@@ -107,10 +112,20 @@ function sourceSegments(disk: Disk, path: string): readonly SourceSegment[] {
     for (const other of segments.keys()) if (other >= base && other < reach) segments.delete(other)
     segments.set(base, swap)
   }
-  return [...segments.values()].sort((left, right) => left.base - right.base)
+  const ordered = [...segments.values()].sort((left, right) => left.base - right.base)
+  return ordered.map((one, index) => ({ ...one, below: ordered[index + 1]?.base ?? Infinity }))
 }
 
-function segment(disk: Disk, path: string, base: Offset, suffix: '.log' | '.log.swap'): SourceSegment {
+function orphansOf(disk: Disk, path: string, segments: readonly SourceSegment[]): readonly string[] {
+  const indexes = disk.list(path).filter((name) => /^\d{20}\.index$/.test(name))
+  // A finished swap replaces segments whose indexes may still be there.
+  const swapped = segments.some((segment) => segment.path.endsWith('.swap'))
+  return swapped ? [] : indexes.filter((name) => segments.every(({ base }) => base !== Number(name.slice(0, 20))))
+}
+
+type FoundSegment = Omit<SourceSegment, 'below'>
+
+function segment(disk: Disk, path: string, base: Offset, suffix: '.log' | '.log.swap'): FoundSegment {
   const file = disk.open(`${path}/${segmentFile(base, suffix)}`, 'read')
   try {
     return { base, path: file.path, bytes: file.size() }
@@ -120,7 +135,7 @@ function segment(disk: Disk, path: string, base: Offset, suffix: '.log' | '.log.
 }
 
 /** The offset after the last batch, according to the batch headers, as far as they can be followed. */
-function endOf(disk: Disk, { path, bytes, base }: SourceSegment): Offset {
+function endOf(disk: Disk, { path, bytes, base }: FoundSegment): Offset {
   const file = disk.open(path, 'read')
   let end = base
   try {

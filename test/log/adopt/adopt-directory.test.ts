@@ -255,6 +255,44 @@ describe('a directory that cannot be adopted as it is', () => {
     expect((await refused(directory)).code).toBe('CORRUPT_BATCH')
   })
 
+  test.each([
+    ['beyond the next segment', 'orders-0/00000000000000000000.log', 5],
+    ['beyond what a segment can hold', 'orders-0/00000000000000000004.log', 3],
+  ])('with a batch whose base offset was changed to one %s is CORRUPT_BATCH', async (_how, log, byte) => {
+    const directory = new BrokerDirectory()
+    someTopics(directory)
+    const bytes = directory.bytes(log)
+    // The last batch of the segment. Its base offset is outside of its checksum.
+    let last = 0
+    for (let at = 0; at < bytes.length; at += bytes.readInt32BE(at + 8) + 12) last = at
+    bytes[last + byte] = 8
+    directory.file(log, bytes)
+    await expect(adopt(directory)).rejects.toMatchObject({ code: 'CORRUPT_BATCH' })
+    expect(directory.disk.exists('/log')).toBe(false)
+  })
+
+  test('without its last segment, although the broker had synced it, is CORRUPT_BATCH with the remedy', async () => {
+    const directory = new BrokerDirectory()
+    const { orders: written } = someTopics(directory)
+    directory.checkpoint('recovery-point', { 'orders-0': written.end })
+    directory.remove(written.log.replace('.log', '.index'))
+    directory.remove(written.log)
+    await expect(adopt(directory)).rejects.toThrow(
+      /CORRUPT_BATCH.*orders-0 ends at offset 4, but the broker had synced it up to 10.*restore/,
+    )
+    expect(directory.disk.exists('/log')).toBe(false)
+  })
+
+  test('with an index whose segment is missing says so', async () => {
+    const directory = new BrokerDirectory()
+    someTopics(directory)
+    directory.remove('orders-0/00000000000000000000.log')
+    const { notes } = await adopt(directory)
+    expect(notes).toContainEqual(
+      expect.stringMatching(/^orders-0: 00000000000000000000.index has no segment.*records.*missing/),
+    )
+  })
+
   test('with invalid records under a valid checksum is CORRUPT_BATCH', async () => {
     const directory = new BrokerDirectory()
     const partition = directory.partition('orders-0', ordersId)
