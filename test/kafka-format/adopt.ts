@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { adoptDirectory, openLog, type EmbeddedLog, type TopicPartition } from '../../src/log/index.ts'
@@ -47,8 +47,10 @@ export async function adoptsWhatABrokerWrote({ jars, work, life, how, complaints
   const report = await adoptDirectory({ source: broker.logDirectory, target: dataDir })
   for (const note of report.notes) console.log(`       ${note}`)
   // A broker records log starts once a minute: records deleted after that are back once it is killed, as they are here.
+  const starts = readFileSync(join(broker.logDirectory, 'log-start-offset-checkpoint'), 'utf8')
+  const isRecorded = how === 'SIGTERM' || /^plain 1 42$/m.test(starts)
   const isForgotten = ({ topic, partition, offset }: SeenRecord): boolean =>
-    how === 'SIGKILL' && topic === 'plain' && partition === 1 && offset < 42
+    !isRecorded && topic === 'plain' && partition === 1 && offset < 42
   let failures = 0
   const check = (what: string, holds: boolean, detail: () => string): void => {
     console.log(`${holds ? 'ok   ' : 'FAIL '} after ${how}: ${what}`)
@@ -82,7 +84,7 @@ export async function adoptsWhatABrokerWrote({ jars, work, life, how, complaints
   check('settings of topics', config.cleanupPolicy === 'compact' && config.segmentMs === 400, () =>
     JSON.stringify(config),
   )
-  check('the log start', log.admin.describeTopic('plain').bounds[1]?.start === (how === 'SIGKILL' ? 0 : 42), () =>
+  check('the log start', log.admin.describeTopic('plain').bounds[1]?.start === (isRecorded ? 42 : 0), () =>
     JSON.stringify(log.admin.describeTopic('plain').bounds),
   )
   const appended = await log.producer().send({ topic: 'accounts', partition: 0, key: 'a', value: 'ours' })
