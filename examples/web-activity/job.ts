@@ -7,6 +7,7 @@ import type { EmbeddedLog } from 'millrace/log'
 import { claimFor, type JobLogOptions, openJobLog } from '../shared/job-log.ts'
 import { readAnswers } from './answers.ts'
 import { lines, pages, pageViews, users } from './events.ts'
+import { feed } from './feed.ts'
 import { openLoader } from './loader.ts'
 import type { LivePage } from './page/live-page.ts'
 import type { Answers } from './report.ts'
@@ -101,11 +102,4 @@ async function runLive(log: EmbeddedLog, options: JobOptions): Promise<Answers> 
   }
   status.finish('Stopped. Run it again: it counts on from here.')
   return await readAnswers(log, source.format)
-}
-
-/** Loads lines as they arrive, until the source ends. */
-async function feed(log: EmbeddedLog, source: LineSource): Promise<void> {
-  const loader = await openLoader(log)
-  for await (const piece of source.lines()) await loader.load(piece)
-  await loader.close()
 }
