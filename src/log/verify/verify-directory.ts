@@ -142,6 +142,17 @@ class Verification {
     this.#findings.push({ kind, path, message, repaired })
   }
 
+  /** Notes an error of the operating system, such as EIO, EACCES or ENOTDIR; any other one is a defect. */
+  #unreadable(error: unknown, place: string): void {
+    if (!(error instanceof Error) || !('syscall' in error)) throw error
+    const path = 'path' in error && typeof error.path === 'string' ? error.path : place
+    this.#found(
+      'damage',
+      path,
+      `it cannot be read or written (${error.message}): check the disk, or restore it from a copy`,
+    )
+  }
+
   /** The state that opening the directory would produce; null if it would be refused. */
   #recover(): Recovered | null {
     const { dataDir, clock = new SystemClock() } = this.#options
@@ -189,9 +200,11 @@ class Verification {
         )
       return { disk, ...storage, groups: groups.length, waiting: waitingOf(dataDir, storage) }
     } catch (error) {
-      if (!(error instanceof LogError)) throw error
-      const place = error.values['path'] ?? error.values['file']
-      this.#found('damage', typeof place === 'string' ? place : directory, error.message)
+      if (!(error instanceof LogError)) this.#unreadable(error, directory)
+      else {
+        const place = error.values['path'] ?? error.values['file']
+        this.#found('damage', typeof place === 'string' ? place : directory, error.message)
+      }
       return null
     }
   }
@@ -239,10 +252,14 @@ class Verification {
         const below = state.segments[index + 1]?.base ?? state.end
         await this.#checkSegment({ path, topic, state, segment, below, recovered }, turn)
       }
-      this.#checkMetadata(path, topic, recovered.disk)
-      for (const { path: file, message, anew } of checkProducerFiles(recovered.disk, path, state))
-        this.#found('derived', file, message, this.#repair(file, anew))
-      this.#unknownFiles(path, state, recovered)
+      try {
+        this.#checkMetadata(path, topic, recovered.disk)
+        for (const { path: file, message, anew } of checkProducerFiles(recovered.disk, path, state))
+          this.#found('derived', file, message, this.#repair(file, anew))
+        this.#unknownFiles(path, state, recovered)
+      } catch (error) {
+        this.#unreadable(error, path)
+      }
       this.#partitions += 1
       onProgress?.({ bytes: this.#bytes, bytesTotal, partitions: this.#partitions, partitionsTotal })
     }
@@ -268,7 +285,6 @@ class Verification {
         const beyond = file.size() - segment.bytes
         if (beyond > 0)
           this.#found('note', file.path, `${beyond} bytes follow the ${segment.bytes} that belong to the log`)
-        if (!isSwap) this.#checkIndexes(at, batches)
       } finally {
         file.close()
       }
@@ -281,6 +297,13 @@ class Verification {
         `${partitionName({ topic: topic.name, partition: state.partition })} cannot be read from offset ${batches.at(-1)?.nextOffset ?? segment.base} on: ${message}`,
       )
       await turn(left)
+      return
+    }
+    if (isSwap) return
+    try {
+      this.#checkIndexes(at, batches)
+    } catch (error) {
+      this.#unreadable(error, path)
     }
   }
 

@@ -71,6 +71,37 @@ describe('verifying a data directory', () => {
     expect(snapshot(log.disk)).toEqual(before)
   })
 
+  test.each(['journal', 'events-1'])(
+    'reports a file in place of the directory %s, and checks the rest',
+    async (name) => {
+      const log = await written()
+      await log.close()
+      const path = `/log/${name}`
+      for (const inner of log.disk.list(path)) log.disk.unlink(`${path}/${inner}`)
+      log.disk.removeDirectory(path)
+      log.disk.open(path, 'create').close()
+      const { findings, records } = await verify(log)
+      const damage = findings.filter(({ kind }) => kind === 'damage')
+      expect(damage.length).toBeGreaterThan(0)
+      for (const finding of damage) expect(finding.path.startsWith(path)).toBe(true)
+      expect(findings.map(({ message }) => message).join()).toContain('ENOTDIR')
+      expect(records > 0).toBe(name !== 'journal')
+    },
+  )
+
+  test('reports an index that cannot be read, and checks the rest', async () => {
+    const log = await written()
+    await log.close()
+    const before = (await verify(log)).records
+    const index = log.disk.list('/log/events-0').find((name) => name.endsWith('.index')) ?? ''
+    log.disk.unlink(`/log/events-0/${index}`)
+    log.disk.makeDirectory(`/log/events-0/${index}`)
+    const { findings, records } = await verify(log)
+    expect(findings).toMatchObject([{ kind: 'damage', path: `/log/events-0/${index}` }])
+    expect(findings[0]?.message).toMatch(/cannot be read.*EISDIR.*check the disk/)
+    expect(records).toBe(before)
+  })
+
   test.each(['missing', 'of another topic'])(
     'reports a partition whose name of its topic is %s, and repairs it',
     async (what) => {
