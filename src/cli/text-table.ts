@@ -25,9 +25,5 @@ export function plain(text: string): string {
 
 /** `1 record`, `2,000 records`. */
 export function counted(count: number, what: string): string {
-  return `${count.toLocaleString('en-US')} ${count === 1 ? what : pluralOf(what)}`
-}
-
-function pluralOf(what: string): string {
-  return what === 'index' ? 'indexes' : `${what}s`
+  return `${count.toLocaleString('en-US')} ${count === 1 ? what : `${what}s`}`
 }
