@@ -33,7 +33,8 @@ export const help: string = `A day of a shop's traffic, counted while it arrives
   --help            print this
 
   Run it again with the same options and it goes on where it was. A file that has
-  grown is read on; its hours that were closed by then stay as they were.
+  grown is read on; its hours that were closed by then stay as they were, and so
+  does its last line, if that was half written.
 
 For tests that kill the job in the middle:
   --emit update           send every update on, not the newest per commit
