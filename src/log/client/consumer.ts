@@ -88,6 +88,8 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   readonly #sharing: GroupSharing
   readonly #listening: RecordListening
   readonly #polling: RecordPolling
+  /** Whether `subscribe` or `assign` was ever called. */
+  #hasChosen = false
   #use: 'idle' | 'polling' | 'inListener' | 'iterating' | 'running' = 'idle'
 
   /**
@@ -191,6 +193,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
       wake: () => this.#callAttention(),
     })
     this.#sharing.begin(membership, listener)
+    this.#hasChosen = true
   }
 
   /**
@@ -209,6 +212,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     this.#starts.resolve(taken.filter(({ unresolved }) => !unresolved))
     this.#sharing.chosen()
     this.#partitions.replace(taken)
+    this.#hasChosen = true
   }
 
   /** Gives up all partitions and leaves the group; if commits are automatic, commits first. */
@@ -232,11 +236,12 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
 
   /**
    * Returns the next records, at most `maxPollRecords`; waits up to `waitMs` (default 0) for the first. Records of a partition
-   * come in the order of their offsets. Rejects with what a rebalance listener threw, with the reason why joining failed, or
-   * with NO_OFFSET, OFFSET_OUT_OF_RANGE, INVALID_RECORD, READ_FAILED or CORRUPT_BATCH.
+   * come in the order of their offsets. Rejects with what a rebalance listener threw, with the reason why joining failed,
+   * with INVALID_CONFIG if neither `subscribe` nor `assign` was called before, or with NO_OFFSET, OFFSET_OUT_OF_RANGE,
+   * INVALID_RECORD, READ_FAILED or CORRUPT_BATCH.
    */
   async poll(options: PollOptions = {}): Promise<readonly ConsumerRecord<K, V>[]> {
-    this.#checkIdle()
+    this.#checkReady()
     checkOptions('poll', options, pollOptionNames)
     checkWait(options.waitMs)
     checkSignal(options.signal)
@@ -269,7 +274,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   async *records(
     options: { readonly signal?: AbortSignal } = {},
   ): AsyncGenerator<ConsumerRecord<K, V>, void, undefined> {
-    this.#checkIdle()
+    this.#checkReady()
     checkOptions('records', options, { signal: true })
     checkSignal(options.signal)
     this.#use = 'iterating'
@@ -350,7 +355,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     add: AddRecords<ConsumerRecord<K, V>>,
   ): Promise<void> {
     const concurrency = checkedConcurrency(options)
-    this.#checkIdle()
+    this.#checkReady()
     this.#use = 'running'
     this.#partitions.completeAll()
     const { autoCommitIntervalMs, maxPollRecords } = this.#numbers
@@ -521,6 +526,13 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     this.#checkOpen()
     if (this.#use === 'idle') return
     throw misuse(`the consumer is ${busyWith[this.#use]}: it does one thing at a time, let it end first`)
+  }
+
+  /** A forgotten call would look like a topic without records. */
+  #checkReady(): void {
+    this.#checkIdle()
+    if (!this.#hasChosen)
+      throw misuse('the consumer has nothing to read: subscribe to topics or assign partitions first')
   }
 }
 

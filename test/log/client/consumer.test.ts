@@ -26,6 +26,22 @@ describe('a consumer starts', () => {
     await log.close()
   })
 
+  test('only after it was told what to read: until then nothing could ever come', async () => {
+    const log = await ClientHarness.open([orders])
+    const consumer = log.consumer({ group: 'g' })
+    const nothing = 'INVALID_CONFIG: the consumer has nothing to read: subscribe to topics or assign partitions first'
+    await expect(consumer.poll()).rejects.toThrow(nothing)
+    await expect(consumer.records().next()).rejects.toThrow(nothing)
+    await expect(consumer.eachRecord(() => {})).rejects.toThrow(nothing)
+    await expect(consumer.eachBatch(() => {})).rejects.toThrow(nothing)
+    // What was taken away or never came is no mistake.
+    consumer.subscribe(/^none-/)
+    expect(await consumer.poll()).toEqual([])
+    await consumer.unsubscribe()
+    expect(await consumer.poll()).toEqual([])
+    await log.close()
+  })
+
   test('at the end by default, and gets the records appended from then on', async () => {
     const log = await ClientHarness.open([orders])
     await log.load('orders', ['old'])
