@@ -241,10 +241,10 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
    * INVALID_RECORD, READ_FAILED or CORRUPT_BATCH.
    */
   async poll(options: PollOptions = {}): Promise<readonly ConsumerRecord<K, V>[]> {
-    this.#checkReady()
     checkOptions('poll', options, pollOptionNames)
     checkWait(options.waitMs)
     checkSignal(options.signal)
+    this.#checkReady()
     this.#use = 'polling'
     try {
       // A caller that polls again is done with the records of the previous poll.
@@ -274,9 +274,9 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   async *records(
     options: { readonly signal?: AbortSignal } = {},
   ): AsyncGenerator<ConsumerRecord<K, V>, void, undefined> {
-    this.#checkReady()
     checkOptions('records', options, { signal: true })
     checkSignal(options.signal)
+    this.#checkReady()
     this.#use = 'iterating'
     this.#partitions.completeAll()
     const goesOn = (): boolean => this.#lifecycle.is('open') && options.signal?.aborted !== true
