@@ -9,7 +9,7 @@ import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
 import { sessions, tumbling } from '../../src/dsl/windows.ts'
 import type { Topology } from '../../src/streams/topology/topology.ts'
 import { LogError } from '../../src/log/api/errors.ts'
-import type { Committer, Isolation, Log, Staged } from '../../src/log/api/log.ts'
+import type { Committer, Isolation, Log, Reader, Staged } from '../../src/log/api/log.ts'
 import type { TopicPartition } from '../../src/log/api/record.ts'
 import { StreamsHarness, type InputRecord, type OutputRecord } from '../harness/streams-harness.ts'
 
@@ -153,7 +153,7 @@ test.each(['ABORTED', 'OUTCOME_UNKNOWN'] as const)(
     const records = events(new SeededRandom(11), 900)
     await app.send('in', records)
 
-    await app.start(undefined, losingCommit(app.log, 4, code))
+    await app.start(undefined, losingCommits(app.log, [4], code))
     await app.settle()
 
     expect(last(await app.read('per-minute', { value: 'long', windowed: true }))).toEqual(plainWindowCounts(records))
@@ -169,7 +169,7 @@ test('an application that is closed when its tasks have just gone back to the la
   const app = await StreamsHarness.open(builder.build(), { in: 1, counts: 1 })
   await app.send('in', [['a', 'x', 1]])
   let asked = 0
-  const losing = losingCommit(app.log, 1, 'ABORTED')
+  const losing = losingCommits(app.log, [1], 'ABORTED')
   const log: Log = new Proxy(losing, {
     get(target, name) {
       const member: unknown = Reflect.get(target, name)
@@ -190,8 +190,83 @@ test('an application that is closed when its tasks have just gone back to the la
   await app.close()
 })
 
-/** A log whose n-th commit fails with `code`. */
-function losingCommit(log: Log, which: number, code: 'ABORTED' | 'OUTCOME_UNKNOWN'): Log {
+test('tasks that lose their first commit again go back once more, and every run that was left is released', async () => {
+  const app = await StreamsHarness.open(wordCounts(), topics, { commitBytesMax: 3000 })
+  const records = events(new SeededRandom(17), 900)
+  await app.send('in', records)
+  const readers = countingReaders(losingCommits(app.log, [4, 5], 'ABORTED'))
+
+  await app.start(undefined, readers.log)
+  await app.settle()
+
+  expect(last(await app.read('per-minute', { value: 'long', windowed: true }))).toEqual(plainWindowCounts(records))
+  expect(last(await app.read('counts', { value: 'long' }))).toEqual(plainCounts(records))
+  // Two runs were left, and the third one goes on.
+  expect(readers.opened).toBeGreaterThanOrEqual(3)
+  expect(readers.open).toBe(1)
+  await app.close()
+  expect(readers.open).toBe(0)
+})
+
+test('a start that fails at its last step releases the reader that it has opened', async () => {
+  const app = await StreamsHarness.open(wordCounts(), topics)
+  const readers = countingReaders(app.log)
+  const log: Log = new Proxy(readers.log, {
+    get(target, name) {
+      const member: unknown = Reflect.get(target, name)
+      if (name !== 'bounds' || typeof member !== 'function') return member
+      // The last thing that is asked of the log before a worker runs is the ends of its inputs, as sequenced.
+      return (at: readonly TopicPartition[], isolation: Isolation) =>
+        isolation === 'sequenced'
+          ? Promise.reject(new LogError('READ_FAILED', 'the device is gone'))
+          : target.bounds(at, isolation)
+    },
+  })
+
+  await expect(app.start(undefined, log)).rejects.toThrow('the device is gone')
+
+  expect(readers.opened).toBeGreaterThan(0)
+  expect(readers.open).toBe(0)
+  await app.pump(app.harness.close())
+})
+
+/** A log that counts its readers. */
+function countingReaders(log: Log): { readonly log: Log; readonly opened: number; readonly open: number } {
+  const counts = { opened: 0, open: 0 }
+  const counting: Log = new Proxy(log, {
+    get(target, name) {
+      const member: unknown = Reflect.get(target, name)
+      if (name !== 'openReader') return typeof member === 'function' ? member.bind(target) : member
+      return async (options: { readonly isolation: Isolation }): Promise<Reader> => {
+        const reader = await target.openReader(options)
+        counts.opened++
+        counts.open++
+        return {
+          assign: (at) => reader.assign(at),
+          setPaused: (at) => reader.setPaused(at),
+          poll: (limits) => reader.poll(limits),
+          wakeup: () => reader.wakeup(),
+          close: async () => {
+            counts.open--
+            await reader.close()
+          },
+        }
+      }
+    },
+  })
+  return {
+    log: counting,
+    get opened() {
+      return counts.opened
+    },
+    get open() {
+      return counts.open
+    },
+  }
+}
+
+/** A log whose commits with these numbers fail with `code`; the first one has the number 1. */
+function losingCommits(log: Log, which: readonly number[], code: 'ABORTED' | 'OUTCOME_UNKNOWN'): Log {
   let commits = 0
   return new Proxy(log, {
     get(target, name) {
@@ -204,7 +279,7 @@ function losingCommit(log: Log, which: number, code: 'ABORTED' | 'OUTCOME_UNKNOW
         return {
           id: committer.id,
           close: () => committer.close(),
-          begin: () => losing(committer.begin(), () => ++commits === which, code),
+          begin: () => losing(committer.begin(), () => which.includes(++commits), code),
         }
       }
     },

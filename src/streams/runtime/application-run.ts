@@ -1,6 +1,6 @@
 import type { Clock } from '../../base/clock.ts'
 import type { Logger } from '../../base/logger.ts'
-import type { Committer, Log, Membership } from '../../log/api/log.ts'
+import type { Committer, Log, Membership, Reader } from '../../log/api/log.ts'
 import { partitionName } from '../../log/api/record.ts'
 import type { StreamsConfig } from '../config.ts'
 import type { StoreEngine } from '../store/ordered-store.ts'
@@ -56,6 +56,7 @@ export class ApplicationRun {
     const membership = await log.joinGroup({ group: applicationId, topics })
     let committer: Committer | null = null
     let globals: GlobalTables | null = null
+    let reader: Reader | null = null
     const tasks: Task[] = []
     try {
       committer = await log.openCommitter({ id: applicationId })
@@ -82,7 +83,7 @@ export class ApplicationRun {
       })
       const inputs = workerInputs(plan, tasks)
       const worker = new Worker({ log, clock, config, tasks, inputs, commits, flushes, globals })
-      const reader = await log.openReader({ isolation: 'sequenced' })
+      reader = await log.openReader({ isolation: 'sequenced' })
       const bounds = await log.bounds(
         worker.inputs.map(({ queue }) => queue.at),
         'sequenced',
@@ -96,9 +97,9 @@ export class ApplicationRun {
       const fetcher = new Fetcher(reader, worker.inputs, config, () => worker.wake())
       return new ApplicationRun({ worker, tasks, globals, commits, flushes, fetcher, committer, membership })
     } catch (error) {
-      await Promise.allSettled([...tasks.map((task) => task.close()), globals?.close()])
-      await committer?.close()
-      await membership.leave()
+      // What fails while it is released must not hide why the run was not opened.
+      await Promise.allSettled([reader?.close(), ...tasks.map((task) => task.close()), globals?.close()])
+      await Promise.allSettled([committer?.close(), membership.leave()])
       throw error
     }
   }
