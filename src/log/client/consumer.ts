@@ -88,7 +88,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   readonly #sharing: GroupSharing
   readonly #listening: RecordListening
   readonly #polling: RecordPolling
-  /** Whether `subscribe` or `assign` was ever called. */
+  /** Whether `subscribe` or `assign` has said what to read, and `unsubscribe` has not taken it back. */
   #hasChosen = false
   #use: 'idle' | 'polling' | 'inListener' | 'iterating' | 'running' = 'idle'
 
@@ -197,28 +197,41 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   }
 
   /**
-   * Reads exactly these partitions, without joining a group; offsets are still committed for the group of the options.
-   * Throws UNKNOWN_TOPIC, UNKNOWN_PARTITION, TOPIC_MISMATCH, NO_OFFSET, or INVALID_CONFIG while it is subscribed. Kafka:
-   * `assign`.
+   * Reads exactly these partitions, without joining a group; offsets are still committed for the group of the options. A
+   * partition that was assigned before goes on where it is; progress in those that are given up is not committed. An empty
+   * list is like `unsubscribe`. Throws UNKNOWN_TOPIC, UNKNOWN_PARTITION, TOPIC_MISMATCH, NO_OFFSET, or INVALID_CONFIG
+   * while it is subscribed. Kafka: `assign`.
    * @example consumer.assign([{ topic: 'orders', partition: 0 }])
    */
   assign(at: readonly TopicPartition[]): void {
     this.#checkIdle()
     if (this.#sharing.membership !== null) throw misuse('the consumer is subscribed: unsubscribe before you assign')
     checkPlaces('partitions to assign', at)
-    const taken = at.map((place) => this.#partitions.create(place))
+    const kept = new Set(this.#partitions.list.filter((partition) => !this.#partitions.isDeleted(partition)))
+    const taken = at.map((place) => {
+      const known = this.#partitions.get(partitionName(place))
+      return known !== undefined && kept.has(known) ? known : this.#partitions.create(place)
+    })
+    const added = taken.filter((partition) => !kept.has(partition))
     // A partition whose start a transaction may still change stays unresolved; polls check it again.
-    for (const partition of taken) partition.unresolved = this.#starts.isUnstable(partition.at)
-    this.#starts.resolve(taken.filter(({ unresolved }) => !unresolved))
+    for (const partition of added) partition.unresolved = this.#starts.isUnstable(partition.at)
+    this.#starts.resolve(added.filter(({ unresolved }) => !unresolved))
     this.#sharing.chosen()
     this.#partitions.replace(taken)
-    this.#hasChosen = true
+    this.#hasChosen = taken.length > 0
   }
 
-  /** Gives up all partitions and leaves the group; if commits are automatic, commits first. */
+  /**
+   * Gives up all partitions and leaves the group; if commits are automatic, commits first. Until the next `subscribe` or
+   * `assign` there is nothing to poll. Kafka: `unsubscribe`.
+   */
   async unsubscribe(): Promise<void> {
     this.#checkIdle()
-    await this.#leave()
+    try {
+      await this.#leave()
+    } finally {
+      this.#hasChosen = false
+    }
   }
 
   /** The partitions that this consumer reads now. */
@@ -237,8 +250,8 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   /**
    * Returns the next records, at most `maxPollRecords`; waits up to `waitMs` (default 0) for the first. Records of a partition
    * come in the order of their offsets. Rejects with what a rebalance listener threw, with the reason why joining failed,
-   * with INVALID_CONFIG if neither `subscribe` nor `assign` was called before, or with NO_OFFSET, OFFSET_OUT_OF_RANGE,
-   * INVALID_RECORD, READ_FAILED or CORRUPT_BATCH.
+   * with INVALID_CONFIG if it has nothing to read, because neither `subscribe` nor `assign` was called or `unsubscribe` was,
+   * or with NO_OFFSET, OFFSET_OUT_OF_RANGE, INVALID_RECORD, READ_FAILED or CORRUPT_BATCH.
    */
   async poll(options: PollOptions = {}): Promise<readonly ConsumerRecord<K, V>[]> {
     checkOptions('poll', options, pollOptionNames)

@@ -34,11 +34,37 @@ describe('a consumer starts', () => {
     await expect(consumer.records().next()).rejects.toThrow(nothing)
     await expect(consumer.eachRecord(() => {})).rejects.toThrow(nothing)
     await expect(consumer.eachBatch(() => {})).rejects.toThrow(nothing)
-    // What was taken away or never came is no mistake.
+    // What never came is no mistake.
     consumer.subscribe(/^none-/)
     expect(await consumer.poll()).toEqual([])
+    // As in Kafka, unsubscribing takes the choice back, and so does an empty assignment.
     await consumer.unsubscribe()
+    await expect(consumer.poll()).rejects.toThrow(nothing)
+    consumer.assign([at])
     expect(await consumer.poll()).toEqual([])
+    consumer.assign([])
+    await expect(consumer.poll()).rejects.toThrow(nothing)
+    await log.close()
+  })
+
+  test('where it is in a partition that it already reads, when it is assigned others', async () => {
+    const log = await ClientHarness.open([{ name: 'orders', partitions: 2 }])
+    const one = { topic: 'orders', partition: 1 }
+    const consumer = log.consumer({ maxPollRecords: 2 })
+    consumer.assign([at])
+    await log.load('orders', letters)
+    expect((await consumer.poll()).map(textOf)).toEqual(['a', 'b'])
+    // Its end by now, where a partition without a committed offset would start, is five records further.
+    consumer.pause([at])
+    consumer.assign([at, one])
+    expect(consumer.position(at)).toBe(2)
+    expect(consumer.paused).toEqual([at])
+    consumer.resume([at])
+    expect((await drain(consumer)).map(textOf)).toEqual(['c', 'd', 'e'])
+    consumer.assign([one])
+    consumer.assign([at])
+    // Given up in between, it starts like any other.
+    expect(consumer.position(at)).toBe(5)
     await log.close()
   })
 
@@ -375,8 +401,9 @@ describe('the group of a consumer', () => {
     consumer.subscribe(['orders'])
     await consumer.unsubscribe()
     expect(consumer.assignment).toEqual([])
-    expect(await consumer.poll()).toEqual([])
     consumer.subscribe(['orders'])
+    expect(await consumer.poll()).toEqual([])
+    expect(consumer.assignment).toEqual([at])
     await log.close()
   })
 })
