@@ -9,7 +9,7 @@ import { defaultTopicConfig, type CleanupPolicy, type TopicConfig, type TopicInf
 import { checkSettingNames, checkTopicConfig } from '../broker/topic-config.ts'
 import { CheckpointFile } from '../journal/checkpoint-file.ts'
 import type { GroupOffsetState, PartitionState } from '../journal/checkpoint.ts'
-import { partitionName } from '../api/record.ts'
+import { partitionName, type Offset } from '../api/record.ts'
 import { openLog } from '../open-log.ts'
 import { isDataDirectory } from '../storage/data-directory.ts'
 import { partitionPath } from '../storage/segment-files.ts'
@@ -132,34 +132,38 @@ export async function adoptDirectory(options: AdoptOptions): Promise<AdoptReport
     return adopted
   }
 
-  // The broker's own topics come first, because they say how to read the others. Their copies are temporary.
-  const own = new Map<string, Buffer[]>()
+  // The broker's own topics come first, because they say how to read the others: the coordinator's decisions before all,
+  // as even the offsets of groups may belong to an open transaction. Their copies are temporary.
+  const decisions = new Map<number, 'commit' | 'abort'>()
+  const decided = (producerId: number): 'commit' | 'abort' | null => decisions.get(producerId) ?? null
   const offsets: GroupOffsetState[] = []
+  let configs: ReturnType<typeof readTopicConfigs> | null = null
   const scratch = `${temporary}/lost+found`
   const nobody = { id: zeroId, config: defaultTopicConfig }
-  for (const partition of source.partitions.filter(({ at }) => isBrokersOwn(at.topic))) {
+  for (const partition of brokersOwn(source.partitions)) {
     const batches: Buffer[] = []
     const path = `${scratch}/${partition.at.topic}-${partition.at.partition}`
-    const { producers } = await copy(partition, { path, topic: nobody, keep: batches }, () => null)
-    own.set(partition.at.topic, [...(own.get(partition.at.topic) ?? []), ...batches])
-    if (partition.at.topic === offsetsTopic)
-      offsets.push(...readGroupOffsets(batches, (producerId, offset) => producers.aborted.has(producerId, offset)))
+    const adopted = await copy(partition, { path, topic: nobody, keep: batches }, decided)
+    notes.push(...adopted.notes)
+    const isAborted = (producerId: number, offset: Offset): boolean => adopted.producers.aborted.has(producerId, offset)
+    if (partition.at.topic === transactionsTopic)
+      for (const [producerId, decision] of readDecisions(batches)) decisions.set(producerId, decision)
+    else if (partition.at.topic === offsetsTopic) offsets.push(...readGroupOffsets(batches, isAborted))
+    else if (partition.at.topic === clusterMetadata) configs = readTopicConfigs(batches)
     for (const name of disk.list(path)) disk.unlink(`${path}/${name}`)
     disk.removeDirectory(path)
   }
   if (disk.exists(scratch)) disk.removeDirectory(scratch)
-  const decisions = readDecisions(own.get(transactionsTopic) ?? [])
-  const configs = readTopicConfigs(own.get(clusterMetadata) ?? [])
-  if (!own.has(clusterMetadata)) notes.push('settings of topics are not in this directory, so the defaults are used')
+  if (configs === null) notes.push('settings of topics are not in this directory, so the defaults are used')
 
   const users = source.partitions.filter(({ at }) => !isBrokersOwn(at.topic))
-  const topics = topicsOf(users, configs, options.topicConfig ?? {}, notes)
+  const topics = topicsOf(users, configs ?? new Map(), options.topicConfig ?? {}, notes)
   const states: PartitionState[] = []
   for (const partition of users) {
     const topic = topics.get(partition.at.topic)
     if (topic === undefined) continue
     const path = partitionPath(temporary, partition.at)
-    const adopted = await copy(partition, { path, topic }, (producerId) => decisions.get(producerId) ?? null)
+    const adopted = await copy(partition, { path, topic }, decided)
     notes.push(...adopted.notes)
     if (adopted.state.end > 0) states.push(adopted.state)
   }
@@ -311,6 +315,13 @@ const numberSettings: { readonly [kafka: string]: keyof TopicConfig } = {
 
 const clusterMetadata = '__cluster_metadata'
 const zeroId = 'A'.repeat(22)
+
+/** The partitions of the broker's own topics, those with the decisions on transactions first. */
+function brokersOwn(partitions: readonly SourcePartition[]): readonly SourcePartition[] {
+  const own = partitions.filter(({ at }) => isBrokersOwn(at.topic))
+  const hasDecisions = ({ at }: SourcePartition): boolean => at.topic === transactionsTopic
+  return [...own.filter(hasDecisions), ...own.filter((partition) => !hasDecisions(partition))]
+}
 
 function isBrokersOwn(topic: string): boolean {
   return isInternalTopic(topic) || topic === clusterMetadata || topic === '__share_group_state'

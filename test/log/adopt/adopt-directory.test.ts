@@ -3,10 +3,15 @@ import { adoptDirectory, type AdoptReport } from '../../../src/log/adopt/adopt-d
 import { LogError } from '../../../src/log/api/errors.ts'
 import type { Isolation } from '../../../src/log/api/log.ts'
 import type { TopicPartition } from '../../../src/log/api/record.ts'
+import { ByteWriter } from '../../../src/base/bytes.ts'
+import { encodeOffsetKey, encodeOffsetValue } from '../../../src/log/broker/offset-records.ts'
+import { BatchBuilder, type SealOptions } from '../../../src/log/format/batch-builder.ts'
+import { writeString } from '../../../src/log/format/kafka-string.ts'
 import { stampChecksum } from '../../../src/log/format/record-batch.ts'
 import { openLog } from '../../../src/log/open-log.ts'
 import { verifyDirectory } from '../../../src/log/verify/verify-directory.ts'
 import { ManualClock } from '../../../src/testing/manual-clock.ts'
+import { recordOf } from '../../harness/log-harness.ts'
 import { BrokerDirectory, source, type BrokerPartition, type WrittenRecord } from './broker-directory.ts'
 
 const clock = new ManualClock(1_700_000_000_000)
@@ -48,6 +53,37 @@ function record(
   timestamp = 1_600_000_000_000,
 ): Omit<WrittenRecord, 'offset'> {
   return { key, value, timestamp, headers: value === null ? {} : { of: value } }
+}
+
+/** A batch of `__consumer_offsets` with one offset of a group. */
+function offsetBatch(group: string, at: TopicPartition, offset: number, seal: SealOptions = {}): Buffer {
+  const [key, value] = [new ByteWriter(), new ByteWriter()]
+  encodeOffsetKey(key, group, at)
+  encodeOffsetValue(value, { at, offset, leaderEpoch: 0, metadata: '' }, 1)
+  return recordBatch(key.toBytes(), value.toBytes(), seal)
+}
+
+/** A batch of `__transaction_state`: version 0 of key and value, with one partition of the transaction. */
+function stateBatch(transactionalId: string, producerId: number, status: number): Buffer {
+  const [key, value] = [new ByteWriter(), new ByteWriter()]
+  key.i16(0)
+  writeString(key, transactionalId)
+  value.i16(0)
+  value.i64(producerId)
+  value.i16(0)
+  value.i32(60_000)
+  value.u8(status)
+  value.i32(0)
+  value.i64(1)
+  value.i64(1)
+  return recordBatch(key.toBytes(), value.toBytes())
+}
+
+function recordBatch(key: Uint8Array, value: Uint8Array, seal: SealOptions = {}): Buffer {
+  const builder = new BatchBuilder()
+  const record = recordOf(['', '', 1])
+  builder.append({ ...record, key, keyStart: 0, keyEnd: key.length, value, valueStart: 0, valueEnd: value.length })
+  return Buffer.from(builder.finish(seal))
 }
 
 const orders = { topic: 'orders', partition: 0 }
@@ -171,6 +207,36 @@ describe('adopting a broker’s directory', () => {
     ])
     expect((await verifyDirectory({ dataDir: '/log', disk: directory.disk, clock })).findings).toEqual([])
   })
+
+  test.each([
+    { status: 2, is: 'committed', values: ['open', 'behind'], offset: 7 },
+    { status: 3, is: 'aborted', values: ['behind'], offset: 4 },
+  ])(
+    'ends a transaction as its coordinator had decided, with the offsets that it carries: $is',
+    async ({ status, is, values, offset }) => {
+      const directory = new BrokerDirectory()
+      const partition = directory.partition('orders-0', ordersId)
+      partition.write([record('open')], { producerId: 3, producerEpoch: 0, baseSequence: 0, transactional: true })
+      partition.write([record('behind')])
+      const offsets = directory.partition('__consumer_offsets-0', 'b2Zmc2V0cwAAAAAAAAAAAA')
+      offsets.raw(offsetBatch('g', orders, 4))
+      offsets.raw(
+        offsetBatch('g', orders, 7, { producerId: 3, producerEpoch: 0, baseSequence: 0, transactional: true }),
+      )
+      directory.partition('__transaction_state-0', 'c3RhdGUAAAAAAAAAAAAAAA').raw(stateBatch('id', 3, status))
+
+      const { notes } = await adopt(directory)
+
+      const outcome = (from: number): string =>
+        `the transaction of producer 3 from offset ${from} on was open; it is ${is}, as its`
+      expect(notes.join('\n')).toContain(`orders-0: ${outcome(0)}`)
+      expect(notes.join('\n')).toContain(`__consumer_offsets-0: ${outcome(1)}`)
+      expect((await found(directory, orders, 'committed')).records.map(({ value }) => value)).toEqual(values)
+      const log = await openLog({ dataDir: '/log', disk: directory.disk, clock })
+      expect(log.admin.committedOffsets('g', [orders])).toMatchObject([{ at: orders, offset }])
+      await log.close()
+    },
+  )
 
   test('keeps the broker’s log start, and leaves out what was being deleted', async () => {
     const directory = new BrokerDirectory()
