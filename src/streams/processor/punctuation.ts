@@ -39,31 +39,102 @@ export class Punctuation implements Cancellable {
 /**
  * The schedules of a task for one of its two clocks: stream time, which is checked after each record, or the wall
  * clock, which the worker checks. Schedules that are due fire in the order of their due times.
+ *
+ * Those that are due at the same time fire in the order in which Kafka's queue returns them: a binary heap by due time,
+ * in which equal times do not change places. Of two schedules, it is the one that was added or has fired earlier. So
+ * places in the heap are part of a task's state.
  */
 export class Punctuations {
-  #schedules: Punctuation[] = []
+  /** Every schedule is due no later than those at twice its index plus 1 and plus 2. */
+  #heap: Punctuation[] = []
+
+  /** In the order of their places. Cancelled schedules keep theirs until they are due. */
+  get all(): readonly Punctuation[] {
+    return this.#heap
+  }
+
   /** The earliest due time; read for every record. */
   nextDue: number = Number.POSITIVE_INFINITY
 
-  get all(): readonly Punctuation[] {
-    return this.#schedules
-  }
-
   add(punctuation: Punctuation): void {
-    this.#schedules.push(punctuation)
+    this.#heap.push(punctuation)
+    this.#rise(this.#heap.length - 1, punctuation)
     this.#remember()
   }
 
-  /** Fires every schedule that is due at `now`, at most once each. `run` makes the call in the right context. */
+  /** Puts the schedules in the order of the places that a commit recorded; those without one follow. */
+  arrange(placeOf: (punctuation: Punctuation) => number | undefined): void {
+    const last = this.#heap.length
+    const placed = this.#heap.map((one) => ({ one, place: placeOf(one) ?? last }))
+    this.#heap = []
+    // One by one, because due times may differ from the recorded ones.
+    for (const { one } of placed.sort((a, b) => a.place - b.place)) this.add(one)
+  }
+
+  /**
+   * Fires every schedule that is due at `now`, once each; also one that a callback adds and that is due at once. `run`
+   * makes the call in the right context.
+   */
   fireDue(now: number, run: (punctuation: Punctuation) => void): void {
-    const due = this.#schedules.filter((one) => !one.isCancelled && one.due <= now).sort((a, b) => a.due - b.due)
-    for (const punctuation of due) if (!punctuation.isCancelled) run(punctuation)
-    this.#schedules = this.#schedules.filter((one) => !one.isCancelled)
+    for (;;) {
+      const [first] = this.#heap
+      if (first === undefined || first.due > now) return
+      this.#removeFirst()
+      if (first.isCancelled) continue
+      run(first)
+      // The callback may have cancelled it.
+      if (!first.isCancelled) this.add(first)
+    }
+  }
+
+  /** Fires a schedule whether it is due or not. */
+  fireAnyway(punctuation: Punctuation, run: (punctuation: Punctuation) => void): void {
+    run(punctuation)
+    // Its due time has changed in its place, and a sorted list is a heap.
+    this.#heap.sort((a, b) => a.due - b.due)
     this.#remember()
+  }
+
+  #removeFirst(): void {
+    const last = this.#heap.pop()
+    if (last !== undefined && this.#heap.length > 0) this.#sink(last)
+    this.#remember()
+  }
+
+  /** Moves a schedule from a place towards the first, past those that are due later. */
+  #rise(place: number, punctuation: Punctuation): void {
+    const heap = this.#heap
+    while (place > 0) {
+      const above = (place - 1) >>> 1
+      const parent = heap[above]
+      if (parent === undefined || parent.due <= punctuation.due) break
+      heap[place] = parent
+      place = above
+    }
+    heap[place] = punctuation
+  }
+
+  /** Moves a schedule down from the first place, past those that are due earlier. */
+  #sink(punctuation: Punctuation): void {
+    const heap = this.#heap
+    let place = 0
+    for (;;) {
+      let below = 2 * place + 1
+      let child = heap[below]
+      const right = heap[below + 1]
+      if (child !== undefined && right !== undefined && right.due < child.due) {
+        child = right
+        below += 1
+      }
+      if (child === undefined || punctuation.due <= child.due) break
+      heap[place] = child
+      place = below
+    }
+    heap[place] = punctuation
   }
 
   #remember(): void {
-    this.nextDue = Math.min(Number.POSITIVE_INFINITY, ...this.#schedules.map((one) => one.due))
+    this.nextDue = this.#heap[0]?.due ?? Number.POSITIVE_INFINITY
   }
 }
 

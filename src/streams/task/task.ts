@@ -102,6 +102,7 @@ export class Task implements NodeHost {
       this.record.node = node
       processor.init?.(context(node))
     }
+    this.#streamTimers.arrange((timer) => this.restored(timer.context.node, placeOf(timer)))
     this.lifecycle.to('running')
   }
 
@@ -194,7 +195,7 @@ export class Task implements NodeHost {
     const punctuation = this.#wallTimers.all.find((one) => one.name === operator)
     if (punctuation === undefined) throw new RangeError(`task ${this.id} has no wall-clock punctuation ${operator}`)
     this.setNow(now)
-    this.#fireByWallClock(punctuation, now)
+    this.#wallTimers.fireAnyway(punctuation, (one) => this.#fireByWallClock(one, now))
   }
 
   #fireByWallClock(punctuation: Punctuation, now: number): void {
@@ -340,7 +341,12 @@ export class Task implements NodeHost {
     for (const { overlay, identity } of this.stores) {
       state[storeOperator(overlay.spec.name)] = { storeTime: overlay.storeTime, identity }
     }
-    for (const timer of this.#streamTimers.all) (state[timer.context.node] ??= {})[timer.name] = timer.due
+    for (const [place, timer] of this.#streamTimers.all.entries()) {
+      const ofNode = (state[timer.context.node] ??= {})
+      ofNode[timer.name] = timer.due
+      // It decides only between schedules that are due at the same time.
+      if (this.#streamTimers.all.length > 1) ofNode[placeOf(timer)] = place
+    }
     return state
   }
 
@@ -504,4 +510,9 @@ export interface TaskSource {
   /** Returns null, or throws if the topic does not allow null. */
   readonly nullKey: () => null
   readonly nullValue: () => null
+}
+
+/** The name under which a commit records the place of a schedule among those of its task. */
+function placeOf({ name }: Punctuation): string {
+  return `${name}-place`
 }

@@ -74,3 +74,70 @@ test.each([0, -1, Number.NaN, null])('a schedule with an interval of %s ms is CO
     `CONFIG_INVALID: schedule in ticking: intervalMs is ${intervalMs}; use more than 0 ms`,
   )
 })
+
+test.each([[[10, 20]], [[20, 10, 30]], [[10, 20, 40, 10, 20]]])(
+  'schedules every %s ms that are due at the same time fire in the same order after a restart',
+  async (intervals) => {
+    const timestamps = [0, 10, 20, 25, 40, 60, 120]
+
+    const course = await firedBy(intervals, timestamps, { restarts: true })
+
+    expect(course).toEqual(await firedBy(intervals, timestamps))
+    expect(course.at(-1)).toHaveLength(intervals.length)
+  },
+)
+
+/** Which schedules fire with each record: the time and the interval, and the index of one that comes twice. */
+async function firedBy(
+  intervals: readonly number[],
+  timestamps: readonly number[],
+  { restarts = false }: { readonly restarts?: boolean } = {},
+): Promise<readonly (readonly string[])[]> {
+  let fired: string[] = []
+  const builder = new StreamsBuilder()
+  builder
+    .stream(input)
+    .process<string, string>(() => ({
+      init: (context) => {
+        for (const [index, every] of intervals.entries()) {
+          const name = intervals.indexOf(every) === index ? `${every}` : `${every}#${index}`
+          context.schedule({ every, by: 'streamTime' }, (time) => fired.push(`${time}: ${name}`))
+        }
+      },
+      process: () => {},
+    }))
+    .to(output)
+  const driver = await TopologyTestDriver.open(builder.build())
+  const course: (readonly string[])[] = []
+  for (const timestamp of timestamps) {
+    if (restarts) await driver.restart()
+    fired = []
+    await driver.input(input).pipe({ key: 'k', value: 'v', timestamp })
+    course.push(fired)
+  }
+  await driver.close()
+  return course
+}
+
+test('a schedule that a callback adds fires in the same turn if it is due', async () => {
+  const fired: string[] = []
+  const builder = new StreamsBuilder()
+  builder
+    .stream(input)
+    .process<string, string>(() => ({
+      init: (context) => {
+        const outer = context.schedule({ every: 10, by: 'streamTime' }, (time) => {
+          fired.push(`outer ${time}`)
+          outer.cancel()
+          context.schedule({ every: 5, by: 'streamTime' }, (later) => fired.push(`inner ${later}`))
+        })
+      },
+      process: () => {},
+    }))
+    .to(output)
+  const driver = await TopologyTestDriver.open(builder.build())
+  for (const timestamp of [12, 14, 15]) await driver.input(input).pipe({ key: 'k', value: 'v', timestamp })
+  await driver.close()
+
+  expect(fired).toEqual(['outer 12', 'inner 12', 'inner 15'])
+})
