@@ -95,7 +95,7 @@ export async function compactPartition(options: CompactionOptions): Promise<Comp
   const transactions = new CleanedTransactions(options.producers ?? noProducers)
   const keep = { ...options, newest, mappedTo, pace, transactions }
   try {
-    for (const group of segmentGroups(sealed, mappedTo, options.segmentBytesMax)) {
+    for (const group of segmentGroups(options.segments, mappedTo, options.segmentBytesMax)) {
       const replacement = await rewriteSegments(group, keep)
       if (replacement === null) continue
       const last = group.at(-1)
@@ -161,18 +161,18 @@ export function dirtyRatio(segments: readonly SegmentState[], dirtyFrom: Offset,
   return clean + dirty === 0 ? 0 : dirty / (clean + dirty)
 }
 
-/** Groups adjacent sealed segments that fit into one. */
+/** Groups adjacent segments that fit into one, without the active one, which only says where the one before it ends. */
 function segmentGroups(
-  sealed: readonly SegmentState[],
+  segments: readonly SegmentState[],
   below: Offset,
   segmentBytesMax: number,
 ): readonly (readonly SegmentState[])[] {
   const groups: SegmentState[][] = []
   let group: SegmentState[] = []
   let bytes = 0
-  for (const [index, segment] of sealed.entries()) {
-    if (segment.base >= below) break
-    const end = sealed[index + 1]?.base ?? segment.base
+  for (const [index, segment] of segments.entries()) {
+    const end = segments[index + 1]?.base
+    if (end === undefined || segment.base >= below) break
     const first = group[0]
     if (first !== undefined && (bytes + segment.bytes > segmentBytesMax || end - first.base > offsetSpanMax)) {
       groups.push(group)

@@ -3,9 +3,11 @@ import { describe, expect, test } from 'vitest'
 import { compactPartition, dirtyRatio, type CompactionOptions } from '../../../src/log/storage/compaction.ts'
 import { PartitionSegments } from '../../../src/log/storage/partition-segments.ts'
 import { segmentFile } from '../../../src/log/storage/segment-files.ts'
+import { stampBatch } from '../../../src/log/format/record-batch.ts'
 import type { Compression } from '../../../src/log/format/compression.ts'
 import { MemoryDisk } from '../../../src/testing/memory-disk.ts'
 import {
+  batchOf,
   directory,
   partitionFile,
   StorageHarness,
@@ -161,6 +163,40 @@ describe('compaction', () => {
     const before = harness.disk.list(`${directory}/orders-0`)
     await expect(compact(harness)).rejects.toThrow(/CORRUPT_BATCH/)
     expect(harness.disk.list(`${directory}/orders-0`)).toEqual(before)
+  })
+
+  test('merges no segments whose offsets lie too far apart for an index, counting those of the last one', async () => {
+    const disk = new MemoryDisk()
+    const path = `${directory}/orders-0`
+    disk.makeDirectory(path)
+    const far = 2 ** 31
+    // The batch of the second segment is further from the first one's base than the 31 bits of an index entry say.
+    const places = [
+      { base: 0, offset: 0 },
+      { base: far - 100, offset: far + 100 },
+      { base: far + 200, offset: far + 200 },
+    ]
+    const segments = places.map(({ base, offset }, index) => {
+      const bytes = Buffer.from(batchOf([{ key: `k${index}`, value: 'v', timestamp: 1 }]))
+      stampBatch(bytes, 0, offset, 0)
+      const file = disk.open(`${path}/${segmentFile(base, '.log')}`, 'create')
+      file.write(bytes, 0)
+      file.close()
+      return { base, bytes: bytes.length, firstAppendAt: 0, lastAppendAt: 0, maxTimestamp: 1 }
+    })
+    const options = { disk, path, dirtyFrom: 0, now: 1000, deleteRetentionMs: 1000, segmentBytesMax: 1 << 20 }
+    const compacted = async (): Promise<readonly unknown[]> =>
+      (await compactPartition({ ...options, segments, cleanUpTo: far + 300 })).replacements
+    expect(await compacted()).toEqual([])
+    // Nearer together they are merged.
+    segments.splice(2, 1, { ...nth(segments, 2), base: far - 50 })
+    const [, second] = segments
+    const nearer = Buffer.from(batchOf([{ key: 'k1', value: 'v', timestamp: 1 }]))
+    stampBatch(nearer, 0, far - 60, 0)
+    const file = disk.open(`${path}/${segmentFile(second?.base ?? 0, '.log')}`, 'write')
+    file.write(nearer, 0)
+    file.close()
+    expect(await compacted()).toMatchObject([{ oldBases: [0, far - 100] }])
   })
 
   test('has a dirty ratio that counts bytes no pass has seen, without the active segment', () => {
