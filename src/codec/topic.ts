@@ -183,6 +183,12 @@ export function topic<KD extends Declared, VD extends Declared, T extends boolea
   }
   const key = keyDeclaration(options.key, `key of topic ${name}`)
   const timestamp = options.timestamp as TimestampExtractor | undefined
+  if (timestamp !== undefined && typeof timestamp !== 'function') {
+    throw new CodecError(
+      'INVALID_DECLARATION',
+      `topic ${name}: timestamp is a function (value, key, recordTime, partitionTime), not ${shown(timestamp)}`,
+    )
+  }
   return Object.freeze({
     name,
     key: Object.freeze(options.trusted === true ? { codec: key.codec, allowsNull: key.allowsNull } : key),

@@ -54,10 +54,10 @@ export function windowed<D extends Declared, Kind extends WindowKind>(
   key: D,
   windows: Windows<Kind>,
 ): WindowedKeyCodec<OutputOf<D>, Kind> {
-  if (typeof windows !== 'object' || windows === null) {
+  if (typeof windows !== 'object' || windows === null || !('kind' in windows) || !('sizeMs' in windows)) {
     throw new CodecError(
       'INVALID_DECLARATION',
-      `windowed: give windows made by tumbling, hopping, sliding or sessions, not ${String(windows)}`,
+      `windowed: give windows made by tumbling, hopping, sliding or sessions, not ${shown(windows)}`,
     )
   }
   const inner = keyDeclaration(key, 'key of a window')

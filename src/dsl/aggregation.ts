@@ -1,7 +1,4 @@
-import type { Codec } from '../codec/codec.ts'
 import type { Declared } from '../codec/schema.ts'
-import { isCodec, schemaFingerprint } from '../codec/schema.ts'
-import { storedCodec } from '../codec/stored-codec.ts'
 import type { WindowKind, Windows } from '../codec/windowed-codec.ts'
 import { StreamsError } from '../streams/errors.ts'
 import type { EmitPolicy } from '../streams/topology/node.ts'
@@ -9,6 +6,7 @@ import type { Duration } from '../base/duration.ts'
 import { checkFunction, checkStore } from './arguments.ts'
 import { readsArgument } from './callback-parameters.ts'
 import { durationMs } from './duration.ts'
+import { storedValue } from './stored-value.ts'
 import { isSliding } from './windows.ts'
 import type { AggregatePlan, GroupingPlan, PlanId } from './plan/plan-node.ts'
 
@@ -59,6 +57,7 @@ export function aggregatePlan(of: {
       { store: store.name },
     )
   }
+  const stored = how.value === undefined ? undefined : storedValue(how.value, store.name)
   return {
     kind: 'aggregate',
     parent: of.parent,
@@ -73,8 +72,8 @@ export function aggregatePlan(of: {
       engine: store.engine ?? 'lmdb',
       emit,
       logged: store.changelog ?? true,
-      value: valueCodec(how.value),
-      schema: how.value === undefined || isCodec(how.value) ? undefined : schemaFingerprint(how.value),
+      value: stored?.value,
+      schema: stored?.schema,
     }),
     windows:
       windows === undefined
@@ -92,11 +91,6 @@ function takesKey(options: object): boolean {
     const callback: unknown = Reflect.get(options, name)
     return typeof callback === 'function' && readsArgument(callback as (...values: never[]) => unknown, 2)
   })
-}
-
-function valueCodec(declared: Declared | undefined): Codec<unknown> | undefined {
-  if (declared === undefined) return undefined
-  return isCodec(declared) ? declared : storedCodec(declared)
 }
 
 /**

@@ -58,6 +58,34 @@ export function checkStore(
   throw wrong(call, source ? "changelog is true, false or 'source'" : 'changelog is true or false', changelog)
 }
 
+/**
+ * Throws CONFIG_INVALID unless `value` says what becomes of records that do not fit. Absent, it is the default.
+ */
+export function checkInvalidPolicy(call: string, value: unknown, allowed: { readonly deadLetter: boolean }): void {
+  if (value === undefined || value === 'fail' || value === 'skip') return
+  const rule = `onInvalid is 'fail'${allowed.deadLetter ? ", 'skip' or { deadLetter: topic }" : " or 'skip'"}`
+  if (!allowed.deadLetter || typeof value !== 'object' || value === null || !('deadLetter' in value)) {
+    throw wrong(call, rule, value)
+  }
+  if (typeof value.deadLetter !== 'string') checkTopic(`deadLetter of ${call}`, value.deadLetter)
+}
+
+/** Throws CONFIG_INVALID unless `value` lists stores. */
+export function checkStores(call: string, value: unknown): void {
+  if (!Array.isArray(value)) throw wrong(call, 'stores is a list', value)
+  for (const store of value as readonly unknown[]) {
+    const isStore = typeof store === 'string' || (typeof store === 'object' && store !== null && 'name' in store)
+    if (!isStore) throw wrong(call, 'a store is its name or what addStore returned', store)
+  }
+}
+
+/** Throws CONFIG_INVALID unless `value` is an object that has branches by name. */
+export function checkBranchesOf(call: string, value: unknown): void {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw wrong(call, 'branches are { name: predicate }', value)
+  }
+}
+
 /** Throws CONFIG_INVALID unless `value` is an instance of `type`. */
 export function checkInstance<T>(
   call: string,

@@ -6,7 +6,7 @@ import { checkOptions } from '../streams/checked-options.ts'
 import { StreamsError } from '../streams/errors.ts'
 import type { Processor } from '../streams/processor/processor.ts'
 import { sinkPartitioner } from '../streams/topology/sink-partitioner.ts'
-import { checkFunction, checkInstance, checkTopic } from './arguments.ts'
+import { checkBranchesOf, checkFunction, checkInstance, checkStores, checkTopic } from './arguments.ts'
 import { readsOf } from './callback-parameters.ts'
 import { GroupedStream } from './grouped-stream.ts'
 import { groupingPlan } from './grouping.ts'
@@ -172,8 +172,10 @@ export class Stream<out K, out V> {
    */
   print(options: Named & { readonly label?: string; readonly write?: (line: string) => void } = {}): void {
     checkOptions('print', options, { ...namedOptionNames, label: true, write: true })
+    const { label, write = printLine } = options
+    checkFunction('print', 'write', write)
     this.#operator('print', options, {
-      supplier: (node) => printSupplier(options.label ?? node, options.write ?? printLine),
+      supplier: (node) => printSupplier(label ?? node, write),
       readsKey: true,
       readsValue: true,
       changesKey: false,
@@ -214,6 +216,7 @@ export class Stream<out K, out V> {
     options: Named & { readonly rest?: R } = {},
   ): { readonly [Branch in Extract<keyof B, string> | R]: Stream<K, V> } {
     checkOptions('split', options, { ...namedOptionNames, rest: true })
+    checkBranchesOf('split', branches)
     const names = Object.keys(branches)
     const { rest } = options
     checkBranches(names, rest)
@@ -250,9 +253,11 @@ export class Stream<out K, out V> {
   ): Stream<K2, V2> {
     checkOptions('process', options, { ...namedOptionNames, stores: true })
     checkFunction('process', 'the supplier', supplier)
+    const { stores = [] } = options
+    checkStores('process', stores)
     return this.#operator('process', options, {
       supplier: (node) => processSupplier(node, supplier),
-      stores: (options.stores ?? []).map(storeName),
+      stores: stores.map(storeName),
       readsKey: true,
       readsValue: true,
       changesKey: true,
@@ -271,9 +276,11 @@ export class Stream<out K, out V> {
   ): Stream<K, V2> {
     checkOptions('processValues', options, { ...namedOptionNames, stores: true })
     checkFunction('processValues', 'the supplier', supplier)
+    const { stores = [] } = options
+    checkStores('processValues', stores)
     return this.#operator('process-values', options, {
       supplier: (node) => processValuesSupplier(node, supplier),
-      stores: (options.stores ?? []).map(storeName),
+      stores: stores.map(storeName),
       readsKey: true,
       readsValue: true,
       changesKey: false,
@@ -509,6 +516,7 @@ export class Stream<out K, out V> {
     if (isList(topics) && choose === undefined) {
       throw new StreamsError('TOPOLOGY_INVALID', 'to([...]) needs { choose }, which names the topic of each record')
     }
+    if (choose !== undefined) checkFunction('to', 'choose', choose)
     const chooseOf = choose as ((value: unknown, key: unknown) => string) | undefined
     this.#plan.append({
       kind: 'sink',

@@ -1,7 +1,5 @@
 import { keyDeclaration } from '../codec/key-choice.ts'
 import type { Declared, OutputOf, Writable } from '../codec/schema.ts'
-import { isCodec, schemaFingerprint } from '../codec/schema.ts'
-import { storedCodec } from '../codec/stored-codec.ts'
 import type { AnyTopic, Topic } from '../codec/topic.ts'
 import { checkOptions } from '../streams/checked-options.ts'
 import { StreamsError } from '../streams/errors.ts'
@@ -10,7 +8,7 @@ import type { InvalidRecordPolicy, StoreShape } from '../streams/topology/node.t
 import type { Topology } from '../streams/topology/topology.ts'
 import type { Duration } from '../base/duration.ts'
 import type { OptionNames } from '../base/option-names.ts'
-import { checkStore, checkTopic } from './arguments.ts'
+import { checkInvalidPolicy, checkStore, checkTopic } from './arguments.ts'
 import { durationMs } from './duration.ts'
 import type { StoreRef } from './operators/process.ts'
 import { GlobalTable } from './global-table.ts'
@@ -25,6 +23,7 @@ import {
 } from './options.ts'
 import { compile } from './plan/compile.ts'
 import { Plan } from './plan/plan.ts'
+import { storedValue } from './stored-value.ts'
 import { Stream } from './stream.ts'
 import { emitOf, tableStorePlan } from './table-store.ts'
 import { Table } from './table.ts'
@@ -57,7 +56,7 @@ export class StreamsBuilder {
       kind: 'source',
       name: options.name,
       topics: all,
-      onInvalid: policyOf(options.onInvalid),
+      onInvalid: policyOf('stream', options.onInvalid),
     })
     return new Stream(this.#plan, id)
   }
@@ -80,7 +79,7 @@ export class StreamsBuilder {
       kind: 'source',
       name: undefined,
       topics: [topic],
-      onInvalid: policyOf(onInvalid),
+      onInvalid: policyOf('table', onInvalid),
     })
     const id = this.#plan.append({
       kind: 'table-source',
@@ -107,11 +106,12 @@ export class StreamsBuilder {
   ): GlobalTable<NonNullable<K>, NonNullable<V>> {
     checkTopic('globalTable', topic)
     checkOptions('globalTable', options, globalTableOptionNames)
+    checkInvalidPolicy('globalTable', options.onInvalid, { deadLetter: false })
     const id = this.#plan.append({
       kind: 'global-table',
       name: options.name ?? `${topic.name}-table`,
       topic,
-      skipsInvalid: policyOf(options.onInvalid).kind === 'skip',
+      skipsInvalid: options.onInvalid === 'skip',
     })
     return new GlobalTable(this.#plan, id)
   }
@@ -136,17 +136,17 @@ export class StreamsBuilder {
   ): StoreRef<unknown> {
     checkOptions('addStore', options, { ...ownStoreOptionNames, window: true, sessions: true })
     const { name, window, sessions } = options
-    const value: Declared = options.value
+    const { value, schema } = storedValue(options.value, name)
     checkStore(`store ${name}`, options)
     this.#plan.addStore({
       name,
       shape: sessions === undefined ? shapeOf(name, window) : sessionShape(name, sessions, window),
       engine: options.engine ?? 'lmdb',
       key: keyDeclaration(options.key, `key of store ${name}`).codec,
-      value: isCodec(value) ? value : storedCodec(value),
+      value,
       logged: options.changelog ?? true,
       emit: 'commit',
-      ...(isCodec(value) ? {} : { schema: schemaFingerprint(value) }),
+      ...(schema === undefined ? {} : { schema }),
     })
     return Object.freeze({ name })
   }
@@ -217,15 +217,13 @@ function shapeOf(store: string, window: StoreWindow | undefined): StoreShape {
   })
 }
 
-function policyOf(onInvalid: Consumed['onInvalid']): InvalidRecordPolicy {
+function policyOf(call: string, onInvalid: Consumed['onInvalid']): InvalidRecordPolicy {
+  checkInvalidPolicy(call, onInvalid, { deadLetter: true })
   if (onInvalid === undefined || onInvalid === 'fail') return Object.freeze({ kind: 'fail' })
   if (onInvalid === 'skip') return Object.freeze({ kind: 'skip' })
-  if (typeof onInvalid === 'object' && 'deadLetter' in onInvalid) {
-    checkOptions('onInvalid', onInvalid, { deadLetter: true })
-    const { deadLetter } = onInvalid
-    return Object.freeze({ kind: 'deadLetter', topic: typeof deadLetter === 'string' ? deadLetter : deadLetter.name })
-  }
-  throw new StreamsError('CONFIG_INVALID', `onInvalid is 'fail', 'skip' or { deadLetter: topic }`, { onInvalid })
+  checkOptions('onInvalid', onInvalid, { deadLetter: true })
+  const { deadLetter } = onInvalid
+  return Object.freeze({ kind: 'deadLetter', topic: typeof deadLetter === 'string' ? deadLetter : deadLetter.name })
 }
 
 function isList<T>(topics: T | readonly T[]): topics is readonly T[] {

@@ -1,9 +1,10 @@
-import { isCodec, schemaFingerprint, type Declared } from '../codec/schema.ts'
-import { storedCodec } from '../codec/stored-codec.ts'
+import type { Declared } from '../codec/schema.ts'
+import { shown } from '../base/shown.ts'
 import { StreamsError } from '../streams/errors.ts'
 import { checkStore } from './arguments.ts'
 import type { TableStore } from './options.ts'
 import type { TableStorePlan } from './plan/table-plan.ts'
+import { storedValue } from './stored-value.ts'
 
 /** The plan of a table's store, with its options checked and defaults filled in. */
 export function tableStorePlan(
@@ -14,13 +15,8 @@ export function tableStorePlan(
     throw new StreamsError('CONFIG_INVALID', 'the store of a table needs { name }, by which its state is found again')
   }
   checkStore(name, { engine, changelog })
-  return Object.freeze({
-    name,
-    engine,
-    logged: changelog,
-    value: value === undefined ? undefined : isCodec(value) ? value : storedCodec(value),
-    schema: value === undefined || isCodec(value) ? undefined : schemaFingerprint(value),
-  })
+  const stored = value === undefined ? undefined : storedValue(value, name)
+  return Object.freeze({ name, engine, logged: changelog, value: stored?.value, schema: stored?.schema })
 }
 
 export function emitOf(name: string, emit: string | undefined): 'commit' | 'update' {
@@ -28,6 +24,6 @@ export function emitOf(name: string, emit: string | undefined): 'commit' | 'upda
   if (emit === 'update') return 'update'
   throw new StreamsError(
     'CONFIG_INVALID',
-    `${name}: emit is 'commit' or 'update' for a table without windows, not ${emit}`,
+    `${name}: emit is 'commit' or 'update' for a table without windows, not ${shown(emit)}`,
   )
 }

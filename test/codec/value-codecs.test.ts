@@ -190,6 +190,12 @@ describe('a topic', () => {
     ['no value', () => topic('t', { key: z.string(), value: undefined as never }), /value of topic t: give a schema/],
     ['the name of a type', () => topic('t', { key: 'string' as never, value: bytes }), /not "string"/],
     ['no windows', () => windowed(z.string(), undefined as never), /windowed: give windows made by tumbling/],
+    ['options for windows', () => windowed(z.string(), { grace: 1 } as never), /windowed: .* not \{"grace":1\}/],
+    [
+      'a field for a timestamp',
+      () => topic('t', { key: z.string(), value: bytes, timestamp: 'at' as never }),
+      /topic t: timestamp is a function \(value, key, .*, not "at"/,
+    ],
   ])('a declaration with %s says what is missing', (_, declare, message) => {
     expect(declare).toThrow(message)
     expect(declare).toThrow(expect.objectContaining({ code: 'INVALID_DECLARATION' }))

@@ -10,6 +10,7 @@ const orders = topic('orders', text)
 
 /** An argument that the compiler would refuse. */
 const missing: never = undefined as never
+const add = (sum: string, value: string): string => sum + value
 const joined = { name: 'pairs', within: '5m' } as const
 
 describe('an argument that the types forbid fails at the call with CONFIG_INVALID', () => {
@@ -198,10 +199,95 @@ describe('an argument that the types forbid fails at the call with CONFIG_INVALI
           .reduce({ name: 't', add: () => '' } as never),
       /t: subtract is a function/,
     ],
+    [
+      'null as what becomes of invalid records',
+      (builder) => builder.stream(views, { onInvalid: null as never }),
+      /stream: onInvalid is 'fail', 'skip' or \{ deadLetter: topic \}, not null/,
+    ],
+    [
+      'a missing dead-letter topic',
+      (builder) => builder.table(views, { onInvalid: { deadLetter: missing } }),
+      /deadLetter of table: a topic is what topic\(name, ...\) made, not undefined/,
+    ],
+    [
+      'a dead-letter topic for a global table, which has none',
+      (builder) => builder.globalTable(views, { onInvalid: { deadLetter: orders } as never }),
+      /globalTable: onInvalid is 'fail' or 'skip', not an object of deadLetter/,
+    ],
+    [
+      'a choice of topics that is no function',
+      (builder) => builder.stream(views).to([orders], { choose: 'orders' as never }),
+      /to: choose is a function, not "orders"/,
+    ],
+    [
+      'split without branches',
+      (builder) => builder.stream(views).split(missing),
+      /split: branches are \{ name: predicate/,
+    ],
+    [
+      'a missing store among those of a processor',
+      (builder) => builder.stream(views).process(() => ({ process() {} }), { stores: [missing] }),
+      /process: a store is its name or what addStore returned, not undefined/,
+    ],
+    [
+      'one store instead of a list',
+      (builder) => builder.stream(views).processValues(() => ({ process() {} }), { stores: 'seen' as never }),
+      /processValues: stores is a list, not "seen"/,
+    ],
+    [
+      'print into something that is no function',
+      (builder) => builder.stream(views).print({ write: 5 as never }),
+      /print: write is a function, not a number/,
+    ],
+    [
+      'a symbol as the emit of a table',
+      (builder) => builder.table(views, { emit: Symbol('x') as never }),
+      /views-table: emit is 'commit' or 'update' .* not Symbol\(x\)/,
+    ],
   ])('%s', (_, call, message) => {
     const builder = new StreamsBuilder()
 
     expect(() => call(builder)).toThrow(message)
     expect(() => call(new StreamsBuilder())).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }))
   })
+})
+
+describe('a declaration of values that is neither a schema nor a codec fails with INVALID_DECLARATION', () => {
+  test.each<[string, (builder: StreamsBuilder) => unknown, RegExp]>([
+    [
+      'of a store',
+      (builder) => builder.addStore({ name: 'seen', key: z.string(), value: missing }),
+      /value of store seen: give a schema, such as z.string\(\), or a codec, not undefined/,
+    ],
+    [
+      'of an aggregation',
+      (builder) =>
+        builder
+          .stream(views)
+          .groupByKey()
+          .reduce({ name: 'r', add, value: 'string' as never }),
+      /value of store r: .* not "string"/,
+    ],
+    [
+      'of a table',
+      (builder) => builder.stream(views).toTable({ name: 't', value: 5 as never }),
+      /value of store t: .* not 5/,
+    ],
+    [
+      'of a grouping',
+      (builder) => builder.stream(views).groupByKey({ name: 'g', value: null as never }),
+      /value of g: .* not null/,
+    ],
+  ])('%s', (_, call, message) => {
+    expect(() => call(new StreamsBuilder())).toThrow(message)
+    expect(() => call(new StreamsBuilder())).toThrow(expect.objectContaining({ code: 'INVALID_DECLARATION' }))
+  })
+})
+
+test('a name that is not a text is TOPOLOGY_INVALID', () => {
+  const builder = new StreamsBuilder()
+
+  builder.stream(views).filter(() => true, { name: 5 as never })
+
+  expect(() => builder.build()).toThrow(/TOPOLOGY_INVALID: the node name 5: use 1 to 149 characters/)
 })

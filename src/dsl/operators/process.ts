@@ -268,8 +268,21 @@ class AdaptedContext implements ProcessingContext {
     if (intervalMs === 0) {
       throw new StreamsError('CONFIG_INVALID', `the interval of a schedule in ${this.node} must be more than 0 ms`)
     }
+    const { start } = options
+    if (start !== undefined && !(Number.isSafeInteger(start) && start >= 0)) {
+      throw new StreamsError(
+        'CONFIG_INVALID',
+        `the start of a schedule in ${this.node} is ${shown(start)}; give whole milliseconds since 1970`,
+      )
+    }
+    if (typeof callback !== 'function') {
+      throw new StreamsError(
+        'CONFIG_INVALID',
+        `a schedule in ${this.node} calls ${shown(callback)}; give a function (time) => …`,
+      )
+    }
     return this.context.schedule(
-      { intervalMs, by: options.by, ...(options.start === undefined ? {} : { startMs: options.start }) },
+      { intervalMs, by: options.by, ...(start === undefined ? {} : { startMs: start }) },
       (time) => this.#call(callback, time),
     )
   }

@@ -155,9 +155,11 @@ const nameLengthMax = topicNameLengthMax - 100
 const nodeNameLengthMax = topicNameLengthMax + 100
 
 function checkName(what: string, name: string, lengthMax: number = nameLengthMax): void {
-  if (new RegExp(`^[a-zA-Z0-9._-]{1,${lengthMax}}$`).test(name) && name !== '.' && name !== '..') return
+  // A caller without a compiler may give anything, which a regular expression would take for its text.
+  const isText = typeof name === 'string'
+  if (isText && new RegExp(`^[a-zA-Z0-9._-]{1,${lengthMax}}$`).test(name) && name !== '.' && name !== '..') return
   throw invalid(
-    `the ${what} name ${JSON.stringify(name)}: use 1 to ${lengthMax} characters of a-z, A-Z, 0-9, '.', '_' and '-'`,
+    `the ${what} name ${shown(name)}: use 1 to ${lengthMax} characters of a-z, A-Z, 0-9, '.', '_' and '-'`,
     { name },
   )
 }

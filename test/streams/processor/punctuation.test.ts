@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { StreamsBuilder, topic, TopologyBuilder } from '../../../src/index.ts'
+import { type RecordProcessor, StreamsBuilder, topic, TopologyBuilder } from '../../../src/index.ts'
 import { TopologyTestDriver } from '../../../src/testing/index.ts'
 
 const input = topic('input', { key: z.string(), value: z.string() })
@@ -140,4 +140,21 @@ test('a schedule that a callback adds fires in the same turn if it is due', asyn
   await driver.close()
 
   expect(fired).toEqual(['outer 12', 'inner 12', 'inner 15'])
+})
+
+test.each([
+  [{ start: '5m' as never }, () => undefined, 'the start of a schedule in ticking is "5m"; give whole milliseconds'],
+  [{ start: -1 }, () => undefined, 'the start of a schedule in ticking is -1; give whole milliseconds'],
+  [{}, undefined as never, 'a schedule in ticking calls undefined; give a function'],
+])('a schedule with %j that calls %s is CONFIG_INVALID', async (options, callback, message) => {
+  const builder = new StreamsBuilder()
+  const ticking: RecordProcessor<string, string, never, never> = {
+    init: (context) => void context.schedule({ every: '1m', by: 'streamTime', ...options }, callback),
+    process: () => undefined,
+  }
+  builder.stream(input).process(() => ticking, { name: 'ticking' })
+
+  await expect(TopologyTestDriver.open(builder.build())).rejects.toThrow(
+    `CONFIG_INVALID: ticking failed in init(): ${message}`,
+  )
 })
