@@ -31,14 +31,15 @@ const eventsPerThread = 20_000
 
 export function generatedDay(options: { readonly seed: number; readonly events: number }): LineSource {
   const { seed, events } = options
+  const day = { seed, events, dayStart: shopDay }
+  const ahead = events >= eventsPerThread ? trafficAhead(day) : null
   return {
     format: 'json',
     identity: `day of visits seed=${seed} events=${events}`,
     description: `a day of ${events} lines from seed ${seed}`,
     tables: { users: userRows({ seed, dayStart: shopDay }), pages: pageRows, botRules },
     async *lines() {
-      const day = { seed, events, dayStart: shopDay }
-      if (events >= eventsPerThread) yield* trafficAhead(day)
+      if (ahead) yield* ahead
       else yield [...traffic(day)].map(sourceLine)
     },
   }

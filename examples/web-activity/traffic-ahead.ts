@@ -26,16 +26,28 @@ export interface WaitingPiece {
 }
 
 /**
- * The lines of {@link traffic}, in pieces. The thread ends after the last one, or when the iteration is ended early.
+ * The lines of {@link traffic}, in pieces. The thread starts at once, so that lines are ready when the log is. It ends
+ * after the last line, or when the iteration is ended early, and does not keep the process alive before the first.
  */
-export async function* trafficAhead(day: TrafficOptions): AsyncGenerator<readonly SourceLine[]> {
+export function trafficAhead(day: TrafficOptions): AsyncGenerator<readonly SourceLine[]> {
   const taken = new Int32Array(new SharedArrayBuffer(4))
   const thread = new Worker(new URL('traffic-thread.ts', import.meta.url), {
     workerData: { day, taken } satisfies TrafficThread,
     name: 'traffic',
   })
+  thread.unref()
+  // Listens from now on: a message that nobody listens for is lost.
+  return piecesOf(thread, on(thread, 'message', { close: ['exit'] }), taken)
+}
+
+async function* piecesOf(
+  thread: Worker,
+  messages: AsyncIterable<readonly unknown[]>,
+  taken: Int32Array,
+): AsyncGenerator<readonly SourceLine[]> {
+  thread.ref()
   try {
-    for await (const [piece] of on(thread, 'message', { close: ['exit'] })) {
+    for await (const [piece] of messages) {
       yield linesOf(piece as WaitingPiece)
       Atomics.add(taken, 0, 1)
       Atomics.notify(taken, 0)
