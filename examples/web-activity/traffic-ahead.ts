@@ -35,9 +35,10 @@ export function trafficAhead(day: TrafficOptions): AsyncGenerator<readonly Sourc
     workerData: { day, taken } satisfies TrafficThread,
     name: 'traffic',
   })
+  // Listens from now on: a message that nobody listens for is lost. Listening would keep the process alive.
+  const messages = on(thread, 'message', { close: ['exit'] })
   thread.unref()
-  // Listens from now on: a message that nobody listens for is lost.
-  return piecesOf(thread, on(thread, 'message', { close: ['exit'] }), taken)
+  return piecesOf(thread, messages, taken)
 }
 
 async function* piecesOf(
