@@ -1,6 +1,3 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import type { SourceLine } from '../../examples/shared/line-loader.ts'
 import { accessLog, generatedDay, liveTraffic } from '../../examples/web-activity/sources.ts'
@@ -42,17 +39,6 @@ describe('a day that is generated in a thread', () => {
     await pieces.return(undefined)
     expect(await pieces.next()).toEqual({ value: undefined, done: true })
   })
-})
-
-test('a day that nobody reads does not keep the process alive', async () => {
-  const main = "import { trafficAhead } from './examples/web-activity/traffic-ahead.ts'; "
-  const day = JSON.stringify({ seed: 1, events: 500_000, dayStart: shopDay })
-  const root = fileURLToPath(new URL('../..', import.meta.url))
-  const started = spawn(process.execPath, ['--input-type=module-typescript', '-e', `${main}trafficAhead(${day})`], {
-    cwd: root,
-    stdio: ['ignore', 'ignore', 'inherit'],
-  })
-  expect(await once(started, 'exit')).toEqual([0, null])
 })
 
 describe('an access log as a source', () => {
