@@ -23,7 +23,8 @@ import type { TimeIndex } from './time-index.ts'
  * Reads one partition's segment files.
  *
  * - Every byte that is returned was checked: checksum, length, magic, continuing offsets, leader epochs. A violation is
- *   CORRUPT_BATCH with file and position, never an empty result that looks like the end of the log.
+ *   CORRUPT_BATCH with file and position, never an empty result that looks like the end of the log. As in Kafka, the
+ *   batches before a damaged one are returned first: only a read that begins with it throws.
  * - An index entry is used only if the batch it leads to confirms it.
  * - A reader that continues where it stopped needs no lookup.
  */
@@ -137,21 +138,27 @@ export class PartitionReader {
         if (at > 0) break
         throw corrupt(place, `the file ends ${length} bytes after it starts`)
       }
-      checkHeader(buffer, at, place)
-      if (baseOffsetOf(buffer, at) >= end) break
-      const size = batchBytesOf(buffer, at)
-      if (at + size > length) {
-        if (at > 0) break
-        // The first batch is larger than `bytesMax`: read it alone, because otherwise no reader would ever get past it.
-        buffer = Buffer.allocUnsafeSlow(size)
-        length = file.read(buffer, located.filePosition)
-        if (length < size) throw corrupt(place, `the file ends after ${length} of its ${size} bytes`)
+      try {
+        checkHeader(buffer, at, place)
+        if (baseOffsetOf(buffer, at) >= end) break
+        const size = batchBytesOf(buffer, at)
+        if (at + size > length) {
+          if (at > 0) break
+          // The first batch is larger than `bytesMax`: read it alone, because otherwise no reader would ever get past it.
+          buffer = Buffer.allocUnsafeSlow(size)
+          length = file.read(buffer, located.filePosition)
+          if (length < size) throw corrupt(place, `the file ends after ${length} of its ${size} bytes`)
+        }
+        checkSum(buffer, at, place)
+        checkEpoch(buffer, at, place, request.epochs)
+        nextOffset = nextOffsetOf(buffer, at)
+        exactly = this.#isContiguous(segment)
+        at += size
+      } catch (error) {
+        // The batches before a damaged one are intact. The next read begins with it, and throws.
+        if (at > 0 && error instanceof LogError && error.code === 'CORRUPT_BATCH') break
+        throw error
       }
-      checkSum(buffer, at, place)
-      checkEpoch(buffer, at, place, request.epochs)
-      nextOffset = nextOffsetOf(buffer, at)
-      exactly = this.#isContiguous(segment)
-      at += size
     }
     if (at === 0) return null
     this.#remember(nextOffset, segment.base, located.filePosition + at)

@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { SeededRandom } from '../../../src/base/seeded-random.ts'
 import { LogError } from '../../../src/log/api/errors.ts'
+import { batchBytesOf } from '../../../src/log/format/record-batch.ts'
 import { SegmentIndexes } from '../../../src/log/storage/segment-indexes.ts'
 import { segmentFile } from '../../../src/log/storage/segment-files.ts'
 import { MemoryDisk } from '../../../src/testing/memory-disk.ts'
-import { fileBytes, overwrite, partitionFile, someRecords, StorageHarness, nth } from './storage-harness.ts'
+import { fileBytes, overwrite, partitionFile, recordsOf, someRecords, StorageHarness, nth } from './storage-harness.ts'
 
 async function written(segmentBytes = 3000, indexIntervalBytes = 400, batches = 60): Promise<StorageHarness> {
   const harness = new StorageHarness(new MemoryDisk(), { segmentBytes, indexIntervalBytes })
@@ -171,6 +172,31 @@ describe('reading', () => {
         for (let from = 0; from < all.length; from += 17) expect(harness.readAll(4000, from)).toEqual(all.slice(from))
       }
       overwrite(harness.disk, path, good)
+    }
+  })
+
+  test('returns the batches before a damaged one, and then reports it', async () => {
+    const harness = new StorageHarness(new MemoryDisk(), {})
+    for (let batch = 0; batch < 4; batch++) harness.append(someRecords(2, batch))
+    await harness.applier.close()
+    const all = harness.readAll()
+    const path = partitionFile(segmentFile(0, '.log'))
+    const bytes = fileBytes(harness.disk, path)
+    const second = batchBytesOf(bytes, 0)
+    const third = second + batchBytesOf(bytes, second)
+    // In its checksum, its length, its base offset and its epoch.
+    for (const at of [third + 70, third + 11, third + 7, third + 15]) {
+      const bad = Buffer.from(bytes)
+      bad.writeUInt8(nth(bad, at) ^ 1, at)
+      overwrite(harness.disk, path, bad)
+      const reader = harness.readers().of({ topic: 'orders', partition: 0 })
+      const { segments, end, epochs } = harness.partition
+      const request = { from: 0, end, bytesMax: 1 << 20, segments, epochs }
+      const read = reader.read(request)
+      expect(recordsOf(read.bytes)).toEqual(all.slice(0, 4))
+      expect(() => reader.read({ ...request, from: read.nextOffset })).toThrow(
+        `CORRUPT_BATCH: the batch at byte ${third} of`,
+      )
     }
   })
 
