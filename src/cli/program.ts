@@ -1,5 +1,5 @@
 import { Command, CommanderError } from 'commander'
-import { LogError } from '../log/api/errors.ts'
+import { LogError, type LogErrorCode } from '../log/api/errors.ts'
 import { groupsDescribe } from './commands/groups-describe.ts'
 import { groupsList } from './commands/groups-list.ts'
 import { groupsReset } from './commands/groups-reset.ts'
@@ -14,8 +14,8 @@ import { UsageError, type Terminal } from './terminal.ts'
 /**
  * The `millrace` command: inspects a data directory that no process has open.
  *
- * Results go to standard output, everything else to standard error. Exit codes: 0 success; 1 a finding (`verify` found
- * damage) or an internal error; 2 an error that the user can correct. Only `log adopt` ever creates a data directory.
+ * Results go to standard output, everything else to standard error. Exit codes: 0 success; 1 damaged data, or a command
+ * that failed; 2 a call that has to be corrected. Only `log adopt` ever creates a data directory.
  */
 export async function runCli(args: readonly string[], terminal: Terminal): Promise<number> {
   let exitCode = 0
@@ -49,8 +49,18 @@ function failed(error: unknown, terminal: Terminal): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
   if (error instanceof UsageError || error instanceof LogError) {
     terminal.err(`millrace: ${error.message}`)
-    return 2
+    return error instanceof LogError && (error.fatal || faultsOfTheData.has(error.code)) ? 1 : 2
   }
   terminal.err(`millrace: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
   return 1
 }
+
+/** Errors that no other call of the command avoids: what is stored, or the disk, is at fault. */
+const faultsOfTheData: ReadonlySet<LogErrorCode> = new Set<LogErrorCode>([
+  'CORRUPT_BATCH',
+  'JOURNAL_MISSING',
+  'JOURNAL_GAP',
+  'JOURNAL_ROT',
+  'CHECKPOINT_ROT',
+  'READ_FAILED',
+])

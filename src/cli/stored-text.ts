@@ -62,7 +62,7 @@ function storedText(id: string | undefined, codecs: Codecs): StoredText {
   const write = (value: unknown): Uint8Array => {
     const to = new ByteWriter(256)
     try {
-      codec.write(value, to)
+      codec.write(codec.id === number.id ? (numbersAsText.get(value) ?? value) : value, to)
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause)
       throw new UsageError(`the codec ${codec.id} refuses it: ${reason}`, { cause })
@@ -160,8 +160,14 @@ function windowedText(inner: StoredText, sizeMs: number | null): StoredText {
   }
 }
 
-/** Replaces values that JSON cannot express: a bigint becomes a string, bytes become base64. */
+/** The numbers that JSON does not have: it would write null, which stands for no value. */
+const numbersAsText: ReadonlyMap<unknown, number> = new Map(
+  [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY].map((value) => [String(value), value]),
+)
+
+/** Replaces values that JSON cannot express: bigints, NaN and infinities become strings, bytes become base64. */
 export function jsonSafe(_name: string, value: unknown): unknown {
+  if (typeof value === 'number' && !Number.isFinite(value)) return String(value)
   if (typeof value === 'bigint') return value.toString()
   if (value instanceof Uint8Array) return { base64: Buffer.from(value).toString('base64') }
   return value

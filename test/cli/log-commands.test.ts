@@ -1,4 +1,4 @@
-import { topic } from 'millrace'
+import { number, topic } from 'millrace'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { CliHarness } from './cli-harness.ts'
@@ -163,6 +163,45 @@ describe('log produce', () => {
       )
       await consumer.close()
     })
+  })
+
+  test('keeps numbers that JSON does not have apart from records without a value', async () => {
+    const measures = topic('from', { key: z.string(), value: number })
+    const values = [1.5, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, null]
+    await cli.fill(async (log) => {
+      await log.admin.ensureTopics([measures, { ...measures, name: 'to' }])
+      const producer = log.producer()
+      for (const value of values) await producer.send({ topic: measures, key: 'k', value: value as number })
+      await producer.close()
+    })
+    const lines = (await cli.run('log consume from --json')).out.split('\n')
+    expect(lines.map((line) => (JSON.parse(line) as { value: unknown }).value)).toEqual([
+      1.5,
+      'NaN',
+      'Infinity',
+      '-Infinity',
+      null,
+    ])
+    await cli.json('log produce to', lines)
+    const read: unknown[] = []
+    await cli.fill(async (log) => {
+      const consumer = log.consumer({ topics: [{ ...measures, name: 'to' }], autoOffsetReset: 'earliest' })
+      consumer.assign([{ topic: 'to', partition: 0 }])
+      for (const { value } of await consumer.poll()) read.push(value)
+      await consumer.close()
+    })
+    expect(read).toEqual(values)
+    expect((await cli.run('log produce to --json', ['{"value":"many"}'])).err).toMatch(
+      /^millrace: line 1: the codec number refuses it: /,
+    )
+  })
+
+  test('refuses a JSON line without a value, which would delete its key', async () => {
+    await cli.fill(async (log) => void (await log.admin.createTopics([{ name: 'one', partitions: 1 }])))
+    const { code, err } = await cli.run('log produce one --json', ['{"key":"k"}'])
+    expect(err).toMatch(/^millrace: line 1: value is missing: give one, or null for none/)
+    expect(code).toBe(2)
+    expect(await cli.json('log consume one')).toEqual([])
   })
 
   test('refuses base64 that is none, instead of writing fewer bytes', async () => {

@@ -55,6 +55,21 @@ describe('log verify', () => {
   })
 })
 
+test('a command that finds damaged data exits with 1, and says which file', async () => {
+  spoil(segment('.log'), 1000)
+  const { code, out, err } = await cli.run('log consume orders')
+  expect(err).toMatch(/^millrace: CORRUPT_BATCH: .*orders-0.*restore the file/)
+  expect(code).toBe(1)
+  // What comes before it is printed.
+  expect(out).toContain('order 0')
+  rmSync(join(cli.dataDir, 'journal'), { recursive: true })
+  expect(await cli.run('log topics')).toMatchObject({
+    code: 1,
+    err: expect.stringMatching(/^millrace: JOURNAL_MISSING/),
+  })
+  expect(await cli.run('log consume orders --max 0')).toMatchObject({ code: 2 })
+})
+
 describe('log adopt', () => {
   test('refuses a source that is not a log directory of a Kafka broker, and creates nothing', async () => {
     const empty = mkdtempSync(join(tmpdir(), 'millrace-cli-source-'))

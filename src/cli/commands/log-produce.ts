@@ -31,7 +31,7 @@ export const logProduce: AddCommand = (parent, terminal) => {
     .addOption(new Option('--compression <codec>', 'of the batches').choices(compressions).default('none'))
     .addHelpText(
       'after',
-      '\nWith --json a line is {"key", "value", "headers": [[name, text]], "timestamp", "partition"}; all but value may be left out; bytes that are not text are given as {"base64"}. The lines of log consume --json are such lines; their topic and offset have no effect.',
+      '\nWith --json a line is {"key", "value", "headers": [[name, text]], "timestamp", "partition"}; all but value may be left out; null is no key or no value; bytes that are not text are given as {"base64"}. The lines of log consume --json are such lines; their topic and offset have no effect.',
     )
   withDirectory(command).action(async (topic: string, options: ProduceOptions) => {
     await withLog(options.dataDir, (log) => produce(log, topic, options, terminal))
@@ -136,6 +136,8 @@ function fromJson(line: string, key: StoredText, value: StoredText): ProducedRec
   } catch (cause) {
     throw new UsageError(`not JSON: ${JSON.stringify(line.slice(0, 60))}`, { cause })
   }
+  if (typeof read === 'object' && read !== null && !('value' in read))
+    throw new UsageError('value is missing: give one, or null for none, which deletes the key')
   const checked = jsonLine.safeParse(read)
   if (!checked.success)
     throw new UsageError(checked.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '))
