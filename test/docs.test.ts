@@ -1,10 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { describe, expect, test } from 'vitest'
 import { logErrorCodes, streamsErrorCodes } from 'millrace'
+import { describe, expect, test } from 'vitest'
 import { defaultTopicConfig } from '../src/log/api/topic.ts'
-import { consumerOptionNames } from '../src/log/client/consumer-options.ts'
-import { producerOptionNames } from '../src/log/client/producer-options.ts'
+import { consumerOptionNames } from '../src/log/client/consumer/consumer-options.ts'
+import { producerOptionNames } from '../src/log/client/producer/producer-options.ts'
 import { logNumbers, logOptionNames } from '../src/log/config.ts'
 import { defaultStreamsConfig } from '../src/streams/config.ts'
 

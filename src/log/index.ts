@@ -15,7 +15,7 @@ export { Admin, type TopicDescription } from './client/admin.ts'
 export type { GroupDescription, GroupListing, GroupPartition, MemberDescription } from './broker/group-admin.ts'
 export type { GroupPhase } from './group/group-lifecycle.ts'
 export type { GroupOffsetReset, MovedOffset } from './client/group-offset-reset.ts'
-export { Consumer } from './client/consumer.ts'
+export { Consumer } from './client/consumer/consumer.ts'
 export type {
   AssignorName,
   ConsumerOptions,
@@ -26,13 +26,13 @@ export type {
   RebalanceListener,
   RecordBatch,
   RecordListenOptions,
-} from './client/consumer-options.ts'
-export { RetryTopics, type RetryTopicsOptions } from './client/retry-topics.ts'
+} from './client/consumer/consumer-options.ts'
+export { RetryTopics, type RetryTopicsOptions } from './client/retry/retry-topics.ts'
 export type { OffsetReset, SeekTarget } from './client/offset-reset.ts'
 export type { AssignorMember, GroupAssignor } from './api/assignor.ts'
-export type { BytesRecord, ProducerOptions, TypedRecord } from './client/producer-options.ts'
-export { Producer } from './client/producer.ts'
-export type { ProducerPartitioner } from './client/partitioner.ts'
+export type { BytesRecord, ProducerOptions, TypedRecord } from './client/producer/producer-options.ts'
+export { Producer } from './client/producer/producer.ts'
+export type { ProducerPartitioner } from './client/producer/partitioner.ts'
 export type { BytesIn, BytesOut } from './client/record-format.ts'
 export { LogError, type LogErrorCode, logErrorCodes } from './api/errors.ts'
 export type { GroupMetadata } from './api/group-metadata.ts'

@@ -1,14 +1,14 @@
 import { Observable, type Subscriber } from 'rxjs'
 import type { OptionNames } from '../base/option-names.ts'
-import type { Topic } from '../codec/topic.ts'
 import { shown } from '../base/shown.ts'
+import type { Topic } from '../codec/topic.ts'
 import { checkOptions } from '../log/api/checked-options.ts'
 import { LogError } from '../log/api/errors.ts'
 import type { Bounds, Isolation } from '../log/api/log.ts'
 import { partitionName, type Offset, type TopicPartition } from '../log/api/record.ts'
 import { checkDeclaredTopic, checkInteger, checkList } from '../log/client/checked-arguments.ts'
-import type { ConsumerRecord } from '../log/client/consumer-options.ts'
-import type { Consumer } from '../log/client/consumer.ts'
+import type { ConsumerRecord } from '../log/client/consumer/consumer-options.ts'
+import type { Consumer } from '../log/client/consumer/consumer.ts'
 import type { EmbeddedLog } from '../log/embedded-log.ts'
 
 /*

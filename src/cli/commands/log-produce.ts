@@ -1,14 +1,14 @@
 import { Option } from 'commander'
 import { z } from 'zod'
 import { LogError } from '../../log/api/errors.ts'
-import type { BytesRecord } from '../../log/client/producer-options.ts'
-import type { Producer } from '../../log/client/producer.ts'
+import type { BytesRecord } from '../../log/client/producer/producer-options.ts'
+import type { Producer } from '../../log/client/producer/producer.ts'
 import type { EmbeddedLog } from '../../log/embedded-log.ts'
 import { withLog } from '../open-directory.ts'
 import type { AddCommand } from '../program.ts'
 import { base64Json, keyText, valueText, type StoredText } from '../stored-text.ts'
-import { counted } from '../text-table.ts'
 import { UsageError, type Terminal } from '../terminal.ts'
+import { counted } from '../text-table.ts'
 import { integer, withDirectory, type DirectoryOptions } from './command-options.ts'
 
 interface ProduceOptions extends DirectoryOptions {

@@ -3,8 +3,6 @@ import { LogError } from '../api/errors.ts'
 import type { GroupMetadata } from '../api/group-metadata.ts'
 import type { OffsetEntry } from '../api/log.ts'
 import type { TopicPartition } from '../api/record.ts'
-import { checkOptions } from '../api/checked-options.ts'
-import { rebalanceListenerNames, type ListenOptions, type RebalanceListener } from './consumer-options.ts'
 
 /**
  * Checks the arguments of the clients' methods at run time, for untyped callers. Without these checks, `null` or `{}`
@@ -15,7 +13,7 @@ import { rebalanceListenerNames, type ListenOptions, type RebalanceListener } fr
  * here is called per record.
  */
 
-/** Requires an object. The names of options are checked as well: {@link checkOptions}. */
+/** Requires an object. The names of options are checked as well: `checkOptions`. */
 export function checkObject(what: string, given: unknown): void {
   if (typeof given === 'object' && given !== null && !Array.isArray(given)) return
   throw refused(what, given, 'give an object, or leave it out')
@@ -121,17 +119,6 @@ export function checkGroupMetadata(given: GroupMetadata): void {
     typeof memberId === 'string' &&
     (groupInstanceId === null || typeof groupInstanceId === 'string')
   if (!isWhole) throw refused('group metadata', given, 'give the result of consumer.groupMetadata()')
-}
-
-export function checkRebalanceListener(listener: RebalanceListener): void {
-  checkOptions('the rebalance listener', listener, rebalanceListenerNames)
-  for (const name of Object.keys(rebalanceListenerNames)) checkOptionalFunction(name, Reflect.get(listener, name))
-}
-
-/** Requires a listener and its options. */
-export function checkListening(listener: unknown, options: ListenOptions): void {
-  checkFunction('listener', listener)
-  checkSignal(options.signal)
 }
 
 function refused(what: string, value: unknown, remedy: string): LogError {

@@ -1,0 +1,57 @@
+import { expect, test } from 'vitest'
+import type { Chunk } from '../../../../src/log/api/log.ts'
+import { ConsumedPartition } from '../../../../src/log/client/consumer/consumed-partition.ts'
+import type { ConsumerRecord } from '../../../../src/log/client/consumer/consumer-options.ts'
+import { bytesFormat } from '../../../../src/log/client/record-format.ts'
+import { stampBatch } from '../../../../src/log/format/record-batch.ts'
+import { BatchCursor } from '../../../../src/log/format/record-cursor.ts'
+import { batchOf } from '../../format/batch-case.ts'
+
+const at = { topic: 'orders', partition: 0 }
+
+/** A chunk of records from an offset on that ends at `nextOffset`, for example after a marker. */
+function chunk(from: number, values: readonly string[], nextOffset: number): Chunk {
+  const bytes = batchOf(values.map((value) => ({ key: null, value, timestamp: 0 })))
+  stampBatch(bytes, 0, from, 0)
+  return {
+    at,
+    nextOffset,
+    endOffset: nextOffset,
+    leaderEpoch: 4,
+    bytes: bytes.length,
+    cursor: () => new BatchCursor([bytes], from),
+  }
+}
+
+function take(partition: ConsumedPartition, countMax: number): (string | undefined)[] {
+  const records: ConsumerRecord<unknown, unknown>[] = []
+  partition.take(records, countMax)
+  return records.map(({ value }) => String(value))
+}
+
+test('the position moves past a marker as soon as the record before it is returned', () => {
+  const partition = new ConsumedPartition(at, 'id', bytesFormat('orders'), 0)
+  partition.add(chunk(0, ['a', 'b'], 3))
+  partition.add(chunk(7, ['c'], 9))
+  expect(partition.fetchAt).toBe(9)
+  expect(take(partition, 1)).toEqual(['a'])
+  expect(partition.position).toBe(1)
+  expect(take(partition, 1)).toEqual(['b'])
+  expect(partition.position).toBe(3)
+  expect(take(partition, 5)).toEqual(['c'])
+  expect(partition.progress()).toEqual({ at, offset: 9, leaderEpoch: 4, metadata: '' })
+})
+
+test('damaged bytes fail every take, and the position stays behind the last good record', () => {
+  const partition = new ConsumedPartition(at, 'id', bytesFormat('orders'), 0)
+  const whole = batchOf(['a', 'b'].map((value) => ({ key: null, value, timestamp: 0 })))
+  // The length of the second record.
+  whole[61 + 8] = 0xfe
+  partition.add({ ...chunk(0, ['a'], 2), cursor: () => new BatchCursor([whole], 0) })
+  expect(take(partition, 5)).toEqual(['a'])
+  expect(() => take(partition, 5)).toThrow('CORRUPT_BATCH')
+  expect(() => take(partition, 5)).toThrow('CORRUPT_BATCH')
+  expect(partition.position).toBe(1)
+  partition.moveTo(2)
+  expect(take(partition, 5)).toEqual([])
+})
