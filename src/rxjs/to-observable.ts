@@ -272,7 +272,17 @@ class Reading<K, V> {
 
   #isAt(ends: ReadonlyMap<string, Offset> | null): boolean {
     if (ends === null || !this.#isAssigned) return false
-    return this.#consumer.assignment.every((at) => this.#consumer.position(at) >= (ends.get(partitionName(at)) ?? 0))
+    return this.#consumer.assignment.every((at) => this.#positionOf(at) >= (ends.get(partitionName(at)) ?? 0))
+  }
+
+  /** -1 while an open transaction may still change the offset at which the group begins: polls wait for its end. */
+  #positionOf(at: TopicPartition): Offset {
+    try {
+      return this.#consumer.position(at)
+    } catch (error) {
+      if (error instanceof LogError && error.code === 'NO_OFFSET') return -1
+      throw error
+    }
   }
 }
 

@@ -177,6 +177,28 @@ describe('the end of a topic as an observable', () => {
     expect(await collected(options)).toBe('b')
   })
 
+  test('waits for an open transaction that may still change where a group begins', async () => {
+    for (const letter of 'abc') await append(letter)
+    const at = { topic: 'letters', partition: 0 }
+    const producer = log.producer({ transactionalId: 'copies' })
+    await producer.initTransactions()
+    producer.beginTransaction()
+    const group = { group: 'readers', generation: -1, memberId: '', groupInstanceId: null }
+    await producer.sendOffsetsToTransaction([{ at, offset: 2, leaderEpoch: -1, metadata: '' }], group)
+    const seen: string[] = []
+    const options = { from: 'earliest', until: 'end', group: 'readers' } as const
+    const end = lastValueFrom(lettersOf(options).pipe(tap((letter) => seen.push(letter))))
+    await clock.run(200)
+    expect(seen).toEqual([])
+
+    await producer.commitTransaction()
+    await clock.run(200)
+
+    await end
+    expect(seen).toEqual(['c'])
+    await producer.close()
+  })
+
   test('is reached at once in an empty topic', async () => {
     expect(await collected({ from: 'earliest' })).toBe('')
   })
