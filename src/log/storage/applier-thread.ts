@@ -2,9 +2,9 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { assert } from '../../base/assert.ts'
 import { reasonFor } from '../../base/coded-error.ts'
 import { NodeDisk } from '../../base/disk.ts'
-import { InlineApplier, type ApplierOptions } from './inline-applier.ts'
+import { applierFailure, InlineApplier, type ApplierOptions } from './inline-applier.ts'
 import type { WrittenGroup } from '../journal/journal.ts'
-import type { ApplierCommand, ApplierReport } from './threaded-applier.ts'
+import type { ApplierCommand, ApplierReport, ReportedFailure } from './threaded-applier.ts'
 
 /** Bytes applied between two reports. */
 const bytesPerReportMax = 8 * 1024 * 1024
@@ -21,7 +21,7 @@ function run(options: Omit<ApplierOptions, 'disk'>): void {
     { ...options, disk: new NodeDisk() },
     {
       applied: (sequence) => report({ kind: 'applied', sequence }),
-      failed: (error) => report({ kind: 'failed', code: error.code, reason: reasonFor(error.code, error) }),
+      failed: (error) => report({ kind: 'failed', failure: failureOf(error) }),
     },
   )
 
@@ -45,13 +45,13 @@ function run(options: Omit<ApplierOptions, 'disk'>): void {
       if (command.kind === 'checkpoint') {
         const { id } = command
         applier.checkpoint(command.state).then(
-          () => report({ kind: 'checkpointed', id, error: null }),
-          (error: unknown) => report({ kind: 'checkpointed', id, error: String(error) }),
+          () => report({ kind: 'checkpointed', id, failure: null }),
+          (error: unknown) => report({ kind: 'checkpointed', id, failure: failureOf(error) }),
         )
       } else {
         applier.close().then(
-          () => report({ kind: 'closed', error: null }),
-          (error: unknown) => report({ kind: 'closed', error: String(error) }),
+          () => report({ kind: 'closed', failure: null }),
+          (error: unknown) => report({ kind: 'closed', failure: failureOf(error) }),
         )
       }
     }
@@ -63,6 +63,11 @@ function run(options: Omit<ApplierOptions, 'disk'>): void {
     const received: { message: ApplierCommand } | undefined = receiveMessageOnPort(port)
     return received?.message
   }
+}
+
+function failureOf(thrown: unknown): ReportedFailure {
+  const error = applierFailure(thrown)
+  return { code: error.code, reason: reasonFor(error.code, error) }
 }
 
 run(workerData as Omit<ApplierOptions, 'disk'>)

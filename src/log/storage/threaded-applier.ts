@@ -12,9 +12,15 @@ export type ApplierCommand =
 
 export type ApplierReport =
   | { readonly kind: 'applied'; readonly sequence: number }
-  | { readonly kind: 'failed'; readonly code: LogErrorCode; readonly reason: string }
-  | { readonly kind: 'checkpointed'; readonly id: number; readonly error: string | null }
-  | { readonly kind: 'closed'; readonly error: string | null }
+  | { readonly kind: 'failed'; readonly failure: ReportedFailure }
+  | { readonly kind: 'checkpointed'; readonly id: number; readonly failure: ReportedFailure | null }
+  | { readonly kind: 'closed'; readonly failure: ReportedFailure | null }
+
+/** A {@link LogError} on its way between threads, which copy only plain data. */
+export interface ReportedFailure {
+  readonly code: LogErrorCode
+  readonly reason: string
+}
 
 interface Waiting {
   readonly resolve: () => void
@@ -101,18 +107,18 @@ export class ThreadedApplier implements Applier {
         if (this.#failure === null) this.#listener.applied(report.sequence)
         return
       case 'failed':
-        this.#fail(new LogError(report.code, report.reason))
+        this.#fail(errorOf(report.failure))
         return
       case 'checkpointed': {
         const waiting = this.#checkpoints.get(report.id)
         this.#checkpoints.delete(report.id)
-        if (report.error === null) waiting?.resolve()
-        else waiting?.reject(this.#failure ?? applierFailure(new Error(report.error)))
+        if (report.failure === null) waiting?.resolve()
+        else waiting?.reject(this.#failure ?? errorOf(report.failure))
         return
       }
       case 'closed':
-        if (report.error === null) this.#closing?.resolve()
-        else this.#closing?.reject(applierFailure(new Error(report.error)))
+        if (report.failure === null) this.#closing?.resolve()
+        else this.#closing?.reject(errorOf(report.failure))
         this.#closing = null
         return
     }
@@ -133,4 +139,8 @@ export class ThreadedApplier implements Applier {
     this.#closing = null
     this.#listener.failed(error)
   }
+}
+
+function errorOf({ code, reason }: ReportedFailure): LogError {
+  return new LogError(code, reason)
 }

@@ -224,6 +224,22 @@ describe('the applier in a thread', () => {
     await expect(applier.checkpoint(harness.state())).rejects.toThrow(/CLOSED/)
   })
 
+  test('says once what closing failed with', async () => {
+    const harness = new StorageHarness(new MemoryDisk())
+    harness.append(someRecords(3, 0), 'none', { producerId: 7, producerEpoch: 0, baseSequence: 0 })
+    const options = { directory: home, checkpointDirectory: home, topics: [] }
+    const applier = new ThreadedApplier(options, { applied: () => {}, failed: () => {} })
+    for (const { sequence, memory } of harness.groups) applier.apply({ sequence, memory })
+    await applier.checkpoint(harness.state())
+    rmSync(`${home}/orders-0`, { recursive: true })
+
+    const error: unknown = await applier.close().catch((thrown: unknown) => thrown)
+
+    expect(String(error)).toMatch(
+      /^LogError: WRITE_FAILED: applying to the segment files failed \(ENOENT: [^()]*\): check the disk/,
+    )
+  })
+
   test('reports an error, and rejects those that wait for a checkpoint', async () => {
     const failures: string[] = []
     const options = { directory: `${home}/missing/deep`, checkpointDirectory: `${home}/nowhere`, topics: [] }
