@@ -22,6 +22,8 @@ export async function runCommand(name: string, main: (args: readonly string[]) =
   } catch (error) {
     process.exitCode = error instanceof JobError ? 2 : 1
     process.stderr.write(`${name}: ${describe(error)}\n`)
+    // The rest of the input is not wanted any more, and an open pipe would keep the process alive.
+    process.stdin.destroy()
   }
 }
 

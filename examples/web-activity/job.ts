@@ -83,9 +83,9 @@ async function openPage(log: EmbeddedLog, port: number): Promise<LivePage> {
 
 async function runLive(log: EmbeddedLog, options: JobOptions): Promise<Answers> {
   const { source, status } = options
+  const streams = createStreams(log, options)
   // The page is opened first: if its port is taken, nothing must have been started.
   const page = options.page ? await openPage(log, options.page.port) : null
-  const streams = createStreams(log, options)
   const showing = setInterval(() => status.update(statusOf(streams)), statusIntervalMs)
   try {
     await streams.start()

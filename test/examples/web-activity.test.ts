@@ -141,6 +141,16 @@ describe('the answers about a generated day', () => {
   })
 })
 
+const agents = ['Firefox/133.0', 'Googlebot/2.1', 'FeedBurner/1.0']
+/** Lines of an access log, some malformed and some out of order. */
+const log = Array.from({ length: 1200 }, (_, index) => {
+  if (index % 97 === 5) return 'half a li'
+  const time = new Date(Date.UTC(2024, 1, 28, 23) + index * 2000 - (index % 40) * 1000).toUTCString()
+  const [, day, month, year, clock] = time.split(' ')
+  const client = `10.0.${index % 7}.${index % 23}`
+  return `${client} - - [${day}/${month}/${year}:${clock} +0000] "GET /p${index % 5}?q HTTP/1.1" ${200 + (index % 3) * 102} 5 "-" "${agents[index % 3]}"`
+})
+
 describe('the answers about an access log', () => {
   test.skipIf(!existsSync(sharedLog))(
     'of a real site equal those of a plain loop (skipped where ../shared is absent)',
@@ -163,15 +173,6 @@ describe('the answers about an access log', () => {
       expect(Math.max(...counts('requests-per-minute').map((row) => Number(row.requests)))).toBe(136)
     },
   )
-
-  const agents = ['Firefox/133.0', 'Googlebot/2.1', 'FeedBurner/1.0']
-  const log = Array.from({ length: 1200 }, (_, index) => {
-    if (index % 97 === 5) return 'half a li'
-    const time = new Date(Date.UTC(2024, 1, 28, 23) + index * 2000 - (index % 40) * 1000).toUTCString()
-    const [, day, month, year, clock] = time.split(' ')
-    const client = `10.0.${index % 7}.${index % 23}`
-    return `${client} - - [${day}/${month}/${year}:${clock} +0000] "GET /p${index % 5}?q HTTP/1.1" ${200 + (index % 3) * 102} 5 "-" "${agents[index % 3]}"`
-  })
 
   test('are the same for a plain file, a compressed one and standard input', async () => {
     const text = `${log.join('\n')}\n`
@@ -238,7 +239,6 @@ describe('a mistake of the user ends the job with exit code 2 and one line', () 
   test.each([
     ['a wrong option', ['--frobnicate'], '--frobnicate'],
     ['an unreadable file', ['--input', '/no/such/file'], '/no/such/file'],
-    ['a data directory that is a file', ['--data-dir', fileURLToPath(import.meta.url)], '--data-dir'],
   ])('%s', async (_, args, named) => {
     const { code, output, errors } = await runJob(args)
 
@@ -246,6 +246,18 @@ describe('a mistake of the user ends the job with exit code 2 and one line', () 
     expect(output).toBe('')
     expect(errors).toMatch(/^web-activity: [^\n]+\n$/)
     expect(errors).toContain(named)
+  })
+
+  test('a data directory that is a file, even while standard input stays open', async () => {
+    const job = startJob(['--input', '-', '--data-dir', fileURLToPath(import.meta.url)])
+    const end = ended(job)
+    job.stdin.write(`${log[0]}\n`)
+
+    const { code, output, errors } = await end
+
+    expect(code).toBe(2)
+    expect(output).toBe('')
+    expect(errors).toMatch(/^web-activity: cannot open --data-dir [^\n]+\n$/)
   })
 
   test('a data directory in use, and the job that uses it continues', async () => {
