@@ -201,6 +201,13 @@ export function copyBytes(source: Uint8Array, start: number, end: number, target
   target.set(whole ? source : new Uint8Array(source.buffer, source.byteOffset + start, length), at)
 }
 
+/** Copies `source[start, end)`. Not `slice`, which makes a view of the same memory if the source is a Buffer. */
+export function copyOf(source: Uint8Array, start: number, end: number): Uint8Array {
+  const copy = new Uint8Array(end - start)
+  copyBytes(source, start, end, copy, 0)
+  return copy
+}
+
 /** Decodes UTF-8 without creating a view first. */
 export function utf8Slice(bytes: Uint8Array, start: number, end: number): string {
   return Buffer.prototype.utf8Slice.call(bytes, start, end)

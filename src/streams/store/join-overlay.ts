@@ -1,4 +1,4 @@
-import { compareBytes, copyBytes } from '../../base/bytes.ts'
+import { compareBytes, copyBytes, copyOf } from '../../base/bytes.ts'
 import { murmur2 } from '../../base/murmur2.ts'
 import type { StoreSpec } from '../topology/node.ts'
 import { KeyFilter } from './key-filter.ts'
@@ -124,7 +124,7 @@ export class JoinOverlay extends Overlay {
   #withStored(rows: KeyRows | null, hash: number, from: number, to: number): readonly OverlayEntry[] {
     const found = rows === null ? [] : rows.between(from, to).slice()
     const inMemory = found.length
-    const prefix = this.keyBytes.slice(this.keyFrom, this.keyTo)
+    const prefix = copyOf(this.keyBytes, this.keyFrom, this.keyTo)
     const low = keyWithTime(prefix, Math.max(0, from))
     const high = keyWithTime(prefix, Math.min(to, this.#completeFrom - 1) + 1)
     for (const [space, filter] of this.#filters.entries()) {
@@ -134,7 +134,7 @@ export class JoinOverlay extends Overlay {
         // The row of a longer key may sort between two times of this one.
         if (keyEnd !== prefix.length || compareBytes(key.subarray(0, keyEnd), prefix) !== 0) continue
         const entry = new OverlayEntry(null, readInt64(key, keyEnd), null, -1)
-        entry.slab = key.slice()
+        entry.slab = copyOf(key, 0, key.length)
         entry.keyEnd = key.length
         if (has(found, inMemory, entry)) continue
         this.load(entry, value)

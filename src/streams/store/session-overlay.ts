@@ -1,4 +1,4 @@
-import { compareBytes, copyBytes } from '../../base/bytes.ts'
+import { compareBytes, copyBytes, copyOf } from '../../base/bytes.ts'
 import { murmur2 } from '../../base/murmur2.ts'
 import type { StoreSpec } from '../topology/node.ts'
 import { EndQueue } from './end-queue.ts'
@@ -287,7 +287,7 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
       if (sessions !== null) sessions.completeFrom = low
       return sessions
     }
-    const key = this.keyBytes.slice(this.keyFrom, this.keyTo)
+    const key = copyOf(this.keyBytes, this.keyFrom, this.keyTo)
     const from = keyWithEnd(key, Math.max(0, low))
     const to = keyWithEnd(key, Math.min(upTo, this.storeTime) + 1)
     let found = 0

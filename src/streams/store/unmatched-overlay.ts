@@ -1,4 +1,4 @@
-import { copyBytes } from '../../base/bytes.ts'
+import { copyBytes, copyOf } from '../../base/bytes.ts'
 import { murmur2 } from '../../base/murmur2.ts'
 import type { Unmatched } from '../../codec/unmatched-codec.ts'
 import type { StoreSpec } from '../topology/node.ts'
@@ -232,7 +232,7 @@ export class UnmatchedOverlay extends Overlay {
       count += 1
       last = time
       if (this.#table.get(key, 0, key.length, murmur2(key, 0, key.length)) !== null) continue
-      this.#wanted = key.slice()
+      this.#wanted = copyOf(key, 0, key.length)
       this.#wantedLength = key.length
       this.#take(this.#make(this.spec.key.read(key, prefixBytes, key.length), time), value, side)
     }

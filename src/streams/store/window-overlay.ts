@@ -1,4 +1,4 @@
-import { compareBytes, copyBytes } from '../../base/bytes.ts'
+import { compareBytes, copyBytes, copyOf } from '../../base/bytes.ts'
 import { murmur2 } from '../../base/murmur2.ts'
 import type { StoreSpec } from '../topology/node.ts'
 import { KeyRows, rowKeyBytes } from './key-rows.ts'
@@ -258,7 +258,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
    * way.
    */
   #readKey(from: number, to: number): void {
-    const prefix = this.keyBytes.slice(this.keyFrom, this.keyTo)
+    const prefix = copyOf(this.keyBytes, this.keyFrom, this.keyTo)
     const last = Math.min(to, this.#completeFrom - 1, this.storeTime)
     if (last < from) return
     const low = keyWithStart(prefix, Math.max(0, from))

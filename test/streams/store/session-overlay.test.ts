@@ -344,6 +344,20 @@ test('a key that was known to have no sessions is looked up again once it has on
   expect(shown(life, 'k')).toEqual(['10..10 a', '100..100 b'])
 })
 
+test('that one key has no sessions in a stretch of time says nothing about another key of the same length', async () => {
+  const life = await opened({ cache: 0 })
+  addRecord(life.overlay, 'b', 'x', 10, 5)
+  addRecord(life.overlay, 'a', 'y', 50, 5)
+  life.commit()
+  await life.flush(life.seal())
+  expect([...life.overlay.findSessions('b', 45, 60)]).toEqual([])
+  addRecord(life.overlay, 'a', 'z', 100, 5)
+
+  const found = [...life.overlay.findSessions('a', 45, 60)]
+
+  expect(found).toEqual([{ key: 'a', start: 50, end: 50, value: 'y' }])
+})
+
 test('earlier bounds of a session do not stay in memory', async () => {
   const life = await opened()
   for (let time = 0; time < 500; time++) {
