@@ -108,7 +108,8 @@ class StreamJoinSide implements Processor {
     if (unmatched === null) return
     if (timestamp === queue.storeTime) this.#forwardClosed(queue)
     if (this.#join(key, value, timestamp) || !unmatched.ofOwn) return
-    if (timestamp + afterMs + unmatched.graceMs < queue.storeTime) this.#forwardAlone(key, value, timestamp)
+    if (Math.max(0, timestamp + afterMs) + unmatched.graceMs < queue.storeTime)
+      this.#forwardAlone(key, value, timestamp)
     else queue.add(key, value, timestamp, isLeft)
   }
 
