@@ -16,6 +16,9 @@ const allowed: { readonly [folder: string]: readonly string[] } = {
   'log/group': ['base', 'log/api', 'log/format'],
   'log/transaction': ['base', 'log/api', 'log/format'],
   'log/storage': ['base', 'log/api', 'log/format', 'log/journal'],
+  'log/storage/segment': ['base', 'log/api', 'log/format', 'log/journal/checkpoint.ts'],
+  'log/storage/producers': ['base', 'log/api', 'log/format', 'log/journal/checkpoint.ts', 'log/storage/segment'],
+  'log/storage/read': ['base', 'log/api', 'log/format', 'log/journal/checkpoint.ts', 'log/storage/segment'],
   'log/broker': [
     'base',
     'log/api',
@@ -67,6 +70,12 @@ const allowed: { readonly [folder: string]: readonly string[] } = {
   ],
   'streams/processor': ['codec', 'log/api', 'streams/topology', 'streams/store'],
   'streams/store': ['base', 'codec', 'log/api', 'streams/errors.ts', 'streams/topology'],
+  'streams/store/lmdb': [
+    'base',
+    'streams/store/ordered-store.ts',
+    'streams/store/store-error.ts',
+    'streams/store/write-batch.ts',
+  ],
   'streams/task': [
     'base',
     'codec',
@@ -97,14 +106,14 @@ const doors: readonly { readonly module: RegExp; readonly files: readonly string
     files: [
       'log/journal/journal-thread.ts',
       'log/journal/writer-backend.ts',
-      'log/storage/applier-thread.ts',
-      'log/storage/threaded-applier.ts',
-      'streams/store/store-flush-thread.ts',
-      'streams/store/store-flusher.ts',
+      'log/storage/apply/applier-thread.ts',
+      'log/storage/apply/threaded-applier.ts',
+      'streams/store/lmdb/store-flush-thread.ts',
+      'streams/store/lmdb/store-flusher.ts',
     ],
     reason: 'a thread has an owner',
   },
-  { module: /^lmdb$/, files: ['streams/store/'], reason: 'LMDB stands behind OrderedStore' },
+  { module: /^lmdb$/, files: ['streams/store/lmdb/'], reason: 'LMDB stands behind OrderedStore' },
   { module: /^rxjs(\/|$)/, files: ['rxjs/'], reason: 'the engine never loads rxjs' },
   { module: /^node:sqlite$/, files: ['log/storage/directory-lock.ts'], reason: 'only the directory lock uses it' },
 ]

@@ -1,17 +1,17 @@
 import { SystemClock } from '../../src/base/clock.ts'
 import { stringKey } from '../../src/codec/key-codecs.ts'
 import { string } from '../../src/codec/value-codecs.ts'
-import { DiskStoreEngine } from './disk-store.ts'
-import type { FlushSet } from '../../src/streams/store/flush-set.ts'
 import { MemoryStoreEngine } from '../../src/streams/store/memory-store.ts'
 import type { OrderedStore, StoreEngine } from '../../src/streams/store/ordered-store.ts'
-import type { OverlayEntry } from '../../src/streams/store/overlay-entry.ts'
-import { readInt64, type Overlay } from '../../src/streams/store/overlay.ts'
+import type { FlushSet } from '../../src/streams/store/overlay/flush-set.ts'
+import type { OverlayEntry } from '../../src/streams/store/overlay/overlay-entry.ts'
+import { readInt64, type Overlay } from '../../src/streams/store/overlay/overlay.ts'
+import { sessionSpaceCount, WindowSpaces, windowSpaceCount } from '../../src/streams/store/overlay/window-spaces.ts'
 import { RecordContext } from '../../src/streams/store/record-context.ts'
-import { sessionSpaceCount, WindowSpaces, windowSpaceCount } from '../../src/streams/store/window-spaces.ts'
 import { WriteBatch } from '../../src/streams/store/write-batch.ts'
 import type { StoreShape, StoreSpec } from '../../src/streams/topology/node.ts'
 import { MemoryDisk } from '../../src/testing/memory-disk.ts'
+import { DiskStoreEngine } from './disk-store.ts'
 
 export interface ChangelogRow {
   readonly key: Buffer

@@ -5,7 +5,7 @@ import { long, string } from '../../src/codec/value-codecs.ts'
 import { windowed } from '../../src/codec/windowed-codec.ts'
 import { StreamsBuilder } from '../../src/dsl/streams-builder.ts'
 import { sessions, tumbling } from '../../src/dsl/windows.ts'
-import { sessionSpaceCount, windowSpaceCount } from '../../src/streams/store/window-spaces.ts'
+import { sessionSpaceCount, windowSpaceCount } from '../../src/streams/store/overlay/window-spaces.ts'
 import type { StoreShape } from '../../src/streams/topology/node.ts'
 import type { Topology } from '../../src/streams/topology/topology.ts'
 

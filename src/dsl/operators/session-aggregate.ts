@@ -1,7 +1,7 @@
 import type { Change, Processor, ProcessorContext } from '../../streams/processor/processor.ts'
-import type { OverlayEntry } from '../../streams/store/overlay-entry.ts'
+import type { OverlayEntry } from '../../streams/store/overlay/overlay-entry.ts'
+import type { SessionOverlay } from '../../streams/store/overlay/session-overlay.ts'
 import { undecoded } from '../../streams/store/record-context.ts'
-import type { SessionOverlay } from '../../streams/store/session-overlay.ts'
 import { mergingFoldOf, type MergingFold, type MergingOptions } from './aggregate-fold.ts'
 
 export interface SessionAggregateOptions extends MergingOptions {

@@ -1,7 +1,7 @@
 import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
-import type { JoinOverlay } from '../../streams/store/join-overlay.ts'
-import type { OverlayEntry } from '../../streams/store/overlay-entry.ts'
-import type { UnmatchedOverlay } from '../../streams/store/unmatched-overlay.ts'
+import type { JoinOverlay } from '../../streams/store/overlay/join-overlay.ts'
+import type { OverlayEntry } from '../../streams/store/overlay/overlay-entry.ts'
+import type { UnmatchedOverlay } from '../../streams/store/overlay/unmatched-overlay.ts'
 import { checkResult } from './undefined-result.ts'
 
 export interface StreamJoinSideOptions {

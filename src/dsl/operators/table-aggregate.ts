@@ -1,7 +1,7 @@
 import type { KeyCodec } from '../../codec/codec.ts'
 import type { Change, Processor, ProcessorContext } from '../../streams/processor/processor.ts'
-import type { KeyValueOverlay } from '../../streams/store/key-value-overlay.ts'
-import type { OverlayEntry } from '../../streams/store/overlay-entry.ts'
+import type { KeyValueOverlay } from '../../streams/store/overlay/key-value-overlay.ts'
+import type { OverlayEntry } from '../../streams/store/overlay/overlay-entry.ts'
 import { checkResult } from './undefined-result.ts'
 
 /**

@@ -1,5 +1,5 @@
 import type { Change, Processor, ProcessorContext } from '../../streams/processor/processor.ts'
-import type { KeyValueOverlay } from '../../streams/store/key-value-overlay.ts'
+import type { KeyValueOverlay } from '../../streams/store/overlay/key-value-overlay.ts'
 import { refusePromise } from './no-promise.ts'
 import { checkResult } from './undefined-result.ts'
 

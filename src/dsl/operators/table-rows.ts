@@ -1,9 +1,9 @@
 import type { ProcessorContext } from '../../streams/processor/processor.ts'
-import type { KeyValueOverlay } from '../../streams/store/key-value-overlay.ts'
-import type { OverlayEntry } from '../../streams/store/overlay-entry.ts'
-import type { Overlay } from '../../streams/store/overlay.ts'
-import type { SessionOverlay } from '../../streams/store/session-overlay.ts'
-import type { WindowOverlay } from '../../streams/store/window-overlay.ts'
+import type { KeyValueOverlay } from '../../streams/store/overlay/key-value-overlay.ts'
+import type { OverlayEntry } from '../../streams/store/overlay/overlay-entry.ts'
+import type { Overlay } from '../../streams/store/overlay/overlay.ts'
+import type { SessionOverlay } from '../../streams/store/overlay/session-overlay.ts'
+import type { WindowOverlay } from '../../streams/store/overlay/window-overlay.ts'
 
 /**
  * How the rows of a table are read, whether they are in a store or are computed from those of other tables: Kafka's

@@ -1,6 +1,6 @@
 import type { Change, Processor, ProcessorContext } from '../../streams/processor/processor.ts'
-import type { KeyValueOverlay } from '../../streams/store/key-value-overlay.ts'
-import { unresolved, type OverlayEntry } from '../../streams/store/overlay-entry.ts'
+import type { KeyValueOverlay } from '../../streams/store/overlay/key-value-overlay.ts'
+import { unresolved, type OverlayEntry } from '../../streams/store/overlay/overlay-entry.ts'
 import { undecoded } from '../../streams/store/record-context.ts'
 
 export interface TableSourceOptions {

@@ -1,7 +1,7 @@
 import type { Change, Processor, ProcessorContext } from '../../streams/processor/processor.ts'
-import type { OverlayEntry } from '../../streams/store/overlay-entry.ts'
+import type { OverlayEntry } from '../../streams/store/overlay/overlay-entry.ts'
+import type { WindowOverlay } from '../../streams/store/overlay/window-overlay.ts'
 import { undecoded } from '../../streams/store/record-context.ts'
-import type { WindowOverlay } from '../../streams/store/window-overlay.ts'
 import { foldOf, type AggregateOptions, type Fold } from './aggregate-fold.ts'
 
 export interface WindowAggregateOptions extends AggregateOptions {

@@ -3,7 +3,7 @@ import { LogError } from '../api/errors.ts'
 import type { Offset, TopicPartition } from '../api/record.ts'
 import { readText } from '../storage/data-directory.ts'
 import { topicIdOf } from '../storage/partition-directory.ts'
-import { partitionOfName, segmentFile } from '../storage/segment-files.ts'
+import { partitionOfName, segmentFile } from '../storage/segment/segment-files.ts'
 
 /**
  * The contents of a broker's log directory, interpreted by Kafka's own rules without changing it:

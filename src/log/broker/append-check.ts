@@ -16,7 +16,7 @@ import {
 import { BatchCursor } from '../format/record-cursor.ts'
 import { checkTimestampBounds } from '../format/timestamp-bounds.ts'
 import type { RememberedBatch } from '../journal/checkpoint.ts'
-import type { ProducedRecords } from '../storage/produced-batch.ts'
+import type { ProducedRecords } from '../storage/producers/produced-batch.ts'
 import type { Partition } from './partition.ts'
 
 /**

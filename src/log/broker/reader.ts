@@ -3,10 +3,10 @@ import { LogError } from '../api/errors.ts'
 import type { Chunk, Isolation, Position, Reader } from '../api/log.ts'
 import { partitionName, type Offset, type RecordCursor, type TopicPartition } from '../api/record.ts'
 import { BatchCursor, type BatchCursorOptions } from '../format/record-cursor.ts'
-import type { PartitionReaders } from '../storage/partition-readers.ts'
+import type { PartitionReaders } from '../storage/read/partition-readers.ts'
 import type { Catalog } from './catalog.ts'
-import type { Partition, TailBatch } from './partition.ts'
 import type { FetchWait, FetchWaiters } from './fetch-waiters.ts'
+import type { Partition, TailBatch } from './partition.ts'
 import type { Sequencer } from './sequencer.ts'
 
 /**

@@ -1,14 +1,14 @@
 import { assert } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
 import { LogError } from '../api/errors.ts'
+import { lastOffsetDeltaOf, maxTimestampOf, stampBatch, summedBytesOf } from '../format/record-batch.ts'
 import type { EntryPart } from '../journal/entry.ts'
 import type { AppendedEntry, Journal, JournalListener, WrittenGroup } from '../journal/journal.ts'
-import type { Applier } from '../storage/applier.ts'
-import { lastOffsetDeltaOf, maxTimestampOf, stampBatch, summedBytesOf } from '../format/record-batch.ts'
-import { producedBatch } from '../storage/produced-batch.ts'
+import type { Applier } from '../storage/apply/applier.ts'
+import { producedBatch } from '../storage/producers/produced-batch.ts'
 import type { Catalog } from './catalog.ts'
-import type { Partition, PendingMark, PlaceContext, TailBatch } from './partition.ts'
 import type { FetchWaiters } from './fetch-waiters.ts'
+import type { Partition, PendingMark, PlaceContext, TailBatch } from './partition.ts'
 import type { TailRing } from './tail-ring.ts'
 
 /**

@@ -1,6 +1,6 @@
 import type { Offset } from '../api/record.ts'
 import { BatchCursor } from '../format/record-cursor.ts'
-import type { PartitionReaders } from '../storage/partition-readers.ts'
+import type { PartitionReaders } from '../storage/read/partition-readers.ts'
 import type { Partition, TailBatch } from './partition.ts'
 
 /**

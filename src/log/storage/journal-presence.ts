@@ -1,7 +1,7 @@
 import type { Disk } from '../../base/disk.ts'
 import { LogError } from '../api/errors.ts'
 import { journalFileNumber } from '../journal/journal-files.ts'
-import { partitionMetadataFile, partitionOfName } from './segment-files.ts'
+import { partitionMetadataFile, partitionOfName } from './segment/segment-files.ts'
 
 /**
  * Throws JOURNAL_MISSING if there are partitions but neither a checkpoint nor a journal. Without a checkpoint, all

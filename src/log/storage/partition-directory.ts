@@ -2,7 +2,13 @@ import type { Disk } from '../../base/disk.ts'
 import type { Offset, TopicPartition } from '../api/record.ts'
 import type { PartitionState } from '../journal/checkpoint.ts'
 import { readText } from './data-directory.ts'
-import { lostAndFound, partitionMetadataFile, partitionPath, segmentFile, type SegmentSuffix } from './segment-files.ts'
+import {
+  lostAndFound,
+  partitionMetadataFile,
+  partitionPath,
+  segmentFile,
+  type SegmentSuffix,
+} from './segment/segment-files.ts'
 
 /** `partition.metadata`: the topic that the directory belongs to. Kafka's text, without a newline at the end. */
 export function partitionMetadata(topicId: string): Uint8Array {

@@ -1,9 +1,9 @@
 import { assert } from '../../base/assert.ts'
 import type { Offset } from '../api/record.ts'
 import type { PartitionState, SegmentState } from '../journal/checkpoint.ts'
-import type { ProducedBatch } from './produced-batch.ts'
-import { ProducerStates } from './producer-state.ts'
-import { floorSegment } from './segment-stretch.ts'
+import type { ProducedBatch } from './producers/produced-batch.ts'
+import { ProducerStates } from './producers/producer-state.ts'
+import { floorSegment } from './segment/segment-stretch.ts'
 
 /** What has to be known of a batch to update its partition's state. */
 export interface PlacedBatch {

@@ -4,7 +4,7 @@ import { baseOffsetOf, maxTimestampOf, nextOffset } from '../format/record-batch
 import type { CheckpointState, PartitionState, PendingDeletion, SegmentState } from '../journal/checkpoint.ts'
 import type { BatchPart, EntryPart, SegmentsReplacedPart } from '../journal/entry.ts'
 import { PartitionSegments } from './partition-segments.ts'
-import { producedBatch } from './produced-batch.ts'
+import { producedBatch } from './producers/produced-batch.ts'
 
 /**
  * The state of the log according to checkpoint and journal: its topics, partitions and segments, and the deletions to

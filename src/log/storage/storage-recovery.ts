@@ -4,13 +4,13 @@ import type { Offset, TopicPartition } from '../api/record.ts'
 import type { PartitionState, SegmentState } from '../journal/checkpoint.ts'
 import { readEntries, type BatchPart, type EntryPart, type SegmentsReplacedPart } from '../journal/entry.ts'
 import type { WrittenGroup } from '../journal/journal.ts'
-import { corrupt } from './batch-frame.ts'
-import { segmentChecksum } from './batch-scanner.ts'
-import { abortedIndexes, settleAbortedIndexes } from './kafka-files.ts'
+import { SegmentApplier, type UnsyncedNames } from './apply/segment-applier.ts'
 import { moveToLostAndFound, topicIdOf } from './partition-directory.ts'
 import { PartitionSegments } from './partition-segments.ts'
 import { type LedgerStart, type LedgerState, partitionKey, ReplayLedger, sumLater } from './replay-ledger.ts'
-import { SegmentApplier, type UnsyncedNames } from './segment-applier.ts'
+import { corrupt } from './segment/batch-frame.ts'
+import { segmentChecksum } from './segment/batch-scanner.ts'
+import { abortedIndexes, settleAbortedIndexes } from './segment/kafka-files.ts'
 import {
   deletedPartitionPath,
   logFileBase,
@@ -18,7 +18,7 @@ import {
   partitionOfName,
   partitionPath,
   segmentFile,
-} from './segment-files.ts'
+} from './segment/segment-files.ts'
 
 export interface StorageRecoveryOptions {
   readonly disk: Disk

@@ -24,7 +24,7 @@ import type { TransactionState } from './transaction-topic.ts'
  * - The age of a transaction is measured by the monotonic clock: a wall clock that is set back must not keep a
  *   transaction open for ever.
  *
- * It deliberately does not know the contents of partitions: they are protected by `storage/producer-state.ts`.
+ * It deliberately does not know the contents of partitions: they are protected by `storage/producers/producer-state.ts`.
  */
 export class TransactionCoordinator {
   readonly #parts: CoordinatorParts

@@ -4,7 +4,7 @@ import type { Committer, Log, Membership, Reader } from '../../log/api/log.ts'
 import { partitionName } from '../../log/api/record.ts'
 import type { StreamsConfig } from '../config.ts'
 import type { StoreEngine } from '../store/ordered-store.ts'
-import type { Overlay } from '../store/overlay.ts'
+import type { Overlay } from '../store/overlay/overlay.ts'
 import type { Task } from '../task/task.ts'
 import type { Topology } from '../topology/topology.ts'
 import { planApplication, type ApplicationPlan } from './application-plan.ts'
@@ -17,8 +17,8 @@ import { RecordedState } from './recorded-state.ts'
 import { RestoreStopped, type RestoreProgress } from './restore.ts'
 import { StoreFlushes } from './store-flushes.ts'
 import { buildTask, type TaskSetting } from './task-builder.ts'
-import { Worker } from './worker.ts'
 import { workerInputs, type WorkerInput } from './worker-inputs.ts'
+import { Worker } from './worker.ts'
 
 /**
  * Everything that runs an application from its last commit on: its membership, its committer, its tasks with their

@@ -1,8 +1,8 @@
 import type { Clock } from '../../base/clock.ts'
 import type { Log } from '../../log/api/log.ts'
-import type { FlushSet } from '../store/flush-set.ts'
 import type { StorePosition } from '../store/ordered-store.ts'
-import type { Overlay } from '../store/overlay.ts'
+import type { FlushSet } from '../store/overlay/flush-set.ts'
+import type { Overlay } from '../store/overlay/overlay.ts'
 import type { Task } from '../task/task.ts'
 
 /**

@@ -1,10 +1,10 @@
 import { StreamsError } from '../errors.ts'
-import type { StoreShape } from '../topology/node.ts'
-import { KeyValueOverlay } from '../store/key-value-overlay.ts'
 import type { SessionRow, WindowRow } from '../store/key-value-store.ts'
-import { SessionOverlay } from '../store/session-overlay.ts'
-import { WindowOverlay } from '../store/window-overlay.ts'
-import type { Overlay } from '../store/overlay.ts'
+import { KeyValueOverlay } from '../store/overlay/key-value-overlay.ts'
+import type { Overlay } from '../store/overlay/overlay.ts'
+import { SessionOverlay } from '../store/overlay/session-overlay.ts'
+import { WindowOverlay } from '../store/overlay/window-overlay.ts'
+import type { StoreShape } from '../topology/node.ts'
 
 /**
  * A read-only view of a store over all tasks of the application. Every answer is the state of one commit: it is read

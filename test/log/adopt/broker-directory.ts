@@ -1,7 +1,7 @@
 import { BatchBuilder, type SealOptions } from '../../../src/log/format/batch-builder.ts'
 import { encodeMarker } from '../../../src/log/format/control-batch.ts'
 import { lastOffsetDeltaOf, stampBatch } from '../../../src/log/format/record-batch.ts'
-import { rewriteBatch } from '../../../src/log/storage/batch-rewrite.ts'
+import { rewriteBatch } from '../../../src/log/storage/compaction/batch-rewrite.ts'
 import { MemoryDisk } from '../../../src/testing/memory-disk.ts'
 import { recordOf } from '../../harness/log-harness.ts'
 

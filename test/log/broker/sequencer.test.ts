@@ -7,7 +7,7 @@ import { TailRing } from '../../../src/log/broker/tail-ring.ts'
 import { BatchBuilder } from '../../../src/log/format/batch-builder.ts'
 import type { EntryPart } from '../../../src/log/journal/entry.ts'
 import type { Journal } from '../../../src/log/journal/journal.ts'
-import type { Applier } from '../../../src/log/storage/applier.ts'
+import type { Applier } from '../../../src/log/storage/apply/applier.ts'
 import { ManualClock } from '../../../src/testing/index.ts'
 import { recordOf } from '../../harness/log-harness.ts'
 

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest'
 import { longKey, stringKey } from '../../../src/codec/key-codecs.ts'
 import { string } from '../../../src/codec/value-codecs.ts'
-import { KeyValueOverlay } from '../../../src/streams/store/key-value-overlay.ts'
 import { MemoryStoreEngine } from '../../../src/streams/store/memory-store.ts'
+import { KeyValueOverlay } from '../../../src/streams/store/overlay/key-value-overlay.ts'
+import { WindowOverlay } from '../../../src/streams/store/overlay/window-overlay.ts'
+import { windowSpaceCount } from '../../../src/streams/store/overlay/window-spaces.ts'
 import { RecordContext, undecoded } from '../../../src/streams/store/record-context.ts'
-import { WindowOverlay } from '../../../src/streams/store/window-overlay.ts'
-import { windowSpaceCount } from '../../../src/streams/store/window-spaces.ts'
 import type { StoreShape, StoreSpec } from '../../../src/streams/topology/node.ts'
 
 function specOf(shape: StoreShape): StoreSpec {

@@ -1,0 +1,269 @@
+import * as fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { MemoryStoreEngine } from '../../../../src/streams/store/memory-store.ts'
+import type { FlushSet } from '../../../../src/streams/store/overlay/flush-set.ts'
+import { KeyValueOverlay } from '../../../../src/streams/store/overlay/key-value-overlay.ts'
+import { WindowOverlay } from '../../../../src/streams/store/overlay/window-overlay.ts'
+import { windowSpaceCount } from '../../../../src/streams/store/overlay/window-spaces.ts'
+import { StoreLife, specOf, storeEngines } from '../../../harness/store-life.ts'
+
+function byKey([left]: readonly [string, string], [right]: readonly [string, string]): number {
+  return left < right ? -1 : 1
+}
+
+const keys = ['', 'a', 'aa', 'b', 'ba', 'c', 'd']
+const keyOf = fc.constantFrom(...keys)
+describe.each(storeEngines)('on %s', (_name, engine) => {
+  const step = fc.oneof(
+    { weight: 6, arbitrary: fc.record({ kind: fc.constant('put' as const), key: keyOf, value: fc.string() }) },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant('delete' as const), key: keyOf }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('putNull' as const), key: keyOf }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('putIfAbsent' as const), key: keyOf, value: fc.string() }) },
+    { weight: 3, arbitrary: fc.record({ kind: fc.constant('get' as const), key: keyOf }) },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant('range' as const), from: keyOf, to: keyOf }) },
+    { weight: 3, arbitrary: fc.record({ kind: fc.constant('commit' as const) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('seal' as const) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('flush' as const) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('reopen' as const) }) },
+  )
+
+  test('a key-value store behaves as a sorted map, across commits, flushes and restarts', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 80 }), fc.constantFrom(0, 600, 1_000_000), async (steps, cache) => {
+        const life = new StoreLife(
+          engine(),
+          specOf({ kind: 'keyValue' }),
+          (spec, store, record) => new KeyValueOverlay(spec, store, record, cache),
+        )
+        await life.reopen()
+        let model = new Map<string, string>()
+        let committed = new Map<string, string>()
+        let sealed: FlushSet | null = null
+        let time = 0
+        for (const one of steps) {
+          life.record.timestamp = time++
+          const store = life.overlay
+          if (one.kind === 'put') {
+            store.put(one.key, one.value)
+            model.set(one.key, one.value)
+          } else if (one.kind === 'putNull') {
+            store.put(one.key, null)
+            model.delete(one.key)
+          } else if (one.kind === 'delete') {
+            expect(store.delete(one.key)).toBe(model.get(one.key) ?? null)
+            model.delete(one.key)
+          } else if (one.kind === 'putIfAbsent') {
+            expect(store.putIfAbsent(one.key, one.value)).toBe(model.get(one.key) ?? null)
+            if (!model.has(one.key)) model.set(one.key, one.value)
+          } else if (one.kind === 'get') {
+            expect(store.get(one.key)).toBe(model.get(one.key) ?? null)
+          } else if (one.kind === 'range') {
+            const expected = [...model].filter(([key]) => key >= one.from && key <= one.to).sort(byKey)
+            const open = store.range(one.from, one.to)
+            store.put('a', 'changed while open')
+            expect([...open]).toEqual(expected)
+            model.set('a', 'changed while open')
+          } else if (one.kind === 'commit') {
+            life.commit()
+            committed = new Map(model)
+          } else if (one.kind === 'seal') {
+            sealed ??= life.seal()
+          } else if (one.kind === 'flush' && sealed !== null) {
+            const set: FlushSet = sealed
+            sealed = null
+            const flushing = life.flush(set)
+            store.put('b', 'put during the flush')
+            model.set('b', 'put during the flush')
+            await flushing
+          } else if (one.kind === 'reopen') {
+            await life.reopen()
+            sealed = null
+            model = new Map(committed)
+          }
+        }
+        expect([...life.overlay.all()]).toEqual([...model].sort(byKey))
+        expect(life.overlay.approximateCount()).toBeGreaterThanOrEqual(0)
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  const windowStep = fc.oneof(
+    {
+      weight: 6,
+      arbitrary: fc.record({
+        kind: fc.constant('put' as const),
+        key: keyOf,
+        value: fc.option(fc.string(), { freq: 5 }),
+        start: fc.nat(120),
+      }),
+    },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant('fetch' as const), key: keyOf, start: fc.nat(120) }) },
+    {
+      weight: 2,
+      arbitrary: fc.record({ kind: fc.constant('range' as const), key: keyOf, from: fc.nat(120), to: fc.nat(120) }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({ kind: fc.constant('all' as const), from: fc.nat(120), to: fc.nat(120) }),
+    },
+    { weight: 3, arbitrary: fc.record({ kind: fc.constant('commit' as const) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('seal' as const) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('flush' as const) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('reopen' as const) }) },
+  )
+
+  test('a window store shows exactly the rows within its retention, measured by its own clock', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(windowStep, { maxLength: 80 }),
+        fc.constantFrom(0, 2000, 1_000_000),
+        fc.constantFrom(1, 7, 40, 500),
+        async (steps, cache, retentionMs) => {
+          const life = new StoreLife(
+            engine(),
+            specOf({ kind: 'window', sizeMs: 1, retentionMs }),
+            (spec, store, record) => new WindowOverlay(spec, store, record, cache),
+          )
+          await life.reopen()
+          let model = new WindowModel(retentionMs)
+          let committed = model.copy()
+          let sealed: FlushSet | null = null
+          let shift = 0
+          for (const one of steps) {
+            const store = life.overlay
+            // Time advances: the same generated numbers mean ever later times.
+            shift += 3
+            if (one.kind === 'put') {
+              store.put(one.key, one.value, one.start + shift)
+              model.put(one.key, one.value, one.start + shift)
+            } else if (one.kind === 'fetch') {
+              expect(store.fetch(one.key, one.start + shift)).toBe(model.get(one.key, one.start + shift))
+            } else if (one.kind === 'range') {
+              const found = [...store.fetchRange(one.key, one.from + shift, one.to + shift)]
+              const expected = model
+                .rows(one.from + shift, one.to + shift)
+                .filter((row) => row.key === one.key)
+                .map((row) => [row.start, row.value])
+              expect(found).toEqual(expected)
+            } else if (one.kind === 'all') {
+              const found = [...store.fetchAll(one.from + shift, one.to + shift)]
+              expect(found).toEqual(model.rows(one.from + shift, one.to + shift))
+            } else if (one.kind === 'commit') {
+              life.commit()
+              committed = model.copy()
+            } else if (one.kind === 'seal') {
+              sealed ??= life.seal()
+            } else if (one.kind === 'flush' && sealed !== null) {
+              const set: FlushSet = sealed
+              sealed = null
+              await life.flush(set)
+            } else if (one.kind === 'reopen') {
+              await life.reopen()
+              sealed = null
+              model = committed.copy()
+            }
+          }
+          expect([...life.overlay.all()]).toEqual(model.rows(0, Number.POSITIVE_INFINITY))
+        },
+      ),
+      { numRuns: 300 },
+    )
+  })
+})
+
+class WindowModel {
+  readonly retentionMs: number
+  readonly values = new Map<string, { readonly key: string; readonly start: number; readonly value: string }>()
+  clock = -1
+
+  constructor(retentionMs: number) {
+    this.retentionMs = retentionMs
+  }
+
+  copy(): WindowModel {
+    const copy = new WindowModel(this.retentionMs)
+    copy.clock = this.clock
+    for (const [name, row] of this.values) copy.values.set(name, row)
+    return copy
+  }
+
+  put(key: string, value: string | null, start: number): void {
+    this.clock = Math.max(this.clock, start)
+    if (start <= this.clock - this.retentionMs) return
+    if (value === null) this.values.delete(`${start} ${key}`)
+    else this.values.set(`${start} ${key}`, { key, start, value })
+  }
+
+  get(key: string, start: number): string | null {
+    if (start <= this.clock - this.retentionMs) return null
+    return this.values.get(`${start} ${key}`)?.value ?? null
+  }
+
+  rows(from: number, to: number): { readonly key: string; readonly start: number; readonly value: string }[] {
+    return [...this.values.values()]
+      .filter(({ start }) => start >= from && start <= to && start > this.clock - this.retentionMs)
+      .sort((left, right) => left.start - right.start || (left.key < right.key ? -1 : 1))
+  }
+}
+
+test('a window that opens and expires before a flush is never written to the store', async () => {
+  const life = new StoreLife(
+    new MemoryStoreEngine(),
+    specOf({ kind: 'window', sizeMs: 1, retentionMs: 10 }),
+    (spec, store, record) => new WindowOverlay(spec, store, record, 1_000_000),
+  )
+  await life.reopen()
+  for (let start = 0; start < 10_000; start += 5) {
+    life.overlay.put('k', 'v', start)
+    if (start % 1000 === 0) life.commit()
+  }
+  life.commit()
+
+  await life.flush(life.seal())
+
+  let rows = 0
+  for (let space = 0; space < windowSpaceCount; space++) rows += life.overlay.store.count(space)
+  expect(rows).toBe(2)
+  expect(life.overlay.windowCount).toBe(2)
+})
+
+test('reading absent keys takes no memory while all rows are in memory', async () => {
+  const life = new StoreLife(
+    new MemoryStoreEngine(),
+    specOf({ kind: 'keyValue' }),
+    (spec, store, record) => new KeyValueOverlay(spec, store, record, 10_000),
+  )
+  await life.reopen()
+  life.overlay.put('a', 'v')
+
+  for (let key = 0; key < 100; key++) expect(life.overlay.get(`key-${key}`)).toBeNull()
+  expect(life.overlay.delete('key-1')).toBeNull()
+
+  expect(life.overlay.cachedCount).toBe(1)
+  expect(life.overlay.get('a')).toBe('v')
+})
+
+test('at the memory bound clean rows are evicted, dirty and unflushed ones never', async () => {
+  const life = new StoreLife(
+    new MemoryStoreEngine(),
+    specOf({ kind: 'keyValue' }),
+    (spec, store, record) => new KeyValueOverlay(spec, store, record, 10_000),
+  )
+  await life.reopen()
+  for (let key = 0; key < 1000; key++) life.overlay.put(`key-${key}`, 'v')
+  expect(life.overlay.cachedCount).toBe(1000)
+  life.commit()
+  life.commit()
+  expect(life.overlay.cachedCount).toBe(1000)
+
+  await life.flush(life.seal())
+  for (let round = 0; round < 3; round++) {
+    for (let key = 2000; key < 2100; key++) life.overlay.put(`key-${key}`, String(round))
+    life.commit()
+    await life.flush(life.seal())
+  }
+
+  expect(life.overlay.cachedCount).toBeLessThan(300)
+  expect(life.overlay.get('key-17')).toBe('v')
+})
