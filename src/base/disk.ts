@@ -179,6 +179,17 @@ export function writeSynced(disk: Disk, path: string, bytes: Uint8Array): void {
   }
 }
 
+/** All bytes of a file. Throws ENOENT if there is none. */
+export function readWhole(disk: Disk, path: string): Buffer {
+  const file = disk.open(path, 'read')
+  try {
+    const bytes = Buffer.allocUnsafeSlow(file.size())
+    return bytes.subarray(0, file.read(bytes, 0))
+  } finally {
+    file.close()
+  }
+}
+
 /** Whether the error says that a file or directory does not exist (or that a parent in its path is a file). */
 export function isMissing(error: unknown): boolean {
   return error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { writeSynced, type Disk } from '../../base/disk.ts'
+import { readWhole, writeSynced, type Disk } from '../../base/disk.ts'
 import { LogError } from '../api/errors.ts'
 import { decodeCheckpoint, encodeCheckpoint, type CheckpointState, type NumberedCheckpoint } from './checkpoint.ts'
 
@@ -30,7 +30,7 @@ export class CheckpointFile {
     if (paths.length > 0 && file.newest === null) {
       throw new LogError(
         'CHECKPOINT_ROT',
-        `${paths.join(' and ')} cannot be read: restore the data directory from a copy, or take it over with 'millrace log adopt'`,
+        `${paths.join(' and ')} cannot be read, and one of the two is needed: restore one of them as it was, or the whole data directory from a copy`,
         { paths },
       )
     }
@@ -70,15 +70,7 @@ export class CheckpointFile {
   }
 
   #read(path: string): NumberedCheckpoint | null {
-    if (!this.#disk.exists(path)) return null
-    const file = this.#disk.open(path, 'read')
-    try {
-      const bytes = Buffer.alloc(file.size())
-      file.read(bytes, 0)
-      return decodeCheckpoint(bytes, path)
-    } finally {
-      file.close()
-    }
+    return this.#disk.exists(path) ? decodeCheckpoint(readWhole(this.#disk, path), path) : null
   }
 
   #path(copy: number): string {

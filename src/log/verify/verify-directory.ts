@@ -1,6 +1,6 @@
 import { equalBytes } from '../../base/bytes.ts'
 import { SystemClock, type Clock } from '../../base/clock.ts'
-import { NodeDisk, writeSynced, type Disk } from '../../base/disk.ts'
+import { NodeDisk, readWhole, writeSynced, type Disk } from '../../base/disk.ts'
 import type { OptionNames } from '../../base/option-names.ts'
 import { checkOptions } from '../api/checked-options.ts'
 import { LogError } from '../api/errors.ts'
@@ -81,8 +81,8 @@ export interface VerifyReport {
 
 /**
  * Checks everything in a closed data directory: both checkpoints, the journal, every batch with its records, every
- * checksum, every index, every producer snapshot and every partition's `partition.metadata`. Recovery is run on a copy in memory: a directory that was not
- * closed is judged by the state that opening it would produce, and is not changed.
+ * checksum, every index, every producer snapshot and every partition's `partition.metadata`. Recovery is run on a copy in
+ * memory: a directory that was not closed is judged by the state that opening it would produce, and is not changed.
  *
  * Findings are returned, not thrown. Rejects with FOREIGN_DIRECTORY, NEWER_FORMAT or DIRECTORY_IN_USE if the directory
  * cannot be checked.
@@ -213,11 +213,7 @@ class Verification {
     for (const copy of ['checkpoint-0', 'checkpoint-1']) {
       const path = `${directory}/${copy}`
       if (!this.#disk.exists(path)) continue
-      const file = this.#disk.open(path, 'read')
-      const bytes = Buffer.alloc(file.size())
-      file.read(bytes, 0)
-      file.close()
-      if (decodeCheckpoint(bytes, path) !== null) continue
+      if (decodeCheckpoint(readWhole(this.#disk, path), path) !== null) continue
       this.#found(
         'derived',
         path,
@@ -347,10 +343,7 @@ class Verification {
       )
       return
     }
-    const file = disk.open(path, 'read')
-    const bytes = Buffer.alloc(file.size())
-    file.read(bytes, 0)
-    file.close()
+    const bytes = readWhole(disk, path)
     if (equalBytes(bytes, rule.anew)) return
     const whole = Math.floor(bytes.length / rule.entryBytes)
     for (let entry = 0; entry < whole; entry++) {

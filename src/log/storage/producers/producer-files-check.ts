@@ -1,4 +1,4 @@
-import type { Disk, DiskFile } from '../../../base/disk.ts'
+import { readWhole, type Disk, type DiskFile } from '../../../base/disk.ts'
 import { decodeProducerSnapshot } from '../../format/producer-snapshot.ts'
 import { baseOffsetOf } from '../../format/record-batch.ts'
 import type { PartitionState, ProducerState, SegmentState } from '../../journal/checkpoint.ts'
@@ -21,8 +21,8 @@ export interface WrongProducerFile {
  * snapshot is trusted: it reflects which producers had expired, and which batches existed before compaction removed
  * them.
  *
- * A missing or unreadable snapshot is rebuilt from the one before it and the batches in between, so only partitions with producers
- * are read.
+ * A missing or unreadable snapshot is rebuilt from the one before it and the batches in between, so only partitions with
+ * producers are read.
  */
 export function* checkProducerFiles(
   disk: Disk,
@@ -32,7 +32,7 @@ export function* checkProducerFiles(
   if (state.producers === undefined && state.aborted === undefined) return
   for (const [base, anew] of abortedIndexes(state)) {
     const file = `${path}/${segmentFile(base, '.txnindex')}`
-    const found = contentsOf(disk, file)
+    const found = wholeIfPresent(disk, file)
     if (found === null || !found.equals(anew))
       yield { path: file, message: wrong(found, 'the aborted index', 'the log’s own readers do not use it'), anew }
   }
@@ -40,7 +40,7 @@ export function* checkProducerFiles(
   let any = false
   for (const [index, segment] of state.segments.entries()) {
     const file = `${path}/${segmentFile(segment.base, '.snapshot')}`
-    const found = contentsOf(disk, file)
+    const found = wholeIfPresent(disk, file)
     const known = found === null ? null : decoded(found)
     // An empty snapshot is possible: all known producers had expired.
     any ||= states.count > 0 || found !== null
@@ -58,16 +58,8 @@ function wrong(found: Uint8Array | null, what: string, why: string): string {
   return `${what} is ${found === null ? 'missing' : `torn or wrong (${found.length} bytes)`}: only Kafka’s tools read it, ${why}`
 }
 
-function contentsOf(disk: Disk, path: string): Buffer | null {
-  if (!disk.exists(path)) return null
-  const file = disk.open(path, 'read')
-  try {
-    const bytes = Buffer.alloc(file.size())
-    file.read(bytes, 0)
-    return bytes
-  } finally {
-    file.close()
-  }
+function wholeIfPresent(disk: Disk, path: string): Buffer | null {
+  return disk.exists(path) ? readWhole(disk, path) : null
 }
 
 /** Null if the bytes cannot be decoded. */
