@@ -126,7 +126,7 @@ export function fromObservable<KIn, VIn>(
   if (!policies.includes(options.onOverflow)) {
     throw new LogError(
       'INVALID_CONFIG',
-      `onOverflow of the feed into ${topic.name} is ${options.onOverflow}: say what may be lost when records come faster than the log takes them, ${policies.join(', ')}`,
+      `onOverflow of the feed into ${topic.name} is ${shown(options.onOverflow)}: say what may be lost when records come faster than the log takes them, ${policies.join(', ')}`,
       { topic: topic.name, onOverflow: options.onOverflow },
     )
   }

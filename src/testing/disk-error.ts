@@ -25,7 +25,7 @@ export class DiskFull extends DiskError {
   }
 }
 
-/** The errors that a memory disk can be told to produce. */
+/** The errors that a memory disk throws, by Node's codes. */
 export type DiskErrorCode = keyof typeof meanings
 
 const meanings = {

@@ -103,15 +103,15 @@ export class TopologyTestDriver {
       })
     const repartitions = topology.internalTopics.filter(({ role }) => role === 'repartition')
     const repartitionTopics = new Set(repartitions.map((one) => internalTopicName(applicationId, one.name)))
-    const driver = new TopologyTestDriver({ clock, log, makeRuntime, repartitionTopics })
     try {
+      const driver = new TopologyTestDriver({ clock, log, makeRuntime, repartitionTopics })
       await log.ensureTopics(readTopics(planned))
       await driver.#runtime.start()
+      return driver
     } catch (error) {
       await log.close()
       throw error
     }
-    return driver
   }
 
   /**
@@ -147,8 +147,8 @@ export class TopologyTestDriver {
       })
     }
     const format = typeof topic === 'string' ? bytesOutputFormat(topic) : typedFormat(topic)
-    const shown = this.#repartitionTopics.has(name) ? withoutStamps(format) : format
-    const output = new TestOutput<unknown, unknown>(this.#log, shown, found.partitions)
+    const visible = this.#repartitionTopics.has(name) ? withoutStamps(format) : format
+    const output = new TestOutput<unknown, unknown>(this.#log, visible, found.partitions)
     this.#outputs.set(topic, output)
     return output
   }

@@ -1,7 +1,7 @@
 import { defaultTopicConfig } from '../../log/api/topic.ts'
 import { withLog } from '../open-directory.ts'
 import type { AddCommand } from '../program.ts'
-import { textTable } from '../text-table.ts'
+import { counted, textTable } from '../text-table.ts'
 import { withDirectory, type DirectoryOptions } from './command-options.ts'
 
 /** `millrace log describe TOPIC`: its settings, and offsets, leader epoch, segments and bytes of each partition. */
@@ -34,7 +34,7 @@ export const logDescribe: AddCommand = (parent, terminal) => {
         String(value),
         defaults[option] === value ? 'default' : 'set',
       ])
-      await terminal.out(`topic ${name}, id ${id}, ${partitions} partitions\n`)
+      await terminal.out(`topic ${name}, id ${id}, ${counted(partitions, 'partition')}\n`)
       await terminal.out(`${textTable(['setting', 'value', ''], settings)}\n`)
       const rows = places.map((place) => [
         String(place.partition),

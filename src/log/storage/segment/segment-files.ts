@@ -9,7 +9,7 @@ import { partitionName, type Offset, type TopicPartition } from '../../api/recor
  *                                 00000000000000000042.index       offset → file position
  *                                 00000000000000000042.timeindex   timestamp → offset
  *                                 00000000000000000042.txnindex    aborted transactions whose markers are in it
- *                                  00000000000000000099.snapshot    state of the producers before this offset
+ *                                 00000000000000000099.snapshot    state of the producers before this offset
  *                                 leader-epoch-checkpoint, partition.metadata
  * <directory>/<topic>-<partition>.<uuid>-delete/                   of a deleted topic, until both checkpoints contain it
  * <directory>/lost+found/                                          files that belong to nothing; they are never deleted
