@@ -1,7 +1,7 @@
 /** The data of the job: lines as they arrive, the shop's events, and the answers. */
 import { hopping, sessions, type Topic, topic, tumbling, windowed, type Windowed, type Windows } from 'millrace'
 import { z } from 'zod'
-import type { PageViews } from './report.ts'
+import type { PageViews } from './answers/report.ts'
 
 export const eventTypes = ['view', 'search', 'add-to-cart', 'order', 'error'] as const
 export type EventType = (typeof eventTypes)[number]

@@ -4,14 +4,14 @@
  */
 import { setTimeout } from 'node:timers/promises'
 import { print, runCommand, stopOnSignal } from '../shared/command.ts'
-import { runJob } from './job.ts'
 import { openLines } from '../shared/lines.ts'
-import { help, type Options, readOptions } from './options.ts'
-import { tables } from './answer-tables.ts'
-import { jsonLines } from './report.ts'
-import { accessLog, generatedDay, type LineSource, liveTraffic } from './sources.ts'
 import { StatusLine } from '../shared/status-line.ts'
-import { tryNext } from './try-next.ts'
+import { tables } from './answers/answer-tables.ts'
+import { jsonLines } from './answers/report.ts'
+import { tryNext } from './answers/try-next.ts'
+import { runJob } from './job.ts'
+import { accessLog, generatedDay, type LineSource, liveTraffic } from './lines/sources.ts'
+import { help, type Options, readOptions } from './options.ts'
 
 async function main(args: readonly string[]): Promise<void> {
   const options = readOptions(args)

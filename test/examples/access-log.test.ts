@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { parseAccessLine, parseLogTime } from '../../examples/web-activity/access-log.ts'
-import { readAccessLine, readShopLine } from '../../examples/web-activity/clean.ts'
+import { parseAccessLine, parseLogTime } from '../../examples/web-activity/lines/access-log.ts'
+import { readAccessLine, readShopLine } from '../../examples/web-activity/topology/clean.ts'
 
 const line =
   '83.149.9.216 - frank [17/May/2015:10:05:03 +0000] "GET /a/b.png?x=1 HTTP/1.1" 200 203023 "http://x/" "Mozilla/5.0 (X11)"'

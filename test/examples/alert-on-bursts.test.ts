@@ -2,8 +2,8 @@ import { type ForwardedRecord, StreamsBuilder, topic, windowed } from 'millrace'
 import { TopologyTestDriver } from 'millrace/testing'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { AlertOnBursts, health, watch } from '../../examples/web-activity/alert-on-bursts.ts'
 import { type Alert, alerts, minute } from '../../examples/web-activity/events.ts'
+import { AlertOnBursts, health, watch } from '../../examples/web-activity/topology/alert-on-bursts.ts'
 
 const minutes = topic('minutes', { key: windowed(z.string(), minute), value: health, partitions: 1 })
 const from = Date.UTC(2025, 10, 28, 12)

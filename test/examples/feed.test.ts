@@ -1,9 +1,9 @@
-import { expect, test } from 'vitest'
 import { openLog } from 'millrace'
 import { DiskError, MemoryDisk } from 'millrace/testing'
-import { lines } from '../../examples/web-activity/events.ts'
-import { feed } from '../../examples/web-activity/feed.ts'
+import { expect, test } from 'vitest'
 import type { SourceLine } from '../../examples/shared/line-loader.ts'
+import { lines } from '../../examples/web-activity/events.ts'
+import { feed } from '../../examples/web-activity/lines/feed.ts'
 
 test('live traffic ends with the error of the log when a line cannot be written, also if no other line follows', async () => {
   const disk = new MemoryDisk()

@@ -1,11 +1,11 @@
 import { type ConsumerRecord, type EmbeddedLog, openLog } from 'millrace/log'
 import { MemoryDisk, SeededRandom } from 'millrace/testing'
 import { describe, expect, test } from 'vitest'
-import { lines } from '../../examples/web-activity/events.ts'
-import { openLoader } from '../../examples/web-activity/loader.ts'
 import { loadedUpTo, type SourceLine } from '../../examples/shared/line-loader.ts'
 import { polls } from '../../examples/shared/read-topic.ts'
-import { ticks } from '../../examples/web-activity/ticks.ts'
+import { lines } from '../../examples/web-activity/events.ts'
+import { openLoader } from '../../examples/web-activity/lines/loader.ts'
+import { ticks } from '../../examples/web-activity/traffic/ticks.ts'
 
 function sourceLines(count: number): readonly SourceLine[] {
   return Array.from({ length: count }, (_, index) => ({

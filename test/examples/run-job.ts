@@ -1,9 +1,9 @@
 /** Runs the web-activity job as its user does: a process of its own, its answers on standard output. */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { jsonLines } from '../../examples/web-activity/answers/report.ts'
 import { type JobOptions, runJob as runJobHere } from '../../examples/web-activity/job.ts'
-import { jsonLines } from '../../examples/web-activity/report.ts'
-import type { LineSource } from '../../examples/web-activity/sources.ts'
+import type { LineSource } from '../../examples/web-activity/lines/sources.ts'
 import type { AnswerRow } from './plain-oracle.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))

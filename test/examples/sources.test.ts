@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import type { SourceLine } from '../../examples/shared/line-loader.ts'
-import { accessLog, generatedDay, liveTraffic } from '../../examples/web-activity/sources.ts'
-import { shopDay } from '../../examples/web-activity/shop.ts'
-import { isTick, ticks } from '../../examples/web-activity/ticks.ts'
-import { trafficAhead } from '../../examples/web-activity/traffic-ahead.ts'
-import { traffic } from '../../examples/web-activity/traffic.ts'
+import { accessLog, generatedDay, liveTraffic } from '../../examples/web-activity/lines/sources.ts'
+import { shopDay } from '../../examples/web-activity/traffic/shop.ts'
+import { isTick, ticks } from '../../examples/web-activity/traffic/ticks.ts'
+import { trafficAhead } from '../../examples/web-activity/traffic/traffic-ahead.ts'
+import { traffic } from '../../examples/web-activity/traffic/traffic.ts'
 
 async function* pieces(...texts: readonly (readonly string[])[]): AsyncGenerator<readonly string[]> {
   yield* texts

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { readShopLine } from '../../examples/web-activity/clean.ts'
-import { botRules, dayMs, shopDay } from '../../examples/web-activity/shop.ts'
-import { traffic } from '../../examples/web-activity/traffic.ts'
+import { readShopLine } from '../../examples/web-activity/topology/clean.ts'
+import { botRules, dayMs, shopDay } from '../../examples/web-activity/traffic/shop.ts'
+import { traffic } from '../../examples/web-activity/traffic/traffic.ts'
 
 const day = (seed: number, events: number) => [...traffic({ seed, events, dayStart: shopDay })]
 

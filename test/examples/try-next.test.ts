@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import { tryNext } from '../../examples/web-activity/answers/try-next.ts'
 import { readOptions } from '../../examples/web-activity/options.ts'
-import { tryNext } from '../../examples/web-activity/try-next.ts'
 
 function suggested(...args: readonly string[]): readonly string[] {
   const options = readOptions(args)

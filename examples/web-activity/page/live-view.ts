@@ -16,8 +16,8 @@ import {
   viewsPerPage,
   visitorSessions,
 } from '../events.ts'
-import { isProduct } from '../shop.ts'
-import { isTick } from '../ticks.ts'
+import { isProduct } from '../traffic/shop.ts'
+import { isTick } from '../traffic/ticks.ts'
 import { pageVisitor } from './clicks.ts'
 
 export interface LiveState {

@@ -7,8 +7,8 @@
  */
 import type { KeyValueStore, StoreRef, StreamRecord, ValueContext, ValueProcessor } from 'millrace'
 import { z } from 'zod'
+import type { BotEvent, BotRules, ShopEvent } from '../events.ts'
 import type { Cleaned } from './clean-lines.ts'
-import type { BotEvent, BotRules, ShopEvent } from './events.ts'
 
 export type Outcome = Cleaned | ({ readonly is: 'bot' } & BotEvent)
 

@@ -11,8 +11,6 @@
  */
 import { type Stream, StreamsBuilder, type Topology } from 'millrace'
 import { z } from 'zod'
-import { CleanLines, seenWindow } from './clean-lines.ts'
-import { countPages } from './count-pages.ts'
 import {
   botEvents,
   botRulesTopic,
@@ -25,11 +23,13 @@ import {
   requestsPerMinute,
   requestsPerStatus,
   rulesKey,
-} from './events.ts'
+} from '../events.ts'
+import type { LineSource } from '../lines/sources.ts'
+import { isTick } from '../traffic/ticks.ts'
+import { CleanLines, seenWindow } from './clean-lines.ts'
+import { countPages } from './count-pages.ts'
 import { followVisitors } from './follow-visitors.ts'
 import { JudgeBots, type Outcome, pace } from './judge-bots.ts'
-import type { LineSource } from './sources.ts'
-import { isTick } from './ticks.ts'
 import { watchRegions } from './watch-regions.ts'
 
 export interface JobTopologyOptions {

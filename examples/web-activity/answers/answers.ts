@@ -1,6 +1,7 @@
 /** The answers as they are in the topics: the newest value of each key. */
 import type { Windowed } from 'millrace'
 import type { EmbeddedLog } from 'millrace/log'
+import { newestValues } from '../../shared/read-topic.ts'
 import {
   alerts,
   boughtAfterView,
@@ -17,13 +18,12 @@ import {
   viewsPerPage,
   viewsPerRegion,
   visitorSessions,
-} from './events.ts'
-import { newestValues } from '../shared/read-topic.ts'
+} from '../events.ts'
+import type { LineSource } from '../lines/sources.ts'
+import { botOutcome } from '../topology/topology.ts'
+import { isProduct } from '../traffic/shop.ts'
+import { isTick } from '../traffic/ticks.ts'
 import type { Answers, Requests } from './report.ts'
-import type { LineSource } from './sources.ts'
-import { isProduct } from './shop.ts'
-import { isTick } from './ticks.ts'
-import { botOutcome } from './topology.ts'
 
 export async function readAnswers(log: EmbeddedLog, format: LineSource['format']): Promise<Answers> {
   const pages = await windowCounts(log, viewsPerPage)

@@ -9,6 +9,7 @@
  */
 import type { Stream, StreamsBuilder } from 'millrace'
 import { z } from 'zod'
+import type { PageViews } from '../answers/report.ts'
 import {
   hour,
   minute,
@@ -24,10 +25,9 @@ import {
   users,
   viewsPerCategory,
   viewsPerPage,
-} from './events.ts'
+} from '../events.ts'
+import { isTick } from '../traffic/ticks.ts'
 import { FirstVisits, type View, type Visit } from './first-visits.ts'
-import type { PageViews } from './report.ts'
-import { isTick } from './ticks.ts'
 import type { JobTopologyOptions } from './topology.ts'
 
 export function countPages(

@@ -1,5 +1,5 @@
 /** The answers, and their form for other programs: one JSON object per line. */
-import type { Alert, SegmentViews } from './events.ts'
+import type { Alert, SegmentViews } from '../events.ts'
 
 /** Number of lines that arrived, by outcome. */
 export interface Totals {

@@ -6,7 +6,7 @@
  * not, and a few are not events at all. This module does not know how the job counts: it produces text, as a shop's web
  * servers would send it.
  */
-import type { ShopEvent } from './events.ts'
+import type { ShopEvent } from '../events.ts'
 import { type Outage, outages, type ScraperRequest, scraperRequests } from './mischief.ts'
 import { Random } from './random.ts'
 import { dayMs, regionOf } from './shop.ts'

@@ -3,10 +3,10 @@
  * copy is a duplicate. Records keep their arrival time here, because the next operator measures how fast they arrived.
  */
 import type { StoreRef, StreamRecord, ValueContext, ValueProcessor, WindowStore } from 'millrace'
-import { loadedUpTo } from '../shared/line-loader.ts'
+import { loadedUpTo } from '../../shared/line-loader.ts'
+import type { DeadLetter, ShopEvent } from '../events.ts'
+import type { LineSource } from '../lines/sources.ts'
 import { type Reading, readAccessLine, readShopLine } from './clean.ts'
-import type { DeadLetter, ShopEvent } from './events.ts'
-import type { LineSource } from './sources.ts'
 
 export type Cleaned =
   | { readonly is: 'event'; readonly event: ShopEvent }

@@ -1,5 +1,5 @@
 /** What to try next: commands to be pasted into a shell, so names in them are quoted. */
-import { defaultDirectory, type Options, optionDefaults } from './options.ts'
+import { defaultDirectory, type Options, optionDefaults } from '../options.ts'
 
 export function tryNext(options: Options): string {
   const { input, live, dataDir } = options

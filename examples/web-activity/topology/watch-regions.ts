@@ -10,7 +10,6 @@
  */
 import type { Stream, StreamsBuilder } from 'millrace'
 import { z } from 'zod'
-import { AlertOnBursts, type Health, health, watch } from './alert-on-bursts.ts'
 import {
   alerts,
   eventsPerRegion,
@@ -22,7 +21,8 @@ import {
   type TypeCounts,
   typeCounts,
   viewsPerRegion,
-} from './events.ts'
+} from '../events.ts'
+import { AlertOnBursts, type Health, health, watch } from './alert-on-bursts.ts'
 import type { JobTopologyOptions } from './topology.ts'
 
 // The only part of an event that has to be repartitioned: the index of its type, with an offset if it failed.

@@ -4,7 +4,7 @@
  * every partition gets one after every repartitioning. They are ordinary events; windows that only they open are left
  * out of the answers.
  */
-import type { ShopEvent } from './events.ts'
+import type { ShopEvent } from '../events.ts'
 
 /** With this many keys, each of the four partitions gets some; a test checks it. */
 const tickCount = 32

@@ -5,7 +5,7 @@
  */
 import type { KeyValueStore, RecordContext, RecordProcessor, StoreRef, StreamRecord, Windowed } from 'millrace'
 import { z } from 'zod'
-import { type Alert, alert, minute } from './events.ts'
+import { type Alert, alert, minute } from '../events.ts'
 
 /** The requests of a region in a minute, and how many of them failed. */
 export interface Health {

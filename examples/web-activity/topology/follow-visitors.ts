@@ -17,9 +17,9 @@ import {
   sessionGap,
   type ShopEvent,
   visitorSessions,
-} from './events.ts'
+} from '../events.ts'
+import { isProduct } from '../traffic/shop.ts'
 import { type ProductView, OncePerView } from './once-per-view.ts'
-import { isProduct } from './shop.ts'
 import type { JobTopologyOptions } from './topology.ts'
 
 /** `people` are events by visitor, without those that only advance time. */

@@ -1,5 +1,5 @@
 /** The answers for a terminal: the most important part of each, on two screens. */
-import { formatMinute, formatNumber, formatTable, type Table } from '../shared/tables.ts'
+import { formatMinute, formatNumber, formatTable, type Table } from '../../shared/tables.ts'
 import type { Answers, RegionViews, VisitorSession } from './report.ts'
 
 /** Rows shown in a table, for an answer that may have thousands. */

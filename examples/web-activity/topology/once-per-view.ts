@@ -1,6 +1,6 @@
 /** Forwards each product view once, however many orders of the same visitor followed it. */
 import type { StoreRef, StreamRecord, ValueContext, ValueProcessor, WindowStore } from 'millrace'
-import { hour } from './events.ts'
+import { hour } from '../events.ts'
 
 export interface ProductView {
   readonly id: string

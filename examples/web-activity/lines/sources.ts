@@ -1,12 +1,12 @@
 /** Sources of lines: generated, generated at the speed of the clock, or read from an access log. */
-import type { SourceLine } from '../shared/line-loader.ts'
-import { numberedLines } from '../shared/numbered-lines.ts'
+import type { SourceLine } from '../../shared/line-loader.ts'
+import { numberedLines } from '../../shared/numbered-lines.ts'
+import { shortened } from '../topology/clean.ts'
+import { botRules, dayMs, pageRows, shopDay, userRows } from '../traffic/shop.ts'
+import { trafficAhead } from '../traffic/traffic-ahead.ts'
+import { type Arrival, traffic } from '../traffic/traffic.ts'
 import { parseAccessLine } from './access-log.ts'
-import { shortened } from './clean.ts'
-import { botRules, dayMs, pageRows, shopDay, userRows } from './shop.ts'
 import type { TableRows } from './tables-loader.ts'
-import { trafficAhead } from './traffic-ahead.ts'
-import { type Arrival, traffic } from './traffic.ts'
 
 export interface LineSource {
   /** `combined`: lines of an access log; `json`: events of the shop. */

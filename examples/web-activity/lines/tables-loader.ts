@@ -4,9 +4,9 @@
  */
 import type { Topic } from 'millrace'
 import { type EmbeddedLog, partitionOfKey } from 'millrace/log'
-import { polls } from '../shared/read-topic.ts'
-import { type BotRules, botRulesTopic, pages, pageViews, rulesKey, users } from './events.ts'
-import type { PageRow, UserRow } from './shop.ts'
+import { polls } from '../../shared/read-topic.ts'
+import { type BotRules, botRulesTopic, pages, pageViews, rulesKey, users } from '../events.ts'
+import type { PageRow, UserRow } from '../traffic/shop.ts'
 
 /** The tables that belong to a source. */
 export interface TableRows {

@@ -1,7 +1,7 @@
 /** Turns a line into an event that can be counted, or into the reason why it cannot. */
 import { createHash } from 'node:crypto'
-import { parseAccessLine } from './access-log.ts'
-import { nameLengthMax, readEvent, type ShopEvent } from './events.ts'
+import { nameLengthMax, readEvent, type ShopEvent } from '../events.ts'
+import { parseAccessLine } from '../lines/access-log.ts'
 
 export type Reading =
   { readonly event: ShopEvent; readonly reason?: undefined } | { readonly event?: undefined; readonly reason: string }

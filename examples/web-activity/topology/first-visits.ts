@@ -3,7 +3,7 @@
  * different visitors, without keeping a set of names.
  */
 import type { StoreRef, StreamRecord, ValueContext, ValueProcessor, WindowStore } from 'millrace'
-import { hour, type Segment } from './events.ts'
+import { hour, type Segment } from '../events.ts'
 
 export interface View {
   readonly path: string

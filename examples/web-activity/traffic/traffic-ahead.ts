@@ -1,7 +1,7 @@
 /** Generates a day in a thread of its own while the finished part is being loaded, which uses two cores. */
 import { on } from 'node:events'
 import { Worker } from 'node:worker_threads'
-import type { SourceLine } from '../shared/line-loader.ts'
+import type { SourceLine } from '../../shared/line-loader.ts'
 import type { TrafficOptions } from './traffic.ts'
 
 /** Maximum number of pieces that wait. */

@@ -1,8 +1,8 @@
 /** Loads the lines of the job and, after the last one, the ticks that close all windows. */
 import type { EmbeddedLog, ProducerOptions } from 'millrace/log'
-import { type LineLoader, openLineLoader, type Tick } from '../shared/line-loader.ts'
-import { lines } from './events.ts'
-import { ticks } from './ticks.ts'
+import { type LineLoader, openLineLoader, type Tick } from '../../shared/line-loader.ts'
+import { lines } from '../events.ts'
+import { ticks } from '../traffic/ticks.ts'
 
 /** Returns a loader that continues where the previous one ended. The topic must exist. */
 export function openLoader(log: EmbeddedLog, producer: ProducerOptions = {}): Promise<LineLoader> {

@@ -2,7 +2,7 @@
  * The shop of the generated traffic: its pages, its visitors, and which of them have accounts. Information that is not
  * in the stream of events is in rows of tables, which the loader writes into topics of their own.
  */
-import type { BotRules, Page, User } from './events.ts'
+import type { BotRules, Page, User } from '../events.ts'
 import { Random } from './random.ts'
 
 const departments: { readonly [category: string]: string } = {

@@ -3,7 +3,7 @@
  * that they have looked at. At any time, as many visitors are present as needed for the next click to be due, each of
  * them clicking about once a minute.
  */
-import type { EventType } from './events.ts'
+import type { EventType } from '../events.ts'
 import type { Random } from './random.ts'
 import { otherPaths, productPaths, visitorCount } from './shop.ts'
 
