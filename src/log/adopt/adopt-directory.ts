@@ -1,7 +1,8 @@
-import { dirname } from 'node:path'
+import { dirname, normalize, resolve } from 'node:path'
 import { SystemClock, type Clock } from '../../base/clock.ts'
 import { NodeDisk, type Disk } from '../../base/disk.ts'
 import type { OptionNames } from '../../base/option-names.ts'
+import { shown } from '../../base/shown.ts'
 import { checkOptions } from '../api/checked-options.ts'
 import { LogError } from '../api/errors.ts'
 import { isInternalTopic, offsetsTopic, transactionsTopic } from '../api/internal-topics.ts'
@@ -78,8 +79,16 @@ export interface AdoptReport {
 export async function adoptDirectory(options: AdoptOptions): Promise<AdoptReport> {
   checkOptions('adoptDirectory', options, adoptOptionNames)
   checkSettingNames(options.topicConfig ?? {})
-  const { source: directory, target, disk = new NodeDisk(), clock = new SystemClock() } = options
+  const { disk = new NodeDisk(), clock = new SystemClock() } = options
+  const directory = directoryOf('source', options.source)
+  const target = directoryOf('target', options.target)
   const source = readSource(disk, directory)
+  if (`${resolve(target)}/`.startsWith(`${resolve(directory)}/`))
+    throw new LogError(
+      'FOREIGN_DIRECTORY',
+      `${target} is in the source, which is only read: adopt into a directory elsewhere`,
+      { directory: target },
+    )
   const temporary = `${target}.adopting`
   checkTarget(disk, target, temporary)
 
@@ -182,6 +191,15 @@ export async function adoptDirectory(options: AdoptOptions): Promise<AdoptReport
     groups: new Set(known.map(({ group }) => group)).size,
     notes,
   }
+}
+
+/** The directory without what would make a name beside it another one, such as a slash at the end. */
+function directoryOf(name: 'source' | 'target', given: unknown): string {
+  if (typeof given !== 'string' || given === '' || given.includes('\0'))
+    throw new LogError('INVALID_CONFIG', `${name} of adoptDirectory is ${shown(given)}: name a directory`, { given })
+  const normal = normalize(given)
+  if (/(^|\/)\.{1,2}\/?$/.test(normal)) return resolve(normal)
+  return normal.replace(/(?<=.)\/+$/, '')
 }
 
 function readSource(disk: Disk, directory: string): ReturnType<typeof readSourceDirectory> {

@@ -264,6 +264,28 @@ describe('adopting a broker’s directory', () => {
     expect((await found(directory, table)).records).toEqual(written.table.records)
   })
 
+  test.each(['/log/', '/some/../log', '/log//', '/log/.'])('takes %s for the directory that it is', async (target) => {
+    const directory = new BrokerDirectory()
+    const partition = directory.partition('orders-0', ordersId)
+    partition.write([record('a')])
+    directory.disk.makeDirectory('/log')
+
+    await adoptDirectory({ source: `${source}/`, target, disk: directory.disk, clock })
+
+    expect((await found(directory, orders)).records).toEqual(partition.records)
+    expect(directory.disk.list('/')).toEqual(['kafka', 'log'])
+  })
+
+  test.each([
+    ['source', { source: '', target: '/log' }],
+    ['target', { source, target: '' }],
+    ['target', { source, target: 5 as never }],
+  ])('needs the name of a %s', async (name, options) => {
+    await expect(adoptDirectory({ ...options, disk: new BrokerDirectory().disk, clock })).rejects.toThrow(
+      new RegExp(`INVALID_CONFIG: ${name} of adoptDirectory is .*: name a directory`),
+    )
+  })
+
   test('needs neither indexes nor ids nor epochs nor checkpoints', async () => {
     const directory = new BrokerDirectory()
     const written = someTopics(directory)
@@ -392,6 +414,10 @@ describe('a directory that cannot be adopted as it is', () => {
       /FOREIGN_DIRECTORY.*chapter-1/,
     )
     expect(directory.disk.list('/thesis')).toEqual(['chapter-1'])
+    for (const target of [source, `${source}/mine`])
+      await expect(adoptDirectory({ source, target, disk: directory.disk, clock })).rejects.toThrow(
+        /FOREIGN_DIRECTORY: .* is in the source, which is only read/,
+      )
     // Adopting a directory of millrace would leave its journal behind.
     await (await openLog({ dataDir: '/ours', disk: directory.disk, clock })).close()
     expect((await refused(directory, '/ours')).message).toMatch(/FOREIGN_DIRECTORY.*millrace.*open it as it is/)
