@@ -52,8 +52,9 @@ export function isSliding({ kind, advanceMs }: Windows<WindowKind>): boolean {
 }
 
 /**
- * Sessions of a key: records that are at most `gap` apart (a distance of exactly `gap` included) belong together. `grace` is
- * how long after its end plus the gap, in stream time, a session still accepts records. Default 0. Throws CONFIG_INVALID.
+ * Sessions of a key: records that are at most `gap` apart (a distance of exactly `gap` included) belong together;
+ * with a gap of 0, those of one millisecond. `grace` is how long after its end plus the gap, in stream time, a session
+ * still accepts records. Default 0. Throws CONFIG_INVALID.
  * Kafka: `SessionWindows`.
  * @example sessions('30m', { grace: '10s' })
  */
@@ -62,7 +63,6 @@ export function sessions(gap: Duration, options: { readonly grace?: Duration } =
   const { grace = 0 } = options
   const sizeMs = durationMs(gap, 'the gap of a session')
   const graceMs = durationMs(grace, 'the grace of a session')
-  if (sizeMs === 0) throw invalid('the gap of a session must be more than 0 ms', { sizeMs })
   checkSum('gap', sizeMs, graceMs)
   return Object.freeze({ kind: 'session', sizeMs, advanceMs: 0, graceMs })
 }

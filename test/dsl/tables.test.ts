@@ -114,6 +114,18 @@ describe('an invalid join is refused when the topology is built', () => {
     expect(() => builder.build()).toThrow(/topic left is read as the global table left-table and by a source/)
   })
 
+  test('a topic that is read as two global tables', () => {
+    const builder = new StreamsBuilder()
+    builder.globalTable(lefts)
+    const other = builder.globalTable(lefts, { name: 'other' })
+    builder.stream(rights).joinGlobalTable(
+      other,
+      (_, key) => key,
+      (right) => right,
+    )
+    expect(() => builder.build()).toThrow(/topic left is read as the global tables left-table and other; declare one/)
+  })
+
   describe('different windows, whose keys never mean the same', () => {
     const counted = (builder: StreamsBuilder, from: typeof lefts, sizeMs: number): Table<Windowed<string>, number> =>
       builder

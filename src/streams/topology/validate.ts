@@ -94,8 +94,17 @@ function checkGlobalTables(
   globalTables: readonly GlobalTableSpec[],
 ): void {
   const names = new Set(globalTables.map((table) => table.name))
-  for (const { name, topic } of globalTables) {
+  for (const [index, { name, topic }] of globalTables.entries()) {
     checkName('global table', name)
+    const other = globalTables.slice(0, index).find((table) => table.topic === topic)
+    if (other !== undefined) {
+      throw invalid(
+        `topic ${topic} is read as the global tables ${other.name} and ${name}; declare one and use it twice`,
+        {
+          topic,
+        },
+      )
+    }
     if (stores.some((store) => store.name === name)) {
       throw invalid(`${name} is the name of a store and of a global table; rename one`, { name })
     }
