@@ -12,7 +12,7 @@ export {
 export type { Damage } from './broker/scrubber.ts'
 export type { LogOptions, SyncMode } from './config.ts'
 export { Admin, type TopicDescription } from './client/admin.ts'
-export type { GroupDescription, GroupListing, GroupPartition, MemberDescription } from './broker/group-admin.ts'
+export type { GroupDescription, GroupListing, GroupPartition, MemberDescription } from './broker/groups/group-admin.ts'
 export type { GroupPhase } from './group/group-lifecycle.ts'
 export type { GroupOffsetReset, MovedOffset } from './client/group-offset-reset.ts'
 export { Consumer } from './client/consumer/consumer.ts'

@@ -4,7 +4,7 @@ import { decodeCommitRecord } from '../../src/log/api/commit-records.ts'
 import { commitsTopic, isInternalTopic, offsetsTopic } from '../../src/log/api/internal-topics.ts'
 import type { Position } from '../../src/log/api/log.ts'
 import { partitionName, type TopicPartition } from '../../src/log/api/record.ts'
-import { decodeOffsetKey, decodeOffsetValue } from '../../src/log/broker/offset-records.ts'
+import { decodeOffsetKey, decodeOffsetValue } from '../../src/log/broker/groups/offset-records.ts'
 import type { EmbeddedLog } from '../../src/log/embedded-log.ts'
 
 /**

@@ -1,9 +1,9 @@
 import { utf8Slice } from '../../base/bytes.ts'
 import type { Offset } from '../api/record.ts'
+import { decodeOffsetKey, decodeOffsetValue } from '../broker/groups/offset-records.ts'
 import { isControl, isTransactional, producerIdOf, baseOffsetOf } from '../format/record-batch.ts'
 import { BatchCursor } from '../format/record-cursor.ts'
 import type { GroupOffsetState } from '../journal/checkpoint.ts'
-import { decodeOffsetKey, decodeOffsetValue } from '../broker/offset-records.ts'
 
 // The contents of a broker's own topics that are adopted: offsets of groups, decisions on transactions, settings of
 // topics.

@@ -24,23 +24,23 @@ import { producedBatch, type AbortedTransaction, type ProducedRecords } from '..
 import type { PartitionReaders } from '../storage/read/partition-readers.ts'
 import type { Outcome, ProducerName } from '../transaction/transaction-coordinator.ts'
 import type { TransactionState } from '../transaction/transaction-topic.ts'
-import { checkAppended, checkOwn, checkProduced, type BatchOrigin } from './append-check.ts'
-import type { Catalog } from './catalog.ts'
-import type { Committers } from './committer.ts'
-import type { GroupAdmin } from './group-admin.ts'
-import { checkOffsetEntry, type GroupOffsets } from './group-offsets.ts'
-import type { Groups } from './groups.ts'
-import type { LastSections } from './last-sections.ts'
-import { LeasedNames } from './leased-names.ts'
-import type { OffsetLog } from './offset-log.ts'
-import type { Partition } from './partition.ts'
-import { PartitionsReader } from './reader.ts'
+import type { Committers } from './commits/committer.ts'
+import type { LastSections } from './commits/last-sections.ts'
+import { LeasedNames } from './commits/leased-names.ts'
+import type { GroupAdmin } from './groups/group-admin.ts'
+import { checkOffsetEntry, type GroupOffsets } from './groups/group-offsets.ts'
+import type { Groups } from './groups/groups.ts'
+import type { OffsetLog } from './groups/offset-log.ts'
+import { PartitionsReader } from './reads/reader.ts'
 import type { Damage, Scrubber } from './scrubber.ts'
 import { EntryDraft, type Sequencer } from './sequencer.ts'
-import { offsetForTime } from './time-lookup.ts'
-import type { Topics } from './topics.ts'
-import type { TransactionalOffsets } from './transactional-offsets.ts'
-import type { Transactions } from './transactions.ts'
+import { checkAppended, checkOwn, checkProduced, type BatchOrigin } from './topics/append-check.ts'
+import type { Catalog } from './topics/catalog.ts'
+import type { Partition } from './topics/partition.ts'
+import { offsetForTime } from './topics/time-lookup.ts'
+import type { Topics } from './topics/topics.ts'
+import type { TransactionalOffsets } from './transactions/transactional-offsets.ts'
+import type { Transactions } from './transactions/transactions.ts'
 
 /**
  * What a broker does with bytes. The embedded clients call it, and a wire server will call it too. There is one append
@@ -432,7 +432,7 @@ export class Broker {
 
 /** For the clients, which depend on the broker and on nothing below it. */
 export type { ProducerState, TransactionState }
-export { topicDeleted } from './reader.ts'
+export { topicDeleted } from './reads/reader.ts'
 export { producerEpochMax } from '../transaction/producer-ids.ts'
 
 export interface BrokerParts {

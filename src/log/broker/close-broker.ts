@@ -8,7 +8,7 @@ import type { Checkpoints } from './checkpoints.ts'
 import type { Housekeeping } from './housekeeping.ts'
 import type { Scrubber } from './scrubber.ts'
 import type { Sequencer } from './sequencer.ts'
-import type { Transactions } from './transactions.ts'
+import type { Transactions } from './transactions/transactions.ts'
 
 /** The parts of a broker that have to be closed. */
 export interface ClosableParts {

@@ -11,13 +11,13 @@ import { compactPartition, dirtyRatio, discardOutputs } from '../storage/compact
 import type { PartitionReaders } from '../storage/read/partition-readers.ts'
 import { segmentsDue } from '../storage/retention.ts'
 import { partitionPath } from '../storage/segment/segment-files.ts'
-import type { Catalog } from './catalog.ts'
 import type { Checkpoints } from './checkpoints.ts'
-import type { Partition } from './partition.ts'
-import type { RewindTrails } from './rewind-trail.ts'
 import { EntryDraft, type Sequencer } from './sequencer.ts'
-import { offsetForTime } from './time-lookup.ts'
-import type { Topics } from './topics.ts'
+import type { Catalog } from './topics/catalog.ts'
+import type { Partition } from './topics/partition.ts'
+import type { RewindTrails } from './topics/rewind-trail.ts'
+import { offsetForTime } from './topics/time-lookup.ts'
+import type { Topics } from './topics/topics.ts'
 
 /**
  * What the log does on its own at regular intervals. No routine runs twice at once.

@@ -7,9 +7,9 @@ import type { LogConfig } from '../config.ts'
 import type { SegmentState } from '../journal/checkpoint.ts'
 import { checkSegment } from '../storage/segment/segment-check.ts'
 import { partitionPath, segmentFile } from '../storage/segment/segment-files.ts'
-import type { Catalog } from './catalog.ts'
-import type { Partition } from './partition.ts'
 import type { Sequencer } from './sequencer.ts'
+import type { Catalog } from './topics/catalog.ts'
+import type { Partition } from './topics/partition.ts'
 
 /** Stored bytes that differ from what was written. */
 export interface Damage {

@@ -6,10 +6,10 @@ import type { EntryPart } from '../journal/entry.ts'
 import type { AppendedEntry, Journal, JournalListener, WrittenGroup } from '../journal/journal.ts'
 import type { Applier } from '../storage/apply/applier.ts'
 import { producedBatch } from '../storage/producers/produced-batch.ts'
-import type { Catalog } from './catalog.ts'
-import type { FetchWaiters } from './fetch-waiters.ts'
-import type { Partition, PendingMark, PlaceContext, TailBatch } from './partition.ts'
-import type { TailRing } from './tail-ring.ts'
+import type { FetchWaiters } from './reads/fetch-waiters.ts'
+import type { TailRing } from './reads/tail-ring.ts'
+import type { Catalog } from './topics/catalog.ts'
+import type { Partition, PendingMark, PlaceContext, TailBatch } from './topics/partition.ts'
 
 /**
  * Puts everything into one order: a draft becomes an entry of the journal, and its effects take place (are *promoted*)

@@ -7,9 +7,9 @@ import { isInternalTopic } from '../api/internal-topics.ts'
 import type { Bounds, Isolation, OffsetEntry, Position } from '../api/log.ts'
 import type { TopicPartition } from '../api/record.ts'
 import { checkTopicName, type TopicConfig, type TopicInfo, type TopicSpec } from '../api/topic.ts'
-import type { Damage } from '../broker/scrubber.ts'
 import type { Broker, PartitionSize, ProducerState, TransactionState } from '../broker/broker.ts'
-import type { GroupDescription, GroupListing } from '../broker/group-admin.ts'
+import type { GroupDescription, GroupListing } from '../broker/groups/group-admin.ts'
+import type { Damage } from '../broker/scrubber.ts'
 import { checkGroupName } from '../group/group-coordinator.ts'
 import {
   checkInteger,

@@ -11,7 +11,7 @@ import { Group } from './group.ts'
  *
  * - A group exists until it is deleted, or until it has been empty for so long that its last offset expired.
  * - Errors have Kafka's names (UNKNOWN_MEMBER_ID, ILLEGAL_GENERATION, ...), because members react to them.
- * - It keeps no offsets: those are in `broker/group-offsets.ts`, for groups with and without members alike.
+ * - It keeps no offsets: those are in `broker/groups/group-offsets.ts`, for groups with and without members alike.
  */
 export class GroupCoordinator {
   readonly #parts: GroupCoordinatorParts

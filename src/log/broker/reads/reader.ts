@@ -1,0 +1,349 @@
+import { assert } from '../../../base/assert.ts'
+import { LogError } from '../../api/errors.ts'
+import type { Chunk, Isolation, Position, Reader } from '../../api/log.ts'
+import { partitionName, type Offset, type RecordCursor, type TopicPartition } from '../../api/record.ts'
+import { BatchCursor, type BatchCursorOptions } from '../../format/record-cursor.ts'
+import type { PartitionReaders } from '../../storage/read/partition-readers.ts'
+import type { Sequencer } from '../sequencer.ts'
+import type { Catalog } from '../topics/catalog.ts'
+import type { Partition, TailBatch } from '../topics/partition.ts'
+import type { FetchWait, FetchWaiters } from './fetch-waiters.ts'
+
+/**
+ * The only way to read: from the tail ring what is still there, otherwise from the segment files.
+ *
+ * - Reads up to the pending end for `sequenced`, otherwise up to the promoted end. Batches are read whole, as they are
+ *   stored.
+ * - A poll gives each partition its share of the bytes, and starts one partition further than the previous poll, so
+ *   that a busy partition cannot starve the others.
+ * - A partition that cannot be read fails the poll only if the poll has read nothing yet; otherwise the records read
+ *   from other partitions are returned first.
+ * - If records were read as sequenced and then dropped, every poll fails with ABORTED until the next `assign`.
+ *
+ * `durable` shows the records of transactions whether they are decided or not (Kafka's read_uncommitted). The other two
+ * show committed records only (read_committed): they stop where the oldest open transaction starts, and skip aborted
+ * records. For `sequenced`, a transaction is decided as soon as its end has its place in the order.
+ */
+export class PartitionsReader implements Reader {
+  readonly #parts: ReaderParts
+  readonly #isolation: Isolation
+  readonly #sequenced: boolean
+  #positions: ReadPosition[] = []
+  #byName = new Map<string, ReadPosition>()
+  /** The index of the partition that comes first in the next poll. */
+  #first = 0
+  /** The highest sequence of a group that was read before it was promoted. */
+  #takenSequence = 0
+  #wait: FetchWait | null = null
+  #phase: 'idle' | 'polling' | 'closed' = 'idle'
+  #woken = false
+
+  constructor(parts: ReaderParts, isolation: Isolation) {
+    this.#parts = parts
+    this.#isolation = isolation
+    this.#sequenced = isolation === 'sequenced'
+  }
+
+  assign(at: readonly Position[]): void {
+    const positions = at.map((position) => {
+      const partition = this.#parts.catalog.partition(position.at)
+      return { partition, offset: position.offset, paused: false }
+    })
+    this.#positions = positions
+    this.#byName = new Map(positions.map((position) => [position.partition.name, position]))
+    assert(this.#byName.size === positions.length, 'a partition is assigned twice')
+    this.#first = 0
+    this.#takenSequence = 0
+    this.#wait?.end()
+  }
+
+  setPaused(at: readonly TopicPartition[]): void {
+    for (const position of this.#positions) position.paused = false
+    for (const place of at) {
+      const position = this.#byName.get(partitionName(place))
+      if (position !== undefined) position.paused = true
+    }
+    this.#wait?.end()
+  }
+
+  async poll(limits: { readonly bytesMax: number; readonly waitMs: number }): Promise<readonly Chunk[]> {
+    assert(this.#phase !== 'polling', 'a reader polls once at a time')
+    this.#checkOpen()
+    this.#phase = 'polling'
+    try {
+      return await this.#pollWaiting(limits)
+    } finally {
+      // `close` may have been called in the meantime.
+      if (this.#phase === 'polling') this.#phase = 'idle'
+    }
+  }
+
+  async #pollWaiting(limits: { readonly bytesMax: number; readonly waitMs: number }): Promise<readonly Chunk[]> {
+    const { clock } = this.#parts.sequencer
+    let chunks = this.#collect(limits.bytesMax)
+    if (chunks.length > 0 || limits.waitMs <= 0) return chunks
+    const deadline = clock.monotonic() + limits.waitMs
+    for (;;) {
+      const waitMs = deadline - clock.monotonic()
+      if (this.#takeWoken() || waitMs <= 0) return noChunks
+      await this.#park(waitMs)
+      this.#checkOpen()
+      chunks = this.#collect(limits.bytesMax)
+      if (chunks.length > 0) return chunks
+    }
+  }
+
+  #takeWoken(): boolean {
+    const woken = this.#woken
+    this.#woken = false
+    return woken
+  }
+
+  async #park(waitMs: number): Promise<void> {
+    const partitions: Partition[] = []
+    for (const { partition, paused } of this.#positions) if (!paused) partitions.push(partition)
+    await this.#parts.waiters.park(partitions, {
+      sequenced: this.#sequenced,
+      waitMs,
+      started: (wait) => (this.#wait = wait),
+    })
+    this.#wait = null
+  }
+
+  wakeup(): void {
+    if (this.#wait === null && this.#phase !== 'polling') return
+    this.#woken = true
+    this.#wait?.end()
+  }
+
+  close(): Promise<void> {
+    this.#phase = 'closed'
+    this.#positions = []
+    this.#byName.clear()
+    this.#wait?.end()
+    return Promise.resolve()
+  }
+
+  #checkOpen(): void {
+    if (this.#phase === 'closed') throw new LogError('CLOSED', 'the reader is closed')
+    const { failure, promotedSequence } = this.#parts.sequencer
+    if (failure === null) return
+    if (failure.code === 'CLOSED') throw failure
+    if (this.#takenSequence <= promotedSequence) return
+    throw new LogError(
+      'ABORTED',
+      'records that were read as sequenced did not become durable: discard everything derived from them, then assign the committed offsets',
+      {},
+      { cause: failure },
+    )
+  }
+
+  #collect(bytesMax: number): readonly Chunk[] {
+    const count = this.#positions.length
+    if (count === 0) return noChunks
+    const chunks: Chunk[] = []
+    const share = Math.max(shareMin, Math.ceil(bytesMax / count))
+    let left = bytesMax
+    const first = this.#first
+    // Even if this read fails: a partition that cannot be read must not block the others.
+    this.#first = (first + 1) % count
+    for (let step = 0; step < count && left > 0; step++) {
+      const position = this.#positions[(first + step) % count] as ReadPosition
+      if (position.paused) continue
+      let chunk: Chunk | null
+      try {
+        chunk = this.#read(position, { bytesMax: Math.min(share, left), first: chunks.length === 0, left })
+      } catch (error) {
+        if (chunks.length === 0) throw error
+        // The positions have moved past the chunks already read, so these must be returned. The error recurs in a later
+        // poll.
+        break
+      }
+      if (chunk === null) continue
+      left -= chunk.bytes
+      chunks.push(chunk)
+    }
+    return chunks
+  }
+
+  #read(position: ReadPosition, limits: ReadLimits): Chunk | null {
+    const { partition } = position
+    const end = partition.visibleEnd(this.#isolation)
+    if (position.offset < partition.logStart || position.offset > partition.pendingEnd || partition.deleted)
+      throw outOfRange(position)
+    if (position.offset >= end) return null
+    const from = position.offset
+    if (from < partition.tailStart) {
+      const chunk = this.#readSegments(position, end, limits)
+      if (chunk !== null || position.offset === from) return chunk
+    }
+    // The segment files hold nothing at or after the position, because compaction removed it. Continue in memory.
+    const chunk = this.#readTail(position, end, limits)
+    if (chunk !== null || position.offset === from) return chunk
+    // The tail holds nothing below the visible end either. A consumer that reads up to the end must learn that it has
+    // arrived.
+    return new ReadChunk(partition.at, from, {
+      nextOffset: position.offset,
+      endOffset: end,
+      leaderEpoch: partition.epochAt(position.offset - 1),
+      bytes: 0,
+      buffers: [],
+      isAborted: undefined,
+    })
+  }
+
+  #readTail(position: ReadPosition, end: Offset, limits: ReadLimits): Chunk | null {
+    const { partition } = position
+    const { tail } = partition
+    const first = partition.tailIndex(position.offset)
+    let bytes = 0
+    let last: TailBatch | null = null
+    let index = first
+    for (; index < tail.length; index++) {
+      const batch = tail[index] as TailBatch
+      if (batch.nextOffset > end) break
+      if (bytes + batch.bytes > limits.bytesMax && !this.#mayExceed(bytes, batch.bytes, limits)) break
+      bytes += batch.bytes
+      last = batch
+    }
+    if (last === null) return null
+    if (last.sequence > this.#parts.sequencer.promotedSequence) this.#takenSequence = last.sequence
+    const chunk = new ReadChunk(partition.at, position.offset, {
+      nextOffset: last.nextOffset,
+      endOffset: end,
+      leaderEpoch: last.leaderEpoch,
+      bytes,
+      buffers: [copyOf(tail, first, index, bytes)],
+      isAborted: partition.hiddenFrom(this.#isolation)?.lookup,
+    })
+    position.offset = last.nextOffset
+    return chunk
+  }
+
+  /**
+   * A partition's first batch may exceed its share if the poll has room for it, and even the poll's limit if the poll
+   * is still empty.
+   */
+  #mayExceed(bytes: number, next: number, limits: ReadLimits): boolean {
+    return bytes === 0 && (limits.first || next <= limits.left)
+  }
+
+  #readSegments(position: ReadPosition, end: Offset, limits: ReadLimits): Chunk | null {
+    const { partition } = position
+    const { segments, sequencer } = this.#parts
+    const toRead = partition.segmentsToRead(sequencer.appliedSequence, () => segments.forget(partition.at))
+    const read = segments.of(partition.at).read({
+      from: position.offset,
+      end: Math.min(partition.tailStart, end),
+      bytesMax: limits.bytesMax,
+      ...toRead,
+      epochs: partition.epochs,
+    })
+    const bytes = read.bytes.length
+    if (bytes > limits.bytesMax && !this.#mayExceed(0, bytes, limits)) return null
+    const from = position.offset
+    position.offset = read.nextOffset
+    if (bytes === 0) return null
+    return new ReadChunk(partition.at, from, {
+      nextOffset: read.nextOffset,
+      endOffset: end,
+      leaderEpoch: partition.epochAt(read.nextOffset - 1),
+      bytes,
+      buffers: [read.bytes],
+      isAborted: partition.hiddenFrom(this.#isolation)?.lookup,
+    })
+  }
+}
+
+export interface ReaderParts {
+  readonly catalog: Catalog
+  readonly sequencer: Sequencer
+  readonly waiters: FetchWaiters
+  readonly segments: PartitionReaders
+}
+
+interface ReadPosition {
+  readonly partition: Partition
+  offset: Offset
+  paused: boolean
+}
+
+interface ReadLimits {
+  readonly bytesMax: number
+  /** Whether the poll has read nothing yet. */
+  readonly first: boolean
+  /** The bytes that the whole poll may still read. */
+  readonly left: number
+}
+
+class ReadChunk implements Chunk {
+  readonly at: TopicPartition
+  readonly nextOffset: Offset
+  readonly endOffset: Offset
+  readonly leaderEpoch: number
+  readonly bytes: number
+  readonly #buffers: readonly Uint8Array[]
+  readonly #from: Offset
+  readonly #options: BatchCursorOptions
+
+  constructor(
+    at: TopicPartition,
+    from: Offset,
+    read: Omit<Chunk, 'at' | 'cursor'> & {
+      readonly buffers: readonly Uint8Array[]
+      readonly isAborted: IsAborted | undefined
+    },
+  ) {
+    this.at = at
+    this.#from = from
+    this.nextOffset = read.nextOffset
+    this.endOffset = read.endOffset
+    this.leaderEpoch = read.leaderEpoch
+    this.bytes = read.bytes
+    this.#buffers = read.buffers
+    this.#options = read.isAborted === undefined ? {} : { isAborted: read.isAborted }
+  }
+
+  cursor(): RecordCursor {
+    return new BatchCursor(this.#buffers, this.#from, this.#options)
+  }
+}
+
+/** Copies a run of consecutive batches. Readers may keep what they are given, but the ring's memory is reused. */
+function copyOf(tail: readonly TailBatch[], first: number, end: number, bytes: number): Uint8Array {
+  const { buffer, byteOffset } = Buffer.allocUnsafeSlow(bytes)
+  const copy = new Uint8Array(buffer, byteOffset, bytes)
+  for (let index = first, at = 0; index < end; index++) {
+    const { memory } = tail[index] as TailBatch
+    copy.set(memory, at)
+    at += memory.length
+  }
+  return copy
+}
+
+type IsAborted = NonNullable<BatchCursorOptions['isAborted']>
+
+const noChunks: readonly Chunk[] = []
+
+/** With many partitions assigned, smaller shares would mean reading one batch at a time. */
+const shareMin = 16 * 1024
+
+/** The error for readers of a topic that was deleted. */
+export function topicDeleted(topic: string): LogError {
+  return new LogError(
+    'UNKNOWN_TOPIC',
+    `topic ${topic} was deleted: assign partitions of other topics, or of its successor`,
+    {
+      topic,
+    },
+  )
+}
+
+function outOfRange({ partition, offset }: ReadPosition): LogError {
+  if (partition.deleted) return topicDeleted(partition.at.topic)
+  return new LogError(
+    'OFFSET_OUT_OF_RANGE',
+    `${partition.name} has offsets ${partition.logStart} to ${partition.pendingEnd}, the position is ${offset}; start at one of them`,
+    { at: partition.at, offset, start: partition.logStart, end: partition.pendingEnd },
+  )
+}
