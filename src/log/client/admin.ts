@@ -158,8 +158,8 @@ export class Admin {
   /**
    * Deletes the records below these offsets (-1 for all records) and resolves with the first offsets that can still be read.
    * The deletion is durable and final. Reading below it is OFFSET_OUT_OF_RANGE. Whole segments below it are removed from the
-   * disk. Rejects with OFFSET_OUT_OF_RANGE for an offset beyond the end, or POLICY_VIOLATION for a topic that is only
-   * compacted. Kafka: `deleteRecords`.
+   * disk. Rejects with OFFSET_OUT_OF_RANGE for an offset beyond the end, POLICY_VIOLATION for a topic that is only compacted,
+   * or INVALID_TXN_STATE for an offset behind the start of an open transaction. Kafka: `deleteRecords`.
    */
   async deleteRecords(at: readonly Position[]): Promise<readonly Position[]> {
     checkPositions('offsets to delete below', at)

@@ -109,7 +109,7 @@ export class BatchDispatch {
     for (;;) {
       if (targets === null && this.#buffer.admittedCount >= waited) targets = this.#flushTargets()
       this.#sendAll()
-      if (targets?.every(({ sender, records }) => sender.answeredRecords >= records) === true) break
+      if (targets?.every(({ produced, records }) => produced.answeredRecords >= records) === true) break
       await Promise.all(this.#inFlight)
     }
     const failure = this.#unheard
@@ -118,7 +118,7 @@ export class BatchDispatch {
   }
 
   #flushTargets(): readonly FlushTarget[] {
-    return this.#senders().map((accumulator) => ({ sender: accumulator.sender, records: accumulator.takenRecords }))
+    return this.#senders().map((produced) => ({ produced, records: produced.takenRecords }))
   }
 
   #senders(): ProducedPartition[] {
@@ -224,6 +224,8 @@ export class BatchDispatch {
       )
       .then(() => {
         this.#inFlight.delete(delivered)
+        // Not before a failure was noted: a flush that ended in between would not report it.
+        produced.answeredRecords += batch.count
         this.#answered(topic, produced, batch)
       })
     this.#inFlight.add(delivered)
@@ -291,8 +293,8 @@ export interface BatchDispatchParts {
 }
 
 interface FlushTarget {
-  readonly sender: PartitionSender
-  /** The flush is complete once the sender has answered this many records. */
+  readonly produced: ProducedPartition
+  /** The flush is complete once this many records of the partition were answered. */
   readonly records: number
 }
 

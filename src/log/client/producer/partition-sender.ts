@@ -45,8 +45,6 @@ export class PartitionSender {
   #numbering = 0
   /** Called when there is room again although no batch was answered. */
   roomMade: () => void = () => {}
-  /** Number of answered records, of all that were ever sent here. */
-  answeredRecords = 0
 
   /** `isSuccessor`: the producer has sent records to an earlier topic of this name. */
   constructor(at: TopicPartition, parts: PartitionSenderParts, of: { readonly isSuccessor: boolean }) {
@@ -198,7 +196,6 @@ export class PartitionSender {
     assert(index >= 0, 'a batch that is not settled is on its way')
     this.#unanswered.splice(index, 1)
     if (sent.accepted && !this.#parts.countsTaken) this.#uncounted -= 1
-    this.answeredRecords += sent.batch.count
     if (answer === null && isRefused(sent, error)) this.#leaveHole()
     if (answer === null) sent.answer.reject(error)
     else sent.answer.resolve(answer)

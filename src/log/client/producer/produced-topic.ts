@@ -100,7 +100,7 @@ export class ProducedTopic {
 
   /** Whether every record that was ever accepted for it has been answered. */
   get isAnswered(): boolean {
-    return this.partitions.every((one) => one === undefined || one.sender.answeredRecords >= one.takenRecords)
+    return this.partitions.every((one) => one === undefined || one.answeredRecords >= one.takenRecords)
   }
 
   /** The format of a declaration. It is checked against the stored codecs only once. */
@@ -124,6 +124,8 @@ export class ProducedPartition {
   due: boolean = false
   /** Number of records that were ever accepted for it. */
   takenRecords: number = 0
+  /** Number of those whose outcome their callers were told. */
+  answeredRecords: number = 0
 
   constructor(accumulator: BatchAccumulator, sender: PartitionSender) {
     this.accumulator = accumulator

@@ -404,6 +404,20 @@ describe('batches', () => {
     expect(flushed).toBe(true)
   })
 
+  test('that fail behind another one of their partition reject the flush that waits for them', async () => {
+    const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
+    const producer = log.producer({ batchBytesMax: 1, inFlightMax: 1 })
+    await producer.send({ topic: 'orders', value: 'a' })
+    await log.close()
+
+    const codes: string[] = []
+    producer.send({ topic: 'orders', value: 'b' }).catch((error: LogError) => codes.push(error.code))
+    producer.post({ topic: 'orders', value: 'c' })
+    expect(await codeOf(() => producer.flush())).toBe('CLOSED')
+    expect(codes).toEqual(['CLOSED'])
+    expect(await codeOf(() => producer.flush())).toBe('none')
+  })
+
   test('that fail reject their sends, free their room, and reject one flush for their posts', async () => {
     const [broker, clock, producer] = open({ bufferBytesMax: 100 })
     const sent = codeOf(() => producer.send(record))
