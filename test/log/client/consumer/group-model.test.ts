@@ -2,13 +2,12 @@ import { expect, test } from 'vitest'
 import { SeededRandom } from '../../../../src/base/seeded-random.ts'
 import type { AssignorMember } from '../../../../src/log/api/assignor.ts'
 import { partitionName, type TopicPartition } from '../../../../src/log/api/record.ts'
-import type { Broker } from '../../../../src/log/broker/broker.ts'
-import type { Groups } from '../../../../src/log/broker/groups/groups.ts'
 import { cooperativeStickyAssignor } from '../../../../src/log/client/consumer/assignors/cooperative-sticky.ts'
 import { rangeAssignor } from '../../../../src/log/client/consumer/assignors/range.ts'
 import { roundRobinAssignor } from '../../../../src/log/client/consumer/assignors/round-robin.ts'
 import type { AssignorName } from '../../../../src/log/client/consumer/consumer-options.ts'
 import { Consumer } from '../../../../src/log/client/consumer/consumer.ts'
+import { mortal } from '../../../harness/mortal-broker.ts'
 import { ClientHarness, textOf } from '../client-harness.ts'
 
 /*
@@ -29,37 +28,6 @@ interface Member {
   /** Functions that end the calls in progress. */
   readonly held: Set<() => void>
   readonly die: () => void
-}
-
-/** A broker as one process sees it, until that process dies: then nothing it asks for is done, and nothing answered. */
-function mortal(broker: Broker): { readonly broker: Broker; readonly die: () => void } {
-  let dead = false
-  const never = new Promise<never>(() => {})
-  const groups = asDeadAnswers<Groups>(broker.groups, () => dead, {
-    join: () => ({ memberId: '', answer: never, waitsForMembers: true }),
-    sync: () => ({ memberId: '', answer: never, waitsForMembers: true }),
-    heartbeat: () => {},
-    leave: () => {},
-  })
-  const own = asDeadAnswers<Broker>(broker, () => dead, { commitOffsets: () => never }, { groups })
-  return { broker: own, die: () => void (dead = true) }
-}
-
-function asDeadAnswers<T extends object>(
-  living: T,
-  isDead: () => boolean,
-  dead: { readonly [name: string]: () => unknown },
-  instead: { readonly [name: string]: unknown } = {},
-): T {
-  return new Proxy(living, {
-    get(target, name: string) {
-      if (name in instead) return instead[name]
-      const value: unknown = Reflect.get(target, name, target)
-      if (typeof value !== 'function') return value
-      return (...given: unknown[]): unknown =>
-        isDead() && dead[name] !== undefined ? dead[name]() : Reflect.apply(value, target, given)
-    },
-  })
 }
 
 class GroupLife {
