@@ -6,6 +6,7 @@ import type { OptionNames } from './base/option-names.ts'
 import { shown } from './base/shown.ts'
 import type { Log } from './log/api/log.ts'
 import { openLog, openLogOptionNames, type OpenLogOptions } from './log/open-log.ts'
+import { checkApplicationId } from './streams/application-id.ts'
 import { checkOptions } from './streams/checked-options.ts'
 import { defaultStreamsConfig, streamsConfig, type StreamsConfig } from './streams/config.ts'
 import { StreamsError } from './streams/errors.ts'
@@ -25,8 +26,8 @@ import { checkBuilt } from './streams/topology/validate.ts'
 /** Options of `new Streams`. Everything but `applicationId` and `dataDir` has a default. */
 export interface StreamsOptions extends Partial<StreamsConfig> {
   /**
-   * Name of the application. It is also its consumer group and the prefix of its internal topics. Kafka:
-   * `application.id`.
+   * Name of the application: characters of a-z, A-Z, 0-9, `.`, `_` and `-`. It is also its consumer group and the prefix
+   * of its internal topics. Kafka: `application.id`.
    */
   readonly applicationId: string
   /**
@@ -89,12 +90,7 @@ export class Streams {
     if (options.logOptions !== undefined)
       checkOptions('logOptions of new Streams', options.logOptions, openLogOptionNames)
     const { applicationId, dataDir } = options
-    if (typeof applicationId !== 'string' || applicationId === '' || /[^a-zA-Z0-9._-]/.test(applicationId)) {
-      throw new StreamsError(
-        'CONFIG_INVALID',
-        `applicationId ${shown(applicationId)}: use characters of a-z, A-Z, 0-9, '.', '_' and '-', it becomes part of topic names`,
-      )
-    }
+    checkApplicationId(applicationId)
     if (typeof dataDir !== 'string' || dataDir === '') {
       throw new StreamsError(
         'CONFIG_INVALID',

@@ -54,13 +54,16 @@ test('an exception in user code ends run() with exit code 1 at every start, nami
   }
 })
 
-test('an application id that cannot be part of a topic name is refused', () => {
-  const builder = new StreamsBuilder()
-  builder.stream(topic('words', { key: stringKey, value: string })).foreach(() => {})
-  expect(() => new Streams(builder.build(), { applicationId: 'a/b', dataDir: directory })).toThrow(
-    /CONFIG_INVALID: applicationId "a\/b"/,
-  )
-})
+test.each(['a/b', '', '.', '..', 'a'.repeat(250), ['a']])(
+  'an application id that topics or directories cannot be named after is refused: %s',
+  (applicationId) => {
+    const builder = new StreamsBuilder()
+    builder.stream(topic('words', { key: stringKey, value: string })).foreach(() => {})
+    expect(() => new Streams(builder.build(), { applicationId: applicationId as string, dataDir: directory })).toThrow(
+      /CONFIG_INVALID: applicationId .*: use 1 to 249 characters/,
+    )
+  },
+)
 
 test('invalid options or topologies are refused before anything is opened', () => {
   const builder = new StreamsBuilder()

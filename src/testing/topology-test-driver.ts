@@ -8,6 +8,7 @@ import type { Producer } from '../log/client/producer/producer.ts'
 import type { BytesIn } from '../log/client/record-format.ts'
 import type { EmbeddedLog } from '../log/embedded-log.ts'
 import { openLog } from '../log/open-log.ts'
+import { checkApplicationId } from '../streams/application-id.ts'
 import { checkOptions } from '../streams/checked-options.ts'
 import { defaultStreamsConfig, type StreamsConfig } from '../streams/config.ts'
 import { StreamsError } from '../streams/errors.ts'
@@ -73,6 +74,8 @@ export class TopologyTestDriver {
     checkOptions('TopologyTestDriver.open', options, testDriverOptionNames)
     checkOptions('config of TopologyTestDriver.open', options.config ?? {}, defaultStreamsConfig)
     const { applicationId = 'test', wallClockStart = 0, partitions = 1, logger } = options
+    checkApplicationId(applicationId)
+    checkMs('wallClockStart of TopologyTestDriver.open', wallClockStart)
     const clock = new ManualClock(wallClockStart)
     const disk = new MemoryDisk()
     const random = new SeededRandom(1)
@@ -116,13 +119,14 @@ export class TopologyTestDriver {
 
   /**
    * A topic to put records into: a declared topic with its types, or a name with bytes, for example for records that do
-   * not fit.
+   * not fit. Throws CONFIG_INVALID for what is neither.
    */
   input<KIn, VIn>(topic: Topic<unknown, unknown, KIn, VIn>): TestInput<KIn, VIn>
   input(topic: string): TestInput<BytesIn, BytesIn>
   input<KIn, VIn>(
     topic: Topic<unknown, unknown, KIn, VIn> | string,
   ): TestInput<KIn, VIn> | TestInput<BytesIn, BytesIn> {
+    topicName('TopologyTestDriver.input', topic)
     if (typeof topic === 'string') {
       return new TestInput<BytesIn, BytesIn>((record) => this.#piped(() => this.#producer.send({ ...record, topic })))
     }
@@ -138,7 +142,7 @@ export class TopologyTestDriver {
   output(topic: Topic<unknown, unknown, never, never> | string): TestOutput<unknown, unknown> {
     const known = this.#outputs.get(topic)
     if (known !== undefined) return known
-    const name = typeof topic === 'string' ? topic : topic.name
+    const name = topicName('TopologyTestDriver.output', topic)
     const found = this.#log.broker.topic(name)
     if (found === undefined) {
       const names = this.#log.broker.listTopics().map((one) => one.name)
@@ -159,13 +163,7 @@ export class TopologyTestDriver {
    * @example await driver.advanceWallClock(60_000)
    */
   async advanceWallClock(durationMs: number): Promise<void> {
-    if (!Number.isSafeInteger(durationMs) || durationMs < 0) {
-      throw new StreamsError(
-        'CONFIG_INVALID',
-        `advanceWallClock: ${shown(durationMs)} is not a whole number of milliseconds from 0 on`,
-        { durationMs },
-      )
-    }
+    checkMs('advanceWallClock', durationMs)
     this.#clock.advance(durationMs)
     await this.#settle()
   }
@@ -281,6 +279,21 @@ const testDriverOptionNames: OptionNames<TestDriverOptions> = {
   partitions: true,
   config: true,
   logger: true,
+}
+
+function checkMs(what: string, ms: number): void {
+  if (Number.isSafeInteger(ms) && ms >= 0) return
+  throw new StreamsError('CONFIG_INVALID', `${what}: ${shown(ms)} is not a whole number of milliseconds from 0 on`, {
+    ms,
+  })
+}
+
+/** The name of the topic. A caller without a compiler may have misspelled the variable that holds it. */
+function topicName(call: string, topic: unknown): string {
+  if (typeof topic === 'string') return topic
+  if (typeof topic === 'object' && topic !== null && 'name' in topic && typeof topic.name === 'string')
+    return topic.name
+  throw new StreamsError('CONFIG_INVALID', `${call}: ${shown(topic)} is neither a topic nor the name of one`, { topic })
 }
 
 function withPartitions(topology: Topology, partitions: number): Topology {

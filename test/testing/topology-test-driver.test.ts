@@ -92,6 +92,20 @@ describe('records', () => {
     )
   })
 
+  test.each([
+    [{ applicationId: '..' }, /CONFIG_INVALID: applicationId "\.\."/],
+    [{ wallClockStart: Number.NaN }, /CONFIG_INVALID: wallClockStart of TopologyTestDriver\.open: NaN/],
+  ])('need options that fit, unlike %s', async (options, message) => {
+    await expect(TopologyTestDriver.open(byPath, options)).rejects.toThrow(message)
+  })
+
+  test('need a topic: what is neither one nor a name is refused', async () => {
+    await driven(byPath, async (driver) => {
+      expect(() => driver.input(undefined as never)).toThrow(/CONFIG_INVALID: .*input: undefined is neither/)
+      expect(() => driver.output(undefined as never)).toThrow(/CONFIG_INVALID: .*output: undefined is neither/)
+    })
+  })
+
   test('carry their headers, and have the wall-clock time unless a timestamp is given', async () => {
     const topology = described((stream) => stream.mapValues((view) => view.path).to(paths))
     const trace = { key: 'trace', value: Uint8Array.of(7) }
