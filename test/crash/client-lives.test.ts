@@ -4,7 +4,7 @@ import { leadLives, type LifeKind } from '../torture/client-lives.ts'
 
 /** More of them: `npm run torture:clients`, `npm run torture:admin`. Those of `admin` take half as long. */
 const kinds: readonly { readonly kind: LifeKind; readonly lives: number; readonly of: string }[] = [
-  { kind: 'clients', lives: 4, of: 'producers, transactions and consumer groups' },
+  { kind: 'clients', lives: 3, of: 'producers, transactions and consumer groups' },
   { kind: 'admin', lives: 6, of: 'clients of topics, groups and offsets that are changed under their hands' },
 ]
 

@@ -23,6 +23,7 @@ export class GroupLedger {
   readonly #attempts = new Map<Place, Attempt[]>()
   readonly #claims = new Map<string, string>()
   readonly #newest = new Map<Place, { readonly generation: number; readonly owner: string }>()
+  readonly #holders = new Map<Place, Holder>()
   /** Stretches that a member went through without being given a record; the outcome of transactions decides later. */
   #gaps: { readonly place: Place; readonly from: number; readonly to: number; readonly who: string }[] = []
   #era = 0
@@ -76,10 +77,25 @@ export class GroupLedger {
     }
   }
 
+  /** A member takes partitions: whoever had them must have given them up, or be expelled. */
+  take(holder: Holder, places: readonly Place[], isMember: (memberId: string) => boolean): void {
+    for (const place of places) {
+      const other = this.#holders.get(place)
+      if (other !== undefined && other !== holder && isMember(other.memberId()))
+        this.#fault(`${holder.name} has got ${place.name}, which ${other.name} has not given up`)
+      this.#holders.set(place, holder)
+    }
+  }
+
+  giveUp(holder: Holder, place: Place): void {
+    if (this.#holders.get(place) === holder) this.#holders.delete(place)
+  }
+
   /** The process ended, or the group was deleted: generations may be counted anew. */
   beginEra(): void {
     this.#era++
     this.#newest.clear()
+    this.#holders.clear()
   }
 
   /** Whether somebody else has owned the partition in a later generation. */
@@ -137,6 +153,12 @@ export class GroupLedger {
       return undecided
     })
   }
+}
+
+/** A member that has partitions in its hands. */
+export interface Holder {
+  readonly name: string
+  readonly memberId: () => string
 }
 
 export interface Attempt {

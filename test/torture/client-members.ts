@@ -142,12 +142,29 @@ export class Member {
         hasBegun: false,
       })
     }
+    const members = this.#world.log.admin.describeGroup(group).memberList.map(({ memberId }) => memberId)
+    const taken = added.flatMap((at) => this.#held.get(partitionName(at))?.place ?? [])
+    this.#group.take(this, taken, (memberId) => members.includes(memberId))
     const owned = this.consumer.assignment.flatMap((at) => this.#world.place(at) ?? [])
     this.#group.claim(this.#owner, generation, owned)
   }
 
   #released(at: readonly TopicPartition[]): void {
-    for (const place of at) this.#held.delete(partitionName(place))
+    for (const place of at) this.#forget(partitionName(place))
+  }
+
+  #forget(name: string): void {
+    const held = this.#held.get(name)
+    if (held !== undefined) this.#group.giveUp(this, held.place)
+    this.#held.delete(name)
+  }
+
+  /**
+   * Empty for one that is no member any more. Nor counts a static one: it stays in the group when a rebalance goes on
+   * without it, and learns later that it has lost its partitions.
+   */
+  memberId(): string {
+    return this.#isDead || this.#owner !== this.name ? '' : this.consumer.groupMetadata().memberId
   }
 
   /** Every commit of this member, automatic or not. */
@@ -304,12 +321,12 @@ export class Member {
 
   async leave(): Promise<void> {
     await this.#world.attempt(`unsubscribe of ${this.name}`, commitErrors, () => this.consumer.unsubscribe())
-    this.#held.clear()
+    for (const name of this.#held.keys()) this.#forget(name)
   }
 
   async close(): Promise<void> {
     await this.#world.attempt(`close of ${this.name}`, commitErrors, () => this.consumer.close())
-    this.#held.clear()
+    for (const name of this.#held.keys()) this.#forget(name)
   }
 }
 

@@ -5,8 +5,8 @@ import type { Bounds } from '../../src/log/api/log.ts'
 import { partitionName, type TopicPartition } from '../../src/log/api/record.ts'
 import type { EmbeddedLog } from '../../src/log/embedded-log.ts'
 import { openLog } from '../../src/log/open-log.ts'
-import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { MemoryDisk } from '../../src/testing/memory-disk.ts'
+import { BoundedClock } from './bounded-clock.ts'
 import { GroupLedger, type GroupSpec } from './client-groups.ts'
 import { Ledger, type Incarnation, type Place, type Transaction } from './client-ledger.ts'
 import { readAll } from './log-model.ts'
@@ -37,7 +37,7 @@ export class ClientWorld {
   readonly groups: GroupLedger[] = []
   readonly #seed: number
   readonly #options: { readonly recentBytesMax: number; readonly gaps: boolean; readonly everyCommits: number }
-  clock: ManualClock = new ManualClock(startTime)
+  clock: BoundedClock = new BoundedClock(startTime)
   #disk = new MemoryDisk()
   #log: EmbeddedLog | null = null
   #openings = 0
@@ -90,7 +90,7 @@ export class ClientWorld {
   async open(): Promise<void> {
     const ids = new SeededRandom(this.#seed * 1000 + this.#openings++)
     const { recentBytesMax, gaps, everyCommits } = this.#options
-    this.clock = new ManualClock(this.clock.now() + 1)
+    this.clock = new BoundedClock(this.clock.now() + 1)
     this.#log = await openLog({
       dataDir: '/data',
       disk: this.#disk,
