@@ -69,7 +69,11 @@ class Demand implements TableDemand {
   #askOld(id: PlanId): void {
     if (this.old.has(id)) return
     this.old.add(id)
-    for (const parent of this.#computedFrom(id)) this.#askOld(parent)
+    const node = this.#nodes[id] as PlanNode
+    // A join with a store reads old values from there. But in Kafka it asks its sides for theirs, and what a filter
+    // forwards depends on whether it was asked.
+    const parents = node.kind === 'table-join' ? parentsOf(node) : this.#computedFrom(id)
+    for (const parent of parents) this.#askOld(parent)
   }
 
   #askRows(id: PlanId): void {
