@@ -376,11 +376,20 @@ export class Task implements NodeHost {
         { node: context.node, by: options.by },
       )
     }
-    if (!(options.intervalMs > 0)) {
+    const { intervalMs, startMs } = options
+    // Times that are no whole numbers could make a schedule due again at the time at which it fires.
+    if (!Number.isSafeInteger(intervalMs) || intervalMs <= 0) {
       throw new StreamsError(
         'CONFIG_INVALID',
-        `schedule in ${context.node}: intervalMs is ${shown(options.intervalMs)}; use more than 0 ms`,
-        { node: context.node, intervalMs: options.intervalMs },
+        `schedule in ${context.node}: intervalMs is ${shown(intervalMs)}; use whole milliseconds, more than 0`,
+        { node: context.node, intervalMs },
+      )
+    }
+    if (startMs !== undefined && !Number.isSafeInteger(startMs)) {
+      throw new StreamsError(
+        'CONFIG_INVALID',
+        `schedule in ${context.node}: startMs is ${shown(startMs)}; use whole milliseconds since 1970`,
+        { node: context.node, startMs },
       )
     }
     const name = `punctuation-${this.#timerCount++}`

@@ -56,24 +56,36 @@ async function firedAt(
   return fired
 }
 
-test.each([0, -1, Number.NaN, null])('a schedule with an interval of %s ms is CONFIG_INVALID', async (intervalMs) => {
+test.each([0, -1, 0.5, Number.NaN, null])(
+  'a schedule with an interval of %s ms is CONFIG_INVALID',
+  async (intervalMs) => {
+    await expect(opened({ intervalMs: intervalMs as number })).rejects.toThrow(
+      `CONFIG_INVALID: schedule in ticking: intervalMs is ${intervalMs}; use whole milliseconds, more than 0`,
+    )
+  },
+)
+
+test.each([0.5, Number.NaN, null])('a schedule that starts at %s ms is CONFIG_INVALID', async (startMs) => {
+  await expect(opened({ intervalMs: 10, startMs: startMs as number })).rejects.toThrow(
+    `CONFIG_INVALID: schedule in ticking: startMs is ${startMs}; use whole milliseconds since 1970`,
+  )
+})
+
+async function opened(schedule: { readonly intervalMs: number; readonly startMs?: number }): Promise<void> {
   const topology = new TopologyBuilder()
     .addSource({ name: 'in', topic: input })
     .addProcessor({
       name: 'ticking',
       parents: ['in'],
       supplier: () => ({
-        init: (context) =>
-          void context.schedule({ intervalMs: intervalMs as number, by: 'wallClock' }, () => undefined),
+        init: (context) => void context.schedule({ ...schedule, by: 'wallClock' }, () => undefined),
         process: () => undefined,
       }),
     })
     .build()
-
-  await expect(TopologyTestDriver.open(topology)).rejects.toThrow(
-    `CONFIG_INVALID: schedule in ticking: intervalMs is ${intervalMs}; use more than 0 ms`,
-  )
-})
+  const driver = await TopologyTestDriver.open(topology)
+  await driver.close()
+}
 
 test.each([[[10, 20]], [[20, 10, 30]], [[10, 20, 40, 10, 20]]])(
   'schedules every %s ms that are due at the same time fire in the same order after a restart',
