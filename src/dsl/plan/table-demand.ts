@@ -45,11 +45,12 @@ class Demand implements TableDemand {
         this.#askOld(id)
         return
       case 'table-join':
-        for (const side of [node.left, node.right]) {
-          this.#askRows(side)
-          // A side that may stay without a partner has to know whether its row existed before.
-          if (node.type !== 'inner') this.#askOld(side)
-        }
+        this.#askRows(node.left)
+        this.#askRows(node.right)
+        // A side that may stay without a partner has to know whether its row existed before. As in Kafka, no other side
+        // is asked, so a filter on the right of a left join forwards deletions of rows that never passed.
+        if (node.type !== 'inner') this.#askOld(node.left)
+        if (node.type === 'outer') this.#askOld(node.right)
         return
       // Nodes that require nothing of a table.
       case 'source':
