@@ -205,10 +205,13 @@ export class Member {
       if (held === undefined || held.unstable) continue
       const from = held.next ?? held.last ?? held.floor
       const isFirst = !held.hasBegun && held.floor === null
-      const isMoved = from !== null && (this.#world.startOf(held.place) ?? 0) > from
+      const start = this.#world.startOf(held.place) ?? 0
+      const isMoved = from !== null && start > from
       if (!isFirst && !isMoved) continue
       try {
         const position = this.consumer.position(at)
+        // It is reset when it is read from.
+        if (position < start) continue
         held.next = this.isListening ? null : position
         held.last = position
         held.hasBegun = true

@@ -286,6 +286,11 @@ export class ClientWorld {
       }
       const replaced = (newest.get(sent.key) ?? -1) > offset || sent.transaction?.outcome === 'aborted'
       if (incarnation.compacts && (replaced || sent.transaction?.outcome === 'open')) continue
+      if (incarnation.compacts && sent.transaction?.outcome === 'unknown') {
+        // Compaction removes what was aborted, so it was: if another of its records is ever shown, that is a fault.
+        sent.transaction.outcome = 'aborted'
+        continue
+      }
       this.fault(`${place.name} (${start} to ${end}) has lost ${sent.value} at ${offset}`)
     }
   }
