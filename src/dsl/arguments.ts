@@ -58,6 +58,11 @@ export function checkStore(
   throw wrong(call, source ? "changelog is true, false or 'source'" : 'changelog is true or false', changelog)
 }
 
+/** Throws CONFIG_INVALID unless `value` says when the rows of a table are kept. */
+export function checkKeep(call: string, value: unknown): void {
+  if (value !== 'always' && value !== 'ifNeeded') throw wrong(call, "keep is 'always' or 'ifNeeded'", value)
+}
+
 /**
  * Throws CONFIG_INVALID unless `value` says what becomes of records that do not fit. Absent, it is the default.
  */

@@ -195,9 +195,20 @@ export interface ToTableOptions<KD extends Declared = Declared> extends StoreOpt
   readonly key?: KD
   /** Schema or codec of the values. Default: that of the source if the value has not changed since, else msgpack. */
   readonly value?: Declared
+  /**
+   * `always` (default): rows are kept in the store, which can be queried. `ifNeeded`: they are kept only if an operator
+   * downstream needs them, for example a join. Without its rows the table does not know which keys it has, and forwards
+   * a null for any key. Kafka: `toTable` with and without `Materialized`.
+   */
+  readonly keep?: 'always' | 'ifNeeded'
 }
 
-export const toTableOptionNames: OptionNames<ToTableOptions> = { ...storeOptionNames, key: true, value: true }
+export const toTableOptionNames: OptionNames<ToTableOptions> = {
+  ...storeOptionNames,
+  key: true,
+  value: true,
+  keep: true,
+}
 
 /** How a topic is read as a global table. */
 export interface GlobalTableOptions {

@@ -6,7 +6,7 @@ import { checkOptions } from '../streams/checked-options.ts'
 import { StreamsError } from '../streams/errors.ts'
 import type { Processor } from '../streams/processor/processor.ts'
 import { sinkPartitioner } from '../streams/topology/sink-partitioner.ts'
-import { checkBranchesOf, checkFunction, checkInstance, checkStores, checkTopic } from './arguments.ts'
+import { checkBranchesOf, checkFunction, checkInstance, checkKeep, checkStores, checkTopic } from './arguments.ts'
 import { readsOf } from './callback-parameters.ts'
 import { GroupedStream } from './grouped-stream.ts'
 import { groupingPlan } from './grouping.ts'
@@ -372,8 +372,9 @@ export class Stream<out K, out V> {
   ): Keyed<K, O, Table<K, NonNullable<V>, Extract<V, null>>> {
     const given: ToTableOptions = options
     checkOptions('toTable', given, toTableOptionNames)
-    const { key, value, emit } = given
+    const { key, value, emit, keep = 'always' } = given
     const kept = tableStorePlan(given)
+    checkKeep(kept.name, keep)
     const id = this.#plan.append({
       kind: 'table-source',
       parent: this.#id,
@@ -381,7 +382,7 @@ export class Stream<out K, out V> {
       emit: emitOf(kept.name, emit),
       store: kept,
       sourceTopic: null,
-      isKept: true,
+      isKept: keep === 'always',
       grouping: groupingPlan({
         name: kept.name,
         ...(key === undefined ? {} : { key }),

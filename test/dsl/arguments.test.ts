@@ -162,6 +162,11 @@ describe('an argument that the types forbid fails at the call with CONFIG_INVALI
       /t: changelog is true or false, not "source"/,
     ],
     [
+      'rows that are kept now and then',
+      (builder) => builder.stream(views).toTable({ name: 't', keep: 'sometimes' as never }),
+      /t: keep is 'always' or 'ifNeeded', not "sometimes"/,
+    ],
+    [
       'the misspelt source as the changelog of a table',
       (builder) => builder.table(views, { changelog: 'Source' as never }),
       /views-table: changelog is true, false or 'source', not "Source"/,

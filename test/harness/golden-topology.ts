@@ -365,7 +365,8 @@ class GoldenBuilder {
     const from = this.#of(operation)
     if (from.kind !== 'stream') throw new UnsupportedOperator(`toTable of a ${from.kind}`)
     const { key, value } = groupingOf(from, undefined)
-    const it = from.it.toTable({ ...this.#store(operation), emit: 'update', key, value })
+    const keep = operation['store'] === undefined ? 'ifNeeded' : 'always'
+    const it = from.it.toTable({ ...this.#store(operation), emit: 'update', key, value, keep })
     this.#set(operation, { kind: 'table', it: it, key: from.key, value: from.value })
   }
 
