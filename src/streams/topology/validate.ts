@@ -100,9 +100,7 @@ function checkGlobalTables(
     if (other !== undefined) {
       throw invalid(
         `topic ${topic} is read as the global tables ${other.name} and ${name}; declare one and use it twice`,
-        {
-          topic,
-        },
+        { topic },
       )
     }
     if (stores.some((store) => store.name === name)) {

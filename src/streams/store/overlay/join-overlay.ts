@@ -41,7 +41,6 @@ export class JoinOverlay extends Overlay {
   readonly #filters: readonly KeyFilter[]
   /** Whether the store contained rows when it was opened whose keys have not been read into the filters yet. */
   #hasUnreadKeys: boolean
-  #bytes = 0
   #completeFrom: number
 
   constructor(spec: StoreSpec, store: OrderedStore, record: RecordContext, cacheBytesMax: number) {
@@ -76,7 +75,7 @@ export class JoinOverlay extends Overlay {
     if (rows === null) this.#keys.add(new KeyRows(hash, entry))
     else rows.insert(entry)
     this.#stretch(time).push(entry)
-    this.#bytes += entryOverheadBytes
+    this.cachedBytes += entryOverheadBytes
   }
 
   /**
@@ -200,11 +199,6 @@ export class JoinOverlay extends Overlay {
     return entry.start <= storeTime - this.#spaces.retentionMs
   }
 
-  protected override resized(entry: OverlayEntry, valueBytes: number): void {
-    this.#bytes += valueBytes - entry.valueBytes
-    entry.valueBytes = valueBytes
-  }
-
   protected override expire(): void {
     const horizon = this.#horizon
     for (const [number, rows] of this.#stretches) {
@@ -217,10 +211,10 @@ export class JoinOverlay extends Overlay {
    * keep whole stretches in memory.
    */
   protected override evict(): void {
-    if (this.#bytes <= this.#cacheBytesMax) return
+    if (this.cachedBytes <= this.#cacheBytesMax) return
     for (const number of [...this.#stretches.keys()].sort((left, right) => left - right)) {
       this.#evictStretch(number, this.#stretches.get(number) ?? [])
-      if (this.#bytes <= this.#cacheBytesMax) return
+      if (this.cachedBytes <= this.#cacheBytesMax) return
     }
   }
 
@@ -240,7 +234,7 @@ export class JoinOverlay extends Overlay {
     this.#stretches.delete(number)
     this.#lastStretchNumber = -1
     for (const row of rows) {
-      this.#bytes -= entryOverheadBytes + row.valueBytes
+      this.cachedBytes -= entryOverheadBytes + row.valueBytes
       const ofKey = row.rows as KeyRows
       ofKey.remove(row)
       if (ofKey.isEmpty) this.#keys.delete(ofKey)

@@ -20,7 +20,6 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
   readonly #cacheBytesMax: number
   #hot = new KeyTable<OverlayEntry>()
   #cold = new KeyTable<OverlayEntry>()
-  #hotBytes = 0
   #complete: boolean
 
   constructor(spec: StoreSpec, store: OrderedStore, record: RecordContext, cacheBytesMax: number) {
@@ -159,7 +158,7 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
 
   #add(entry: OverlayEntry): void {
     this.#hot.add(entry)
-    this.#hotBytes += entryOverheadBytes + entry.valueBytes
+    this.cachedBytes += entryOverheadBytes + entry.valueBytes
   }
 
   /** Rows of memory and store, merged by key; rows in memory replace those of the store. A snapshot of now. */
@@ -226,36 +225,19 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
     return 0
   }
 
-  protected override spacesToClear(): readonly number[] {
-    return []
-  }
-
-  protected override isExpired(): boolean {
-    return false
-  }
-
-  protected override isExpiredAt(): boolean {
-    return false
-  }
-
-  protected override resized(entry: OverlayEntry, valueBytes: number): void {
-    this.#hotBytes += valueBytes - entry.valueBytes
-    entry.valueBytes = valueBytes
-  }
-
   protected override expire(): void {
-    if (this.#hotBytes > this.#cacheBytesMax) this.#turn()
+    if (this.cachedBytes > this.#cacheBytesMax) this.#turn()
   }
 
   protected override evict(): void {
-    if (this.#hotBytes > this.#cacheBytesMax) this.#turn()
+    if (this.cachedBytes > this.#cacheBytesMax) this.#turn()
   }
 
   #turn(): void {
     const going = this.#cold
     this.#cold = this.#hot
     this.#hot = new KeyTable()
-    this.#hotBytes = 0
+    this.cachedBytes = 0
     for (const entry of going.values()) {
       if (entry.lastUpdate >= 0 || entry.isUnflushed) this.#add(entry)
       else this.#complete = false

@@ -59,6 +59,8 @@ export abstract class Overlay {
   #sampledBytes = 0
   #open: FlushSet = new FlushSet()
   #sealed: FlushSet | null = null
+  /** Estimated bytes of the rows in memory; in a key-value store, of their hot half. */
+  protected cachedBytes = 0
   /** The bytes of the key that {@link locate} was called with last. */
   protected keyBytes: Uint8Array = noValue
   protected keyFrom = 0
@@ -346,16 +348,32 @@ export abstract class Overlay {
     entry.value = this.spec.value.read(stored, timestampBytes, stored.length)
   }
 
+  /** Notes the encoded size of the row. */
+  protected resized(entry: OverlayEntry, valueBytes: number): void {
+    this.cachedBytes += valueBytes - entry.valueBytes
+    entry.valueBytes = valueBytes
+  }
+
+  /** Whether the row can no longer be read. In stores without a retention, no row expires. */
+  protected isExpired(_entry: OverlayEntry): boolean {
+    return false
+  }
+
+  /** Whether the row can no longer be read once the clock of the store is at that time. */
+  protected isExpiredAt(_entry: OverlayEntry, _storeTime: number): boolean {
+    return false
+  }
+
+  /** The spaces that a flush up to that time has to clear, because all of their rows have expired. */
+  protected spacesToClear(_storeTime: number): readonly number[] {
+    return []
+  }
+
   /** Number of bytes at the end of the changelog's key that are not in the store's key. */
   protected abstract readonly changelogKeySuffix: number
   /** Number of bytes in the changelog's key after the key that callers use. */
   protected abstract readonly rowKeySuffix: number
   protected abstract spaceOf(entry: OverlayEntry): number
-  protected abstract spacesToClear(storeTime: number): readonly number[]
-  protected abstract isExpired(entry: OverlayEntry): boolean
-  protected abstract isExpiredAt(entry: OverlayEntry, storeTime: number): boolean
-  /** Notes the encoded size of the row. */
-  protected abstract resized(entry: OverlayEntry, valueBytes: number): void
   /** Removes rows from memory that have expired and are not dirty. */
   protected abstract expire(): void
   /** Removes clean rows from memory until its bound is met. */

@@ -47,7 +47,6 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
   #handedOutTo = -1
   readonly #stored: StoredKeys
   #lastKey: KeySessions | null = null
-  #bytes = 0
   #completeFrom: number
   /** The last key that the store was read for without finding a row, from `#absentFrom` on. */
   #absentKey: Uint8Array | null = null
@@ -373,13 +372,13 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
       const sessions = new KeySessions(hash, entry, completeFrom)
       this.#keys.add(sessions)
       this.#lastKey = sessions
-      this.#bytes += keyOverheadBytes
+      this.cachedBytes += keyOverheadBytes
     } else {
       found.insert(entry)
     }
     this.#byEnd.push(entry)
     this.#unclosed?.push(entry)
-    this.#bytes += entryOverheadBytes
+    this.cachedBytes += entryOverheadBytes
   }
 
   /** Removes an entry that is still in the queues. */
@@ -392,10 +391,10 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
   #unlink(entry: OverlayEntry): KeySessions {
     const sessions = entry.rows as KeySessions
     sessions.remove(entry)
-    this.#bytes -= entryOverheadBytes + entry.valueBytes
+    this.cachedBytes -= entryOverheadBytes + entry.valueBytes
     if (sessions.latest === null) {
       this.#keys.delete(sessions)
-      this.#bytes -= keyOverheadBytes
+      this.cachedBytes -= keyOverheadBytes
       if (this.#lastKey === sessions) this.#lastKey = null
     }
     return sessions
@@ -425,9 +424,7 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
   }
 
   protected override resized(entry: OverlayEntry, valueBytes: number): void {
-    if (entry.rows === null) return
-    this.#bytes += valueBytes - entry.valueBytes
-    entry.valueBytes = valueBytes
+    if (entry.rows !== null) super.resized(entry, valueBytes)
   }
 
   protected override flushed(set: FlushSet): void {
@@ -450,7 +447,7 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
   protected override evict(): void {
     this.#absentKey = null
     const kept: OverlayEntry[] = []
-    while (this.#bytes > this.#cacheBytesMax && kept.length < keptPerEviction) {
+    while (this.cachedBytes > this.#cacheBytesMax && kept.length < keptPerEviction) {
       const entry = this.#byEnd.take(Number.MAX_VALUE)
       if (entry === null) break
       if (entry.lastUpdate >= 0 || entry.isUnflushed) {

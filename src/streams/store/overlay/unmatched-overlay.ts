@@ -29,7 +29,6 @@ export class UnmatchedOverlay extends Overlay {
   readonly #left: Side
   /** Rows without a value, in the order in which they lost it. They leave memory once the store has deleted them. */
   readonly #gone = new Set<OverlayEntry>()
-  #bytes = 0
   /**
    * The time up to which the last search for closed windows got: Kafka's `minTime`, which decides when the next search
    * is worthwhile. The operator that searches saves it with the commit.
@@ -173,7 +172,7 @@ export class UnmatchedOverlay extends Overlay {
   #enter(row: OverlayEntry): void {
     row.keyHash = murmur2(row.slab, row.keyStart, row.keyEnd)
     this.#table.add(row)
-    this.#bytes += entryOverheadBytes
+    this.cachedBytes += entryOverheadBytes
   }
 
   /** The row of a key, time and side; it may have lost its value. */
@@ -253,30 +252,13 @@ export class UnmatchedOverlay extends Overlay {
     return unmatchedSpace(entry.slab, entry.keyStart)
   }
 
-  protected override spacesToClear(): readonly number[] {
-    return []
-  }
-
-  protected override isExpired(): boolean {
-    return false
-  }
-
-  protected override isExpiredAt(): boolean {
-    return false
-  }
-
-  protected override resized(entry: OverlayEntry, valueBytes: number): void {
-    this.#bytes += valueBytes - entry.valueBytes
-    entry.valueBytes = valueBytes
-  }
-
   protected override expire(): void {
     this.#forgetGone()
   }
 
   protected override evict(): void {
     this.#forgetGone()
-    if (this.#bytes <= this.#cacheBytesMax) return
+    if (this.cachedBytes <= this.#cacheBytesMax) return
     for (const side of [this.#right, this.#left]) this.#evictYoungest(side, this.#cacheBytesMax / 4)
   }
 
@@ -302,7 +284,7 @@ export class UnmatchedOverlay extends Overlay {
 
   #forget(row: OverlayEntry): void {
     this.#table.delete(row)
-    this.#bytes -= entryOverheadBytes + row.valueBytes
+    this.cachedBytes -= entryOverheadBytes + row.valueBytes
   }
 }
 

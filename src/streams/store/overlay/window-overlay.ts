@@ -35,7 +35,6 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   /** The rows of the last key that was looked up, because a hopping window looks up the same key many times. */
   #lastRows: KeyRows | null = null
   #lastWindow: Window | null = null
-  #bytes = 0
   #completeFrom: number
 
   constructor(spec: StoreSpec, store: OrderedStore, record: RecordContext, cacheBytesMax: number) {
@@ -194,7 +193,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     const starts = this.#starts
     if (starts.length === 0 || start > (starts[starts.length - 1] as number)) starts.push(start)
     else starts.splice(this.#placeOf(start), 0, start)
-    this.#bytes += windowOverheadBytes
+    this.cachedBytes += windowOverheadBytes
     this.#lastWindow = window
     return window
   }
@@ -250,7 +249,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
       rows.insert(entry)
     }
     this.#window(entry.start).rows.push(entry)
-    this.#bytes += entryOverheadBytes
+    this.cachedBytes += entryOverheadBytes
   }
 
   /**
@@ -313,11 +312,6 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     return entry.start <= storeTime - this.#spaces.retentionMs
   }
 
-  protected override resized(entry: OverlayEntry, valueBytes: number): void {
-    this.#bytes += valueBytes - entry.valueBytes
-    entry.valueBytes = valueBytes
-  }
-
   protected override expire(): void {
     const horizon = this.#horizon
     while (this.#firstStart < this.#starts.length && (this.#starts[this.#firstStart] as number) <= horizon) {
@@ -331,7 +325,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   }
 
   protected override evict(): void {
-    while (this.#bytes > this.#cacheBytesMax && this.#firstStart < this.#starts.length) {
+    while (this.cachedBytes > this.#cacheBytesMax && this.#firstStart < this.#starts.length) {
       const start = this.#starts[this.#firstStart] as number
       for (const entry of this.#windows.get(start)?.rows ?? []) {
         if (entry.lastUpdate >= 0 || entry.isUnflushed) return
@@ -346,11 +340,11 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     const window = this.#windows.get(start)
     if (window === undefined) return
     this.#windows.delete(start)
-    this.#bytes -= windowOverheadBytes
+    this.cachedBytes -= windowOverheadBytes
     this.#lastWindow = null
     this.#lastRows = null
     for (const entry of window.rows) {
-      this.#bytes -= entryOverheadBytes + entry.valueBytes
+      this.cachedBytes -= entryOverheadBytes + entry.valueBytes
       const rows = entry.rows as KeyRows
       rows.remove(entry)
       if (rows.newest === null) this.#keys.delete(rows)
