@@ -1,5 +1,6 @@
 import { SystemClock, type Clock } from './base/clock.ts'
 import { NodeDisk } from './base/disk.ts'
+import { onEndingSignal } from './base/ending-signals.ts'
 import { Lifecycle } from './base/lifecycle.ts'
 import { silentLogger, type Logger } from './base/logger.ts'
 import type { OptionNames } from './base/option-names.ts'
@@ -139,14 +140,12 @@ export class Streams {
 
   /**
    * Starts and processes until SIGINT or SIGTERM, or until {@link close}; then finishes the commit and releases everything.
-   * Further signals meanwhile have no effect; SIGKILL loses nothing that was committed. Rejects with the error that made the
-   * application fail.
+   * Another signal, a second or more later, ends the process at once, without waiting for that; like SIGKILL it loses nothing
+   * that was committed. Rejects with the error that made the application fail.
    */
   async run(): Promise<void> {
     const stop = (): void => void this.close().catch(() => undefined)
-    const signals = ['SIGINT', 'SIGTERM'] as const
-    // Not only the first one: a terminal sends it to all of its processes, and npm passes its own on.
-    for (const signal of signals) process.on(signal, stop)
+    const noMore = onEndingSignal(stop, this.#clock, process)
     try {
       await this.start()
       await this.finished()
@@ -154,7 +153,7 @@ export class Streams {
       try {
         await this.#end()
       } finally {
-        for (const signal of signals) process.off(signal, stop)
+        noMore()
       }
     }
   }
