@@ -82,6 +82,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
   readonly #declared: DeclaredTopics
   readonly #starts: StartOffsets
   readonly #lifecycle = new Lifecycle<ConsumerPhase>('the consumer', consumerTransitions, 'open')
+  #closing: Promise<void> | null = null
 
   readonly #partitions: AssignedPartitions
   readonly #commits: ConsumerCommits
@@ -486,10 +487,14 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
 
   /**
    * Ends listening, commits if commits are automatic, leaves the group (a static member stays in it) and ends. A waiting
-   * poll resolves without records. Listeners may commit by hand until they have ended.
+   * poll resolves without records. Listeners may commit by hand until they have ended. Every call waits for the same end.
    */
-  async close(): Promise<void> {
-    if (!this.#lifecycle.is('open')) return
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
     this.#lifecycle.to('closing')
     try {
       const ended = this.#listening.end()

@@ -47,6 +47,7 @@ export class Producer {
   /** The identity of a producer without transactions; null until its first batch, and without idempotence. */
   #identity: ProducerIdentity | null = null
   readonly #lifecycle = new Lifecycle<ProducerPhase>('the producer', producerTransitions, 'open')
+  #closing: Promise<void> | null = null
 
   readonly #buffer: SendBuffer
   readonly #preparer: RecordPreparer
@@ -227,9 +228,13 @@ export class Producer {
     return this.#dispatch.flush()
   }
 
-  /** Flushes, aborts an open transaction, and ends. Sending afterwards is CLOSED. */
-  async close(): Promise<void> {
-    if (!this.#lifecycle.is('open')) return
+  /** Flushes, aborts an open transaction, and ends. Sending afterwards is CLOSED. Every call waits for the same end. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
     this.#lifecycle.to('closing')
     try {
       await this.flush()

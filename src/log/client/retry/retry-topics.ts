@@ -53,6 +53,7 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
   #transactions: RetryTransactions | null = null
   readonly #consumers: Consumer[] = []
   #phase: 'created' | 'running' | 'closed' = 'created'
+  #closing: Promise<void> | null = null
 
   constructor(broker: Broker, clock: Clock, options: RetryTopicsOptions<K, V>) {
     this.#broker = broker
@@ -116,9 +117,16 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
     return this.#phase === 'closed'
   }
 
-  /** Ends processing: running calls are finished and committed. Do not await it inside `process`. */
-  async close(): Promise<void> {
-    if (this.#phase === 'closed') return
+  /**
+   * Ends processing: running calls are finished and committed. Every call waits for the same end. Do not await it inside
+   * `process`.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
     this.#phase = 'closed'
     const closings = await Promise.allSettled(this.#consumers.map((consumer) => consumer.close()))
     await this.#transactions?.close()

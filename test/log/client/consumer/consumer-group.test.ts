@@ -700,10 +700,13 @@ test('during close the listeners of a consumer can still commit by hand', async 
     await second.commitOffsets([{ at, offset: offset + 1, leaderEpoch: -1, metadata: '' }])
   })
   await log.clock.run(10)
-  const closed = second.close()
+  // Every call of close waits for the listeners.
+  const ended: number[] = []
+  const closed = [1, 2].map((call) => second.close().then(() => ended.push(call)))
   await log.clock.nextTurn()
+  expect(ended).toEqual([])
   held.resolve()
-  await Promise.all([closed, running])
+  await Promise.all([...closed, running])
   expect(log.broker.committedOffsets('g', [at])).toMatchObject([{ offset: 3 }])
   await log.close()
 })

@@ -440,7 +440,22 @@ describe('batches', () => {
     expect((await sent).offset).toBe(0)
     expect(await codeOf(() => producer.send(record))).toBe('CLOSED')
     expect(await codeOf(() => producer.post(record))).toBe('CLOSED')
-    await producer.close()
+  })
+
+  test('are waited for by every call of close, and each rejects if one of them failed', async () => {
+    const [broker, clock, producer] = open({ lingerMs: 1000 })
+    producer.post(record)
+    const ended: string[] = []
+    const closing = [1, 2].map(async (call) => {
+      const code = await codeOf(() => producer.close())
+      ended.push(`${call} ${code}`)
+    })
+    await clock.nextTurn()
+    expect(ended).toEqual([])
+
+    broker.batches[0]?.answer(new LogError('WRITE_FAILED', 'the disk is gone'))
+    await Promise.all(closing)
+    expect(ended).toEqual(['1 WRITE_FAILED', '2 WRITE_FAILED'])
   })
 
   test('options outside their bounds are INVALID_CONFIG', async () => {
