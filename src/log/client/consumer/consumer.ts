@@ -199,9 +199,10 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
 
   /**
    * Reads exactly these partitions, without joining a group; offsets are still committed for the group of the options. A
-   * partition that was assigned before goes on where it is; progress in those that are given up is not committed. An empty
-   * list is like `unsubscribe`. Throws UNKNOWN_TOPIC, UNKNOWN_PARTITION, TOPIC_MISMATCH, NO_OFFSET, or INVALID_CONFIG
-   * while it is subscribed. Kafka: `assign`.
+   * partition that was assigned before goes on where it is; progress in those that are given up is not committed. Where the
+   * others start is decided now, not by the first poll as in Kafka: with `latest`, a record that is appended after this call
+   * is read. An empty list is like `unsubscribe`. Throws UNKNOWN_TOPIC, UNKNOWN_PARTITION, TOPIC_MISMATCH, or
+   * INVALID_CONFIG while it is subscribed. Kafka: `assign`.
    * @example consumer.assign([{ topic: 'orders', partition: 0 }])
    */
   assign(at: readonly TopicPartition[]): void {
@@ -214,8 +215,9 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
       return known !== undefined && kept.has(known) ? known : this.#partitions.create(place)
     })
     const added = taken.filter((partition) => !kept.has(partition))
-    // A partition whose start a transaction may still change stays unresolved; polls check it again.
-    for (const partition of added) partition.unresolved = this.#starts.isUnstable(partition.at)
+    // A partition whose start a transaction may still change, or which has none before a seek, stays unresolved; polls
+    // check it again.
+    for (const partition of added) partition.unresolved = !this.#starts.isKnown(partition.at)
     this.#starts.resolve(added.filter(({ unresolved }) => !unresolved))
     this.#sharing.chosen()
     this.#partitions.replace(taken)

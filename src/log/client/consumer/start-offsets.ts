@@ -55,6 +55,16 @@ export class StartOffsets {
     return this.#group !== undefined && this.#broker.hasUnstableOffset(this.#group, at)
   }
 
+  /**
+   * Whether `resolve` would find the start now: no transaction may still change it, and there is a committed offset or a
+   * reset.
+   */
+  isKnown(at: TopicPartition): boolean {
+    if (this.isUnstable(at)) return false
+    if (this.#autoOffsetReset !== 'none') return true
+    return this.#group !== undefined && this.#broker.committedOffsets(this.#group, [at]).length > 0
+  }
+
   /** Moves partitions whose offset is no longer in the log, if there is a reset. Returns whether it moved any. */
   moveIntoRange(partitions: AssignedPartitions, error: unknown): boolean {
     if (!(error instanceof LogError) || error.code !== 'OFFSET_OUT_OF_RANGE' || this.#autoOffsetReset === 'none')

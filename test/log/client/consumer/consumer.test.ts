@@ -20,9 +20,22 @@ describe('a consumer starts', () => {
     }
     expect(await read('earliest')).toEqual([0, letters])
     expect(await read('latest')).toEqual([5, []])
-    expect(() => log.consumer({ autoOffsetReset: 'none' }).assign([at])).toThrow(
-      'NO_OFFSET: a consumer without a group has no committed offset for orders-0, and autoOffsetReset is none',
-    )
+    await log.close()
+  })
+
+  test('where it seeks to, if autoOffsetReset is none and nothing is committed: until then polls fail', async () => {
+    const log = await ClientHarness.open([orders])
+    await log.load('orders', letters)
+    const consumer = log.consumer({ autoOffsetReset: 'none' })
+
+    consumer.assign([at])
+    const none =
+      'NO_OFFSET: a consumer without a group has no committed offset for orders-0, and autoOffsetReset is none'
+    expect(() => consumer.position(at)).toThrow(none)
+    await expect(consumer.poll()).rejects.toThrow(none)
+
+    consumer.seek(at, 3)
+    expect((await drain(consumer)).map(textOf)).toEqual(['d', 'e'])
     await log.close()
   })
 
