@@ -142,6 +142,7 @@ export function plainProducer(topics: readonly string[]): Program {
   }
 }
 
+const fencedErrors: readonly LogErrorCode[] = ['PRODUCER_FENCED', 'INVALID_PRODUCER_ID_MAPPING']
 const transactionErrors: readonly LogErrorCode[] = [...sendErrors, 'CLOSED']
 
 /** Ends a transaction; false if the producer cannot go on. */
@@ -182,7 +183,7 @@ export function transactionalProducer(topics: readonly string[], ids: readonly s
     const began = await world.attempt('initTransactions', ['PRODUCER_FENCED'], () => producer.initTransactions())
     if (began.error !== undefined) return
     for (let round = random.between(1, 8); round > 0 && !world.isEnding; round--) {
-      const ready = await world.attempt('beginTransaction', ['INVALID_TXN_STATE'], () => producer.beginTransaction())
+      const ready = await world.attempt('beginTransaction', fencedErrors, () => producer.beginTransaction())
       if (ready.error !== undefined) return
       const transaction = ledger.begin()
       const sends: Promise<Sent>[] = []

@@ -66,7 +66,7 @@ export const logErrorCodes: { readonly [Code in LogErrorCode]: LogErrorKind } = 
   PRODUCER_FENCED: {
     retriable: false,
     fatal: false,
-    description: 'A newer producer of the transactional id has taken over, or its transaction timed out.',
+    description: 'Another producer has taken over the transactional id, or the admin aborted it.',
   },
   UNSTABLE_OFFSET_COMMIT: {
     retriable: true,

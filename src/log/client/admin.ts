@@ -240,8 +240,8 @@ export class Admin {
   }
 
   /**
-   * Aborts the open transaction of an id and fences its producer. Rejects with TRANSACTIONAL_ID_NOT_FOUND, or
-   * INVALID_TXN_STATE where none is open. Kafka: `abortTransaction`, `fenceProducers`.
+   * Aborts the open transaction of an id and fences its producer: all that it can still do is to close. Rejects with
+   * TRANSACTIONAL_ID_NOT_FOUND, or INVALID_TXN_STATE where none is open. Kafka: `fenceProducers`.
    */
   async abortTransaction(transactionalId: string): Promise<void> {
     checkText('transactional id', transactionalId)

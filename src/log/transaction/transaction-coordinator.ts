@@ -3,7 +3,7 @@ import { shown } from '../../base/shown.ts'
 import { LogError } from '../api/errors.ts'
 import { partitionName, type TopicPartition } from '../api/record.ts'
 import { nextProducer, producerEpochMax, type ProducerIds } from './producer-ids.ts'
-import { transactionTransitions } from './transaction-lifecycle.ts'
+import { transactionTransitions, type TransactionPhase } from './transaction-lifecycle.ts'
 import type { TransactionState } from './transaction-topic.ts'
 
 /**
@@ -155,7 +155,7 @@ export class TransactionCoordinator {
     if (isPredecessor(producer, state)) return await this.#endAgain(known, producer, outcome)
     if (producerId !== state.producerId || producer.producerEpoch !== state.producerEpoch) throw fenced(state, producer)
     if (state.phase !== 'ongoing' && outcome === 'commit') throw wrongPhase(state, outcome)
-    return this.#end(state, outcome)
+    return this.#end(state, outcome, completeOf(outcome))
   }
 
   /**
@@ -163,22 +163,24 @@ export class TransactionCoordinator {
    * nothing else.
    */
   async #endAgain({ state, written }: Coordinated, producer: ProducerName, outcome: Outcome): Promise<ProducerName> {
-    if (state.phase === (outcome === 'commit' ? 'completeCommit' : 'completeAbort')) {
+    if (state.phase === completeOf(outcome)) {
       await written
       return nameOf(state)
     }
     throw state.phase === 'empty' || state.phase === 'ongoing' ? fenced(state, producer) : wrongPhase(state, outcome)
   }
 
-  #end(state: TransactionState, outcome: Outcome): Promise<ProducerName> {
+  #end(state: TransactionState, outcome: Outcome, phase: TransactionPhase): Promise<ProducerName> {
     const next = nextProducer(state, this.#parts.ids)
-    const phase = outcome === 'commit' ? 'completeCommit' : 'completeAbort'
     const ended = state.partitions.length === 0 ? null : endOf(state, outcome)
     const updatedAt = this.#parts.now()
     return this.#moved({ ...state, ...next, ...previousOf(state, next), phase, partitions: [], updatedAt }, ended)
   }
 
-  /** Aborts a transaction and fences its producer. */
+  /**
+   * Aborts a transaction and fences its producer, as a producer that takes over would: in phase `empty`, an end from the
+   * producer passes for no repetition and gets no new epoch.
+   */
   async abort(transactionalId: string): Promise<void> {
     const { state } = this.#known(transactionalId)
     if (state.phase !== 'ongoing')
@@ -189,7 +191,7 @@ export class TransactionCoordinator {
           transactionalId,
         },
       )
-    await this.#end(state, 'abort')
+    await this.#end(state, 'abort', 'empty')
   }
 
   /** Transactional ids whose transaction has been open longer than its timeout. */
@@ -208,15 +210,15 @@ export class TransactionCoordinator {
    */
   async abortExpired(transactionalId: string): Promise<boolean> {
     if (!this.#isExpired(transactionalId)) return false
-    await this.#end(this.#known(transactionalId).state, 'abort')
+    await this.#end(this.#known(transactionalId).state, 'abort', 'completeAbort')
     return true
   }
 
   /** Finishes the transactions that a Kafka broker had begun to end. */
   async finishPrepared(): Promise<void> {
     for (const { state } of this.#states.values()) {
-      if (state.phase === 'prepareCommit') await this.#end(state, 'commit')
-      if (state.phase === 'prepareAbort') await this.#end(state, 'abort')
+      if (state.phase === 'prepareCommit') await this.#end(state, 'commit', 'completeCommit')
+      if (state.phase === 'prepareAbort') await this.#end(state, 'abort', 'completeAbort')
     }
   }
 
@@ -350,6 +352,10 @@ function coordinated(
   return { state, names: new Set(state.partitions.map(partitionName)), ...how }
 }
 
+function completeOf(outcome: Outcome): TransactionPhase {
+  return outcome === 'commit' ? 'completeCommit' : 'completeAbort'
+}
+
 function isSame(left: ProducerName, right: ProducerName): boolean {
   return left.producerId === right.producerId && left.producerEpoch === right.producerEpoch
 }
@@ -396,7 +402,7 @@ const transactionalIdBytesMax = 32_767
 function fenced(state: TransactionState, producer: ProducerName): LogError {
   return new LogError(
     'PRODUCER_FENCED',
-    `transactional id ${state.transactionalId} belongs to producer ${state.producerId} at epoch ${state.producerEpoch}, not to ${producer.producerId} at epoch ${producer.producerEpoch}: another producer has taken over, close this one`,
+    `transactional id ${state.transactionalId} belongs to producer ${state.producerId} at epoch ${state.producerEpoch}, not to ${producer.producerId} at epoch ${producer.producerEpoch}: another producer or the admin has taken over, close this one`,
     { transactionalId: state.transactionalId, ...producer, current: nameOf(state) },
   )
 }

@@ -6,7 +6,7 @@
  *            ▼                                               │
  * (new) ─► empty ──── first partition ───► ongoing ── end ──►├─ completeCommit
  *            ▲                               ▲               └─ completeAbort
- *            └── init fences and aborts ─────┤                       │
+ *            └ init or admin fence and abort ┤                       │
  *                                            └─── first partition ───┘
  *                                            prepareCommit, prepareAbort ─► complete…
  * ```

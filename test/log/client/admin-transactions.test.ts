@@ -21,8 +21,8 @@ test('transactions can be listed with their phase, described and aborted, which 
   expect(admin.describeProducers(at)).toMatchObject([{ transactionStart: 0 }])
 
   await admin.abortTransaction('open')
-  expect(admin.describeTransaction('open')).toMatchObject({ phase: 'completeAbort', partitions: [] })
-  await expect(producer.commitTransaction()).rejects.toMatchObject({ code: 'INVALID_TXN_STATE' })
+  expect(admin.describeTransaction('open')).toMatchObject({ phase: 'empty', partitions: [] })
+  await expect(producer.commitTransaction()).rejects.toMatchObject({ code: 'PRODUCER_FENCED' })
 
   await expect(admin.abortTransaction('open')).rejects.toMatchObject({ code: 'INVALID_TXN_STATE' })
   await expect(admin.abortTransaction('none')).rejects.toMatchObject({ code: 'TRANSACTIONAL_ID_NOT_FOUND' })

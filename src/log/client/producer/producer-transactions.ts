@@ -62,6 +62,7 @@ export class ProducerTransactions {
   }
 
   begin(): void {
+    this.#checkNotFenced()
     if (this.#phase.is('new')) throw this.#misuse('call initTransactions before the first transaction')
     if (!this.#phase.is('ready')) throw this.#misuse(`it is ${this.#phase.phase}: end the transaction before the next`)
     this.#phase.to('open')

@@ -322,7 +322,7 @@ test('transactions and producers are listed, and an open transaction can be abor
   expect(broker.listTransactions()).toMatchObject([{ transactionalId: 'payments', phase: 'ongoing', partitions: [at] }])
   expect(broker.describeProducers(at)).toMatchObject([{ producerId: writer.producerId, transactionStart: 0 }])
   await broker.abortTransaction('payments')
-  expect(broker.describeTransaction('payments')).toMatchObject({ phase: 'completeAbort' })
+  expect(broker.describeTransaction('payments')).toMatchObject({ phase: 'empty' })
   await expect(writer.write('events', 0, ['b'])).rejects.toMatchObject({ code: 'INVALID_PRODUCER_EPOCH' })
   expect(() => broker.describeTransaction('nobody')).toThrow('TRANSACTIONAL_ID_NOT_FOUND')
   await expect(broker.abortTransaction('payments')).rejects.toMatchObject({ code: 'INVALID_TXN_STATE' })

@@ -7,6 +7,7 @@ import { outside } from '../../../harness/transactional-writer.ts'
 import { ClientHarness, codeOf, drain, textOf } from '../client-harness.ts'
 
 const at = { topic: 'events', partition: 0 }
+const next = { topic: 'events', value: 'next' }
 
 test('records of a transaction can be read once it is committed, those of an aborted one never', async () => {
   const { harness, producer } = await opened()
@@ -50,7 +51,7 @@ test('a newer producer of the id fences the older one and aborts its transaction
   await expect(old.send({ topic: 'events', value: 'late' })).rejects.toMatchObject({ code: 'INVALID_PRODUCER_EPOCH' })
   await expect(old.commitTransaction()).rejects.toMatchObject({ code: 'INVALID_PRODUCER_EPOCH' })
   await expect(old.abortTransaction()).rejects.toMatchObject({ code: 'PRODUCER_FENCED' })
-  expect(() => old.beginTransaction()).toThrow('INVALID_TXN_STATE')
+  expect(() => old.beginTransaction()).toThrow('PRODUCER_FENCED')
 
   producer.beginTransaction()
   producer.post({ topic: 'events', value: 'whole' })
@@ -67,7 +68,7 @@ test('after a failed send the transaction can only be aborted, and the next one 
   await producer.flush()
   await harness.broker.deleteTopic('small')
   await harness.admin.createTopics([{ name: 'small', partitions: 1 }])
-  await harness.broker.abortTransaction('id')
+  await harness.clock.run(80_000)
   await expect(producer.send({ topic: 'events', value: 'y' })).rejects.toMatchObject({ code: 'INVALID_PRODUCER_EPOCH' })
   await expect(producer.commitTransaction()).rejects.toMatchObject({ code: 'INVALID_PRODUCER_EPOCH' })
   await producer.abortTransaction()
@@ -197,6 +198,30 @@ test('a transaction that timed out cannot be committed, and its producer goes on
   expect(await values(harness)).toEqual(['next'])
   await harness.close()
 })
+
+test.each(['abortTransaction', 'commitTransaction', 'send'] as const)(
+  'a producer whose transaction the admin has aborted is fenced: it learns so by %s, and begins no other',
+  async (by) => {
+    const { harness, producer } = await opened()
+    producer.beginTransaction()
+    await producer.send({ topic: 'events', value: 'half' })
+
+    await harness.admin.abortTransaction('id')
+
+    if (by === 'send') expect(await codeOf(() => producer.send(next))).toBe('INVALID_PRODUCER_EPOCH')
+    else expect(await codeOf(() => producer[by]())).toBe('PRODUCER_FENCED')
+    expect(await codeOf(() => producer.abortTransaction())).toBe('PRODUCER_FENCED')
+    expect(await codeOf(() => producer.beginTransaction())).toBe('PRODUCER_FENCED')
+    expect(await codeOf(() => producer.send(next))).toBe('PRODUCER_FENCED')
+    const other = harness.producer({ transactionalId: 'id' })
+    await other.initTransactions()
+    other.beginTransaction()
+    await other.send(next)
+    await other.commitTransaction()
+    expect(await values(harness)).toEqual(['next'])
+    await harness.close()
+  },
+)
 
 test('a transaction without records writes nothing', async () => {
   const { harness, producer } = await opened()

@@ -118,7 +118,7 @@ test.each(['before its records', 'before its end'])(
     const endTransaction = broker.endTransaction.bind(broker)
     let aborted = 0
     const abortOnce = async (): Promise<void> => {
-      if (aborted++ === 0) await broker.abortTransaction('g-retry-topics-0')
+      if (aborted++ === 0) await harness.clock.run(20_000)
     }
     if (when === 'before its records') {
       broker.sendOffsetsToTransaction = async (...of) => {
