@@ -189,8 +189,8 @@ export class Admin {
   }
 
   /**
-   * Deletes the offsets of partitions whose topics no member reads. Rejects with GROUP_SUBSCRIBED_TO_TOPIC or
-   * GROUP_ID_NOT_FOUND. Kafka: `deleteConsumerGroupOffsets`.
+   * Deletes the offsets of partitions whose topics no member reads, also those that an open transaction carries. Rejects with
+   * GROUP_SUBSCRIBED_TO_TOPIC, GROUP_ID_NOT_FOUND, UNKNOWN_TOPIC or UNKNOWN_PARTITION. Kafka: `deleteConsumerGroupOffsets`.
    */
   async deleteGroupOffsets(group: string, at: readonly TopicPartition[]): Promise<void> {
     checkPlaces('partitions', at)

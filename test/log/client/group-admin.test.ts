@@ -80,8 +80,35 @@ describe('groups are', () => {
     await consumer.poll()
     expect(await codeOf(() => log.admin.deleteGroupOffsets('g', [place(0)]))).toBe('GROUP_SUBSCRIBED_TO_TOPIC')
     await consumer.close()
+    await log.broker.commitOffsets('c', -1, [{ at: place(0), offset: 3, leaderEpoch: -1, metadata: '' }])
     await log.admin.deleteGroupOffsets('g', [place(0), place(1)])
     expect(log.admin.committedOffsets('g', [place(0)])).toEqual([])
+    expect(await codeOf(() => log.admin.deleteGroupOffsets('c', [{ topic: 'nope', partition: 0 }]))).toBe(
+      'UNKNOWN_TOPIC',
+    )
+    expect(await codeOf(() => log.admin.deleteGroupOffsets('c', [place(2)]))).toBe('UNKNOWN_PARTITION')
+    await log.close()
+  })
+
+  test('known by offsets that an open transaction carries, and if these are deleted, its commit brings none back', async () => {
+    const log = await open()
+    const writer = await TransactionalWriter.open(log.broker, 'tx')
+    await writer.offset('orders', 1, 4, outside('g'))
+    for (const group of ['h', 'i']) await writer.offset('orders', 1, 4, outside(group))
+    expect(log.admin.listGroups().map(({ group, phase }) => [group, phase])).toEqual([
+      ['g', 'empty'],
+      ['h', 'empty'],
+      ['i', 'empty'],
+    ])
+    expect(log.admin.describeGroup('h').partitions).toEqual([])
+
+    await log.admin.deleteGroupOffsets('g', [place(1)])
+    await log.admin.deleteGroupOffsets('h', [place(1)])
+    await log.admin.deleteGroup('i')
+    await writer.end('commit')
+
+    expect(log.admin.describeGroup('g').partitions.map(({ at }) => at)).toEqual([place(0)])
+    expect(log.admin.listGroups().map(({ group }) => group)).toEqual(['g'])
     await log.close()
   })
 })

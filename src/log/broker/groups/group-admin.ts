@@ -30,8 +30,8 @@ export class GroupAdmin {
   }
 
   list(): readonly GroupListing[] {
-    const { groups, offsets } = this.#parts
-    const names = [...new Set([...offsets.groups, ...groups.names])].sort()
+    const { groups, offsetLog } = this.#parts
+    const names = [...new Set([...offsetLog.groups, ...groups.names])].sort()
     return names.map((name) => this.#listing(name))
   }
 
@@ -114,14 +114,16 @@ export class GroupAdmin {
   }
 
   /**
-   * Deletes offsets; partitions without one are skipped. Rejects with GROUP_SUBSCRIBED_TO_TOPIC if a member reads the
-   * topic, or with GROUP_ID_NOT_FOUND.
+   * Deletes offsets, also those that an open transaction carries; partitions without one are skipped. Rejects with
+   * GROUP_SUBSCRIBED_TO_TOPIC if a member reads the topic, or with GROUP_ID_NOT_FOUND, UNKNOWN_TOPIC or UNKNOWN_PARTITION.
    */
   async deleteOffsets(name: string, at: readonly TopicPartition[]): Promise<void> {
     this.#checkKnown(name)
-    const { groups, offsets } = this.#parts
+    const { catalog, groups, offsetLog } = this.#parts
     const group = groups.coordinator.get(name)
-    for (const { topic } of at) {
+    for (const place of at) {
+      catalog.partition(place)
+      const { topic } = place
       const subscribed = group?.subscribed
       const read =
         groups.application(name) !== undefined ||
@@ -132,11 +134,9 @@ export class GroupAdmin {
           topic,
         })
     }
-    await this.#forget(
-      name,
-      offsets.get(name, at).map((entry) => entry.at),
-      false,
-    )
+    const asked = new Set(at.map(partitionName))
+    const going = offsetLog.ofGroup(name).filter((place) => asked.has(partitionName(place)))
+    await this.#forget(name, going, false)
   }
 
   /** Throws NON_EMPTY_GROUP while the group has members. */
@@ -203,8 +203,8 @@ export class GroupAdmin {
   }
 
   #checkKnown(name: string): void {
-    const { groups, offsets } = this.#parts
-    if (offsets.of(name).length > 0 || groups.names.includes(name)) return
+    const { groups, offsetLog } = this.#parts
+    if (offsetLog.ofGroup(name).length > 0 || groups.names.includes(name)) return
     throw new LogError('GROUP_ID_NOT_FOUND', `there is no group ${shown(name)}: name one that listGroups has`, {
       group: name,
     })

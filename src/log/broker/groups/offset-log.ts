@@ -89,6 +89,11 @@ export class OffsetLog {
     return [...found.values()]
   }
 
+  /** Every group with an offset that exists or is in flight. May contain duplicates. */
+  get groups(): readonly string[] {
+    return [...this.#offsets.groups, ...[...this.#pending, ...this.#transactional.places].map(({ group }) => group)]
+  }
+
   /** Every offset of a group that exists or is in flight. */
   ofGroup(name: string): readonly TopicPartition[] {
     const found = new Map<string, TopicPartition>()
