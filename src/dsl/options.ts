@@ -48,7 +48,10 @@ export interface Grouping<KD extends Declared = Declared> {
   readonly name?: string
   /** Schema or codec of the key. Needed unless it is a string, number, bigint, boolean or a tuple of these. */
   readonly key?: KD
-  /** Codec of the values in that topic. Default: that of the source if the value has not changed since, else msgpack. */
+  /**
+   * Codec of the values in that topic. Default: that of the source if the value has not changed since, else msgpack. If the
+   * topic is not named and serves a `count`, which reads no values, only their presence is written.
+   */
   readonly value?: Declared
 }
 

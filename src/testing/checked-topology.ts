@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { reasonFor } from '../base/coded-error.ts'
 import { ByteWriter } from '../base/bytes.ts'
 import { shown } from '../base/shown.ts'
+import { presence } from '../codec/presence-codec.ts'
 import type { Codec } from '../codec/codec.ts'
 import type { AnyTopic } from '../codec/topic.ts'
 import { StreamsError } from '../streams/errors.ts'
@@ -181,7 +182,9 @@ function checkedSink(node: SinkNode, topics: ReadonlyMap<string, AnyTopic>): Sin
     const declared = topics.get(chosen)
     if (declared !== undefined) checkFits(name, declared, key, value)
     if (key !== null) checkReturns(keyBoundary.codec, key, `key that ${name} writes to ${chosen}`, name)
-    if (value !== null) checkReturns(valueBoundary.codec, value, `value that ${name} writes to ${chosen}`, name)
+    // Of a value whose presence is all that is written, nothing is meant to come back.
+    if (value !== null && valueBoundary.codec !== presence)
+      checkReturns(valueBoundary.codec, value, `value that ${name} writes to ${chosen}`, name)
     return chosen
   }
   // The topic is chosen after encoding, and its check gives a better message for null than the boundary would.

@@ -143,6 +143,27 @@ describe('repartitioning', () => {
     ).toEqual(['by-path-repartition'])
   })
 
+  test('carries only the presence of values to a count, unless the topic is named, their codec is given or they are read', () => {
+    const carried = (describe: Parameters<typeof compiled>[0]): readonly (string | undefined)[] =>
+      compiled(describe).internalTopics.flatMap(({ role, config }) =>
+        role === 'repartition' ? [config?.valueCodec] : [],
+      )
+    const byPath = (view: { path: string }): string => view.path
+
+    expect(carried((stream) => stream.groupBy(byPath).count({ name: 'a' }))).toEqual(['presence'])
+    expect(carried((stream) => stream.groupBy(byPath).windowedBy(sessions('1m')).count({ name: 'a' }))).toEqual([
+      'presence',
+    ])
+    expect(carried((stream) => stream.groupBy(byPath, { name: 'by-path' }).count({ name: 'a' }))).toEqual(['msgpack'])
+    expect(carried((stream) => stream.groupBy(byPath, { value: json }).count({ name: 'a' }))).toEqual(['json'])
+    expect(carried((stream) => stream.groupBy(byPath).reduce({ name: 'a', add: (_reduced, view) => view }))).toEqual([
+      'msgpack',
+    ])
+    expect(
+      carried((stream) => stream.selectKey(byPath).repartition({ name: 'r' }).groupByKey().count({ name: 'a' })),
+    ).toEqual(['msgpack'])
+  })
+
   test('is shared by the aggregations of one named grouping, and two groupings of one name are refused', () => {
     expect(
       repartitions((stream) => {

@@ -1,4 +1,5 @@
 import { taggedKey } from '../../codec/key-codecs.ts'
+import { presence } from '../../codec/presence-codec.ts'
 import { long, msgpack } from '../../codec/value-codecs.ts'
 import { isWindowedCodec, windowed } from '../../codec/windowed-codec.ts'
 import { assert, unreachable } from '../../base/assert.ts'
@@ -278,7 +279,11 @@ class Compilation {
     const parent = this.#flow(plan.parent)
     const { grouping } = plan
     if (!parent.keyChanged) return checkSameKey(parent, grouping, plan.store.name)
-    if (grouping.name === undefined) return this.#through(id, parent, plan.store.name, grouping, {})
+    if (grouping.name === undefined) {
+      // A topic of its own: what its only reader does not read is not written to it.
+      const value = grouping.value ?? (plan.aggregate === 'count' ? presence : undefined)
+      return this.#through(id, parent, plan.store.name, { ...grouping, value }, {})
+    }
     const shared = this.#shared.get(grouping)
     if (shared !== undefined) return shared
     const flow = this.#through(this.#sharing(grouping), parent, grouping.name, grouping, {})

@@ -1,3 +1,4 @@
+import { presence } from '../../codec/presence-codec.ts'
 import { isWindowedCodec } from '../../codec/windowed-codec.ts'
 import type { ProcessorNode, SinkNode, SourceNode, TopologyNode } from '../topology/node.ts'
 
@@ -103,7 +104,8 @@ function sinkReadsKey(sink: SinkNode, codecId: string): boolean {
 }
 
 function sinkReadsValue(sink: SinkNode, source: SourceNode): boolean {
-  return readsBoth(sink) || sink.value.validate !== undefined || sink.value.codec.id !== source.value.codec.id
+  const { codec, validate } = sink.value
+  return readsBoth(sink) || validate !== undefined || (codec !== presence && codec.id !== source.value.codec.id)
 }
 
 function readsBoth(sink: SinkNode): boolean {

@@ -3,6 +3,7 @@ import { ByteWriter } from '../../base/bytes.ts'
 import { reasonFor } from '../../base/coded-error.ts'
 import { partitionOfKey } from '../../base/murmur2.ts'
 import { noPartition, partitionerThrew } from '../../codec/partitioner.ts'
+import { presence } from '../../codec/presence-codec.ts'
 import { isWindowedCodec } from '../../codec/windowed-codec.ts'
 import type { Staged, StagedPartition } from '../../log/api/log.ts'
 import { noHeaders, outgoingRecord, type OutgoingRecord, type TopicPartition } from '../../log/api/record.ts'
@@ -209,6 +210,8 @@ export class Sink implements Receiver {
   readonly #partitionerName: string
   readonly #keyCodec: string
   readonly #valueCodec: string
+  /** Values are told from null, but not written, not even those that were never decoded. */
+  readonly #writesPresence: boolean
   readonly #out: OutgoingRecord = outgoingRecord()
   readonly #key = new ByteWriter(256)
   readonly #value = new ByteWriter(1024)
@@ -231,6 +234,7 @@ export class Sink implements Receiver {
     this.#partitionerName = node.partitioner?.id ?? `of ${node.name}`
     this.#keyCodec = codec.id
     this.#valueCodec = node.value.codec.id
+    this.#writesPresence = node.value.codec === presence
   }
 
   process(key: unknown, value: unknown, timestamp: number): void {
@@ -286,6 +290,12 @@ export class Sink implements Receiver {
       if (this.#node.value.refusesNull === true)
         throw this.#nullRefused('value', 'declare it with tombstones: true if null deletes its key')
       out.valueStart = -1
+      return
+    }
+    if (this.#writesPresence && value !== undefined) {
+      out.value = this.#value.bytes
+      out.valueStart = 0
+      out.valueEnd = 0
       return
     }
     const record = this.#record

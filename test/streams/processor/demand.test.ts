@@ -22,7 +22,7 @@ function demand(timestamp: Extract | null, reads: 'nothing' | 'value' | 'key' = 
   return demandIn(builder).demand
 }
 
-/** The demand on the only source. */
+/** The demand on the first source. */
 function demandIn(builder: StreamsBuilder): { readonly demand: Demand; readonly takesBytes: boolean } {
   const { nodes } = builder.build()
   const childrenOf = (name: string): readonly TopologyNode[] =>
@@ -37,6 +37,14 @@ describe('a source', () => {
     expect(demand(null)).toEqual({ key: false, value: false })
     expect(demand(null, 'value')).toEqual({ key: false, value: true })
     expect(demand(null, 'key')).toEqual({ key: true, value: true })
+  })
+
+  test('decodes no value of which only the presence is written', () => {
+    const builder = new StreamsBuilder()
+    const words = builder.stream(topic('in', { key: stringKey, value: string }))
+    words.groupBy(() => 'all').count({ name: 'counts' })
+
+    expect(demandIn(builder).demand).toEqual({ key: false, value: false })
   })
 
   test('decodes no key for a timestamp extractor that takes only the value', () => {
