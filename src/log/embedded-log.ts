@@ -61,7 +61,7 @@ export class EmbeddedLog implements Log {
   }
 
   /**
-   * A consumer, which reads records from topics. Close it before the log. Throws INVALID_CONFIG.
+   * A consumer, which reads records from topics. Close it before the log. Throws INVALID_CONFIG, INVALID_GROUP_ID.
    * @example const consumer = log.consumer({ group: 'report', topics: [pageViews], autoOffsetReset: 'earliest' })
    */
   consumer<K = BytesOut, V = BytesOut>(options: ConsumerOptions<K, V> = {}): Consumer<K, V> {

@@ -6,6 +6,7 @@ import type { GroupMetadata } from '../../api/group-metadata.ts'
 import type { Isolation, OffsetEntry } from '../../api/log.ts'
 import { partitionName, type Offset, type TopicPartition } from '../../api/record.ts'
 import type { Broker } from '../../broker/broker.ts'
+import { checkGroupName } from '../../group/group-coordinator.ts'
 import {
   checkList,
   checkOffsetEntries,
@@ -112,6 +113,7 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
     this.#numbers = clientNumbers('consumer', consumerNumbers, options)
     this.#isolation = checkedIsolation(options.isolation ?? 'committed')
     const { group } = options
+    if (group !== undefined) checkGroupName(group)
     const autoOffsetReset = checkedReset(options.autoOffsetReset ?? 'latest')
     const declared = options.topics ?? []
     checkList('topics', declared)

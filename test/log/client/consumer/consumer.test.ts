@@ -460,6 +460,13 @@ describe('foreign bytes in a declared topic', () => {
   })
 })
 
+test('the name of a group is checked at once: its first commit would be too late', async () => {
+  const log = await ClientHarness.open([orders])
+  for (const group of ['', 'g'.repeat(250), 7, null])
+    expect(await codeOf(() => Reflect.construct(Consumer, [log.broker, log.clock, { group }]))).toBe('INVALID_GROUP_ID')
+  await log.close()
+})
+
 test('options outside their bounds are INVALID_CONFIG', async () => {
   const log = await ClientHarness.open([orders])
   for (const options of [
