@@ -151,7 +151,7 @@ export class Broker {
   /**
    * For each query, the offset of the first record with at least that timestamp, or the partition's end offset if there
    * is none. As in Kafka, the offset is never beyond what a reader of this isolation is shown, but it may be that of an
-   * aborted record.
+   * aborted record; unlike there, it is never that of a marker.
    */
   offsetsForTime(at: readonly TimeQuery[], isolation: Isolation = 'durable'): readonly Position[] {
     const { catalog, segments, sequencer } = this.#parts

@@ -125,7 +125,8 @@ export class Admin {
 
   /**
    * For each partition, the first offset that can be read, the one after the last, or that of the first record with at least
-   * the given timestamp in ms (the end if there is none). Throws UNKNOWN_TOPIC, UNKNOWN_PARTITION. Kafka: `listOffsets`.
+   * the given timestamp in ms (the end if there is none), as readers of committed records see them; Kafka's default is
+   * `read_uncommitted`. Throws UNKNOWN_TOPIC, UNKNOWN_PARTITION. Kafka: `listOffsets`.
    */
   offsets(
     at: readonly TopicPartition[],

@@ -171,8 +171,9 @@ export class Producer {
    * Sends one record; resolves with its partition and offset when the log has acknowledged it. Rejects with UNKNOWN_TOPIC,
    * UNKNOWN_PARTITION, INVALID_TOPIC (internal), TOPIC_MISMATCH (other codecs or another partitioner than declared),
    * PARTITIONER_FAILED, INVALID_RECORD, INVALID_TIMESTAMP, MESSAGE_TOO_LARGE, TIMEOUT (too many sends wait, or
-   * `deliveryTimeoutMs` is over), INVALID_TXN_STATE (a transactional producer outside of a transaction), CLOSED, or with what
-   * the log failed with.
+   * `deliveryTimeoutMs` is over), INVALID_TXN_STATE (a transactional producer outside of a transaction), INVALID_PRODUCER_EPOCH,
+   * PRODUCER_FENCED, OUT_OF_ORDER_SEQUENCE (the topic was deleted and created anew during the transaction), CLOSED, or with
+   * what the log failed with.
    * @example await producer.send({ topic: 'page-views', key: 'ada', value: '{"path":"/"}' })
    */
   send<KIn, VIn>(record: BytesRecord | TypedRecord<KIn, VIn>): Promise<SentRecord> {
