@@ -58,6 +58,8 @@ describe('groups reset', () => {
     ['--to-offset 5', 5],
     ['--to-offset 500', 10],
     ['--to-datetime 1970-01-01T00:04:00Z', 4],
+    ['--to-datetime 1970-01-01T01:04+01:00', 4],
+    ['--to-datetime 2026-01-31', 10],
     ['--by-duration 7d', 10],
     ['--shift-by 2', 5],
     ['--shift-by=-2', 1],
@@ -85,7 +87,9 @@ describe('groups reset', () => {
     expect(await cli.run('groups reset billing --by-duration soon')).toMatchObject({ code: 2 })
     expect(await cli.run('groups reset billing --to-latest --topic orders:x')).toMatchObject({ code: 2 })
     expect(await cli.run('groups reset billing --to-latest --topic orders:0:1')).toMatchObject({ code: 2 })
-    // A parser of dates would take a mere number for a year or a month.
-    expect((await cli.run('groups reset billing --to-datetime 5')).err).toContain('give a time such as')
+    // A parser of dates would take them for a month, a year, and the year 2001.
+    for (const time of ['5', '2026', '-1', 'end-1']) {
+      expect((await cli.run(`groups reset billing --to-datetime=${time}`)).err).toContain('give a time such as')
+    }
   })
 })

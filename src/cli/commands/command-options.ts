@@ -20,3 +20,14 @@ export function integer(min: number): (text: string) => number {
     throw new InvalidArgumentError(`Give an integer of ${min} or more.`)
   }
 }
+
+/**
+ * The milliseconds of a time such as `2026-01-31` or `2026-01-31T12:00Z`; null for any other text, of which `Date.parse`
+ * may still make a time: it takes `-1` and `end 1` for the year 2001.
+ */
+export function millisecondsOfTime(text: string): number | null {
+  const timestamp = isoTime.test(text) ? Date.parse(text) : Number.NaN
+  return timestamp >= 0 ? timestamp : null
+}
+
+const isoTime = /^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$/i

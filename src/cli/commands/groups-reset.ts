@@ -6,7 +6,7 @@ import { withLog } from '../open-directory.ts'
 import type { AddCommand } from '../program.ts'
 import { UsageError } from '../terminal.ts'
 import { textTable } from '../text-table.ts'
-import { integer, withDirectory, type DirectoryOptions } from './command-options.ts'
+import { integer, millisecondsOfTime, withDirectory, type DirectoryOptions } from './command-options.ts'
 
 interface ResetOptions extends DirectoryOptions {
   readonly topic?: readonly string[]
@@ -87,9 +87,8 @@ function targetOf(options: ResetOptions): GroupOffsetReset['to'] {
 }
 
 function timeOf(text: string): number {
-  const timestamp = Date.parse(text)
-  // A mere number, which Date would take for a month or a year, was meant to be something else.
-  if (timestamp >= 0 && !/^\d+$/.test(text)) return timestamp
+  const timestamp = millisecondsOfTime(text)
+  if (timestamp !== null) return timestamp
   throw new UsageError(`--to-datetime ${text}: give a time such as 2026-01-31T12:00Z`)
 }
 

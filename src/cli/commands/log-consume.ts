@@ -5,7 +5,7 @@ import type { AddCommand } from '../program.ts'
 import { jsonSafe, keyText, valueText } from '../stored-text.ts'
 import { plain } from '../text-table.ts'
 import { UsageError, type Terminal } from '../terminal.ts'
-import { integer, withDirectory, type DirectoryOptions } from './command-options.ts'
+import { integer, millisecondsOfTime, withDirectory, type DirectoryOptions } from './command-options.ts'
 
 interface ConsumeOptions extends DirectoryOptions {
   readonly from: string
@@ -120,8 +120,8 @@ function startsOf(log: EmbeddedLog, topic: string, { from, partition, group }: C
       return [{ at: start.at, offset }]
     throw new UsageError(`${topic}-${partition} has offsets ${start?.offset} to ${end?.offset}, not ${from}`)
   }
-  const timestamp = Date.parse(from)
-  if (Number.isNaN(timestamp) || timestamp < 0) {
+  const timestamp = millisecondsOfTime(from)
+  if (timestamp === null) {
     throw new UsageError(`--from ${from}: give beginning, an offset, or a time such as 2026-01-31T12:00Z`)
   }
   return admin.offsets(at, { timestamp })
