@@ -36,6 +36,8 @@ export class StreamsRuntime {
   #startedAt = 0
   #processedBefore = 0
   #commitsBefore = 0
+  #streamTimeBefore = -1
+  #negativeTimesBefore = 0
 
   constructor(topology: Topology, options: StreamsRuntimeOptions) {
     this.#topology = topology
@@ -147,8 +149,8 @@ export class StreamsRuntime {
 
   metrics(): StreamsMetrics {
     let processed = this.#processedBefore
-    let streamTime = -1
-    let negativeTimes = 0
+    let streamTime = this.#streamTimeBefore
+    let negativeTimes = this.#negativeTimesBefore
     let lag = 0
     for (const task of this.#present?.tasks ?? []) {
       processed += task.processed
@@ -275,6 +277,10 @@ export class StreamsRuntime {
     await run.abandon()
     this.#processedBefore += run.processed
     this.#commitsBefore += run.commits
+    for (const { streamTime, inputs } of run.tasks) {
+      this.#streamTimeBefore = Math.max(this.#streamTimeBefore, streamTime)
+      for (const { queue } of inputs) this.#negativeTimesBefore += queue.negativeTimes
+    }
     this.#present = null
   }
 }

@@ -386,7 +386,7 @@ describe('failures', () => {
   const strict = topic('strict', { key: z.string(), value: z.object({ n: z.number() }), format: 'json' })
   const copy = topic('copy', { key: z.string(), value: z.object({ n: z.number() }), format: 'json' })
 
-  test('by default an invalid record stops the application with an error that names its offset and the defect', async () => {
+  test('by default an invalid record stops the application with an error that names its offset, the defect and the remedy', async () => {
     const builder = new StreamsBuilder()
     builder.stream(strict).to(copy)
     const app = await StreamsHarness.open(builder.build(), { strict: 1, copy: 1 })
@@ -396,11 +396,27 @@ describe('failures', () => {
       ['b', '{"n":"one"}', 2],
     ])
     await expect(app.pump(app.runtime.finished())).rejects.toThrow(
-      /INVALID_RECORD: record at strict-0 offset 1: the value .*"n".*"one"/,
+      /INVALID_RECORD: record at strict-0 offset 1: the value .*"n".*"one".*onInvalid: 'skip'/,
     )
     expect(app.runtime.phase).toBe('failed')
     // Nothing of the failed commit remains: the next start reads the record before it again.
     expect((await app.read('copy')).length).toBeLessThanOrEqual(1)
+  })
+
+  test('an application that has failed still says what it has processed and dropped', async () => {
+    const timed = topic('timed', { key: z.string(), value: z.number(), format: 'json', timestamp: (at) => at })
+    const builder = new StreamsBuilder()
+    builder.stream(timed).foreach(() => {})
+    const app = await StreamsHarness.open(builder.build(), { timed: 1 })
+    await app.start()
+    await app.send('timed', [
+      ['a', '7', 1],
+      ['a', '-1', 2],
+      ['a', '"eight"', 3],
+    ])
+    await expect(app.pump(app.runtime.finished())).rejects.toThrow(/INVALID_RECORD/)
+    const droppedByReason = { 'negative timestamp': 1 }
+    expect(app.runtime.metrics()).toMatchObject({ processed: 1, streamTime: 7, droppedByReason })
   })
 
   test("onInvalid 'skip' drops and counts an invalid record, and commits its offset", async () => {

@@ -33,7 +33,7 @@ export class InvalidRecords {
       const stop = code === 'INVALID_TIMESTAMP' ? code : 'INVALID_RECORD'
       throw new StreamsError(
         stop,
-        `record at ${topic}-${partition} offset ${record.offset}: ${reasonFor(stop, error)}; correct the producer, or give the source another policy for invalid records`,
+        `record at ${topic}-${partition} offset ${record.offset}: ${reasonFor(stop, error)}; correct the producer, or give the source onInvalid: 'skip' or a { deadLetter } topic`,
         { topic, partition, offset: record.offset, node: source.name },
         { cause: error },
       )
