@@ -254,6 +254,12 @@ export class LogError extends CodedError<LogErrorCode> {
   }
 }
 
+/** The error for a topic that does not exist; `otherwise` is another remedy than creating it. */
+export function unknownTopic(topic: string, otherwise = 'correct the name'): LogError {
+  const remedy = `create it first, with log.admin.ensureTopics, or ${otherwise}`
+  return new LogError('UNKNOWN_TOPIC', `topic ${shown(topic)} does not exist: ${remedy}`, { topic })
+}
+
 /** The error for a partition that the topic does not have. */
 export function unknownPartition({ topic, partition }: TopicPartition, partitions: number): LogError {
   const has = partitions === 1 ? 'partition 0 alone' : `partitions 0 to ${partitions - 1}`

@@ -1,6 +1,5 @@
-import { shown } from '../../base/shown.ts'
 import type { AnyTopic } from '../../codec/topic.ts'
-import { LogError, unknownPartition } from '../api/errors.ts'
+import { LogError, unknownPartition, unknownTopic } from '../api/errors.ts'
 import type { TopicPartition } from '../api/record.ts'
 import type { Broker } from '../broker/broker.ts'
 import { bytesFormat, checkFormat, declaredFormat, type RecordFormat } from './record-format.ts'
@@ -36,10 +35,7 @@ export class DeclaredTopics {
   /** Throws UNKNOWN_TOPIC, UNKNOWN_PARTITION, TOPIC_MISMATCH, or INVALID_CONFIG for a topic that is not declared. */
   formatOf(at: TopicPartition): RecordFormat {
     const info = this.#broker.topic(at.topic)
-    if (info === undefined)
-      throw new LogError('UNKNOWN_TOPIC', `topic ${shown(at.topic)} does not exist: create it first`, {
-        topic: at.topic,
-      })
+    if (info === undefined) throw unknownTopic(at.topic)
     if (!Number.isInteger(at.partition) || at.partition < 0 || at.partition >= info.partitions)
       throw unknownPartition(at, info.partitions)
     const declared = this.#byName.get(at.topic)

@@ -49,7 +49,7 @@ export class Groups {
       if (topic === undefined)
         throw new LogError(
           'UNKNOWN_TOPIC',
-          `group ${group} subscribes to ${name}, which does not exist: create it first`,
+          `group ${group} subscribes to ${name}, which does not exist: create it first, with log.admin.ensureTopics, or correct the name`,
           {
             topic: name,
           },

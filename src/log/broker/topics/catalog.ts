@@ -1,6 +1,5 @@
 import { assert } from '../../../base/assert.ts'
-import { shown } from '../../../base/shown.ts'
-import { LogError, unknownPartition } from '../../api/errors.ts'
+import { unknownPartition, unknownTopic } from '../../api/errors.ts'
 import type { TopicPartition } from '../../api/record.ts'
 import { defaultTopicConfig, type TopicConfig, type TopicInfo } from '../../api/topic.ts'
 import type { PendingDeletion } from '../../journal/checkpoint.ts'
@@ -43,10 +42,7 @@ export class Catalog {
   /** The partition. Throws UNKNOWN_TOPIC or UNKNOWN_PARTITION. */
   partition(at: TopicPartition): Partition {
     const topic = this.#byName.get(at.topic)
-    if (topic === undefined || topic.phase !== 'live')
-      throw new LogError('UNKNOWN_TOPIC', `topic ${shown(at.topic)} does not exist; create it first`, {
-        topic: at.topic,
-      })
+    if (topic === undefined || topic.phase !== 'live') throw unknownTopic(at.topic)
     const partition = topic.partitions[at.partition]
     if (partition !== undefined) return partition
     throw unknownPartition(at, topic.partitions.length)

@@ -1,5 +1,4 @@
-import { shown } from '../../../base/shown.ts'
-import { LogError } from '../../api/errors.ts'
+import { LogError, unknownTopic } from '../../api/errors.ts'
 import { commitsTopic, isInternalTopic, offsetsTopic, transactionsTopic } from '../../api/internal-topics.ts'
 import type { Position } from '../../api/log.ts'
 import type { Offset } from '../../api/record.ts'
@@ -259,8 +258,7 @@ export class Topics {
 
   #known(name: string): Topic {
     const topic = this.#parts.catalog.topic(name)
-    if (topic === undefined || topic.phase !== 'live')
-      throw new LogError('UNKNOWN_TOPIC', `topic ${shown(name)} does not exist: create it first`, { topic: name })
+    if (topic === undefined || topic.phase !== 'live') throw unknownTopic(name)
     return topic
   }
 }

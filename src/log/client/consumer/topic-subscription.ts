@@ -1,5 +1,4 @@
-import { shown } from '../../../base/shown.ts'
-import { LogError } from '../../api/errors.ts'
+import { unknownTopic } from '../../api/errors.ts'
 import { isInternalTopic } from '../../api/internal-topics.ts'
 import type { Broker } from '../../broker/broker.ts'
 
@@ -24,13 +23,7 @@ export class TopicSubscription {
 
   #checkExists(topic: string): void {
     if (this.#broker.topic(topic) !== undefined) return
-    throw new LogError(
-      'UNKNOWN_TOPIC',
-      `topic ${shown(topic)} does not exist: create it first, or subscribe by a pattern`,
-      {
-        topic,
-      },
-    )
+    throw unknownTopic(topic, 'subscribe by a pattern')
   }
 
   /** The subscribed topics that exist now, by name. Returns the same array while nothing has changed. */

@@ -1,6 +1,5 @@
-import { shown } from '../../../base/shown.ts'
 import type { AnyTopic } from '../../../codec/topic.ts'
-import { LogError } from '../../api/errors.ts'
+import { LogError, unknownTopic } from '../../api/errors.ts'
 import { isInternalTopic } from '../../api/internal-topics.ts'
 import type { TopicInfo } from '../../api/topic.ts'
 import type { Broker } from '../../broker/broker.ts'
@@ -47,11 +46,7 @@ export class ProducedTopics {
   /** Throws UNKNOWN_TOPIC, or INVALID_TOPIC for an internal topic. */
   of(name: string): ProducedTopic {
     const info = this.#broker.topic(name)
-    if (info === undefined) {
-      throw new LogError('UNKNOWN_TOPIC', `topic ${shown(name)} does not exist: create it first`, {
-        topic: name,
-      })
-    }
+    if (info === undefined) throw unknownTopic(name)
     // Most records go to the same topic as the previous one.
     if (this.#last?.info === info) return this.#last
     const known = this.#byName.get(name)

@@ -3,7 +3,7 @@ import type { OptionNames } from '../../../base/option-names.ts'
 import { shown } from '../../../base/shown.ts'
 import type { AnyTopic, Topic } from '../../../codec/topic.ts'
 import { checkOptions } from '../../api/checked-options.ts'
-import { LogError } from '../../api/errors.ts'
+import { LogError, unknownTopic } from '../../api/errors.ts'
 import type { Header } from '../../api/record.ts'
 import { checkTopicName, type TopicConfig, type TopicInfo } from '../../api/topic.ts'
 import type { Broker } from '../../broker/broker.ts'
@@ -139,8 +139,7 @@ export class RetryTopics<out K = BytesOut, out V = BytesOut> {
     for (const topic of this.#options.topics) {
       const name = typeof topic === 'string' ? topic : topic.name
       const known = this.#broker.topic(name)
-      if (known === undefined)
-        throw new LogError('UNKNOWN_TOPIC', `topic ${shown(name)} does not exist: create it first`, { topic: name })
+      if (known === undefined) throw unknownTopic(name)
       const format = typeof topic === 'string' ? bytesFormat(name) : declaredFormat(topic)
       checkFormat(known, format)
       formats.set(name, format)

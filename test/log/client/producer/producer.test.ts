@@ -194,6 +194,14 @@ describe('a producer refuses before it writes anything:', () => {
     await log.close()
   })
 
+  test('an unknown topic, naming it and what creates it', async () => {
+    const log = await ClientHarness.open([small])
+    await expect(log.producer().send({ topic: 'oders', value: 'x' })).rejects.toThrow(
+      'UNKNOWN_TOPIC: topic "oders" does not exist: create it first, with log.admin.ensureTopics, or correct the name',
+    )
+    await log.close()
+  })
+
   test('the topic of an application’s commits, which may not exist yet', async () => {
     const log = await ClientHarness.open([small])
     const code = await codeOf(() => log.producer().send({ topic: commitsTopic, value: 'x' }))
