@@ -2,7 +2,7 @@ import { SystemClock, type Clock } from './base/clock.ts'
 import { NodeDisk } from './base/disk.ts'
 import { onEndingSignal } from './base/ending-signals.ts'
 import { Lifecycle } from './base/lifecycle.ts'
-import { silentLogger, type Logger } from './base/logger.ts'
+import { consoleLogger, silentLogger, type Logger } from './base/logger.ts'
 import type { OptionNames } from './base/option-names.ts'
 import { shown } from './base/shown.ts'
 import type { Log } from './log/api/log.ts'
@@ -44,7 +44,10 @@ export interface StreamsOptions extends Partial<StreamsConfig> {
   readonly storeEngine?: StoreEngine
   /** Default: the system's time. */
   readonly clock?: Clock
-  /** Where diagnostics go. Default: nowhere. */
+  /**
+   * Where diagnostics go. Default: nowhere, except that an application writes to standard error why it has failed if no call
+   * is waiting that rejects with it.
+   */
   readonly logger?: Logger
   /**
    * Number of the running build, which is recorded with every commit; null if it is not known. Default: builds are
@@ -85,6 +88,8 @@ export class Streams {
   #starting: Promise<void> | null = null
   #ending: Promise<void> | null = null
   #isClosing = false
+  /** Calls that reject if the application fails. */
+  #told = 0
 
   constructor(topology: Topology, options: StreamsOptions) {
     checkOptions('new Streams', options, streamsOptionNames)
@@ -129,8 +134,9 @@ export class Streams {
   }
 
   /**
-   * Opens the log, restores the stores and begins to process. Resolves when the application runs. Rejects with INVALID_PHASE
-   * once it is closed: an application runs once; create a new one to continue.
+   * Opens the log, restores the stores and begins to process. Resolves when the application runs; if it fails later,
+   * {@link finished} rejects. Rejects with INVALID_PHASE once it is closed: an application runs once; create a new one to
+   * continue.
    */
   start(): Promise<void> {
     if (this.#lifecycle.is('closed')) return this.#start()
@@ -162,6 +168,7 @@ export class Streams {
    * Resolves when the application has ended, at once if it was never started; rejects with the error that made it fail.
    */
   async finished(): Promise<void> {
+    this.#told += 1
     await this.#starting
     await this.#runtime?.finished()
   }
@@ -188,7 +195,12 @@ export class Streams {
    * results are durable. Rejects with INVALID_PHASE unless the application is running, or with the error that made it fail.
    */
   async settled(): Promise<void> {
-    await this.#running().settled()
+    this.#told += 1
+    try {
+      await this.#running().settled()
+    } finally {
+      this.#told -= 1
+    }
   }
 
   /** Counts and times of what the application has done since it started. Throws INVALID_PHASE before the start. */
@@ -247,7 +259,10 @@ export class Streams {
         build: this.#options.build === undefined ? this.#buildNumber() : this.#options.build,
         ...(this.#options.onRestore === undefined ? {} : { onRestore: this.#options.onRestore }),
       })
-      this.#runtime.onPhase((phase) => this.#follow(phase))
+      this.#runtime.onPhase((phase, before) => {
+        this.#follow(phase)
+        if (phase === 'failed' && before === 'running') this.#tellFailure()
+      })
       const starting = this.#runtime.start()
       // Asked while the log was opened.
       if (this.#isClosing) this.#runtime.close().catch(() => undefined)
@@ -263,6 +278,15 @@ export class Streams {
   /** Opening the log is part of the start: the runtime begins to start later than its application. */
   #follow(phase: StreamsPhase): void {
     if (!this.#lifecycle.is(phase)) this.#lifecycle.to(phase)
+  }
+
+  /** Without a logger, and without a call that rejects with the error, nobody would learn that nothing is processed any more. */
+  #tellFailure(): void {
+    if (this.#options.logger !== undefined || this.#told > 0 || this.#isClosing) return
+    this.#runtime?.finished().catch((error: unknown) => {
+      const { applicationId } = this.#options
+      consoleLogger.error(`application ${applicationId} has failed, and nobody waits for finished(): ${String(error)}`)
+    })
   }
 
   /** Closes the flush thread and the log that was opened here, once. */

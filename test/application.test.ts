@@ -3,12 +3,13 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { stringKey } from '../src/codec/key-codecs.ts'
 import { topic } from '../src/codec/topic.ts'
 import { string } from '../src/codec/value-codecs.ts'
 import { Streams } from '../src/application.ts'
 import { StreamsBuilder } from '../src/dsl/streams-builder.ts'
+import { openLog } from '../src/log/open-log.ts'
 import { MemoryDisk } from '../src/testing/memory-disk.ts'
 import { DiskStoreEngine } from './harness/disk-store.ts'
 
@@ -101,6 +102,34 @@ test('finished() of an application that is still starting waits for its end, or 
   expect(await finished).toBe('closed')
 
   await expect(started({}).finished()).rejects.toThrow(/TOPIC_MISSING/)
+})
+
+test.each([
+  ['says so on standard error', (): void => {}, 1],
+  ['says nothing if a call rejects with the error', (app: Streams): void => void app.finished().catch(() => {}), 0],
+] as const)('an application that fails without a logger %s', async (_, wait, lines) => {
+  const written = vi.spyOn(console, 'error').mockImplementation(() => {})
+  const words = topic('words', { key: stringKey, value: string, partitions: 1 })
+  const builder = new StreamsBuilder()
+  builder.stream(words).foreach(() => {
+    throw new RangeError('no such word')
+  })
+  const logOptions = { disk: new MemoryDisk() }
+  const log = await openLog({ dataDir: '/a', ...logOptions })
+  const storeEngine = new DiskStoreEngine(logOptions.disk)
+  const app = new Streams(builder.build(), { applicationId: 'a', dataDir: '/a', log, storeEngine })
+  const failed = new Promise<void>((resolve) => app.onPhase((phase) => phase === 'failed' && resolve()))
+  await app.start()
+  wait(app)
+  await log.producer().send({ topic: words, key: 'k', value: 'v' })
+
+  await failed
+  await expect(app.finished()).rejects.toThrow(/no such word/)
+  const line = expect.stringMatching(/application a has failed.*PROCESSING_FAILED: .*words-0 offset 0.*no such word/)
+  expect(written.mock.calls).toEqual([[line]].slice(0, lines))
+  written.mockRestore()
+  await app.close().catch(() => undefined)
+  await log.close()
 })
 
 test('an application that was closed cannot be started again', async () => {
