@@ -12,12 +12,26 @@ function shownWhole(value: unknown): string {
   if (value === undefined || typeof value === 'number' || typeof value === 'symbol') return String(value)
   if (value instanceof Uint8Array) return `${value.length} bytes`
   try {
-    const json: string | undefined = JSON.stringify(value, (_, inner: unknown) =>
-      typeof inner === 'bigint' ? `${inner}n` : inner,
-    )
-    if (json !== undefined) return json
+    if (value instanceof Map || value instanceof Set) return sizeOf(value)
+    const json: string | undefined = JSON.stringify(value, (_, inner: unknown) => {
+      if (typeof inner === 'bigint') return `${inner}n`
+      return inner instanceof Map || inner instanceof Set ? sizeOf(inner) : inner
+    })
+    if (json !== undefined) return `${classOf(value)}${json}`
   } catch {
     // A circular value has no JSON, and a getter may throw: show the kind of the value instead.
   }
   return Object.prototype.toString.call(value)
+}
+
+/** JSON would show it as an empty object. */
+function sizeOf(value: ReadonlyMap<unknown, unknown> | ReadonlySet<unknown>): string {
+  return `${value instanceof Map ? 'Map' : 'Set'}(${value.size})`
+}
+
+/** The name of an object's class, before its fields; nothing for plain objects and for what JSON shows as something else. */
+function classOf(value: unknown): string {
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || 'toJSON' in value) return ''
+  const { constructor } = value
+  return typeof constructor === 'function' && constructor !== Object ? `${constructor.name} ` : ''
 }

@@ -113,7 +113,10 @@ export const windowStoreOptionNames: OptionNames<WindowStoreOptions> = { ...stor
 
 /** How `aggregate` works: `initial` makes an empty aggregate, and `add` returns a new one, never undefined. */
 export interface Aggregation<VD extends Declared, A, V, K> {
-  /** Schema or codec of the aggregate. Stored values carry the version of the schema, see `versions`. */
+  /**
+   * Schema or codec of the aggregate. Stored values carry the version of the schema, see `versions`. With a schema, use plain
+   * objects and arrays: a Set, a Map or an instance of a class is not what is read back after a restart.
+   */
   readonly value: VD & Writable<VD>
   readonly initial: () => A
   readonly add: (aggregate: A, value: V, key: K) => A

@@ -244,7 +244,7 @@ function checkReturns(codec: Codec<unknown>, value: unknown, what: string, node:
   if (isSame(value, read)) return
   throw new StreamsError(
     'PRODUCTION_FAILED',
-    `the ${what} does not survive the codec ${codec.id}: it is ${shown(value)} and comes back as ${shown(read)}; write only what the codec can represent, or use another codec`,
+    `the ${what} does not survive the codec ${codec.id}: it is ${shown(value)} and comes back as ${shown(read)}; write only what the codec can represent, such as plain objects and arrays, or use another codec`,
     { node, codec: codec.id },
   )
 }
