@@ -36,7 +36,12 @@ export class ClientWorld {
   readonly ledger: Ledger
   readonly groups: GroupLedger[] = []
   readonly #seed: number
-  readonly #options: { readonly recentBytesMax: number; readonly gaps: boolean; readonly everyCommits: number }
+  readonly #options: {
+    readonly recentBytesMax: number
+    readonly gaps: boolean
+    readonly everyCommits: number
+    readonly sync: 'commit' | 'os'
+  }
   clock: BoundedClock = new BoundedClock(startTime)
   #disk = new MemoryDisk()
   #log: EmbeddedLog | null = null
@@ -60,6 +65,7 @@ export class ClientWorld {
       recentBytesMax: this.random.pick([0, 4096, 1 << 24]),
       gaps: this.random.chance(0.3),
       everyCommits: this.random.pick([0, 0, 12]),
+      sync: this.random.pick(['commit', 'commit', 'os']),
     }
   }
 
@@ -89,12 +95,13 @@ export class ClientWorld {
 
   async open(): Promise<void> {
     const ids = new SeededRandom(this.#seed * 1000 + this.#openings++)
-    const { recentBytesMax, gaps, everyCommits } = this.#options
+    const { recentBytesMax, gaps, everyCommits, sync } = this.#options
     this.clock = new BoundedClock(this.clock.now() + 1)
     this.#log = await openLog({
       dataDir: '/data',
       disk: this.#disk,
       clock: this.clock,
+      sync,
       segmentBytes: 2048,
       segmentMs: 20_000,
       journalFileBytesMin: 16 * 1024,
@@ -112,9 +119,13 @@ export class ClientWorld {
     })
   }
 
-  /** Ends the process, or cuts the power; whoever used the log is gone. */
+  /**
+   * Ends the process, or cuts the power; whoever used the log is gone. Under `sync: 'os'` the power stays on, because what
+   * was acknowledged is promised to survive only the process.
+   */
   async crash(how: 'process' | 'power'): Promise<void> {
-    const left = how === 'power' ? this.#disk.cut(this.random) : this.#disk.clone()
+    const isCut = how === 'power' && this.#options.sync === 'commit'
+    const left = isCut ? this.#disk.cut(this.random) : this.#disk.clone()
     this.#era++
     this.#underWay.clear()
     this.#disk.crashProcess()
