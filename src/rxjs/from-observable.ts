@@ -96,8 +96,8 @@ const policies: readonly OverflowPolicy[] = ['error', 'drop-newest', 'drop-oldes
 
 /**
  * Subscribes to an observable and appends what it pushes to a topic, which must exist. Keys decide the partition as with
- * any producer. Throws INVALID_CONFIG for an option that is missing or outside its bounds, and for a source that is no
- * observable.
+ * any producer. What makes the feed fail, such as a topic that does not exist, is reported by `finished` alone: await it.
+ * Throws INVALID_CONFIG for an option that is missing or outside its bounds, and for a source that is no observable.
  * @example
  * const clicks = fromEvent(page, 'click').pipe(map(({ path, visitor }) => ({ key: visitor, value: { path } })))
  * const feed = fromObservable(clicks, log, pageViews, { onOverflow: 'drop-oldest', bufferRecordsMax: 1000 })

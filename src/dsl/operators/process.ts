@@ -62,9 +62,9 @@ export interface ProcessingContext {
   store<S>(store: StoreRef<S> | string): S
   /**
    * Calls `callback` again and again, at the interval `every`. With `by: 'streamTime'` it is called at the multiples of the
-   * interval, and only once after a gap in the records; with `by: 'wallClock'`, each time the interval has passed from now on.
-   * `start`, in ms since the epoch, makes it fire at that time and at each interval after it. Throws CONFIG_INVALID. Kafka:
-   * `schedule`, with a `Punctuator`.
+   * interval, after the record that reaches one has been processed, and only once after a gap in the records; with `by:
+   * 'wallClock'`, each time the interval has passed from now on. `start`, in ms since the epoch, makes it fire at that time and
+   * at each interval after it. Throws CONFIG_INVALID. Kafka: `schedule`, with a `Punctuator`.
    * @example context.schedule({ every: '1m', by: 'wallClock' }, (now) => this.report(now))
    */
   schedule(
