@@ -79,9 +79,14 @@ async function append(options: BenchOptions, broker: KafkaBroker | null): Promis
       rows.push(rowOf(`append, batches of ${batch}`, sync, await runs(options, { ...plain, sync, batch })))
     }
     rows.push(rowOf('append, 8 producers', sync, await runs(options, { ...plain, sync, producers: 8 })))
-    for (const partitions of [1, 16, 64]) {
+    const counts = [1, 16, 64]
+    const byCount = await alternating(
+      options,
+      counts.map((partitions) => ({ ...plain, sync, partitions })),
+    )
+    for (const [index, partitions] of counts.entries()) {
       const name = `append, ${partitions} partition${partitions === 1 ? '' : 's'}`
-      rows.push(rowOf(name, sync, await runs(options, { ...plain, sync, partitions })))
+      rows.push(rowOf(name, sync, byCount[index] ?? []))
     }
   }
   return rows
@@ -208,6 +213,18 @@ function kafkaLatencies(theirs: readonly RawLogFigures[]): Pick<Row, 'note' | 'p
 
 async function runs(options: BenchOptions, job: LogJob): Promise<readonly ChildResult[]> {
   return (await turns(options, job, null))[0]
+}
+
+/** One run of each job, then the next of each, because their rates are compared with each other. */
+async function alternating(
+  options: BenchOptions,
+  jobs: readonly LogJob[],
+): Promise<readonly (readonly ChildResult[])[]> {
+  const results: ChildResult[][] = jobs.map(() => [])
+  for (let index = 0; index < options.runs; index++) {
+    for (const [place, job] of jobs.entries()) results[place]?.push(await one(options, job))
+  }
+  return results
 }
 
 async function one(options: BenchOptions, job: LogJob): Promise<ChildResult> {
