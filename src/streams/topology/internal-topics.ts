@@ -138,11 +138,13 @@ function settlePartitions(topology: Topology, partitions: Map<string, number>): 
     ...topology.subTopologies.flatMap((part) => part.sources.flatMap((source) => source.topics)),
     ...topology.globalTables.map((table) => table.topic),
   ])
-  const missing = [...open].find((name) => read.has(name) && !partitions.has(name))
+  const missingAll = [...open].filter((name) => read.has(name) && !partitions.has(name))
+  // A repartition topic behind it has no number either, but nobody could create that one.
+  const missing = missingAll.find((name) => !repartition.has(name)) ?? missingAll[0]
   if (missing === undefined) return
   throw new StreamsError(
     'TOPIC_MISSING',
-    `topic ${missing} is read but does not exist; make it first, or declare it with partitions`,
+    `topic ${missing} is read but does not exist; create it first, with log.admin.ensureTopics or by starting the application that writes it, or declare it with partitions`,
     { topic: missing },
   )
 }

@@ -156,6 +156,15 @@ describe('the plan of topics', () => {
     expect(() => planTopics(meeting(undefined, 2), 'app', [existing('b', 2)])).toThrow(/TOPIC_MISSING: topic a is read/)
   })
 
+  test('names the topic that does not exist, not the repartition topic behind it', () => {
+    const builder = new StreamsBuilder()
+    builder
+      .stream(numbers('absent'))
+      .groupBy((value) => `${value}`)
+      .count({ name: 'counts' })
+    expect(() => planTopics(builder.build(), 'app', [])).toThrow(/TOPIC_MISSING: topic absent is read .*ensureTopics/)
+  })
+
   test('gives repartition topics the largest partition count of their inputs, through any number of hops', () => {
     const builder = new StreamsBuilder()
     const [small, large] = [numbers('small', 2), numbers('large', 6)]
