@@ -132,6 +132,23 @@ test.each([
   await log.close()
 })
 
+test('an application whose start was not awaited says so when it is asked', async () => {
+  const builder = new StreamsBuilder()
+  const words = topic('words', { key: stringKey, value: string, partitions: 1 })
+  builder.stream(words).groupByKey().count({ name: 'counts' })
+  const disk = new MemoryDisk()
+  const log = await openLog({ dataDir: '/a', disk })
+  const storeEngine = new DiskStoreEngine(disk)
+  const app = new Streams(builder.build(), { applicationId: 'a', dataDir: '/a', log, storeEngine })
+  const starting = app.start()
+
+  await expect(app.settled()).rejects.toThrow(/the application is starting, so it processes nothing; await start\(\)/)
+  await expect(app.query('counts').get('a')).rejects.toThrow(/so store counts cannot be queried; await start\(\) first/)
+  await starting
+  await app.close()
+  await log.close()
+})
+
 test('an application that was closed cannot be started again', async () => {
   const builder = new StreamsBuilder()
   builder.stream(topic('words', { key: stringKey, value: string, partitions: 1 })).foreach(() => {})

@@ -135,7 +135,7 @@ export class StreamsRuntime {
    */
   async settled(): Promise<void> {
     for (;;) {
-      const run = await this.#presentRun('will not process anything more')
+      const run = await this.#presentRun('it processes nothing')
       const { worker, globals } = run
       const places = worker.inputs.map(({ queue }) => queue.at)
       const bounds = await this.#options.log.bounds([...places, ...(globals?.places ?? [])], 'sequenced')
@@ -176,7 +176,7 @@ export class StreamsRuntime {
 
   async #readStore<T>(store: string, look: (overlays: readonly Overlay[]) => T): Promise<T> {
     for (;;) {
-      const run = await this.#presentRun(`so store ${store} cannot be queried`)
+      const run = await this.#presentRun(`store ${store} cannot be queried`)
       const answer = await new Promise<{ readonly value: T } | null>((resolve, reject) => {
         run.worker.atRest((isAtRest) => {
           try {
@@ -194,11 +194,12 @@ export class StreamsRuntime {
    * The run, once tasks that are being rebuilt are ready. Throws the error that made the application fail, if it
    * did.
    */
-  async #presentRun(otherwise: string): Promise<ApplicationRun> {
+  async #presentRun(consequence: string): Promise<ApplicationRun> {
     await this.#rebuilding
     if (this.#lifecycle.is('failed')) throw this.#error
     if (this.#present !== null && this.#lifecycle.is('running')) return this.#present
-    throw new StreamsError('INVALID_PHASE', `the application is ${this.phase}, ${otherwise}`)
+    const remedy = this.#lifecycle.is('starting') ? '; await start() first' : ''
+    throw new StreamsError('INVALID_PHASE', `the application is ${this.phase}, so ${consequence}${remedy}`)
   }
 
   async #run(run: ApplicationRun): Promise<void> {
