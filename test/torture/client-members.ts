@@ -236,7 +236,8 @@ export class Member {
     const { ledger, totals } = this.#world
     totals.delivered++
     const value = valueOf(record.value?.toString() ?? null)
-    const now = this.#world.place(record)
+    // An iteration goes on with what it was given, although the topic has been created anew meanwhile.
+    const now = this.#held.get(partitionName(record))?.place ?? this.#world.place(record)
     const known = ledger.of(value)?.place ?? null
     const place = known ?? now
     if (place === undefined || place === null) return null
