@@ -12,6 +12,7 @@ import { StreamsHarness, type InputRecord } from '../harness/streams-harness.ts'
 const text = { value: z.string(), format: 'string', tombstones: true } as const
 const lefts = topic('left', { key: z.string(), ...text })
 const rights = topic('right', { key: z.string(), ...text })
+const others = topic('other', { key: z.string(), ...text })
 const out = topic('out', { key: z.string(), ...text })
 
 describe('a table has a store only if its rows are needed', () => {
@@ -50,6 +51,31 @@ describe('a table has a store only if its rows are needed', () => {
     await driver.input(lefts).pipe({ key: 'b', value: null, timestamp: 3 })
 
     expect(await driver.store('lengths').all()).toEqual([['a', 4]])
+    await driver.close()
+  })
+})
+
+describe('in a chain of joins, the right row of the first one is computed', () => {
+  test.each([
+    ['only if there is a left row', 'inner', ['r']],
+    ['only if there is a left row', 'left', ['r']],
+    ['even if there is no left row', 'outer', ['r', 'r']],
+  ] as const)('%s (%s join)', async (_, type, expected) => {
+    const computed: string[] = []
+    const builder = new StreamsBuilder()
+    const mapped = builder.table(rights).mapValues((value) => {
+      computed.push(value)
+      return value
+    })
+    joinedBy(type, builder.table(lefts), mapped, (l, r) => `${l} ${r}`)
+      .join(builder.table(others), (joined, other) => `${joined} ${other}`)
+      .toStream()
+      .to(out)
+    const driver = await TopologyTestDriver.open(builder.build())
+    await driver.input(rights).pipe({ key: 'k', value: 'r', timestamp: 1 })
+    await driver.input(others).pipe({ key: 'k', value: 'o', timestamp: 2 })
+
+    expect(computed).toEqual(expected)
     await driver.close()
   })
 })
@@ -291,18 +317,6 @@ describe("with emit 'commit'", () => {
     await harness.close()
   })
 
-  type Joiner = (left: string | null, right: string | null) => string
-
-  function joinedBy(
-    type: 'inner' | 'left' | 'outer',
-    left: Table<string, string>,
-    right: Table<string, string>,
-    joiner: Joiner,
-  ): Table<string, string> {
-    if (type === 'inner') return left.join(right, joiner)
-    return type === 'left' ? left.leftJoin(right, joiner) : left.outerJoin(right, joiner)
-  }
-
   /** The last values of a topology that joins windows, from in-order input that is processed in one commit. */
   async function lastValues(build: (builder: StreamsBuilder) => void): Promise<Map<string | null, unknown>> {
     const builder = new StreamsBuilder()
@@ -524,4 +538,16 @@ function groupsOf(
     groups.set(group, (groups.get(group) ?? 0) + 1)
   }
   return groups
+}
+
+type Joiner = (left: string | null, right: string | null) => string
+
+function joinedBy(
+  type: 'inner' | 'left' | 'outer',
+  left: Table<string, string>,
+  right: Table<string, string>,
+  joiner: Joiner,
+): Table<string, string> {
+  if (type === 'inner') return left.join(right, joiner)
+  return type === 'left' ? left.leftJoin(right, joiner) : left.outerJoin(right, joiner)
 }

@@ -131,18 +131,22 @@ class ComputedReader implements TableReader {
   }
 }
 
-/**
- * Rows that are computed from two tables. `combine` receives null for a side that has no row, and returns null if there
- * is no result.
- */
-export function joinedRows(
-  left: TableRows,
-  right: TableRows,
-  combine: (left: unknown, right: unknown, key: unknown) => unknown,
-): TableRows {
+/** How the rows of a join of two tables are computed. */
+export interface JoinedRowsOptions {
+  readonly left: TableRows
+  readonly right: TableRows
+  /** True if there is no result without a left row. The right row is then not read, let alone computed. */
+  readonly needsLeft: boolean
+  /** Receives null for a side that has no row, and returns null if there is no result. */
+  readonly combine: (left: unknown, right: unknown, key: unknown) => unknown
+}
+
+/** Rows that are computed from two tables. */
+export function joinedRows(options: JoinedRowsOptions): TableRows {
+  const { left, right } = options
   return {
     stores: [...new Set([...left.stores, ...right.stores])],
-    open: (context, view) => new JoinedReader(left.open(context, view), right.open(context, view), combine),
+    open: (context, view) => new JoinedReader(left.open(context, view), right.open(context, view), options),
   }
 }
 
@@ -150,20 +154,22 @@ class JoinedReader implements TableReader {
   timestamp = -1
   readonly #left: TableReader
   readonly #right: TableReader
-  readonly #combine: (left: unknown, right: unknown, key: unknown) => unknown
+  readonly #needsLeft: boolean
+  readonly #combine: JoinedRowsOptions['combine']
 
-  constructor(
-    left: TableReader,
-    right: TableReader,
-    combine: (left: unknown, right: unknown, key: unknown) => unknown,
-  ) {
+  constructor(left: TableReader, right: TableReader, { needsLeft, combine }: JoinedRowsOptions) {
     this.#left = left
     this.#right = right
+    this.#needsLeft = needsLeft
     this.#combine = combine
   }
 
   get(key: unknown): unknown {
     const left = this.#left.get(key)
+    if (left === null && this.#needsLeft) {
+      this.timestamp = -1
+      return null
+    }
     const leftTime = left === null ? -1 : this.#left.timestamp
     const right = this.#right.get(key)
     const rightTime = right === null ? -1 : this.#right.timestamp

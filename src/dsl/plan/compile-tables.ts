@@ -164,7 +164,8 @@ export class TableCompilation {
     const parents = [side(true), side(false)]
     const key = left.key ?? right.key
     if (store === undefined) {
-      if (this.#demand.rows.has(id)) this.#rows.set(id, joinedRows(leftRows, rightRows, combine))
+      const joined = { left: leftRows, right: rightRows, needsLeft: type !== 'outer', combine }
+      if (this.#demand.rows.has(id)) this.#rows.set(id, joinedRows(joined))
     } else {
       this.#keep(id, store, key ?? taggedKey, store.value ?? msgpack, 'update')
     }
