@@ -28,7 +28,7 @@ export interface TopicConfig {
   readonly segmentIndexBytes: number
   /** `index.interval.bytes`. Default 4096. */
   readonly indexIntervalBytes: number
-  /** `max.message.bytes`: the largest batch. Default 1,048,588. */
+  /** `max.message.bytes`: the largest batch; producers count before compression. Default 1,048,588. */
   readonly maxMessageBytes: number
   /**
    * `message.timestamp.after.max.ms`: a record whose timestamp is further ahead of the log's clock is refused, because

@@ -6,7 +6,8 @@ import type { Broker } from '../broker/broker.ts'
 
 /**
  * Where a partition without a committed offset starts: its beginning, its end, nowhere (NO_OFFSET), or the first record of
- * the last so many milliseconds. Kafka: `auto.offset.reset`, whose `by_duration:P7DT12H` is understood too.
+ * the last so many milliseconds (its end if there is none). Kafka: `auto.offset.reset`, whose `by_duration:P7DT12H` is
+ * understood too.
  */
 export type OffsetReset = 'earliest' | 'latest' | 'none' | { readonly byDuration: number } | `by_duration:${string}`
 
