@@ -126,9 +126,12 @@ export class BatchBuilder {
    * keep.
    */
   seal(options: SealOptions = {}): Uint8Array {
-    const codec = options.compression ?? 'none'
-    const batch = codec === 'none' ? this.#bytes.subarray(0, this.#length) : this.#compressed(codec)
-    this.#writeHeader(batch, options)
+    const { compression = 'none', compressedBytesMax = Infinity } = options
+    const plain = this.#bytes.subarray(0, this.#length)
+    const compressed = compression === 'none' ? plain : this.#compressed(compression)
+    const fits = compressed.length <= compressedBytesMax
+    const batch = fits ? compressed : plain
+    this.#writeHeader(batch, fits ? options : { ...options, compression: 'none' })
     return batch
   }
 
@@ -192,6 +195,8 @@ export class BatchBuilder {
 export interface SealOptions {
   /** Default none. */
   readonly compression?: Compression
+  /** A batch that compression would make larger than this is not compressed. Default: no bound. */
+  readonly compressedBytesMax?: number
   readonly transactional?: boolean
   readonly producerId?: number
   readonly producerEpoch?: number

@@ -17,6 +17,8 @@ export class BatchAccumulator {
   #bytesTaken = 0
   /** Monotonic time of the first record, for linger and for the delivery timeout. */
   #since = 0
+  /** The largest batch that the topic takes. */
+  #bytesMax = 0
 
   /** `spares` are unused builders shared with other accumulators: this one takes some, but returns none. */
   constructor(at: TopicPartition, compression: Compression, spares: BatchBuilder[]) {
@@ -54,6 +56,7 @@ export class BatchAccumulator {
       throw tooLarge(this.at, bytes, limits.maxMessageBytes)
     }
     this.#since = limits.now
+    this.#bytesMax = limits.maxMessageBytes
     return this.#taken(record, delivery)
   }
 
@@ -80,7 +83,8 @@ export class BatchAccumulator {
    */
   take(options: { readonly kept: boolean; readonly numbers: SealOptions }): SealedBatch {
     const builder = this.#builder
-    const seal = { ...options.numbers, compression: this.#compression }
+    // Compression makes random bytes a little larger, and the batch was filled without it.
+    const seal = { ...options.numbers, compression: this.#compression, compressedBytesMax: this.#bytesMax }
     // A mostly empty builder stays here, so that many small queued batches do not each hold a large buffer.
     const leaves = options.kept && this.#compression === 'none' && builder.bytes * 2 >= builder.capacity
     const sealed: SealedBatch = {

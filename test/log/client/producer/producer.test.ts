@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { partitionOfKey } from '../../../../src/base/murmur2.ts'
+import { SeededRandom } from '../../../../src/base/seeded-random.ts'
 import { topic } from '../../../../src/codec/topic.ts'
 import { LogError } from '../../../../src/log/api/errors.ts'
 import { commitsTopic, offsetsTopic } from '../../../../src/log/api/internal-topics.ts'
@@ -114,6 +115,29 @@ describe('a send', () => {
     }
     await log.close()
   })
+
+  test.each(['gzip', 'snappy', 'lz4', 'zstd'] as const)(
+    'that %s would make too large for its topic is written as it is',
+    async (compression) => {
+      const log = await ClientHarness.open([{ name: 'orders', partitions: 1, config: { maxMessageBytes: 1000 } }])
+      const producer = log.producer({ compression })
+      const random = new SeededRandom(1)
+      // Alone, and in batches that are filled up to the last byte.
+      const values = [930, 62, 122, 143, 296].flatMap((size) =>
+        Array.from({ length: 40 }, () => Buffer.from(Array.from({ length: size }, () => random.below(256)))),
+      )
+
+      const sent = await Promise.all(values.map((value) => codeOf(() => producer.send({ topic: 'orders', value }))))
+
+      expect(new Set(sent)).toEqual(new Set(['none']))
+      const consumer = log.consumer({ autoOffsetReset: 'earliest' })
+      consumer.assign([{ topic: 'orders', partition: 0 }])
+      expect((await drain(consumer)).map(({ value }) => value?.toString('hex'))).toEqual(
+        values.map((value) => value.toString('hex')),
+      )
+      await log.close()
+    },
+  )
 
   test('in compressed batches is read as it was sent', async () => {
     const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
