@@ -46,7 +46,7 @@ export interface StreamsOptions extends Partial<StreamsConfig> {
   readonly clock?: Clock
   /**
    * Where diagnostics go. Default: nowhere, except that an application writes to standard error why it has failed if no call
-   * is waiting that rejects with it.
+   * is waiting that rejects with it, and its log what `openLog` says.
    */
   readonly logger?: Logger
   /**
@@ -242,9 +242,11 @@ export class Streams {
       throw new StreamsError('INVALID_PHASE', `the application is ${this.phase}; create a new one to start again`)
     }
     this.#lifecycle.to('starting')
-    const { applicationId, dataDir, logger = silentLogger, log, logOptions, storeEngine } = this.#options
+    const { applicationId, dataDir, log, logOptions, storeEngine } = this.#options
+    const diagnostics = this.#options.logger === undefined ? {} : { logger: this.#options.logger }
     try {
-      this.#opened = log === undefined ? await openLog({ ...logOptions, dataDir, clock: this.#clock, logger }) : null
+      this.#opened =
+        log === undefined ? await openLog({ ...logOptions, dataDir, clock: this.#clock, ...diagnostics }) : null
       const used = log ?? this.#opened
       if (used === null) return
       this.#flusher = storeEngine === undefined ? new StoreFlusher() : null
@@ -255,7 +257,7 @@ export class Streams {
         storeDirectory: `${dataDir}/stores/${applicationId}`,
         config: this.#options,
         clock: this.#clock,
-        logger,
+        ...diagnostics,
         build: this.#options.build === undefined ? this.#buildNumber() : this.#options.build,
         ...(this.#options.onRestore === undefined ? {} : { onRestore: this.#options.onRestore }),
       })

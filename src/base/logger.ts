@@ -15,6 +15,16 @@ export const consoleLogger: Logger = {
   error: (message, cause) => console.error(`millrace: error: ${message}`, ...(cause === undefined ? [] : [cause])),
 }
 
+/** Writes errors to standard error, one line each, and nothing else: what nobody would learn otherwise. */
+export const errorLogger: Logger = {
+  ...silentLogger,
+  error: (message, cause) => consoleLogger.error(cause === undefined ? message : `${message}: ${reasonOf(cause)}`),
+}
+
+function reasonOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause)
+}
+
 /** Writes a line to standard output: for output that the user asked for, never for diagnostics. */
 export function printLine(line: string): void {
   console.log(line)

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { SystemClock, type Clock } from '../base/clock.ts'
 import { NodeDisk, type Disk } from '../base/disk.ts'
-import { silentLogger, type Logger } from '../base/logger.ts'
+import { errorLogger, type Logger, silentLogger } from '../base/logger.ts'
 import type { OptionNames } from '../base/option-names.ts'
 import { shown } from '../base/shown.ts'
 import { checkOptions } from './api/checked-options.ts'
@@ -13,7 +13,10 @@ import { lockDirectory, noDirectoryLock } from './storage/directory-lock.ts'
 
 /** {@link LogOptions}, and what tests and simulations use in place of the machine. */
 export interface OpenLogOptions extends LogOptions {
-  /** Where diagnostics go. Default: nowhere. */
+  /**
+   * Where diagnostics go. Default: errors of what works in the background (damage that the scrubber finds, a checkpoint that
+   * fails) go to standard error, everything else nowhere; with another disk, all of it nowhere.
+   */
   readonly logger?: Logger
   /** Default: the system's time. */
   readonly clock?: Clock
@@ -45,7 +48,8 @@ export const openLogOptionNames: OptionNames<OpenLogOptions> = {
  */
 export async function openLog(options: OpenLogOptions): Promise<EmbeddedLog> {
   checkOptions('openLog', options, openLogOptionNames)
-  const { logger = silentLogger, clock = new SystemClock(), disk, randomBytes: random, nextGap, ...rest } = options
+  const { logger: given, clock = new SystemClock(), disk, randomBytes: random, nextGap, ...rest } = options
+  const logger = given ?? (disk === undefined ? errorLogger : silentLogger)
   checkMachine(options)
   const config = logConfig(disk === undefined ? rest : { ...rest, threads: false })
   const broker = await openBroker({

@@ -1,6 +1,11 @@
-import { expect, test } from 'vitest'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test, vi } from 'vitest'
 import type { Logger } from '../../../src/base/logger.ts'
+import { openLog } from '../../../src/log/open-log.ts'
 import { verifyDirectory } from '../../../src/log/verify/verify-directory.ts'
+import { ManualClock } from '../../../src/testing/manual-clock.ts'
 import { LogHarness } from '../../harness/log-harness.ts'
 
 const errors: string[] = []
@@ -100,4 +105,35 @@ test('records below the log start in a segment that is kept are not damage, thou
   await log.close()
   const { findings } = await verifyDirectory({ dataDir: '/log', disk: log.disk, clock: log.clock })
   expect(findings).toEqual([])
+})
+
+test('damage in a directory of the machine is said on standard error, in one line, if the log has no logger', async () => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'millrace-scrubber-'))
+  const said = vi.spyOn(console, 'error').mockImplementation(() => {})
+  const clock = new ManualClock(1_000)
+  const options = { dataDir, clock, threads: false, recentBytesMax: 0, scrubIntervalMs: 600_000 }
+  const log = await openLog(options)
+  await log.admin.createTopics([{ name: 'events', partitions: 1, config: { segmentBytes: 1024 } }])
+  const producer = log.producer()
+  for (let index = 0; index < 4; index++) {
+    const sent = producer.send({ topic: 'events', key: null, value: Buffer.alloc(900, index), partition: 0 })
+    await clock.run(100)
+    await sent
+  }
+  await clock.run(5_000)
+  const path = join(dataDir, 'events-0', '00000000000000000001.log')
+  const bytes = readFileSync(path)
+  bytes[500] = (bytes[500] ?? 0) ^ 4
+  writeFileSync(path, bytes)
+
+  await clock.run(90_000)
+  const closed = log.close()
+  await clock.run(1_000)
+  await closed
+  const lines = said.mock.calls
+  said.mockRestore()
+  rmSync(dataDir, { recursive: true })
+  expect(lines).toEqual([
+    [expect.stringMatching(/^millrace: error: stored records are damaged: events-0.*byte 0 of .*001\.log is damaged/)],
+  ])
 })
