@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module'
 import { Command, CommanderError } from 'commander'
 import { LogError, type LogErrorCode } from '../log/api/errors.ts'
 import { groupsDescribe } from './commands/groups-describe.ts'
@@ -11,6 +12,8 @@ import { logTopics } from './commands/log-topics.ts'
 import { logVerify } from './commands/log-verify.ts'
 import { UsageError, type Terminal } from './terminal.ts'
 
+const { version } = createRequire(import.meta.url)('../../package.json') as { readonly version: string }
+
 /**
  * The `millrace` command: inspects a data directory that no process has open.
  *
@@ -21,6 +24,7 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
   let exitCode = 0
   const program = new Command('millrace')
     .description('Looks into the data directory of a log that no process has open.')
+    .version(version, '-V, --version', 'print the version')
     .showHelpAfterError('(millrace --help lists the commands)')
   // This comes before the commands are added, because they inherit it.
   program.exitOverride().configureOutput({

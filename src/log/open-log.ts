@@ -9,6 +9,7 @@ import { LogError } from './api/errors.ts'
 import { openBroker } from './broker/open-broker.ts'
 import { logConfig, logOptionNames, type LogOptions } from './config.ts'
 import { EmbeddedLog } from './embedded-log.ts'
+import { checkNodeVersion } from './storage/node-version.ts'
 import { lockDirectory, noDirectoryLock } from './storage/directory-lock.ts'
 
 /** {@link LogOptions}, and what tests and simulations use in place of the machine. */
@@ -41,12 +42,13 @@ export const openLogOptionNames: OptionNames<OpenLogOptions> = {
 
 /**
  * Opens the log in a directory, which is created if necessary. Only one process at a time may have a directory open.
- * After a crash, everything is first brought to the last durable commit. Rejects with INVALID_CONFIG, DIRECTORY_IN_USE,
- * FOREIGN_DIRECTORY, NOT_WRITABLE or NEWER_FORMAT, and with JOURNAL_MISSING, JOURNAL_GAP, JOURNAL_ROT or CHECKPOINT_ROT
- * if durable data was lost; nothing is changed then.
+ * After a crash, everything is first brought to the last durable commit. Rejects with INVALID_CONFIG, UNSUPPORTED_NODE,
+ * DIRECTORY_IN_USE, FOREIGN_DIRECTORY, NOT_WRITABLE or NEWER_FORMAT, and with JOURNAL_MISSING, JOURNAL_GAP, JOURNAL_ROT or
+ * CHECKPOINT_ROT if durable data was lost; nothing is changed then.
  * @example const log = await openLog({ dataDir: 'data' })
  */
 export async function openLog(options: OpenLogOptions): Promise<EmbeddedLog> {
+  checkNodeVersion(process.versions.node)
   checkOptions('openLog', options, openLogOptionNames)
   const { logger: given, clock = new SystemClock(), disk, randomBytes: random, nextGap, ...rest } = options
   const logger = given ?? (disk === undefined ? errorLogger : silentLogger)

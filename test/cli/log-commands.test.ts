@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { number, topic } from 'millrace'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
@@ -288,6 +289,12 @@ describe('the command', () => {
     await cli.fill(async () => {
       expect((await cli.run('log topics')).err).toContain('DIRECTORY_IN_USE')
     })
+  })
+
+  test('prints its version, that of the package', async () => {
+    const manifest = new URL('../../package.json', import.meta.url)
+    const { version } = JSON.parse(readFileSync(manifest, 'utf8')) as { readonly version: string }
+    expect(await cli.run('--version')).toEqual({ code: 0, out: version, err: '' })
   })
 
   test('prints its help', async () => {

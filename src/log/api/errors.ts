@@ -151,6 +151,7 @@ export const logErrorCodes: { readonly [Code in LogErrorCode]: LogErrorKind } = 
   BUFFER_EXHAUSTED: { retriable: true, fatal: false, description: 'More records wait than the buffer may hold.' },
   DIRECTORY_IN_USE: { retriable: true, fatal: false, description: 'Another process has the data directory open.' },
   FOREIGN_DIRECTORY: { retriable: false, fatal: false, description: 'The directory was not written by millrace.' },
+  UNSUPPORTED_NODE: { retriable: false, fatal: false, description: 'The version of Node is too old.' },
   NOT_WRITABLE: {
     retriable: false,
     fatal: false,
@@ -229,6 +230,7 @@ export type LogErrorCode =
   | 'BUFFER_EXHAUSTED'
   | 'DIRECTORY_IN_USE'
   | 'FOREIGN_DIRECTORY'
+  | 'UNSUPPORTED_NODE'
   | 'NOT_WRITABLE'
   | 'NEWER_FORMAT'
   | 'JOURNAL_MISSING'

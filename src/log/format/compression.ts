@@ -1,4 +1,4 @@
-import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import * as zlib from 'node:zlib'
 import { unreachable } from '../../base/assert.ts'
 import { LogError } from '../api/errors.ts'
 import { lz4Compress, lz4Decompress } from './lz4.ts'
@@ -25,13 +25,13 @@ export function compress(compression: Compression, bytes: Uint8Array): Uint8Arra
     case 'none':
       return bytes
     case 'gzip':
-      return gzipSync(bytes)
+      return zlib.gzipSync(bytes)
     case 'snappy':
       return snappyCompress(bytes)
     case 'lz4':
       return lz4Compress(bytes)
     case 'zstd':
-      return zstdCompressSync(bytes)
+      return zlib.zstdCompressSync(bytes)
     default:
       return unreachable(compression)
   }
@@ -44,10 +44,10 @@ export function compress(compression: Compression, bytes: Uint8Array): Uint8Arra
 export function decompress(code: number, bytes: Uint8Array, bytesMax: number = inflatedBytesMax): Uint8Array {
   try {
     if (code === 0) return bytes
-    if (code === 1) return gunzipSync(bytes, { maxOutputLength: bytesMax })
+    if (code === 1) return zlib.gunzipSync(bytes, { maxOutputLength: bytesMax })
     if (code === 2) return snappyDecompress(bytes, bytesMax)
     if (code === 3) return lz4Decompress(bytes, bytesMax)
-    if (code === 4) return zstdDecompressSync(bytes, { maxOutputLength: bytesMax })
+    if (code === 4) return zlib.zstdDecompressSync(bytes, { maxOutputLength: bytesMax })
   } catch (cause) {
     if (cause instanceof LogError) throw cause
     throw corrupt(`${bytes.length} bytes of codec ${code} cannot be decompressed to at most ${bytesMax}`, 0, { cause })

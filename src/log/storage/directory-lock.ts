@@ -1,4 +1,4 @@
-import { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import { LogError } from '../api/errors.ts'
 
 /** Held while a log is open for writing. */
@@ -18,10 +18,12 @@ export const noDirectoryLock: DirectoryLock = { release: () => {} }
  * It opens no other file and writes nothing into this one.
  */
 export function lockDirectory(directory: string): DirectoryLock {
+  // Not a static import: an older Node would end at it, before it can be told that it is too old.
+  const sqlite = process.getBuiltinModule('node:sqlite')
   const path = `${directory}/.lock.db`
   let database: DatabaseSync | undefined
   try {
-    database = new DatabaseSync(path, { timeout: 0 })
+    database = new sqlite.DatabaseSync(path, { timeout: 0 })
     database.exec('BEGIN EXCLUSIVE')
   } catch (error) {
     database?.close()

@@ -13,6 +13,7 @@ import { recoverJournal } from '../journal/journal-recovery.ts'
 import { checkFormat } from '../storage/data-directory.ts'
 import { lockDirectory, noDirectoryLock } from '../storage/directory-lock.ts'
 import { checkJournalThere } from '../storage/journal-presence.ts'
+import { checkNodeVersion } from '../storage/node-version.ts'
 import { partitionMetadata, topicIdOf } from '../storage/partition-directory.ts'
 import { checkProducerFiles } from '../storage/producers/producer-files-check.ts'
 import { checkSegment, type CheckedBatch } from '../storage/segment/segment-check.ts'
@@ -85,10 +86,11 @@ export interface VerifyReport {
  * memory: a directory that was not closed is judged by the state that opening it would produce, and is not changed.
  *
  * Findings are returned, not thrown. Rejects with FOREIGN_DIRECTORY, NEWER_FORMAT or DIRECTORY_IN_USE if the directory
- * cannot be checked.
+ * cannot be checked, or with UNSUPPORTED_NODE.
  * @example const { findings } = await verifyDirectory({ dataDir: 'data' })
  */
 export async function verifyDirectory(options: VerifyOptions): Promise<VerifyReport> {
+  checkNodeVersion(process.versions.node)
   checkOptions('verifyDirectory', options, verifyOptionNames)
   const { dataDir, disk = new NodeDisk() } = options
   checkFormat(disk, dataDir)

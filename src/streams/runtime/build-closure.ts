@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { findPackageJSON, isBuiltin } from 'node:module'
+import * as modules from 'node:module'
 import { dirname, relative, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { Disk } from '../../base/disk.ts'
@@ -72,7 +72,7 @@ class ClosureReader {
     if (specifier.startsWith('.') || specifier.startsWith('/')) this.#takeFirst(resolve(dirname(from), specifier))
     else if (specifier.startsWith('file:')) this.#takeFirst(fileURLToPath(specifier))
     else if (isUrl) this.#takeFirst(resolve(dirname(from), specifier))
-    else if (!isBuiltin(specifier)) this.#takePackage(from, specifier)
+    else if (!modules.isBuiltin(specifier)) this.#takePackage(from, specifier)
   }
 
   #takeFirst(path: string): void {
@@ -99,7 +99,7 @@ class ClosureReader {
     if (this.#packages.has(name)) return
     let manifest
     try {
-      manifest = findPackageJSON(specifier, pathToFileURL(from))
+      manifest = modules.findPackageJSON(specifier, pathToFileURL(from))
     } catch {
       throw new UnclearBuild()
     }
