@@ -69,6 +69,24 @@ test.each([
   },
 )
 
+test('a row without a partner whose joiner fails is dropped once, and later records are joined', async () => {
+  const builder = new StreamsBuilder()
+  const joiner = (a: string, b: string | null): string => {
+    if (a === 'bad') throw new Error('cannot be joined')
+    return `${a}${b}`
+  }
+  builder.stream(left).leftJoin(builder.stream(right), joiner, { name: 'pairs', within: 5 }).to(pairs)
+  const driver = await TopologyTestDriver.open(builder.build(), { config: { onProcessingError: 'continue' } })
+  await driver.input(left).pipe({ key: 'a', value: 'bad', timestamp: 0 })
+  await driver.input(left).pipe({ key: 'b', value: 'x', timestamp: 20 })
+  await driver.input(left).pipe({ key: 'c', value: 'y', timestamp: 21 })
+  await driver.input(right).pipe({ key: 'c', value: 'z', timestamp: 22 })
+
+  expect(await driver.output(pairs).readAll()).toMatchObject([{ key: 'c', value: 'yz' }])
+  expect(driver.metrics().dropped).toBe(1)
+  await driver.close()
+})
+
 test('topics of different partition counts or key codecs cannot be joined', () => {
   const build = (a: Parameters<StreamsBuilder['stream']>[0], b: Parameters<StreamsBuilder['stream']>[0]) => () => {
     const builder = new StreamsBuilder()

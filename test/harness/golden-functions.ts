@@ -22,8 +22,11 @@ export function textOf(x: Value | Key): string {
   return String(x)
 }
 
+/** Throws for text that is no number, as Java's `Long.parseLong` does. */
 export function numberOf(x: Value): number {
-  return x === null ? 0 : Number(x)
+  const number = x === null ? 0 : Number(x)
+  if (Number.isNaN(number)) throw new RangeError(`${x} is not a number`)
+  return number
 }
 
 export function predicate(name: string): (value: Value, key: Key) => boolean {

@@ -78,6 +78,36 @@ async function joined(
   )
 }
 
+test.each(['update', 'commit'] as const)(
+  'a session stays as it is if the aggregator fails and processing continues (%s)',
+  async (emit) => {
+    const words = topic('words', { key: z.string(), value: z.string() })
+    const builder = new StreamsBuilder()
+    builder
+      .stream(words)
+      .groupByKey()
+      .windowedBy(sessions(5, { grace: 10 }))
+      .aggregate({
+        name: 'joined',
+        emit,
+        value: z.string(),
+        initial: () => '',
+        add: (text, value) => {
+          if (value === 'bad') throw new Error('cannot be added')
+          return text + value
+        },
+        merge: (older, newer) => older + newer,
+      })
+    const driver = await TopologyTestDriver.open(builder.build(), { config: { onProcessingError: 'continue' } })
+    for (const [value, timestamp] of [['a', 10] as const, ['bad', 12] as const, ['b', 14] as const]) {
+      await driver.input(words).pipe({ key: 'k', value, timestamp })
+    }
+
+    expect(await driver.store('joined').rows()).toMatchObject([{ value: 'ab', window: { start: 10, end: 14 } }])
+    await driver.close()
+  },
+)
+
 test('sessions equal those of a plain loop, for any order of timestamps, across a crash and a restart', async () => {
   const scenario = fc.record({
     gap: fc.constantFrom(1, 4, 9),
