@@ -260,14 +260,24 @@ export class Member {
     held.hasBegun = true
     const { reset } = this.#group.spec
     if (!hasBegun && floor === null && reset === 'latest') return this.#group.excuse(place, 0, offset)
-    if (next === null && (unstable || hasBegun)) return
+    const start = this.#world.startOf(place) ?? 0
+    if (next === null && (unstable || hasBegun)) {
+      // It went on at what was not done; if that is deleted, the reset goes past the rest.
+      if (reset === 'latest' && !this.#isDoneBelow(place, start)) this.#group.excuse(place, start, offset)
+      return
+    }
     const expected = next ?? floor ?? 0
     if (offset < expected)
       this.#world.fault(`${this.name} was given offset ${offset} of ${place.name}, it had to go on at ${expected}`)
     // Records were deleted under its hands, and the reset goes past the rest.
-    const moved = reset === 'latest' && (this.#world.startOf(place) ?? 0) > expected
+    const moved = reset === 'latest' && start > expected
     if (moved) this.#group.excuse(place, expected, offset)
     else this.#group.gap(place, expected, offset, `${this.name} of group ${this.#group.spec.name}`)
+  }
+
+  #isDoneBelow(place: Place, end: number): boolean {
+    for (let offset = 0; offset < end; offset++) if (!this.#group.isDone(place, offset)) return false
+    return true
   }
 
   done(record: Given, sent: Sent | null = null): void {
