@@ -240,7 +240,8 @@ export abstract class Overlay {
     const set = this.#open
     this.#sealed = set
     this.#open = new FlushSet()
-    this.#open.storeTime = this.storeTime
+    // Not the clock of now: records that no commit contains yet have moved it.
+    this.#open.storeTime = this.committedTime
     return set
   }
 

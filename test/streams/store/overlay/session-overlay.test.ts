@@ -328,6 +328,23 @@ test('an empty flush does not change the clock of the store', async () => {
   await life.close()
 })
 
+test('a flush of nothing leaves the clock at the last commit, whatever was put since', async () => {
+  const life = new StoreLife(
+    memory(),
+    specOf({ kind: 'session', retentionMs: 1 }),
+    (spec, store, record) => new SessionOverlay(spec, store, record, 0),
+  )
+  await life.reopen()
+  addRecord(life.overlay, 'a', '1', 20, 1)
+  await life.flush(life.seal())
+  await life.flush(life.seal())
+  await life.reopen()
+
+  addRecord(life.overlay, 'a', '2', 10, 1)
+  expect([...life.overlay.all()]).toEqual([{ key: 'a', start: 10, end: 10, value: '2' }])
+  await life.close()
+})
+
 test('a key that was known to have no sessions is looked up again once it has one', async () => {
   const life = await opened({ cache: 0 })
   addRecord(life.overlay, 'other', 'x', 1, 5)
