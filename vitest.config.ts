@@ -25,6 +25,7 @@ const config: ViteUserConfig = defineConfig({
   // A worker serves many files: the modules keep no state, and starting anew for each of them took a tenth of the time.
   test: {
     include: ['test/**/*.test.ts'],
+    setupFiles: ['test/harness/property-seed.ts'],
     pool: 'forks',
     isolate: false,
     maxWorkers: 3,
