@@ -87,8 +87,8 @@ describe('groups reset', () => {
     expect(await cli.run('groups reset billing --by-duration soon')).toMatchObject({ code: 2 })
     expect(await cli.run('groups reset billing --to-latest --topic orders:x')).toMatchObject({ code: 2 })
     expect(await cli.run('groups reset billing --to-latest --topic orders:0:1')).toMatchObject({ code: 2 })
-    // A parser of dates would take them for a month, a year, and the year 2001.
-    for (const time of ['5', '2026', '-1', 'end-1']) {
+    // A parser of dates would take them for a month, a year, the year 2001, and 2 March.
+    for (const time of ['5', '2026', '-1', 'end-1', '2026-02-30', '2026-02-30T10:00Z']) {
       expect((await cli.run(`groups reset billing --to-datetime=${time}`)).err).toContain('give a time such as')
     }
   })

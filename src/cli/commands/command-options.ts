@@ -26,8 +26,16 @@ export function integer(min: number): (text: string) => number {
  * may still make a time: it takes `-1` and `end 1` for the year 2001.
  */
 export function millisecondsOfTime(text: string): number | null {
-  const timestamp = isoTime.test(text) ? Date.parse(text) : Number.NaN
+  const [, day] = isoTime.exec(text) ?? []
+  // Of a day that its month does not have, the parser makes one of the next month.
+  if (day === undefined || !isDay(day)) return null
+  const timestamp = Date.parse(text)
   return timestamp >= 0 ? timestamp : null
 }
 
-const isoTime = /^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$/i
+function isDay(day: string): boolean {
+  const midnight = Date.parse(day)
+  return !Number.isNaN(midnight) && new Date(midnight).toISOString().startsWith(day)
+}
+
+const isoTime = /^(\d{4}-\d\d-\d\d)([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$/i
