@@ -428,8 +428,9 @@ export class Consumer<out K = BytesOut, out V = BytesOut> {
 
   /**
    * Moves to an offset, to the `beginning` or `end` of what can be read, or to the first record with at least that
-   * timestamp; both are looked up now, not by the next poll as in Kafka. Throws UNKNOWN_PARTITION if the partition is not assigned, OFFSET_OUT_OF_RANGE, INVALID_TIMESTAMP or
-   * INVALID_CONFIG. Kafka: `seek`, `seekToBeginning`, `seekToEnd`, `offsetsForTimes`.
+   * timestamp; both are looked up now, not by the next poll as in Kafka. Throws UNKNOWN_PARTITION if the partition is not
+   * assigned, OFFSET_OUT_OF_RANGE, INVALID_TIMESTAMP or INVALID_CONFIG. Kafka: `seek`, `seekToBeginning`, `seekToEnd`,
+   * `offsetsForTimes`.
    * @example consumer.seek({ topic: 'orders', partition: 0 }, { timestamp: Date.parse('2026-01-31T12:00Z') })
    */
   seek(at: TopicPartition, to: SeekTarget): void {
