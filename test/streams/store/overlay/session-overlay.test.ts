@@ -9,6 +9,7 @@ import type { FlushSet } from '../../../../src/streams/store/overlay/flush-set.t
 import type { OverlayEntry } from '../../../../src/streams/store/overlay/overlay-entry.ts'
 import { readInt64 } from '../../../../src/streams/store/overlay/overlay.ts'
 import { SessionOverlay } from '../../../../src/streams/store/overlay/session-overlay.ts'
+import type { StoreSpec } from '../../../../src/streams/topology/node.ts'
 import { specOf, storeEngines, StoreLife } from '../../../harness/store-life.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'millrace-sessions-'))
@@ -200,9 +201,10 @@ describe.each(engines)('on %s', (_name, engine, numRuns) => {
 const memory = storeEngines[0]?.[1] as () => StoreEngine
 
 async function opened(
-  options: { readonly cache?: number; readonly emit?: 'final' } = {},
+  options: { readonly cache?: number; readonly emit?: 'final'; readonly retentionMs?: number } = {},
 ): Promise<StoreLife<SessionOverlay>> {
-  const spec = { ...specOf({ kind: 'session', retentionMs: 1000 }), emit: options.emit ?? ('commit' as const) }
+  const { emit = 'commit', retentionMs = 1000 } = options
+  const spec: StoreSpec = { ...specOf({ kind: 'session', retentionMs }), emit }
   const life = new StoreLife(
     memory(),
     spec,
@@ -312,12 +314,7 @@ test('an old session evicted from memory is still found when a newer one of its 
 })
 
 test('an empty flush does not change the clock of the store', async () => {
-  const life = new StoreLife(
-    memory(),
-    specOf({ kind: 'session', retentionMs: 10 }),
-    (spec, store, record) => new SessionOverlay(spec, store, record, 0),
-  )
-  await life.reopen()
+  const life = await opened({ cache: 0, retentionMs: 10 })
   addRecord(life.overlay, 'a', '1', 2, 1)
   life.commit()
   await life.reopen()
@@ -329,12 +326,7 @@ test('an empty flush does not change the clock of the store', async () => {
 })
 
 test('a flush of nothing leaves the clock at the last commit, whatever was put since', async () => {
-  const life = new StoreLife(
-    memory(),
-    specOf({ kind: 'session', retentionMs: 1 }),
-    (spec, store, record) => new SessionOverlay(spec, store, record, 0),
-  )
-  await life.reopen()
+  const life = await opened({ cache: 0, retentionMs: 1 })
   addRecord(life.overlay, 'a', '1', 20, 1)
   await life.flush(life.seal())
   await life.flush(life.seal())
