@@ -188,6 +188,31 @@ export class ByteReader {
   }
 }
 
+/** Bytes of which many views are made. Asking an array for its memory is a call into C++, so it is asked once. */
+export class ViewedBytes {
+  readonly bytes: Uint8Array
+  readonly #memory: ArrayBufferLike
+  readonly #start: number
+
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes
+    this.#memory = bytes.buffer
+    this.#start = bytes.byteOffset
+  }
+
+  /** A view of `bytes[start, end)`, which shares their memory. */
+  view(start: number, end: number): Buffer {
+    return new BufferView(this.#memory, this.#start + start, end - start)
+  }
+}
+
+/** The class of all Buffers. `Buffer.from` ends in its constructor too, after checks that take as long as it does. */
+const BufferView = Reflect.get(Buffer, Symbol.species) as new (
+  memory: ArrayBufferLike,
+  byteOffset: number,
+  length: number,
+) => Buffer
+
 /** Copies `source[start, end)` to `target[at, ...)`. For short ranges a loop costs less than a call into C++. */
 export function copyBytes(source: Uint8Array, start: number, end: number, target: Uint8Array, at: number): void {
   const length = end - start

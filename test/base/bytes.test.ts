@@ -9,6 +9,7 @@ import {
   equalBytes,
   latin1Slice,
   utf8Slice,
+  ViewedBytes,
 } from '../../src/base/bytes.ts'
 
 const safeInteger = fc.oneof(
@@ -145,6 +146,18 @@ describe('runs of bytes', () => {
       }),
       { numRuns: 500, seed: 5 },
     )
+  })
+
+  test('are viewed, whatever array they are in, as Buffers that share their memory', () => {
+    const inside = new Uint8Array(100).subarray(7, 27)
+    for (const bytes of [inside, Buffer.from(inside.buffer, 50, 20), Buffer.alloc(20), new Uint8Array(20)]) {
+      const view = new ViewedBytes(bytes).view(3, 12)
+      assert.ok(Buffer.isBuffer(view))
+      assert.equal(view.length, 9)
+      bytes[3] = 1
+      bytes[11] = 2
+      assert.deepEqual([view[0], view[8]], [1, 2])
+    }
   })
 
   test('decode as UTF-8 from any position', () => {

@@ -1,4 +1,4 @@
-import type { ByteWriter } from '../../base/bytes.ts'
+import type { ByteWriter, ViewedBytes } from '../../base/bytes.ts'
 import { reasonFor } from '../../base/coded-error.ts'
 import { CodecError } from '../../codec/codec-error.ts'
 import type { AnyTopic } from '../../codec/topic.ts'
@@ -27,8 +27,8 @@ export interface RecordFormat {
   /** The record's timestamp; `now` if the topic does not define one. */
   timestampOf(value: unknown, key: unknown, now: number): number
   /** A start of -1 means null. */
-  readKey(bytes: Uint8Array, start: number, end: number): unknown
-  readValue(bytes: Uint8Array, start: number, end: number): unknown
+  readKey(from: ViewedBytes, start: number, end: number): unknown
+  readValue(from: ViewedBytes, start: number, end: number): unknown
 }
 
 /** What may be sent to a topic by name; a string is sent as UTF-8. */
@@ -82,20 +82,20 @@ export function declaredFormat(declared: AnyTopic): RecordFormat {
       return true
     },
     timestampOf: (given, keyGiven, now) => (timestamp === undefined ? now : timestamp(given, keyGiven, now, -1)),
-    readKey: (bytes, start, end) => {
+    readKey: (from, start, end) => {
       if (start < 0) {
         if (!key.allowsNull) throw nullRefused(name, 'key')
         return null
       }
-      const read = key.codec.read(bytes, start, end)
+      const read = key.codec.read(from.bytes, start, end)
       return key.validate === undefined ? read : key.validate(read)
     },
-    readValue: (bytes, start, end) => {
+    readValue: (from, start, end) => {
       if (start < 0) {
         if (!value.allowsNull) throw nullRefused(name, 'value')
         return null
       }
-      const read = value.codec.read(bytes, start, end)
+      const read = value.codec.read(from.bytes, start, end)
       return value.validate === undefined ? read : value.validate(read)
     },
   }
@@ -157,7 +157,6 @@ function writeBytes(topic: string, part: 'key' | 'value', given: unknown, to: By
   )
 }
 
-function viewOf(bytes: Uint8Array, start: number, end: number): BytesOut {
-  if (start < 0) return null
-  return Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset + start, end - start)
+function viewOf(from: ViewedBytes, start: number, end: number): BytesOut {
+  return start < 0 ? null : from.view(start, end)
 }

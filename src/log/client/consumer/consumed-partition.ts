@@ -1,7 +1,8 @@
+import { ViewedBytes } from '../../../base/bytes.ts'
 import { reasonFor } from '../../../base/coded-error.ts'
 import { LogError } from '../../api/errors.ts'
 import type { Chunk, OffsetEntry } from '../../api/log.ts'
-import { partitionName, type Offset, type RecordCursor, type TopicPartition } from '../../api/record.ts'
+import { noBytes, partitionName, type Offset, type RecordCursor, type TopicPartition } from '../../api/record.ts'
 import type { RecordFormat } from '../record-format.ts'
 import type { ConsumerRecord } from './consumer-options.ts'
 
@@ -21,6 +22,8 @@ export class ConsumedPartition {
   readonly #format: RecordFormat
   readonly #chunks: Chunk[] = []
   #cursor: RecordCursor | null = null
+  /** The bytes of the cursor's last record. A chunk can lie in several pieces of memory. */
+  #viewed: ViewedBytes = nothingViewed
   /** The cursor is at a record that was not returned yet. */
   #held = false
   /** Why the next record cannot be returned. */
@@ -114,8 +117,7 @@ export class ConsumedPartition {
   moveTo(offset: Offset): void {
     this.unresolved = false
     this.#chunks.length = 0
-    this.#cursor = null
-    this.#held = false
+    this.#nextCursor()
     this.#failure = null
     this.#position = offset
   }
@@ -185,20 +187,22 @@ export class ConsumedPartition {
   #nextCursor(): void {
     const chunk = this.#chunks[0]
     this.#cursor = chunk === undefined ? null : chunk.cursor()
+    this.#viewed = nothingViewed
     this.#held = false
   }
 
   #record(cursor: RecordCursor): ConsumerRecord<unknown, unknown> {
     const { bytes, offset, timestamp } = cursor
     const { topic, partition } = this.at
+    if (this.#viewed.bytes !== bytes) this.#viewed = new ViewedBytes(bytes)
     try {
       return {
         topic,
         partition,
         offset,
         timestamp,
-        key: this.#format.readKey(bytes, cursor.keyStart, cursor.keyEnd),
-        value: this.#format.readValue(bytes, cursor.valueStart, cursor.valueEnd),
+        key: this.#format.readKey(this.#viewed, cursor.keyStart, cursor.keyEnd),
+        value: this.#format.readValue(this.#viewed, cursor.valueStart, cursor.valueEnd),
         headers: cursor.headers(),
       }
     } catch (cause) {
@@ -213,6 +217,8 @@ export class ConsumedPartition {
     }
   }
 }
+
+const nothingViewed = new ViewedBytes(noBytes)
 
 /** How many offsets of completed records are kept before the list is trimmed. */
 const openSlackMax = 1024

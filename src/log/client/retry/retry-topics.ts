@@ -1,3 +1,4 @@
+import { ViewedBytes } from '../../../base/bytes.ts'
 import type { Clock } from '../../../base/clock.ts'
 import type { OptionNames } from '../../../base/option-names.ts'
 import { shown } from '../../../base/shown.ts'
@@ -347,8 +348,8 @@ function configOf({ config }: TopicInfo): Partial<TopicConfig> {
   }
 }
 
-function decoded(bytes: BytesOut, read: (bytes: Uint8Array, start: number, end: number) => unknown): unknown {
-  return bytes === null ? read(noBytes, -1, -1) : read(bytes, 0, bytes.length)
+function decoded(bytes: BytesOut, read: (from: ViewedBytes, start: number, end: number) => unknown): unknown {
+  return bytes === null ? read(new ViewedBytes(noBytes), -1, -1) : read(new ViewedBytes(bytes), 0, bytes.length)
 }
 
 const noBytes = new Uint8Array(0)

@@ -55,3 +55,21 @@ test('damaged bytes fail every take, and the position stays behind the last good
   partition.moveTo(2)
   expect(take(partition, 5)).toEqual([])
 })
+
+test('records of a chunk in several pieces of memory have the bytes of their own piece', () => {
+  const partition = new ConsumedPartition(at, 'id', bytesFormat('orders'), 0)
+  const pieces = ['a', 'b'].map((value, offset) => {
+    const bytes = batchOf([{ key: `key-${value}`, value, timestamp: 0 }])
+    stampBatch(bytes, 0, offset, 0)
+    return bytes
+  })
+  partition.add({ ...chunk(0, ['a', 'b'], 2), cursor: () => new BatchCursor(pieces, 0) })
+  partition.add(chunk(2, ['c'], 3))
+  const records: ConsumerRecord<unknown, unknown>[] = []
+  partition.take(records, 5)
+  expect(records.map(({ key, value }) => [key, value])).toEqual([
+    [Buffer.from('key-a'), Buffer.from('a')],
+    [Buffer.from('key-b'), Buffer.from('b')],
+    [null, Buffer.from('c')],
+  ])
+})
