@@ -395,8 +395,10 @@ export class LogUser {
     outcome: 'commit' | 'abort',
   ): LogState {
     for (const at of open.partitions) {
-      // A topic that is still being created or deleted gets no marker.
-      if (!state.topics.has(at.topic) || this.log.broker.topic(at.topic) === undefined) continue
+      // A topic that is still being created or deleted gets no marker, nor does a partition that a topic of the same
+      // name does not have.
+      const known = state.topics.get(at.topic)?.partitions[at.partition]
+      if (known === undefined || this.log.broker.topic(at.topic) === undefined) continue
       const partition = this.#partition(at, state)
       const marked: ProducerState = {
         producerEpoch: producerEpoch + 1,
