@@ -2,6 +2,7 @@ import {
   closeSync,
   constants,
   existsSync,
+  fdatasync,
   fdatasyncSync,
   fstatSync,
   fsyncSync,
@@ -19,8 +20,8 @@ import {
 import { dirname } from 'node:path'
 
 /**
- * The only access to files. It is synchronous: where waiting would hurt, a thread of its own calls it, and simulation
- * runs it inline and deterministically. Rules for callers, because POSIX promises no more:
+ * The only access to files. It is synchronous, with one exception: where waiting would hurt, a thread of its own calls
+ * it, and simulation runs it inline and deterministically. Rules for callers, because POSIX promises no more:
  *
  * - Written bytes are durable only after `sync` of the file **and**, for a new or renamed file, `syncDirectory`.
  * - A failed `sync` must never be retried: the kernel may have marked the lost pages clean.
@@ -53,6 +54,12 @@ export interface DiskFile {
   truncate(size: number): void
   /** Waits until everything written to this file, and its size, is on the device (fdatasync). */
   sync(): void
+  /**
+   * Like `sync`, but other calls may be made meanwhile: resolves when everything that was written before this call is on
+   * the device, and promises nothing about later writes. The file must not be closed before: its descriptor could by
+   * then belong to another file.
+   */
+  syncInBackground(): Promise<void>
   close(): void
 }
 
@@ -151,6 +158,12 @@ class NodeFile implements DiskFile {
 
   sync(): void {
     fdatasyncSync(this.#descriptor)
+  }
+
+  syncInBackground(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      fdatasync(this.#descriptor, (error) => (error === null ? resolve() : reject(error)))
+    })
   }
 
   close(): void {

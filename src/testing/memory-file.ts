@@ -14,6 +14,8 @@ export class MemoryFile {
   #cached: FileContent
   #durable: FileContent
   #pending: PendingChange[]
+  /** Number of changes that left `#pending`. */
+  #settled = 0
   /**
    * Whether a failed sync has marked pages as clean that never reached the device. Cache and device then differ for
    * good.
@@ -50,18 +52,25 @@ export class MemoryFile {
     this.#pending.push({ size, filePosition: 0, length: 0, bytes: null })
   }
 
-  sync(): void {
-    if (this.#pending.length === 0) return
-    if (this.#diverged) {
+  /** The number of changes so far, for a sync that covers no later ones. */
+  get changes(): number {
+    return this.#settled + this.#pending.length
+  }
+
+  /** Makes the first `changes` changes durable, by default all. */
+  sync(changes: number = this.changes): void {
+    const count = changes - this.#settled
+    if (count <= 0) return
+    if (this.#diverged || count < this.#pending.length) {
       const durable = this.#durable.fork()
-      for (const change of this.#pending) apply(durable, change)
+      for (const change of this.#pending.slice(0, count)) apply(durable, change)
       durable.frozen = true
       this.#durable = durable
     } else {
       this.#cached.frozen = true
       this.#durable = this.#cached
     }
-    this.#pending = []
+    this.#settle(count)
   }
 
   /**
@@ -70,8 +79,13 @@ export class MemoryFile {
    */
   failSync(random: SeededRandom): void {
     this.#durable = this.#survivors(random)
-    this.#pending = []
+    this.#settle(this.#pending.length)
     this.#diverged = true
+  }
+
+  #settle(count: number): void {
+    this.#pending = this.#pending.slice(count)
+    this.#settled += count
   }
 
   /** The file on the device after a power cut. */
@@ -83,6 +97,7 @@ export class MemoryFile {
   clone(): MemoryFile {
     const copy = new MemoryFile(this.#cached, this.#durable)
     copy.#pending = this.#pending.slice()
+    copy.#settled = this.#settled
     copy.#diverged = this.#diverged
     return copy
   }

@@ -153,6 +153,18 @@ export function diskContract(name: string, make: () => { disk: Disk; root: strin
       assert.deepEqual(disk.list(root), ['to'])
     })
 
+    test('a file is read and written while it is being synced in the background', async () => {
+      const { disk, root } = make()
+      const file = disk.open(`${root}/file`, 'create')
+      file.write(Buffer.from('before'), 0)
+      const synced = file.syncInBackground()
+      file.write(Buffer.from(' and after'), 6)
+      await Promise.all([synced, file.syncInBackground()])
+      file.close()
+      assert.equal(readFile(disk, `${root}/file`), 'before and after')
+      await assert.rejects(file.syncInBackground(), { code: 'EBADF' })
+    })
+
     test('any history of writes and truncates reads back like a plain array of bytes', () => {
       fc.assert(
         fc.property(fc.array(change, { maxLength: 30 }), (changes) => {

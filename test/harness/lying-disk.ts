@@ -27,6 +27,7 @@ export class LyingDisk implements Disk {
       write: (bytes, position) => file.write(bytes, position),
       truncate: (size) => file.truncate(size),
       sync: () => (lie ? undefined : file.sync()),
+      syncInBackground: () => (lie ? Promise.resolve() : file.syncInBackground()),
       close: () => file.close(),
     }
   }

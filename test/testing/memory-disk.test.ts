@@ -58,6 +58,22 @@ describe('a power cut', () => {
     assert.deepEqual([...seen].sort(), ['111', '112', '121', '122', '211', '212', '221', '222'])
   })
 
+  test('keeps what was written before a sync in the background once that sync is over, and not before', async () => {
+    const disk = diskWith(2 * sector, 0)
+    const file = disk.open('/d/f', 'write')
+    const seen = (): string[] =>
+      [...outcomes(disk, (cut) => `${cut.contents('/d/f')[0]}${cut.contents('/d/f')[sector]}`)].sort()
+    file.write(Uint8Array.of(1), 0)
+    const synced = file.syncInBackground()
+    file.write(Uint8Array.of(1), sector)
+
+    assert.deepEqual(seen(), ['00', '01', '10', '11'])
+    await synced
+    assert.deepEqual(seen(), ['10', '11'])
+    file.sync()
+    assert.deepEqual(seen(), ['11'])
+  })
+
   test('may keep a later write and lose an earlier one, but within a sector keeps writes only in order', () => {
     const disk = diskWith(2 * sector, 0)
     put(disk, '/d/f', 0, Uint8Array.of(1), 'unsynced')
@@ -268,6 +284,18 @@ describe('faults', () => {
     file.write(Uint8Array.of(2), 0)
     assert.throws(() => file.sync(), { code: 'EIO' })
     file.sync()
+  })
+
+  test('a sync in the background fails like any other, also if its file was closed meanwhile', async () => {
+    const disk = diskWith(8, 1)
+    const file = disk.open('/d/f', 'write')
+    file.write(Uint8Array.of(2), 0)
+    disk.faults.failSyncAt = disk.counts.sync + disk.counts.syncDirectory + 1
+    await assert.rejects(file.syncInBackground(), { code: 'EIO' })
+    const synced = file.syncInBackground()
+    file.close()
+    await assert.rejects(synced, { code: 'EBADF' })
+    await assert.rejects(file.syncInBackground(), { code: 'EBADF' })
   })
 
   test('a failed sync of a directory leaves names that are visible but not durable', () => {

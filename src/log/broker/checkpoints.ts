@@ -110,16 +110,17 @@ export class Checkpoints {
   async #write(): Promise<void> {
     const { applier, catalog, clock, journal, sequencer } = this.#parts
     this.#lastTime = clock.monotonic()
-    // A checkpoint asserts that the journal up to it is durable. Under `sync: 'os'` nothing else has ensured that, and
-    // after a power cut the torn groups below it would be mistaken for corruption. The state is taken in the same turn
-    // in which it is given to the applier: a deletion applied in between would remove files that are part of the state.
-    while (journal.durableSequence < sequencer.promotedSequence) await journal.syncTo(sequencer.promotedSequence)
     // Compaction may have failed to sync a directory. The applier does not know of that, but must not sync it again.
     const { failure } = sequencer
     if (failure !== null && failure.code !== 'CLOSED') throw failure
+    // The state is taken in the same turn in which it is given to the applier: a deletion applied in between would
+    // remove files that are part of the state.
     const state = this.#state()
     this.#partitionCount = state.partitions.length
-    await applier.checkpoint(state)
+    // A checkpoint asserts that the journal up to it is durable. Under `sync: 'os'` nothing else has ensured that, and
+    // after a power cut the torn groups below it would be mistaken for corruption.
+    const journalSynced = journal.syncTo(state.sequence)
+    await Promise.all([applier.checkpoint(state, journalSynced), journalSynced])
     // Both copies now include everything up to the sequence of the previous checkpoint.
     const lower = this.#lastSequence
     this.#lastSequence = state.sequence

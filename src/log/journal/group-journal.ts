@@ -15,6 +15,8 @@ import { InlineBackend, StartingBackend, type WriterBackend, type WriterReport }
  *
  * - Only one command is in flight, so under `commit` at most one group is unsynced, and everything appended meanwhile
  *   shares the next sync.
+ * - Under `os` a sync goes on beside the writes. It begins when somebody asks for it, and after every 8 MiB: a checkpoint
+ *   would otherwise have to sync everything since the last one.
  * - Groups are numbered when they open: `append` returns the sequence of the group that will contain the entry.
  * - `written` is called in order of sequence, in a microtask or a message handler, never from inside `append`.
  * - After the first failure nothing is written or acknowledged: `failed` is called once, then every call throws that
@@ -35,8 +37,11 @@ export class GroupJournal implements Journal {
   #written: number
   #durable: number
   #closedBytes = 0
-  #underWay: { readonly kind: 'write'; readonly group: Buffer } | { readonly kind: 'sync' | 'seal' | 'close' } | null =
-    null
+  #underWay: { readonly kind: 'write'; readonly group: Buffer } | { readonly kind: 'seal' | 'close' } | null = null
+  /** Whether a sync is going on, under `os`. */
+  #syncing = false
+  /** Bytes written since the last sync began. */
+  #bytesToSync = 0
   #scheduled = false
   #stopped: LogError | null = null
   #closing: PromiseWithResolvers<void> | null = null
@@ -62,7 +67,7 @@ export class GroupJournal implements Journal {
     const report = (message: WriterReport): void => this.#reported(message)
     this.#backend = options.thread
       ? new StartingBackend(options, report)
-      : new InlineBackend({ ...options, preparesAhead: true }, report)
+      : new InlineBackend({ ...options, lasts: true }, report)
   }
 
   get unwrittenBytes(): number {
@@ -153,9 +158,9 @@ export class GroupJournal implements Journal {
 
   /** Gives the writer its next command. */
   #next(): void {
+    // The sync first: a steady stream of groups must not delay it, as the flush of a store waits for it.
+    this.#syncIfDue()
     if (this.#underWay !== null || this.#stopped !== null) return
-    // Waiters first: a steady stream of groups must not delay the sync that the flush of a store waits for.
-    if (this.#waiters.some((waiter) => waiter.sequence <= this.#written)) return this.#send({ kind: 'sync' })
     if (this.#closed.length === 0 && !this.#memory.isEmpty) this.#closeGroup()
     const group = this.#closed.shift()
     if (group !== undefined) {
@@ -164,6 +169,9 @@ export class GroupJournal implements Journal {
       this.#underWay = { kind: 'write', group: bytes }
       this.#sealed = false
       this.#backend.send({ kind: 'write', sequence: this.#written + 1, group: bytes, summed })
+    } else if (this.#syncing) {
+      // Closing and sealing wait for the sync.
+      return
     } else if (this.#closing !== null) {
       this.#send({ kind: 'close' })
     } else if (!this.#sealed) {
@@ -171,7 +179,16 @@ export class GroupJournal implements Journal {
     }
   }
 
-  #send(command: { readonly kind: 'sync' | 'seal' | 'close' }): void {
+  #syncIfDue(): void {
+    if (this.#syncing || this.#underWay !== null || this.#stopped !== null || this.#durable === this.#written) return
+    const isAwaited = this.#waiters.some((waiter) => waiter.sequence <= this.#written)
+    if (!isAwaited && this.#bytesToSync < syncAheadBytes) return
+    this.#syncing = true
+    this.#bytesToSync = 0
+    this.#backend.send({ kind: 'sync' })
+  }
+
+  #send(command: { readonly kind: 'seal' | 'close' }): void {
     this.#underWay = command
     this.#backend.send(command)
   }
@@ -186,6 +203,12 @@ export class GroupJournal implements Journal {
   #reported(report: WriterReport): void {
     if (this.#stopped !== null) return
     if (report.kind === 'failed') return this.#fail(report)
+    if (report.kind === 'synced') {
+      this.#syncing = false
+      this.#durable = report.durableSequence
+      this.#wakeWaiters()
+      return this.#schedule()
+    }
     const done = this.#underWay
     this.#underWay = null
     this.#written = report.lastSequence
@@ -210,6 +233,7 @@ export class GroupJournal implements Journal {
 
   #count(group: Buffer): void {
     this.#totals.push((this.#totals.at(-1) ?? 0) + group.length)
+    this.#bytesToSync += group.length
     this.#lastWrite = this.#clock.monotonic()
   }
 
@@ -251,6 +275,8 @@ export class GroupJournal implements Journal {
     this.#sealTimer = this.#clock.setTimer(Math.max(1, sealAfterMs - idleMs), () => {
       this.#sealTimer = null
       if (this.#sealed || this.#underWay !== null || this.#stopped !== null || this.#closing !== null) return
+      // When the sync is over, this timer is set again.
+      if (this.#syncing) return
       if (this.#clock.monotonic() - this.#lastWrite < sealAfterMs) this.#sealWhenIdle()
       else if (!this.#scheduled) this.#send({ kind: 'seal' })
     })
@@ -287,3 +313,5 @@ export const groupBytesMax: number = 4 * 1024 * 1024
 /** A larger entry is refused with COMMIT_TOO_LARGE. */
 export const entryBytesMax: number = 64 * 1024 * 1024
 const sealAfterMs = 1000
+/** What a device writes in some ten milliseconds. */
+const syncAheadBytes = 8 * 1024 * 1024

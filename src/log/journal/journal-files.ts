@@ -177,7 +177,7 @@ export const firstFileBytesDefault: number = 1024 * 1024
 export const fileBytesMaxDefault: number = 32 * 1024 * 1024
 
 /** Maximum number of spare files: what two checkpoint intervals of 64 MiB free. */
-const sparesMax = 4
+const sparesMax = 6
 const fillStepBytes = 512 * 1024
 const zeros = Buffer.alloc(fillStepBytes)
 const numberDigits = 20

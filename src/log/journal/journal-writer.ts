@@ -39,8 +39,8 @@ export interface JournalStart {
 }
 
 /**
- * Computes the checksums of groups, writes and syncs them, with synchronous calls only. It is the work of the journal
- * thread, or runs inline.
+ * Computes the checksums of groups, writes and syncs them, with synchronous calls only, except `syncInBackground`. It is
+ * the work of the journal thread, or runs inline.
  *
  * - Groups are written in order of sequence and never span files.
  * - Under `commit` a group is synced before the next is written, so at most one is unsynced. Each header records up to
@@ -65,7 +65,7 @@ export class JournalWriter {
   #lastChecksum: number
   #durableSequence: number
   #sealed: boolean
-  #unsyncedBytes = 0
+  #syncing = false
 
   constructor(disk: Disk, start: JournalStart, sync: JournalSync) {
     this.#start = start
@@ -110,7 +110,6 @@ export class JournalWriter {
     )
     this.#file.write(group, this.#position)
     this.#position += group.length
-    this.#unsyncedBytes += group.length
     this.#lastSequence = sequence
     this.#lastChecksum = checksum
     this.#sealed = false
@@ -120,6 +119,7 @@ export class JournalWriter {
 
   /** Makes all that was written durable. */
   sync(): void {
+    assert(!this.#syncing, 'a sync in the background is not finished')
     if (this.#durableSequence === this.#lastSequence) return
     for (let file = this.#unsynced[0]; file !== undefined; file = this.#unsynced[0]) {
       file.sync()
@@ -127,8 +127,29 @@ export class JournalWriter {
       this.#unsynced.shift()
     }
     this.#file.sync()
-    this.#unsyncedBytes = 0
     this.#durableSequence = this.#lastSequence
+  }
+
+  /**
+   * Makes durable what was written before this call, while later groups are written. Until it has resolved, no other
+   * sync may begin, nor may `seal`, `release` or `close` be called: they would close files that are being synced.
+   *
+   * Crash meanwhile: headers claim nothing about these groups before they are durable, so whatever is lost of them is a
+   * torn tail.
+   */
+  async syncInBackground(): Promise<void> {
+    assert(!this.#syncing, 'a sync in the background is not finished')
+    if (this.#durableSequence === this.#lastSequence) return
+    this.#syncing = true
+    const through = this.#lastSequence
+    const earlier = [...this.#unsynced]
+    const current = this.#file
+    for (const file of earlier) await file.syncInBackground()
+    await current.syncInBackground()
+    // The current file stays open, even if it is no longer the current one: groups may have followed in it.
+    for (const file of this.#unsynced.splice(0, earlier.length)) file.close()
+    this.#durableSequence = through
+    this.#syncing = false
   }
 
   /** Records in the file that all groups are synced, so that later damage to the last one is recognized as rot. */
@@ -155,22 +176,9 @@ export class JournalWriter {
     this.#sealed = true
   }
 
-  /**
-   * Does a bounded piece of work that is not urgent: for the next file or the next checkpoint. Returns whether there
-   * was any.
-   */
+  /** Does a bounded piece of the work for the next file, which is not urgent. Returns whether there was any. */
   prepare(): boolean {
-    return this.#files.prepare() || this.#syncAhead()
-  }
-
-  /**
-   * Under `os` a checkpoint asks for a sync. If it had to sync everything since the last one, all appends would wait
-   * for it.
-   */
-  #syncAhead(): boolean {
-    if (this.#unsyncedBytes < syncAheadBytes) return false
-    this.sync()
-    return true
+    return this.#files.prepare()
   }
 
   recycleBelow(sequence: number): void {
@@ -245,6 +253,3 @@ export class JournalWriter {
     }
   }
 }
-
-/** What a device writes in some ten milliseconds. */
-const syncAheadBytes = 8 * 1024 * 1024

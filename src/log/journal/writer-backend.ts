@@ -4,7 +4,10 @@ import type { Clock } from '../../base/clock.ts'
 import type { SummedRange } from './group.ts'
 import { JournalWriter, type JournalStart, type JournalSync } from './journal-writer.ts'
 
-/** The sequencer's commands to the writer. Only one is in flight: the next is sent when the last one was reported. */
+/**
+ * The sequencer's commands to the writer. Only one is in flight: the next is sent when the last one was reported. A sync
+ * goes on beside the writes that follow it; `seal` and `close` are sent only when it is over.
+ */
 export type WriterCommand =
   | {
       readonly kind: 'write'
@@ -17,9 +20,10 @@ export type WriterCommand =
   | { readonly kind: 'close' }
   | { readonly kind: 'recycle'; readonly below: number }
 
-/** Only `recycle` has no report. After `failed` or `closed` no report follows. */
+/** `sync` is answered by `synced`, `recycle` by nothing. After `failed` or `closed` no report follows. */
 export type WriterReport =
   | { readonly kind: 'done'; readonly lastSequence: number; readonly durableSequence: number }
+  | { readonly kind: 'synced'; readonly durableSequence: number }
   | { readonly kind: 'closed'; readonly lastSequence: number; readonly durableSequence: number }
   | { readonly kind: 'failed'; readonly diskFull: boolean; readonly message: string }
 
@@ -38,15 +42,15 @@ export interface WriterBackend {
   end(): Promise<void>
 }
 
-/** Executes a command. A disk error is returned as a report, and it is final. */
-export function perform(writer: JournalWriter, command: WriterCommand): WriterReport | null {
+/** Executes a command other than `sync`. A disk error is returned as a report, and it is final. */
+export function perform(
+  writer: JournalWriter,
+  command: Exclude<WriterCommand, { readonly kind: 'sync' }>,
+): WriterReport | null {
   try {
     switch (command.kind) {
       case 'write':
         writer.write(command.sequence, asBuffer(command.group), command.summed)
-        break
-      case 'sync':
-        writer.sync()
         break
       case 'seal':
         writer.seal({ closed: false })
@@ -80,7 +84,7 @@ export class InlineBackend implements WriterBackend {
   readonly #writer: JournalWriter
   readonly #clock: Clock
   readonly #report: (report: WriterReport) => void
-  readonly #preparesAhead: boolean
+  readonly #lasts: boolean
   #preparing = false
   #ended = false
 
@@ -88,14 +92,31 @@ export class InlineBackend implements WriterBackend {
     this.#writer = new JournalWriter(options.disk, options.start, options.sync)
     this.#clock = options.clock
     this.#report = report
-    this.#preparesAhead = options.preparesAhead
+    this.#lasts = options.lasts
   }
 
   send(command: WriterCommand): void {
-    const report = perform(this.#writer, command)
-    if (report !== null && report.kind !== 'done') this.#ended = true
-    else if (command.kind === 'write' && this.#preparesAhead) this.#prepareSoon()
-    if (report !== null) this.#report(report)
+    if (command.kind === 'sync') return this.#sync()
+    this.#deliver(perform(this.#writer, command))
+    if (command.kind === 'write' && this.#lasts && !this.#ended) this.#prepareSoon()
+  }
+
+  #sync(): void {
+    const synced = (): void => this.#deliver({ kind: 'synced', durableSequence: this.#writer.durableSequence })
+    const failed = (error: unknown): void => this.#deliver(failure(error))
+    if (this.#lasts) return void this.#writer.syncInBackground().then(synced, failed)
+    try {
+      this.#writer.sync()
+    } catch (error) {
+      return failed(error)
+    }
+    synced()
+  }
+
+  #deliver(report: WriterReport | null): void {
+    if (report === null || this.#ended) return
+    if (report.kind === 'failed' || report.kind === 'closed') this.#ended = true
+    this.#report(report)
   }
 
   /** Hands the journal over to another writer, which continues from the returned state. */
@@ -119,8 +140,7 @@ export class InlineBackend implements WriterBackend {
       try {
         if (this.#writer.prepare()) this.#prepareSoon()
       } catch (error) {
-        this.#ended = true
-        this.#report(failure(error))
+        this.#deliver(failure(error))
       }
     })
   }
@@ -131,8 +151,11 @@ interface InlineOptions {
   readonly clock: Clock
   readonly start: JournalStart
   readonly sync: JournalSync
-  /** Whether the next file is prepared between commands. */
-  readonly preparesAhead: boolean
+  /**
+   * Whether this writer stays. Then the next file is prepared between commands, and syncs go on in the background. A
+   * writer that a thread will soon replace has finished everything when `send` returns.
+   */
+  readonly lasts: boolean
 }
 
 /**
@@ -147,9 +170,8 @@ export class StartingBackend implements WriterBackend {
   readonly #thread: ThreadBackend
   #inline: InlineBackend | null
 
-  constructor(options: Omit<InlineOptions, 'preparesAhead'>, report: (report: WriterReport) => void) {
-    // The thread will prepare files ahead. Until it has started, a file is created when it is needed.
-    this.#inline = new InlineBackend({ ...options, preparesAhead: false }, report)
+  constructor(options: Omit<InlineOptions, 'lasts'>, report: (report: WriterReport) => void) {
+    this.#inline = new InlineBackend({ ...options, lasts: false }, report)
     this.#thread = new ThreadBackend(options.sync, report, () => {
       const inline = this.#inline
       if (inline === null) return
@@ -186,6 +208,8 @@ export class ThreadBackend implements WriterBackend {
   readonly #worker: Worker
   readonly #port: MessageChannel['port1']
   readonly #signal = new Int32Array(new SharedArrayBuffer(4))
+  /** Number of commands whose reports are awaited: one that is in flight, and a sync beside it. */
+  #awaited = 0
   #ended = false
 
   constructor(sync: JournalSync, report: (report: WriterReport) => void, ready: () => void) {
@@ -198,7 +222,8 @@ export class ThreadBackend implements WriterBackend {
     const deliver = (message: ThreadMessage): void => {
       if (this.#ended) return
       if (message.kind === 'ready') return ready()
-      this.#port.unref()
+      this.#awaited -= 1
+      if (this.#awaited <= 0 || message.kind === 'failed') this.#port.unref()
       report(message)
     }
     const lost = (error: Error): void => {
@@ -224,7 +249,10 @@ export class ThreadBackend implements WriterBackend {
   }
 
   send(command: WriterCommand): void {
-    if (command.kind !== 'recycle') this.#port.ref()
+    if (command.kind !== 'recycle') {
+      this.#awaited += 1
+      this.#port.ref()
+    }
     if (command.kind === 'write') this.#post(command)
     else this.#port.postMessage(command)
     this.#wake()
@@ -253,7 +281,7 @@ export class ThreadBackend implements WriterBackend {
 export interface JournalThreadSetup {
   readonly port: MessageChannel['port2']
   /** Counts commands, so that the thread can sleep until the next one. */
-  readonly signal: Int32Array
+  readonly signal: Int32Array<SharedArrayBuffer>
   readonly sync: JournalSync
 }
 

@@ -184,6 +184,10 @@ class OverlayFile implements DiskFile {
 
   sync(): void {}
 
+  syncInBackground(): Promise<void> {
+    return Promise.resolve()
+  }
+
   close(): void {
     this.#source?.close()
   }

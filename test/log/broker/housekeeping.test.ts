@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { partitionOfKey } from '../../../src/base/murmur2.ts'
 import { commitsTopic, offsetsTopic } from '../../../src/log/api/internal-topics.ts'
 import type { TaskSection } from '../../../src/log/api/commit-section.ts'
+import { SlowDisk } from '../../harness/slow-disk.ts'
 import { LogHarness, readAll, recordOf } from '../../harness/log-harness.ts'
 import { TransactionalWriter } from '../../harness/transactional-writer.ts'
 
@@ -48,6 +49,27 @@ test('files of removed segments are deleted after two checkpoints, not before', 
   expect(files()).toBe(1)
   await log.reopen()
   expect(await log.values('events', 0)).toHaveLength(1)
+  await log.close()
+})
+
+test('under sync: os a checkpoint is written only when the journal is durable as far', async () => {
+  const disk = new SlowDisk()
+  const log = await LogHarness.open({ disk, sync: 'os', checkpointIntervalMs: 1000 })
+  await log.topic('events', 1)
+  let checkpoints = 0
+  disk.onOperation = ({ kind, path }) => {
+    if (kind === 'rename' && /checkpoint-\d$/.test(path)) checkpoints++
+  }
+  disk.holds = (path) => path.endsWith('.journal')
+  await log.append('events', 0, ['one'])
+  await log.clock.run(30_000)
+  expect(disk.syncing.every((path) => path.endsWith('.journal'))).toBe(true)
+  expect(checkpoints).toBe(0)
+
+  disk.holds = () => false
+  disk.release()
+  await log.clock.run(500)
+  expect(checkpoints).toBe(1)
   await log.close()
 })
 

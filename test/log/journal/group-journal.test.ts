@@ -11,6 +11,7 @@ import { headerBytes } from '../../../src/log/journal/group.ts'
 import { journalFileName, journalFileNumber } from '../../../src/log/journal/journal-files.ts'
 import { ManualClock } from '../../../src/testing/manual-clock.ts'
 import { MemoryDisk } from '../../../src/testing/memory-disk.ts'
+import { SlowDisk } from '../../harness/slow-disk.ts'
 import {
   checkpointState,
   codeOf,
@@ -160,6 +161,57 @@ describe('durability', () => {
     assert.equal(journal.durableSequence, 1)
   })
 
+  test('under sync: os groups are written while a sync goes on, which covers only those before it', async () => {
+    const disk = new SlowDisk()
+    const harness = new JournalHarness(disk, { sync: 'os' })
+    await harness.appendAlone(1, 3000)
+    disk.holds = () => true
+    const first = harness.journal.syncTo(1)
+    await harness.clock.nextTurn()
+    // The second and third group are in a file of their own.
+    await harness.appendAlone(2, 3000)
+    await harness.appendAlone(3, 3000)
+
+    assert.deepEqual(disk.syncing, [file(1)])
+    assert.deepEqual([harness.journal.writtenSequence, harness.journal.durableSequence], [3, 0])
+    disk.release()
+    await first
+    assert.equal(harness.journal.durableSequence, 1)
+
+    const third = harness.journal.syncTo(3)
+    for (let syncs = 0; syncs < 3; syncs++) {
+      await harness.clock.nextTurn()
+      disk.release()
+    }
+    await third
+    assert.equal(harness.journal.durableSequence, 3)
+  })
+
+  test('a seal and the end of the journal wait for a sync that goes on', async () => {
+    for (const how of ['seal', 'close'] as const) {
+      const disk = new SlowDisk()
+      const clock = new ManualClock()
+      const harness = new JournalHarness(disk, { clock, sync: 'os' })
+      await harness.appendAlone(1)
+      disk.holds = () => true
+      const synced = harness.journal.syncTo(1)
+      await clock.nextTurn()
+      const before = disk.counts.write
+
+      const closed = how === 'close' ? harness.journal.close() : clock.run(10_000)
+      await clock.run(5000)
+      assert.equal(disk.counts.write, before)
+      disk.release()
+      await synced
+      await clock.run(5000)
+      await closed
+
+      assert.equal(disk.counts.write, before + 1, 'the seal')
+      await harness.journal.close()
+      assert.equal(disk.openFiles, 0)
+    }
+  })
+
   test('syncTo also syncs the earlier files that the journal has moved on from', async () => {
     const disk = new MemoryDisk()
     const harness = new JournalHarness(disk, { sync: 'os' })
@@ -241,6 +293,23 @@ describe('the first failure', () => {
       assert.deepEqual([disk.counts.write, disk.counts.sync], [write, sync], 'nothing is written or synced after it')
     })
   }
+})
+
+test('the first failure of a sync that goes on beside the writes stops the journal as well', async () => {
+  const disk = new MemoryDisk()
+  const harness = new JournalHarness(disk, { sync: 'os' })
+  await harness.appendAlone(1)
+  disk.faults.failSyncAt = disk.counts.sync + disk.counts.syncDirectory + 1
+
+  await assert.rejects(harness.journal.syncTo(1), { code: 'WRITE_FAILED' })
+
+  assert.equal(harness.failure?.code, 'WRITE_FAILED')
+  assert.equal(harness.journal.durableSequence, 0)
+  assert.equal(
+    codeOf(() => harness.append(2)),
+    'WRITE_FAILED',
+  )
+  await harness.journal.close()
 })
 
 describe('files', () => {

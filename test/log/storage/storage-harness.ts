@@ -158,7 +158,7 @@ export class StorageHarness {
   }
 
   checkpoint(): Promise<void> {
-    return this.applier.checkpoint(this.state())
+    return this.applier.checkpoint(this.state(), Promise.resolve())
   }
 
   readers(contiguous = true): PartitionReaders {

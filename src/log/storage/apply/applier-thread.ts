@@ -1,17 +1,16 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { assert } from '../../../base/assert.ts'
-import { reasonFor } from '../../../base/coded-error.ts'
 import { NodeDisk } from '../../../base/disk.ts'
 import type { WrittenGroup } from '../../journal/journal.ts'
 import { applierFailure, InlineApplier, type ApplierOptions } from './inline-applier.ts'
-import type { ApplierCommand, ApplierReport, ReportedFailure } from './threaded-applier.ts'
+import { errorOf, reported, type ApplierCommand, type ApplierReport, type ReportedFailure } from './threaded-applier.ts'
 
 /** Bytes applied between two reports. */
 const bytesPerReportMax = 8 * 1024 * 1024
 
 /**
  * The applier thread: takes all queued groups, applies them with one write per segment, and reports once. Everything in
- * it is synchronous; a checkpoint's syncs delay only what is applied afterwards.
+ * it is synchronous, except the syncs: groups are applied meanwhile.
  */
 function run(options: Omit<ApplierOptions, 'disk'>): void {
   const port = parentPort
@@ -24,6 +23,9 @@ function run(options: Omit<ApplierOptions, 'disk'>): void {
       failed: (error) => report({ kind: 'failed', failure: failureOf(error) }),
     },
   )
+
+  /** What a checkpoint that is being written waits for; there is only one at a time. */
+  let journal = Promise.withResolvers<void>()
 
   port.on('message', (first: ApplierCommand) => {
     let groups: WrittenGroup[] = []
@@ -44,10 +46,14 @@ function run(options: Omit<ApplierOptions, 'disk'>): void {
       applyGroups()
       if (command.kind === 'checkpoint') {
         const { id } = command
-        applier.checkpoint(command.state).then(
+        applier.checkpoint(command.state, journal.promise).then(
           () => report({ kind: 'checkpointed', id, failure: null }),
           (error: unknown) => report({ kind: 'checkpointed', id, failure: failureOf(error) }),
         )
+      } else if (command.kind === 'journalSynced') {
+        if (command.failure === null) journal.resolve()
+        else journal.reject(errorOf(command.failure))
+        journal = Promise.withResolvers()
       } else {
         applier.close().then(
           () => report({ kind: 'closed', failure: null }),
@@ -66,8 +72,7 @@ function run(options: Omit<ApplierOptions, 'disk'>): void {
 }
 
 function failureOf(thrown: unknown): ReportedFailure {
-  const error = applierFailure(thrown)
-  return { code: error.code, reason: reasonFor(error.code, error) }
+  return reported(applierFailure(thrown))
 }
 
 run(workerData as Omit<ApplierOptions, 'disk'>)

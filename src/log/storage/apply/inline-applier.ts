@@ -28,7 +28,9 @@ export interface ApplierOptions {
 
 /**
  * The applier in the caller's thread: in simulation, inside the applier thread itself, and where a thread would not pay
- * off. `apply` does the work before it returns and reports from inside the call.
+ * off. `apply` does the work before it returns and reports from inside the call. The syncs of a checkpoint go on in the
+ * background: groups are applied meanwhile, which the checkpoint does not contain, as if the process had ended after
+ * applying them and before the next checkpoint.
  */
 export class InlineApplier implements Applier {
   readonly #listener: ApplierListener
@@ -37,7 +39,8 @@ export class InlineApplier implements Applier {
   /** Deletions in the checkpoint written last. The next checkpoint overwrites the copy before it. */
   #known = new Set<string>()
   #failure: LogError | null = null
-  #closed = false
+  #closed: Promise<void> | null = null
+  #checkpoint: Promise<void> = Promise.resolve()
 
   constructor(options: ApplierOptions, listener: ApplierListener) {
     this.#listener = listener
@@ -52,7 +55,7 @@ export class InlineApplier implements Applier {
   /** Applies several groups with one write per segment, and reports once. */
   applyAll(groups: readonly WrittenGroup[]): void {
     const last = groups.at(-1)
-    if (last === undefined || this.#failure !== null || this.#closed) return
+    if (last === undefined || this.#failure !== null || this.#closed !== null) return
     try {
       for (const { memory } of groups) {
         for (const parts of readEntries(memory)) {
@@ -69,19 +72,19 @@ export class InlineApplier implements Applier {
   }
 
   #syncAhead(): void {
-    if (this.#closed) return
-    try {
-      this.#segments.syncAhead()
-    } catch (error) {
-      this.#fail(error)
-    }
+    this.#segments.syncAhead().catch((error: unknown) => this.#fail(error))
   }
 
-  checkpoint(state: CheckpointState): Promise<void> {
+  checkpoint(state: CheckpointState, journalSynced: Promise<void>): Promise<void> {
+    if (this.#closed !== null) return Promise.reject(new LogError('CLOSED', 'the log is closed'))
+    this.#checkpoint = this.#write(state, journalSynced)
+    return this.#checkpoint
+  }
+
+  async #write(state: CheckpointState, journalSynced: Promise<void>): Promise<void> {
     try {
+      if (this.#failure === null) await Promise.all([this.#segments.sync(state.partitions), journalSynced])
       if (this.#failure !== null) throw this.#failure
-      if (this.#closed) throw new LogError('CLOSED', 'the log is closed')
-      this.#segments.sync(state.partitions)
       // Crash here: the files hold more than either checkpoint says. Replay writes the same bytes to the same
       // positions.
       this.#checkpoints.write(state)
@@ -89,30 +92,34 @@ export class InlineApplier implements Applier {
       const both = state.deletions.filter((deletion) => this.#known.has(deletionKey(deletion)))
       this.#known = new Set(state.deletions.map(deletionKey))
       this.#segments.carryOut(both, state)
-      return Promise.resolve()
     } catch (error) {
-      return Promise.reject(this.#fail(error))
+      throw this.#fail(error)
     }
   }
 
   close(): Promise<void> {
-    if (this.#closed) return Promise.resolve()
-    this.#closed = true
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    // A descriptor must not be closed while its file is being synced.
+    await this.#checkpoint.catch(() => {})
+    await this.#segments.settled()
     try {
       if (this.#failure === null) this.#segments.close()
       else this.#segments.abandon()
-      return Promise.resolve()
     } catch (error) {
-      return Promise.reject(applierFailure(error))
+      throw applierFailure(error)
     }
   }
 
   #fail(error: unknown): LogError {
-    if (this.#failure === null && !this.#closed) {
+    if (this.#failure === null) {
       this.#failure = applierFailure(error)
-      this.#listener.failed(this.#failure)
+      if (this.#closed === null) this.#listener.failed(this.#failure)
     }
-    return this.#failure ?? applierFailure(error)
+    return this.#failure
   }
 }
 

@@ -48,8 +48,8 @@ export interface UnsyncedNames {
 }
 
 /**
- * Writes the journal's entries to the segment files. All calls are synchronous and come from one thread, in the order
- * of the journal.
+ * Writes the journal's entries to the segment files. All calls come from one thread, in the order of the journal. They
+ * are synchronous, except that syncs go on in the background while further entries are applied.
  *
  * - Batches are positioned writes. A part of a topic that is unknown or already deleted is skipped.
  * - Nothing is synced before `sync`: until a checkpoint covers the files, the journal can restore everything.
@@ -140,16 +140,15 @@ export class SegmentApplier {
   }
 
   /**
-   * Syncs one segment to which much was written since its last sync, if there is one. The next checkpoint would have to
-   * sync it and would delay what is applied meanwhile; piece by piece no delay is long. It promises nothing about what
-   * is durable.
+   * Begins to sync segments to which much was written since their last sync, so that the next checkpoint has less to
+   * wait for. It promises nothing about what is durable; it rejects if a sync fails.
    */
-  syncAhead(): void {
-    this.#files.syncAhead()
+  syncAhead(): Promise<void> {
+    return this.#files.syncAhead()
   }
 
-  /** Makes everything applied so far durable: bytes and names. */
-  sync(partitions: CheckpointState['partitions']): void {
+  /** Makes everything applied before this call durable, bytes and names, while more is applied. */
+  async sync(partitions: CheckpointState['partitions']): Promise<void> {
     this.flush()
     for (const topic of this.#topics.values()) {
       for (const partition of topic.partitions.values()) partition.writer?.flushIndexes()
@@ -157,7 +156,7 @@ export class SegmentApplier {
     for (const state of partitions) this.#writeEpochs(state)
     this.#newest = partitions
     this.#startFrom(partitions)
-    this.#files.syncWritten()
+    await this.#files.syncWritten()
     // Crash here: the bytes are durable, their names perhaps not. The older checkpoint counts, and the journal restores
     // the rest.
     for (const directory of this.#unsyncedDirectories) {
@@ -221,6 +220,11 @@ export class SegmentApplier {
       if (state.aborted !== undefined || state.producers !== undefined) writeKafkaFiles(this.#disk, path, state)
     }
     this.#files.close()
+  }
+
+  /** Resolves when no sync is going on, whatever came of it. Only then may the applier be closed or abandoned. */
+  settled(): Promise<void> {
+    return this.#files.settled()
   }
 
   /** Closes files and leaves everything as it is. Called after a failure, when nothing more may be written. */

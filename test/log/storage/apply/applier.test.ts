@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { NodeDisk, type DiskFile } from '../../../../src/base/disk.ts'
+import { SystemClock } from '../../../../src/base/clock.ts'
 import { LogError } from '../../../../src/log/api/errors.ts'
 import { defaultTopicConfig } from '../../../../src/log/api/topic.ts'
 import { CheckpointFile } from '../../../../src/log/journal/checkpoint-file.ts'
@@ -10,6 +11,7 @@ import { ThreadedApplier } from '../../../../src/log/storage/apply/threaded-appl
 import { FileCache } from '../../../../src/log/storage/segment/file-cache.ts'
 import { segmentFile } from '../../../../src/log/storage/segment/segment-files.ts'
 import { MemoryDisk } from '../../../../src/testing/memory-disk.ts'
+import { SlowDisk } from '../../../harness/slow-disk.ts'
 import {
   batchOf,
   directory,
@@ -56,7 +58,10 @@ describe('the applier', () => {
       if (kind === 'sync' && path.endsWith('.log')) syncs.push(harness.applied)
     }
     const large = { key: 'k', value: 'x'.repeat(1024 * 1024), timestamp: 1 }
-    for (let count = 0; count < 18; count++) harness.append([large])
+    for (let count = 0; count < 18; count++) {
+      harness.append([large])
+      await new SystemClock().nextTurn()
+    }
 
     // The first group creates the topic.
     expect(syncs).toEqual([9, 17])
@@ -95,6 +100,88 @@ describe('the applier', () => {
     expect(named).toBeGreaterThan(0)
   })
 
+  test('applies groups while a checkpoint syncs, and the checkpoint does not contain them', async () => {
+    const disk = new SlowDisk()
+    const harness = new StorageHarness(disk, { segmentBytes: 500 })
+    for (let batch = 0; batch < 5; batch++) harness.append(someRecords(2))
+    disk.holds = () => true
+    const before = harness.sequence
+    const written = harness.checkpoint()
+    harness.append(someRecords(2))
+    await new SystemClock().nextTurn()
+
+    expect(disk.syncing.length).toBeGreaterThan(0)
+    expect(harness.applied).toBe(before + 1)
+    expect(CheckpointFile.open(disk, directory).newest).toBeNull()
+    disk.holds = () => false
+    disk.release()
+    await written
+    expect(CheckpointFile.open(disk, directory).newest?.sequence).toBe(before)
+    await harness.applier.close()
+    expect(disk.openFiles).toBe(0)
+  })
+
+  test('writes a checkpoint only when the journal is durable as far, and none if it failed', async () => {
+    const disk = new MemoryDisk()
+    const harness = new StorageHarness(disk)
+    harness.append(someRecords(2))
+    const journal = Promise.withResolvers<void>()
+    const written = harness.applier.checkpoint(harness.state(), journal.promise)
+    await new SystemClock().nextTurn()
+    expect(CheckpointFile.open(disk, directory).newest).toBeNull()
+    journal.resolve()
+    await written
+    expect(CheckpointFile.open(disk, directory).newest?.sequence).toBe(harness.sequence)
+
+    harness.append(someRecords(2))
+    const failed = Promise.reject(new LogError('WRITE_FAILED', 'the journal could not be written'))
+    await expect(harness.applier.checkpoint(harness.state(), failed)).rejects.toThrow(/WRITE_FAILED/)
+    expect(CheckpointFile.open(disk, directory).newest?.sequence).toBe(harness.sequence - 1)
+    await harness.applier.close()
+    expect(disk.openFiles).toBe(0)
+  })
+
+  test('closes a file that is being synced only afterwards, whether it was deleted, evicted or the cache is closed', async () => {
+    const disk = new SlowDisk()
+    const files = new FileCache(disk, 'create', 2)
+    const names = ['/one', '/two', '/three']
+    for (const name of names.slice(0, 2)) {
+      files.open(name).write(Buffer.from('x'), 0)
+      files.written(name)
+    }
+    disk.holds = () => true
+    const synced = files.syncWritten()
+    expect(disk.syncing).toEqual(['/one', '/two'])
+
+    files.forget('/one')
+    for (const name of ['/one', '/three']) files.open(name)
+    expect(disk.openFiles).toBe(3)
+    disk.release()
+    await synced
+    await files.settled()
+    for (const name of names) files.open(name)
+    expect(disk.openFiles).toBe(2)
+    files.close()
+    expect(disk.openFiles).toBe(0)
+  })
+
+  test('waits for a sync that began ahead of the checkpoint', async () => {
+    const disk = new SlowDisk()
+    const files = new FileCache(disk, 'create')
+    files.open('/large').write(Buffer.from('x'), 0)
+    files.written('/large', 8 * 1024 * 1024)
+    disk.holds = () => true
+    const ahead = files.syncAhead()
+    let done = false
+    const synced = files.syncWritten().then(() => (done = true))
+    await new SystemClock().nextTurn()
+    expect(done).toBe(false)
+
+    disk.release()
+    await Promise.all([ahead, synced])
+    expect(disk.counts.sync).toBe(1)
+  })
+
   test('never has more files open than openFilesMax', async () => {
     const disk = new MemoryDisk()
     const files = new FileCache(disk, 'create', 3)
@@ -105,30 +192,33 @@ describe('the applier', () => {
     }
     expect(disk.openFiles).toBe(3)
     expect(disk.counts.sync, 'written files are synced before they are closed').toBe(7)
-    files.syncWritten()
+    await files.syncWritten()
     expect(disk.counts.sync).toBe(10)
   })
 
-  test.each([4, 5, 6, 7, 8, 9])('works where the process may open only %i files, fewer than its bound', (limit) => {
-    const disk = new FewFilesDisk(limit)
-    disk.makeDirectory(directory)
-    const topic = { id: topicId, name: 'orders', partitions: 40, config: defaultTopicConfig }
-    const place = { kind: 'batch', topicId, leaderEpoch: 1, segmentBase: 0, filePosition: 0 } as const
-    // The second one finds existing directories and checks whose they are.
-    for (const life of ['first', 'second']) {
-      const segments = new SegmentApplier({ disk, directory, topics: [topic] })
-      for (let partition = 0; partition < topic.partitions; partition++) {
-        segments.apply({ ...place, partition, bytes: batchOf(someRecords(1)) })
-        if (partition % 7 === 0) segments.sync([])
+  test.each([4, 5, 6, 7, 8, 9])(
+    'works where the process may open only %i files, fewer than its bound',
+    async (limit) => {
+      const disk = new FewFilesDisk(limit)
+      disk.makeDirectory(directory)
+      const topic = { id: topicId, name: 'orders', partitions: 40, config: defaultTopicConfig }
+      const place = { kind: 'batch', topicId, leaderEpoch: 1, segmentBase: 0, filePosition: 0 } as const
+      // The second one finds existing directories and checks whose they are.
+      for (const life of ['first', 'second']) {
+        const segments = new SegmentApplier({ disk, directory, topics: [topic] })
+        for (let partition = 0; partition < topic.partitions; partition++) {
+          segments.apply({ ...place, partition, bytes: batchOf(someRecords(1)) })
+          if (partition % 7 === 0) await segments.sync([])
+        }
+        await segments.sync([])
+        if (life === 'second') segments.apply({ kind: 'topicDeleted', topicId })
+        segments.close()
       }
-      segments.sync([])
-      if (life === 'second') segments.apply({ kind: 'topicDeleted', topicId })
-      segments.close()
-    }
 
-    expect(disk.refused).toBeGreaterThan(0)
-    expect(disk.list(directory).every((name) => name.endsWith('-delete'))).toBe(true)
-  })
+      expect(disk.refused).toBeGreaterThan(0)
+      expect(disk.list(directory).every((name) => name.endsWith('-delete'))).toBe(true)
+    },
+  )
 
   test('unlinks segments only after two checkpoints in a row record their deletion', async () => {
     const harness = new StorageHarness(new MemoryDisk(), { segmentBytes: 500 })
@@ -155,9 +245,9 @@ describe('the applier', () => {
     const names = (): string[] => harness.disk.list(directory).filter((name) => name.startsWith('orders'))
     expect(names()).toEqual(['orders-0.00000000000000000000000000000001-delete'])
     const state = { ...harness.state(), topics: [], partitions: [], deletions: [{ topicId, partition: 0 }] }
-    await harness.applier.checkpoint(state)
+    await harness.applier.checkpoint(state, Promise.resolve())
     expect(names()).toHaveLength(1)
-    await harness.applier.checkpoint(state)
+    await harness.applier.checkpoint(state, Promise.resolve())
     expect(names()).toEqual([])
   })
 
@@ -209,7 +299,7 @@ describe('the applier in a thread', () => {
       applier.apply({ sequence, memory: sequence % 2 === 0 ? shared : memory })
     }
     await all
-    await applier.checkpoint(harness.state())
+    await applier.checkpoint(harness.state(), Promise.resolve())
     await applier.close()
     await harness.checkpoint()
     await harness.applier.close()
@@ -221,7 +311,7 @@ describe('the applier in a thread', () => {
     for (const name of disk.list(`${home}/orders-0`)) {
       expect(fileBytes(disk, `${home}/orders-0/${name}`), name).toEqual(fileBytes(harness.disk, partitionFile(name)))
     }
-    await expect(applier.checkpoint(harness.state())).rejects.toThrow(/CLOSED/)
+    await expect(applier.checkpoint(harness.state(), Promise.resolve())).rejects.toThrow(/CLOSED/)
   })
 
   test('says once what closing failed with', async () => {
@@ -230,7 +320,7 @@ describe('the applier in a thread', () => {
     const options = { directory: home, checkpointDirectory: home, topics: [] }
     const applier = new ThreadedApplier(options, { applied: () => {}, failed: () => {} })
     for (const { sequence, memory } of harness.groups) applier.apply({ sequence, memory })
-    await applier.checkpoint(harness.state())
+    await applier.checkpoint(harness.state(), Promise.resolve())
     rmSync(`${home}/orders-0`, { recursive: true })
 
     const error: unknown = await applier.close().catch((thrown: unknown) => thrown)
@@ -248,7 +338,7 @@ describe('the applier in a thread', () => {
       failed: (error) => void failures.push(error.code),
     })
     const harness = new StorageHarness(new MemoryDisk())
-    await expect(applier.checkpoint(harness.state())).rejects.toThrow(/WRITE_FAILED/)
+    await expect(applier.checkpoint(harness.state(), Promise.resolve())).rejects.toThrow(/WRITE_FAILED/)
     expect(failures).toEqual(['WRITE_FAILED'])
     await applier.close()
   })
