@@ -80,7 +80,7 @@ export class Checkpoints {
         // partition is not compacted again.
         const deleting = this.#parts.catalog.deletions.length + this.#carried.size > 0
         const anything = sequencer.promotedSequence > this.#lastSequence || deleting
-        if (anything && sequencer.failure === null) this.takeSoon()
+        if (anything && sequencer.failure === null && this.#running === null) this.takeSoon()
         else this.#lastTime = clock.monotonic()
       }
       if (!this.#stopped) this.#schedule()

@@ -52,6 +52,26 @@ test('files of removed segments are deleted after two checkpoints, not before', 
   await log.close()
 })
 
+test('a checkpoint that takes longer than the interval is not begun again meanwhile', async () => {
+  const disk = new SlowDisk()
+  const log = await LogHarness.open({ disk, checkpointIntervalMs: 1000 })
+  await log.topic('events', 1)
+  await log.append('events', 0, ['one'])
+  let checkpoints = 0
+  disk.onOperation = ({ kind, path }) => {
+    if (kind === 'rename' && /checkpoint-\d$/.test(path)) checkpoints++
+  }
+  disk.holds = () => true
+  await log.clock.run(30_000)
+  expect(checkpoints).toBe(0)
+
+  disk.holds = () => false
+  disk.release()
+  await log.clock.run(500)
+  expect(checkpoints).toBe(1)
+  await log.close()
+})
+
 test('under sync: os a checkpoint is written only when the journal is durable as far', async () => {
   const disk = new SlowDisk()
   const log = await LogHarness.open({ disk, sync: 'os', checkpointIntervalMs: 1000 })
