@@ -122,13 +122,17 @@ export class BatchCursor implements RecordCursor {
 
   #decode(): void {
     const bytes = this.bytes
-    // A varint of one byte is read here. #varint reads longer ones, and fails at the end, where `byte` is undefined and
-    // not below 0x80.
+    // A varint of one byte is read here, and one of two bytes where they are usual: a call takes longer. #varint reads
+    // longer ones, and fails at the end, where a byte is undefined and not below 0x80.
     let byte = bytes[this.#at] as number
+    let next: number
     let size: number
     if (byte < 0x80) {
       this.#at += 1
       size = (byte >>> 1) ^ -(byte & 1)
+    } else if ((next = bytes[this.#at + 1] as number) < 0x80) {
+      this.#at += 2
+      size = twoByteVarint(byte, next)
     } else size = this.#varint()
     const recordEnd = this.#at + size
     if (size < 6 || recordEnd > this.#end)
@@ -140,6 +144,9 @@ export class BatchCursor implements RecordCursor {
     if (byte < 0x80) {
       this.#at += 1
       timestampDelta = (byte >>> 1) ^ -(byte & 1)
+    } else if ((next = bytes[this.#at + 1] as number) < 0x80) {
+      this.#at += 2
+      timestampDelta = twoByteVarint(byte, next)
     } else timestampDelta = this.#varint()
 
     byte = bytes[this.#at] as number
@@ -147,6 +154,9 @@ export class BatchCursor implements RecordCursor {
     if (byte < 0x80) {
       this.#at += 1
       offsetDelta = (byte >>> 1) ^ -(byte & 1)
+    } else if ((next = bytes[this.#at + 1] as number) < 0x80) {
+      this.#at += 2
+      offsetDelta = twoByteVarint(byte, next)
     } else offsetDelta = this.#varint()
     if (offsetDelta <= this.#offsetDelta || offsetDelta > this.#lastOffsetDelta) {
       throw this.#broken(`offset delta ${offsetDelta} after ${this.#offsetDelta}, the last is ${this.#lastOffsetDelta}`)
@@ -171,6 +181,9 @@ export class BatchCursor implements RecordCursor {
     if (byte < 0x80) {
       this.#at += 1
       valueBytes = (byte >>> 1) ^ -(byte & 1)
+    } else if ((next = bytes[this.#at + 1] as number) < 0x80) {
+      this.#at += 2
+      valueBytes = twoByteVarint(byte, next)
     } else valueBytes = this.#varint()
     if (valueBytes < -1 || valueBytes > recordEnd - this.#at) throw this.#broken(`value of ${valueBytes} bytes`)
     if (valueBytes < 0) this.valueStart = this.valueEnd = -1
@@ -277,6 +290,11 @@ export class BatchCursor implements RecordCursor {
     this.#sourceAt = this.#source.length
     return corrupt(`offset ${this.#baseOffset}: ${what}`, this.#batchAt)
   }
+}
+
+/** The zig-zag varint of these two bytes. */
+function twoByteVarint(first: number, second: number): number {
+  return (((first & 0x7f) | (second << 7)) >>> 1) ^ -(first & 1)
 }
 
 export interface BatchCursorOptions {
