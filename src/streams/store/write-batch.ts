@@ -165,10 +165,69 @@ export function sortedOperations(operations: StoreOperations): Uint32Array {
     at += headerBytes + view.getUint32(at + 2) + Math.max(0, view.getInt32(at + 6))
   }
   if (at !== bytes.length) throw new RangeError(`${count} operations take ${at} bytes, not ${bytes.length}`)
-  if (sorted) return starts
-  // Positions are unique and rise in the order given, so they break ties: the sort of typed arrays need not be stable.
-  return starts.sort((left, right) => compareOperations(bytes, view, left, right) || left - right)
+  if (!sorted) sortStarts(starts, count, bytes, view)
+  return starts
 }
+
+/**
+ * Sorts `starts[0, count)`: a quicksort in three parts by one symbol of the operations at a time (a multikey quicksort).
+ * It looks at each byte that matters about once, where a sort that compares whole keys would look at their common
+ * beginnings again and again, through a callback per comparison.
+ */
+function sortStarts(starts: Uint32Array, count: number, bytes: Uint8Array, view: DataView): void {
+  /** Ranges whose operations agree in their first `depth` symbols. */
+  const unsorted = [{ low: 0, high: count, depth: 0 }]
+  for (let range = unsorted.pop(); range !== undefined; range = unsorted.pop()) {
+    const { low, high, depth } = range
+    if (high - low <= insertionMax) {
+      insertionSort(starts, bytes, view, low, high)
+      continue
+    }
+    const pivot = symbolOf(starts[(low + high) >>> 1] as number, depth, bytes, view)
+    let less = low
+    let more = high
+    for (let next = low; next < more;) {
+      const start = starts[next] as number
+      const symbol = symbolOf(start, depth, bytes, view)
+      if (symbol < pivot) {
+        starts[next++] = starts[less] as number
+        starts[less++] = start
+      } else if (symbol > pivot) {
+        starts[next] = starts[--more] as number
+        starts[more] = start
+      } else next++
+    }
+    unsorted.push({ low, high: less, depth }, { low: more, high, depth })
+    if (pivot !== keyEnd) unsorted.push({ low: less, high: more, depth: depth + 1 })
+    // Equal keys: positions rise in the order given.
+    else starts.subarray(less, more).sort()
+  }
+}
+
+/** The space of an operation, then the bytes of its key, then {@link keyEnd}. */
+function symbolOf(start: number, depth: number, bytes: Uint8Array, view: DataView): number {
+  if (depth === 0) return view.getUint16(start)
+  return depth > view.getUint32(start + 2) ? keyEnd : (bytes[start + headerBytes + depth - 1] as number)
+}
+
+function insertionSort(starts: Uint32Array, bytes: Uint8Array, view: DataView, low: number, high: number): void {
+  for (let index = low + 1; index < high; index++) {
+    const start = starts[index] as number
+    let place = index
+    for (; place > low; place--) {
+      const before = starts[place - 1] as number
+      const order = compareOperations(bytes, view, before, start)
+      if (order < 0 || (order === 0 && before < start)) break
+      starts[place] = before
+    }
+    starts[place] = start
+  }
+}
+
+/** Ranges up to this length are sorted by insertion. */
+const insertionMax = 8
+/** Before every byte, because a prefix comes first. */
+const keyEnd = -1
 
 function compareOperations(bytes: Uint8Array, view: DataView, left: number, right: number): number {
   const spaces = view.getUint16(left) - view.getUint16(right)
