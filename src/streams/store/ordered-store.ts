@@ -45,7 +45,7 @@ export interface StoreBatch {
 
 /**
  * Operations packed one after another, so that they can be transferred to a flush thread without copying each: `u16
- * space, u32 key length, i32 value length (-1: delete), key, value`.
+ * space (65,535: none, the operation was dropped), u32 key length, i32 value length (-1: delete), key, value`.
  */
 export interface StoreOperations {
   readonly bytes: Uint8Array

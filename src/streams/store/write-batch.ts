@@ -12,9 +12,12 @@ import { checkStoreKey, storeKeyBytesMax } from './store-error.ts'
  * - If several operations have the same key, the last one wins.
  *
  *   | u16 space | u32 key length | i32 value length, -1: delete | key | value |   all big-endian, no padding
+ *
+ * An operation that was dropped stays where it is; its space is 65,535.
  */
 
 const headerBytes = 10
+const dropped = 0xffff
 const firstCapacity = 16 * 1024
 
 /** `bytes[start, end)`. The same object may be used for many calls, because packing copies. */
@@ -53,15 +56,35 @@ export class WriteBatch {
     this.deleteSlice(space, { bytes: key, start: 0, end: key.length })
   }
 
-  /** Like {@link put}, from slices, so that no view is created for a key or value in a slab. */
-  putSlices(space: number, key: Slice, value: Slice): void {
+  /**
+   * Like {@link put}, from slices, so that no view is created for a key or value in a slab. Returns the place of the
+   * operation.
+   */
+  putSlices(space: number, key: Slice, value: Slice): number {
+    const place = this.#length
     const length = value.end - value.start
     const at = this.#header(space, key, length, length)
     copyBytes(value.bytes, value.start, value.end, this.#bytes, at)
+    return place
   }
 
-  deleteSlice(space: number, key: Slice): void {
+  deleteSlice(space: number, key: Slice): number {
+    const place = this.#length
     this.#header(space, key, -1, 0)
+    return place
+  }
+
+  /** Gives the put at that place another value of the same length. Returns false if its length is different. */
+  overwrite(place: number, value: Slice): boolean {
+    if (this.#view.getInt32(place + 6) !== value.end - value.start) return false
+    const at = place + headerBytes + this.#view.getUint32(place + 2)
+    copyBytes(value.bytes, value.start, value.end, this.#bytes, at)
+    return true
+  }
+
+  /** Takes the operation at that place out of the batch. */
+  drop(place: number): void {
+    this.#view.setUint16(place, dropped)
   }
 
   /** Returns what was packed. The caller owns it from then on, and the builder is empty again. */
@@ -150,23 +173,27 @@ export class OperationCursor {
 }
 
 /**
- * The positions of the operations, sorted by space and key; equal keys stay in the order given. Throws if the lengths
- * do not add up.
+ * The positions of the operations, sorted by space and key; equal keys stay in the order given, and dropped operations
+ * are left out. Throws if the lengths do not add up.
  */
 export function sortedOperations(operations: StoreOperations): Uint32Array {
   const { bytes, count } = operations
   const view = viewOf(bytes)
   const starts = new Uint32Array(count)
+  let kept = 0
   let at = 0
   let sorted = true
   for (let index = 0; index < count; index++) {
-    starts[index] = at
-    if (sorted && index > 0 && compareOperations(bytes, view, starts[index - 1] as number, at) > 0) sorted = false
+    if (view.getUint16(at) !== dropped) {
+      starts[kept] = at
+      if (sorted && kept > 0 && compareOperations(bytes, view, starts[kept - 1] as number, at) > 0) sorted = false
+      kept += 1
+    }
     at += headerBytes + view.getUint32(at + 2) + Math.max(0, view.getInt32(at + 6))
   }
   if (at !== bytes.length) throw new RangeError(`${count} operations take ${at} bytes, not ${bytes.length}`)
-  if (!sorted) sortStarts(starts, count, bytes, view)
-  return starts
+  if (!sorted) sortStarts(starts, kept, bytes, view)
+  return starts.subarray(0, kept)
 }
 
 /**

@@ -1,7 +1,7 @@
 import * as assert from 'node:assert/strict'
 import * as fc from 'fast-check'
 import { describe, test } from 'vitest'
-import { OperationCursor, sortedOperations, WriteBatch } from '../../../src/streams/store/write-batch.ts'
+import { OperationCursor, type Slice, sortedOperations, WriteBatch } from '../../../src/streams/store/write-batch.ts'
 
 describe('write batch', () => {
   test('encodes space, lengths, key and value, and a delete as length -1', () => {
@@ -59,6 +59,38 @@ describe('write batch', () => {
     )
   })
 
+  test('an operation is overwritten by a value of the same length, and replaced otherwise', () => {
+    const batch = new WriteBatch()
+    const put = batch.putSlices(0, slice('a'), slice('old'))
+    batch.put(0, Buffer.from('b'), Buffer.from('b'))
+    const removed = batch.deleteSlice(0, slice('c'))
+
+    assert.equal(batch.overwrite(put, slice('new')), true)
+    assert.equal(batch.overwrite(put, slice('longer')), false)
+    assert.equal(batch.overwrite(removed, slice('')), false)
+    const cursor = new OperationCursor(batch.take())
+    const values = []
+    while (cursor.next()) values.push(textOf(cursor.value()))
+    assert.deepEqual(values, ['new', 'b', null])
+  })
+
+  test('an operation that was dropped is not iterated, wherever it is', () => {
+    for (const gone of [0, 1, 2, 3]) {
+      const batch = new WriteBatch()
+      const places = ['c', 'a', 'd', 'b'].map((key) => batch.putSlices(0, slice(key), slice(key.repeat(3))))
+      batch.drop(places[gone] as number)
+      const cursor = new OperationCursor(batch.take())
+      assert.equal(cursor.spaceMax, 0)
+      const keys = []
+      while (cursor.next()) keys.push(textOf(cursor.key()))
+
+      assert.deepEqual(
+        keys,
+        ['a', 'b', 'c', 'd'].filter((key) => key !== ['c', 'a', 'd', 'b'][gone]),
+      )
+    }
+  })
+
   test('is refused if its bytes do not match its count', () => {
     const batch = new WriteBatch()
     batch.put(0, Buffer.from('a'), Buffer.from('b'))
@@ -68,3 +100,12 @@ describe('write batch', () => {
     assert.throws(() => sortedOperations({ bytes, count: 2 }), RangeError)
   })
 })
+
+function slice(text: string): Slice {
+  const bytes = Buffer.from(`<${text}>`)
+  return { bytes, start: 1, end: bytes.length - 1 }
+}
+
+function textOf(bytes: Uint8Array | null): string | null {
+  return bytes === null ? null : Buffer.from(bytes).toString()
+}

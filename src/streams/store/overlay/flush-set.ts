@@ -1,20 +1,21 @@
-import type { StorePosition } from '../ordered-store.ts'
-import { ByteSlabs } from './byte-slabs.ts'
+import type { StoreOperations, StorePosition } from '../ordered-store.ts'
+import { type Slice, WriteBatch } from '../write-batch.ts'
 import type { OverlayEntry } from './overlay-entry.ts'
 
 /**
- * Committed values that are to be written to the store: the newest value of each entry, as bytes. A set is open while
- * commits add to it, and is then sealed. A sealed set never changes, so it can be written while newer commits collect
- * in the next set. It may be written only when the last commit in it is durable: the store must never be ahead of its
- * changelog.
+ * Committed values that are to be written to the store: the newest value of each entry, packed as the store takes them.
+ * A set is open while commits add to it, and is then sealed. A sealed set never changes, so it can be written while
+ * newer commits collect in the next set. It may be written only when the last commit in it is durable: the store must
+ * never be ahead of its changelog.
+ *
+ * Rows are packed when they are committed and not when the set is written, because their keys and values are at hand
+ * then; later, each would have to be fetched into the processor's cache once more.
  */
 export class FlushSet {
   entries: OverlayEntry[] = []
-  /** For each entry, the slab that contains its value and the range there; `valueStarts` is -1 for a delete. */
-  slabs: Uint8Array[] = []
-  valueStarts: number[] = []
-  valueEnds: number[] = []
-  /** Total bytes of the values, including replaced ones. */
+  /** The place of each entry's operation in the batch. */
+  #places: number[] = []
+  /** Total bytes of the values, including replaced ones that are still in memory. */
   bytes = 0
   /** The position of the store after this set; null until the placement of its last commit is known. */
   position: StorePosition | null = null
@@ -25,40 +26,45 @@ export class FlushSet {
    * each entry.
    */
   isFinished = false
-  readonly #values = new ByteSlabs()
+  readonly #batch = new WriteBatch()
 
-  put(entry: OverlayEntry, bytes: Uint8Array, start: number, end: number): void {
-    this.#values.add(bytes, start, end)
-    this.bytes += end - start
-    this.#set(entry, this.#values.slab, this.#values.start, this.#values.start + end - start)
+  /** Adds the newest value of an entry; `space` and `key` are those of its row in the store. */
+  put(entry: OverlayEntry, space: number, key: Slice, value: Slice): void {
+    if (entry.flushSet === this && this.#batch.overwrite(this.#places[entry.flushIndex] as number, value)) return
+    this.bytes += value.end - value.start
+    this.#set(entry, this.#batch.putSlices(space, key, value))
   }
 
-  delete(entry: OverlayEntry): void {
-    this.#set(entry, noValue, -1, -1)
+  delete(entry: OverlayEntry, space: number, key: Slice): void {
+    this.#set(entry, this.#batch.deleteSlice(space, key))
+  }
+
+  /** Leaves out the entry with that index: its row has expired. */
+  drop(index: number): void {
+    this.#batch.drop(this.#places[index] as number)
+  }
+
+  /** The operations of a sealed set. They can be taken once. */
+  take(): StoreOperations {
+    return this.#batch.take()
   }
 
   /** Releases everything, once the store contains it. */
   finish(): void {
     this.isFinished = true
     this.entries = []
-    this.slabs = []
-    this.valueStarts = []
-    this.valueEnds = []
-    this.#values.clear()
+    this.#places = []
   }
 
-  #set(entry: OverlayEntry, slab: Uint8Array, start: number, end: number): void {
-    let index = entry.flushIndex
-    if (entry.flushSet !== this) {
-      index = this.entries.length
-      this.entries.push(entry)
-      entry.flushSet = this
-      entry.flushIndex = index
+  #set(entry: OverlayEntry, place: number): void {
+    if (entry.flushSet === this) {
+      this.#batch.drop(this.#places[entry.flushIndex] as number)
+      this.#places[entry.flushIndex] = place
+      return
     }
-    this.slabs[index] = slab
-    this.valueStarts[index] = start
-    this.valueEnds[index] = end
+    entry.flushSet = this
+    entry.flushIndex = this.entries.length
+    this.entries.push(entry)
+    this.#places.push(place)
   }
 }
-
-const noValue = new Uint8Array(0)

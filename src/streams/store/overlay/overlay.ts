@@ -8,7 +8,7 @@ import type { StoreSpec } from '../../topology/node.ts'
 import type { OrderedStore, StorePosition } from '../ordered-store.ts'
 import { undecoded, type RecordContext } from '../record-context.ts'
 import { storeKeyBytesMax } from '../store-error.ts'
-import { WriteBatch } from '../write-batch.ts'
+import type { Slice } from '../write-batch.ts'
 import { ByteSlabs } from './byte-slabs.ts'
 import { FlushSet } from './flush-set.ts'
 import { unresolved, type OverlayEntry } from './overlay-entry.ts'
@@ -71,7 +71,7 @@ export abstract class Overlay {
   readonly #keyCodec: string
   protected readonly keySlabs: ByteSlabs = new ByteSlabs()
   /** Reused for each packed row. */
-  readonly #slices = { key: { bytes: noValue, start: 0, end: 0 }, value: { bytes: noValue, start: 0, end: 0 } }
+  readonly #key: Slice = { bytes: noValue, start: 0, end: 0 }
   protected readonly scratch: ByteWriter = new ByteWriter(256)
 
   constructor(spec: StoreSpec, store: OrderedStore, record: RecordContext) {
@@ -175,6 +175,7 @@ export abstract class Overlay {
     const set = this.#open
     const record = this.record
     const row = { value: noValue, start: timestampBytes, end: 0 }
+    const value = { bytes: noValue, start: 0, end: 0 }
     for (let place = 0; place < updates.count; place++) {
       const entry = updates.entries[place] as OverlayEntry
       if (entry.lastUpdate !== place) continue
@@ -189,7 +190,7 @@ export abstract class Overlay {
         if (before === null || (before === unresolved && !this.#isStored(entry))) continue
         // A delete has the timestamp of the record that caused it.
         changelog.append(entry, { value: noValue, start: -1, end: -1 }, record.timestamp, cause)
-        set.delete(entry)
+        set.delete(entry, this.spaceOf(entry), this.#keySlice(entry))
         continue
       }
       scratch.clear()
@@ -198,7 +199,9 @@ export abstract class Overlay {
       row.value = scratch.bytes
       row.end = scratch.length
       changelog.append(entry, row, entry.timestamp, cause)
-      set.put(entry, scratch.bytes, 0, scratch.length)
+      value.bytes = scratch.bytes
+      value.end = scratch.length
+      set.put(entry, this.spaceOf(entry), this.#keySlice(entry), value)
       this.resized(entry, scratch.length)
     }
     record.leave()
@@ -253,14 +256,14 @@ export abstract class Overlay {
    */
   async flush(set: FlushSet, clock: Clock): Promise<void> {
     assert(set === this.#sealed && set.position !== null, `store ${this.spec.name} flushes a set that is not due`)
-    const batch = new WriteBatch(set.bytes + set.entries.length * packedEntryBytes)
+    // Expired rows are left out: they can no longer be read, and this very flush may clear their space.
     for (let index = 0; index < set.entries.length; index++) {
-      this.#pack(batch, set, index)
+      if (this.isExpiredAt(set.entries[index] as OverlayEntry, set.storeTime)) set.drop(index)
       if (index % entriesPerTurn === entriesPerTurn - 1) await clock.nextTurn()
     }
     await this.store.flush({
       clear: this.spacesToClear(set.storeTime),
-      operations: batch.take(),
+      operations: set.take(),
       position: { ...set.position, storeTime: set.storeTime },
     })
     this.flushed(set)
@@ -272,23 +275,13 @@ export abstract class Overlay {
   /** Called when the store contains the set, before the set is finished. */
   protected flushed(_set: FlushSet): void {}
 
-  /** Expired rows are left out: they can no longer be read, and this very flush may clear their space. */
-  #pack(batch: WriteBatch, set: FlushSet, index: number): void {
-    const entry = set.entries[index] as OverlayEntry
-    if (this.isExpiredAt(entry, set.storeTime)) return
-    const { key, value } = this.#slices
+  /** The key as in the store; valid until the next call. */
+  #keySlice(entry: OverlayEntry): Slice {
+    const key = this.#key
     key.bytes = entry.slab
     key.start = entry.keyStart
     key.end = entry.keyEnd - this.changelogKeySuffix
-    const start = set.valueStarts[index] as number
-    if (start < 0) {
-      batch.deleteSlice(this.spaceOf(entry), key)
-      return
-    }
-    value.bytes = set.slabs[index] as Uint8Array
-    value.start = start
-    value.end = set.valueEnds[index] as number
-    batch.putSlices(this.spaceOf(entry), key, value)
+    return key
   }
 
   /** Writes the bytes of a key. Throws CodecError, naming the store, if its codec does not take the key. */
@@ -430,8 +423,6 @@ const touchedPerSample = 64
 const dirtyEntryBytes = 128
 /** Bytes of an update in the columns of its generation. */
 const updateBytes = 40
-/** Rows that are packed for a flush before the event loop runs. */
+/** Rows that are looked at for a flush before the event loop runs. */
 const entriesPerTurn = 4096
 const noValue: Uint8Array = new Uint8Array(0)
-/** Approximate bytes of a packed row besides its value. */
-const packedEntryBytes = 56

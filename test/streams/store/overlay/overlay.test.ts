@@ -228,6 +228,43 @@ test('a window that opens and expires before a flush is never written to the sto
   expect(life.overlay.windowCount).toBe(2)
 })
 
+test('a flush writes the newest value, whatever was committed for its key before', async () => {
+  const histories = [
+    ['1', '2'],
+    ['1', '22', '3'],
+    ['1', null, '2'],
+    ['1', '22', null],
+    ['1', null, '22', '3'],
+  ]
+  const life = new StoreLife(
+    new MemoryStoreEngine(),
+    specOf({ kind: 'keyValue' }),
+    (spec, store, record) => new KeyValueOverlay(spec, store, record, 1_000_000),
+  )
+  await life.reopen()
+  for (let step = 0; step < 4; step++) {
+    for (const [key, values] of histories.entries()) {
+      const value = values[step]
+      if (value !== undefined) life.overlay.put(`key-${key}`, value)
+    }
+    life.commit()
+  }
+
+  await life.flush(life.seal())
+
+  const stored = [...life.overlay.store.range(0, { from: new Uint8Array(0), to: null, reverse: false })]
+  expect(stored.map(({ key, value }) => [text(key), text(value.subarray(8))])).toEqual([
+    ['key-0', '2'],
+    ['key-1', '3'],
+    ['key-2', '2'],
+    ['key-4', '3'],
+  ])
+})
+
+function text(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString()
+}
+
 test('reading absent keys takes no memory while all rows are in memory', async () => {
   const life = new StoreLife(
     new MemoryStoreEngine(),
