@@ -2,7 +2,14 @@ import { ViewedBytes } from '../../../base/bytes.ts'
 import { reasonFor } from '../../../base/coded-error.ts'
 import { LogError } from '../../api/errors.ts'
 import type { Chunk, OffsetEntry } from '../../api/log.ts'
-import { noBytes, partitionName, type Offset, type RecordCursor, type TopicPartition } from '../../api/record.ts'
+import {
+  noBytes,
+  partitionName,
+  type Header,
+  type Offset,
+  type RecordCursor,
+  type TopicPartition,
+} from '../../api/record.ts'
 import type { RecordFormat } from '../record-format.ts'
 import type { ConsumerRecord } from './consumer-options.ts'
 
@@ -196,15 +203,9 @@ export class ConsumedPartition {
     const { topic, partition } = this.at
     if (this.#viewed.bytes !== bytes) this.#viewed = new ViewedBytes(bytes)
     try {
-      return {
-        topic,
-        partition,
-        offset,
-        timestamp,
-        key: this.#format.readKey(this.#viewed, cursor.keyStart, cursor.keyEnd),
-        value: this.#format.readValue(this.#viewed, cursor.valueStart, cursor.valueEnd),
-        headers: cursor.headers(),
-      }
+      const key = this.#format.readKey(this.#viewed, cursor.keyStart, cursor.keyEnd)
+      const value = this.#format.readValue(this.#viewed, cursor.valueStart, cursor.valueEnd)
+      return new PlainRecord(topic, partition, offset, timestamp, key, value, cursor.headers())
     } catch (cause) {
       if (cause instanceof LogError && cause.code === 'CORRUPT_BATCH') throw cause
       const reason = reasonFor('INVALID_RECORD', cause)
@@ -217,6 +218,41 @@ export class ConsumedPartition {
     }
   }
 }
+
+type MutableRecord = { -readonly [Field in keyof ConsumerRecord<unknown, unknown>]: unknown }
+
+/**
+ * Makes what an object literal would make. But V8 watches the objects of a literal: if most of those it sees outlive a
+ * collection, as records of a large poll do, it puts all later ones among the old objects, which are collected rarely
+ * and keep alive the young ones that they refer to, here all keys and values.
+ */
+const PlainRecord = function (
+  this: MutableRecord,
+  topic: string,
+  partition: number,
+  offset: Offset,
+  timestamp: number,
+  key: unknown,
+  value: unknown,
+  headers: readonly Header[],
+): void {
+  this.topic = topic
+  this.partition = partition
+  this.offset = offset
+  this.timestamp = timestamp
+  this.key = key
+  this.value = value
+  this.headers = headers
+} as unknown as new (
+  topic: string,
+  partition: number,
+  offset: Offset,
+  timestamp: number,
+  key: unknown,
+  value: unknown,
+  headers: readonly Header[],
+) => ConsumerRecord<unknown, unknown>
+PlainRecord.prototype = Object.prototype
 
 const nothingViewed = new ViewedBytes(noBytes)
 

@@ -73,3 +73,17 @@ test('records of a chunk in several pieces of memory have the bytes of their own
     [null, Buffer.from('c')],
   ])
 })
+
+test('a record is a plain object: it equals, copies and shows as an object literal of its fields', () => {
+  const partition = new ConsumedPartition(at, 'id', bytesFormat('orders'), 0)
+  partition.add(chunk(0, ['a'], 1))
+  const records: ConsumerRecord<unknown, unknown>[] = []
+  partition.take(records, 1)
+  const [record] = records
+  const plain = { ...at, offset: 0, timestamp: 0, key: null, value: Buffer.from('a'), headers: [] }
+  expect(record).toStrictEqual(plain)
+  expect(Object.getPrototypeOf(record)).toBe(Object.prototype)
+  expect({ ...record }).toStrictEqual(plain)
+  expect(JSON.stringify(record)).toBe(JSON.stringify(plain))
+  expect(structuredClone(record)).toEqual(structuredClone(plain))
+})
