@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { writeBack } from './write-back.ts'
 
 export type ChildResult = { readonly [field: string]: number }
 
@@ -9,11 +10,12 @@ export interface ChildLimits {
 }
 
 /** Runs a script of this folder in a process of its own and reads its single line of JSON. */
-export function child(script: string, args: readonly string[], limits: ChildLimits = {}): Promise<ChildResult> {
+export async function child(script: string, args: readonly string[], limits: ChildLimits = {}): Promise<ChildResult> {
   const path = fileURLToPath(new URL(script, import.meta.url))
   const command = [process.execPath, path, ...args]
   if (limits.openFiles !== undefined) command.unshift('bash', '-c', `ulimit -n ${limits.openFiles}; exec "$0" "$@"`)
   const [program = '', ...rest] = command
+  await writeBack()
   return new Promise((resolve, reject) => {
     const started = spawn(program, rest, { stdio: ['ignore', 'pipe', 'inherit'] })
     let text = ''
