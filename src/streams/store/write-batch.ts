@@ -43,11 +43,6 @@ export class WriteBatch {
     return this.#length
   }
 
-  /** @param bytes room to reserve at once, if the caller knows about how much will be needed */
-  constructor(bytes = 0) {
-    if (bytes > 0) this.#grow(bytes)
-  }
-
   put(space: number, key: Uint8Array, value: Uint8Array): void {
     this.putSlices(space, { bytes: key, start: 0, end: key.length }, { bytes: value, start: 0, end: value.length })
   }

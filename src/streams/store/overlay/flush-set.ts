@@ -4,7 +4,7 @@ import type { OverlayEntry } from './overlay-entry.ts'
 
 /**
  * Committed values that are to be written to the store: the newest value of each entry, packed as the store takes them.
- * A set is open while commits add to it, and is then sealed. A sealed set never changes, so it can be written while
+ * A set is open while commits add to it, and is then sealed. Nothing is added to a sealed set, so it can be written while
  * newer commits collect in the next set. It may be written only when the last commit in it is durable: the store must
  * never be ahead of its changelog.
  *
@@ -15,8 +15,6 @@ export class FlushSet {
   entries: OverlayEntry[] = []
   /** The place of each entry's operation in the batch. */
   #places: number[] = []
-  /** Total bytes of the values, including replaced ones that are still in memory. */
-  bytes = 0
   /** The position of the store after this set; null until the placement of its last commit is known. */
   position: StorePosition | null = null
   /** The store's clock after its last commit. */
@@ -28,10 +26,14 @@ export class FlushSet {
   isFinished = false
   readonly #batch = new WriteBatch()
 
+  /** Bytes in memory, with the operations that were replaced by later ones. */
+  get bytes(): number {
+    return this.#batch.byteLength
+  }
+
   /** Adds the newest value of an entry; `space` and `key` are those of its row in the store. */
   put(entry: OverlayEntry, space: number, key: Slice, value: Slice): void {
     if (entry.flushSet === this && this.#batch.overwrite(this.#places[entry.flushIndex] as number, value)) return
-    this.bytes += value.end - value.start
     this.#set(entry, this.#batch.putSlices(space, key, value))
   }
 

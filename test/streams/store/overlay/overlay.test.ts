@@ -228,6 +228,26 @@ test('a window that opens and expires before a flush is never written to the sto
   expect(life.overlay.windowCount).toBe(2)
 })
 
+test('what waits for a flush counts with its keys, also what later commits replaced', async () => {
+  const life = new StoreLife(
+    new MemoryStoreEngine(),
+    specOf({ kind: 'keyValue' }),
+    (spec, store, record) => new KeyValueOverlay(spec, store, record, 1_000_000),
+  )
+  await life.reopen()
+  const key = 'k'.repeat(1000)
+  life.overlay.put(key, '1')
+  life.commit()
+  const once = life.overlay.unflushedBytes
+  for (let time = 0; time < 10; time++) {
+    life.overlay.put(key, time % 2 === 0 ? null : '1')
+    life.commit()
+  }
+
+  expect(once).toBeGreaterThan(1000)
+  expect(life.overlay.unflushedBytes).toBeGreaterThan(11_000)
+})
+
 test('a flush writes the newest value, whatever was committed for its key before', async () => {
   const histories = [
     ['1', '2'],
