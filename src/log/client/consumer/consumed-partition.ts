@@ -219,15 +219,17 @@ export class ConsumedPartition {
   }
 }
 
-type MutableRecord = { -readonly [Field in keyof ConsumerRecord<unknown, unknown>]: unknown }
-
 /**
  * Makes what an object literal would make. But V8 watches the objects of a literal: if most of those it sees outlive a
  * collection, as records of a large poll do, it puts all later ones among the old objects, which are collected rarely
  * and keep alive the young ones that they refer to, here all keys and values.
  */
-const PlainRecord = function (
-  this: MutableRecord,
+const PlainRecord = plainRecord as unknown as new (
+  ...fields: Parameters<typeof plainRecord>
+) => ConsumerRecord<unknown, unknown>
+
+function plainRecord(
+  this: { -readonly [Field in keyof ConsumerRecord<unknown, unknown>]: unknown },
   topic: string,
   partition: number,
   offset: Offset,
@@ -243,16 +245,8 @@ const PlainRecord = function (
   this.key = key
   this.value = value
   this.headers = headers
-} as unknown as new (
-  topic: string,
-  partition: number,
-  offset: Offset,
-  timestamp: number,
-  key: unknown,
-  value: unknown,
-  headers: readonly Header[],
-) => ConsumerRecord<unknown, unknown>
-PlainRecord.prototype = Object.prototype
+}
+plainRecord.prototype = Object.prototype
 
 const nothingViewed = new ViewedBytes(noBytes)
 
