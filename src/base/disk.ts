@@ -20,8 +20,9 @@ import {
 import { dirname } from 'node:path'
 
 /**
- * The only access to files. It is synchronous, with one exception: where waiting would hurt, a thread of its own calls
- * it, and simulation runs it inline and deterministically. Rules for callers, because POSIX promises no more:
+ * The only access to files. It is synchronous, except for syncs in the background: where waiting would hurt, a thread of
+ * its own calls it, and simulation runs it inline and deterministically. Rules for callers, because POSIX promises no
+ * more:
  *
  * - Written bytes are durable only after `sync` of the file **and**, for a new or renamed file, `syncDirectory`.
  * - A failed `sync` must never be retried: the kernel may have marked the lost pages clean.

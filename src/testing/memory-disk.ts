@@ -40,6 +40,7 @@ export interface DiskOperation {
  *   survives, torn at 512 bytes; truncates survive or not; of each directory's unsynced operations a prefix survives.
  * - `crashProcess()` returns the disk after the end of the process: everything written is there, but no file is open.
  * - Both, like `clone()`, leave this disk unchanged and are cheap: contents are shared until one of the disks writes.
+ * - A sync in the background ends some microtasks later, and covers only what was written before it began.
  * - The sync of a file does not make its name durable. That takes `syncDirectory`, for its directory and every
  *   directory above.
  *

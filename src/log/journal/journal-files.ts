@@ -176,7 +176,7 @@ interface PreparedFile {
 export const firstFileBytesDefault: number = 1024 * 1024
 export const fileBytesMaxDefault: number = 32 * 1024 * 1024
 
-/** Maximum number of spare files: what two checkpoint intervals of 64 MiB free. */
+/** Maximum number of spare files: what two checkpoint intervals of 64 MiB free, and what is written during their syncs. */
 const sparesMax = 6
 const fillStepBytes = 512 * 1024
 const zeros = Buffer.alloc(fillStepBytes)

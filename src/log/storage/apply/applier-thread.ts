@@ -2,8 +2,8 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { assert } from '../../../base/assert.ts'
 import { NodeDisk } from '../../../base/disk.ts'
 import type { WrittenGroup } from '../../journal/journal.ts'
-import { applierFailure, InlineApplier, type ApplierOptions } from './inline-applier.ts'
-import { errorOf, reported, type ApplierCommand, type ApplierReport, type ReportedFailure } from './threaded-applier.ts'
+import { InlineApplier, type ApplierOptions } from './inline-applier.ts'
+import { errorOf, failureOf, type ApplierCommand, type ApplierReport } from './threaded-applier.ts'
 
 /** Bytes applied between two reports. */
 const bytesPerReportMax = 8 * 1024 * 1024
@@ -46,6 +46,8 @@ function run(options: Omit<ApplierOptions, 'disk'>): void {
       applyGroups()
       if (command.kind === 'checkpoint') {
         const { id } = command
+        // An applier that has failed no longer waits for the journal, whose failure must not go unhandled then.
+        journal.promise.catch(() => {})
         applier.checkpoint(command.state, journal.promise).then(
           () => report({ kind: 'checkpointed', id, failure: null }),
           (error: unknown) => report({ kind: 'checkpointed', id, failure: failureOf(error) }),
@@ -69,10 +71,6 @@ function run(options: Omit<ApplierOptions, 'disk'>): void {
     const received: { message: ApplierCommand } | undefined = receiveMessageOnPort(port)
     return received?.message
   }
-}
-
-function failureOf(thrown: unknown): ReportedFailure {
-  return reported(applierFailure(thrown))
 }
 
 run(workerData as Omit<ApplierOptions, 'disk'>)

@@ -81,7 +81,7 @@ export class ThreadedApplier implements Applier {
       this.#post({ kind: 'checkpoint', id, state })
       journalSynced.then(
         () => this.#post({ kind: 'journalSynced', failure: null }),
-        (error: unknown) => this.#post({ kind: 'journalSynced', failure: reported(applierFailure(error)) }),
+        (error: unknown) => this.#post({ kind: 'journalSynced', failure: failureOf(error) }),
       )
     })
   }
@@ -148,7 +148,8 @@ export class ThreadedApplier implements Applier {
   }
 }
 
-export function reported(error: LogError): ReportedFailure {
+export function failureOf(thrown: unknown): ReportedFailure {
+  const error = applierFailure(thrown)
   return { code: error.code, reason: reasonFor(error.code, error) }
 }
 
