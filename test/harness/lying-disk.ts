@@ -1,4 +1,5 @@
 import type { Disk, DiskFile } from '../../src/base/disk.ts'
+import { wrappedFile } from './wrapped-file.ts'
 
 /** Operations that report success and do nothing, to check that a test notices. */
 export interface Lies {
@@ -19,17 +20,8 @@ export class LyingDisk implements Disk {
 
   open(path: string, mode: 'read' | 'write' | 'create'): DiskFile {
     const file = this.#disk.open(path, mode)
-    const lie = this.#lies.sync?.(path) ?? false
-    return {
-      path,
-      size: () => file.size(),
-      read: (into, position) => file.read(into, position),
-      write: (bytes, position) => file.write(bytes, position),
-      truncate: (size) => file.truncate(size),
-      sync: () => (lie ? undefined : file.sync()),
-      syncInBackground: () => (lie ? Promise.resolve() : file.syncInBackground()),
-      close: () => file.close(),
-    }
+    if (this.#lies.sync?.(path) !== true) return file
+    return wrappedFile(file, { sync: () => {}, syncInBackground: () => Promise.resolve() })
   }
 
   exists(path: string): boolean {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { DiskFile } from '../../src/base/disk.ts'
 import { MemoryDisk } from '../../src/testing/memory-disk.ts'
+import { wrappedFile } from './wrapped-file.ts'
 
 /** A disk on which some syncs in the background end only when told to. */
 export class SlowDisk extends MemoryDisk {
@@ -18,13 +19,7 @@ export class SlowDisk extends MemoryDisk {
   override open(path: string, mode: 'read' | 'write' | 'create'): DiskFile {
     const file = super.open(path, mode)
     let syncs = 0
-    return {
-      path,
-      size: () => file.size(),
-      read: (into, position) => file.read(into, position),
-      write: (bytes, position) => file.write(bytes, position),
-      truncate: (size) => file.truncate(size),
-      sync: () => file.sync(),
+    return wrappedFile(file, {
       syncInBackground: async () => {
         syncs += 1
         this.syncing.push(path)
@@ -39,6 +34,6 @@ export class SlowDisk extends MemoryDisk {
         assert.equal(syncs, 0, `${path} is closed while it is being synced`)
         file.close()
       },
-    }
+    })
   }
 }
