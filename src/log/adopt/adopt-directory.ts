@@ -8,6 +8,7 @@ import { LogError } from '../api/errors.ts'
 import { isInternalTopic, offsetsTopic, transactionsTopic } from '../api/internal-topics.ts'
 import { partitionName, type Offset } from '../api/record.ts'
 import { defaultTopicConfig, type CleanupPolicy, type TopicConfig, type TopicInfo } from '../api/topic.ts'
+import { openFailure } from '../broker/open-failure.ts'
 import { checkSettingNames, checkTopicConfig } from '../broker/topics/topic-config.ts'
 import { CheckpointFile } from '../journal/checkpoint-file.ts'
 import type { GroupOffsetState, PartitionState } from '../journal/checkpoint.ts'
@@ -73,15 +74,24 @@ export interface AdoptReport {
  * says, and members of groups.
  *
  * Rejects with FOREIGN_DIRECTORY if there is nothing to adopt or the target is not empty, NEWER_FORMAT if a later Kafka
- * wrote the source, and CORRUPT_BATCH if synced bytes are damaged.
+ * wrote the source, CORRUPT_BATCH if synced bytes are damaged, READ_FAILED if the source cannot be read, and with what
+ * `openLog` says of a target that cannot be written.
  * @example await adoptDirectory({ source: '/var/lib/kafka', target: 'data' })
  */
 export async function adoptDirectory(options: AdoptOptions): Promise<AdoptReport> {
   checkOptions('adoptDirectory', options, adoptOptionNames)
   checkSettingNames(options.topicConfig ?? {})
-  const { disk = new NodeDisk(), clock = new SystemClock() } = options
   const directory = directoryOf('source', options.source)
   const target = directoryOf('target', options.target)
+  try {
+    return await adopt(directory, target, options)
+  } catch (error) {
+    throw adoptFailure(error, directory, target)
+  }
+}
+
+async function adopt(directory: string, target: string, options: AdoptOptions): Promise<AdoptReport> {
+  const { disk = new NodeDisk(), clock = new SystemClock() } = options
   const source = readSource(disk, directory)
   if (`${resolve(target)}/`.startsWith(`${resolve(directory)}/`))
     throw new LogError(
@@ -202,6 +212,21 @@ function directoryOf(name: 'source' | 'target', given: unknown): string {
   return normal.replace(/(?<=.)\/+$/, '')
 }
 
+/** Translates an operating-system error: it is that of the source if its path is there or it was a read. */
+function adoptFailure(error: unknown, source: string, target: string): unknown {
+  if (!(error instanceof Error) || error instanceof LogError) return error
+  const path = 'path' in error ? String(error.path) : ''
+  if (path === source && 'code' in error && error.code === 'ENOTDIR') return noPartitions(source)
+  const isRead = 'syscall' in error && error.syscall === 'read'
+  if (path !== source && !path.startsWith(`${source}/`) && !isRead) return openFailure(error, target)
+  return new LogError(
+    'READ_FAILED',
+    `${source} cannot be read (${error.message}): name a directory that this user may read with all that is in it`,
+    { source },
+    { cause: error },
+  )
+}
+
 function readSource(disk: Disk, directory: string): ReturnType<typeof readSourceDirectory> {
   if (isDataDirectory(disk, directory))
     throw new LogError(
@@ -211,7 +236,11 @@ function readSource(disk: Disk, directory: string): ReturnType<typeof readSource
     )
   const source = disk.exists(directory) ? readSourceDirectory(disk, directory) : null
   if (source !== null && source.partitions.length > 0) return source
-  throw new LogError(
+  throw noPartitions(directory)
+}
+
+function noPartitions(directory: string): LogError {
+  return new LogError(
     'FOREIGN_DIRECTORY',
     `${directory} has no partitions of a Kafka broker (directories like orders-0 with segments in them): name one of its log.dirs`,
     { directory },
@@ -270,6 +299,7 @@ function topicsOf(
   notes: string[],
 ): ReadonlyMap<string, TopicInfo> {
   const topics = new Map<string, TopicInfo>()
+  const named = new Map<string, string>()
   for (const { at, topicId } of partitions) {
     const known = topics.get(at.topic)
     if (known !== undefined) {
@@ -278,9 +308,32 @@ function topicsOf(
     }
     const config = { ...defaultTopicConfig, ...given, ...configOf(at.topic, configs.get(at.topic), notes) }
     checkTopicConfig(config)
-    topics.set(at.topic, { name: at.topic, id: topicId ?? madeUpId(topics.size), partitions: at.partition + 1, config })
+    // Everything in a log is found by the id of its topic, so of two topics with one id only one would be found.
+    const other = topicId === null ? undefined : named.get(topicId)
+    if (other !== undefined)
+      notes.push(
+        `${at.topic}: has the topic id of ${other}, as a copy of its directories would; it gets one of its own`,
+      )
+    const id = topicId === null || other !== undefined ? madeUpId(topics.size) : topicId
+    named.set(id, at.topic)
+    topics.set(at.topic, { name: at.topic, id, partitions: at.partition + 1, config })
   }
+  notes.push(...missingPartitions(partitions, topics))
   return topics
+}
+
+/** A broker may spread a topic over several directories, and a cluster over several brokers. */
+function missingPartitions(
+  partitions: readonly SourcePartition[],
+  topics: ReadonlyMap<string, TopicInfo>,
+): readonly string[] {
+  const present = new Map<string, number>()
+  for (const { at } of partitions) present.set(at.topic, (present.get(at.topic) ?? 0) + 1)
+  return [...topics.values()].flatMap(({ name, partitions: count }) => {
+    const missing = count - (present.get(name) ?? 0)
+    if (missing === 0) return []
+    return [`${name}: ${missing} of its ${count} partitions are not in this directory and begin empty`]
+  })
 }
 
 /** The settings that we have too, under our names. Values outside our bounds are noted in the report. */

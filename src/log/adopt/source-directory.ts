@@ -1,6 +1,7 @@
-import type { Disk } from '../../base/disk.ts'
+import { isMissing, type Disk } from '../../base/disk.ts'
 import { LogError } from '../api/errors.ts'
 import type { Offset, TopicPartition } from '../api/record.ts'
+import { partitionsMax } from '../broker/topics/topic-config.ts'
 import { readText } from '../storage/data-directory.ts'
 import { topicIdOf } from '../storage/partition-directory.ts'
 import { partitionOfName, segmentFile } from '../storage/segment/segment-files.ts'
@@ -42,7 +43,10 @@ export interface SourceSegment {
   readonly below: Offset
 }
 
-/** Reads a directory. Throws NEWER_FORMAT if `meta.properties` says that a later Kafka wrote it. */
+/**
+ * Reads a directory. Throws NEWER_FORMAT if `meta.properties` says that a later Kafka wrote it, or FOREIGN_DIRECTORY if
+ * the number of a partition is one that no topic has.
+ */
 export function readSourceDirectory(disk: Disk, directory: string): SourceDirectory {
   checkVersion(disk, `${directory}/meta.properties`)
   const starts = offsetCheckpoint(disk, `${directory}/log-start-offset-checkpoint`)
@@ -57,6 +61,7 @@ export function readSourceDirectory(disk: Disk, directory: string): SourceDirect
       if (/-(delete|stray|future)$/.test(name)) leftOut.push(name)
       continue
     }
+    checkNumber(at, path)
     const segments = sourceSegments(disk, path)
     const first = segments[0]?.base ?? 0
     const last = segments.at(-1)?.base ?? 0
@@ -92,10 +97,22 @@ function checkVersion(disk: Disk, path: string): void {
 function isPartition(disk: Disk, path: string): boolean {
   try {
     return disk.list(path).some((name) => /^\d{20}\.(log|log\.swap)$/.test(name) || name === 'partition.metadata')
-  } catch {
+  } catch (error) {
+    // A directory that may not be read is not passed over: its records would be missing without a word.
+    if (!isMissing(error)) throw error
     // A file with the name of a partition.
     return false
   }
+}
+
+/** A copy such as `orders-20260131` has the name of a partition, but a topic with so many could not be opened. */
+function checkNumber({ topic, partition }: TopicPartition, path: string): void {
+  if (partition < partitionsMax) return
+  throw new LogError(
+    'FOREIGN_DIRECTORY',
+    `${path} has the name of partition ${partition} of topic ${topic}, but partitions end at ${partitionsMax - 1}: move it elsewhere, or give a copy another name`,
+    { path, partition },
+  )
 }
 
 function sourceSegments(disk: Disk, path: string): readonly SourceSegment[] {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { ByteWriter } from '../../../src/base/bytes.ts'
 import { adoptDirectory, type AdoptReport } from '../../../src/log/adopt/adopt-directory.ts'
 import { LogError } from '../../../src/log/api/errors.ts'
@@ -10,6 +10,7 @@ import { writeString } from '../../../src/log/format/kafka-string.ts'
 import { stampChecksum } from '../../../src/log/format/record-batch.ts'
 import { openLog } from '../../../src/log/open-log.ts'
 import { verifyDirectory } from '../../../src/log/verify/verify-directory.ts'
+import { DiskError } from '../../../src/testing/disk-error.ts'
 import { ManualClock } from '../../../src/testing/manual-clock.ts'
 import { recordOf } from '../../harness/log-harness.ts'
 import { BrokerDirectory, source, type BrokerPartition, type WrittenRecord } from './broker-directory.ts'
@@ -299,6 +300,33 @@ describe('adopting a broker’s directory', () => {
   })
 })
 
+describe('a directory that does not have all of a topic, or has a copy of it,', () => {
+  test('adopts both topics if one has the id of the other, and says so', async () => {
+    // given: a backup beside the original, as `cp -r orders-0 orders-backup-0` makes it
+    const directory = new BrokerDirectory()
+    const original = directory.partition('orders-0', ordersId)
+    original.write([record('a'), record('b')])
+    const copy = directory.partition('orders-backup-0', ordersId)
+    copy.write([record('a')])
+
+    const { topics, notes } = await adopt(directory)
+
+    expect((await found(directory, orders)).records).toEqual(original.records)
+    expect((await found(directory, { topic: 'orders-backup', partition: 0 })).records).toEqual(copy.records)
+    expect(topics[0]?.id).toBe(ordersId)
+    expect(notes.join('\n')).toContain('orders-backup: has the topic id of orders')
+  })
+
+  test('says how many partitions of a topic are not there', async () => {
+    const directory = new BrokerDirectory()
+    directory.partition('orders-1', ordersId).write([record('b')])
+    directory.partition('orders-3', ordersId).write([record('d')])
+    const { topics, notes } = await adopt(directory)
+    expect(topics).toMatchObject([{ name: 'orders', partitions: 4 }])
+    expect(notes).toContain('orders: 2 of its 4 partitions are not in this directory and begin empty')
+  })
+})
+
 describe('a directory that cannot be adopted as it is', () => {
   async function refused(directory: BrokerDirectory, from?: string): Promise<LogError> {
     const error = await adopt(directory, from).catch((thrown: unknown) => thrown)
@@ -401,6 +429,43 @@ describe('a directory that cannot be adopted as it is', () => {
     const error = await refused(directory)
     expect(error).toMatchObject({ code: 'NEWER_FORMAT', values: { version: '7' } })
     expect(error.message).toMatch(/meta\.properties.*version 7.*0 and 1/)
+  })
+
+  test('with a copy whose name ends with a date is FOREIGN_DIRECTORY, because no topic has so many partitions', async () => {
+    const directory = new BrokerDirectory()
+    someTopics(directory)
+    directory.partition('orders-20260131', ordersId).write([record('a')])
+    expect((await refused(directory)).message).toMatch(
+      /FOREIGN_DIRECTORY: \/kafka\/orders-20260131 has the name of partition 20260131 of topic orders.* elsewhere/,
+    )
+  })
+
+  test.each(['list', 'open'] as const)(
+    'whose partitions this user may not read (%s) is READ_FAILED',
+    async (forbidden) => {
+      const directory = new BrokerDirectory()
+      someTopics(directory)
+      const { disk } = directory
+      const allowed = disk[forbidden].bind(disk) as (path: string, mode?: 'read') => never
+      vi.spyOn(disk, forbidden).mockImplementation((path: string, mode?: unknown) => {
+        if (path.startsWith(`${source}/orders-0`)) throw new DiskError('EIO', forbidden, path)
+        return allowed(path, mode as 'read')
+      })
+      await expect(adoptDirectory({ source, target: '/log', disk, clock })).rejects.toThrow(
+        /READ_FAILED: \/kafka cannot be read .*orders-0/,
+      )
+      expect(directory.disk.exists('/log')).toBe(false)
+    },
+  )
+
+  test('because it is a file, or the target is one, is FOREIGN_DIRECTORY', async () => {
+    const directory = new BrokerDirectory()
+    someTopics(directory)
+    directory.disk.open('/file', 'create').close()
+    expect((await refused(directory, '/file')).message).toMatch(/FOREIGN_DIRECTORY.*name one of its log.dirs/)
+    await expect(adoptDirectory({ source, target: '/file', disk: directory.disk, clock })).rejects.toThrow(
+      /FOREIGN_DIRECTORY: \/file is not a directory/,
+    )
   })
 
   test('of another program, or that does not exist, is FOREIGN_DIRECTORY; so is a target that is not empty', async () => {
