@@ -37,6 +37,12 @@ describe('groups list and describe', () => {
 
   test('refuse an unknown group', async () => {
     expect(await cli.run('groups describe nobody')).toMatchObject({ code: 2 })
+    for (const command of ['groups reset nobody --to-latest --execute', 'log consume orders --group nobody'])
+      expect(await cli.run(command)).toMatchObject({
+        code: 2,
+        out: '',
+        err: expect.stringContaining('no group "nobody"'),
+      })
   })
 })
 

@@ -123,7 +123,12 @@ async function resetOffsets(world: ClientWorld, name: string): Promise<void> {
   const to = random.pick(['earliest', 'latest', 'current', { shift: -3 }, { ago: 5000 }, { offset: 4 }] as const)
   const topics = random.chance(0.7) ? { topics: [name] } : {}
   const admin = watching(world, group)
-  const allowed: readonly LogErrorCode[] = ['UNKNOWN_TOPIC', 'UNKNOWN_PARTITION', 'NON_EMPTY_GROUP']
+  const allowed: readonly LogErrorCode[] = [
+    'UNKNOWN_TOPIC',
+    'UNKNOWN_PARTITION',
+    'NON_EMPTY_GROUP',
+    'GROUP_ID_NOT_FOUND',
+  ]
   await world.attempt('resetGroupOffsets', allowed, () =>
     admin.resetGroupOffsets(group.spec.name, { ...topics, to, execute: random.chance(0.8) }),
   )

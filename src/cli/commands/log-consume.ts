@@ -106,6 +106,8 @@ function startsOf(log: EmbeddedLog, topic: string, { from, partition, group }: C
   const earliest = admin.offsets(at, 'earliest')
   if (group !== undefined) {
     if (from !== 'beginning') throw new UsageError('--group and --from both say where to start: give one')
+    // A misspelt name would look like a group that has read nothing.
+    admin.describeGroup(group)
     const committed = new Map(admin.committedOffsets(group, at).map((entry) => [entry.at.partition, entry.offset]))
     return earliest.map(({ at: place, offset }) => ({ at: place, offset: committed.get(place.partition) ?? offset }))
   }

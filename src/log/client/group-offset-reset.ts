@@ -43,7 +43,7 @@ export interface MovedOffset {
   readonly to: Offset
 }
 
-/** Computes where the offsets would move. Throws UNKNOWN_TOPIC, UNKNOWN_PARTITION, INVALID_CONFIG. */
+/** Computes where the offsets would move. Throws UNKNOWN_TOPIC, UNKNOWN_PARTITION, INVALID_CONFIG, GROUP_ID_NOT_FOUND. */
 export function plannedReset(broker: Broker, group: string, reset: GroupOffsetReset): readonly MovedOffset[] {
   const at = placesOf(broker, group, reset)
   const committed = new Map(

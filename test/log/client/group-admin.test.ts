@@ -142,6 +142,16 @@ describe('a reset of offsets', () => {
     await log.close()
   })
 
+  test('creates an unknown group for the topics that are named, and is GROUP_ID_NOT_FOUND without any', async () => {
+    const log = await open()
+    expect(await codeOf(() => log.admin.resetGroupOffsets('gg', { to: 'latest', execute: true }))).toBe(
+      'GROUP_ID_NOT_FOUND',
+    )
+    await log.admin.resetGroupOffsets('gg', { to: 'latest', topics: ['orders'], execute: true })
+    expect(log.admin.committedOffsets('gg', [place(0)])).toMatchObject([{ offset: 5 }])
+    await log.close()
+  })
+
   test('is refused while the group has members, for an unknown topic and for an invalid target', async () => {
     const log = await open()
     const consumer = log.consumer({ group: 'g' })

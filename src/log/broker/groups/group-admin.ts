@@ -98,8 +98,9 @@ export class GroupAdmin {
     }
   }
 
-  /** The partitions for which the group has committed an offset. */
+  /** The partitions for which the group has committed an offset. Throws GROUP_ID_NOT_FOUND. */
   committedPartitions(name: string): readonly TopicPartition[] {
+    this.#checkKnown(name)
     return this.#parts.offsets.of(name).map(({ at }) => at)
   }
 
