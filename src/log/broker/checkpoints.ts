@@ -117,10 +117,7 @@ export class Checkpoints {
     // remove files that are part of the state.
     const state = this.#state()
     this.#partitionCount = state.partitions.length
-    // A checkpoint asserts that the journal up to it is durable. Under `sync: 'os'` nothing else has ensured that, and
-    // after a power cut the torn groups below it would be mistaken for corruption.
-    const journalSynced = journal.syncTo(state.sequence)
-    await Promise.all([applier.checkpoint(state, journalSynced), journalSynced])
+    await applier.checkpoint(state)
     // Both copies now include everything up to the sequence of the previous checkpoint.
     const lower = this.#lastSequence
     this.#lastSequence = state.sequence
@@ -132,14 +129,24 @@ export class Checkpoints {
   }
 
   #state(): CheckpointState {
-    const { sequencer, catalog, offsets, groupRecords, sections, rewinds, transactions, transactionalOffsets } =
-      this.#parts
+    const {
+      sequencer,
+      catalog,
+      journal,
+      offsets,
+      groupRecords,
+      sections,
+      rewinds,
+      transactions,
+      transactionalOffsets,
+    } = this.#parts
     const partitions = [...catalog.topics].flatMap((topic) =>
       topic.partitions.filter(({ touched }) => touched).map((partition) => partition.state()),
     )
     return {
       sequence: sequencer.promotedSequence,
       incarnation: sequencer.incarnation,
+      journal: { id: journal.id, durable: Math.min(journal.durableSequence, sequencer.promotedSequence) },
       topics: [...catalog.topics].map(({ info }) => info),
       partitions,
       offsets: offsets.states(),

@@ -15,6 +15,12 @@ export interface CheckpointState {
   /** The last group whose entries are all in synced segment files. */
   readonly sequence: number
   readonly incarnation: number
+  /**
+   * Which journal it belongs to, and the last group that was durable in it. Under `sync: 'os'` that group may come
+   * before `sequence`: the segments are synced, the journal is not. Absent in checkpoints written before it was added,
+   * which assert that the journal is durable up to `sequence`.
+   */
+  readonly journal?: { readonly id: Uint8Array; readonly durable: number }
   readonly topics: readonly TopicInfo[]
   readonly partitions: readonly PartitionState[]
   readonly offsets: readonly GroupOffsetState[]

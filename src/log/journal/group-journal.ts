@@ -15,8 +15,8 @@ import { InlineBackend, StartingBackend, type WriterBackend, type WriterReport }
  *
  * - Only one command is in flight, so under `commit` at most one group is unsynced, and everything appended meanwhile
  *   shares the next sync.
- * - Under `os` a sync goes on beside the writes. It begins when somebody asks for it, and after every 8 MiB: a checkpoint
- *   would otherwise have to sync everything since the last one.
+ * - Under `os` a sync goes on beside the writes. It begins when somebody asks for it, and before a seal. A checkpoint does
+ *   not ask for one: what it covers is durable in the segments.
  * - Groups are numbered when they open: `append` returns the sequence of the group that will contain the entry.
  * - `written` is called in order of sequence, in a microtask or a message handler, never from inside `append`.
  * - After the first failure nothing is written or acknowledged: `failed` is called once, then every call throws that
@@ -25,6 +25,7 @@ import { InlineBackend, StartingBackend, type WriterBackend, type WriterReport }
  * It does not bound what collects: callers of `append` watch `unwrittenBytes`.
  */
 export class GroupJournal implements Journal {
+  readonly id: Uint8Array
   readonly #clock: Clock
   readonly #listener: JournalListener
   readonly #backend: WriterBackend
@@ -40,8 +41,6 @@ export class GroupJournal implements Journal {
   #underWay: { readonly kind: 'write'; readonly group: Buffer } | { readonly kind: 'seal' | 'close' } | null = null
   /** Whether a sync is going on, under `os`. */
   #syncing = false
-  /** Bytes written since the last sync began. */
-  #bytesToSync = 0
   #scheduled = false
   #stopped: LogError | null = null
   #closing: PromiseWithResolvers<void> | null = null
@@ -55,6 +54,7 @@ export class GroupJournal implements Journal {
 
   constructor(options: JournalOptions) {
     const { start } = options
+    this.id = start.journalId
     this.#clock = options.clock
     this.#memory = new GroupMemory({ shared: options.thread })
     this.#listener = options.listener
@@ -159,7 +159,7 @@ export class GroupJournal implements Journal {
   /** Gives the writer its next command. */
   #next(): void {
     // The sync first: a steady stream of groups must not delay it, as the flush of a store waits for it.
-    this.#syncIfDue()
+    if (this.#waiters.some((waiter) => waiter.sequence <= this.#written)) this.#sync()
     if (this.#underWay !== null || this.#stopped !== null) return
     if (this.#closed.length === 0 && !this.#memory.isEmpty) this.#closeGroup()
     const group = this.#closed.shift()
@@ -179,12 +179,9 @@ export class GroupJournal implements Journal {
     }
   }
 
-  #syncIfDue(): void {
+  #sync(): void {
     if (this.#syncing || this.#underWay !== null || this.#stopped !== null || this.#durable === this.#written) return
-    const isAwaited = this.#waiters.some((waiter) => waiter.sequence <= this.#written)
-    if (!isAwaited && this.#bytesToSync < syncAheadBytes) return
     this.#syncing = true
-    this.#bytesToSync = 0
     this.#backend.send({ kind: 'sync' })
   }
 
@@ -233,7 +230,6 @@ export class GroupJournal implements Journal {
 
   #count(group: Buffer): void {
     this.#totals.push((this.#totals.at(-1) ?? 0) + group.length)
-    this.#bytesToSync += group.length
     this.#lastWrite = this.#clock.monotonic()
   }
 
@@ -275,9 +271,11 @@ export class GroupJournal implements Journal {
     this.#sealTimer = this.#clock.setTimer(Math.max(1, sealAfterMs - idleMs), () => {
       this.#sealTimer = null
       if (this.#sealed || this.#underWay !== null || this.#stopped !== null || this.#closing !== null) return
-      // When the sync is over, this timer is set again.
+      // When a sync is over, this timer is set again.
       if (this.#syncing) return
       if (this.#clock.monotonic() - this.#lastWrite < sealAfterMs) this.#sealWhenIdle()
+      // Before the seal, in the background: under `os` it may take long, and groups that arrive meanwhile must not wait.
+      else if (this.#durable < this.#written) this.#sync()
       else if (!this.#scheduled) this.#send({ kind: 'seal' })
     })
   }
@@ -313,5 +311,3 @@ export const groupBytesMax: number = 4 * 1024 * 1024
 /** A larger entry is refused with COMMIT_TOO_LARGE. */
 export const entryBytesMax: number = 64 * 1024 * 1024
 const sealAfterMs = 1000
-/** What a device writes in some ten milliseconds. */
-const syncAheadBytes = 8 * 1024 * 1024

@@ -13,7 +13,7 @@ export interface FollowOptions {
   readonly disk: Disk
   readonly directory: string
   /** The newest checkpoint; null if the log never wrote one. */
-  readonly checkpoint: Pick<CheckpointState, 'sequence' | 'incarnation'> | null
+  readonly checkpoint: Pick<CheckpointState, 'sequence' | 'incarnation' | 'journal'> | null
 }
 
 /** Bytes at the end of the journal that are not complete groups, or follow a gap: written, but never proven durable. */
@@ -83,13 +83,16 @@ export function followJournal(options: FollowOptions, numbers: readonly number[]
   const base = checkpoint?.sequence ?? 0
   const all = numbers.map((number) => standingFile(disk, directory, number))
   const headers = all.map((file) => file.header).filter((header) => header !== null)
-  const first = startingFile(all, base)
-  const journalId = first.header.journalId
+  // Proof that groups were durable: what the checkpoint and all headers say.
+  let proven = Math.max(checkpoint?.journal?.durable ?? base, ...headers.map((header) => header.durableThrough))
+  const first = startingFile(all, base, { mayBeLost: proven < base })
+  const journalId = first?.header.journalId ?? checkpoint?.journal?.id
+  assert(journalId !== undefined, 'a checkpoint that says how far the journal is durable names the journal')
   for (const { path, header } of all) {
     if (header === null || Buffer.compare(header.journalId, journalId) === 0) continue
     throw rot(path, 0, headerBytes, 'its header belongs to another journal')
   }
-  const files = all.slice(all.findIndex((file) => file.number === first.number))
+  const files = first === null ? all : all.slice(all.findIndex((file) => file.number === first.number))
   checkNumbers(directory, files)
   // A file ends where the header of any later file says that the files before it end.
   const limits = files.map((_file, index) =>
@@ -97,9 +100,8 @@ export function followJournal(options: FollowOptions, numbers: readonly number[]
   )
 
   const groups: FoundGroup[] = []
-  let last = first.header.previousSequence
-  let checksum = first.header.previousChecksum
-  let durable = Math.max(base, ...headers.map((header) => header.durableThrough))
+  let last = first?.header.previousSequence ?? base
+  let checksum = first?.header.previousChecksum ?? 0
   let cuts: TornBytes[] = []
   let closed = false
   for (const [index, file] of files.entries()) {
@@ -109,31 +111,52 @@ export function followJournal(options: FollowOptions, numbers: readonly number[]
     last = walk.last
     checksum = walk.checksum
     closed = walk.closed
-    durable = Math.max(durable, walk.durable)
+    proven = Math.max(proven, walk.durable)
     if (last === limit) continue
     // The chain breaks or ends here.
-    const beyond = walk.closed ? nothingBeyond : lookBeyond(disk, files.slice(index), walk.position, journalId, last)
-    durable = Math.max(durable, beyond.durable)
-    if (durable > last) {
+    const beyond = walk.closed
+      ? nothingBeyond
+      : lookBeyond(disk, files.slice(index), walk.position, journalId, { last, base })
+    proven = Math.max(proven, beyond.durable)
+    if (proven > last) {
       throw rot(
         file.path,
         walk.position,
         beyond.nextValid ?? file.bytes,
-        `group ${last + 1} is missing or damaged although it was durable: group ${durable} was reported synced`,
+        `group ${last + 1} is missing or damaged although it was durable: group ${proven} was reported synced`,
       )
     }
     cuts = beyond.cuts
     break
   }
-  const proven = groups.findLast((group) => group.sequence === durable)
-  assert(proven !== undefined || durable === first.header.previousSequence, `group ${durable} is proven but not found`)
+  const incarnation = Math.max(checkpoint?.incarnation ?? 0, ...headers.map((header) => header.incarnation))
+  if (first === null || last < base) {
+    // Under `sync: 'os'`, a power cut took groups that the checkpoint covers: the segments have what they contained. The
+    // groups after the checkpoint cannot be followed any more, and were never durable.
+    const standing = all.map(({ number, bytes }) => ({ number, bytes, lastSequence: base }))
+    return {
+      journalId,
+      incarnation,
+      groups: [],
+      last: base,
+      durable: base,
+      durableChecksum: 0,
+      files: standing,
+      cuts,
+      closed: false,
+    }
+  }
+  // The segments have everything up to the checkpoint.
+  const durable = Math.max(base, proven)
+  const newest = groups.findLast((group) => group.sequence === durable)
+  assert(newest !== undefined || durable === first.header.previousSequence, `group ${durable} is proven but not found`)
   return {
     journalId,
-    incarnation: Math.max(checkpoint?.incarnation ?? 0, ...headers.map((header) => header.incarnation)),
+    incarnation,
     groups,
     last,
     durable,
-    durableChecksum: proven?.checksum ?? first.header.previousChecksum,
+    durableChecksum: newest?.checksum ?? first.header.previousChecksum,
     files: all.map(({ number, bytes }, index) => {
       const offset = index - (all.length - files.length)
       return { number, bytes, lastSequence: Math.min(durable, offset < 0 ? base : (limits[offset] as number)) }
@@ -163,14 +186,19 @@ function standingFile(disk: Disk, directory: string, number: number): StandingFi
   }
 }
 
-/** The newest file that starts at or below the checkpoint: no older file is needed. */
+/**
+ * The newest file that starts at or below the checkpoint: no older file is needed. If there is none, null, provided that
+ * it may have been lost because nothing says that it was durable.
+ */
 function startingFile(
   files: readonly StandingFile[],
   base: number,
-): StandingFile & { readonly header: Checked<FileHeader> } {
+  { mayBeLost }: { readonly mayBeLost: boolean },
+): (StandingFile & { readonly header: Checked<FileHeader> }) | null {
   for (const { header, ...file } of files.toReversed()) {
     if (header !== null && header.previousSequence <= base) return { ...file, header }
   }
+  if (mayBeLost) return null
   const begun = files.find((file) => file.header !== null)
   const oldest = files[0]
   assert(oldest, 'a journal without files')
@@ -242,13 +270,16 @@ interface Beyond {
 
 const nothingBeyond: Beyond = { durable: 0, nextValid: null, cuts: [] }
 
-/** Scans everything after a break in the first of `files` for proofs of durability and for torn bytes. */
+/**
+ * Scans everything after a break in the first of `files`, behind group `last`, for proofs of durability and for torn
+ * bytes. Groups up to `base` are not torn bytes: the checkpoint covers them.
+ */
 function lookBeyond(
   disk: Disk,
   files: readonly StandingFile[],
   position: number,
   journalId: Uint8Array,
-  last: number,
+  { last, base }: { readonly last: number; readonly base: number },
 ): Beyond {
   let durable = 0
   let nextValid: number | null = null
@@ -256,13 +287,15 @@ function lookBeyond(
   for (const [index, file] of files.entries()) {
     const reader = new JournalFileReader(disk, file.path)
     try {
-      const from = index === 0 ? position : 0
+      const start = index === 0 ? position : 0
+      let from = start
       let to = file.header !== null && index > 0 ? headerBytes : from
-      for (const { position: at, header } of reader.scan(from)) {
+      for (const { position: at, header } of reader.scan(start)) {
         if (!isOf(header, file.number, journalId) || header.sequence <= last) continue
         durable = Math.max(durable, header.durableThrough)
         if (index === 0 && at > position) nextValid ??= at
         to = Math.max(to, Math.min(at + headerBytes + header.bodyBytes, file.bytes))
+        if (header.sequence <= base) from = to
       }
       // In a file that was created with zeros, content ends where only zeros follow. A recycled file still has old
       // content.

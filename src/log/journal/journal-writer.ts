@@ -53,10 +53,10 @@ export class JournalWriter {
   readonly #sync: JournalSync
   readonly #files: JournalFiles
   /**
-   * Files written and not synced, oldest first. Each keeps its descriptor until its sync, which reports its write
-   * errors.
+   * Files written and not synced, oldest first, without the current one. Each keeps its descriptor until its sync, which
+   * reports its write errors, or until both checkpoints cover it.
    */
-  readonly #unsynced: DiskFile[] = []
+  readonly #unsynced: { readonly file: DiskFile; readonly lastSequence: number }[] = []
   #file: DiskFile
   #number: number
   #bytes: number
@@ -121,9 +121,9 @@ export class JournalWriter {
   sync(): void {
     assert(!this.#syncing, 'a sync in the background is not finished')
     if (this.#durableSequence === this.#lastSequence) return
-    for (let file = this.#unsynced[0]; file !== undefined; file = this.#unsynced[0]) {
-      file.sync()
-      file.close()
+    for (let oldest = this.#unsynced[0]; oldest !== undefined; oldest = this.#unsynced[0]) {
+      oldest.file.sync()
+      oldest.file.close()
       this.#unsynced.shift()
     }
     this.#file.sync()
@@ -144,10 +144,10 @@ export class JournalWriter {
     const through = this.#lastSequence
     const earlier = [...this.#unsynced]
     const current = this.#file
-    for (const file of earlier) await file.syncInBackground()
+    for (const { file } of earlier) await file.syncInBackground()
     await current.syncInBackground()
     // The current file stays open, even if it is no longer the current one: groups may have followed in it.
-    for (const file of this.#unsynced.splice(0, earlier.length)) file.close()
+    for (const { file } of this.#unsynced.splice(0, earlier.length)) file.close()
     this.#durableSequence = through
     this.#syncing = false
   }
@@ -181,8 +181,19 @@ export class JournalWriter {
     return this.#files.prepare()
   }
 
+  /**
+   * Retires the files whose groups both checkpoints cover. Those of them that are not synced yet need not be any more:
+   * recovery starts at a later file.
+   */
   recycleBelow(sequence: number): void {
     this.#files.recycleBelow(sequence)
+    // A sync that is going on closes them itself.
+    if (this.#syncing) return
+    for (let oldest = this.#unsynced[0]; oldest !== undefined && oldest.lastSequence < sequence;) {
+      oldest.file.close()
+      this.#unsynced.shift()
+      oldest = this.#unsynced[0]
+    }
   }
 
   /**
@@ -215,7 +226,7 @@ export class JournalWriter {
 
   #nextFile(): void {
     if (this.#durableSequence === this.#lastSequence) this.#file.close()
-    else this.#unsynced.push(this.#file)
+    else this.#unsynced.push({ file: this.#file, lastSequence: this.#lastSequence })
     const next = this.#files.next(this.#lastSequence, Math.max(this.#bytes, this.#position))
     this.#file = next.file
     this.#number = next.number

@@ -20,6 +20,8 @@ export interface Journal {
    */
   readonly writtenSequence: number
   readonly durableSequence: number
+  /** 16 bytes, the same for the life of the journal. */
+  readonly id: Uint8Array
   /**
    * Says that the memory of groups below `sequence` is no longer read. The memory of those that are written is reused.
    */

@@ -51,6 +51,7 @@ function journalOf(released: number[]): Journal {
       batches: parts.flatMap((part) => (part.kind === 'batch' ? [part.bytes] : [])),
     }),
     release: (below) => void released.push(below),
+    id: new Uint8Array(16),
     unwrittenBytes: 0,
     writtenSequence: 0,
     durableSequence: 0,

@@ -3,7 +3,6 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'vitest'
-import { SeededRandom } from '../../../src/base/seeded-random.ts'
 import { SystemClock } from '../../../src/base/clock.ts'
 import { NodeDisk } from '../../../src/base/disk.ts'
 import { entryBytesMax, groupBytesMax } from '../../../src/log/journal/group-journal.ts'
@@ -130,23 +129,60 @@ describe('groups', () => {
 })
 
 describe('durability', () => {
-  test('under sync: os every 8 MiB written is synced between commands, so that syncTo has little left to do', async () => {
+  test('under sync: os a file that both checkpoints cover is closed without a sync, and syncTo passes over it', async () => {
     const disk = new MemoryDisk()
-    const harness = new JournalHarness(disk, {
-      sync: 'os',
-      firstFileBytes: 64 * 1024 * 1024,
-      fileBytesMax: 64 * 1024 * 1024,
-    })
-    const syncs: number[] = []
-    disk.onOperation = ({ kind, path }) =>
-      void (kind === 'sync' && path === file(1) && syncs.push(harness.written.length))
-    for (let id = 1; id <= 9; id++) {
-      await harness.appendAlone(id, 2_500_000)
-      await harness.clock.nextTurn()
-    }
+    const harness = new JournalHarness(disk, { sync: 'os' })
+    for (let id = 1; id <= 60; id++) await harness.appendAlone(id, 500)
+    const before = disk.openFiles
+    const synced: string[] = []
+    disk.onOperation = ({ kind, path }) => void (kind === 'sync' && path.endsWith('.journal') && synced.push(path))
 
-    assert.deepEqual(syncs, [4, 8])
-    assert.deepEqual(replayOf(recover(disk.cut(new SeededRandom(1)))).slice(0, 8), harness.written.slice(0, 8))
+    harness.journal.recycleBelow(30)
+    assert.equal(synced.length, 0)
+    assert(disk.openFiles < before, `${disk.openFiles} open files of ${before}`)
+    await harness.journal.syncTo(60)
+
+    assert(synced.length >= 2 && synced.every((path) => path > file(1)), synced.join())
+    await harness.journal.close()
+    assert.equal(disk.openFiles, 0)
+  })
+
+  test('under sync: os a file that both checkpoints cover during its sync is closed only afterwards', async () => {
+    const disk = new SlowDisk()
+    const harness = new JournalHarness(disk, { sync: 'os' })
+    for (let id = 1; id <= 60; id++) await harness.appendAlone(id, 500)
+    disk.holds = () => true
+    const synced = harness.journal.syncTo(60)
+    await harness.clock.nextTurn()
+
+    harness.journal.recycleBelow(61)
+    disk.holds = () => false
+    disk.release()
+    await synced
+
+    assert.equal(harness.journal.durableSequence, 60)
+    await harness.journal.close()
+    assert.equal(disk.openFiles, 0)
+  })
+
+  test('under sync: os groups are written while the sync before a seal goes on', async () => {
+    const disk = new SlowDisk()
+    const clock = new ManualClock()
+    const harness = new JournalHarness(disk, { clock, sync: 'os' })
+    await harness.appendAlone(1)
+    disk.holds = () => true
+    await clock.run(1500)
+    assert.deepEqual(disk.syncing, [file(1)])
+
+    await harness.appendAlone(2)
+    assert.equal(harness.journal.writtenSequence, 2)
+    disk.holds = () => false
+    disk.release()
+    await clock.run(1500)
+
+    assert.equal(harness.journal.durableSequence, 2)
+    await harness.journal.close()
+    assert.equal(disk.openFiles, 0)
   })
 
   test('under sync: os groups are reported before they are synced, and syncTo syncs them', async () => {

@@ -91,8 +91,14 @@ export function readCheckpoint(disk: Disk, directory: string = journalDirectory)
   return CheckpointFile.open(disk, dirname(directory))
 }
 
-export function checkpointState(sequence: number, incarnation = 1): CheckpointState {
-  return { sequence, incarnation, topics: [], partitions: [], offsets: [], sections: [], deletions: [] }
+/** The state of a log without topics. `journal` is left out by default, as if the journal were durable as far. */
+export function checkpointState(
+  sequence: number,
+  incarnation = 1,
+  journal?: CheckpointState['journal'],
+): CheckpointState {
+  const state = { sequence, incarnation, topics: [], partitions: [], offsets: [], sections: [], deletions: [] }
+  return journal === undefined ? state : { ...state, journal }
 }
 
 export function entryPart(id: number, bytes: number): EntryPart {

@@ -87,12 +87,14 @@ export class JournalLife {
   }
 
   async #checkpoint(harness: JournalHarness): Promise<void> {
-    const sequence = harness.journal.writtenSequence
-    await harness.journal.syncTo(sequence)
+    // As in the log, the journal need not be durable as far as the checkpoint.
+    const { id, durableSequence: durable, writtenSequence: sequence } = harness.journal
     const checkpoint = readCheckpoint(this.#disk)
     if (sequence <= (checkpoint.newest?.sequence ?? 0)) return
-    checkpoint.write(checkpointState(sequence, harness.recovered.incarnation))
+    checkpoint.write(checkpointState(sequence, harness.recovered.incarnation, { id, durable }))
+    this.#floor = sequence
     harness.journal.recycleBelow(checkpoint.lowerSequence)
+    await this.#clock.nextTurn()
     this.checkpoints++
   }
 

@@ -99,6 +99,74 @@ describe('a torn tail', () => {
   })
 })
 
+describe('groups that a checkpoint covers and that were never durable', () => {
+  const sizes = { firstFileBytes: 2048, fileBytesMax: 2048 }
+
+  /** A journal of 20 groups of a log with sync: os, durable up to `durable`, and its checkpoint. */
+  async function covered(checkpoint: number, durable = 0): Promise<MemoryDisk> {
+    const disk = new MemoryDisk()
+    const harness = new JournalHarness(disk, { sync: 'os', ...sizes })
+    for (let id = 1; id <= 20; id++) {
+      await harness.appendAlone(id)
+      if (id === durable) await harness.journal.syncTo(durable)
+    }
+    readCheckpoint(disk).write(checkpointState(checkpoint, 1, { id: harness.journal.id, durable }))
+    return disk.crashProcess()
+  }
+
+  /** Each file has five groups. */
+  function damageSeventh(disk: MemoryDisk): void {
+    disk.flipBit(file(2), (headerBytes + 320) * 8)
+  }
+
+  test('may be lost: the journal then ends at the checkpoint, and what follows it is saved', async () => {
+    const disk = await covered(9)
+    damageSeventh(disk)
+
+    const recovered = recover(disk, sizes)
+
+    assert.equal(recovered.lastSequence, 9)
+    assert.deepEqual(replayOf(recovered), [])
+    const saved = recovered.cuts.map((cut) => cut.file)
+    assert(!saved.includes(file(1)) && saved.includes(file(2)) && saved.includes(file(3)), saved.join())
+    const again = new JournalHarness(disk, { sync: 'os', ...sizes })
+    assert.equal(await again.appendAlone(99), 10)
+    assert.deepEqual(replayOf(recover(disk.crashProcess(), sizes)), [{ sequence: 10, entries: [99] }])
+  })
+
+  test('are not missed if no header of a file up to the checkpoint can be read', async () => {
+    const disk = await covered(9)
+    for (let number = 1; disk.exists(file(number)); number++) disk.flipBit(file(number), 8 * 50)
+
+    const recovered = recover(disk, sizes)
+
+    assert.equal(recovered.lastSequence, 9)
+    assert.equal(recovered.incarnation, 2)
+    assert.deepEqual(recover(disk, sizes).lastSequence, 9)
+  })
+
+  test('do not hide the loss of groups that were durable, before the checkpoint or after it', async () => {
+    for (const [checkpoint, durable] of [
+      [9, 8],
+      [9, 12],
+    ] as const) {
+      const disk = await covered(checkpoint, durable)
+      damageSeventh(disk)
+
+      assert.throws(() => recover(disk, sizes), { code: 'JOURNAL_ROT' }, `durable through ${durable}`)
+    }
+  })
+
+  test('are followed if they are there, and the groups after the checkpoint with them', async () => {
+    const recovered = recover(await covered(9), sizes)
+
+    assert.deepEqual(
+      replayOf(recovered).map(({ sequence }) => sequence),
+      Array.from({ length: 11 }, (_none, index) => 10 + index),
+    )
+  })
+})
+
 describe('rot', () => {
   test('in any bit of a group below a later durableThrough is JOURNAL_ROT, naming file and range', async () => {
     const { disk } = await crashed(4)

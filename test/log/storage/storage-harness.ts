@@ -158,7 +158,7 @@ export class StorageHarness {
   }
 
   checkpoint(): Promise<void> {
-    return this.applier.checkpoint(this.state(), Promise.resolve())
+    return this.applier.checkpoint(this.state())
   }
 
   readers(contiguous = true): PartitionReaders {

@@ -343,7 +343,7 @@ test('what recovery wrote is durable with the first checkpoint: after it a power
       { disk: crashed, directory, checkpointDirectory: directory, topics, durable, unsynced, openFilesMax: 4 },
       { applied: () => {}, failed: () => {} },
     )
-    await applier.checkpoint(state, Promise.resolve())
+    await applier.checkpoint(state)
     const device = crashed.cut(new SeededRandom(seed))
     expect(foldOf(readRecovered(device, recover(device, []))), `seed ${seed}`).toEqual(expected)
   }

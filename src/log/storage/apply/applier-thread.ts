@@ -3,7 +3,7 @@ import { assert } from '../../../base/assert.ts'
 import { NodeDisk } from '../../../base/disk.ts'
 import type { WrittenGroup } from '../../journal/journal.ts'
 import { InlineApplier, type ApplierOptions } from './inline-applier.ts'
-import { errorOf, failureOf, type ApplierCommand, type ApplierReport } from './threaded-applier.ts'
+import { failureOf, type ApplierCommand, type ApplierReport } from './threaded-applier.ts'
 
 /** Bytes applied between two reports. */
 const bytesPerReportMax = 8 * 1024 * 1024
@@ -24,9 +24,6 @@ function run(options: Omit<ApplierOptions, 'disk'>): void {
     },
   )
 
-  /** What a checkpoint that is being written waits for; there is only one at a time. */
-  let journal = Promise.withResolvers<void>()
-
   port.on('message', (first: ApplierCommand) => {
     let groups: WrittenGroup[] = []
     let bytes = 0
@@ -46,16 +43,10 @@ function run(options: Omit<ApplierOptions, 'disk'>): void {
       applyGroups()
       if (command.kind === 'checkpoint') {
         const { id } = command
-        // An applier that has failed no longer waits for the journal, whose failure must not go unhandled then.
-        journal.promise.catch(() => {})
-        applier.checkpoint(command.state, journal.promise).then(
+        applier.checkpoint(command.state).then(
           () => report({ kind: 'checkpointed', id, failure: null }),
           (error: unknown) => report({ kind: 'checkpointed', id, failure: failureOf(error) }),
         )
-      } else if (command.kind === 'journalSynced') {
-        if (command.failure === null) journal.resolve()
-        else journal.reject(errorOf(command.failure))
-        journal = Promise.withResolvers()
       } else {
         applier.close().then(
           () => report({ kind: 'closed', failure: null }),

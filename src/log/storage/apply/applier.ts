@@ -10,11 +10,11 @@ export interface Applier {
   /** Applies the entries of a group. Call it in the order of groups; returns at once. */
   apply(group: WrittenGroup): void
   /**
-   * Syncs every segment and directory touched by groups up to `state.sequence`, and waits for `journalSynced`, which says
-   * that the journal is durable as far: a checkpoint asserts that. Then overwrites the older checkpoint copy. Groups are
-   * applied meanwhile. Resolves when the copy is durable and the deletions that both copies contain are carried out.
+   * Syncs every segment and directory touched by groups up to `state.sequence`, then overwrites the older checkpoint copy.
+   * Groups are applied meanwhile. Resolves when the copy is durable and the deletions that both copies contain are
+   * carried out.
    */
-  checkpoint(state: CheckpointState, journalSynced: Promise<void>): Promise<void>
+  checkpoint(state: CheckpointState): Promise<void>
   /** Completes and closes what is open. */
   close(): Promise<void>
 }

@@ -75,15 +75,15 @@ export class InlineApplier implements Applier {
     this.#segments.syncAhead().catch((error: unknown) => this.#fail(error))
   }
 
-  checkpoint(state: CheckpointState, journalSynced: Promise<void>): Promise<void> {
+  checkpoint(state: CheckpointState): Promise<void> {
     if (this.#closed !== null) return Promise.reject(new LogError('CLOSED', 'the log is closed'))
-    this.#checkpoint = this.#write(state, journalSynced)
+    this.#checkpoint = this.#write(state)
     return this.#checkpoint
   }
 
-  async #write(state: CheckpointState, journalSynced: Promise<void>): Promise<void> {
+  async #write(state: CheckpointState): Promise<void> {
     try {
-      if (this.#failure === null) await Promise.all([this.#segments.sync(state.partitions), journalSynced])
+      if (this.#failure === null) await this.#segments.sync(state.partitions)
       if (this.#failure !== null) throw this.#failure
       // Crash here: the files hold more than either checkpoint says. Replay writes the same bytes to the same
       // positions.

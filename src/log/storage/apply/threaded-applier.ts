@@ -9,8 +9,6 @@ import { applierFailure, type ApplierOptions } from './inline-applier.ts'
 export type ApplierCommand =
   | { readonly kind: 'apply'; readonly sequence: number; readonly memory: Uint8Array }
   | { readonly kind: 'checkpoint'; readonly id: number; readonly state: CheckpointState }
-  /** The journal up to the checkpoint's sequence is durable, or will never be. */
-  | { readonly kind: 'journalSynced'; readonly failure: ReportedFailure | null }
   | { readonly kind: 'close' }
 
 export type ApplierReport =
@@ -72,17 +70,13 @@ export class ThreadedApplier implements Applier {
     this.#worker.postMessage({ kind: 'apply', sequence, memory: copy } satisfies ApplierCommand, [copy.buffer])
   }
 
-  checkpoint(state: CheckpointState, journalSynced: Promise<void>): Promise<void> {
+  checkpoint(state: CheckpointState): Promise<void> {
     if (this.#failure !== null) return Promise.reject(this.#failure)
     if (this.#closed !== null) return Promise.reject(new LogError('CLOSED', 'the log is closed'))
     const id = this.#nextCheckpoint++
     return new Promise((resolve, reject) => {
       this.#checkpoints.set(id, { resolve, reject })
       this.#post({ kind: 'checkpoint', id, state })
-      journalSynced.then(
-        () => this.#post({ kind: 'journalSynced', failure: null }),
-        (error: unknown) => this.#post({ kind: 'journalSynced', failure: failureOf(error) }),
-      )
     })
   }
 
@@ -153,6 +147,6 @@ export function failureOf(thrown: unknown): ReportedFailure {
   return { code: error.code, reason: reasonFor(error.code, error) }
 }
 
-export function errorOf({ code, reason }: ReportedFailure): LogError {
+function errorOf({ code, reason }: ReportedFailure): LogError {
   return new LogError(code, reason)
 }

@@ -121,26 +121,6 @@ describe('the applier', () => {
     expect(disk.openFiles).toBe(0)
   })
 
-  test('writes a checkpoint only when the journal is durable as far, and none if it failed', async () => {
-    const disk = new MemoryDisk()
-    const harness = new StorageHarness(disk)
-    harness.append(someRecords(2))
-    const journal = Promise.withResolvers<void>()
-    const written = harness.applier.checkpoint(harness.state(), journal.promise)
-    await new SystemClock().nextTurn()
-    expect(CheckpointFile.open(disk, directory).newest).toBeNull()
-    journal.resolve()
-    await written
-    expect(CheckpointFile.open(disk, directory).newest?.sequence).toBe(harness.sequence)
-
-    harness.append(someRecords(2))
-    const failed = Promise.reject(new LogError('WRITE_FAILED', 'the journal could not be written'))
-    await expect(harness.applier.checkpoint(harness.state(), failed)).rejects.toThrow(/WRITE_FAILED/)
-    expect(CheckpointFile.open(disk, directory).newest?.sequence).toBe(harness.sequence - 1)
-    await harness.applier.close()
-    expect(disk.openFiles).toBe(0)
-  })
-
   test('closes a file that is being synced only afterwards, whether it was deleted, evicted or the cache is closed', async () => {
     const disk = new SlowDisk()
     const files = new FileCache(disk, 'create', 2)
@@ -245,9 +225,9 @@ describe('the applier', () => {
     const names = (): string[] => harness.disk.list(directory).filter((name) => name.startsWith('orders'))
     expect(names()).toEqual(['orders-0.00000000000000000000000000000001-delete'])
     const state = { ...harness.state(), topics: [], partitions: [], deletions: [{ topicId, partition: 0 }] }
-    await harness.applier.checkpoint(state, Promise.resolve())
+    await harness.applier.checkpoint(state)
     expect(names()).toHaveLength(1)
-    await harness.applier.checkpoint(state, Promise.resolve())
+    await harness.applier.checkpoint(state)
     expect(names()).toEqual([])
   })
 
@@ -299,7 +279,7 @@ describe('the applier in a thread', () => {
       applier.apply({ sequence, memory: sequence % 2 === 0 ? shared : memory })
     }
     await all
-    await applier.checkpoint(harness.state(), Promise.resolve())
+    await applier.checkpoint(harness.state())
     await applier.close()
     await harness.checkpoint()
     await harness.applier.close()
@@ -311,7 +291,7 @@ describe('the applier in a thread', () => {
     for (const name of disk.list(`${home}/orders-0`)) {
       expect(fileBytes(disk, `${home}/orders-0/${name}`), name).toEqual(fileBytes(harness.disk, partitionFile(name)))
     }
-    await expect(applier.checkpoint(harness.state(), Promise.resolve())).rejects.toThrow(/CLOSED/)
+    await expect(applier.checkpoint(harness.state())).rejects.toThrow(/CLOSED/)
   })
 
   test('says once what closing failed with', async () => {
@@ -320,7 +300,7 @@ describe('the applier in a thread', () => {
     const options = { directory: home, checkpointDirectory: home, topics: [] }
     const applier = new ThreadedApplier(options, { applied: () => {}, failed: () => {} })
     for (const { sequence, memory } of harness.groups) applier.apply({ sequence, memory })
-    await applier.checkpoint(harness.state(), Promise.resolve())
+    await applier.checkpoint(harness.state())
     rmSync(`${home}/orders-0`, { recursive: true })
 
     const error: unknown = await applier.close().catch((thrown: unknown) => thrown)
@@ -338,7 +318,7 @@ describe('the applier in a thread', () => {
       failed: (error) => void failures.push(error.code),
     })
     const harness = new StorageHarness(new MemoryDisk())
-    await expect(applier.checkpoint(harness.state(), Promise.resolve())).rejects.toThrow(/WRITE_FAILED/)
+    await expect(applier.checkpoint(harness.state())).rejects.toThrow(/WRITE_FAILED/)
     expect(failures).toEqual(['WRITE_FAILED'])
     await applier.close()
   })
