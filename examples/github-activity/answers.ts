@@ -102,8 +102,10 @@ async function readPairs(log: EmbeddedLog): Promise<readonly PairAnswer[]> {
   )
 }
 
-function mostFirst(a: { readonly count: number }, b: { readonly count: number }): number {
-  return b.count - a.count
+type TypeCount = ActivityAnswers['totals']['events'][number]
+
+function mostFirst(a: TypeCount, b: TypeCount): number {
+  return b.count - a.count || order(a.type, b.type)
 }
 
 function inTime(a: WindowCount, b: WindowCount): number {

@@ -115,6 +115,13 @@ describe('the answers about events', () => {
     )
   })
 
+  test('list types by count, and by name if counts are equal', async () => {
+    const types = ['watch', 'push', 'release', 'fork', 'pr', 'create', 'push', 'issue']
+    const lines = types.map((type) => `{"dt":"2016-01-01T00:00:00Z","repo":"a/b","type":"${type}","actor":"ann"}`)
+    const [totals] = await rows(lines)
+    expect(Object.keys(Object(totals?.events))).toEqual(['push', 'create', 'fork', 'issue', 'pr', 'release', 'watch'])
+  })
+
   test('about an empty file are empty', async () => {
     const none = [
       { answer: 'totals', lines: 0, malformed: 0, events: {} },
