@@ -221,6 +221,23 @@ describe('codecs', () => {
     ).toThrow(/NOT_COPARTITIONED.*"mine".*"string"/)
   })
 
+  test('a table of a computed key joins a topic if it is given the key of that topic, as the error says', () => {
+    const joined = (options: { readonly key?: typeof stringKey }) => () => {
+      const builder = new StreamsBuilder()
+      const owners = builder.table(topic('owners', { key: z.string(), value: z.string(), partitions: 4 }))
+      builder
+        .stream(views)
+        .groupBy((view) => view.path, options)
+        .count({ name: 'counts' })
+        .join(owners, (count) => count)
+      builder.build()
+    }
+    expect(joined({})).toThrow(
+      /NOT_COPARTITIONED.*owners.*"string".*counts-repartition.*"tagged".*as \{ key \} of the groupBy/,
+    )
+    expect(joined({ key: stringKey })).not.toThrow()
+  })
+
   test('merged streams of different key codecs are repartitioned before they share a store', () => {
     const builder = new StreamsBuilder()
     const left = builder.stream(topic('left', { key: z.string(), value: z.number() }))

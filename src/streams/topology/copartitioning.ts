@@ -164,7 +164,7 @@ function checkCodecs(left: string, right: string, sources: Sources): void {
   if (leftId === rightId) return
   throw new StreamsError(
     'NOT_COPARTITIONED',
-    `the keys of ${left} are written by the codec "${leftId}" and those of ${right} by "${rightId}", but they meet in one store, where equal keys must have equal bytes; call repartition() on one of them with the other's key`,
+    `the keys of ${left} are written by the codec "${leftId}" and those of ${right} by "${rightId}", but they meet in one store, where equal keys must have equal bytes; give one of them the other's key, as { key } of the groupBy, toTable or repartition() that leads to it`,
     { topics: [left, right], codecs: [leftId, rightId] },
   )
 }
