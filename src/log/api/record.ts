@@ -73,4 +73,10 @@ export interface RecordCursor {
   readonly headersStart: number
   /** Decodes the headers into copies. */
   headers(): readonly Header[]
+  /**
+   * Writes to `ranges` where in `bytes` the values of the next records begin and end, alternately, as far as `ranges`
+   * has room and the values have `bytesMax` bytes together, and returns their number. Null values are left out. The
+   * records are not checked, so a range is that of a value only if `next()` comes to a record with that range.
+   */
+  valuesAhead?(ranges: Int32Array, bytesMax: number): number
 }

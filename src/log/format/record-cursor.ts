@@ -102,6 +102,31 @@ export class BatchCursor implements RecordCursor {
     return headers
   }
 
+  valuesAhead(ranges: Int32Array, bytesMax: number): number {
+    const bytes = this.bytes
+    const end = this.#end
+    let at = this.#at
+    let count = 0
+    let sum = 0
+    while (at < end && count * 2 < ranges.length) {
+      const size = shortVarint(bytes, at)
+      const recordEnd = afterVarint(bytes, at) + size
+      if (size < 6 || !(recordEnd <= end)) break
+      const key = afterVarint(bytes, afterVarint(bytes, afterVarint(bytes, at) + 1))
+      const value = afterVarint(bytes, key) + Math.max(0, shortVarint(bytes, key))
+      const length = shortVarint(bytes, value)
+      at = recordEnd
+      if (length < 0) continue
+      const start = afterVarint(bytes, value)
+      sum += length
+      if (start + length > recordEnd || sum > bytesMax) break
+      ranges[count * 2] = start
+      ranges[count * 2 + 1] = start + length
+      count += 1
+    }
+    return count
+  }
+
   /**
    * The header key in these bytes. Records of a topic mostly have the same headers, so the last key is not decoded
    * again.
@@ -295,6 +320,20 @@ export class BatchCursor implements RecordCursor {
 /** The zig-zag varint of these two bytes. */
 function twoByteVarint(first: number, second: number): number {
   return (((first & 0x7f) | (second << 7)) >>> 1) ^ -(first & 1)
+}
+
+/** The zig-zag varint at `at` if it has one or two bytes; a longer one is too large for a value that is read ahead. */
+function shortVarint(bytes: Uint8Array, at: number): number {
+  const byte = bytes[at] as number
+  if (byte < 0x80) return (byte >>> 1) ^ -(byte & 1)
+  const next = bytes[at + 1] as number
+  return next < 0x80 ? twoByteVarint(byte, next) : Number.MAX_SAFE_INTEGER
+}
+
+function afterVarint(bytes: Uint8Array, at: number): number {
+  let end = at
+  while ((bytes[end] as number) >= 0x80) end += 1
+  return end + 1
 }
 
 export interface BatchCursorOptions {

@@ -21,6 +21,7 @@ import { OutputOrder, outputOrderOperator } from '../task/output-order.ts'
 import { ChangelogSink, noChangelog, RecordCollector, Sink } from '../task/record-collector.ts'
 import { RecordQueue, type HeadContent, type HeadExtractor } from '../task/record-queue.ts'
 import { Task, type TaskInput, type TaskMemory, type TaskOptions, type TaskSource } from '../task/task.ts'
+import { ValueReader } from '../task/value-reader.ts'
 import { changelogName, internalTopicName, storeOperator } from '../topology/internal-topics.ts'
 import type { BoundaryCodec, ProcessorNode, SourceNode, StoreSpec, TopologyNode } from '../topology/node.ts'
 import type { SubTopology } from '../topology/topology.ts'
@@ -292,7 +293,7 @@ class TaskGraph {
         valueCodec: node.value.validate === undefined ? node.value.codec.id : '',
       },
       readKey: demand.key ? readerOf(node.key) : this.#passerOf(node),
-      readValue: readerOf(node.value),
+      readValue: valueReaderOf(node.value),
       nullKey: nullOf(node.key, 'key'),
       nullValue: nullOf(node.value, 'value'),
     }
@@ -371,6 +372,13 @@ function readerOf({ codec, validate }: BoundaryCodec<unknown>): Reader {
   return (bytes, start, end) => validate(codec.read(bytes, start, end))
 }
 
+/** Only the codec reads ahead: a schema, which is user code, validates each value at its record's turn. */
+function valueReaderOf({ codec, validate }: BoundaryCodec<unknown>): TaskSource['readValue'] {
+  const values = new ValueReader(codec)
+  if (validate === undefined) return (cursor) => values.read(cursor)
+  return (cursor) => validate(values.read(cursor))
+}
+
 function nullOf(boundary: BoundaryCodec<unknown>, part: string): () => null {
   if (boundary.refusesNull !== true) return () => null
   return () => {
@@ -385,7 +393,7 @@ function headExtractor({ node, readKey, readValue, nullKey, nullValue }: TaskSou
   return (cursor: RecordCursor, partitionTime: number): HeadContent => {
     try {
       const key = cursor.keyStart < 0 ? nullKey() : readKey(cursor.bytes, cursor.keyStart, cursor.keyEnd)
-      const value = cursor.valueStart < 0 ? nullValue() : readValue(cursor.bytes, cursor.valueStart, cursor.valueEnd)
+      const value = cursor.valueStart < 0 ? nullValue() : readValue(cursor)
       const time = timestamp(value, key, cursor.timestamp, partitionTime)
       if (!Number.isSafeInteger(time)) {
         throw new StreamsError(

@@ -2,7 +2,7 @@ import { Lifecycle } from '../../base/lifecycle.ts'
 import { shown } from '../../base/shown.ts'
 import type { OperatorState, RecordedSection, TaskId, TaskSection } from '../../log/api/commit-section.ts'
 import type { OffsetEntry } from '../../log/api/log.ts'
-import { noHeaders, type TopicPartition } from '../../log/api/record.ts'
+import { noHeaders, type RecordCursor, type TopicPartition } from '../../log/api/record.ts'
 import { checkOptions } from '../checked-options.ts'
 import { StreamsError } from '../errors.ts'
 import type { Demand } from '../processor/demand.ts'
@@ -161,11 +161,7 @@ export class Task implements NodeHost {
     try {
       record.key = record.keyStart < 0 ? source.nullKey() : source.readKey(record.bytes, record.keyStart, record.keyEnd)
       record.value =
-        record.valueStart < 0
-          ? source.nullValue()
-          : source.demand.value
-            ? source.readValue(record.bytes, record.valueStart, record.valueEnd)
-            : undecoded
+        record.valueStart < 0 ? source.nullValue() : source.demand.value ? source.readValue(queue.cursor) : undecoded
       return true
     } catch (error) {
       record.node = source.node.name
@@ -515,7 +511,8 @@ export interface TaskSource {
   readonly passes: RecordSource
   /** Returns `undecoded` if no node reads the key. */
   readonly readKey: (bytes: Uint8Array, start: number, end: number) => unknown
-  readonly readValue: (bytes: Uint8Array, start: number, end: number) => unknown
+  /** Reads the value of the cursor's record, which is not null. */
+  readonly readValue: (cursor: RecordCursor) => unknown
   /** Returns null, or throws if the topic does not allow null. */
   readonly nullKey: () => null
   readonly nullValue: () => null

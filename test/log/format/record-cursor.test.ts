@@ -63,6 +63,81 @@ test('wouldExceed never lets a batch grow beyond bytesMax, and refuses at most 5
   )
 })
 
+test('the values of the next records are found without moving the cursor: those of the batch that are not null', () => {
+  const sizeOf = (value: string | null): number => Buffer.byteLength(value ?? '')
+  fc.assert(
+    fc.property(
+      fc.array(fc.array(anyRow, { minLength: 1, maxLength: 20 }), { minLength: 1, maxLength: 3 }),
+      fc.constantFrom(...codecs),
+      fc.nat(12),
+      fc.nat(600),
+      (batches, compression, room, bytesMax) => {
+        const buffers = batches.map((rows) => batchOf(rows, { compression }))
+        for (const [index, batch] of buffers.entries()) stampBatch(batch, 0, index * 20, 0)
+        const cursor = new BatchCursor(buffers, 0)
+        for (const rows of batches) {
+          for (let at = 0; at < rows.length; at++) {
+            expect(cursor.next()).toBe(true)
+            const ranges = new Int32Array(room * 2)
+            const count = cursor.valuesAhead(ranges, bytesMax)
+            const found = Array.from({ length: count }, (_, place) =>
+              Buffer.from(cursor.bytes.subarray(ranges[place * 2], ranges[place * 2 + 1])).toString(),
+            )
+            let bytes = 0
+            const later = rows.slice(at + 1).flatMap(({ value }) => (value === null ? [] : [value]))
+            const fitting = later.slice(0, room)
+            const end = fitting.findIndex((value) => (bytes += sizeOf(value)) > bytesMax)
+            expect(found).toEqual(end < 0 ? fitting : fitting.slice(0, end))
+          }
+        }
+        expect(cursor.next()).toBe(false)
+      },
+    ),
+    { numRuns: 200 },
+  )
+})
+
+test('the values of the next records end before one that is larger than the bytes asked for, whatever its size', () => {
+  for (const size of [63, 64, 8191, 8192, 2 ** 20, 2 ** 21]) {
+    const row = (value: string): Row => ({ key: null, value, timestamp: 0 })
+    const cursor = new BatchCursor([batchOf([row('a'), row('b'), row('x'.repeat(size)), row('c')])], 0)
+    cursor.next()
+    expect(cursor.valuesAhead(new Int32Array(8), 8000)).toBe(size <= 8000 ? 3 : 1)
+  }
+})
+
+test('the values of the next records are within the bytes of the batch, even if it is harmed', () => {
+  const harm = fc.record({ at: fc.nat(), byte: fc.integer({ min: 0, max: 255 }) })
+  fc.assert(
+    fc.property(fc.array(anyRow, { minLength: 2, maxLength: 10 }), fc.array(harm, { maxLength: 4 }), (rows, harms) => {
+      const batch = batchOf(rows)
+      const cursor = new BatchCursor([batch], 0)
+      cursor.next()
+      const rest = batch.length - cursor.valueEnd
+      if (cursor.valueEnd < 0 || rest === 0) return
+      for (const { at, byte } of harms) batch[cursor.valueEnd + (at % rest)] = byte
+      const ranges = new Int32Array(40)
+      const count = cursor.valuesAhead(ranges, 10_000)
+      for (let index = 0, from = cursor.valueEnd; index < count; index++) {
+        const [start, end] = [ranges[index * 2] as number, ranges[index * 2 + 1] as number]
+        expect(start).toBeGreaterThanOrEqual(from)
+        expect(end).toBeGreaterThanOrEqual(start)
+        expect(end).toBeLessThanOrEqual(batch.length)
+        from = end
+      }
+    }),
+    { numRuns: 2000 },
+  )
+  const batch = batchOf(['a', 'b'].map((value) => ({ key: null, value, timestamp: 0 })))
+  const cursor = new BatchCursor([batch], 0)
+  cursor.next()
+  const second = cursor.valueEnd + 1
+  const [sizeAt, valueSizeAt] = [second, second + 5]
+  batch[sizeAt] = 2 * 50
+  batch[valueSizeAt] = 2 * 40
+  expect(cursor.valuesAhead(new Int32Array(2), 10_000)).toBe(0)
+})
+
 describe('a cursor', () => {
   const row = (value: string): Row => ({ key: null, value, timestamp: 10 })
   const placed = (offset: number, rows: readonly Row[], options = {}): Uint8Array => {
