@@ -11,6 +11,9 @@ export class RecordDigest {
   #high = 0x9e3779b9 | 0
   #low = 0x85ebca6b | 0
   count = 0
+  /** The bytes that {@link #view} shows: usually those of the previous record. */
+  #viewed: Uint8Array = new Uint8Array(0)
+  #view: DataView = new DataView(this.#viewed.buffer)
 
   record(
     key: Uint8Array,
@@ -64,6 +67,7 @@ export class RecordDigest {
   }
 
   #bytes(bytes: Uint8Array, start: number, end: number): void {
+    if (end - start >= viewedBytesMin) return this.#words(bytes, start, end)
     let high = this.#high
     let low = this.#low
     let at = start
@@ -80,11 +84,39 @@ export class RecordDigest {
     this.#high = high
     this.#low = low
     if (at === end) return
+    this.#rest(bytes, at, end)
+  }
+
+  /** The same for long ranges, through a view: a word in one access, where bytes take four. */
+  #words(bytes: Uint8Array, start: number, end: number): void {
+    if (bytes !== this.#viewed) {
+      this.#viewed = bytes
+      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    }
+    const view = this.#view
+    let high = this.#high
+    let low = this.#low
+    let at = start
+    for (const whole = start + ((end - start) & ~3); at < whole; at += 4) {
+      const word = view.getInt32(at, true)
+      high = Math.imul(high ^ word, 0xcc9e2d51)
+      high = (high << 15) | (high >>> 17)
+      low = Math.imul(low + word, 0x1b873593) ^ high
+    }
+    this.#high = high
+    this.#low = low
+    if (at < end) this.#rest(bytes, at, end)
+  }
+
+  #rest(bytes: Uint8Array, start: number, end: number): void {
     let rest = 0
-    for (; at < end; at++) rest = (rest << 8) | (bytes[at] as number)
+    for (let at = start; at < end; at++) rest = (rest << 8) | (bytes[at] as number)
     this.#word(rest)
   }
 }
+
+/** Below, asking for the view costs as much as it saves. */
+const viewedBytesMin = 64
 
 function mix(word: number): number {
   let mixed = Math.imul(word ^ (word >>> 16), 0x85ebca6b)
