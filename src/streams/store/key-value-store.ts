@@ -21,7 +21,10 @@ export interface KeyValueStore<K, V> {
 
 /** A window store as a processor sees it: rows by key and start of a window. They expire by the store's own clock. */
 export interface WindowStore<K, V> {
-  /** Null deletes. A row whose start is older than the retention is not kept. */
+  /**
+   * Null deletes. A row whose start is older than the retention is not kept. Throws INVALID_TIMESTAMP if `start` is no
+   * whole number of milliseconds from 0 on.
+   */
   put(key: K, value: V | null, start: number): void
   /** The value of the window that starts at `start`, or null. */
   fetch(key: K, start: number): V | null
@@ -44,7 +47,10 @@ export interface WindowRow<K, V> {
  * end.
  */
 export interface SessionStore<K, V> {
-  /** Null deletes. A session that ended longer ago than the retention is not kept. */
+  /**
+   * Null deletes. A session that ended longer ago than the retention is not kept. Throws INVALID_TIMESTAMP if `start` or
+   * `end` is no whole number of milliseconds from 0 on, or if the session ends before it starts.
+   */
   put(key: K, value: V | null, start: number, end: number): void
   /** The value of exactly that session, or null. */
   fetchSession(key: K, start: number, end: number): V | null

@@ -4,6 +4,7 @@ import type { StoreSpec } from '../../topology/node.ts'
 import type { SessionRow, SessionStore } from '../key-value-store.ts'
 import type { OrderedStore } from '../ordered-store.ts'
 import { undecoded, type RecordContext } from '../record-context.ts'
+import { checkStoreTime, endsBeforeStart } from '../store-time.ts'
 import { EndQueue } from './end-queue.ts'
 import type { FlushSet } from './flush-set.ts'
 import { KeySessions, sessionTimesBytes } from './key-sessions.ts'
@@ -182,6 +183,9 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
   }
 
   put(key: unknown, value: unknown, start: number, end: number): void {
+    checkStoreTime(this.spec.name, 'the start of a session', start)
+    checkStoreTime(this.spec.name, 'the end of a session', end)
+    if (end < start) throw endsBeforeStart(this.spec.name, start, end)
     const { timestamp } = this.record
     this.observe(end)
     if (value !== null) {

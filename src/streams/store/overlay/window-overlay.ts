@@ -4,6 +4,7 @@ import type { StoreSpec } from '../../topology/node.ts'
 import type { WindowRow, WindowStore } from '../key-value-store.ts'
 import type { OrderedStore } from '../ordered-store.ts'
 import { undecoded, type RecordContext } from '../record-context.ts'
+import { checkStoreTime } from '../store-time.ts'
 import { KeyRows, rowKeyBytes } from './key-rows.ts'
 import { isKeyOf, KeyTable } from './key-table.ts'
 import { entryOverheadBytes, OverlayEntry } from './overlay-entry.ts'
@@ -103,6 +104,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   }
 
   put(key: unknown, value: unknown, start: number): void {
+    checkStoreTime(this.spec.name, 'the start of a window', start)
     if (start > this.storeTime) this.storeTime = start
     if (start <= this.#horizon) return
     this.update(this.entry(key, start), value, this.record.timestamp, this.record.timestamp)

@@ -228,6 +228,26 @@ test('a window that opens and expires before a flush is never written to the sto
   expect(life.overlay.windowCount).toBe(2)
 })
 
+test.each([Number.NaN, undefined, 0.5, -5, '7', Number.POSITIVE_INFINITY, 2 ** 60])(
+  'a window that starts at %s is refused, and nothing expires by it',
+  async (start) => {
+    const life = new StoreLife(
+      new MemoryStoreEngine(),
+      specOf({ kind: 'window', sizeMs: 1, retentionMs: 10 }),
+      (spec, store, record) => new WindowOverlay(spec, store, record, 1_000_000),
+    )
+    await life.reopen()
+    life.overlay.put('k', 'v', 0)
+
+    expect(() => life.overlay.put('k', 'v', start as number)).toThrow(
+      /INVALID_TIMESTAMP: store \w+: the start of a window is/,
+    )
+
+    life.commit()
+    expect([...life.overlay.all()]).toEqual([{ key: 'k', start: 0, value: 'v' }])
+  },
+)
+
 test('what waits for a flush counts with its keys, also what later commits replaced', async () => {
   const life = new StoreLife(
     new MemoryStoreEngine(),

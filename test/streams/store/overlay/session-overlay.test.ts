@@ -463,3 +463,20 @@ test.each([1_000_000, 0])(
     expect(closed).toEqual(['a 10..10', 'b 10..10', 'c 11..13', 'a 30..30'])
   },
 )
+
+test.each([
+  [Number.NaN, 5, /the start of a session is NaN/],
+  [-1, 5, /the start of a session is -1/],
+  [0, undefined, /the end of a session is undefined/],
+  [0, Number.POSITIVE_INFINITY, /the end of a session is Infinity/],
+  [0.5, 1.5, /the start of a session is 0.5/],
+  [7, 5, /a session from 7 to 5 ends before it starts/],
+])('a session from %s to %s is refused, and nothing expires by it', async (start, end, message) => {
+  const life = await opened()
+  life.overlay.put('k', 'v', 0, 5)
+
+  expect(() => life.overlay.put('k', 'w', start, end as number)).toThrow(message)
+
+  life.commit()
+  expect(shown(life, 'k')).toEqual(['0..5 v'])
+})
