@@ -201,8 +201,8 @@ export class Admin {
   /**
    * Resolves with where the offsets of a group would be moved, and moves them there with `execute: true`. The group must not
    * have members: NON_EMPTY_GROUP. Targets outside a partition's bounds are moved inside. A group that does not exist is
-   * created, if topics or partitions are named: otherwise GROUP_ID_NOT_FOUND. The stores of an application are not affected: records that are read again are counted again. Kafka:
-   * `kafka-consumer-groups --reset-offsets`.
+   * created if topics or partitions are named, otherwise it is GROUP_ID_NOT_FOUND. The stores of an application are not
+   * affected: records that are read again are counted again. Kafka: `kafka-consumer-groups --reset-offsets`.
    * @example await admin.resetGroupOffsets('report', { topics: ['orders'], to: { ago: 3_600_000 } }) // a dry run
    */
   async resetGroupOffsets(group: string, reset: GroupOffsetReset): Promise<readonly MovedOffset[]> {

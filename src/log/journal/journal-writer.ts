@@ -189,11 +189,7 @@ export class JournalWriter {
     this.#files.recycleBelow(sequence)
     // A sync that is going on closes them itself.
     if (this.#syncing) return
-    for (let oldest = this.#unsynced[0]; oldest !== undefined && oldest.lastSequence < sequence;) {
-      oldest.file.close()
-      this.#unsynced.shift()
-      oldest = this.#unsynced[0]
-    }
+    while ((this.#unsynced[0]?.lastSequence ?? sequence) < sequence) this.#unsynced.shift()?.file.close()
   }
 
   /**

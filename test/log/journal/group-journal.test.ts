@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'vitest'
+import type { Disk } from '../../../src/base/disk.ts'
 import { SystemClock } from '../../../src/base/clock.ts'
 import { NodeDisk } from '../../../src/base/disk.ts'
 import { entryBytesMax, groupBytesMax } from '../../../src/log/journal/group-journal.ts'
@@ -129,10 +130,16 @@ describe('groups', () => {
 })
 
 describe('durability', () => {
-  test('under sync: os a file that both checkpoints cover is closed without a sync, and syncTo passes over it', async () => {
-    const disk = new MemoryDisk()
+  /** A journal with sync: os and 60 groups in several files. */
+  async function severalFiles(disk: Disk): Promise<JournalHarness> {
     const harness = new JournalHarness(disk, { sync: 'os' })
     for (let id = 1; id <= 60; id++) await harness.appendAlone(id, 500)
+    return harness
+  }
+
+  test('under sync: os a file that both checkpoints cover is closed without a sync, and syncTo passes over it', async () => {
+    const disk = new MemoryDisk()
+    const harness = await severalFiles(disk)
     const before = disk.openFiles
     const synced: string[] = []
     disk.onOperation = ({ kind, path }) => void (kind === 'sync' && path.endsWith('.journal') && synced.push(path))
@@ -149,8 +156,7 @@ describe('durability', () => {
 
   test('under sync: os a file that both checkpoints cover during its sync is closed only afterwards', async () => {
     const disk = new SlowDisk()
-    const harness = new JournalHarness(disk, { sync: 'os' })
-    for (let id = 1; id <= 60; id++) await harness.appendAlone(id, 500)
+    const harness = await severalFiles(disk)
     disk.holds = () => true
     const synced = harness.journal.syncTo(60)
     await harness.clock.nextTurn()
@@ -250,8 +256,7 @@ describe('durability', () => {
 
   test('syncTo also syncs the earlier files that the journal has moved on from', async () => {
     const disk = new MemoryDisk()
-    const harness = new JournalHarness(disk, { sync: 'os' })
-    for (let id = 1; id <= 60; id++) await harness.appendAlone(id, 500)
+    const harness = await severalFiles(disk)
     const synced: string[] = []
     disk.onOperation = ({ kind, path }) => void (kind === 'sync' && synced.push(path))
 

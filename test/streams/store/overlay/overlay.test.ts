@@ -207,13 +207,30 @@ class WindowModel {
   }
 }
 
-test('a window that opens and expires before a flush is never written to the store', async () => {
+/** An opened key-value store in memory; `cacheBytes` bounds its clean rows. */
+async function keyValueLife(cacheBytes = 1_000_000): Promise<StoreLife<KeyValueOverlay>> {
+  const life = new StoreLife(
+    new MemoryStoreEngine(),
+    specOf({ kind: 'keyValue' }),
+    (spec, store, record) => new KeyValueOverlay(spec, store, record, cacheBytes),
+  )
+  await life.reopen()
+  return life
+}
+
+/** An opened store in memory of windows of 1 ms, which are kept for 10 ms. */
+async function windowLife(): Promise<StoreLife<WindowOverlay>> {
   const life = new StoreLife(
     new MemoryStoreEngine(),
     specOf({ kind: 'window', sizeMs: 1, retentionMs: 10 }),
     (spec, store, record) => new WindowOverlay(spec, store, record, 1_000_000),
   )
   await life.reopen()
+  return life
+}
+
+test('a window that opens and expires before a flush is never written to the store', async () => {
+  const life = await windowLife()
   for (let start = 0; start < 10_000; start += 5) {
     life.overlay.put('k', 'v', start)
     if (start % 1000 === 0) life.commit()
@@ -231,12 +248,7 @@ test('a window that opens and expires before a flush is never written to the sto
 test.each([Number.NaN, undefined, 0.5, -5, '7', Number.POSITIVE_INFINITY, 2 ** 60])(
   'a window that starts at %s is refused, and nothing expires by it',
   async (start) => {
-    const life = new StoreLife(
-      new MemoryStoreEngine(),
-      specOf({ kind: 'window', sizeMs: 1, retentionMs: 10 }),
-      (spec, store, record) => new WindowOverlay(spec, store, record, 1_000_000),
-    )
-    await life.reopen()
+    const life = await windowLife()
     life.overlay.put('k', 'v', 0)
 
     expect(() => life.overlay.put('k', 'v', start as number)).toThrow(
@@ -249,12 +261,7 @@ test.each([Number.NaN, undefined, 0.5, -5, '7', Number.POSITIVE_INFINITY, 2 ** 6
 )
 
 test('what waits for a flush counts with its keys, also what later commits replaced', async () => {
-  const life = new StoreLife(
-    new MemoryStoreEngine(),
-    specOf({ kind: 'keyValue' }),
-    (spec, store, record) => new KeyValueOverlay(spec, store, record, 1_000_000),
-  )
-  await life.reopen()
+  const life = await keyValueLife()
   const key = 'k'.repeat(1000)
   life.overlay.put(key, '1')
   life.commit()
@@ -276,12 +283,7 @@ test('a flush writes the newest value, whatever was committed for its key before
     ['1', '22', null],
     ['1', null, '22', '3'],
   ]
-  const life = new StoreLife(
-    new MemoryStoreEngine(),
-    specOf({ kind: 'keyValue' }),
-    (spec, store, record) => new KeyValueOverlay(spec, store, record, 1_000_000),
-  )
-  await life.reopen()
+  const life = await keyValueLife()
   for (let step = 0; step < 4; step++) {
     for (const [key, values] of histories.entries()) {
       const value = values[step]
@@ -306,12 +308,7 @@ function text(bytes: Uint8Array): string {
 }
 
 test('reading absent keys takes no memory while all rows are in memory', async () => {
-  const life = new StoreLife(
-    new MemoryStoreEngine(),
-    specOf({ kind: 'keyValue' }),
-    (spec, store, record) => new KeyValueOverlay(spec, store, record, 10_000),
-  )
-  await life.reopen()
+  const life = await keyValueLife(10_000)
   life.overlay.put('a', 'v')
 
   for (let key = 0; key < 100; key++) expect(life.overlay.get(`key-${key}`)).toBeNull()
@@ -322,12 +319,7 @@ test('reading absent keys takes no memory while all rows are in memory', async (
 })
 
 test('at the memory bound clean rows are evicted, dirty and unflushed ones never', async () => {
-  const life = new StoreLife(
-    new MemoryStoreEngine(),
-    specOf({ kind: 'keyValue' }),
-    (spec, store, record) => new KeyValueOverlay(spec, store, record, 10_000),
-  )
-  await life.reopen()
+  const life = await keyValueLife(10_000)
   for (let key = 0; key < 1000; key++) life.overlay.put(`key-${key}`, 'v')
   expect(life.overlay.cachedCount).toBe(1000)
   life.commit()
