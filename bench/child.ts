@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { writeBack } from './write-back.ts'
+import { settledMachine } from './settled-machine.ts'
 
 export type ChildResult = { readonly [field: string]: number }
 
@@ -15,7 +15,7 @@ export async function child(script: string, args: readonly string[], limits: Chi
   const command = [process.execPath, path, ...args]
   if (limits.openFiles !== undefined) command.unshift('bash', '-c', `ulimit -n ${limits.openFiles}; exec "$0" "$@"`)
   const [program = '', ...rest] = command
-  await writeBack()
+  await settledMachine()
   return new Promise((resolve, reject) => {
     const started = spawn(program, rest, { stdio: ['ignore', 'pipe', 'inherit'] })
     let text = ''

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { writeBack } from './write-back.ts'
+import { settledMachine } from './settled-machine.ts'
 
 /** One run of Kafka's ProducerPerformance and, over what it wrote, of ConsumerPerformance. */
 export interface RawLogRun {
@@ -58,7 +58,7 @@ export class KafkaBroker {
 
   async rawLog(run: RawLogRun): Promise<RawLogFigures> {
     const classes = [join(this.#folder, 'target', 'classes'), join(this.#folder, 'target', 'lib', '*')].join(':')
-    await writeBack()
+    await settledMachine()
     const jvm = ['-Xmx1g', '-Dorg.slf4j.simpleLogger.defaultLogLevel=error', '-cp', classes]
     const child = spawn(
       'java',

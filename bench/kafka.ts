@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { KafkaBroker } from './kafka-broker.ts'
-import { writeBack } from './write-back.ts'
+import { settledMachine } from './settled-machine.ts'
 
 /** The real Kafka and Kafka Streams, run by the script of the anchors: one JSON line per run. */
 export type AnchorLine = { readonly [field: string]: unknown }
@@ -35,7 +35,7 @@ export class Anchors {
   }
 
   async run(workloads: readonly string[], options: readonly string[]): Promise<readonly AnchorLine[]> {
-    await writeBack()
+    await settledMachine()
     const child = spawn('bash', [this.#script, workloads.join(','), '--data', this.#data, ...options], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })

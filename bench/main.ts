@@ -16,6 +16,7 @@ import { logRows } from './log-rows.ts'
 import { type BenchOptions, commandOf, parseOptions, usage, UsageError } from './options.ts'
 import { machine, type Row, spreadOf, table } from './report.ts'
 import { readRows } from './rows-file.ts'
+import { settledMachine } from './settled-machine.ts'
 import { startupRow } from './startup.ts'
 import { workloads } from './stream-workloads.ts'
 
@@ -236,6 +237,8 @@ async function main(): Promise<void> {
     }
   }
   try {
+    say(options, 'writing back, and filling the page cache (about a minute at first, see docs/performance.md)')
+    await settledMachine()
     for (const name of options.rows) {
       if (name in workloads) add(await streamRow(name, inputs, options, anchors))
       else if (name === 'append' || name === 'tail') add(await logRows({ ...options, rows: [name] }))
