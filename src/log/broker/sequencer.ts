@@ -1,7 +1,7 @@
 import { assert } from '../../base/assert.ts'
 import type { Clock } from '../../base/clock.ts'
 import { LogError } from '../api/errors.ts'
-import { lastOffsetDeltaOf, maxTimestampOf, stampBatch, summedBytesOf } from '../format/record-batch.ts'
+import { lastOffsetDeltaOf, maxTimestampOf, stampBatch, stampChecksum, summedBytesOf } from '../format/record-batch.ts'
 import type { EntryPart } from '../journal/entry.ts'
 import type { AppendedEntry, Journal, JournalListener, WrittenGroup } from '../journal/journal.ts'
 import type { Applier } from '../storage/apply/applier.ts'
@@ -299,7 +299,10 @@ export class EntryDraft {
     })
   }
 
-  /** Places a finished batch and stamps its base offset and leader epoch, which are outside its checksum. */
+  /**
+   * Places a finished batch and stamps its base offset and leader epoch, which are outside its checksum. If it has none
+   * yet, whoever writes the group computes it: a thread that has less to do than this one. A small batch gets it here.
+   */
   batch(partition: Partition, bytes: Uint8Array): TailBatch {
     const shape = {
       bytes: bytes.length,
@@ -310,6 +313,8 @@ export class EntryDraft {
     this.#marks.push(partition.mark())
     const placed = partition.place(shape, this.context)
     stampBatch(bytes, 0, placed.baseOffset, placed.leaderEpoch)
+    const isSmall = bytes.length < summedBytesMin
+    if (isSmall && summedBytesOf(bytes).checksum === null) stampChecksum(bytes, 0)
     this.parts.push({
       kind: 'batch',
       topicId: partition.topic.id,
@@ -318,7 +323,7 @@ export class EntryDraft {
       segmentBase: placed.segmentBase,
       filePosition: placed.filePosition,
       bytes,
-      summed: bytes.length < summedBytesMin ? undefined : summedBytesOf(bytes),
+      summed: isSmall ? undefined : summedBytesOf(bytes),
     })
     this.batches.push(placed)
     this.effects.push(placed)

@@ -121,7 +121,8 @@ export class BatchBuilder {
   }
 
   /**
-   * Writes the header and returns the batch, with base offset 0, leader epoch -1 and its checksum. Without compression
+   * Writes the header and returns the batch, with base offset 0, leader epoch -1 and its checksum, if that is not left to
+   * the log. Without compression
    * it is a view of the builder's own memory, which the next `append` or `reset` overwrites; call `finish` for bytes to
    * keep.
    */
@@ -156,7 +157,7 @@ export class BatchBuilder {
       lastOffsetDelta >= Math.max(0, this.#lastOffsetDelta),
       `a batch of ${this.#count} records to ${lastOffsetDelta}`,
     )
-    writeBatchHeader(batch, 0, batch.length, {
+    const header = {
       baseOffset: 0,
       leaderEpoch: -1,
       attributes:
@@ -168,7 +169,8 @@ export class BatchBuilder {
       producerEpoch: options.producerEpoch ?? -1,
       baseSequence: options.baseSequence ?? -1,
       recordCount: this.#count,
-    })
+    }
+    writeBatchHeader(batch, 0, batch.length, header, options.checksum)
   }
 
   #compressed(codec: Compression): Uint8Array {
@@ -203,6 +205,8 @@ export interface SealOptions {
   readonly baseSequence?: number
   /** Compaction keeps it when it removes the last records. Default: the delta of the last record. */
   readonly lastOffsetDelta?: number
+  /** `later`: 0, for a batch that goes to the log of this process, which computes it. Default `now`. */
+  readonly checksum?: 'now' | 'later'
 }
 
 /** Far above every `maxMessageBytes`, so that a builder cannot allocate memory without limit. */

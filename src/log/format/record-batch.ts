@@ -159,11 +159,12 @@ export function stampProducer(
 }
 
 /**
- * The checksum stored in a batch that was checked or sealed, and the start of the range that it covers to the batch's
- * end.
+ * The checksum of a batch that was checked or sealed, and the start of the range that it covers to the batch's end. Null
+ * if the batch was sealed without one: a stored 0 may also be a checksum, which is then computed once more.
  */
-export function summedBytesOf(bytes: Uint8Array): { readonly from: number; readonly checksum: number } {
-  return { from: crcStart, checksum: crcOf(bytes, 0) }
+export function summedBytesOf(bytes: Uint8Array): { readonly from: number; readonly checksum: number | null } {
+  const checksum = crcOf(bytes, 0)
+  return { from: crcStart, checksum: checksum === 0 ? null : checksum }
 }
 
 /** Recomputes the checksum, after a change of bytes that it covers. */
@@ -184,8 +185,17 @@ export interface BatchHeader {
   readonly recordCount: number
 }
 
-/** Writes the 61 bytes before the records in `bytes[at + 61, end)`, with the checksum of both. */
-export function writeBatchHeader(bytes: Uint8Array, at: number, end: number, header: BatchHeader): void {
+/**
+ * Writes the 61 bytes before the records in `bytes[at + 61, end)`, with the checksum of both, or with 0 in its place if it
+ * is computed later.
+ */
+export function writeBatchHeader(
+  bytes: Uint8Array,
+  at: number,
+  end: number,
+  header: BatchHeader,
+  checksum: 'now' | 'later' = 'now',
+): void {
   stampBatch(bytes, at, header.baseOffset, header.leaderEpoch)
   writeI32(bytes, at + 8, end - at - lengthOverheadBytes)
   bytes[at + 16] = batchMagic
@@ -197,7 +207,8 @@ export function writeBatchHeader(bytes: Uint8Array, at: number, end: number, hea
   writeI16(bytes, at + 51, header.producerEpoch)
   writeI32(bytes, at + 53, header.baseSequence)
   writeI32(bytes, at + 57, header.recordCount)
-  stampChecksum(bytes, at)
+  if (checksum === 'later') writeI32(bytes, at + 17, 0)
+  else stampChecksum(bytes, at)
 }
 
 /** The whole header as an object: for tools, tests and rare operations, not for hot paths. */

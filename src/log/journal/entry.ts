@@ -38,10 +38,10 @@ export interface BatchPart {
   readonly summed?: SummedBytes | undefined
 }
 
-/** The CRC-32C of some bytes from `from` to their end. */
+/** The CRC-32C of some bytes from `from` to their end; null as in {@link SummedRange}. */
 export interface SummedBytes {
   readonly from: number
-  readonly checksum: number
+  readonly checksum: number | null
 }
 
 export interface TopicCreatedPart {

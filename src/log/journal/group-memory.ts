@@ -1,16 +1,16 @@
 import { assert } from '../../base/assert.ts'
 import { writeEntry, type EntryPart } from './entry.ts'
-import { alignGroup, headerBytes, type SummedRange } from './group.ts'
+import { alignGroup, completeSums, headerBytes, type SummedRange } from './group.ts'
 
 /**
  * The memory that collects groups. It consists of slabs, so that the journal thread, the applier and the tail ring use
  * a group by reference. A batch is copied once, from its builder into a slab.
  *
- * - Written bytes do not change until `release` says that they are no longer read. The exception is the group's header,
- *   which the writer fills in. After the release the slab is reused, because touching new memory for the first time
+ * - Written bytes do not change until `release` says that they are no longer read. The exceptions are the group's header
+ *   and missing checksums of batches, which the writer fills in. After the release the slab is reused, because touching new memory for the first time
  *   costs several times as much as the work done with it.
  * - A group that outgrows its slab moves to another one. Views handed out earlier point to the former copy, which
- *   remains.
+ *   remains, so it gets the missing checksums before.
  * - The memory retained is the most that was in use at one time; back-pressure on callers bounds that. A group larger
  *   than a slab gets memory of its own, which is left to the garbage collector.
  *
@@ -103,7 +103,11 @@ export class GroupMemory {
   #move(needed: number): void {
     const former = this.#slab
     const slab = this.#slabFor(needed)
-    if (!this.isEmpty) slab.bytes.set(former.bytes.subarray(this.#start, this.#start + this.#length))
+    if (!this.isEmpty) {
+      const group = former.bytes.subarray(this.#start, this.#start + this.#length)
+      this.#summed = completeSums(group, this.#summed)
+      slab.bytes.set(group)
+    }
     this.#used.push(former)
     this.#slab = slab
     this.#start = 0

@@ -147,18 +147,44 @@ export function readFileHeader(bytes: Buffer): Checked<FileHeader> | null {
   }
 }
 
-/** A range `[start, end)` of a group, counted from its header, with a known checksum. */
+/**
+ * A range `[start, end)` of a group, counted from its header, that has a checksum of its own: the part of a record batch
+ * that follows its checksum.
+ */
 export interface SummedRange {
   readonly start: number
   readonly end: number
+  /** Null if it was not computed yet: it then has to be stored in the four bytes before the range, too. */
+  readonly checksum: number | null
+}
+
+/**
+ * Computes and stores the checksums that are missing. `group` need not begin with its header: ranges count from it.
+ * Returns the ranges, all with their checksums.
+ */
+export function completeSums(group: Uint8Array, ranges: readonly SummedRange[]): CompleteRange[] {
+  return ranges.map(({ start, end, checksum }) => ({ start, end, checksum: checksum ?? storeSum(group, start, end) }))
+}
+
+/** A range with its checksum. */
+export interface CompleteRange extends SummedRange {
   readonly checksum: number
+}
+
+function storeSum(group: Uint8Array, start: number, end: number): number {
+  const checksum = crc32c(group, start, end)
+  group[start - 4] = checksum >>> 24
+  group[start - 3] = checksum >>> 16
+  group[start - 2] = checksum >>> 8
+  group[start - 1] = checksum
+  return checksum
 }
 
 /**
  * The checksum of a group's body. It computes only the parts not covered by `known`, which is in order. If bytes
  * changed after their checksum was computed, recovery rejects the group, just as if they had changed on the device.
  */
-export function bodyChecksum(group: Uint8Array, known: readonly SummedRange[]): number {
+export function bodyChecksum(group: Uint8Array, known: readonly CompleteRange[]): number {
   let sum = 0
   let at = headerBytes
   for (const { start, end, checksum } of known) {

@@ -3,6 +3,7 @@ import { assert } from '../../base/assert.ts'
 import type { Disk, DiskFile } from '../../base/disk.ts'
 import {
   bodyChecksum,
+  completeSums,
   headerBytes,
   journalFormatVersion,
   writeFileHeader,
@@ -90,8 +91,8 @@ export class JournalWriter {
   }
 
   /**
-   * Writes a group: space for its header followed by its body, a multiple of 64 bytes. Fills in the header. `summed`
-   * lists the ranges whose checksums are known already.
+   * Writes a group: space for its header followed by its body, a multiple of 64 bytes. Fills in the header, and the
+   * checksums of `summed` that are missing.
    */
   write(sequence: number, group: Buffer, summed: readonly SummedRange[]): void {
     assert(sequence === this.#lastSequence + 1, `group ${sequence} after group ${this.#lastSequence}`)
@@ -103,7 +104,7 @@ export class JournalWriter {
         seal: false,
         closed: false,
         bodyBytes: group.length - headerBytes,
-        bodyChecksum: bodyChecksum(group, summed),
+        bodyChecksum: bodyChecksum(group, completeSums(group, summed)),
         sequence,
       },
       group,

@@ -1,7 +1,7 @@
 import { MessageChannel, receiveMessageOnPort, Worker } from 'node:worker_threads'
 import type { Disk } from '../../base/disk.ts'
 import type { Clock } from '../../base/clock.ts'
-import type { SummedRange } from './group.ts'
+import { completeSums, type SummedRange } from './group.ts'
 import { JournalWriter, type JournalStart, type JournalSync } from './journal-writer.ts'
 
 /**
@@ -266,8 +266,10 @@ export class ThreadBackend implements WriterBackend {
   #post(command: WriterCommand & { readonly kind: 'write' }): void {
     const { group } = command
     if (group.buffer instanceof SharedArrayBuffer) return this.#port.postMessage(command)
+    // Readers will see these bytes, and not those of the copy.
+    const summed = completeSums(group, command.summed)
     const copy = Uint8Array.from(group)
-    this.#port.postMessage({ ...command, group: copy }, [copy.buffer])
+    this.#port.postMessage({ ...command, group: copy, summed }, [copy.buffer])
   }
 
   async end(): Promise<void> {

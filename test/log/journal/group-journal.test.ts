@@ -6,6 +6,7 @@ import { describe, test } from 'vitest'
 import type { Disk } from '../../../src/base/disk.ts'
 import { SystemClock } from '../../../src/base/clock.ts'
 import { NodeDisk } from '../../../src/base/disk.ts'
+import type { EntryPart } from '../../../src/log/journal/entry.ts'
 import { entryBytesMax, groupBytesMax } from '../../../src/log/journal/group-journal.ts'
 import { headerBytes } from '../../../src/log/journal/group.ts'
 import { journalFileName, journalFileNumber } from '../../../src/log/journal/journal-files.ts'
@@ -13,9 +14,12 @@ import { ManualClock } from '../../../src/testing/manual-clock.ts'
 import { MemoryDisk } from '../../../src/testing/memory-disk.ts'
 import { SlowDisk } from '../../harness/slow-disk.ts'
 import {
+  batchesOf,
   checkpointState,
   codeOf,
   entryPart,
+  type HarnessOptions,
+  isSummed,
   JournalHarness,
   journalDirectory,
   readCheckpoint,
@@ -125,6 +129,71 @@ describe('groups', () => {
     for (const [id, view] of views.entries()) {
       const expected = entryPart(id, 400_000)
       assert(expected.kind === 'batch' && view !== undefined && Buffer.compare(view, expected.bytes) === 0)
+    }
+  })
+})
+
+describe('a batch that is appended without its checksum', () => {
+  /** With 0 in the place of the checksum, as batches are sealed for the log of the same process. */
+  function unsummed(id: number, bytes: number): EntryPart {
+    const part = entryPart(id, bytes)
+    assert(part.kind === 'batch')
+    part.bytes.fill(0, 17, 21)
+    return { ...part, summed: { from: 21, checksum: null } }
+  }
+
+  /** Three groups: of small memory that is outgrown again and again, beyond 4 MiB, and larger than shared memory. */
+  const sizes = [[20_000, 300, 30_000, 700_000, 2_000_000], [5_000_000], [9_000_000]]
+
+  async function appendsAll(harness: JournalHarness): Promise<void> {
+    const views: Uint8Array[] = []
+    for (const group of sizes) {
+      let sequence = 0
+      for (const [id, bytes] of group.entries()) {
+        const appended = harness.journal.append([unsummed(id, bytes)])
+        views.push(...appended.batches)
+        sequence = appended.sequence
+      }
+      await harness.journal.syncTo(sequence)
+    }
+    await harness.journal.close()
+
+    // Readers use the views.
+    assert.equal(views.length, sizes.flat().length)
+    assert(views.every(isSummed))
+    // The applier uses the memory of the group.
+    assert.equal(harness.memories.length, sizes.length)
+    for (const memory of harness.memories) assert(batchesOf(memory).every(isSummed))
+  }
+
+  function isRecovered(disk: Disk, options: HarnessOptions): void {
+    const memories = [...recover(disk, options).groups()].map(({ memory }) => memory)
+    assert.equal(memories.length, sizes.length)
+    assert(memories.flatMap(batchesOf).every(isSummed))
+  }
+
+  test('gets it when its group is written, in all memory that holds it and in the file', async () => {
+    const disk = new MemoryDisk()
+    const options = { fileBytesMax: 64 * 1024 * 1024 }
+
+    await appendsAll(new JournalHarness(disk, { ...options, clock: new SystemClock() }))
+
+    isRecovered(disk, options)
+  })
+
+  test('gets it from the thread that writes', async () => {
+    const home = mkdtempSync(join(tmpdir(), 'millrace-journal-'))
+    try {
+      const directory = join(home, 'journal')
+      const options = { clock: new SystemClock(), thread: true, directory, fileBytesMax: 64 * 1024 * 1024 }
+      const harness = new JournalHarness(new NodeDisk(), options)
+      while (!harness.journal.writesOnThread) await harness.clock.nextTurn()
+
+      await appendsAll(harness)
+
+      isRecovered(new NodeDisk(), options)
+    } finally {
+      rmSync(home, { recursive: true })
     }
   })
 })

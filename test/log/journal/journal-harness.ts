@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { dirname } from 'node:path'
+import { crc32c } from '../../../src/base/crc32c.ts'
 import type { Clock } from '../../../src/base/clock.ts'
 import type { Disk } from '../../../src/base/disk.ts'
 import type { LogError } from '../../../src/log/api/errors.ts'
@@ -18,6 +19,8 @@ export class JournalHarness {
   readonly journal: GroupJournal
   /** Each group that was reported as written: its sequence and its entries. */
   readonly written: { readonly sequence: number; readonly entries: readonly number[] }[] = []
+  /** The memory of each group that was reported as written, which this harness never releases. */
+  readonly memories: Uint8Array[] = []
   failure: LogError | null = null
   onWritten: ((sequence: number) => void) | null = null
 
@@ -33,6 +36,7 @@ export class JournalHarness {
       thread: options.thread ?? false,
       listener: {
         written: (group) => {
+          this.memories.push(group.memory)
           this.written.push({ sequence: group.sequence, entries: entriesOf(group.memory) })
           this.onWritten?.(group.sequence)
         },
@@ -122,9 +126,20 @@ export function entriesOf(memory: Uint8Array): number[] {
     assert(part?.kind === 'batch')
     const expected = entryPart(part.partition, part.leaderEpoch)
     assert(expected.kind === 'batch')
+    if (isSummed(part.bytes)) expected.bytes.set(part.bytes.subarray(17, 21), 17)
     assert(Buffer.compare(part.bytes, expected.bytes) === 0, `entry ${part.partition} has other bytes`)
     return part.partition
   })
+}
+
+/** Whether the batch has its checksum, where Kafka's batches have it. */
+export function isSummed(batch: Uint8Array): boolean {
+  return batch.length >= 21 && Buffer.from(batch).readUInt32BE(17) === crc32c(batch, 21)
+}
+
+/** The batches in a group's memory. */
+export function batchesOf(memory: Uint8Array): Uint8Array[] {
+  return [...readEntries(memory)].flat().flatMap((part) => (part.kind === 'batch' ? [part.bytes] : []))
 }
 
 /** The groups that recovery returns for replay: sequence and entries of each. */

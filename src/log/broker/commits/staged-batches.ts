@@ -78,7 +78,9 @@ export class StagedBatches implements StagedPartition {
   placeIn(draft: EntryDraft): readonly CountedBatch[] {
     const placed: CountedBatch[] = []
     for (const builder of this.#builders) {
-      if (builder.count > 0) placed.push({ batch: draft.batch(this.#partition, builder.seal()), count: builder.count })
+      if (builder.count === 0) continue
+      const batch = draft.batch(this.#partition, builder.seal({ checksum: 'later' }))
+      placed.push({ batch, count: builder.count })
     }
     return placed
   }

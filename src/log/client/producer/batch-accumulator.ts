@@ -84,7 +84,12 @@ export class BatchAccumulator {
   take(options: { readonly kept: boolean; readonly numbers: SealOptions }): SealedBatch {
     const builder = this.#builder
     // Compression makes random bytes a little larger, and the batch was filled without it.
-    const seal = { ...options.numbers, compression: this.#compression, compressedBytesMax: this.#bytesMax }
+    const seal: SealOptions = {
+      ...options.numbers,
+      compression: this.#compression,
+      compressedBytesMax: this.#bytesMax,
+      checksum: 'later',
+    }
     // A mostly empty builder stays here, so that many small queued batches do not each hold a large buffer.
     const leaves = options.kept && this.#compression === 'none' && builder.bytes * 2 >= builder.capacity
     const sealed: SealedBatch = {
