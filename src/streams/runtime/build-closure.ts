@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import * as modules from 'node:module'
 import { dirname, relative, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import type { Disk } from '../../base/disk.ts'
+import { isMissing, type Disk } from '../../base/disk.ts'
 
 /**
  * Determines which files a program consists of: its entry and everything that it imports outside `node_modules`, and
@@ -29,6 +29,11 @@ export interface BuildClosure {
 
 class UnclearBuild extends Error {}
 
+interface Importer {
+  readonly path: string
+  readonly directory: string
+}
+
 class ClosureReader {
   readonly #disk: Disk
   readonly #entry: string
@@ -36,6 +41,8 @@ class ClosureReader {
   readonly #digests = new Map<string, string>()
   readonly #packages = new Set<string>()
   readonly #open: string[] = []
+  /** The imports that were followed: a file is imported by many others, often by several in one directory. */
+  readonly #imported = new Set<string>()
   #bytes = 0
 
   constructor(disk: Disk, entry: string) {
@@ -57,22 +64,26 @@ class ClosureReader {
     if (path.includes('/node_modules/')) throw new UnclearBuild()
     const bytes = this.#bytesOf(path)
     this.#digests.set(path, bytes === null ? 'missing' : hash('sha256', bytes))
-    if (bytes === null || !/\.[cm]?[jt]sx?$/.test(path)) return
-    const text = new TextDecoder().decode(bytes)
+    if (bytes === null || !isModule.test(path)) return
+    const directory = dirname(path)
+    const text = decoder.decode(bytes)
     for (const match of text.matchAll(importPattern)) {
       const [, , from, , call, , url] = match
       const specifier = from ?? call ?? url
-      if (specifier !== undefined) this.#follow(path, specifier, url !== undefined)
+      if (specifier !== undefined) this.#follow({ path, directory }, specifier, url !== undefined)
       // An argument that is not a literal can be any module, unless the text is in a comment.
       else if (!/^\s*(\/\/|\/?\*)/.test(text.slice(text.lastIndexOf('\n', match.index) + 1))) throw new UnclearBuild()
     }
   }
 
-  #follow(from: string, specifier: string, isUrl: boolean): void {
-    if (specifier.startsWith('.') || specifier.startsWith('/')) this.#takeFirst(resolve(dirname(from), specifier))
+  #follow({ path, directory }: Importer, specifier: string, isUrl: boolean): void {
+    const imported = `${directory}\n${isUrl ? 'url' : 'module'} ${specifier}`
+    if (this.#imported.has(imported)) return
+    this.#imported.add(imported)
+    if (specifier.startsWith('.') || specifier.startsWith('/')) this.#takeFirst(resolve(directory, specifier))
     else if (specifier.startsWith('file:')) this.#takeFirst(fileURLToPath(specifier))
-    else if (isUrl) this.#takeFirst(resolve(dirname(from), specifier))
-    else if (!modules.isBuiltin(specifier)) this.#takePackage(from, specifier)
+    else if (isUrl) this.#takeFirst(resolve(directory, specifier))
+    else if (!modules.isBuiltin(specifier)) this.#takePackage(path, specifier)
   }
 
   #takeFirst(path: string): void {
@@ -83,7 +94,7 @@ class ClosureReader {
   }
 
   #isFile(path: string): boolean {
-    return this.#digests.has(path) || (this.#disk.exists(path) && /\.\w+$/.test(path))
+    return this.#digests.has(path) || (hasExtension.test(path) && this.#disk.exists(path))
   }
 
   /**
@@ -123,8 +134,13 @@ class ClosureReader {
   }
 
   #bytesOf(path: string): Uint8Array | null {
-    if (!this.#disk.exists(path)) return null
-    const file = this.#disk.open(path, 'read')
+    let file
+    try {
+      file = this.#disk.open(path, 'read')
+    } catch (error) {
+      if (isMissing(error)) return null
+      throw error
+    }
     try {
       const bytes = new Uint8Array(file.size())
       this.#bytes += bytes.length
@@ -144,6 +160,9 @@ function candidatesOf(path: string): string[] {
   return [...new Set([plain, typed, ...bare.map((ending) => `${plain}${ending}`)])]
 }
 
+const decoder = new TextDecoder()
+const isModule = /\.[cm]?[jt]sx?$/
+const hasExtension = /\.\w+$/
 const importPattern =
   /(?<![\w$.#])(?:from|import)\s*(['"])([^'"\n]+)\1|(?<![\w$.#])(?:import|require)\s*\(\s*(?:(['"`])([^'"`$\n]+)\3\s*[),])?|new URL\(\s*(['"`])([^'"`$\n]+)\5\s*,\s*import\.meta\.url/g
 
