@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { resolve as resolvePath } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { settledMachine } from './settled-machine.ts'
 
@@ -9,9 +10,9 @@ export interface ChildLimits {
   readonly openFiles?: number
 }
 
-/** Runs a script of this folder in a process of its own and reads its single line of JSON. */
+/** Runs a script, named by its path from this folder, in a process of its own and reads its single line of JSON. */
 export async function child(script: string, args: readonly string[], limits: ChildLimits = {}): Promise<ChildResult> {
-  const path = fileURLToPath(new URL(script, import.meta.url))
+  const path = resolvePath(fileURLToPath(new URL('.', import.meta.url)), script)
   const command = [process.execPath, path, ...args]
   if (limits.openFiles !== undefined) command.unshift('bash', '-c', `ulimit -n ${limits.openFiles}; exec "$0" "$@"`)
   const [program = '', ...rest] = command
