@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import * as modules from 'node:module'
 import { dirname, relative, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { isMissing, type Disk } from '../../base/disk.ts'
+import type { Disk } from '../../base/disk.ts'
 
 /**
  * Determines which files a program consists of: its entry and everything that it imports outside `node_modules`, and
@@ -138,7 +138,8 @@ class ClosureReader {
     try {
       file = this.#disk.open(path, 'read')
     } catch (error) {
-      if (isMissing(error)) return null
+      // Also for text that no file can be named by, such as a long data URL.
+      if (!this.#disk.exists(path)) return null
       throw error
     }
     try {

@@ -1,5 +1,9 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
+import { NodeDisk } from '../../../src/base/disk.ts'
 import { SeededRandom } from '../../../src/base/seeded-random.ts'
 import { silentLogger } from '../../../src/base/logger.ts'
 import { buildClosure } from '../../../src/streams/runtime/build-closure.ts'
@@ -79,6 +83,23 @@ describe('the closure of a program', () => {
   test('ignores comments', () => {
     const text = `/** Calls import(name). */\n// and require(name)\n  * import(x)\n`
     expect(pathsOf(diskWith({ [`${app}/main.ts`]: text }))).toEqual(['main.ts'])
+  })
+
+  test('contains as missing what no file can be named by, such as a long data URL', () => {
+    const home = mkdtempSync(join(tmpdir(), 'millrace-build-'))
+    try {
+      const entry = join(home, 'main.ts')
+      const url = `data:image/png;base64,${'A'.repeat(5000)}`
+      writeFileSync(entry, `export const logo = new URL('${url}', import.meta.url)`)
+
+      const closure = buildClosure(new NodeDisk(), entry)
+
+      const digests = new Map(closure?.files)
+      expect(digests.get(url)).toBe('missing')
+      expect(digests.has('main.ts')).toBe(true)
+    } finally {
+      rmSync(home, { recursive: true })
+    }
   })
 
   test('is unknown if the entry itself is a package, or if the program has too many files', () => {
