@@ -2,9 +2,16 @@ import { expect, test } from 'vitest'
 import { LogError, type LogErrorCode } from '../../../../src/log/api/errors.ts'
 import type { TopicPartition } from '../../../../src/log/api/record.ts'
 import type { AppendedBatch, Broker } from '../../../../src/log/broker/broker.ts'
+import type { BatchOrigin } from '../../../../src/log/broker/topics/append-check.ts'
 import type { ProducerOptions } from '../../../../src/log/client/producer/producer-options.ts'
 import { Producer } from '../../../../src/log/client/producer/producer.ts'
-import { baseSequenceOf, producerEpochOf, producerIdOf } from '../../../../src/log/format/record-batch.ts'
+import {
+  baseSequenceOf,
+  checkBatch,
+  crcOf,
+  producerEpochOf,
+  producerIdOf,
+} from '../../../../src/log/format/record-batch.ts'
 import { ClientHarness, textOf } from '../client-harness.ts'
 
 const topic = 'events'
@@ -241,8 +248,8 @@ class UnreliableBroker {
   get asBroker(): Broker {
     const { broker } = this.#harness
     const overrides: Partial<Broker> = {
-      appendNow: (at, batch) => this.#append(at, batch),
-      append: async (at, batch) => await this.#append(at, batch),
+      appendNow: (...append) => this.#append(...append),
+      append: async (...append) => await this.#append(...append),
       newProducer: () => {
         const producerEpoch = this.firstEpoch
         this.firstEpoch = 0
@@ -278,7 +285,9 @@ class UnreliableBroker {
     this.#delayMs = ms
   }
 
-  #append(at: TopicPartition, batch: Uint8Array): Promise<AppendedBatch> {
+  #append(at: TopicPartition, batch: Uint8Array, origin?: BatchOrigin): Promise<AppendedBatch> {
+    // The log adds a checksum that is missing, and trusts one that is there.
+    if (crcOf(batch, 0) !== 0) checkBatch(batch, 0, batch.length)
     this.seen.push({
       bytes: batch.length,
       producerId: producerIdOf(batch, 0),
@@ -289,7 +298,7 @@ class UnreliableBroker {
     if (refusal !== undefined) throw new LogError(refusal, 'refused by the test')
     const lost = this.#lost > 0
     this.#lost -= lost ? 1 : 0
-    const answer = this.#harness.broker.appendNow(at, batch)
+    const answer = this.#harness.broker.appendNow(at, batch, origin)
     this.#onTheirWay += 1
     this.mostOnTheirWay = Math.max(this.mostOnTheirWay, this.#onTheirWay)
     return this.#answer(answer, lost)
