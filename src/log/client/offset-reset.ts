@@ -81,7 +81,7 @@ export function resolveSeek(
     })
   }
   if (typeof to === 'object') {
-    if (to === null) throw wrongTarget(at, to)
+    if (to === null || !('timestamp' in to)) throw wrongTarget(at, to)
     if (!Number.isSafeInteger(to.timestamp)) {
       throw new LogError('INVALID_TIMESTAMP', `seek to time ${shown(to.timestamp)}: use milliseconds, an integer`, {
         ...to,

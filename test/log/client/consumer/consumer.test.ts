@@ -209,6 +209,10 @@ describe('seek', () => {
     // Callers without types may pass anything: none of it may be taken for 'end'.
     for (const to of ['earliest', '', null, true])
       expect(await codeOf(() => consumer.seek(at, to as 'end'))).toBe('INVALID_CONFIG')
+    // An object without a time is no wrong time.
+    expect(() => consumer.seek(at, { offset: 3 } as unknown as 'end')).toThrow(
+      `seek of orders-0 to {"offset":3}: use an offset, 'beginning', 'end' or { timestamp: milliseconds }`,
+    )
     expect(await codeOf(() => consumer.seek({ topic: 'orders', partition: 1 }, 0))).toBe('UNKNOWN_PARTITION')
     expect(await codeOf(() => consumer.assign([{ topic: 'nope', partition: 0 }]))).toBe('UNKNOWN_TOPIC')
     expect(await codeOf(() => consumer.assign([{ topic: 'orders', partition: 1 }]))).toBe('UNKNOWN_PARTITION')
