@@ -73,6 +73,20 @@ test('describeTopic shows a changed setting', async () => {
   await log.close()
 })
 
+test('the number of partitions is no setting: the error names the calls that take it', async () => {
+  const log = await ClientHarness.open([{ name: 'orders', partitions: 1 }])
+  const wrong: object = { partitions: 8 }
+  for (const act of [
+    () => log.admin.alterTopicConfig('orders', wrong),
+    () => log.admin.createTopics([{ name: 'clicks', partitions: 1, config: wrong }]),
+  ])
+    await expect(act()).rejects.toThrow(
+      'partitions is 8: it is not a setting of a topic; give it beside config when you create the topic, and add partitions with admin.createPartitions',
+    )
+  expect(log.admin.listTopics()).toMatchObject([{ name: 'orders', partitions: 1 }])
+  await log.close()
+})
+
 test('internal topics cannot be created, changed, purged or deleted', async () => {
   const log = await ClientHarness.open([])
   const refused = [

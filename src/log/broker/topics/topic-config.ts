@@ -69,6 +69,14 @@ export function checkTopicConfig(config: TopicConfig): void {
  * used.
  */
 export function checkSettingNames(given: Partial<TopicConfig>): void {
+  // Many expect the number of partitions among the settings; the nearest name would be `partitioner`.
+  const partitions: unknown = Reflect.get(Object(given) as object, 'partitions')
+  if (partitions !== undefined)
+    throw refused(
+      'partitions',
+      partitions,
+      'it is not a setting of a topic; give it beside config when you create the topic, and add partitions with admin.createPartitions',
+    )
   checkOptions('the topic', given, settingNames)
 }
 
