@@ -16,6 +16,7 @@ import { Group } from './group.ts'
 export class GroupCoordinator {
   readonly #parts: GroupCoordinatorParts
   readonly #groups = new Map<string, Group>()
+  readonly #closeListeners = new Set<() => void>()
   #isClosed = false
 
   constructor(parts: GroupCoordinatorParts) {
@@ -98,10 +99,21 @@ export class GroupCoordinator {
     this.#groups.delete(name)
   }
 
-  /** Refuses further requests and rejects the pending ones. Members are notified, so that their timers end too. */
+  /** Refuses further requests and rejects the pending ones. */
   close(): void {
     this.#isClosed = true
     for (const group of this.#groups.values()) group.stop()
+    for (const listener of this.#closeListeners) listener()
+    this.#closeListeners.clear()
+  }
+
+  /**
+   * Calls `listener` when the coordinator closes, until the returned function is called. No group can tell those who are
+   * no longer its members, because it has forgotten them.
+   */
+  onClose(listener: () => void): () => void {
+    this.#closeListeners.add(listener)
+    return () => void this.#closeListeners.delete(listener)
   }
 
   get isClosed(): boolean {

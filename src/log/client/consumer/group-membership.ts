@@ -49,6 +49,7 @@ export class GroupMembership {
   #waitsForMembers = false
   #stage: { readonly promise: Promise<void>; readonly resolve: () => void } = Promise.withResolvers<void>()
   #timer: Timer | null = null
+  #offClose: (() => void) | null = null
   #beatDue = 0
 
   constructor(parts: GroupMembershipParts) {
@@ -177,7 +178,8 @@ export class GroupMembership {
       sessionTimeoutMs,
       rebalanceTimeoutMs: maxPollIntervalMs,
       requireMemberId: false,
-      onChange: () => this.#look(),
+      // The member looks in the next turn, not inside the change.
+      onChange: () => this.#parts.wake(),
     }
   }
 
@@ -305,31 +307,30 @@ export class GroupMembership {
     if (grown || topics() !== this.#joinedTopics) this.#mustJoin = true
   }
 
-  /**
-   * Called by the coordinator when the group has changed: the member checks in the next turn, not inside the change.
-   */
-  #look(): void {
-    // The log is closed: there is nothing to do any more, and a timer would keep the process alive.
-    if (this.#parts.broker.groups.coordinator.isClosed) {
-      this.#timer?.cancel()
-      this.#timer = null
-    }
-    this.#parts.wake()
-  }
-
   /** Whether the next heartbeat is due or overdue. */
   get isBeatDue(): boolean {
     return this.#phase === 'inside' && this.#parts.clock.monotonic() >= this.#beatDue
   }
 
   #schedule(): void {
-    if (this.#timer !== null || this.#parts.broker.groups.coordinator.isClosed) return
+    const { coordinator } = this.#parts.broker.groups
+    if (this.#timer !== null || coordinator.isClosed) return
+    // Once the log is closed there is nothing to do any more, and the timer would keep the process alive: also that of
+    // a consumer that was fenced or expelled.
+    this.#offClose ??= coordinator.onClose(() => this.#stopTimer())
     const { clock, heartbeatIntervalMs } = this.#parts
     this.#beatDue = clock.monotonic() + heartbeatIntervalMs
     this.#timer = clock.setTimer(this.#untilNext(), () => {
       this.#timer = null
       this.#tick()
     })
+  }
+
+  #stopTimer(): void {
+    this.#timer?.cancel()
+    this.#timer = null
+    this.#offClose?.()
+    this.#offClose = null
   }
 
   #untilNext(): number {
@@ -377,8 +378,7 @@ export class GroupMembership {
    */
   leave(): void {
     this.#attempt += 1
-    this.#timer?.cancel()
-    this.#timer = null
+    this.#stopTimer()
     if (this.#parts.groupInstanceId === null) this.#leaveGroup()
     this.#phase = 'outside'
     this.#generation = -1

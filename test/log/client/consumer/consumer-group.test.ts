@@ -834,3 +834,21 @@ test('a log that is closed before its consumers leaves none of their timers behi
   expect(await codeOf(() => consumer.poll())).toBe('CLOSED')
   expect(await codeOf(() => consumer.close())).toBe('none')
 })
+
+test.each(['fenced', 'expelled'])(
+  'a log that is closed before a consumer that was %s leaves no timer behind',
+  async (how) => {
+    const log = await ClientHarness.open([orders])
+    const open = (): Consumer => {
+      const consumer = log.consumer({ group: 'g', ...(how === 'fenced' ? { groupInstanceId: 'a' } : {}) })
+      consumer.subscribe(['orders'])
+      return consumer
+    }
+    const first = open()
+    await first.poll()
+    if (how === 'fenced') await open().poll()
+    else log.broker.groups.leave('g', { memberId: first.groupMetadata().memberId, groupInstanceId: null })
+    await log.close()
+    expect(log.clock.timers).toBe(0)
+  },
+)
