@@ -207,11 +207,14 @@ export class SegmentApplier {
     this.#deleted.carryOut(deletions, state)
   }
 
-  /** Completes the indexes and closes all files. It syncs nothing, as the last checkpoint has done that. */
+  /**
+   * Completes the indexes and closes all files. It syncs nothing: the last checkpoint has done that, and a power cut may
+   * take what is added here.
+   */
   close(): void {
     this.flush()
     for (const topic of this.#topics.values()) {
-      for (const partition of topic.partitions.values()) partition.writer?.finish()
+      for (const partition of topic.partitions.values()) partition.writer?.completeIndexes()
     }
     for (const state of this.#newest) {
       const topic = this.#topics.get(state.topicId)

@@ -136,7 +136,7 @@ export class SegmentWriter {
     else this.#replaceIndexes(this.#stored)
   }
 
-  /** The segment was rolled, or the log closes: completes its indexes and marks them to be synced. */
+  /** The segment was rolled: completes its indexes and marks them to be synced. */
   finish(): void {
     this.completeIndexes()
     // Opened here already, so that the sync need not open it.

@@ -200,6 +200,25 @@ describe('the applier', () => {
     },
   )
 
+  test('syncs nothing when it closes after a checkpoint, not even where files must be closed to open others', async () => {
+    const disk = new MemoryDisk()
+    disk.makeDirectory(directory)
+    const topic = { id: topicId, name: 'orders', partitions: 40, config: defaultTopicConfig }
+    const place = { kind: 'batch', topicId, leaderEpoch: 1, segmentBase: 0, filePosition: 0 } as const
+    const segments = new SegmentApplier({ disk, directory, topics: [topic], openFilesMax: 8 })
+    for (let partition = 0; partition < topic.partitions; partition++)
+      segments.apply({ ...place, partition, bytes: batchOf(someRecords(1)) })
+    await segments.sync([])
+    const { sync, syncDirectory } = disk.counts
+
+    segments.close()
+
+    expect(disk.counts).toMatchObject({ sync, syncDirectory })
+    expect(disk.openFiles).toBe(0)
+    for (let partition = 0; partition < topic.partitions; partition++)
+      expect(fileBytes(disk, `${directory}/orders-${partition}/${segmentFile(0, '.timeindex')}`)).toHaveLength(12)
+  })
+
   test('unlinks segments only after two checkpoints in a row record their deletion', async () => {
     const harness = new StorageHarness(new MemoryDisk(), { segmentBytes: 500 })
     for (let batch = 0; batch < 20; batch++) harness.append(someRecords(2))
