@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs'
 import { openLog } from '../../src/log/open-log.ts'
 import type { EmbeddedLog } from '../../src/log/embedded-log.ts'
 import { peakMib } from '../peak.ts'
+import { measured, type Rate } from './measured.ts'
 
 /** One run of a row of `npm run bench -- log`, in a process of its own. Prints one JSON line. */
 export interface LogJob {
@@ -23,8 +24,6 @@ interface Job extends LogJob {
 
 const topic = 'rows'
 const sampleCount = 4096
-/** Time before the measurement, in which code is compiled and files are created. */
-const warmMs = 500
 /** Less than the capacity of the tail ring. */
 const tailBytes = 12 * 1024 * 1024
 /** Far more than the capacity of the tail ring. */
@@ -39,39 +38,9 @@ function samples(recordBytes: number): { readonly keys: readonly Buffer[]; reado
   }
 }
 
-interface Rate {
-  readonly records: number
-  readonly seconds: number
-  readonly recordsPerSecond: number
-  readonly cpuSecondsApp: number
-}
-
-/**
- * Counts what was acknowledged between the end of the warm-up and the end of the run, with the CPU time of all threads.
- */
-async function measured(
-  job: Job,
-  work: (until: number, done: (count: number) => void) => Promise<void>,
-): Promise<Rate> {
-  const start = performance.now()
-  const until = start + warmMs + job.seconds * 1000
-  let total = 0
-  let warm: { readonly records: number; readonly at: number; readonly cpu: NodeJS.CpuUsage } | null = null
-  await work(until, (count) => {
-    total += count
-    const now = performance.now()
-    if (warm === null && now >= start + warmMs) warm = { records: total, at: now, cpu: process.cpuUsage() }
-  })
-  const from = warm ?? { records: 0, at: start, cpu: { user: 0, system: 0 } }
-  const seconds = (performance.now() - from.at) / 1000
-  const cpu = process.cpuUsage(from.cpu)
-  const records = total - from.records
-  return { records, seconds, recordsPerSecond: records / seconds, cpuSecondsApp: (cpu.user + cpu.system) / 1e6 }
-}
-
 async function append(log: EmbeddedLog, job: Job): Promise<Rate> {
   const { keys, values } = samples(job.recordBytes)
-  return await measured(job, async (until, done) => {
+  return await measured(job.seconds, async (until, done) => {
     const one = async (): Promise<void> => {
       const producer = log.producer()
       for (let index = 0; performance.now() < until;) {
@@ -99,7 +68,7 @@ async function callers(log: EmbeddedLog, job: Job): Promise<object> {
   const { keys, values } = samples(job.recordBytes)
   const producer = log.producer()
   const took: number[] = []
-  const rate = await measured(job, async (until, done) => {
+  const rate = await measured(job.seconds, async (until, done) => {
     const one = async (_: unknown, caller: number): Promise<void> => {
       for (let index = caller; ; index += 64) {
         const sent = performance.now()
@@ -185,7 +154,7 @@ async function read(job: Job): Promise<object> {
     log = await openLog({ dataDir: job.directory, sync: job.sync })
   }
   const again = async (act: () => Promise<void>): Promise<Rate> =>
-    await measured(job, async (until, done) => {
+    await measured(job.seconds, async (until, done) => {
       do {
         await act()
         done(records)
