@@ -122,9 +122,8 @@ export class BatchBuilder {
 
   /**
    * Writes the header and returns the batch, with base offset 0, leader epoch -1 and its checksum, if that is not left to
-   * the log. Without compression
-   * it is a view of the builder's own memory, which the next `append` or `reset` overwrites; call `finish` for bytes to
-   * keep.
+   * the log. Without compression it is a view of the builder's own memory, which the next `append` or `reset` overwrites;
+   * call `finish` for bytes to keep.
    */
   seal(options: SealOptions = {}): Uint8Array {
     const { compression = 'none', compressedBytesMax = Infinity } = options

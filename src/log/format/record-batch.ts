@@ -255,7 +255,7 @@ export function checkBatch(bytes: Uint8Array, at: number, end: number): number {
   return checkBatchFields(bytes, at, end)
 }
 
-/** Like {@link checkBatch}, but trusts the checksum: for a batch whose checksum was just computed in this process. */
+/** Like {@link checkBatch}, but does not look at the checksum: for a batch that was just built in this process. */
 export function checkBatchFields(bytes: Uint8Array, at: number, end: number): number {
   const batchEndsAt = batchEnd(bytes, at, end)
   const base = baseOffsetOf(bytes, at)

@@ -7,10 +7,10 @@ import { alignGroup, completeSums, headerBytes, type SummedRange } from './group
  * a group by reference. A batch is copied once, from its builder into a slab.
  *
  * - Written bytes do not change until `release` says that they are no longer read. The exceptions are the group's header
- *   and missing checksums of batches, which the writer fills in. After the release the slab is reused, because touching new memory for the first time
- *   costs several times as much as the work done with it.
+ *   and missing checksums of batches, which the writer fills in. After the release the slab is reused, because touching
+ *   new memory for the first time costs several times as much as the work done with it.
  * - A group that outgrows its slab moves to another one. Views handed out earlier point to the former copy, which
- *   remains, so it gets the missing checksums before.
+ *   remains. The writer will not see that copy, so it gets its missing checksums before the move.
  * - The memory retained is the most that was in use at one time; back-pressure on callers bounds that. A group larger
  *   than a slab gets memory of its own, which is left to the garbage collector.
  *
@@ -26,7 +26,7 @@ export class GroupMemory {
   #length = headerBytes
   /** Size of the previous group: an estimate of what the open one will need. */
   #lastGroupBytes = 0
-  /** Known checksums of ranges of the open group. */
+  /** Ranges of the open group that have checksums of their own, known or still missing. */
   #summed: SummedRange[] = []
   /** Full slabs in the order in which groups left them; not released yet. */
   readonly #used: Slab[] = []

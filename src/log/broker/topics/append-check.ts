@@ -20,8 +20,8 @@ import type { ProducedRecords } from '../../storage/producers/produced-batch.ts'
 import type { Partition } from './partition.ts'
 
 /**
- * Where a batch comes from. `builder`: our own builder, which sealed it in this process a moment ago. Its checksum and
- * records are trusted, because computing the checksum again would cost as much as copying the batch. `outside`: a
+ * Where a batch comes from. `builder`: our own builder, which sealed it in this process a moment ago. Its records and
+ * its checksum, if it has one already, are trusted: checking them would cost as much as copying the batch. `outside`: a
  * client, which may be wrong about every record. All records are decoded once before the batch gets its place, because
  * afterwards it could not be taken back, and every reader would fail at it.
  */
