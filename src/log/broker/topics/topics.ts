@@ -100,7 +100,27 @@ export class Topics {
     const names = new Set(specs.map(({ name }) => name))
     if (names.size !== specs.length)
       throw new LogError('TOPIC_EXISTS', 'a topic is named twice in one call', { names: [...names] })
+    this.#checkCollisions(specs)
     return this.#submit(specs)
+  }
+
+  /**
+   * Throws INVALID_TOPIC for a name that differs from that of another topic only in `.` and `_`, as Kafka does: its
+   * metrics write both as `_`. An existing log may have such topics, which stay as they are.
+   */
+  #checkCollisions(specs: readonly TopicSpec[]): void {
+    const names = [...this.#parts.catalog.topics].map((topic) => topic.name)
+    const taken = new Map([...names, ...this.#creating.keys()].map((name) => [metricName(name), name]))
+    for (const { name } of specs) {
+      const other = taken.get(metricName(name))
+      if (other !== undefined)
+        throw new LogError(
+          'INVALID_TOPIC',
+          `topic ${name} differs from topic ${other} only in '.' and '_': use ${other}, or another name`,
+          { topic: name, other },
+        )
+      taken.set(metricName(name), name)
+    }
   }
 
   async #submit(specs: readonly TopicSpec[]): Promise<readonly TopicInfo[]> {
@@ -281,6 +301,11 @@ const commitsPartitions = 16
 /** Kafka's defaults of `transaction.state.log.num.partitions` and `transaction.state.log.segment.bytes`. */
 const transactionsPartitions = 50
 const transactionsSegmentBytes = 100 * 1024 * 1024
+
+/** Equal for names that Kafka's metrics cannot tell apart. */
+function metricName(topic: string): string {
+  return topic.replaceAll('.', '_')
+}
 
 function checkNotInternal(topic: Topic): void {
   if (!isInternalTopic(topic.name)) return

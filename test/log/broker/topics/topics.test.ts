@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { LogError } from '../../../../src/log/api/errors.ts'
+import type { TopicSpec } from '../../../../src/log/api/topic.ts'
 import { LogHarness, readAll } from '../../../harness/log-harness.ts'
 
 const hour = 3_600_000
@@ -169,6 +170,33 @@ describe('settings changed at run time', () => {
     ])
       expect(await codeOf(() => log.log.admin.alterTopicConfig('events', change))).toBe('INVALID_CONFIG')
     expect(log.log.admin.describeTopic('events').config).toEqual(before)
+    await log.close()
+  })
+})
+
+describe('a topic whose name differs from that of another one only in dots and underscores', () => {
+  const named = (name: string): TopicSpec => ({ name, partitions: 1 })
+
+  test('is INVALID_TOPIC, as in Kafka, whether the other exists, is being created or is in the same call', async () => {
+    const log = await LogHarness.open()
+    await log.log.admin.createTopics([named('a.b_c')])
+    await expect(log.log.admin.createTopics([named('a_b.c')])).rejects.toThrow(
+      "INVALID_TOPIC: topic a_b.c differs from topic a.b_c only in '.' and '_': use a.b_c, or another name",
+    )
+    expect(await codeOf(() => log.log.admin.ensureTopics([named('x'), named('a_b_c')]))).toBe('INVALID_TOPIC')
+    expect(await codeOf(() => log.log.admin.createTopics([named('d.e'), named('d_e')]))).toBe('INVALID_TOPIC')
+    const [first, second] = [log.log.admin.createTopics([named('f.g')]), log.log.admin.createTopics([named('f_g')])]
+    expect([await codeOf(() => first), await codeOf(() => second)]).toEqual(['no error', 'INVALID_TOPIC'])
+    expect(log.log.admin.listTopics().map((topic) => topic.name)).toEqual(['a.b_c', 'f.g'])
+    await log.close()
+  })
+
+  test('can be created once the other is deleted, and the other is still ensured', async () => {
+    const log = await LogHarness.open()
+    await log.log.admin.createTopics([named('a.b')])
+    expect(await codeOf(() => log.log.admin.ensureTopics([named('a.b')]))).toBe('no error')
+    await log.log.admin.deleteTopic('a.b')
+    expect(await codeOf(() => log.log.admin.createTopics([named('a_b')]))).toBe('no error')
     await log.close()
   })
 })
