@@ -1,6 +1,6 @@
 import type { Clock } from '../base/clock.ts'
 import { checkOptions } from './api/checked-options.ts'
-import type { RecordedSection, TaskId } from './api/commit-section.ts'
+import type { LastSection, TaskId } from './api/commit-section.ts'
 import type {
   Bounds,
   CommitHints,
@@ -125,7 +125,7 @@ export class EmbeddedLog implements Log {
     return this.#broker.epochEnds(at)
   }
 
-  async lastSections(group: string, tasks?: readonly TaskId[]): Promise<readonly RecordedSection[]> {
+  async lastSections(group: string, tasks?: readonly TaskId[]): Promise<readonly LastSection[]> {
     return this.#broker.lastSections(group, tasks)
   }
 

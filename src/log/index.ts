@@ -54,7 +54,7 @@ export type {
   StagedPartition,
 } from './api/log.ts'
 export { decodeCommitRecord } from './api/commit-records.ts'
-export type { CommitRecord, OffsetRange, RecordedSection, TaskSection } from './api/commit-section.ts'
+export type { CommitRecord, LastSection, OffsetRange, RecordedSection, TaskSection } from './api/commit-section.ts'
 export type { Header, Offset, OutgoingRecord, RecordCursor, TopicPartition } from './api/record.ts'
 export type { CleanupPolicy, TopicConfig, TopicInfo, TopicSpec } from './api/topic.ts'
 export { partitionOfKey } from '../base/murmur2.ts'

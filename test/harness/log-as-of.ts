@@ -1,4 +1,4 @@
-import type { RecordedSection, OffsetRange } from '../../src/log/api/commit-section.ts'
+import type { LastSection, OffsetRange } from '../../src/log/api/commit-section.ts'
 import type {
   Bounds,
   Chunk,
@@ -77,7 +77,7 @@ export class LogAsOf implements Log {
     return past('offsetsForTime')
   }
 
-  lastSections(): Promise<readonly RecordedSection[]> {
+  lastSections(): Promise<readonly LastSection[]> {
     return past('lastSections')
   }
 

@@ -94,8 +94,7 @@ export async function visibleState(harness: LogHarness): Promise<string> {
       .map(({ offset, metadata }) => [offset, metadata]),
   )
   // By field, since the order of keys does not matter in a section.
-  for (const { streamTime, outputs, changelogs, causes } of broker.lastSections('app', ['0_0']))
-    state.push([streamTime, outputs, changelogs, causes])
+  for (const { streamTime, inputs } of broker.lastSections('app', ['0_0'])) state.push([streamTime, inputs])
   return JSON.stringify(state)
 }
 

@@ -15,7 +15,7 @@ export interface LogState {
   readonly topics: ReadonlyMap<string, TopicState>
   /** `group/topic-0` to `offset:metadata`. */
   readonly offsets: ReadonlyMap<string, string>
-  /** The latest section of each task, as text. */
+  /** The digest in the latest section of each task, which no other section has. */
   readonly sections: ReadonlyMap<string, string>
   /** Every recorded commit, as text, in order. */
   readonly commits: readonly string[]
@@ -158,7 +158,7 @@ export async function fingerprintOf(log: EmbeddedLog, kinds: (topic: string) => 
     `${group}/${partitionName(at)}`,
     `${offset}:${metadata}`,
   ])
-  const sections = (await log.lastSections(group, tasks)).map((section) => [section.task, sectionText(section)])
+  const sections = (await log.lastSections(group, tasks)).map(({ task, outputDigest }) => [task, outputDigest])
   const unstable = places.filter((at) => log.broker.hasUnstableOffset(transactionalGroup, at)).map(partitionName)
   const state: LogState = {
     topics,

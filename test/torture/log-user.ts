@@ -251,7 +251,7 @@ export class LogUser {
     state = {
       ...state,
       offsets: committed,
-      sections: new Map(state.sections).set(task, text),
+      sections: new Map(state.sections).set(task, marker),
       commits: [...state.commits, text],
     }
     const entries = [...offsets].map(([at, offset]) => ({ at, offset, leaderEpoch: 0, metadata: marker }))

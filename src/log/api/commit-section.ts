@@ -54,6 +54,12 @@ export interface RecordedSection extends TaskSection {
   readonly changelogs: readonly OffsetRange[]
 }
 
+/**
+ * What is kept at hand of a task's newest section, for a task that continues, and what every checkpoint contains. It lacks
+ * what grows with the number of records: whoever replays a commit reads that from the log.
+ */
+export type LastSection = Omit<TaskSection, 'causes' | 'clock' | 'punctuations' | 'picks'>
+
 /** One worker's commit as recorded in `__millrace_commits`. */
 export interface CommitRecord {
   readonly application: string

@@ -1,4 +1,4 @@
-import type { RecordedSection, TaskId, TaskSection, OffsetRange } from './commit-section.ts'
+import type { LastSection, TaskId, TaskSection, OffsetRange } from './commit-section.ts'
 import type { Offset, OutgoingRecord, RecordCursor, TopicPartition } from './record.ts'
 import type { TopicInfo, TopicSpec } from './topic.ts'
 
@@ -44,7 +44,7 @@ export interface Log {
    * The newest recorded section of each of these tasks of the group; tasks without one are left out. Without `tasks`,
    * those of every task that the group ever had, in the order of their commits.
    */
-  lastSections(group: string, tasks?: readonly TaskId[]): Promise<readonly RecordedSection[]>
+  lastSections(group: string, tasks?: readonly TaskId[]): Promise<readonly LastSection[]>
   /** Moves the log start of each partition up to the offset: records below it may be deleted. */
   purgeBefore(at: readonly Position[]): Promise<void>
   /**

@@ -1,5 +1,5 @@
 import { assert } from '../../base/assert.ts'
-import type { RecordedSection, TaskId } from '../api/commit-section.ts'
+import type { LastSection, TaskId } from '../api/commit-section.ts'
 import { LogError } from '../api/errors.ts'
 import type { GroupMetadata } from '../api/group-metadata.ts'
 import type {
@@ -325,7 +325,7 @@ export class Broker {
     )
   }
 
-  lastSections(group: string, tasks?: readonly TaskId[]): readonly RecordedSection[] {
+  lastSections(group: string, tasks?: readonly TaskId[]): readonly LastSection[] {
     return this.#parts.sections.get(group, tasks)
   }
 

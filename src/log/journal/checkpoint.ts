@@ -1,7 +1,7 @@
 import { Packr } from 'msgpackr'
 import { crc32c } from '../../base/crc32c.ts'
 import { LogError } from '../api/errors.ts'
-import type { RecordedSection } from '../api/commit-section.ts'
+import type { LastSection } from '../api/commit-section.ts'
 import type { OffsetEntry } from '../api/log.ts'
 import type { Offset, TopicPartition } from '../api/record.ts'
 import { defaultTopicConfig, type TopicInfo } from '../api/topic.ts'
@@ -132,7 +132,7 @@ export interface GroupOffsetState {
 
 export interface SectionState {
   readonly group: string
-  readonly section: RecordedSection
+  readonly section: LastSection
 }
 
 /** The positions that one application can be rewound to. `offsets` and `clocks` of a mark have one entry per place. */

@@ -1,4 +1,4 @@
-import type { OperatorState, RecordedSection, TaskId } from '../../log/api/commit-section.ts'
+import type { OperatorState, LastSection, TaskId } from '../../log/api/commit-section.ts'
 import { partitionName } from '../../log/api/record.ts'
 import { partitionOfTask } from '../task/task-id.ts'
 import type { TaskMemory } from '../task/task.ts'
@@ -20,12 +20,12 @@ import type { TaskPlan } from './application-plan.ts'
  */
 export class RecordedState {
   /** By partition, with the newest section last. */
-  readonly #sections: ReadonlyMap<number, readonly RecordedSection[]>
+  readonly #sections: ReadonlyMap<number, readonly LastSection[]>
   /** By partition: the names of all operators and stores in the topology. */
   readonly #names: ReadonlyMap<number, ReadonlySet<string>>
 
   /** `sections` are the newest section of each task, in the order of their commits. */
-  constructor(sections: readonly RecordedSection[], tasks: readonly TaskPlan[]) {
+  constructor(sections: readonly LastSection[], tasks: readonly TaskPlan[]) {
     this.#sections = Map.groupBy(sections, ({ task }) => partitionOfTask(task))
     const byPartition = Map.groupBy(tasks, ({ partition }) => partition)
     this.#names = new Map([...byPartition].map(([partition, list]) => [partition, new Set(list.flatMap(namesOf))]))
@@ -44,7 +44,7 @@ export class RecordedState {
       if (home.task !== task.id) movedFrom.set(name, home.task)
       operators[name] = state
     }
-    const readers = new Map<TaskId, RecordedSection>()
+    const readers = new Map<TaskId, LastSection>()
     const partitionTimes = task.inputs.flatMap(({ at }) => {
       const place = partitionName(at)
       const reader = sections.findLast((section) => timeOf(section, place) !== undefined)
@@ -63,7 +63,7 @@ export class RecordedState {
     }
   }
 
-  #carriedBy({ id, partition }: TaskPlan, sections: readonly RecordedSection[]): RecordedSection['operators'] {
+  #carriedBy({ id, partition }: TaskPlan, sections: readonly LastSection[]): LastSection['operators'] {
     const own = sections.find((section) => section.task === id)
     const asked = this.#names.get(partition)
     return Object.fromEntries(
@@ -84,14 +84,14 @@ function namesOf({ subTopology }: TaskPlan): readonly string[] {
   ]
 }
 
-function timeOf({ partitionTimes }: RecordedSection, place: string): number | undefined {
+function timeOf({ partitionTimes }: LastSection, place: string): number | undefined {
   return partitionTimes.find(({ at }) => partitionName(at) === place)?.time
 }
 
 /**
  * Stamps continue from the tasks that have read these inputs. If there are several, they continue above the highest.
  */
-function stampsOf(readers: readonly RecordedSection[]): readonly number[] {
+function stampsOf(readers: readonly LastSection[]): readonly number[] {
   const order = new OutputOrder()
   for (const { operators } of readers) order.resume(operators[outputOrderOperator]?.['stamps'])
   return order.state()
