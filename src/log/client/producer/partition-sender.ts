@@ -125,7 +125,7 @@ export class PartitionSender {
   async #try(sent: SentBatch, kept: boolean): Promise<AppendedBatch> {
     for (let tries = 0; ; tries++) {
       try {
-        if (!kept && tries === 0) return await this.#appendNow(sent)
+        if (tries === 0 && (!kept || this.#parts.broker.canAppend)) return await this.#appendNow(sent)
         return await this.#parts.broker.append(this.at, sent.bytes, 'builder')
       } catch (error) {
         if (sent.settled || !this.#mayRetry(sent, error, tries)) throw error
@@ -148,7 +148,7 @@ export class PartitionSender {
       if (!this.#parts.countsTaken) this.#uncounted += 1
       return answer
     } catch (error) {
-      // After this turn the memory is used for the next batch.
+      // After this turn the memory may be used for the next batch.
       if (this.#mayRetry(sent, error, 0)) sent.bytes = Uint8Array.from(sent.bytes)
       throw error
     }
@@ -225,7 +225,7 @@ export class PartitionSender {
 }
 
 export interface PartitionSenderParts {
-  readonly broker: Pick<Broker, 'append' | 'appendNow' | 'newProducer'>
+  readonly broker: Pick<Broker, 'append' | 'appendNow' | 'canAppend' | 'newProducer'>
   /** The identity for new batches; a new object for every epoch. Null: batches are not numbered. */
   readonly identity: () => ProducerIdentity | null
   readonly inFlightMax: number

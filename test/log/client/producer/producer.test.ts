@@ -407,6 +407,20 @@ describe('batches', () => {
     ])
   })
 
+  test('that waited for room in the log are all sent once there is some: what the log has copied is not in flight', async () => {
+    const [broker, clock, producer] = open({ batchBytesMax: 400 })
+    broker.canAppend = false
+    for (let index = 0; index < 100; index++) producer.post(record)
+    await clock.nextTurn()
+    expect(counts(broker)).toHaveLength(5)
+
+    broker.canAppend = true
+    broker.batches[0]?.answer()
+    await clock.nextTurn()
+
+    expect(counts(broker).reduce((sum, count) => sum + count)).toBe(100)
+  })
+
   test('have at most waitingSendsMax sends waiting: one more is TIMEOUT', async () => {
     const [, clock, producer] = open({ bufferBytesMax: 1, waitingSendsMax: 2 })
     const outcomes = [1, 2, 3, 4].map(() => codeOf(() => producer.send(record)))
