@@ -11,8 +11,8 @@ import { alignGroup, completeSums, headerBytes, type SummedRange } from './group
  *   new memory for the first time costs several times as much as the work done with it.
  * - A group that outgrows its slab moves to another one. Views handed out earlier point to the former copy, which
  *   remains. The writer will not see that copy, so it gets its missing checksums before the move.
- * - The memory retained is the most that was in use at one time; back-pressure on callers bounds that. A group larger
- *   than a slab gets memory of its own, which is left to the garbage collector.
+ * - The memory retained is the most that was in use at one time; back-pressure on callers bounds that. A group of more
+ *   than 32 MiB gets memory of its own, which is left to the garbage collector.
  *
  * If threads need access, slabs are shared memory. V8 does not count shared memory as pressure on its garbage
  * collector, so a log that dropped shared memory would still hold it for a long time. Therefore slabs are never
@@ -95,7 +95,7 @@ export class GroupMemory {
   release(sequence: number): void {
     for (let slab = this.#used[0]; slab !== undefined && slab.lastSequence < sequence; slab = this.#used[0]) {
       this.#used.shift()
-      if (slab.bytes.length <= slabBytes) this.#free.push(slab)
+      if (slab.bytes.length <= slabBytesMax) this.#free.push(slab)
     }
   }
 
@@ -114,11 +114,13 @@ export class GroupMemory {
   }
 
   #slabFor(needed: number): Slab {
-    if (needed > slabBytes) return new Slab(Buffer.allocUnsafeSlow(needed))
+    if (needed > slabBytesMax) return new Slab(Buffer.allocUnsafeSlow(needed))
     const fits = this.#free.findLastIndex(({ bytes }) => bytes.length >= needed)
     const [free] = fits < 0 ? [] : this.#free.splice(fits, 1)
     if (free !== undefined) return free
-    return this.#newSlab(Math.min(slabBytes, Math.max(this.#slab.bytes.length * 4, 2 ** Math.ceil(Math.log2(needed)))))
+    // Powers of two, so that one fits groups of similar sizes.
+    const fitting = 2 ** Math.ceil(Math.log2(needed))
+    return this.#newSlab(Math.max(fitting, Math.min(slabBytes, this.#slab.bytes.length * 4)))
   }
 
   /** The system provides the zeroed pages when they are first touched, so the unused part of a slab costs nothing. */
@@ -145,5 +147,7 @@ class Slab {
 
 /** Twice the largest group of more than one entry, so that little of a slab is wasted. */
 const slabBytes = 8 * 1024 * 1024
+/** A commit under full load is a larger group. Beyond this, memory would be kept for what hardly ever happens again. */
+const slabBytesMax = 32 * 1024 * 1024
 /** Small, so that a log that is opened for a few commits is opened quickly. */
 const firstSlabBytes = 64 * 1024

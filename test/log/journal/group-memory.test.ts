@@ -43,6 +43,17 @@ test('memory of released groups is reused, so that allocation is bounded by what
   expect(bytes).toBeLessThan(25 * 200_000 + 16 * mib)
 })
 
+test('the memory of commits of similar sizes is reused', () => {
+  const groups = new Groups(true)
+  for (let sequence = 1; sequence <= 20; sequence++) {
+    groups.add((9 + (sequence % 5)) * mib)
+    groups.memory.release(sequence)
+  }
+
+  const bytes = [...groups.buffers].reduce((sum, { byteLength }) => sum + byteLength, 0)
+  expect(bytes).toBeLessThan(64 * mib)
+})
+
 test('a group that is not released is never overwritten', () => {
   const groups = new Groups(false)
   const bodies = Array.from({ length: 40 }, () => groups.add(300_000))
@@ -70,12 +81,13 @@ test('the former memory of a group that was moved is kept until the group is rel
   expect(Buffer.compare(view, first.bytes)).toBe(0)
 })
 
-test('memory for threads is shared, except that of a group larger than a slab', () => {
+test('memory for threads is shared, except that of a group of more than 32 MiB', () => {
   const groups = new Groups(true)
 
   expect(groups.add(100).buffer).toBeInstanceOf(SharedArrayBuffer)
   expect(groups.add(3 * mib).buffer).toBeInstanceOf(SharedArrayBuffer)
-  expect(groups.add(9 * mib).buffer).toBeInstanceOf(ArrayBuffer)
+  expect(groups.add(31 * mib).buffer).toBeInstanceOf(SharedArrayBuffer)
+  expect(groups.add(32 * mib).buffer).toBeInstanceOf(ArrayBuffer)
   expect(groups.add(100).buffer).toBeInstanceOf(SharedArrayBuffer)
 })
 
