@@ -13,8 +13,9 @@ import { InlineBackend, StartingBackend, type WriterBackend, type WriterReport }
  * The journal on the sequencer's side: entries collect in the open group while the writer is busy with the previous
  * one.
  *
- * - Only one command is in flight, so under `commit` at most one group is unsynced, and everything appended meanwhile
- *   shares the next sync.
+ * - The open group is closed when the writer has nothing to do, so everything appended meanwhile shares the next write,
+ *   and under `commit` the next sync. A group that is full is sent at once, so that the writer does not wait until this
+ *   side, which may be busy filling the next one, hears of the last.
  * - Under `os` a sync goes on beside the writes. It begins when somebody asks for it, and before a seal. A checkpoint does
  *   not ask for one: what it covers is durable in the segments.
  * - Groups are numbered when they open: `append` returns the sequence of the group that will contain the entry.
@@ -38,7 +39,11 @@ export class GroupJournal implements Journal {
   #written: number
   #durable: number
   #closedBytes = 0
-  #underWay: { readonly kind: 'write'; readonly group: Buffer } | { readonly kind: 'seal' | 'close' } | null = null
+  /** The groups that the writer has, oldest first. */
+  readonly #writing: Buffer[] = []
+  #writingBytes = 0
+  /** The command that the writer has, once it has no groups any more. */
+  #sealing: 'seal' | 'close' | null = null
   /** Whether a sync is going on, under `os`. */
   #syncing = false
   #scheduled = false
@@ -72,8 +77,7 @@ export class GroupJournal implements Journal {
 
   get unwrittenBytes(): number {
     const open = this.#memory.isEmpty ? 0 : this.#memory.groupBytes
-    const writing = this.#underWay?.kind === 'write' ? this.#underWay.group.length : 0
-    return open + this.#closedBytes + writing
+    return open + this.#closedBytes + this.#writingBytes
   }
 
   /** Whether the writer thread has taken over; until it has started, the caller's thread writes. */
@@ -99,9 +103,12 @@ export class GroupJournal implements Journal {
         { bytes: size, bytesMax: entryBytesMax },
       )
     }
-    if (!this.#memory.isEmpty && this.#memory.groupBytes + size > this.#groupBytesMax) this.#closeGroup()
+    const { groupBytes, isEmpty } = this.#memory
+    const isFull = groupBytes + size > this.#groupBytesMax
+    if (!isEmpty && (isFull || (groupBytes >= movedBytesMax && !this.#memory.hasRoomFor(size)))) this.#closeGroup()
     const sequence = this.#openSequence
     const batches = this.#memory.append(parts, size, sequence)
+    if (this.#closed.length > 0 && this.#backend.asynchronous) this.#write()
     this.#schedule()
     return { sequence, batches }
   }
@@ -148,7 +155,7 @@ export class GroupJournal implements Journal {
 
   /** Schedules a microtask, so that everything one turn appends without awaiting shares a group. */
   #schedule(): void {
-    if (this.#scheduled || this.#underWay !== null) return
+    if (this.#scheduled || this.#isBusy) return
     this.#scheduled = true
     queueMicrotask(() => {
       this.#scheduled = false
@@ -160,34 +167,43 @@ export class GroupJournal implements Journal {
   #next(): void {
     // The sync first: a steady stream of groups must not delay it, as the flush of a store waits for it.
     if (this.#waiters.some((waiter) => waiter.sequence <= this.#written)) this.#sync()
-    if (this.#underWay !== null || this.#stopped !== null) return
-    if (this.#closed.length === 0 && !this.#memory.isEmpty) this.#closeGroup()
-    const group = this.#closed.shift()
-    if (group !== undefined) {
+    if (this.#sealing !== null || this.#stopped !== null) return
+    if (this.#writing.length === 0 && this.#closed.length === 0 && !this.#memory.isEmpty) this.#closeGroup()
+    if (this.#closed.length > 0) return this.#write()
+    // Closing and sealing wait for the groups and for the sync.
+    if (this.#writing.length > 0 || this.#syncing) return
+    if (this.#closing !== null) this.#send('close')
+    else if (!this.#sealed) this.#sealWhenIdle()
+  }
+
+  /** Whether the writer will report something after which it gets its next command. */
+  get #isBusy(): boolean {
+    return this.#writing.length > 0 || this.#sealing !== null
+  }
+
+  /** Gives the writer the groups that are closed; on this thread, where it reports at once, one per turn. */
+  #write(): void {
+    do {
+      const group = this.#closed.shift()
+      if (group === undefined) return
       const { bytes, summed } = group
       this.#closedBytes -= bytes.length
-      this.#underWay = { kind: 'write', group: bytes }
+      this.#writingBytes += bytes.length
+      this.#writing.push(bytes)
       this.#sealed = false
-      this.#backend.send({ kind: 'write', sequence: this.#written + 1, group: bytes, summed })
-    } else if (this.#syncing) {
-      // Closing and sealing wait for the sync.
-      return
-    } else if (this.#closing !== null) {
-      this.#send({ kind: 'close' })
-    } else if (!this.#sealed) {
-      this.#sealWhenIdle()
-    }
+      this.#backend.send({ kind: 'write', sequence: this.#written + this.#writing.length, group: bytes, summed })
+    } while (this.#backend.asynchronous)
   }
 
   #sync(): void {
-    if (this.#syncing || this.#underWay !== null || this.#stopped !== null || this.#durable === this.#written) return
+    if (this.#syncing || this.#sealing !== null || this.#stopped !== null || this.#durable === this.#written) return
     this.#syncing = true
     this.#backend.send({ kind: 'sync' })
   }
 
-  #send(command: { readonly kind: 'seal' | 'close' }): void {
-    this.#underWay = command
-    this.#backend.send(command)
+  #send(kind: 'seal' | 'close'): void {
+    this.#sealing = kind
+    this.#backend.send({ kind })
   }
 
   #closeGroup(): void {
@@ -206,12 +222,12 @@ export class GroupJournal implements Journal {
       this.#wakeWaiters()
       return this.#schedule()
     }
-    const done = this.#underWay
-    this.#underWay = null
+    const group = this.#writing.shift()
+    if (this.#sealing === 'seal') this.#sealed = true
+    this.#sealing = null
     this.#written = report.lastSequence
     this.#durable = report.durableSequence
-    if (done?.kind === 'write') this.#count(done.group)
-    if (done?.kind === 'seal') this.#sealed = true
+    if (group !== undefined) this.#count(group)
     if (report.kind === 'closed') {
       this.#wakeWaiters()
       this.#stopped = new LogError('CLOSED', 'the journal is closed: open the log again')
@@ -221,14 +237,15 @@ export class GroupJournal implements Journal {
     if (this.#backend.asynchronous) this.#next()
     else this.#schedule()
     this.#wakeWaiters()
-    if (done?.kind !== 'write') return
-    const { buffer, byteOffset, length } = done.group
+    if (group === undefined) return
+    const { buffer, byteOffset, length } = group
     // A plain Uint8Array: `slice` of a Buffer would not copy.
     const memory = new Uint8Array(buffer, byteOffset + headerBytes, length - headerBytes)
     this.#listener.written({ sequence: report.lastSequence, memory })
   }
 
   #count(group: Buffer): void {
+    this.#writingBytes -= group.length
     this.#totals.push((this.#totals.at(-1) ?? 0) + group.length)
     this.#lastWrite = this.#clock.monotonic()
   }
@@ -250,7 +267,9 @@ export class GroupJournal implements Journal {
       { written: this.#written, durable: this.#durable },
     )
     this.#stopped = error
-    this.#underWay = null
+    this.#sealing = null
+    this.#writing.length = 0
+    this.#writingBytes = 0
     this.#closed.length = 0
     this.#closedBytes = 0
     this.#sealTimer?.cancel()
@@ -270,13 +289,13 @@ export class GroupJournal implements Journal {
     const idleMs = this.#clock.monotonic() - this.#lastWrite
     this.#sealTimer = this.#clock.setTimer(Math.max(1, sealAfterMs - idleMs), () => {
       this.#sealTimer = null
-      if (this.#sealed || this.#underWay !== null || this.#stopped !== null || this.#closing !== null) return
+      if (this.#sealed || this.#isBusy || this.#stopped !== null || this.#closing !== null) return
       // When a sync is over, this timer is set again.
       if (this.#syncing) return
       if (this.#clock.monotonic() - this.#lastWrite < sealAfterMs) this.#sealWhenIdle()
       // Before the seal, in the background: under `os` it may take long, and groups that arrive meanwhile must not wait.
       else if (this.#durable < this.#written) this.#sync()
-      else if (!this.#scheduled) this.#send({ kind: 'seal' })
+      else if (!this.#scheduled) this.#send('seal')
     })
   }
 
@@ -308,6 +327,11 @@ interface SyncWaiter {
 
 /** A group closes at this size; a larger entry gets a group of its own. */
 export const groupBytesMax: number = 4 * 1024 * 1024
+/**
+ * A group that outgrows its memory is moved as long as it is smaller than this, and closed otherwise: copying more would
+ * cost as much as writing one group more.
+ */
+const movedBytesMax = 1024 * 1024
 /** A larger entry is refused with COMMIT_TOO_LARGE. */
 export const entryBytesMax: number = 64 * 1024 * 1024
 const sealAfterMs = 1000

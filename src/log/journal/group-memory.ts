@@ -46,6 +46,11 @@ export class GroupMemory {
     return this.#length === headerBytes
   }
 
+  /** Whether the open group stays where it is if `size` bytes are appended; otherwise it is moved. */
+  hasRoomFor(size: number): boolean {
+    return alignGroup(this.#length + size) <= this.#slab.bytes.length - this.#start
+  }
+
   /** Copies an entry, measured as `size` bytes, into the open group `sequence`; returns the views of its batches. */
   append(parts: readonly EntryPart[], size: number, sequence: number): Uint8Array[] {
     const left = this.#slab.bytes.length - this.#start

@@ -5,8 +5,8 @@ import { completeSums, type SummedRange } from './group.ts'
 import { JournalWriter, type JournalStart, type JournalSync } from './journal-writer.ts'
 
 /**
- * The sequencer's commands to the writer. Only one is in flight: the next is sent when the last one was reported. A sync
- * goes on beside the writes that follow it; `seal` and `close` are sent only when it is over.
+ * The sequencer's commands to the writer, which carries them out in this order. A sync goes on beside the writes that
+ * follow it; `seal` and `close` are sent only when it is over and all groups are reported.
  */
 export type WriterCommand =
   | {
@@ -208,7 +208,7 @@ export class ThreadBackend implements WriterBackend {
   readonly #worker: Worker
   readonly #port: MessageChannel['port1']
   readonly #signal = new Int32Array(new SharedArrayBuffer(4))
-  /** Number of commands whose reports are awaited: one that is in flight, and a sync beside it. */
+  /** Number of commands whose reports are awaited. */
   #awaited = 0
   #ended = false
 

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'vitest'
 import type { Disk } from '../../../src/base/disk.ts'
 import { SystemClock } from '../../../src/base/clock.ts'
 import { NodeDisk } from '../../../src/base/disk.ts'
+import { SeededRandom } from '../../../src/base/seeded-random.ts'
 import type { EntryPart } from '../../../src/log/journal/entry.ts'
 import { entryBytesMax, groupBytesMax } from '../../../src/log/journal/group-journal.ts'
 import { headerBytes } from '../../../src/log/journal/group.ts'
@@ -28,6 +29,16 @@ import {
 } from './journal-harness.ts'
 
 const file = (number: number): string => `${journalDirectory}/${journalFileName(number)}`
+
+/** Number of groups and seals that the files of a journal contain. */
+function groupsIn(directory: string): number {
+  const files = readdirSync(directory).filter((name) => name.endsWith('.journal'))
+  return files.map((name) => readFileSync(join(directory, name), 'latin1').split('MRGROUP1').length - 1).reduce(sum, 0)
+}
+
+function sum(one: number, other: number): number {
+  return one + other
+}
 
 describe('groups', () => {
   test('entries appended in one turn share a group, a write and a sync, and are reported after append returns', async () => {
@@ -131,6 +142,27 @@ describe('groups', () => {
       assert(expected.kind === 'batch' && view !== undefined && Buffer.compare(view, expected.bytes) === 0)
     }
   })
+
+  test('a group that outgrows its memory is moved if it is smaller than a MiB, and closed otherwise', async () => {
+    const harness = new JournalHarness(new MemoryDisk(), { fileBytesMax: 64 * 1024 * 1024 })
+    const views = new Map<number, Uint8Array[]>()
+    const random = new SeededRandom(7)
+    for (let id = 0; id < 300; id++) {
+      const { sequence, batches } = harness.journal.append([entryPart(id, 1000 + random.below(400_000))])
+      views.set(sequence, [...(views.get(sequence) ?? []), ...batches])
+      if (random.below(8) === 0) await harness.journal.syncTo(sequence)
+    }
+    await harness.journal.close()
+
+    let moved = 0
+    for (const [index, memory] of harness.memories.entries()) {
+      const elsewhere = (views.get(index + 1) ?? []).filter((view) => view.buffer !== memory.buffer)
+      const bytes = elsewhere.map((view) => view.length).reduce(sum, 0)
+      assert(bytes < 1024 * 1024, `${bytes} bytes of group ${index + 1} were moved`)
+      moved += bytes
+    }
+    assert(moved > 0, 'some groups were moved')
+  })
 })
 
 describe('a batch that is appended without its checksum', () => {
@@ -143,7 +175,7 @@ describe('a batch that is appended without its checksum', () => {
   }
 
   /** Three groups: of small memory that is outgrown again and again, beyond 4 MiB, and larger than shared memory. */
-  const sizes = [[20_000, 300, 30_000, 700_000, 2_000_000], [5_000_000], [9_000_000]]
+  const sizes = [[20_000, 300, 30_000, 700_000, 2_000_000], [5_000_000], [34_000_000]]
 
   async function appendsAll(harness: JournalHarness): Promise<void> {
     const views: Uint8Array[] = []
@@ -588,6 +620,30 @@ test('the writer on a thread writes every entry once and in order, and close end
     )
     assert.deepEqual(replayOf(recover(new NodeDisk(), options)), harness.written)
     assert.equal(harness.failure, null)
+  } finally {
+    rmSync(home, { recursive: true })
+  }
+})
+
+test('the thread writes full groups while the sequencer is still busy appending', async () => {
+  const home = mkdtempSync(join(tmpdir(), 'millrace-journal-'))
+  try {
+    const directory = join(home, 'journal')
+    const options = { clock: new SystemClock(), thread: true, directory, fileBytesMax: 64 * 1024 * 1024 }
+    const harness = new JournalHarness(new NodeDisk(), options)
+    while (!harness.journal.writesOnThread) await harness.clock.nextTurn()
+
+    const sealed = groupsIn(directory)
+    let open = 0
+    for (let id = 1; id <= 7; id++) open = harness.append(id, 2_000_000)
+    // Nothing is awaited, so no report is received meanwhile.
+    const deadline = performance.now() + 20_000
+    while (groupsIn(directory) - sealed < open - 1 && performance.now() < deadline);
+
+    assert(open > 3)
+    assert.deepEqual([groupsIn(directory) - sealed, harness.written.length], [open - 1, 0])
+    await harness.journal.close()
+    assert.equal(harness.written.length, open)
   } finally {
     rmSync(home, { recursive: true })
   }
