@@ -16,6 +16,8 @@ import { Partition } from './partition.ts'
 export class Catalog {
   readonly #byName = new Map<string, Topic>()
   readonly #byId = new Map<string, Topic>()
+  /** How many topics have each {@link metricName}: more than one only in an old log. */
+  readonly #metricNames = new Map<string, number>()
   /** Deletions that checkpoints must include until both copies know about them. */
   readonly deletions: PendingDeletion[] = []
   /** Owns the batches in memory whose topics have been deleted. */
@@ -39,6 +41,14 @@ export class Catalog {
     return this.#byId.get(id)
   }
 
+  /** A topic of this name, or of one that differs from it only in `.` and `_`. */
+  alike(name: string): Topic | undefined {
+    const same = metricName(name)
+    // Searched only to name it in an error: a search for each of thousands of new topics would take longer than creating them.
+    if (!this.#metricNames.has(same)) return undefined
+    return this.#byName.values().find((topic) => metricName(topic.name) === same)
+  }
+
   /** The partition. Throws UNKNOWN_TOPIC or UNKNOWN_PARTITION. */
   partition(at: TopicPartition): Partition {
     const topic = this.#byName.get(at.topic)
@@ -53,6 +63,7 @@ export class Catalog {
     const topic = new Topic(info)
     this.#byName.set(info.name, topic)
     this.#byId.set(info.id, topic)
+    this.#countName(info.name, 1)
     this.revision += 1
     return topic
   }
@@ -63,6 +74,7 @@ export class Catalog {
     this.#byId.delete(id)
     this.revision += 1
     this.#byName.delete(topic.name)
+    this.#countName(topic.name, -1)
     topic.phase = 'deleted'
     for (const partition of topic.partitions) {
       this.deletions.push({ topicId: id, partition: partition.index })
@@ -71,10 +83,22 @@ export class Catalog {
     return topic
   }
 
+  #countName(name: string, more: 1 | -1): void {
+    const same = metricName(name)
+    const count = (this.#metricNames.get(same) ?? 0) + more
+    if (count > 0) this.#metricNames.set(same, count)
+    else this.#metricNames.delete(same)
+  }
+
   /** Resets all pending state to what is promoted: the journal failed, and whatever was in flight does not exist. */
   dropPending(): void {
     for (const topic of this.#byName.values()) for (const partition of topic.partitions) partition.dropPending()
   }
+}
+
+/** Equal for names that Kafka's metrics cannot tell apart. */
+export function metricName(topic: string): string {
+  return topic.replaceAll('.', '_')
 }
 
 export class Topic {

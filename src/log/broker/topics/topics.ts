@@ -7,7 +7,7 @@ import { BatchBuilder } from '../../format/batch-builder.ts'
 import type { PartitionReaders } from '../../storage/read/partition-readers.ts'
 import type { OffsetLog } from '../groups/offset-log.ts'
 import { EntryDraft, type Sequencer } from '../sequencer.ts'
-import type { Catalog, Topic } from './catalog.ts'
+import { metricName, type Catalog, type Topic } from './catalog.ts'
 import type { Partition } from './partition.ts'
 import {
   checkPartitions,
@@ -27,6 +27,8 @@ export class Topics {
   readonly #parts: TopicsParts
   /** Names that an entry in flight will create. */
   readonly #creating = new Map<string, Promise<readonly TopicInfo[]>>()
+  /** The same names by {@link metricName}. */
+  readonly #creatingAlike = new Map<string, string>()
   /** Settings that an entry in flight will give a topic, by topic id. */
   readonly #altering = new Map<string, TopicConfig>()
   /** The number of partitions that an entry in flight will give a topic, by topic id. */
@@ -109,17 +111,17 @@ export class Topics {
    * metrics write both as `_`. An existing log may have such topics, which stay as they are.
    */
   #checkCollisions(specs: readonly TopicSpec[]): void {
-    const names = [...this.#parts.catalog.topics].map((topic) => topic.name)
-    const taken = new Map([...names, ...this.#creating.keys()].map((name) => [metricName(name), name]))
+    const alike = new Map<string, string>()
     for (const { name } of specs) {
-      const other = taken.get(metricName(name))
+      const same = metricName(name)
+      const other = this.#parts.catalog.alike(name)?.name ?? this.#creatingAlike.get(same) ?? alike.get(same)
       if (other !== undefined)
         throw new LogError(
           'INVALID_TOPIC',
           `topic ${name} differs from topic ${other} only in '.' and '_': use ${other}, or another name`,
           { topic: name, other },
         )
-      taken.set(metricName(name), name)
+      alike.set(same, name)
     }
   }
 
@@ -135,15 +137,18 @@ export class Topics {
     })
     const written = draft.outcome().then(() => infos)
     sequencer.submit(draft)
-    for (const { name } of specs)
-      this.#creating.set(
-        name,
-        written.catch(() => []),
-      )
+    const settled = written.catch(() => [])
+    for (const { name } of specs) {
+      this.#creating.set(name, settled)
+      this.#creatingAlike.set(metricName(name), name)
+    }
     try {
       return await written
     } finally {
-      for (const { name } of specs) this.#creating.delete(name)
+      for (const { name } of specs) {
+        this.#creating.delete(name)
+        this.#creatingAlike.delete(metricName(name))
+      }
     }
   }
 
@@ -301,11 +306,6 @@ const commitsPartitions = 16
 /** Kafka's defaults of `transaction.state.log.num.partitions` and `transaction.state.log.segment.bytes`. */
 const transactionsPartitions = 50
 const transactionsSegmentBytes = 100 * 1024 * 1024
-
-/** Equal for names that Kafka's metrics cannot tell apart. */
-function metricName(topic: string): string {
-  return topic.replaceAll('.', '_')
-}
 
 function checkNotInternal(topic: Topic): void {
   if (!isInternalTopic(topic.name)) return

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { LogError } from '../../../../src/log/api/errors.ts'
-import type { TopicSpec } from '../../../../src/log/api/topic.ts'
+import { defaultTopicConfig, type TopicSpec } from '../../../../src/log/api/topic.ts'
+import { Catalog } from '../../../../src/log/broker/topics/catalog.ts'
 import { LogHarness, readAll } from '../../../harness/log-harness.ts'
 
 const hour = 3_600_000
@@ -198,6 +199,19 @@ describe('a topic whose name differs from that of another one only in dots and u
     await log.log.admin.deleteTopic('a.b')
     expect(await codeOf(() => log.log.admin.createTopics([named('a_b')]))).toBe('no error')
     await log.close()
+  })
+
+  test('is refused until the last of several is deleted, which only an old log has', () => {
+    const catalog = new Catalog()
+    const topics = ['a.b', 'a_b'].map((name) =>
+      catalog.promoteCreated({ name, id: name, partitions: 1, config: defaultTopicConfig }),
+    )
+    const found: (string | undefined)[] = []
+    for (const topic of topics) {
+      found.push(catalog.alike('a_b')?.name)
+      catalog.promoteDeleted(topic.id)
+    }
+    expect([...found, catalog.alike('a_b')]).toEqual(['a.b', 'a_b', undefined])
   })
 })
 
