@@ -237,7 +237,7 @@ async function main(): Promise<void> {
     }
   }
   try {
-    say(options, 'writing back, and filling the page cache (about a minute at first, see docs/performance.md)')
+    say(options, 'preparing the machine (on Linux about a minute at first, see docs/performance.md)')
     await settledMachine()
     for (const name of options.rows) {
       if (name in workloads) add(await streamRow(name, inputs, options, anchors))
