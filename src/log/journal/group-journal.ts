@@ -15,7 +15,7 @@ import { InlineBackend, StartingBackend, type WriterBackend, type WriterReport }
  *
  * - The open group is closed when the writer has nothing to do, so everything appended meanwhile shares the next write,
  *   and under `commit` the next sync. A group that is full is sent at once, so that the writer does not wait until this
- *   side, which may be busy filling the next one, hears of the last.
+ *   side, which may be busy filling the next one, hears of the last. During a seal nothing else is sent.
  * - Under `os` a sync goes on beside the writes. It begins when somebody asks for it, and before a seal. A checkpoint does
  *   not ask for one: what it covers is durable in the segments.
  * - Groups are numbered when they open: `append` returns the sequence of the group that will contain the entry.
@@ -108,7 +108,8 @@ export class GroupJournal implements Journal {
     if (!isEmpty && (isFull || (groupBytes >= movedBytesMax && !this.#memory.hasRoomFor(size)))) this.#closeGroup()
     const sequence = this.#openSequence
     const batches = this.#memory.append(parts, size, sequence)
-    if (this.#closed.length > 0 && this.#backend.asynchronous) this.#write()
+    // Not during a seal: its report would count as that of the group.
+    if (this.#closed.length > 0 && this.#sealing === null && this.#backend.asynchronous) this.#write()
     this.#schedule()
     return { sequence, batches }
   }
@@ -222,6 +223,7 @@ export class GroupJournal implements Journal {
       this.#wakeWaiters()
       return this.#schedule()
     }
+    assert(this.#sealing === null || this.#writing.length === 0, 'a group was sent during a seal')
     const group = this.#writing.shift()
     if (this.#sealing === 'seal') this.#sealed = true
     this.#sealing = null

@@ -649,6 +649,30 @@ test('the thread writes full groups while the sequencer is still busy appending'
   }
 })
 
+test('a group that is full while the thread seals is written and reported after the seal', async () => {
+  const home = mkdtempSync(join(tmpdir(), 'millrace-journal-'))
+  try {
+    const clock = new ManualClock()
+    const options = { clock, thread: true, directory: join(home, 'journal'), fileBytesMax: 64 * 1024 * 1024 }
+    const harness = new JournalHarness(new NodeDisk(), options)
+    while (!harness.journal.writesOnThread) await new SystemClock().nextTurn()
+    await harness.journal.syncTo(harness.append(1))
+
+    // The idle log begins its seal, whose report can only be received in a later turn.
+    clock.advance(1000)
+    for (let id = 2; id <= 4; id++) harness.append(id, 3_000_000)
+    await harness.journal.close()
+
+    assert.deepEqual(
+      harness.written,
+      [1, 2, 3, 4].map((id) => ({ sequence: id, entries: [id] })),
+    )
+    assert.deepEqual(replayOf(recover(new NodeDisk(), options)), harness.written)
+  } finally {
+    rmSync(home, { recursive: true })
+  }
+})
+
 test('a disk failure in the thread is reported as WRITE_FAILED', async () => {
   const home = mkdtempSync(join(tmpdir(), 'millrace-journal-'))
   try {
