@@ -673,6 +673,57 @@ test('a group that is full while the thread seals is written and reported after 
   }
 })
 
+describe('however appends, syncs and seals meet, the thread reports all groups in order', () => {
+  const runs = (['commit', 'os'] as const).flatMap((sync) => [1, 2, 3, 4, 5].map((seed) => ({ sync, seed })))
+  test.for(runs)('under sync: $sync, with seed $seed', async ({ sync, seed }) => {
+    const random = new SeededRandom(seed)
+    const home = mkdtempSync(join(tmpdir(), 'millrace-journal-'))
+    try {
+      const clock = new ManualClock()
+      const real = new SystemClock()
+      // Groups are full at 64 KiB.
+      const options = { clock, sync, thread: true, directory: join(home, 'journal'), fileBytesMax: 64 * 1024 }
+      const harness = new JournalHarness(new NodeDisk(), options)
+      const { journal } = harness
+      while (!journal.writesOnThread) await real.nextTurn()
+      const synced: Promise<void>[] = []
+      let appended = 0
+      let newest = 0
+      for (let step = 0; step < 100; step++) {
+        const kind = random.below(8)
+        if (kind < 4) {
+          for (let count = random.below(6); count >= 0; count--)
+            newest = harness.append(++appended, 100 + random.below(kind === 0 ? 90_000 : 20_000))
+        } else if (kind === 4 && newest > 0) {
+          const sequence = 1 + random.below(newest)
+          synced.push(journal.syncTo(sequence).then(() => assert(journal.durableSequence >= sequence)))
+        } else if (kind === 5) {
+          // Half of the time the log is idle and begins a seal.
+          if (newest > 0 && random.below(2) === 0) await journal.syncTo(newest)
+          clock.advance(random.below(2500))
+        } else if (kind === 6) journal.release(journal.writtenSequence - random.below(5))
+        else await real.nextTurn()
+      }
+      await Promise.all(synced)
+      await journal.close()
+
+      assert.equal(harness.failure, null)
+      const upTo = (last: number): number[] => Array.from({ length: last }, (_none, at) => at + 1)
+      assert.deepEqual(
+        harness.written.map(({ sequence }) => sequence),
+        upTo(newest),
+      )
+      assert.deepEqual(
+        harness.written.flatMap(({ entries }) => entries),
+        upTo(appended),
+      )
+      assert.deepEqual(replayOf(recover(new NodeDisk(), options)), harness.written)
+    } finally {
+      rmSync(home, { recursive: true })
+    }
+  })
+})
+
 test('a disk failure in the thread is reported as WRITE_FAILED', async () => {
   const home = mkdtempSync(join(tmpdir(), 'millrace-journal-'))
   try {
