@@ -4,6 +4,7 @@ import { CodecError } from './codec-error.ts'
 import type { Codec } from './codec.ts'
 import { keyDeclaration } from './key-choice.ts'
 import type { KeyDeclaration } from './key-choice.ts'
+import { checkRestorable } from './restorable.ts'
 import type { Declared, InputOf, OutputOf, Writable } from './schema.ts'
 import { checkedPartitioner, type TopicPartitioner } from './partitioner.ts'
 import { checkDeclared, isCodec, validatorOf } from './schema.ts'
@@ -237,6 +238,7 @@ function valueDeclaration(
     }
     return { codec: declared, allowsNull: true }
   }
+  checkRestorable(declared, `value of topic ${name}`)
   const allowsNull = options.tombstones === true
   const validateValue = validatorOf(declared, `value of topic ${name}`)
   const validate = (value: unknown): unknown => {

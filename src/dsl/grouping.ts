@@ -1,5 +1,7 @@
 import { keyDeclaration } from '../codec/key-choice.ts'
-import { checkDeclared, isCodec } from '../codec/schema.ts'
+import type { Codec } from '../codec/codec.ts'
+import { checkRestorable } from '../codec/restorable.ts'
+import { checkDeclared, isCodec, type Declared } from '../codec/schema.ts'
 import { msgpack } from '../codec/value-codecs.ts'
 import type { Grouping } from './options.ts'
 import type { GroupingPlan } from './plan/plan-node.ts'
@@ -8,10 +10,16 @@ import type { GroupingPlan } from './plan/plan-node.ts'
 export function groupingPlan(grouping: Grouping): GroupingPlan {
   const { name, key, value } = grouping
   const what = name ?? 'a grouping'
-  if (value !== undefined) checkDeclared(value, `value of ${what}`)
   return Object.freeze({
     name,
     key: key === undefined ? undefined : keyDeclaration(key, `key of ${what}`).codec,
-    value: value === undefined ? undefined : isCodec(value) ? value : msgpack,
+    value: value === undefined ? undefined : valueCodec(value, `value of ${what}`),
   })
+}
+
+function valueCodec(declared: Declared, what: string): Codec<unknown> {
+  checkDeclared(declared, what)
+  if (isCodec(declared)) return declared
+  checkRestorable(declared, what)
+  return msgpack
 }

@@ -4,6 +4,7 @@ import { ByteWriter } from '../../src/base/bytes.ts'
 import type { Codec } from '../../src/codec/codec.ts'
 import { keyDeclaration } from '../../src/codec/key-choice.ts'
 import { bytesKey } from '../../src/codec/key-codecs.ts'
+import { checkRestorable } from '../../src/codec/restorable.ts'
 import type { Schema } from '../../src/codec/schema.ts'
 import { schemaFingerprint, validatorOf, versions } from '../../src/codec/schema.ts'
 import { storedCodec } from '../../src/codec/stored-codec.ts'
@@ -133,5 +134,50 @@ describe('stored values', () => {
     expect(schemaFingerprint(z.object({ pages: z.number() }))).toBe(schemaFingerprint(first))
     const others = [second, both, all, z.object({ pages: z.string() }), z.object({ pages: z.number().optional() })]
     expect(new Set([first, ...others].map(schemaFingerprint)).size).toBe(6)
+  })
+})
+
+describe('a schema of values with a Set or a Map', () => {
+  interface Page {
+    readonly links: readonly Page[]
+  }
+  const page: z.ZodType<Page> = z.object({
+    get links() {
+      return z.array(page)
+    },
+  })
+  const refusal = (schema: Schema): string => {
+    try {
+      checkRestorable(schema, 'value of store visits')
+    } catch (error) {
+      return String(error)
+    }
+    return 'none'
+  }
+
+  test('is refused, because the value would be read back as an array or an object', () => {
+    expect(refusal(z.set(z.string()))).toMatch(
+      /INVALID_DECLARATION: value of store visits: the schema is a Set, which is read back as an array: use z\.array/,
+    )
+    expect(refusal(z.map(z.string(), z.number()))).toMatch(/a Map, which is read back as an object: use z\.record/)
+  })
+
+  test.for<[string, Schema]>([
+    ['pages.visitors', z.object({ pages: z.object({ visitors: z.set(z.string()).optional() }) })],
+    ['[]', z.array(z.set(z.string()))],
+    ['[]', z.tuple([z.string(), z.set(z.string())])],
+    ['[]', z.tuple([z.string()], z.set(z.string()))],
+    ['[].a', z.record(z.string(), z.object({ a: z.set(z.string()) }))],
+    ['a', z.union([z.string(), z.object({ a: z.set(z.string()).nullable() })])],
+    ['a', z.object({ b: z.string() }).and(z.object({ a: z.set(z.string()).default(new Set()) }))],
+    ['a', versions(z.string(), z.object({ a: z.set(z.string()).readonly() }), () => ({ a: new Set<string>() }))],
+  ])('is refused with the path %s', ([path, schema]) => {
+    expect(refusal(schema)).toContain(`has, at "${path}", a Set`)
+  })
+
+  test('is not looked for behind a transform, in other libraries, or where a schema contains itself again', () => {
+    const asSet = z.preprocess((value) => new Set(value as string[]), z.set(z.string()))
+    for (const schema of [asSet, foreign(() => new Set()), page, z.object({ a: z.date(), b: z.bigint() })])
+      expect(refusal(schema)).toBe('none')
   })
 })

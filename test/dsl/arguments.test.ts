@@ -289,6 +289,40 @@ describe('a declaration of values that is neither a schema nor a codec fails wit
   })
 })
 
+describe('a schema whose values could not be read back fails with INVALID_DECLARATION', () => {
+  const visitors = z.object({ visitors: z.set(z.string()) })
+  test.each<[string, (builder: StreamsBuilder) => unknown, RegExp]>([
+    [
+      'of an aggregation',
+      (builder) =>
+        builder
+          .stream(views)
+          .groupByKey()
+          .aggregate({
+            name: 'a',
+            initial: () => ({ visitors: new Set<string>() }),
+            add: (sum) => sum,
+            value: visitors,
+          }),
+      /value of store a: the schema has, at "visitors", a Set, which is read back as an array: use z.array/,
+    ],
+    [
+      'of a store',
+      (builder) => builder.addStore({ name: 's', key: z.string(), value: z.map(z.string(), z.number()) }),
+      /value of store s: the schema is a Map, which is read back as an object: use z.record/,
+    ],
+    [
+      'of a grouping',
+      (builder) => builder.stream(views).groupByKey({ name: 'g', value: visitors as never }),
+      /value of g/,
+    ],
+    ['of a topic', () => topic('t', { key: z.string(), value: visitors }), /value of topic t: .* a Set/],
+  ])('%s', (_, call, message) => {
+    expect(() => call(new StreamsBuilder())).toThrow(message)
+    expect(() => call(new StreamsBuilder())).toThrow(expect.objectContaining({ code: 'INVALID_DECLARATION' }))
+  })
+})
+
 test('a name that is not a text is TOPOLOGY_INVALID', () => {
   const builder = new StreamsBuilder()
 
