@@ -16,7 +16,7 @@ import type { Catalog } from '../topics/catalog.ts'
 import { isKeptForRewind, type RewindTrails } from '../topics/rewind-trail.ts'
 import type { LastSections } from './last-sections.ts'
 import type { CountedBatch } from './output-runs.ts'
-import { StagedBatches } from './staged-batches.ts'
+import { type StageMemory, StagedBatches } from './staged-batches.ts'
 
 /**
  * Workers' commits: outputs, changelogs, offsets and the record of the commit become one entry, so that either all of
@@ -102,8 +102,9 @@ class EmbeddedCommitter implements Committer {
 }
 
 /** The memory of a commit, reused by later ones. */
-class Stage {
+class Stage implements StageMemory {
   bytes = 0
+  readonly spares: BatchBuilder[] = []
   /** In the order of first use. */
   readonly used: StagedBatches[] = []
   readonly #byName = new Map<string, StagedBatches>()

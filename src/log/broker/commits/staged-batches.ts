@@ -7,23 +7,22 @@ import type { Partition } from '../topics/partition.ts'
 import { OutputRuns, type CountedBatch, type RangeKind } from './output-runs.ts'
 
 /**
- * The part of a commit that goes to one partition: batches being built, and the section of each record. Its builders
- * keep their memory from commit to commit. A batch is closed at {@link batchBytesTarget}, so that readers can stop
+ * The part of a commit that goes to one partition: batches being built, and the section of each record. Its first builder
+ * keeps its memory from commit to commit; the others are shared with the other partitions. A batch is closed at {@link batchBytesTarget}, so that readers can stop
  * between two batches.
  */
 export class StagedBatches implements StagedPartition {
   readonly at: TopicPartition
   readonly #partition: Partition
-  readonly #stage: StageBytes
+  readonly #stage: StageMemory
   readonly #builders: BatchBuilder[] = [new BatchBuilder({ initialBytes: 4096 })]
   readonly #runs = new OutputRuns()
   #builder: BatchBuilder
   /** The size at which a batch is closed. */
   #bytesMax: number
-  #active = 0
   #count = 0
 
-  constructor(partition: Partition, stage: StageBytes) {
+  constructor(partition: Partition, stage: StageMemory) {
     this.at = partition.at
     this.#partition = partition
     this.#stage = stage
@@ -51,9 +50,8 @@ export class StagedBatches implements StagedPartition {
 
   #makeRoom(record: OutgoingRecord): void {
     if (this.#builder.count > 0) {
-      this.#active += 1
-      if (this.#active === this.#builders.length) this.#builders.push(new BatchBuilder())
-      this.#builder = this.#builders[this.#active] as BatchBuilder
+      this.#builder = this.#stage.spares.pop() ?? new BatchBuilder()
+      this.#builders.push(this.#builder)
     }
     const { maxMessageBytes } = this.#partition.topic.config
     if (!this.#builder.wouldExceed(record, maxMessageBytes)) return
@@ -91,19 +89,25 @@ export class StagedBatches implements StagedPartition {
 
   clear(): void {
     for (const builder of this.#builders) builder.reset()
-    // Memory that one unusually large commit needed is not kept for ever.
-    if (this.#builders.length > buildersKept) this.#builders.length = buildersKept
+    for (const builder of this.#builders.splice(1)) this.#spare(builder)
     this.#builder = this.#builders[0] as BatchBuilder
     this.#bytesMax = Math.min(batchBytesTarget, this.#partition.topic.config.maxMessageBytes)
-    this.#active = 0
     this.#count = 0
     this.#runs.clear()
   }
+
+  #spare(builder: BatchBuilder): void {
+    // Memory that an unusually large record or commit needed is not kept for ever.
+    if (builder.capacity <= spareBytesMax && this.#stage.spares.length < sparesMax) this.#stage.spares.push(builder)
+  }
 }
 
-/** The running total over all partitions of a commit. */
-export interface StageBytes {
+/** What the partitions of a commit share. */
+export interface StageMemory {
+  /** The bytes of all records so far. */
   bytes: number
+  /** Empty builders. */
+  readonly spares: BatchBuilder[]
 }
 
 /**
@@ -112,4 +116,6 @@ export interface StageBytes {
  */
 export const batchBytesTarget: number = 256 * 1024
 
-const buildersKept = 4
+const spareBytesMax = 2 * batchBytesTarget
+/** As many as a worker's largest commit needs by default, twice. */
+const sparesMax = 64
