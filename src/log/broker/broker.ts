@@ -61,14 +61,24 @@ export class Broker {
    * `batch`, because they are outside its checksum. If {@link Broker.canAppend} is true, the bytes are copied before
    * `append` returns; otherwise the append waits in line, and the caller must not change the bytes until the promise
    * settles. Resolves when the batch is written (synced under `sync: 'commit'`). A duplicate of a numbered batch is not
-   * written again: the answer is that of the first. Every record of a batch from outside is decoded first.
+   * written again: the answer is that of the first. Every record of a batch from outside is decoded first. `accepted` is
+   * called when the bytes are copied: from then on it can only fail if the log fails.
    *
    * Rejects with UNKNOWN_TOPIC, UNKNOWN_PARTITION, MESSAGE_TOO_LARGE, INVALID_RECORD, CORRUPT_BATCH, WRITE_FAILED,
    * DISK_FULL or CLOSED; a producer's numbered batch also with OUT_OF_ORDER_SEQUENCE or INVALID_PRODUCER_EPOCH, and a
    * batch of a transaction with INVALID_PRODUCER_ID_MAPPING or INVALID_TXN_STATE.
    */
-  append(at: TopicPartition, batch: Uint8Array, origin: BatchOrigin = 'outside'): Promise<AppendedBatch> {
-    return this.#parts.sequencer.whenRoom(() => this.appendNow(at, batch, origin))
+  append(
+    at: TopicPartition,
+    batch: Uint8Array,
+    origin: BatchOrigin = 'outside',
+    accepted: () => void = () => {},
+  ): Promise<AppendedBatch> {
+    return this.#parts.sequencer.whenRoom(() => {
+      const answer = this.appendNow(at, batch, origin)
+      accepted()
+      return answer
+    })
   }
 
   /**

@@ -126,7 +126,7 @@ export class PartitionSender {
     for (let tries = 0; ; tries++) {
       try {
         if (tries === 0 && (!kept || this.#parts.broker.canAppend)) return await this.#appendNow(sent)
-        return await this.#parts.broker.append(this.at, sent.bytes, 'builder')
+        return await this.#parts.broker.append(this.at, sent.bytes, 'builder', () => (sent.accepted = true))
       } catch (error) {
         if (sent.settled || !this.#mayRetry(sent, error, tries)) throw error
         this.#retrying += 1
@@ -145,7 +145,10 @@ export class PartitionSender {
     try {
       const answer = this.#parts.broker.appendNow(this.at, sent.bytes, 'builder')
       sent.accepted = true
-      if (!this.#parts.countsTaken) this.#uncounted += 1
+      if (!this.#parts.countsTaken) {
+        sent.counts = false
+        this.#uncounted += 1
+      }
       return answer
     } catch (error) {
       // After this turn the memory may be used for the next batch.
@@ -195,7 +198,7 @@ export class PartitionSender {
     const index = this.#unanswered.indexOf(sent)
     assert(index >= 0, 'a batch that is not settled is on its way')
     this.#unanswered.splice(index, 1)
-    if (sent.accepted && !this.#parts.countsTaken) this.#uncounted -= 1
+    if (!sent.counts) this.#uncounted -= 1
     if (answer === null && isRefused(sent, error)) this.#leaveHole()
     if (answer === null) sent.answer.reject(error)
     else sent.answer.resolve(answer)
@@ -203,16 +206,17 @@ export class PartitionSender {
   }
 
   /**
-   * The sequence numbers of a failed batch will never be used, so the batches after it are numbered from 0 under a new
-   * epoch, or, if there are no further epochs, under a new producer id.
+   * The sequence numbers of a failed batch will never be used, so the batches that the log does not have yet are numbered
+   * from 0 under a new epoch, or, if there are no further epochs, under a new producer id.
    */
   #leaveHole(): void {
     const identity = this.#identity
     if (identity === null || identity.transactional || this.#given !== this.#parts.identity()) return
-    // The log has accepted none of the later batches, as it would have refused them, so their bytes may be changed.
     if (identity.producerEpoch + this.#epochsAhead < producerEpochMax) this.#countAs(identity, this.#epochsAhead + 1)
     else this.#countAs({ ...this.#parts.broker.newProducer(), transactional: false }, 0)
-    for (const { batch, bytes } of this.#unanswered) {
+    for (const { batch, bytes, accepted } of this.#unanswered) {
+      // The log has it under its old numbers.
+      if (accepted) continue
       const numbers = this.number(batch.count)
       stampProducer(bytes, 0, {
         producerId: numbers.producerId ?? -1,
@@ -264,6 +268,8 @@ class SentBatch {
    * The log has copied the batch: it has its place in the order, and its bytes may be used for another batch by now.
    */
   accepted = false
+  /** Whether it is one of the batches in flight, whose number has a maximum. */
+  counts = true
   settled = false
   readonly answer: PromiseWithResolvers<AppendedBatch> = Promise.withResolvers()
   /** Resolves when it is no longer in flight, whatever the outcome. */

@@ -73,6 +73,27 @@ test('a batch that fails for good fails no other: those behind it get new sequen
   await harness.close()
 })
 
+test.each(['at once', 'after waiting for room'])(
+  'a batch that fails for good behind one that the log has accepted %s fails no other',
+  async (when) => {
+    const { harness, broker, producer } = await opened()
+    broker.hasRoom = when === 'at once'
+    broker.delayAnswers(100)
+    const sends = [producer.send({ topic, value: 'a' })]
+    await harness.clock.nextTurn()
+    broker.refuse('INVALID_RECORD')
+    for (const value of ['bad', 'b']) {
+      sends.push(producer.send({ topic, value }))
+      await harness.clock.nextTurn()
+    }
+    await harness.clock.run(1000)
+    const outcomes = await Promise.allSettled(sends)
+    expect(outcomes.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+    expect(await harness.values()).toEqual(['a', 'b'])
+    await harness.close()
+  },
+)
+
 test('a partition that has used up its epochs continues with a new producer id', async () => {
   const { harness, broker, producer } = await opened()
   broker.firstEpoch = 32_765
@@ -249,7 +270,12 @@ class UnreliableBroker {
     const { broker } = this.#harness
     const overrides: Partial<Broker> = {
       appendNow: (...append) => this.#append(...append),
-      append: async (...append) => await this.#append(...append),
+      append: async (at, batch, origin, accepted) => {
+        const lost = this.#lost > 0
+        const answer = this.#append(at, batch, origin)
+        if (!lost) accepted?.()
+        return await answer
+      },
       newProducer: () => {
         const producerEpoch = this.firstEpoch
         this.firstEpoch = 0
@@ -259,13 +285,15 @@ class UnreliableBroker {
     return new Proxy(broker, {
       get: (target, name) => {
         // Makes the producer copy each batch, as when the log has no room.
-        if (name === 'canAppend' && this.#lost > 0) return false
+        if (name === 'canAppend' && (this.#lost > 0 || !this.hasRoom)) return false
         const found: unknown = Reflect.get(overrides, name) ?? Reflect.get(target, name)
         return typeof found === 'function' ? (found.bind(target) as unknown) : found
       },
     })
   }
 
+  /** Whether appends need not wait for room. */
+  hasRoom = true
   /** The first epoch of the first producer id. */
   firstEpoch = 0
 
