@@ -246,7 +246,7 @@ test.each<readonly [string, (words: Words) => void, RegExp]>([
   [
     'a mapper',
     (words) => words.map(() => 5 as never),
-    /at in-0 offset 0: the mapper of map must return \[key, value\]/,
+    /at in-0 offset 0: the mapper of map must return \[key, value\], not 5/,
   ],
   [
     'a flat mapper',

@@ -1,3 +1,4 @@
+import { shown } from '../../base/shown.ts'
 import type { Processor, ProcessorContext } from '../../streams/processor/processor.ts'
 import { StreamsError } from '../../streams/errors.ts'
 import { checkResult } from './undefined-result.ts'
@@ -34,7 +35,9 @@ class MapRecord implements Processor {
 export function checkPair(pair: unknown, node: string): readonly [unknown, unknown] {
   if (!Array.isArray(pair) || pair.length !== 2) {
     checkResult(pair, node, 'mapper')
-    throw new StreamsError('PROCESSING_FAILED', `the mapper of ${node} must return [key, value]`, { node })
+    throw new StreamsError('PROCESSING_FAILED', `the mapper of ${node} must return [key, value], not ${shown(pair)}`, {
+      node,
+    })
   }
   const [key, value]: readonly unknown[] = pair
   checkResult(key, node, 'mapper')
