@@ -37,6 +37,9 @@ export const help: string = `Events of GitHub, counted, put into sessions, joine
   --json            print the answers as JSON lines
   --help            print this
 
+  A line of events, in which other fields are ignored:
+  {"dt":"2015-02-22T21:00:00Z","repo":"a/b","type":"WatchEvent","actor":"ann"}
+
   Run it again with the same options and it goes on where it was.
 
 For tests that kill the job in the middle:

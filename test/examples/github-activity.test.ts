@@ -263,6 +263,8 @@ describe('the command line', () => {
     expect(readOptions(['--help'])).toBeNull()
     for (const option of ['--input', '--format', '--within', '--grace', '--data-dir', '--json', '--help'])
       expect(help).toContain(option)
+    const example = help.split('\n').find((line) => line.trimStart().startsWith('{'))
+    expect(readActivity(example ?? '').event).toMatchObject({ repository: 'a/b', type: 'WatchEvent', actor: 'ann' })
   })
 
   test.each([
