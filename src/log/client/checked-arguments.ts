@@ -70,11 +70,15 @@ export function checkDeclaredTopic(given: unknown): void {
   throw refused('topic', given, 'give what topic(name, ...) made')
 }
 
-export function checkPlace(what: string, given: TopicPartition): void {
-  const at: unknown = given
-  if (typeof at === 'object' && at !== null && typeof given.topic === 'string' && typeof given.partition === 'number')
-    return
-  throw refused(what, given, 'give { topic: string, partition: number }')
+const placeForm = '{ topic: string, partition: number }'
+
+export function checkPlace(what: string, given: unknown): void {
+  if (!isPlace(given)) throw refused(what, given, `give ${placeForm}`)
+}
+
+function isPlace(given: unknown): boolean {
+  if (typeof given !== 'object' || given === null || !('topic' in given && 'partition' in given)) return false
+  return typeof given.topic === 'string' && typeof given.partition === 'number'
 }
 
 export function checkPlaces(what: string, given: readonly TopicPartition[]): void {
@@ -85,10 +89,12 @@ export function checkPlaces(what: string, given: readonly TopicPartition[]): voi
 /** Requires a list of requests about partitions, each with its partition as `at`. */
 export function checkPlacesIn(what: string, given: readonly { readonly at: TopicPartition }[]): void {
   checkList(what, given)
-  for (const asked of given) {
-    checkObject(what, asked)
-    checkPlace(what, asked.at)
-  }
+  // Shown as a whole: whoever gave `{ topic, partition }` must learn that it belongs under `at`.
+  for (const asked of given) if (!hasPlace(asked)) throw refused(what, asked, `give { at: ${placeForm}, ... }`)
+}
+
+function hasPlace(given: unknown): boolean {
+  return typeof given === 'object' && given !== null && 'at' in given && isPlace(given.at)
 }
 
 export function checkPositions(

@@ -246,6 +246,19 @@ describe('arguments of other types', () => {
     await log.close()
   })
 
+  test.each([[{ ...place, offset: 0 }], [{ at: 'events', offset: 0 }], [null]])(
+    'an entry %j without its partition as at is refused by showing the entry and the form that it lacks',
+    async (given) => {
+      const log = await opened()
+      const consumer = log.consumer({ group: 'readers' })
+      await expect(consumer.commitOffsets([given as never])).rejects.toThrow(
+        `INVALID_CONFIG: offsets: ${JSON.stringify(given)} is invalid; give { at: { topic: string, partition: number }, ... }`,
+      )
+      await consumer.close()
+      await log.close()
+    },
+  )
+
   test('openLog refuses arguments that are no options, and invalid option values, also for disk, clock and logger', async () => {
     for (const given of foreign) {
       await expect(openLog(given as never)).rejects.toBeInstanceOf(LogError)

@@ -64,7 +64,9 @@ export class ProducerTransactions {
   begin(): void {
     this.#checkNotFenced()
     if (this.#phase.is('new')) throw this.#misuse('call initTransactions before the first transaction')
-    if (!this.#phase.is('ready')) throw this.#misuse(`it is ${this.#phase.phase}: end the transaction before the next`)
+    if (this.#phase.is('failed')) throw this.#misuse('its transaction has failed: abort it before the next')
+    if (this.#phase.is('ending')) throw this.#misuse('its transaction is being ended: await that before the next')
+    if (!this.#phase.is('ready')) throw this.#misuse('its transaction is open: commit or abort it before the next')
     this.#phase.to('open')
   }
 

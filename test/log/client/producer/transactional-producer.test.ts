@@ -71,11 +71,23 @@ test('after a failed send the transaction can only be aborted, and the next one 
   await harness.clock.run(80_000)
   await expect(producer.send({ topic: 'events', value: 'y' })).rejects.toMatchObject({ code: 'INVALID_PRODUCER_EPOCH' })
   await expect(producer.commitTransaction()).rejects.toMatchObject({ code: 'INVALID_PRODUCER_EPOCH' })
+  expect(() => producer.beginTransaction()).toThrow(/INVALID_TXN_STATE: .* id: .* failed: abort it before the next/)
   await producer.abortTransaction()
   producer.beginTransaction()
   producer.post({ topic: 'events', value: 'z' })
   await producer.commitTransaction()
   expect(await values(harness)).toEqual(['z'])
+  await harness.close()
+})
+
+test('a transaction begins only when the one before it has ended; until then the error says what ends it', async () => {
+  const { harness, producer } = await opened()
+  producer.beginTransaction()
+  expect(() => producer.beginTransaction()).toThrow(/INVALID_TXN_STATE: .* is open: commit or abort it before the next/)
+  const committed = producer.commitTransaction()
+  expect(() => producer.beginTransaction()).toThrow(/INVALID_TXN_STATE: .* is being ended: await that before the next/)
+  await committed
+  producer.beginTransaction()
   await harness.close()
 })
 
