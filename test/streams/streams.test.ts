@@ -403,6 +403,23 @@ describe('failures', () => {
     expect((await app.read('copy')).length).toBeLessThanOrEqual(1)
   })
 
+  test.each([
+    ['key', [null, '{"n":1}', 1], 'its schema is not nullable'],
+    ['value', ['a', null, 1], 'the topic does not declare tombstones'],
+  ] as const)(
+    'a null %s that the topic does not declare is an invalid record, and the error says what is not declared',
+    async (part, record, missing) => {
+      const builder = new StreamsBuilder()
+      builder.stream(strict).to(copy)
+      const app = await StreamsHarness.open(builder.build(), { strict: 1, copy: 1 })
+      await app.start()
+      await app.send('strict', [record])
+      await expect(app.pump(app.runtime.finished())).rejects.toThrow(
+        `INVALID_RECORD: record at strict-0 offset 0: the ${part} is null, and ${missing}; correct the producer`,
+      )
+    },
+  )
+
   test('an application that has failed still says what it has processed and dropped', async () => {
     const timed = topic('timed', { key: z.string(), value: z.number(), format: 'json', timestamp: (at) => at })
     const builder = new StreamsBuilder()

@@ -379,10 +379,11 @@ function valueReaderOf({ codec, validate }: BoundaryCodec<unknown>): TaskSource[
   return (cursor) => validate(values.read(cursor))
 }
 
-function nullOf(boundary: BoundaryCodec<unknown>, part: string): () => null {
+function nullOf(boundary: BoundaryCodec<unknown>, part: 'key' | 'value'): () => null {
   if (boundary.refusesNull !== true) return () => null
+  const missing = part === 'key' ? 'its schema is not nullable' : 'the topic does not declare tombstones'
   return () => {
-    throw new StreamsError('INVALID_RECORD', `the ${part} is null, and the topic does not declare tombstones`, { part })
+    throw new StreamsError('INVALID_RECORD', `the ${part} is null, and ${missing}`, { part })
   }
 }
 
