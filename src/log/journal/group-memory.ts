@@ -11,8 +11,9 @@ import { alignGroup, completeSums, headerBytes, type SummedRange } from './group
  *   new memory for the first time costs several times as much as the work done with it.
  * - A group that outgrows its slab moves to another one. Views handed out earlier point to the former copy, which
  *   remains. The writer will not see that copy, so it gets its missing checksums before the move.
- * - The memory retained is the most that was in use at one time; back-pressure on callers bounds that. A group of more
- *   than 32 MiB gets memory of its own, which is left to the garbage collector.
+ * - The memory retained is a small multiple of the most that was in use at one time; back-pressure on callers bounds that.
+ *   It is a multiple because a group uses one slab, whose rest may be too small for the next. A group of more than 32 MiB
+ *   gets memory of its own, which is left to the garbage collector.
  *
  * If threads need access, slabs are shared memory. V8 does not count shared memory as pressure on its garbage
  * collector, so a log that dropped shared memory would still hold it for a long time. Therefore slabs are never
