@@ -8,8 +8,8 @@ import { OutputRuns, type CountedBatch, type RangeKind } from './output-runs.ts'
 
 /**
  * The part of a commit that goes to one partition: batches being built, and the section of each record. Its first builder
- * keeps its memory from commit to commit; the others are shared with the other partitions. A batch is closed at {@link batchBytesTarget}, so that readers can stop
- * between two batches.
+ * keeps its memory from commit to commit; the others are shared with the other partitions. A batch is closed at
+ * {@link batchBytesTarget}, so that readers can stop between two batches.
  */
 export class StagedBatches implements StagedPartition {
   readonly at: TopicPartition
