@@ -23,7 +23,8 @@ import { InlineBackend, StartingBackend, type WriterBackend, type WriterReport }
  * - After the first failure nothing is written or acknowledged: `failed` is called once, then every call throws that
  *   error.
  *
- * It does not bound what collects: callers of `append` watch `unwrittenBytes`.
+ * It does not bound what collects: the sequencer makes requests wait while too many bytes, written or not, are not yet
+ * applied to the segment files.
  */
 export class GroupJournal implements Journal {
   readonly id: Uint8Array

@@ -13,7 +13,7 @@ export interface Journal {
    * `release`.
    */
   append(parts: readonly EntryPart[]): AppendedEntry
-  /** Bytes appended and not yet written. Back-pressure is based on it. */
+  /** Bytes appended and not yet written. */
   readonly unwrittenBytes: number
   /**
    * Sequences of the last group that is written and of the last that is synced. Equal under `sync: 'commit'`.
