@@ -23,9 +23,17 @@ export interface Row {
 }
 
 export function spreadOf(values: readonly number[]): Spread {
-  const sorted = [...values].sort((left, right) => left - right)
+  const sorted = values.toSorted((left, right) => left - right)
   const at = (index: number): number => round(sorted[index] ?? Number.NaN)
-  return { min: at(0), median: at(Math.floor((sorted.length - 1) / 2)), max: at(sorted.length - 1) }
+  return { min: at(0), median: round(medianOf(values)), max: at(sorted.length - 1) }
+}
+
+/** Of an even number of values, the mean of the two in the middle: the lower one alone would flatter latencies. */
+export function medianOf(values: readonly number[]): number {
+  const sorted = values.toSorted((left, right) => left - right)
+  const middle = (sorted.length - 1) / 2
+  const [lower, upper] = [sorted[Math.floor(middle)], sorted[Math.ceil(middle)]]
+  return lower === undefined || upper === undefined ? Number.NaN : (lower + upper) / 2
 }
 
 function round(value: number): number {

@@ -1,6 +1,7 @@
 import { rmSync } from 'node:fs'
 import { openLog } from '../../src/log/open-log.ts'
 import type { EmbeddedLog } from '../../src/log/embedded-log.ts'
+import { medianOf } from '../report.ts'
 
 /**
  * One run of `log-rebalance`, in a process of its own: members of one group read a topic that is being written all the
@@ -113,11 +114,7 @@ async function main(job: RebalanceJob): Promise<object> {
   await Promise.all(leave.map((each) => each()))
   await producer.close()
   await log.close()
-  return { joinMs: median(joinMs), leaveMs: median(leaveMs) }
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((left, right) => left - right)[Math.floor((values.length - 1) / 2)] ?? Number.NaN
+  return { joinMs: medianOf(joinMs), leaveMs: medianOf(leaveMs) }
 }
 
 const job = JSON.parse(process.argv[2] ?? '{}') as RebalanceJob
