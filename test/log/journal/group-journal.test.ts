@@ -40,6 +40,28 @@ function sum(one: number, other: number): number {
   return one + other
 }
 
+type OnDisk = (harness: JournalHarness, options: HarnessOptions & { readonly directory: string }) => Promise<void>
+
+/** Opens a journal on the real disk, whose thread has not started yet. `act` gets the options to recover it with. */
+async function withStartingThread(options: HarnessOptions, act: OnDisk): Promise<void> {
+  const home = mkdtempSync(join(tmpdir(), 'millrace-journal-'))
+  try {
+    const all = { clock: new SystemClock(), ...options, thread: true, directory: join(home, 'journal') }
+    await act(new JournalHarness(new NodeDisk(), all), all)
+  } finally {
+    rmSync(home, { recursive: true })
+  }
+}
+
+/** Opens a journal on the real disk that a thread writes. */
+async function withThread(options: HarnessOptions, act: OnDisk): Promise<void> {
+  await withStartingThread(options, async (harness, all) => {
+    const real = new SystemClock()
+    while (!harness.journal.writesOnThread) await real.nextTurn()
+    await act(harness, all)
+  })
+}
+
 describe('groups', () => {
   test('entries appended in one turn share a group, a write and a sync, and are reported after append returns', async () => {
     const disk = new MemoryDisk()
@@ -214,19 +236,11 @@ describe('a batch that is appended without its checksum', () => {
   })
 
   test('gets it from the thread that writes', async () => {
-    const home = mkdtempSync(join(tmpdir(), 'millrace-journal-'))
-    try {
-      const directory = join(home, 'journal')
-      const options = { clock: new SystemClock(), thread: true, directory, fileBytesMax: 64 * 1024 * 1024 }
-      const harness = new JournalHarness(new NodeDisk(), options)
-      while (!harness.journal.writesOnThread) await harness.clock.nextTurn()
-
+    await withThread({ fileBytesMax: 64 * 1024 * 1024 }, async (harness, options) => {
       await appendsAll(harness)
 
       isRecovered(new NodeDisk(), options)
-    } finally {
-      rmSync(home, { recursive: true })
-    }
+    })
   })
 })
 
@@ -571,10 +585,7 @@ test('bytesSince counts the journal bytes written after a group, also across ope
 
 for (const sync of ['commit', 'os'] as const) {
   test(`with sync: ${sync} the first groups are written before the thread has started, and it continues after them`, async () => {
-    const home = mkdtempSync(join(tmpdir(), 'millrace-journal-'))
-    try {
-      const options = { sync, clock: new SystemClock(), thread: true, directory: join(home, 'journal') }
-      const harness = new JournalHarness(new NodeDisk(), options)
+    await withStartingThread({ sync }, async (harness, options) => {
       let entries = 0
       const append = async (): Promise<void> => {
         harness.append(++entries, 700)
@@ -596,18 +607,12 @@ for (const sync of ['commit', 'os'] as const) {
       )
       assert.deepEqual(replayOf(recover(new NodeDisk(), options)), harness.written)
       assert.equal(harness.failure, null)
-    } finally {
-      rmSync(home, { recursive: true })
-    }
+    })
   })
 }
 
 test('the writer on a thread writes every entry once and in order, and close ends it', async () => {
-  const home = mkdtempSync(join(tmpdir(), 'millrace-journal-'))
-  try {
-    const options = { clock: new SystemClock(), thread: true, directory: join(home, 'journal') }
-    const harness = new JournalHarness(new NodeDisk(), options)
-    while (!harness.journal.writesOnThread) await harness.clock.nextTurn()
+  await withThread({}, async (harness, options) => {
     for (let id = 1; id <= 200; id++) {
       const sequence = harness.append(id, id === 100 ? 5_000_000 : 300)
       if (id % 3 === 0) await harness.journal.syncTo(sequence)
@@ -620,19 +625,11 @@ test('the writer on a thread writes every entry once and in order, and close end
     )
     assert.deepEqual(replayOf(recover(new NodeDisk(), options)), harness.written)
     assert.equal(harness.failure, null)
-  } finally {
-    rmSync(home, { recursive: true })
-  }
+  })
 })
 
 test('the thread writes full groups while the sequencer is still busy appending', async () => {
-  const home = mkdtempSync(join(tmpdir(), 'millrace-journal-'))
-  try {
-    const directory = join(home, 'journal')
-    const options = { clock: new SystemClock(), thread: true, directory, fileBytesMax: 64 * 1024 * 1024 }
-    const harness = new JournalHarness(new NodeDisk(), options)
-    while (!harness.journal.writesOnThread) await harness.clock.nextTurn()
-
+  await withThread({ fileBytesMax: 64 * 1024 * 1024 }, async (harness, { directory }) => {
     const sealed = groupsIn(directory)
     let open = 0
     for (let id = 1; id <= 7; id++) open = harness.append(id, 2_000_000)
@@ -644,18 +641,12 @@ test('the thread writes full groups while the sequencer is still busy appending'
     assert.deepEqual([groupsIn(directory) - sealed, harness.written.length], [open - 1, 0])
     await harness.journal.close()
     assert.equal(harness.written.length, open)
-  } finally {
-    rmSync(home, { recursive: true })
-  }
+  })
 })
 
 test('a group that is full while the thread seals is written and reported after the seal', async () => {
-  const home = mkdtempSync(join(tmpdir(), 'millrace-journal-'))
-  try {
-    const clock = new ManualClock()
-    const options = { clock, thread: true, directory: join(home, 'journal'), fileBytesMax: 64 * 1024 * 1024 }
-    const harness = new JournalHarness(new NodeDisk(), options)
-    while (!harness.journal.writesOnThread) await new SystemClock().nextTurn()
+  const clock = new ManualClock()
+  await withThread({ clock, fileBytesMax: 64 * 1024 * 1024 }, async (harness, options) => {
     await harness.journal.syncTo(harness.append(1))
 
     // The idle log begins its seal, whose report can only be received in a later turn.
@@ -668,24 +659,18 @@ test('a group that is full while the thread seals is written and reported after 
       [1, 2, 3, 4].map((id) => ({ sequence: id, entries: [id] })),
     )
     assert.deepEqual(replayOf(recover(new NodeDisk(), options)), harness.written)
-  } finally {
-    rmSync(home, { recursive: true })
-  }
+  })
 })
 
 describe('however appends, syncs and seals meet, the thread reports all groups in order', () => {
   const runs = (['commit', 'os'] as const).flatMap((sync) => [1, 2, 3, 4, 5].map((seed) => ({ sync, seed })))
   test.for(runs)('under sync: $sync, with seed $seed', async ({ sync, seed }) => {
     const random = new SeededRandom(seed)
-    const home = mkdtempSync(join(tmpdir(), 'millrace-journal-'))
-    try {
-      const clock = new ManualClock()
-      const real = new SystemClock()
-      // Groups are full at 64 KiB.
-      const options = { clock, sync, thread: true, directory: join(home, 'journal'), fileBytesMax: 64 * 1024 }
-      const harness = new JournalHarness(new NodeDisk(), options)
+    const clock = new ManualClock()
+    const real = new SystemClock()
+    // Groups are full at 64 KiB.
+    await withThread({ clock, sync, fileBytesMax: 64 * 1024 }, async (harness, options) => {
       const { journal } = harness
-      while (!journal.writesOnThread) await real.nextTurn()
       const synced: Promise<void>[] = []
       let appended = 0
       let newest = 0
@@ -718,40 +703,28 @@ describe('however appends, syncs and seals meet, the thread reports all groups i
         upTo(appended),
       )
       assert.deepEqual(replayOf(recover(new NodeDisk(), options)), harness.written)
-    } finally {
-      rmSync(home, { recursive: true })
-    }
+    })
   })
 })
 
 test('a disk failure in the thread is reported as WRITE_FAILED', async () => {
-  const home = mkdtempSync(join(tmpdir(), 'millrace-journal-'))
-  try {
-    const options = { clock: new SystemClock(), thread: true, directory: join(home, 'journal') }
-    const harness = new JournalHarness(new NodeDisk(), options)
-    while (!harness.journal.writesOnThread) await harness.clock.nextTurn()
-    rmSync(join(home, 'journal'), { recursive: true })
+  await withThread({}, async (harness, { directory }) => {
+    rmSync(directory, { recursive: true })
 
     const sequence = harness.append(1, 30_000)
     await assert.rejects(harness.journal.syncTo(sequence), { code: 'WRITE_FAILED' })
 
     assert.equal(harness.failure?.code, 'WRITE_FAILED')
     await harness.journal.close()
-  } finally {
-    rmSync(home, { recursive: true })
-  }
+  })
 })
 
 test('a thread that fails after a report that is not yet received is reported as WRITE_FAILED', async () => {
-  const home = mkdtempSync(join(tmpdir(), 'millrace-journal-'))
-  try {
-    const options = { clock: new SystemClock(), thread: true, directory: join(home, 'journal') }
-    const harness = new JournalHarness(new NodeDisk(), options)
-    while (!harness.journal.writesOnThread) await harness.clock.nextTurn()
-    const next = join(home, 'journal', journalFileName(harness.recovered.start.current.number + 1))
+  await withThread({}, async (harness, { directory }) => {
+    const next = join(directory, journalFileName(harness.recovered.start.current.number + 1))
     while (!existsSync(next)) await harness.clock.nextTurn()
     // The thread will find a directory where it prepares the file after that one.
-    mkdirSync(join(home, 'journal', 'prepare.tmp'))
+    mkdirSync(join(directory, 'prepare.tmp'))
     harness.append(1, 20_000)
     await Promise.resolve()
     // This thread is blocked until the other one has moved to the next file, failed and ended.
@@ -764,7 +737,5 @@ test('a thread that fails after a report that is not yet received is reported as
       [1],
     )
     await harness.journal.close()
-  } finally {
-    rmSync(home, { recursive: true })
-  }
+  })
 })
