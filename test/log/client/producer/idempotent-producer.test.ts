@@ -56,6 +56,41 @@ test('batches after one that is retried keep their place behind it', async () =>
   await harness.close()
 })
 
+test('batches that are filled in the turn in which one is refused wait until it was retried', async () => {
+  const { harness, broker, producer } = await opened({ batchBytesMax: 80 })
+  broker.refuse('TIMEOUT')
+  const values = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i']
+
+  const sends = values.map((value) => producer.send({ topic, value }))
+  await harness.clock.nextTurn()
+  expect(broker.seen).toHaveLength(1)
+  await harness.clock.run(1000)
+
+  expect((await Promise.all(sends)).map(({ offset }) => offset)).toEqual(values.map((_, index) => index))
+  expect(await harness.values()).toEqual(values)
+  await harness.close()
+})
+
+test('batches that are queued behind one that is refused in their turn wait until it was retried', async () => {
+  const { harness, broker, producer } = await opened({ batchBytesMax: 80, deliveryTimeoutMs: 1000 })
+  broker.refuse('TIMEOUT', 11)
+  const first = expect(producer.send({ topic, value: 'late' })).rejects.toMatchObject({ code: 'TIMEOUT' })
+  await harness.clock.nextTurn()
+  await harness.clock.run(850)
+  const values = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i']
+
+  // Once the first is given up, the next is refused as well. The log does not know the producer yet.
+  const sends = values.map((value) => producer.send({ topic, value }))
+  await harness.clock.run(60)
+  await first
+  expect(broker.seen).toHaveLength(11)
+  await harness.clock.run(500)
+
+  expect((await Promise.allSettled(sends)).map(({ status }) => status)).toEqual(values.map(() => 'fulfilled'))
+  expect(await harness.values()).toEqual(values)
+  await harness.close()
+})
+
 test('a batch that fails for good fails no other: those behind it get new sequence numbers', async () => {
   const { harness, broker, producer } = await opened()
   await producer.send({ topic, value: 'before' })
