@@ -72,7 +72,7 @@ export class BatchDispatch {
     const { accumulator } = produced
     const { maxMessageBytes } = topic.info.config
     if (accumulator.mustSendBefore(record, Math.min(this.#parts.batchBytesMax, maxMessageBytes))) {
-      // An answer may have made room that queued batches have not used yet: this batch is sent after them.
+      // There may be room that queued batches have not used yet: this batch is sent after them.
       if (produced.sender.hasRoom && produced.queue.length === 0) this.#send(topic, produced)
       else this.#queue(topic, produced)
       // A record without a key moves on to the next partition when its partition's batch was sent.

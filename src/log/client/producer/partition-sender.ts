@@ -30,8 +30,8 @@ export class PartitionSender {
   /** Batches with sequence numbers and without an answer, in the order of their numbers. */
   readonly #unanswered: SentBatch[] = []
   #nextSequence = 0
-  /** How many of the unanswered batches the log has accepted, if those do not count as in flight. */
-  #uncounted = 0
+  /** How many of the unanswered batches the log has accepted. */
+  #accepted = 0
   /** Number of batches that wait to be retried. */
   #retrying = 0
   /**
@@ -58,7 +58,9 @@ export class PartitionSender {
    * first.
    */
   get hasRoom(): boolean {
-    return this.#retrying === 0 && this.#unanswered.length - this.#uncounted < this.#parts.inFlightMax
+    const { inFlightMax, countsTaken } = this.#parts
+    const inFlight = countsTaken ? this.#unanswered.length : this.#unanswered.length - this.#accepted
+    return this.#retrying === 0 && inFlight < inFlightMax
   }
 
   /** The numbers of the next batch, of `count` records. Seal with them and send, in the same order. */
@@ -125,8 +127,9 @@ export class PartitionSender {
   async #try(sent: SentBatch, kept: boolean): Promise<AppendedBatch> {
     for (let tries = 0; ; tries++) {
       try {
+        // A refusal is known before the next batch is sent, which may be in this turn.
         if (tries === 0 && (!kept || this.#parts.broker.canAppend)) return await this.#appendNow(sent)
-        return await this.#parts.broker.append(this.at, sent.bytes, 'builder', () => (sent.accepted = true))
+        return await this.#parts.broker.append(this.at, sent.bytes, 'builder', () => this.#accept(sent))
       } catch (error) {
         if (sent.settled || !this.#mayRetry(sent, error, tries)) throw error
         this.#retrying += 1
@@ -144,17 +147,19 @@ export class PartitionSender {
   #appendNow(sent: SentBatch): Promise<AppendedBatch> {
     try {
       const answer = this.#parts.broker.appendNow(this.at, sent.bytes, 'builder')
-      sent.accepted = true
-      if (!this.#parts.countsTaken) {
-        sent.counts = false
-        this.#uncounted += 1
-      }
+      this.#accept(sent)
       return answer
     } catch (error) {
       // After this turn the memory may be used for the next batch.
       if (this.#mayRetry(sent, error, 0)) sent.bytes = Uint8Array.from(sent.bytes)
       throw error
     }
+  }
+
+  #accept(sent: SentBatch): void {
+    sent.accepted = true
+    // It may have timed out while it waited for room in the log.
+    if (!sent.settled) this.#accepted += 1
   }
 
   #mayRetry(sent: SentBatch, error: unknown, tries: number): boolean {
@@ -198,7 +203,7 @@ export class PartitionSender {
     const index = this.#unanswered.indexOf(sent)
     assert(index >= 0, 'a batch that is not settled is on its way')
     this.#unanswered.splice(index, 1)
-    if (!sent.counts) this.#uncounted -= 1
+    if (sent.accepted) this.#accepted -= 1
     if (answer === null && isRefused(sent, error)) this.#leaveHole()
     if (answer === null) sent.answer.reject(error)
     else sent.answer.resolve(answer)
@@ -268,8 +273,6 @@ class SentBatch {
    * The log has copied the batch: it has its place in the order, and its bytes may be used for another batch by now.
    */
   accepted = false
-  /** Whether it is one of the batches in flight, whose number has a maximum. */
-  counts = true
   settled = false
   readonly answer: PromiseWithResolvers<AppendedBatch> = Promise.withResolvers()
   /** Resolves when it is no longer in flight, whatever the outcome. */

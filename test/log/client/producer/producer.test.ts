@@ -306,7 +306,7 @@ describe('a declared topic', () => {
   })
 })
 
-/** A broker that answers only when told, and keeps the batches it was sent. */
+/** A broker that answers only when told, has room unless told otherwise, and keeps the batches it was sent. */
 class SlowBroker {
   readonly batches: {
     readonly bytes: Uint8Array
@@ -314,7 +314,21 @@ class SlowBroker {
     readonly answer: (failure?: Error) => void
   }[] = []
   #next = 0
-  canAppend = true
+  #hasRoom = true
+  readonly #waiting: (() => void)[] = []
+
+  get canAppend(): boolean {
+    return this.#hasRoom
+  }
+
+  beFull(): void {
+    this.#hasRoom = false
+  }
+
+  makeRoom(): void {
+    this.#hasRoom = true
+    for (const accepted of this.#waiting.splice(0)) accepted()
+  }
 
   topic(name: string): unknown {
     return { name, id: name, partitions: 1, config: { maxMessageBytes: 1_000_000 } }
@@ -328,7 +342,9 @@ class SlowBroker {
     return this.append(at, batch)
   }
 
-  append(_at: unknown, batch: Uint8Array): Promise<AppendedBatch> {
+  append(_at: unknown, batch: Uint8Array, _origin?: unknown, accepted: () => void = () => {}): Promise<AppendedBatch> {
+    if (this.#hasRoom) accepted()
+    else this.#waiting.push(accepted)
     const count = recordCountOf(batch, 0)
     const baseOffset = this.#next
     this.#next += count
@@ -350,6 +366,13 @@ describe('batches', () => {
   }
   const counts = (broker: SlowBroker): number[] => broker.batches.map(({ count }) => count)
   const record = { topic: 't', value: 'x'.repeat(50) }
+  /** Posts so many records, each in a turn of its own. */
+  const postOneByOne = async (count: number, producer: Producer, clock: ManualClock): Promise<void> => {
+    for (let turn = 0; turn < count; turn++) {
+      producer.post(record)
+      await clock.nextTurn()
+    }
+  }
 
   test('hold all records sent in one turn', async () => {
     const [broker, clock, producer] = open({})
@@ -396,7 +419,7 @@ describe('batches', () => {
 
   test('that wait for room in the log keep their bytes while the next batch fills', async () => {
     const [broker, clock, producer] = open({})
-    broker.canAppend = false
+    broker.beFull()
     producer.post({ topic: 't', value: 'first' })
     await clock.nextTurn()
     producer.post({ topic: 't', value: 'other' })
@@ -409,16 +432,52 @@ describe('batches', () => {
 
   test('that waited for room in the log are all sent once there is some: what the log has copied is not in flight', async () => {
     const [broker, clock, producer] = open({ batchBytesMax: 400 })
-    broker.canAppend = false
+    broker.beFull()
     for (let index = 0; index < 100; index++) producer.post(record)
     await clock.nextTurn()
     expect(counts(broker)).toHaveLength(5)
 
-    broker.canAppend = true
+    broker.makeRoom()
     broker.batches[0]?.answer()
     await clock.nextTurn()
 
     expect(counts(broker).reduce((sum, count) => sum + count)).toBe(100)
+  })
+
+  test('that waited for room in the log are no longer in flight once it has copied them', async () => {
+    const [broker, clock, producer] = open({})
+    broker.beFull()
+    await postOneByOne(5, producer, clock)
+
+    broker.makeRoom()
+    await postOneByOne(1, producer, clock)
+
+    expect(counts(broker)).toEqual([1, 1, 1, 1, 1, 1])
+  })
+
+  test('that wait for room in the log are at most 5, after others were copied and answered', async () => {
+    const [broker, clock, producer] = open({})
+    await postOneByOne(3, producer, clock)
+    for (const batch of broker.batches.splice(0)) batch.answer()
+
+    broker.beFull()
+    await postOneByOne(6, producer, clock)
+
+    expect(broker.batches).toHaveLength(5)
+  })
+
+  test('that wait for room in the log are at most 5, after others timed out there and were copied later', async () => {
+    const [broker, clock, producer] = open({ deliveryTimeoutMs: 1000 })
+    broker.beFull()
+    await postOneByOne(3, producer, clock)
+    await clock.run(1000)
+    broker.makeRoom()
+    broker.batches.length = 0
+
+    broker.beFull()
+    await postOneByOne(6, producer, clock)
+
+    expect(broker.batches).toHaveLength(5)
   })
 
   test('have at most waitingSendsMax sends waiting: one more is TIMEOUT', async () => {
