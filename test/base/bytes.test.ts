@@ -6,6 +6,7 @@ import {
   ByteWriter,
   compareBytes,
   copyBytes,
+  copySharedBytes,
   equalBytes,
   latin1Slice,
   utf8Slice,
@@ -132,6 +133,31 @@ describe('runs of bytes', () => {
       copyBytes(source, start, end, target, 5)
       assert.ok(equalBytes(target.subarray(5, 5 + end - start), source.subarray(start, end)))
       assert.equal(target[5 + end - start], 9)
+    }
+  })
+
+  test('are copied between memory that is shared and memory that is not, and never beyond the end', () => {
+    const kinds = [(size: number) => new ArrayBuffer(size), (size: number) => new SharedArrayBuffer(size)]
+    for (const from of kinds) {
+      for (const to of kinds) {
+        for (const length of [0, 1, 2, 7, 300]) {
+          const source = new Uint8Array(from(length + 3), 3).map((_, index) => (index + 1) & 0xff)
+          const target = new Uint8Array(to(length + 10), 1).fill(9)
+          copySharedBytes(source, target, 5)
+          assert.deepEqual([...target.subarray(5, 5 + length)], [...source])
+          assert.ok(target.subarray(0, 5).every((byte) => byte === 9))
+          assert.ok(target.subarray(5 + length).every((byte) => byte === 9))
+          if (length === 0) continue
+
+          const short = new Uint8Array(to(length + 4)).fill(9)
+          assert.throws(() => copySharedBytes(source, short, 5), RangeError)
+          assert.throws(() => copySharedBytes(source, short, -1), RangeError)
+          assert.ok(
+            short.every((byte) => byte === 9),
+            'nothing is written of what does not fit',
+          )
+        }
+      }
     }
   })
 

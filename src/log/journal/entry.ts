@@ -1,5 +1,5 @@
 import { assert, unreachable } from '../../base/assert.ts'
-import { ByteReader, ByteWriter, latin1Slice } from '../../base/bytes.ts'
+import { ByteReader, ByteWriter, copySharedBytes, latin1Slice } from '../../base/bytes.ts'
 import { LogError } from '../api/errors.ts'
 import type { Offset } from '../api/record.ts'
 import { defaultTopicConfig, type TopicConfig } from '../api/topic.ts'
@@ -187,7 +187,7 @@ function writeBatch(part: BatchPart, target: Buffer, at: number, batches: Uint8A
   writeInt64(target, part.filePosition, at + 24)
   for (let index = 0; index < topicId.length; index++) target[at + batchHeaderBytes + index] = topicId.charCodeAt(index)
   const start = pad(target, at + batchHeaderBytes + topicId.length)
-  target.set(bytes, start)
+  copySharedBytes(bytes, target, start)
   batches.push(new Uint8Array(target.buffer, target.byteOffset + start, bytes.length))
   return pad(target, start + bytes.length)
 }

@@ -1,4 +1,5 @@
 import { assert } from '../../base/assert.ts'
+import { copySharedBytes } from '../../base/bytes.ts'
 import { writeEntry, type EntryPart } from './entry.ts'
 import { alignGroup, completeSums, headerBytes, type SummedRange } from './group.ts'
 
@@ -112,7 +113,7 @@ export class GroupMemory {
     if (!this.isEmpty) {
       const group = former.bytes.subarray(this.#start, this.#start + this.#length)
       this.#summed = completeSums(group, this.#summed)
-      slab.bytes.set(group)
+      copySharedBytes(group, slab.bytes, 0)
     }
     this.#used.push(former)
     this.#slab = slab

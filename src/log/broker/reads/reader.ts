@@ -1,4 +1,5 @@
 import { assert } from '../../../base/assert.ts'
+import { copySharedBytes } from '../../../base/bytes.ts'
 import { LogError } from '../../api/errors.ts'
 import type { Chunk, Isolation, Position, Reader } from '../../api/log.ts'
 import { partitionName, type Offset, type RecordCursor, type TopicPartition } from '../../api/record.ts'
@@ -315,7 +316,7 @@ function copyOf(tail: readonly TailBatch[], first: number, end: number, bytes: n
   const copy = new Uint8Array(buffer, byteOffset, bytes)
   for (let index = first, at = 0; index < end; index++) {
     const { memory } = tail[index] as TailBatch
-    copy.set(memory, at)
+    copySharedBytes(memory, copy, at)
     at += memory.length
   }
   return copy
