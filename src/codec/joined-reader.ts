@@ -1,6 +1,6 @@
-import { ByteWriter, utf8Slice } from '../base/bytes.ts'
+import { ByteWriter, copyBytes, utf8Slice, ViewedBytes } from '../base/bytes.ts'
 import type { Codec } from './codec.ts'
-import { json, nestingMax } from './value-codecs.ts'
+import { bytes as bytesCodec, json, nestingMax } from './value-codecs.ts'
 
 /**
  * Reads several values together: value `i` is in `bytes[ranges[2 * i], ranges[2 * i + 1])`. Returns exactly what the
@@ -13,8 +13,29 @@ export type JoinedReader = (bytes: Uint8Array, ranges: Int32Array, count: number
  * because a codec that was made from another one (`{ ...json, read }`) must not inherit it.
  */
 export function joinedReaderOf(codec: Codec<unknown>): JoinedReader | null {
-  return codec === json ? readJoinedJson : null
+  if (codec === json) return readJoinedJson
+  return codec === bytesCodec ? readJoinedBytes : null
 }
+
+/**
+ * Copies the values and what is between them at once, and gives each its view of the copy. A view keeps the whole copy in
+ * memory, so it must not be large; values that are copied one by one are in Node's pool, which has 8 KiB.
+ */
+function readJoinedBytes(bytes: Uint8Array, ranges: Int32Array, count: number): Uint8Array[] | null {
+  const start = ranges[0] as number
+  const size = (ranges[count * 2 - 1] as number) - start
+  if (size > copiedBytesMax) return null
+  const copy = Buffer.allocUnsafeSlow(size)
+  copyBytes(bytes, start, start + size, copy, 0)
+  const viewed = new ViewedBytes(copy)
+  const values: Uint8Array[] = []
+  for (let index = 0; index < count; index++) {
+    values.push(viewed.view((ranges[index * 2] as number) - start, (ranges[index * 2 + 1] as number) - start))
+  }
+  return values
+}
+
+const copiedBytesMax = 16 * 1024
 
 /**
  * Parses the text `[value,value,...]`. JSON.parse compares the fields of an object with those of the object before it

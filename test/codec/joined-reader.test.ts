@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { joinedReaderOf } from '../../src/codec/joined-reader.ts'
-import { json, msgpack, nestingMax } from '../../src/codec/value-codecs.ts'
+import { bytes, json, msgpack, nestingMax } from '../../src/codec/value-codecs.ts'
 
 /** What the codec reads for each value alone; null if it refuses one of them. */
 function readAlone(values: readonly Uint8Array[]): unknown[] | null {
@@ -14,14 +14,20 @@ function readAlone(values: readonly Uint8Array[]): unknown[] | null {
 
 /** Reads values that are in one buffer with other bytes between them, as in a batch. */
 function readJoined(values: readonly Uint8Array[]): unknown[] | null {
+  const { buffer, ranges } = inOneBuffer(values)
+  return joinedReaderOf(json)?.(buffer, ranges, values.length) ?? null
+}
+
+function inOneBuffer(values: readonly Uint8Array[], between = '"{['): { buffer: Buffer; ranges: Int32Array } {
   const ranges = new Int32Array(values.length * 2)
   let at = 0
   const parts = values.flatMap((value, index) => {
-    ranges.set([at + 3, at + 3 + value.length], index * 2)
-    at += 3 + value.length
-    return [Buffer.from('"{['), value]
+    at += between.length
+    ranges.set([at, at + value.length], index * 2)
+    at += value.length
+    return [Buffer.from(between), value]
   })
-  return joinedReaderOf(json)?.(Buffer.concat(parts), ranges, values.length) ?? null
+  return { buffer: Buffer.concat(parts), ranges }
 }
 
 const texts = (...values: readonly string[]): Buffer[] => values.map((value) => Buffer.from(value))
@@ -163,7 +169,33 @@ describe('JSON values that are read together', () => {
   })
 })
 
-test('a codec that was made from json, or is another one, reads every value by itself', () => {
+describe('Bytes that are read together', () => {
+  test('are Buffers of their own memory, which has nothing of the batch outside of the values', () => {
+    const values = texts('first', '', 'third value')
+    const { buffer, ranges } = inOneBuffer(values)
+
+    const read = joinedReaderOf(bytes)?.(buffer, ranges, values.length) as Buffer[]
+    buffer.fill(0)
+
+    expect(read).toEqual(values)
+    expect(read.every((value) => Buffer.isBuffer(value))).toBe(true)
+    expect(read[0]?.buffer.byteLength).toBe('first"{["{[third value'.length)
+    read[0]?.fill(0)
+    expect(read[2]).toEqual(values[2])
+  })
+
+  test('are read one by one if what is between them would keep too much memory', () => {
+    const values = texts('first', 'second')
+    const near = inOneBuffer(values, 'x'.repeat(16_000))
+    const far = inOneBuffer(values, 'x'.repeat(17_000))
+
+    expect(joinedReaderOf(bytes)?.(near.buffer, near.ranges, values.length)).toEqual(values)
+    expect(joinedReaderOf(bytes)?.(far.buffer, far.ranges, values.length)).toBeNull()
+  })
+})
+
+test('a codec that was made from another one, or is none of these, reads every value by itself', () => {
   expect(joinedReaderOf({ ...json, id: 'json-of-mine', read: () => 'mine' })).toBeNull()
+  expect(joinedReaderOf({ ...bytes })).toBeNull()
   expect(joinedReaderOf(msgpack)).toBeNull()
 })
