@@ -1,9 +1,9 @@
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { z } from 'zod'
 import { outgoingRecord } from '../src/log/api/record.ts'
 import { BatchBuilder } from '../src/log/format/batch-builder.ts'
 import { BatchCursor } from '../src/log/format/record-cursor.ts'
+import { eventSchema, type Event } from './event-schema.ts'
 
 /**
  * The floor of a row: a plain loop over the same bytes in one process. It reads the same batches, does the same work
@@ -29,28 +29,6 @@ export function runFloor(workload: string, partitions: readonly (readonly Uint8A
 }
 
 type Work = (cursor: BatchCursor) => void
-
-export const eventSchema: z.ZodType<Event> = z.object({
-  id: z.string(),
-  dt: z.string(),
-  repo: z.string(),
-  type: z.string(),
-  actor: z.string(),
-  age: z.union([z.string(), z.number()]).optional(),
-  action: z.string().optional(),
-  commits: z.union([z.string(), z.number()]).optional(),
-})
-
-export interface Event {
-  id: string
-  dt: string
-  repo: string
-  type: string
-  actor: string
-  age?: string | number | undefined
-  action?: string | undefined
-  commits?: string | number | undefined
-}
 
 const keyOf = (cursor: BatchCursor): string => text(cursor.bytes, cursor.keyStart, cursor.keyEnd)
 const valueOf = (cursor: BatchCursor): unknown => JSON.parse(text(cursor.bytes, cursor.valueStart, cursor.valueEnd))

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { openLog, Streams, stringKey, windowed, tumbling, number, topic } from '../src/index.ts'
+import { openLog, Streams, stringKey, windowed, tumbling, number, topic } from 'millrace'
 import { readEvents } from './events.ts'
 import { workloads } from './stream-workloads.ts'
 

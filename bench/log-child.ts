@@ -1,5 +1,4 @@
-import { openLog } from '../src/log/open-log.ts'
-import type { EmbeddedLog } from '../src/log/embedded-log.ts'
+import { openLog, type EmbeddedLog } from 'millrace/log'
 import { peakMib } from './peak.ts'
 
 /**

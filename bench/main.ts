@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { child, type ChildResult } from './child.ts'
+import { compilePackage } from './compile.ts'
 import { conditionsOf, writeInto } from './document.ts'
 import { readEvents } from './events.ts'
 import { hasFloor } from './floor.ts'
@@ -237,6 +238,7 @@ async function main(): Promise<void> {
     }
   }
   try {
+    compilePackage()
     say(options, 'preparing the machine (on Linux about a minute at first, see docs/performance.md)')
     await settledMachine()
     for (const name of options.rows) {

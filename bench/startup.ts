@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,9 +12,6 @@ const root = fileURLToPath(new URL('..', import.meta.url))
  * From the start of a process with compiled code and a fresh directory until a reader of durable records has a result.
  */
 export async function startupRow(options: BenchOptions): Promise<Row[]> {
-  const build = join(root, 'scripts', 'build.mjs')
-  const { status } = spawnSync(process.execPath, [build], { stdio: ['ignore', 'ignore', 'inherit'] })
-  if (status !== 0) throw new Error('dist/ could not be built')
   const runs: ChildResult[] = []
   const program = installed('startup-child.mjs')
   try {

@@ -1,7 +1,6 @@
 import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { type EmbeddedLog, openLog, type RestoreProgress, Streams } from '../src/index.ts'
-import { hasFloor, runFloor } from './floor.ts'
+import { type EmbeddedLog, openLog, type RestoreProgress, Streams } from 'millrace'
 import { readEvents, timeOf } from './events.ts'
 import { hopsOf, workloads } from './stream-workloads.ts'
 
@@ -101,6 +100,7 @@ async function run(): Promise<object> {
 
 /** The plain loop over the same bytes, read from the segment files. */
 async function floor(): Promise<object> {
+  const { hasFloor, runFloor } = await import('./floor.ts')
   if (!hasFloor(job.workload)) return {}
   const partitions = [0, 1, 2, 3].map((partition) => [
     readFileSync(join(job.directory, `${job.input}-${partition}`, '00000000000000000000.log')),

@@ -13,8 +13,8 @@ import {
   type Topology,
   tumbling,
   windowed,
-} from '../src/index.ts'
-import { eventSchema, type Event } from './floor.ts'
+} from 'millrace'
+import { eventSchema, type Event } from './event-schema.ts'
 
 export interface Place {
   readonly input: string

@@ -1,6 +1,5 @@
 import { rmSync } from 'node:fs'
-import { openLog } from '../../src/log/open-log.ts'
-import type { EmbeddedLog } from '../../src/log/embedded-log.ts'
+import { openLog, type EmbeddedLog } from 'millrace/log'
 import { medianOf } from '../report.ts'
 
 /**

@@ -1,5 +1,4 @@
-import { openLog } from '../../src/log/open-log.ts'
-import type { EmbeddedLog } from '../../src/log/embedded-log.ts'
+import { openLog, type EmbeddedLog } from 'millrace/log'
 import { BatchBuilder } from '../../src/log/format/batch-builder.ts'
 import { outgoingRecord } from '../../src/log/api/record.ts'
 
