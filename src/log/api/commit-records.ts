@@ -63,7 +63,10 @@ export function decodeCommitRecord(bytes: Uint8Array): CommitRecord {
 const version = 1
 
 function collectTopics(section: RecordedSection, topics: Map<string, number>): void {
+  let last: TopicPartition | null = null
   const add = ({ at }: { readonly at: TopicPartition }): void => {
+    if (at === last) return
+    last = at
     if (!topics.has(at.topic)) topics.set(at.topic, topics.size)
   }
   section.inputs.forEach(add)
@@ -79,14 +82,9 @@ function encodeSection(into: ByteWriter, section: RecordedSection, topics: Reado
     into.varint(at.partition)
   }
   into.string(section.task)
-  for (const ranges of [section.inputs, section.outputs, section.changelogs]) {
-    into.varint(ranges.length)
-    for (const { at, start, end } of ranges) {
-      place(at)
-      into.varint(start)
-      into.varint(end - start)
-    }
-  }
+  encodeRanges(into, section.inputs, topics)
+  encodeRanges(into, section.outputs, topics)
+  encodeRanges(into, section.changelogs, topics)
   into.varint(section.inputCount)
   into.string(section.changelogDigest)
   into.string(section.outputDigest)
@@ -122,6 +120,24 @@ function encodeSection(into: ByteWriter, section: RecordedSection, topics: Reado
   for (const { at, next } of section.globals) {
     place(at)
     into.varint(next)
+  }
+}
+
+/** Tasks that take turns leave a range for nearly every record, those of a partition in succession. */
+function encodeRanges(into: ByteWriter, ranges: readonly OffsetRange[], topics: ReadonlyMap<string, number>): void {
+  into.varint(ranges.length)
+  let last: TopicPartition | null = null
+  let topic = 0
+  for (let index = 0; index < ranges.length; index++) {
+    const { at, start, end } = ranges[index] as OffsetRange
+    if (at !== last) {
+      last = at
+      topic = topics.get(at.topic) ?? 0
+    }
+    into.varint(topic)
+    into.varint(at.partition)
+    into.varint(start)
+    into.varint(end - start)
   }
 }
 

@@ -1,4 +1,4 @@
-import { assert } from '../../base/assert.ts'
+import { assert, InvariantError } from '../../base/assert.ts'
 import type { KeyRange, OrderedStore, StoreBatch, StoreEngine, StoreItem, StorePosition } from './ordered-store.ts'
 import { SortedEntries } from './sorted-entries.ts'
 import { OperationCursor } from './write-batch.ts'
@@ -69,7 +69,8 @@ export class MemoryStore implements OrderedStore {
   #space(space: number): SortedEntries {
     assert(this.#open, 'the store is closed')
     const entries = this.#spaces[space]
-    assert(entries !== undefined, `the store has spaces 0 to ${this.#spaces.length - 1}, not ${space}`)
+    if (entries === undefined)
+      throw new InvariantError(`the store has spaces 0 to ${this.#spaces.length - 1}, not ${space}`)
     return entries
   }
 }

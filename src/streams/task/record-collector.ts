@@ -1,4 +1,4 @@
-import { assert, InvariantError } from '../../base/assert.ts'
+import { InvariantError } from '../../base/assert.ts'
 import { ByteWriter } from '../../base/bytes.ts'
 import { reasonFor } from '../../base/coded-error.ts'
 import { partitionOfKey } from '../../base/murmur2.ts'
@@ -251,7 +251,7 @@ export class Sink implements Receiver {
       this.#partitioner === null
         ? places[places.length === 1 ? 0 : this.#partition(key, places.length)]
         : this.#chosen(this.#partitioner, target, key, value)
-    assert(place !== undefined, `${this.#node.name}: no such partition of ${target.topic}`)
+    if (place === undefined) throw new InvariantError(`${this.#node.name}: no such partition of ${target.topic}`)
     this.#collector.output(place, out)
   }
 

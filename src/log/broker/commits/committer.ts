@@ -1,4 +1,4 @@
-import { assert } from '../../../base/assert.ts'
+import { assert, InvariantError } from '../../../base/assert.ts'
 import { ByteWriter } from '../../../base/bytes.ts'
 import { partitionOfKey } from '../../../base/murmur2.ts'
 import { encodeCommitRecord } from '../../api/commit-records.ts'
@@ -308,7 +308,8 @@ class SectionRanges {
   add(batches: StagedBatches, placed: readonly CountedBatch[]): void {
     batches.runs.forEachRange(placed, (section, kind, start, end) => {
       const ranges = (kind === 'output' ? this.outputs : this.changelogs)[section]
-      assert(ranges !== undefined, `a record for section ${section}, the commit has ${this.outputs.length}`)
+      if (ranges === undefined)
+        throw new InvariantError(`a record for section ${section}, the commit has ${this.outputs.length}`)
       ranges.push({ at: batches.at, start, end })
     })
   }

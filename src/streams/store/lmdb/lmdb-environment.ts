@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path'
 import { type Database, open, type RootDatabase } from 'lmdb'
-import { assert } from '../../../base/assert.ts'
+import { InvariantError } from '../../../base/assert.ts'
 import { compareBytes } from '../../../base/bytes.ts'
 import { NodeDisk } from '../../../base/disk.ts'
 import type { KeyRange, StoreBatch, StoreItem, StorePosition } from '../ordered-store.ts'
@@ -106,7 +106,8 @@ export class LmdbEnvironment {
 
   #space(space: number): LmdbDatabase {
     const database = this.#spaces[space]
-    assert(database !== undefined, `the store has spaces 0 to ${this.#spaces.length - 1}, not ${space}`)
+    if (database === undefined)
+      throw new InvariantError(`the store has spaces 0 to ${this.#spaces.length - 1}, not ${space}`)
     return database
   }
 

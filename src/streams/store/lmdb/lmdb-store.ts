@@ -1,4 +1,4 @@
-import { assert } from '../../../base/assert.ts'
+import { assert, InvariantError } from '../../../base/assert.ts'
 import type { KeyRange, OrderedStore, StoreBatch, StoreEngine, StoreItem, StorePosition } from '../ordered-store.ts'
 import { destroyLmdbStore, hasLmdbStore } from './lmdb-directory.ts'
 import type { LmdbEnvironment } from './lmdb-environment.ts'
@@ -103,6 +103,7 @@ class LmdbStore implements OrderedStore {
 
   #check(space: number): void {
     assert(this.#open, 'the store is closed')
-    assert(space >= 0 && space < this.#spaces, `the store has spaces 0 to ${this.#spaces - 1}, not ${space}`)
+    if (!(space >= 0 && space < this.#spaces))
+      throw new InvariantError(`the store has spaces 0 to ${this.#spaces - 1}, not ${space}`)
   }
 }
