@@ -18,24 +18,30 @@ export function joinedReaderOf(codec: Codec<unknown>): JoinedReader | null {
 }
 
 /**
- * Copies the values and what is between them at once, and gives each its view of the copy. A view keeps the whole copy in
- * memory, so it must not be large; values that are copied one by one are in Node's pool, which has 8 KiB.
+ * Copies the values and what is between them at once, and gives each its view of the copy. A view keeps its whole slab in
+ * memory, so that must not be large. Values that are copied one by one keep Node's pool, which has 8 KiB.
  */
 function readJoinedBytes(bytes: Uint8Array, ranges: Int32Array, count: number): Uint8Array[] | null {
   const start = ranges[0] as number
   const size = (ranges[count * 2 - 1] as number) - start
-  if (size > copiedBytesMax) return null
-  const copy = Buffer.allocUnsafeSlow(size)
-  copyBytes(bytes, start, start + size, copy, 0)
-  const viewed = new ViewedBytes(copy)
+  if (size > slabBytes) return null
+  if (slabUsed + size > slabBytes) {
+    slab = new ViewedBytes(Buffer.allocUnsafeSlow(slabBytes))
+    slabUsed = 0
+  }
+  const shift = slabUsed - start
+  copyBytes(bytes, start, start + size, slab.bytes, slabUsed)
+  slabUsed += size
   const values: Uint8Array[] = []
   for (let index = 0; index < count; index++) {
-    values.push(viewed.view((ranges[index * 2] as number) - start, (ranges[index * 2 + 1] as number) - start))
+    values.push(slab.view((ranges[index * 2] as number) + shift, (ranges[index * 2 + 1] as number) + shift))
   }
   return values
 }
 
-const copiedBytesMax = 16 * 1024
+const slabBytes = 16 * 1024
+let slab = new ViewedBytes(new Uint8Array(0))
+let slabUsed = slabBytes
 
 /**
  * Parses the text `[value,value,...]`. JSON.parse compares the fields of an object with those of the object before it
