@@ -12,7 +12,7 @@ import { logTopics } from './commands/log-topics.ts'
 import { logVerify } from './commands/log-verify.ts'
 import { UsageError, type Terminal } from './terminal.ts'
 
-const { version } = createRequire(import.meta.url)('../../package.json') as { readonly version: string }
+const { version } = createRequire(import.meta.url)('millrace/package.json') as { readonly version: string }
 
 /**
  * The `millrace` command: inspects a data directory that no process has open.

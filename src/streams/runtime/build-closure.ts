@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import * as modules from 'node:module'
-import { dirname, relative, resolve } from 'node:path'
+import { dirname, extname, relative, resolve, sep } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { Disk } from '../../base/disk.ts'
 
@@ -117,8 +117,8 @@ class ClosureReader {
     if (manifest === undefined) throw new UnclearBuild()
     this.#packages.add(name)
     if (manifest.includes('/node_modules/')) return
-    if (dirname(manifest) !== ownRoot) throw new UnclearBuild()
-    this.#takeFirst(ownEntry)
+    if (manifest !== modules.findPackageJSON(import.meta.url)) throw new UnclearBuild()
+    this.#takeFirst(ownEntryIn(dirname(manifest)))
   }
 
   #takeLockfile(): void {
@@ -153,6 +153,13 @@ class ClosureReader {
   }
 }
 
+/** This file may be anywhere in `src`, `dist` or `bundle`; the entry is in the root of the same folder. */
+function ownEntryIn(root: string): string {
+  const ownFile = fileURLToPath(import.meta.url)
+  const [folder] = relative(root, ownFile).split(sep)
+  return resolve(root, `${folder}/index${extname(ownFile)}`)
+}
+
 /** TypeScript allows `./x.js` for `./x.ts`, and some loaders allow the extension to be omitted. */
 function candidatesOf(path: string): string[] {
   const plain = path.replace(/[?#].*$/, '')
@@ -170,7 +177,3 @@ const importPattern =
 const lockfiles = ['package-lock.json', 'npm-shrinkwrap.json', 'pnpm-lock.yaml', 'yarn.lock', 'bun.lock']
 const filesMax = 2000
 const bytesMax = 32 * 1024 * 1024
-
-const ownFile = fileURLToPath(import.meta.url)
-const ownRoot = resolve(dirname(ownFile), '../../..')
-const ownEntry = resolve(dirname(ownFile), `../../index${ownFile.slice(ownFile.lastIndexOf('.'))}`)

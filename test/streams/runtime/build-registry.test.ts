@@ -67,6 +67,16 @@ describe('the closure of a program', () => {
     expect(pathsOf(disk)).toEqual(['../package-lock.json', 'main.ts'])
   })
 
+  test('contains this package as files where the program is in its repository', () => {
+    const disk = diskWith({
+      [`${app}/main.ts`]: `import { openLog } from 'millrace/log'`,
+      [`${root}/src/index.ts`]: `export * from './a.ts'`,
+      [`${root}/src/a.ts`]: '',
+      [`${root}/package-lock.json`]: '{}',
+    })
+    expect(pathsOf(disk)).toEqual(['../package-lock.json', '../src/a.ts', '../src/index.ts', 'main.ts'])
+  })
+
   test.each([
     ['an import of a variable', `await import(name)`],
     ['a require of a variable', `require(name)`],
