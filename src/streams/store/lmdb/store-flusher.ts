@@ -14,6 +14,8 @@ export class StoreFlusher {
   readonly #state = new Int32Array(new SharedArrayBuffer(4))
   readonly #beforeExit = (): void => this.#awaitTransaction()
   #thread: Worker | null = null
+  /** Resolves when the thread ends, which it may have done before `close` if it failed. */
+  #ended: Promise<void> = Promise.resolve()
   #failure: StoreError | null = null
   #nextId = 1
   #closed = false
@@ -55,10 +57,9 @@ export class StoreFlusher {
     const thread = this.#thread
     if (thread === null) return
     this.#thread = null
-    const ended = new Promise<void>((resolve) => void thread.once('exit', () => resolve()))
     // Never terminate(): during a transaction, it would leave LMDB's writer lock taken forever.
     thread.postMessage({ kind: 'stop' } satisfies FlushRequest)
-    await ended
+    await this.#ended
     process.off('exit', this.#beforeExit)
   }
 
@@ -79,6 +80,7 @@ export class StoreFlusher {
       // Loaders and inspectors of the main program must not run here; Node reads our sources as they are.
       execArgv: [],
     })
+    this.#ended = new Promise((resolve) => void thread.once('exit', () => resolve()))
     thread.on('message', (reply: FlushReply) => this.#answered(reply))
     thread.on('error', (error) => this.#failed(error))
     thread.on('exit', () => {

@@ -1,8 +1,10 @@
 import * as assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import type { Worker } from 'node:worker_threads'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { LmdbStoreEngine } from '../../../../src/streams/store/lmdb/lmdb-store.ts'
 import { StoreFlusher } from '../../../../src/streams/store/lmdb/store-flusher.ts'
@@ -242,5 +244,19 @@ describe('lmdb store', () => {
     assert.equal(again.count(0), 3)
     await assert.rejects(flushKeys(again, 0, 3, 2), { code: 'STORE_FLUSH_FAILED' })
     await again.close()
+  })
+
+  test('a flusher whose thread has ended is closed at once', async () => {
+    const own = new StoreFlusher()
+    const started = once(process, 'worker') as Promise<[Worker]>
+    const file = freshDirectory()
+    writeFileSync(file, 'not a directory')
+    const batch = { clear: [], operations: new WriteBatch().take(), position }
+    await assert.rejects(own.flush(file, 1, batch), { code: 'STORE_FLUSH_FAILED' })
+    const [thread] = await started
+    // It has nothing open.
+    await thread.terminate()
+
+    await own.close()
   })
 })
