@@ -189,6 +189,17 @@ describe('Bytes that are read together', () => {
     expect(read.every((value) => value.buffer.byteLength <= 16 * 1024)).toBe(true)
   })
 
+  test('cannot be transferred, which would empty the others', () => {
+    const values = texts('first', 'second')
+    const { buffer, ranges } = inOneBuffer(values)
+    const read = joinedReaderOf(bytes)?.(buffer, ranges, 2) as Buffer<ArrayBuffer>[]
+    const [first = Buffer.alloc(0), second] = read
+
+    expect(() => structuredClone(first, { transfer: [first.buffer] })).toThrow(/could not be cloned|transfer/i)
+    expect(structuredClone(first)).toEqual(new Uint8Array(Buffer.from('first')))
+    expect(second).toEqual(Buffer.from('second'))
+  })
+
   test('are read one by one if what is between them would keep too much memory', () => {
     const values = texts('first', 'second')
     const near = inOneBuffer(values, 'x'.repeat(16_000))
