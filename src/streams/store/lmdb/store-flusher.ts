@@ -84,7 +84,7 @@ export class StoreFlusher {
     thread.on('message', (reply: FlushReply) => this.#answered(reply))
     thread.on('error', (error) => this.#failed(error))
     thread.on('exit', () => {
-      if (this.#waiting.size > 0) this.#failed(new Error('the flush thread ended'))
+      if (!this.#closed || this.#waiting.size > 0) this.#failed(new Error('the flush thread ended'))
     })
     process.on('exit', this.#beforeExit)
     return thread

@@ -246,7 +246,7 @@ describe('lmdb store', () => {
     await again.close()
   })
 
-  test('a flusher whose thread has ended is closed at once', async () => {
+  test('a flusher whose thread has ended refuses to flush, and is closed at once', async () => {
     const own = new StoreFlusher()
     const started = once(process, 'worker') as Promise<[Worker]>
     const file = freshDirectory()
@@ -257,6 +257,10 @@ describe('lmdb store', () => {
     // It has nothing open.
     await thread.terminate()
 
+    await assert.rejects(
+      own.flush(file, 1, { ...batch, operations: new WriteBatch().take() }),
+      /the flush thread failed/,
+    )
     await own.close()
   })
 })
