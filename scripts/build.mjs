@@ -3,7 +3,7 @@
 // - bundle/ is the JavaScript of dist/ in a few files: resolving 1,600 imports between 340 files was most of the time that
 //   `import 'millrace'` took.
 // It is a script and not a command line, so that an interrupted build does not leave half of a folder, which imports
-// would find: both are written into other folders, which then replace them. Neither reads the other.
+// would find: both are written into other folders, which then replace them. Once built, neither needs the other.
 import { spawnSync } from 'node:child_process'
 import { renameSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'

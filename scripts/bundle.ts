@@ -33,7 +33,7 @@ export function bundle({ from, to }: { readonly from: string; readonly to: strin
     format: 'esm',
     platform: 'node',
     target: 'node24',
-    // Of src/, which is beside it in the package, because tsc made such maps, too.
+    // The maps lead to src/, which is beside this folder in the package, because esbuild follows the maps that tsc made.
     sourcemap: true,
     sourcesContent: false,
     logLevel: 'warning',

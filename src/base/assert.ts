@@ -6,7 +6,7 @@ export class InvariantError extends Error {
 /**
  * Throws {@link InvariantError} unless `condition` holds. For conditions that must be true, not for input that may be
  * wrong. Where it is called for every record, a message with values in it costs more than the check: throw the error
- * there.
+ * behind an `if` instead.
  */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new InvariantError(message)

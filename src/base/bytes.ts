@@ -232,7 +232,7 @@ export function copyBytes(source: Uint8Array, start: number, end: number, target
  *
  * `set` copies to and from shared memory a word at a time, and byte by byte if the words of the two sides do not meet:
  * 15 times as slowly as other memory. `Buffer.copy` does not tell them apart, unless it is given the whole source, when
- * it uses `set` itself. So it copies all but the last byte. Nobody else may be using these bytes meanwhile.
+ * it uses `set` itself. So it copies all but the last byte. The two must not overlap, and nobody else may use them meanwhile.
  */
 export function copySharedBytes(source: Uint8Array, target: Uint8Array, at: number): void {
   const last = source.length - 1

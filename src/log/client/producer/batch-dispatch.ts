@@ -190,7 +190,7 @@ export class BatchDispatch {
     topic.partitioner.batchSent(accumulator.at.partition, topic.info.partitions)
   }
 
-  /** Sends queued batches after an answer has made room. */
+  /** Sends queued batches once there is room. */
   #sendMore(topic: ProducedTopic, produced: ProducedPartition): void {
     const { queue, sender } = produced
     while (sender.hasRoom) {
