@@ -104,6 +104,8 @@ const doors: readonly { readonly module: RegExp; readonly files: readonly string
   {
     module: /^node:worker_threads$/,
     files: [
+      // Starts no thread: marks memory that user code must not transfer to one.
+      'base/untransferable-memory.ts',
       'log/journal/journal-thread.ts',
       'log/journal/writer-backend.ts',
       'log/storage/apply/applier-thread.ts',

@@ -1,5 +1,5 @@
-import { markAsUntransferable } from 'node:worker_threads'
 import { ByteWriter, copyBytes, utf8Slice, ViewedBytes } from '../base/bytes.ts'
+import { untransferableMemory } from '../base/untransferable-memory.ts'
 import type { Codec } from './codec.ts'
 import { bytes as bytesCodec, json, nestingMax } from './value-codecs.ts'
 
@@ -19,18 +19,15 @@ export function joinedReaderOf(codec: Codec<unknown>): JoinedReader | null {
 }
 
 /**
- * Copies the values and what is between them at once, and gives each its view of the copy. A view keeps its whole slab in
- * memory, so that must not be large. As with Node's own pool, which values have that are copied one by one, user code cannot
- * transfer a slab to another thread: the other values in it would become empty.
+ * Copies the values and what is between them at once, and gives each its view of the copy. A view keeps its whole slab
+ * in memory, so that must not be large.
  */
 function readJoinedBytes(bytes: Uint8Array, ranges: Int32Array, count: number): Uint8Array[] | null {
   const start = ranges[0] as number
   const size = (ranges[count * 2 - 1] as number) - start
   if (size > slabBytes) return null
   if (slabUsed + size > slabBytes) {
-    const memory = Buffer.allocUnsafeSlow(slabBytes)
-    markAsUntransferable(memory.buffer)
-    slab = new ViewedBytes(memory)
+    slab = new ViewedBytes(untransferableMemory(slabBytes))
     slabUsed = 0
   }
   const shift = slabUsed - start
