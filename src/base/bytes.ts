@@ -227,20 +227,20 @@ export function copyBytes(source: Uint8Array, start: number, end: number, target
 }
 
 /**
- * Copies the whole source to `target[at, ...)`, where either side may be shared memory. Throws RangeError if it does not
- * fit.
+ * Copies `source[start, end)` to `target[at, ...)`, where either side may be shared memory. Throws RangeError if it does
+ * not fit.
  *
  * `set` copies to and from shared memory a word at a time, and byte by byte if the words of the two sides do not meet:
  * 15 times as slowly as other memory. `Buffer.copy` does not tell them apart, unless it is given the whole source, when
  * it uses `set` itself. So it copies all but the last byte. The two must not overlap, and nobody else may use them meanwhile.
  */
-export function copySharedBytes(source: Uint8Array, target: Uint8Array, at: number): void {
-  const last = source.length - 1
-  if (at < 0 || at + last >= target.length)
-    throw new RangeError(`${source.length} bytes at ${at} do not fit into ${target.length}`)
-  if (last < 0) return
-  Buffer.prototype.copy.call(source, target, at, 0, last)
-  target[at + last] = source[last] as number
+export function copySharedBytes(source: Uint8Array, start: number, end: number, target: Uint8Array, at: number): void {
+  const length = end - start
+  if (start < 0 || end > source.length || at < 0 || at + length > target.length)
+    throw new RangeError(`bytes ${start} to ${end} of ${source.length} do not fit at ${at} of ${target.length}`)
+  if (length <= 0) return
+  Buffer.prototype.copy.call(source, target, at, start, end - 1)
+  target[at + length - 1] = source[end - 1] as number
 }
 
 /** Copies `source[start, end)`. Not `slice`, which makes a view of the same memory if the source is a Buffer. */

@@ -168,7 +168,8 @@ export const logNumbers: { readonly [Name in keyof LogNumbers]: NumberOption } =
     min: 0,
     max: 4 * gib,
     kafka: null,
-    description: 'Bytes kept in memory for readers at the tail, although they are in the segment files already.',
+    description:
+      'Memory of batches that are kept for readers at the tail, although the segment files have them already.',
   },
   retentionCheckIntervalMs: {
     default: 300_000,

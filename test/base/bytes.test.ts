@@ -141,21 +141,26 @@ describe('runs of bytes', () => {
     for (const from of kinds) {
       for (const to of kinds) {
         for (const length of [0, 1, 2, 7, 300]) {
-          const source = new Uint8Array(from(length + 3), 3).map((_, index) => (index + 1) & 0xff)
-          const target = new Uint8Array(to(length + 10), 1).fill(9)
-          copySharedBytes(source, target, 5)
-          assert.deepEqual([...target.subarray(5, 5 + length)], [...source])
-          assert.ok(target.subarray(0, 5).every((byte) => byte === 9))
-          assert.ok(target.subarray(5 + length).every((byte) => byte === 9))
-          if (length === 0) continue
+          for (const start of [0, 4]) {
+            const source = new Uint8Array(from(length + 11), 3).map((_, index) => (index + 1) & 0xff)
+            const end = start === 0 && length > 1 ? source.length : start + length
+            const target = new Uint8Array(to(length + 20), 1).fill(9)
+            copySharedBytes(source, start, end, target, 5)
+            assert.deepEqual([...target.subarray(5, 5 + end - start)], [...source.subarray(start, end)])
+            assert.ok(target.subarray(0, 5).every((byte) => byte === 9))
+            assert.ok(target.subarray(5 + end - start).every((byte) => byte === 9))
+            assert.throws(() => copySharedBytes(source, start, source.length + 1, target, 0), RangeError)
+            assert.throws(() => copySharedBytes(source, -1, end, target, 0), RangeError)
+            if (end === start) continue
 
-          const short = new Uint8Array(to(length + 4)).fill(9)
-          assert.throws(() => copySharedBytes(source, short, 5), RangeError)
-          assert.throws(() => copySharedBytes(source, short, -1), RangeError)
-          assert.ok(
-            short.every((byte) => byte === 9),
-            'nothing is written of what does not fit',
-          )
+            const short = new Uint8Array(to(end - start + 4)).fill(9)
+            assert.throws(() => copySharedBytes(source, start, end, short, 5), RangeError)
+            assert.throws(() => copySharedBytes(source, start, end, short, -1), RangeError)
+            assert.ok(
+              short.every((byte) => byte === 9),
+              'nothing is written of what does not fit',
+            )
+          }
         }
       }
     }

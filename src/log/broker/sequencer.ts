@@ -147,7 +147,8 @@ export class Sequencer implements JournalListener {
     this.#submittedSequence = sequence
     for (let index = 0; index < draft.batches.length; index++) {
       const batch = draft.batches[index] as TailBatch
-      batch.memory = appended.batches[index] as Uint8Array
+      batch.memory = appended.memory
+      batch.start = appended.starts[index] as number
       batch.sequence = sequence
       this.#ring.push(batch)
       if (batch.produced !== null) batch.of.noteProduced(batch.produced, batch)

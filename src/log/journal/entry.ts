@@ -151,15 +151,19 @@ export function measureEntry(parts: readonly EntryPart[]): number {
 }
 
 /**
- * Writes the entry to `target` at `at`, a multiple of 8, overwriting what was there. Returns a view of each batch
- * part's bytes in `target`.
+ * Writes the entry to `target` at `at`, a multiple of 8, overwriting what was there. Returns where in `target` the bytes
+ * of each batch part start.
  */
-export function writeEntry(parts: readonly EntryPart[], target: Buffer, at: number): Uint8Array[] {
-  const batches: Uint8Array[] = []
+export function writeEntry(parts: readonly EntryPart[], target: Buffer, at: number): number[] {
+  const starts: number[] = []
   let position = at + entryHeaderBytes
   for (const part of parts) {
     if (part.kind === 'batch') {
-      position = writeBatch(part, target, position, batches)
+      const start = writeBatchHeader(part, target, position)
+      const { bytes } = part
+      copySharedBytes(bytes, 0, bytes.length, target, start)
+      starts.push(start)
+      position = pad(target, start + bytes.length)
       continue
     }
     const fields = encodeFields(part)
@@ -170,10 +174,11 @@ export function writeEntry(parts: readonly EntryPart[], target: Buffer, at: numb
   }
   target.writeUInt32BE(position - at, at)
   target.writeUInt32BE(parts.length, at + 4)
-  return batches
+  return starts
 }
 
-function writeBatch(part: BatchPart, target: Buffer, at: number, batches: Uint8Array[]): number {
+/** Returns where the bytes of the batch start. */
+function writeBatchHeader(part: BatchPart, target: Buffer, at: number): number {
   const { topicId, bytes } = part
   assert(topicId.length <= 0xff, `topic id of ${topicId.length} characters`)
   target[at] = kindBatch
@@ -186,10 +191,7 @@ function writeBatch(part: BatchPart, target: Buffer, at: number, batches: Uint8A
   writeInt64(target, part.segmentBase, at + 16)
   writeInt64(target, part.filePosition, at + 24)
   for (let index = 0; index < topicId.length; index++) target[at + batchHeaderBytes + index] = topicId.charCodeAt(index)
-  const start = pad(target, at + batchHeaderBytes + topicId.length)
-  copySharedBytes(bytes, target, start)
-  batches.push(new Uint8Array(target.buffer, target.byteOffset + start, bytes.length))
-  return pad(target, start + bytes.length)
+  return pad(target, at + batchHeaderBytes + topicId.length)
 }
 
 /** Pads with zeros up to a multiple of 8, and returns that position. */

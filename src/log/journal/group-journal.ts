@@ -107,12 +107,11 @@ export class GroupJournal implements Journal {
     const { groupBytes, isEmpty } = this.#memory
     const isFull = groupBytes + size > this.#groupBytesMax
     if (!isEmpty && (isFull || (groupBytes >= movedBytesMax && !this.#memory.hasRoomFor(size)))) this.#closeGroup()
-    const sequence = this.#openSequence
-    const batches = this.#memory.append(parts, size, sequence)
+    const appended = this.#memory.append(parts, size, this.#openSequence)
     // Not during a seal: its report would count as that of the group.
     if (this.#closed.length > 0 && this.#sealing === null && this.#backend.asynchronous) this.#write()
     this.#schedule()
-    return { sequence, batches }
+    return appended
   }
 
   syncTo(sequence: number): Promise<void> {

@@ -2,6 +2,7 @@ import { assert } from '../../base/assert.ts'
 import { copySharedBytes } from '../../base/bytes.ts'
 import { writeEntry, type EntryPart } from './entry.ts'
 import { alignGroup, completeSums, headerBytes, type SummedRange } from './group.ts'
+import type { AppendedEntry } from './journal.ts'
 
 /**
  * The memory that collects groups. It consists of slabs, so that the journal thread, the applier and the tail ring use
@@ -10,8 +11,8 @@ import { alignGroup, completeSums, headerBytes, type SummedRange } from './group
  * - Written bytes do not change until `release` says that they are no longer read. The exceptions are the group's header
  *   and missing checksums of batches, which the writer fills in. After the release the slab is reused, because touching
  *   new memory for the first time costs several times as much as the work done with it.
- * - A group that outgrows its slab moves to another one. Views handed out earlier point to the former copy, which
- *   remains. The writer will not see that copy, so it gets its missing checksums before the move.
+ * - A group that outgrows its slab moves to another one. Callers that were told earlier where their batches are find
+ *   them in the former copy, which remains. The writer will not see that copy, so it gets its missing checksums before the move.
  * - The memory retained is a small multiple of the most that was in use at one time; back-pressure on callers bounds that.
  *   It is a multiple because a group uses one slab, whose rest may be too small for the next. A group of more than 32 MiB
  *   gets memory of its own, which is left to the garbage collector.
@@ -53,30 +54,29 @@ export class GroupMemory {
     return alignGroup(this.#length + size) <= this.#slab.bytes.length - this.#start
   }
 
-  /** Copies an entry, measured as `size` bytes, into the open group `sequence`; returns the views of its batches. */
-  append(parts: readonly EntryPart[], size: number, sequence: number): Uint8Array[] {
+  /** Copies an entry, measured as `size` bytes, into the open group `sequence`; returns where its batches are. */
+  append(parts: readonly EntryPart[], size: number, sequence: number): AppendedEntry {
     const left = this.#slab.bytes.length - this.#start
     const needed = alignGroup(this.#length + size)
     // A group that will probably not fit into the rest of the slab starts in another one, so that it need not be
     // copied.
     if (needed > left || (this.isEmpty && this.#lastGroupBytes > left)) this.#move(needed)
     const slab = this.#slab
-    const batches = writeEntry(parts, slab.bytes, this.#start + this.#length)
-    this.#noteSums(parts, batches)
+    const starts = writeEntry(parts, slab.bytes, this.#start + this.#length)
+    this.#noteSums(parts, starts)
     this.#length += size
     slab.lastSequence = sequence
-    return batches
+    return { sequence, memory: slab.bytes, starts }
   }
 
-  #noteSums(parts: readonly EntryPart[], batches: readonly Uint8Array[]): void {
+  #noteSums(parts: readonly EntryPart[], starts: readonly number[]): void {
     let index = 0
     for (const part of parts) {
       if (part.kind !== 'batch') continue
-      const batch = batches[index++]
-      if (part.summed === undefined || batch === undefined) continue
-      const start = batch.byteOffset - this.#slab.bytes.byteOffset - this.#start
+      const start = (starts[index++] as number) - this.#start
+      if (part.summed === undefined) continue
       const { from, checksum } = part.summed
-      this.#summed.push({ start: start + from, end: start + batch.length, checksum })
+      this.#summed.push({ start: start + from, end: start + part.bytes.length, checksum })
     }
   }
 
@@ -113,7 +113,7 @@ export class GroupMemory {
     if (!this.isEmpty) {
       const group = former.bytes.subarray(this.#start, this.#start + this.#length)
       this.#summed = completeSums(group, this.#summed)
-      copySharedBytes(group, slab.bytes, 0)
+      copySharedBytes(group, 0, group.length, slab.bytes, 0)
     }
     this.#used.push(former)
     this.#slab = slab

@@ -9,8 +9,7 @@ import type { EntryPart } from './entry.ts'
  */
 export interface Journal {
   /**
-   * Copies an entry into the open group. The returned views point into the group's memory, which stays unchanged until
-   * `release`.
+   * Copies an entry into the open group. The memory in which its batches are stays unchanged until `release`.
    */
   append(parts: readonly EntryPart[]): AppendedEntry
   /** Bytes appended and not yet written. */
@@ -42,8 +41,10 @@ export interface Journal {
 export interface AppendedEntry {
   /** Sequence of the group that will carry the entry. Groups count from 1, without gaps, for the life of the journal. */
   readonly sequence: number
-  /** For each batch part, in order, its bytes in the group's memory. */
-  readonly batches: readonly Uint8Array[]
+  /** Contains the bytes of the batches. Shared by many entries, because a view for each batch would be a large object. */
+  readonly memory: Uint8Array
+  /** For each batch part, in order, where in `memory` its bytes start. */
+  readonly starts: readonly number[]
 }
 
 export interface JournalListener {

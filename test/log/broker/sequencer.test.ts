@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { noBytes } from '../../../src/log/api/record.ts'
 import { defaultTopicConfig } from '../../../src/log/api/topic.ts'
 import { FetchWaiters } from '../../../src/log/broker/reads/fetch-waiters.ts'
 import { TailRing } from '../../../src/log/broker/reads/tail-ring.ts'
@@ -48,7 +49,8 @@ function journalOf(released: number[]): Journal {
   return {
     append: (parts: readonly EntryPart[]) => ({
       sequence: ++sequence,
-      batches: parts.flatMap((part) => (part.kind === 'batch' ? [part.bytes] : [])),
+      memory: noBytes,
+      starts: parts.flatMap((part) => (part.kind === 'batch' ? [0] : [])),
     }),
     release: (below) => void released.push(below),
     id: new Uint8Array(16),

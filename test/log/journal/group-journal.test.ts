@@ -26,6 +26,7 @@ import {
   readCheckpoint,
   recover,
   replayOf,
+  viewsOf,
 } from './journal-harness.ts'
 
 const file = (number: number): string => `${journalDirectory}/${journalFileName(number)}`
@@ -152,10 +153,10 @@ describe('groups', () => {
     assert.deepEqual(harness.written, [{ sequence: 1, entries: [2] }])
   })
 
-  test('the views that append returns keep their bytes when the group moves to more memory', async () => {
+  test('the batches that append copied keep their bytes when the group moves to more memory', async () => {
     const harness = new JournalHarness(new MemoryDisk(), { fileBytesMax: 64 * 1024 * 1024 })
     const parts = Array.from({ length: 8 }, (_none, id) => entryPart(id, 400_000))
-    const views = parts.map((part) => harness.journal.append([part]).batches[0])
+    const views = parts.map((part) => viewsOf(harness.journal.append([part]), [part])[0])
 
     for (const part of parts) if (part.kind === 'batch') part.bytes.fill(0)
 
@@ -170,8 +171,10 @@ describe('groups', () => {
     const views = new Map<number, Uint8Array[]>()
     const random = new SeededRandom(7)
     for (let id = 0; id < 300; id++) {
-      const { sequence, batches } = harness.journal.append([entryPart(id, 1000 + random.below(400_000))])
-      views.set(sequence, [...(views.get(sequence) ?? []), ...batches])
+      const parts = [entryPart(id, 1000 + random.below(400_000))]
+      const appended = harness.journal.append(parts)
+      const { sequence } = appended
+      views.set(sequence, [...(views.get(sequence) ?? []), ...viewsOf(appended, parts)])
       if (random.below(8) === 0) await harness.journal.syncTo(sequence)
     }
     await harness.journal.close()
@@ -204,8 +207,9 @@ describe('a batch that is appended without its checksum', () => {
     for (const group of sizes) {
       let sequence = 0
       for (const [id, bytes] of group.entries()) {
-        const appended = harness.journal.append([unsummed(id, bytes)])
-        views.push(...appended.batches)
+        const parts = [unsummed(id, bytes)]
+        const appended = harness.journal.append(parts)
+        views.push(...viewsOf(appended, parts))
         sequence = appended.sequence
       }
       await harness.journal.syncTo(sequence)

@@ -3,7 +3,7 @@ import { crc32c } from '../../../src/base/crc32c.ts'
 import { measureEntry } from '../../../src/log/journal/entry.ts'
 import { GroupMemory } from '../../../src/log/journal/group-memory.ts'
 import { bodyChecksum, completeSums, headerBytes } from '../../../src/log/journal/group.ts'
-import { entriesOf, entryPart } from './journal-harness.ts'
+import { entriesOf, entryPart, viewsOf } from './journal-harness.ts'
 
 const mib = 1024 * 1024
 
@@ -66,7 +66,7 @@ test('a group that is not released is never overwritten', () => {
 test('the former memory of a group that was moved is kept until the group is released', () => {
   const memory = new GroupMemory({ shared: false })
   const first = entryPart(1, 50_000)
-  const [view] = memory.append([first], measureEntry([first]), 1)
+  const [view] = viewsOf(memory.append([first], measureEntry([first]), 1), [first])
   const second = entryPart(2, 500_000)
   memory.append([second], measureEntry([second]), 1)
   memory.take()

@@ -7,6 +7,7 @@ import type { LogError } from '../../../src/log/api/errors.ts'
 import { CheckpointFile } from '../../../src/log/journal/checkpoint-file.ts'
 import type { CheckpointState } from '../../../src/log/journal/checkpoint.ts'
 import { readEntries, type EntryPart } from '../../../src/log/journal/entry.ts'
+import type { AppendedEntry } from '../../../src/log/journal/journal.ts'
 import { GroupJournal } from '../../../src/log/journal/group-journal.ts'
 import { recoverJournal, type RecoveredJournal } from '../../../src/log/journal/journal-recovery.ts'
 import type { JournalSync } from '../../../src/log/journal/journal-writer.ts'
@@ -103,6 +104,16 @@ export function checkpointState(
 ): CheckpointState {
   const state = { sequence, incarnation, topics: [], partitions: [], offsets: [], sections: [], deletions: [] }
   return journal === undefined ? state : { ...state, journal }
+}
+
+/** The bytes of the batches of an appended entry, in the journal's memory. */
+export function viewsOf({ memory, starts }: AppendedEntry, parts: readonly EntryPart[]): Uint8Array[] {
+  const batches = parts.filter((part) => part.kind === 'batch')
+  assert.equal(starts.length, batches.length)
+  return batches.map(({ bytes }, index) => {
+    const start = starts[index] as number
+    return memory.subarray(start, start + bytes.length)
+  })
 }
 
 export function entryPart(id: number, bytes: number): EntryPart {

@@ -315,9 +315,9 @@ function copyOf(tail: readonly TailBatch[], first: number, end: number, bytes: n
   const { buffer, byteOffset } = Buffer.allocUnsafeSlow(bytes)
   const copy = new Uint8Array(buffer, byteOffset, bytes)
   for (let index = first, at = 0; index < end; index++) {
-    const { memory } = tail[index] as TailBatch
-    copySharedBytes(memory, copy, at)
-    at += memory.length
+    const batch = tail[index] as TailBatch
+    copySharedBytes(batch.memory, batch.start, batch.start + batch.bytes, copy, at)
+    at += batch.bytes
   }
   return copy
 }

@@ -8,7 +8,8 @@ import type { TailBatch } from '../topics/partition.ts'
  * - A batch is released only after it was applied: until then it can only be read from memory.
  * - Batches are released in the order of their arrival, so each partition's tail is always a suffix of its log.
  * - Both kinds of bytes have a bound: above the one for unapplied bytes, appends wait; above the one for applied bytes,
- *   the oldest batches are released.
+ *   the oldest batches are released. The latter counts the objects too: those of small batches are larger than their
+ *   bytes.
  *
  * It deliberately does not know its readers: one that is too slow finds its batch gone and reads the segment file.
  */
@@ -61,12 +62,12 @@ export class TailRing {
       if (batch.sequence > sequence) break
       this.#unapplied += 1
       this.#unappliedBytes -= batch.bytes
-      this.#recentBytes += batch.bytes
+      this.#recentBytes += batch.bytes + batchOverheadBytes
     }
     while (this.#recentBytes > this.#recentBytesMax && this.#head < this.#unapplied) {
       const batch = this.#batches[this.#head] as TailBatch
       this.#head += 1
-      this.#recentBytes -= batch.bytes
+      this.#recentBytes -= batch.bytes + batchOverheadBytes
       leaveTail(batch)
       // Both lists keep released batches for a while, but their memory is about to be reused. Readers have a copy.
       batch.memory = noBytes
@@ -90,6 +91,9 @@ export class TailRing {
     this.#head = 0
   }
 }
+
+/** Memory that a batch takes besides its bytes: its object and its places in two lists. */
+export const batchOverheadBytes = 200
 
 function leaveTail(batch: TailBatch): void {
   const partition = batch.of

@@ -24,12 +24,15 @@ export class TailBatch implements PlacedBatch {
   readonly bytes: number
   readonly maxTimestamp: number
   readonly appendedAt: number
-  readonly produced: ProducedBatch | null
+  /** Null once it is promoted: the ring has many batches, and each of these is an object of a hundred bytes. */
+  produced: ProducedBatch | null
   /**
-   * The batch's bytes in the group's memory and the sequence of that group, both set when the journal has taken the
-   * entry. The memory is reused once the batch has left the tail ring: copy whatever must be kept beyond this turn.
+   * The batch's bytes are `memory[start, start + bytes)`, in the memory of the group with that sequence. Set when the
+   * journal has taken the entry. The memory is reused once the batch has left the tail ring: copy whatever must be kept
+   * beyond this turn.
    */
   memory: Uint8Array = noBytes
+  start = 0
   sequence = 0
 
   constructor(of: Partition, place: PlacedBatch) {
@@ -47,6 +50,7 @@ export class TailBatch implements PlacedBatch {
 
   promote(): void {
     this.of.promoteBatch(this)
+    this.produced = null
   }
 
   /** Nothing waits for a batch itself, only for the append or commit that carried it. */

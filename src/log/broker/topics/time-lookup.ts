@@ -22,7 +22,8 @@ export function offsetForTime(
     const batch = partition.tail[index] as TailBatch
     if (batch.nextOffset > end) break
     if (batch.maxTimestamp < timestamp) continue
-    const cursor = new BatchCursor([batch.memory], logStart)
+    const bytes = batch.memory.subarray(batch.start, batch.start + batch.bytes)
+    const cursor = new BatchCursor([bytes], logStart)
     while (cursor.next()) if (cursor.timestamp >= timestamp) return cursor.offset
   }
   return end

@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest'
 import { defaultTopicConfig } from '../../../../src/log/api/topic.ts'
-import { TailRing } from '../../../../src/log/broker/reads/tail-ring.ts'
+import { batchOverheadBytes, TailRing } from '../../../../src/log/broker/reads/tail-ring.ts'
 import { Catalog } from '../../../../src/log/broker/topics/catalog.ts'
 import type { Partition, TailBatch } from '../../../../src/log/broker/topics/partition.ts'
 
 test('batches that have left the ring hold no memory, even while other lists still refer to them', () => {
   const partition = somePartition()
-  const ring = new TailRing({ unappliedBytesMax: 1_000_000, recentBytesMax: 1000 })
+  const ring = new TailRing({ unappliedBytesMax: 1_000_000, recentBytesMax: 2 * (400 + batchOverheadBytes) })
   const batches: TailBatch[] = []
   for (let sequence = 1; sequence <= 50; sequence++) {
     const batch = appended(partition, 400, sequence)
@@ -17,10 +17,21 @@ test('batches that have left the ring hold no memory, even while other lists sti
 
   const held = batches.filter(({ memory }) => memory.length > 0)
   expect(held).toEqual(batches.slice(-2))
-  expect(ring.recentBytes).toBe(800)
+  expect(ring.recentBytes).toBe(2 * (400 + batchOverheadBytes))
   // The tail is what can still be read in memory.
   expect(partition.tail.slice(partition.tailHead)).toEqual(held)
   expect(partition.tailStart).toBe(held[0]?.baseOffset)
+})
+
+test('batches count with their objects, so that small ones do not take many times the memory that is allowed', () => {
+  const partition = somePartition()
+  const ring = new TailRing({ unappliedBytesMax: 1_000_000, recentBytesMax: 10_000 })
+  for (let sequence = 1; sequence <= 1000; sequence++) {
+    ring.push(appended(partition, 1, sequence))
+    ring.applied(sequence)
+  }
+
+  expect(partition.tail.length - partition.tailHead).toBe(Math.floor(10_000 / (1 + batchOverheadBytes)))
 })
 
 test('batches that are not applied stay, whatever the bound on recent bytes', () => {
@@ -48,7 +59,10 @@ test('a deleted topic is not kept in memory by its batches that are still in the
 
   expect(batches.filter(({ of }) => topic.partitions.includes(of))).toEqual([])
   expect(topic.partitions.map(({ tail }) => tail.length)).toEqual([0, 0])
-  expect([ring.recentBytes, ring.unappliedBytes], 'they take their room until they have left').toEqual([400, 400])
+  expect([ring.recentBytes, ring.unappliedBytes], 'they take their room until they have left').toEqual([
+    400 + batchOverheadBytes,
+    400,
+  ])
   ring.applied(2)
   const other = somePartition()
   for (let sequence = 3; sequence <= 6; sequence++) {
