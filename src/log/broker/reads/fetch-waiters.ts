@@ -2,40 +2,26 @@ import type { Clock, Timer } from '../../../base/clock.ts'
 import type { Partition } from '../topics/partition.ts'
 
 /**
- * Long polls: a reader that found nothing waits here until records that it may see arrive, its time is up, or it is
- * woken. Readers of `sequenced` are woken when a batch gets its place, all others when its group is promoted. A wake-up
+ * Long polls: a reader that found nothing waits until records that it may see arrive, its time is up, or it is woken.
+ * Readers of `sequenced` are woken when a batch gets its place, all others when its group is promoted. A wake-up
  * guarantees nothing; the reader checks again.
+ *
+ * Each reader has one {@link FetchWait} for its life. A busy reader waits thousands of times a second for the same
+ * partitions, so it enters their lists once and not for every wait.
  */
 export class FetchWaiters {
   readonly #clock: Clock
-  readonly #sequenced = new Map<Partition, Set<FetchWait>>()
-  readonly #durable = new Map<Partition, Set<FetchWait>>()
+  readonly #sequenced: WaitsByPartition = new Map()
+  readonly #durable: WaitsByPartition = new Map()
   readonly #all = new Set<FetchWait>()
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  /** Resolves at the first wake-up. To end the wait early, call `end` on the object that `started` receives. */
-  park(
-    partitions: readonly Partition[],
-    options: { readonly sequenced: boolean; readonly waitMs: number; readonly started: (wait: FetchWait) => void },
-  ): Promise<void> {
-    const byPartition = options.sequenced ? this.#sequenced : this.#durable
-    return new Promise((resolve) => {
-      const wait: FetchWait = {
-        end: () => {
-          if (!this.#all.delete(wait)) return
-          timer.cancel()
-          for (const partition of partitions) leave(byPartition, partition, wait)
-          resolve()
-        },
-      }
-      const timer: Timer = this.#clock.setTimer(options.waitMs, () => wait.end())
-      this.#all.add(wait)
-      for (const partition of partitions) join(byPartition, partition, wait)
-      options.started(wait)
-    })
+  /** The wait of a new reader; it watches nothing yet. */
+  open(options: { readonly sequenced: boolean }): FetchWait {
+    return new FetchWait(this.#clock, options.sequenced ? this.#sequenced : this.#durable, this.#all)
   }
 
   wakeSequenced(partition: Partition): void {
@@ -52,17 +38,63 @@ export class FetchWaiters {
   }
 }
 
-export interface FetchWait {
-  end(): void
+type WaitsByPartition = Map<Partition, Set<FetchWait>>
+
+/** The wait of one reader, which is in the lists of the partitions that it watches also while it does not wait. */
+export class FetchWait {
+  readonly #clock: Clock
+  readonly #byPartition: WaitsByPartition
+  readonly #all: Set<FetchWait>
+  #watched: readonly Partition[] = []
+  #timer: Timer | null = null
+  #resolve: (() => void) | null = null
+
+  constructor(clock: Clock, byPartition: WaitsByPartition, all: Set<FetchWait>) {
+    this.#clock = clock
+    this.#byPartition = byPartition
+    this.#all = all
+  }
+
+  /** Watches these partitions from now on, instead of those before. */
+  watch(partitions: readonly Partition[]): void {
+    for (const partition of this.#watched) leave(this.#byPartition, partition, this)
+    this.#watched = partitions
+    for (const partition of partitions) join(this.#byPartition, partition, this)
+    this.#all.add(this)
+  }
+
+  /** Resolves at the next wake-up, or after `waitMs`. */
+  park(waitMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#resolve = resolve
+      this.#timer = this.#clock.setTimer(waitMs, () => this.end())
+    })
+  }
+
+  /** Ends the wait, if there is one. */
+  end(): void {
+    const resolve = this.#resolve
+    if (resolve === null) return
+    this.#resolve = null
+    this.#timer?.cancel()
+    resolve()
+  }
+
+  /** Ends the wait and leaves all lists, which would keep the reader in memory. */
+  close(): void {
+    this.end()
+    this.watch([])
+    this.#all.delete(this)
+  }
 }
 
-function join(byPartition: Map<Partition, Set<FetchWait>>, partition: Partition, wait: FetchWait): void {
+function join(byPartition: WaitsByPartition, partition: Partition, wait: FetchWait): void {
   const waits = byPartition.get(partition)
   if (waits === undefined) byPartition.set(partition, new Set([wait]))
   else waits.add(wait)
 }
 
-function leave(byPartition: Map<Partition, Set<FetchWait>>, partition: Partition, wait: FetchWait): void {
+function leave(byPartition: WaitsByPartition, partition: Partition, wait: FetchWait): void {
   const waits = byPartition.get(partition)
   if (waits === undefined || !waits.delete(wait) || waits.size > 0) return
   byPartition.delete(partition)
@@ -70,7 +102,6 @@ function leave(byPartition: Map<Partition, Set<FetchWait>>, partition: Partition
 
 function wake(waits: ReadonlySet<FetchWait> | undefined): void {
   if (waits === undefined) return
-  // Ending a wait removes it from the set, which is allowed during iteration; no wait is added before the iteration is
-  // over.
+  // The reader goes on in a microtask, so it leaves and enters no list meanwhile.
   for (const wait of waits) wait.end()
 }

@@ -28,21 +28,22 @@ import type { FetchWait, FetchWaiters } from './fetch-waiters.ts'
 export class PartitionsReader implements Reader {
   readonly #parts: ReaderParts
   readonly #isolation: Isolation
-  readonly #sequenced: boolean
   #positions: ReadPosition[] = []
   #byName = new Map<string, ReadPosition>()
   /** The index of the partition that comes first in the next poll. */
   #first = 0
   /** The highest sequence of a group that was read before it was promoted. */
   #takenSequence = 0
-  #wait: FetchWait | null = null
+  readonly #wait: FetchWait
+  /** Whether the wait watches the partitions that are read now. */
+  #isWatching = false
   #phase: 'idle' | 'polling' | 'closed' = 'idle'
   #woken = false
 
   constructor(parts: ReaderParts, isolation: Isolation) {
     this.#parts = parts
     this.#isolation = isolation
-    this.#sequenced = isolation === 'sequenced'
+    this.#wait = parts.waiters.open({ sequenced: isolation === 'sequenced' })
   }
 
   assign(at: readonly Position[]): void {
@@ -55,7 +56,8 @@ export class PartitionsReader implements Reader {
     assert(this.#byName.size === positions.length, 'a partition is assigned twice')
     this.#first = 0
     this.#takenSequence = 0
-    this.#wait?.end()
+    this.#isWatching = false
+    this.#wait.end()
   }
 
   setPaused(at: readonly TopicPartition[]): void {
@@ -64,7 +66,8 @@ export class PartitionsReader implements Reader {
       const position = this.#byName.get(partitionName(place))
       if (position !== undefined) position.paused = true
     }
-    this.#wait?.end()
+    this.#isWatching = false
+    this.#wait.end()
   }
 
   async poll(limits: { readonly bytesMax: number; readonly waitMs: number }): Promise<readonly Chunk[]> {
@@ -87,7 +90,8 @@ export class PartitionsReader implements Reader {
     for (;;) {
       const waitMs = deadline - clock.monotonic()
       if (this.#takeWoken() || waitMs <= 0) return noChunks
-      await this.#park(waitMs)
+      this.#watch()
+      await this.#wait.park(waitMs)
       this.#checkOpen()
       chunks = this.#collect(limits.bytesMax)
       if (chunks.length > 0) return chunks
@@ -100,28 +104,25 @@ export class PartitionsReader implements Reader {
     return woken
   }
 
-  async #park(waitMs: number): Promise<void> {
+  #watch(): void {
+    if (this.#isWatching) return
+    this.#isWatching = true
     const partitions: Partition[] = []
     for (const { partition, paused } of this.#positions) if (!paused) partitions.push(partition)
-    await this.#parts.waiters.park(partitions, {
-      sequenced: this.#sequenced,
-      waitMs,
-      started: (wait) => (this.#wait = wait),
-    })
-    this.#wait = null
+    this.#wait.watch(partitions)
   }
 
   wakeup(): void {
-    if (this.#wait === null && this.#phase !== 'polling') return
+    if (this.#phase !== 'polling') return
     this.#woken = true
-    this.#wait?.end()
+    this.#wait.end()
   }
 
   close(): Promise<void> {
     this.#phase = 'closed'
     this.#positions = []
     this.#byName.clear()
-    this.#wait?.end()
+    this.#wait.close()
     return Promise.resolve()
   }
 

@@ -112,7 +112,7 @@ export class PartitionSender {
    * Resolves with the batch's place in the log. `bytes` must be valid until this returns, or with `kept` until it
    * settles.
    */
-  async send(batch: SealedBatch, options: { readonly kept: boolean }): Promise<AppendedBatch> {
+  send(batch: SealedBatch, options: { readonly kept: boolean }): Promise<AppendedBatch> {
     const sent = new SentBatch(batch)
     this.#unanswered.push(sent)
     // The first attempt is made in this turn, while the bytes are valid.
@@ -121,7 +121,7 @@ export class PartitionSender {
       (answer) => this.#settle(sent, null, answer),
       (error: unknown) => this.#settle(sent, error, null),
     )
-    return await sent.answer.promise
+    return sent.answer.promise
   }
 
   async #try(sent: SentBatch, kept: boolean): Promise<AppendedBatch> {
@@ -175,7 +175,7 @@ export class PartitionSender {
   async #turn(sent: SentBatch, error: unknown): Promise<void> {
     const outOfOrder = error instanceof LogError && error.code === 'OUT_OF_ORDER_SEQUENCE'
     if (!outOfOrder) return await this.#parts.sleep(this.#parts.retryBackoffMs)
-    while (!sent.settled && this.#unanswered[0] !== sent) await this.#unanswered[0]?.answered
+    while (!sent.settled && this.#unanswered[0] !== sent) await this.#unanswered[0]?.left()
   }
 
   /** Fails the batches whose delivery timeout is over. They may still have been written. */
@@ -207,7 +207,7 @@ export class PartitionSender {
     if (answer === null && isRefused(sent, error)) this.#leaveHole()
     if (answer === null) sent.answer.reject(error)
     else sent.answer.resolve(answer)
-    sent.leave()
+    sent.leave?.()
   }
 
   /**
@@ -275,14 +275,19 @@ class SentBatch {
   accepted = false
   settled = false
   readonly answer: PromiseWithResolvers<AppendedBatch> = Promise.withResolvers()
-  /** Resolves when it is no longer in flight, whatever the outcome. */
-  readonly answered: Promise<void>
-  leave: () => void = () => {}
+  /** Called when it is no longer in flight, if somebody waits for that. */
+  leave: (() => void) | null = null
+  #left: Promise<void> | null = null
 
   constructor(batch: SealedBatch) {
     this.batch = batch
     this.bytes = batch.bytes
     this.since = batch.since
-    this.answered = new Promise((resolve) => (this.leave = resolve))
+  }
+
+  /** Resolves when it is no longer in flight, whatever the outcome. Hardly ever called, so it costs the others nothing. */
+  left(): Promise<void> {
+    this.#left ??= new Promise((resolve) => (this.leave = resolve))
+    return this.#left
   }
 }
