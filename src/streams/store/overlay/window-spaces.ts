@@ -13,6 +13,10 @@ export class WindowSpaces {
   readonly retentionMs: number
   readonly #count: number
   readonly #spanMs: number
+  /** The cycle of the last time: its first time, the first one after it, and its space. */
+  #cycleFrom = 0
+  #cycleTo = 0
+  #cycleSpace = 0
 
   constructor(retentionMs: number, count: number = windowSpaceCount) {
     this.retentionMs = retentionMs
@@ -21,8 +25,14 @@ export class WindowSpaces {
   }
 
   spaceOf(time: number): number {
-    const space = Math.floor(time / this.#spanMs) % this.#count
-    return space < 0 ? space + this.#count : space
+    // Most times are in the cycle of the one before, and a remainder of doubles takes as long as fetching a row.
+    if (time >= this.#cycleFrom && time < this.#cycleTo) return this.#cycleSpace
+    const cycle = Math.floor(time / this.#spanMs)
+    const space = cycle % this.#count
+    this.#cycleFrom = cycle * this.#spanMs
+    this.#cycleTo = this.#cycleFrom + this.#spanMs
+    this.#cycleSpace = space < 0 ? space + this.#count : space
+    return this.#cycleSpace
   }
 
   /** The spaces to clear when the store's clock advances from one time (-1 if fresh) to a later one. */
