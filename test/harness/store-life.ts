@@ -4,7 +4,6 @@ import { string } from '../../src/codec/value-codecs.ts'
 import { MemoryStoreEngine } from '../../src/streams/store/memory-store.ts'
 import type { OrderedStore, StoreEngine } from '../../src/streams/store/ordered-store.ts'
 import type { FlushSet } from '../../src/streams/store/overlay/flush-set.ts'
-import type { OverlayEntry } from '../../src/streams/store/overlay/overlay-entry.ts'
 import { readInt64, type Overlay } from '../../src/streams/store/overlay/overlay.ts'
 import { sessionSpaceCount, WindowSpaces, windowSpaceCount } from '../../src/streams/store/overlay/window-spaces.ts'
 import { RecordContext } from '../../src/streams/store/record-context.ts'
@@ -59,10 +58,10 @@ export class StoreLife<O extends Overlay> {
 
   commit(): void {
     this.overlay.freeze({
-      append: (entry: OverlayEntry, { value, start, end }, timestamp) => {
+      append: (key, { bytes, start, end }, timestamp) => {
         this.changelog.push({
-          key: Buffer.from(entry.slab.slice(entry.keyStart, entry.keyEnd)),
-          value: start < 0 ? null : Buffer.from(value.slice(start, end)),
+          key: Buffer.from(key.bytes.slice(key.start, key.end)),
+          value: start < 0 ? null : Buffer.from(bytes.slice(start, end)),
           timestamp,
         })
       },

@@ -1,5 +1,4 @@
 import type { Change, Processor, ProcessorContext } from '../../streams/processor/processor.ts'
-import type { OverlayEntry } from '../../streams/store/overlay/overlay-entry.ts'
 import type { WindowOverlay } from '../../streams/store/overlay/window-overlay.ts'
 import { undecoded } from '../../streams/store/record-context.ts'
 import { foldOf, type AggregateOptions, type Fold } from './aggregate-fold.ts'
@@ -47,7 +46,7 @@ class SlidingAggregate implements Processor {
   #closeTime = 0
   /** Under `final`, windows that end before this have been emitted. */
   #emittedTo = -1
-  readonly #near: OverlayEntry[] = []
+  readonly #near: number[] = []
   /**
    * Aggregate and time of the last window with records after the current one, before that was added: the start of its
    * right window.
@@ -72,7 +71,7 @@ class SlidingAggregate implements Processor {
       this.#emittedTo = context.restored('lastEmitWindowCloseTime') ?? -1
       context.saveAtCommit('lastEmitWindowCloseTime', () => this.#emittedTo)
     }
-    if (this.#emission === 'commit') this.#store.emit = (entry) => this.#emit(entry)
+    if (this.#emission === 'commit') this.#store.emit = (row) => this.#emit(row)
   }
 
   process(key: unknown, value: unknown, timestamp: number): void {
@@ -103,23 +102,24 @@ class SlidingAggregate implements Processor {
     /** The aggregate of the last window that ends before the record. */
     let leftAggregate: unknown = null
     let previous = -1
-    for (const entry of near) {
-      const end = entry.start + size
-      if (entry.start === timestamp + 1) {
+    for (const row of near) {
+      const start = this.#store.startOf(row)
+      const end = start + size
+      if (start === timestamp + 1) {
         hasRight = true
       } else if (end > timestamp) {
-        this.#noteRight(entry)
-        this.#update(key, value, timestamp, entry)
+        this.#noteRight(row)
+        this.#update(key, value, timestamp, row)
       } else if (end === timestamp) {
         hasLeft = true
-        const last = entry.timestamp
-        this.#update(key, value, timestamp, entry)
+        const last = this.#store.timestampOf(row)
+        this.#update(key, value, timestamp, row)
         // Another record of the same time has already created all windows.
         if (last >= timestamp) return
         previous = last
       } else {
-        leftAggregate = entry.value
-        previous = entry.timestamp
+        leftAggregate = this.#store.valueAt(row)
+        previous = this.#store.timestampOf(row)
         break
       }
     }
@@ -135,26 +135,28 @@ class SlidingAggregate implements Processor {
   #addEarly(key: unknown, value: unknown, timestamp: number): void {
     const near = this.#near
     this.#store.find(key, 0, timestamp + 1, near)
-    let first: OverlayEntry | null = null
+    let first = -1
     let hasRight = false
     let previous = -1
     // Kafka visits these in ascending start.
     for (let index = near.length - 1; index >= 0; index--) {
-      const entry = near[index] as OverlayEntry
-      if (entry.start === 0) {
-        first = entry
-        if (entry.timestamp < timestamp) previous = entry.timestamp
-      } else if (entry.start <= timestamp) {
+      const row = near[index] as number
+      const start = this.#store.startOf(row)
+      if (start === 0) {
+        first = row
+        const last = this.#store.timestampOf(row)
+        if (last < timestamp) previous = last
+      } else if (start <= timestamp) {
         this.#rightTime = -1
-        this.#noteRight(entry)
-        this.#update(key, value, timestamp, entry)
+        this.#noteRight(row)
+        this.#update(key, value, timestamp, row)
       } else {
         hasRight = true
       }
     }
-    if (this.#rightTime < 0 && first !== null && first.timestamp > timestamp) this.#noteRight(first)
+    if (this.#rightTime < 0 && first >= 0 && this.#store.timestampOf(first) > timestamp) this.#noteRight(first)
     if (!hasRight) this.#makeRight(key, timestamp)
-    if (first === null) {
+    if (first < 0) {
       this.#make(key, value, timestamp, 0, null)
       return
     }
@@ -162,47 +164,48 @@ class SlidingAggregate implements Processor {
     this.#update(key, value, timestamp, first)
   }
 
-  /** Keeps the current state of the first entry that is passed in, and ignores later ones. */
-  #noteRight(entry: OverlayEntry): void {
+  /** Keeps the current state of the first row that is passed in, and ignores later ones. */
+  #noteRight(row: number): void {
     if (this.#rightTime >= 0) return
-    this.#rightAggregate = entry.value
-    this.#rightTime = entry.timestamp
+    this.#rightAggregate = this.#store.valueAt(row)
+    this.#rightTime = this.#store.timestampOf(row)
   }
 
   /** Creates the right window of the previous record, if this is the first record in it. */
   #makePreviousRight(key: unknown, value: unknown, timestamp: number, previous: number): void {
     const start = previous + 1
     if (start + this.#sizeMs < timestamp) return
-    for (const entry of this.#near) if (entry.start === start) return
+    for (const row of this.#near) if (this.#store.startOf(row) === start) return
     this.#make(key, value, timestamp, start, null)
   }
 
   /** Creates the record's own right window, if there are later records; the record itself is not in it. */
   #makeRight(key: unknown, timestamp: number): void {
     if (this.#rightTime <= timestamp) return
-    const entry = this.#store.entry(key, timestamp + 1)
-    this.#store.update(entry, this.#rightAggregate, this.#rightTime, timestamp)
-    if (this.#emission === 'update') this.#forward(entry, key, { newValue: entry.value, oldValue: null })
+    const row = this.#store.entry(key, timestamp + 1)
+    this.#store.update(row, this.#rightAggregate, this.#rightTime, timestamp)
+    if (this.#emission === 'update') this.#forward(row, key, { newValue: this.#rightAggregate, oldValue: null })
   }
 
   /** Creates a window for the record, starting with the aggregate of the records before it. */
   #make(key: unknown, value: unknown, timestamp: number, start: number, aggregate: unknown): void {
     if (this.#isClosed(start)) return
     const after = this.#fold(aggregate, value, key)
-    const entry = this.#store.entry(key, start)
+    const row = this.#store.entry(key, start)
     // If two records are exactly one more than the size apart, the right window of the first is also the left window of
     // the second. It is then created twice, as in Kafka.
-    const before = entry.value
-    this.#store.update(entry, after, timestamp, timestamp)
-    if (this.#emission === 'update') this.#forward(entry, key, { newValue: after, oldValue: before })
+    const before = this.#store.valueAt(row)
+    this.#store.update(row, after, timestamp, timestamp)
+    if (this.#emission === 'update') this.#forward(row, key, { newValue: after, oldValue: before })
   }
 
-  #update(key: unknown, value: unknown, timestamp: number, entry: OverlayEntry): void {
-    if (this.#isClosed(entry.start)) return
-    const before = entry.value
+  #update(key: unknown, value: unknown, timestamp: number, row: number): void {
+    const store = this.#store
+    if (this.#isClosed(store.startOf(row))) return
+    const before = store.valueAt(row)
     const after = this.#fold(before, value, key)
-    this.#store.update(entry, after, Math.max(timestamp, entry.timestamp), timestamp)
-    if (this.#emission === 'update') this.#forward(entry, key, { newValue: after, oldValue: before })
+    store.update(row, after, Math.max(timestamp, store.timestampOf(row)), timestamp)
+    if (this.#emission === 'update') this.#forward(row, key, { newValue: after, oldValue: before })
   }
 
   #isClosed(start: number): boolean {
@@ -211,15 +214,16 @@ class SlidingAggregate implements Processor {
     return true
   }
 
-  #emit(entry: OverlayEntry): void {
-    if (entry.value === null && entry.forwarded === null) return
-    const change: Change<unknown> = { newValue: entry.value, oldValue: entry.forwarded }
-    if (!this.#store.emitsKeyBytes) {
-      this.#forward(entry, this.#store.keyOf(entry), change)
+  #emit(row: number): void {
+    const store = this.#store
+    const change: Change<unknown> = { newValue: store.valueAt(row), oldValue: store.forwardedValue(row) }
+    if (change.newValue === null && change.oldValue === null) return
+    if (!store.emitsKeyBytes) {
+      this.#forward(row, store.keyOf(row), change)
       return
     }
-    this.#store.presentKey(entry)
-    this.#context.forward(undecoded, change, entry.timestamp)
+    store.presentKey(row)
+    this.#context.forward(undecoded, change, store.timestampOf(row))
   }
 
   #emitClosed(closeTime: number): void {
@@ -227,13 +231,14 @@ class SlidingAggregate implements Processor {
     const last = closeTime - 1 - this.#sizeMs
     this.#emittedTo = closeTime
     if (first > last) return
-    for (const entry of this.#store.rowsByStart(first, last)) {
-      this.#forward(entry, this.#store.keyOf(entry), { newValue: entry.value, oldValue: null })
+    for (const row of this.#store.rowsByStart(first, last)) {
+      this.#forward(row, this.#store.keyOf(row), { newValue: this.#store.valueAt(row), oldValue: null })
     }
   }
 
-  #forward(entry: OverlayEntry, key: unknown, change: Change<unknown>): void {
-    const { start } = entry
-    this.#context.forward({ key, start, end: start + this.#sizeMs, kind: 'time' }, change, entry.timestamp)
+  #forward(row: number, key: unknown, change: Change<unknown>): void {
+    const start = this.#store.startOf(row)
+    const windowed = { key, start, end: start + this.#sizeMs, kind: 'time' }
+    this.#context.forward(windowed, change, this.#store.timestampOf(row))
   }
 }

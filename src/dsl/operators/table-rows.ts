@@ -1,7 +1,7 @@
 import type { ProcessorContext } from '../../streams/processor/processor.ts'
 import type { KeyValueOverlay } from '../../streams/store/overlay/key-value-overlay.ts'
+import type { EntryOverlay } from '../../streams/store/overlay/entry-overlay.ts'
 import type { OverlayEntry } from '../../streams/store/overlay/overlay-entry.ts'
-import type { Overlay } from '../../streams/store/overlay/overlay.ts'
 import type { SessionOverlay } from '../../streams/store/overlay/session-overlay.ts'
 import type { WindowOverlay } from '../../streams/store/overlay/window-overlay.ts'
 
@@ -51,12 +51,7 @@ export function windowedRows(store: string): TableRows {
   return {
     stores: [store],
     open(context, view) {
-      const overlay = context.store<WindowOverlay>(store)
-      const rowOf = (key: unknown): OverlayEntry | null => {
-        const windowed = key as { readonly key: unknown; readonly start: number }
-        return overlay.partner(windowed.key, windowed.start)
-      }
-      return new EntryReader(overlay, rowOf, view)
+      return new WindowReader(context.store<WindowOverlay>(store), view)
     },
   }
 }
@@ -78,11 +73,11 @@ export function sessionRows(store: string): TableRows {
 
 class EntryReader implements TableReader {
   timestamp = -1
-  readonly #overlay: Overlay
+  readonly #overlay: EntryOverlay
   readonly #rowOf: (key: unknown) => OverlayEntry | null
   readonly #view: TableView
 
-  constructor(overlay: Overlay, rowOf: (key: unknown) => OverlayEntry | null, view: TableView) {
+  constructor(overlay: EntryOverlay, rowOf: (key: unknown) => OverlayEntry | null, view: TableView) {
     this.#overlay = overlay
     this.#rowOf = rowOf
     this.#view = view
@@ -101,6 +96,33 @@ class EntryReader implements TableReader {
     }
     this.timestamp = entry.timestamp
     return entry.value
+  }
+}
+
+class WindowReader implements TableReader {
+  timestamp = -1
+  readonly #overlay: WindowOverlay
+  readonly #view: TableView
+
+  constructor(overlay: WindowOverlay, view: TableView) {
+    this.#overlay = overlay
+    this.#view = view
+  }
+
+  get(key: unknown): unknown {
+    const windowed = key as { readonly key: unknown; readonly start: number }
+    const overlay = this.#overlay
+    const row = overlay.partner(windowed.key, windowed.start)
+    if (row < 0) {
+      this.timestamp = -1
+      return null
+    }
+    if (this.#view === 'forwarded' && overlay.isHeldBack(row)) {
+      this.timestamp = overlay.forwardedTimestamp(row)
+      return overlay.forwardedValue(row)
+    }
+    this.timestamp = overlay.timestampOf(row)
+    return overlay.valueAt(row)
   }
 }
 

@@ -11,14 +11,14 @@ export function emitDirtyRows(tasks: readonly Task[]): void {
   let deepest = -1
   for (const task of tasks) {
     for (const { overlay } of task.stores) {
-      if (overlay.emit !== null && overlay.level > deepest) deepest = overlay.level
+      if (overlay.emits && overlay.level > deepest) deepest = overlay.level
     }
   }
   for (let level = 0; level <= deepest; level++) {
     const runs: Run[] = []
     for (const task of tasks) {
       for (const store of task.stores) {
-        if (store.overlay.emit === null || store.overlay.level !== level || !store.overlay.isDirty) continue
+        if (!store.overlay.emits || store.overlay.level !== level || !store.overlay.isDirty) continue
         const { times } = store.overlay.updates
         const places = sortedByTime(store.overlay.lastUpdates(), times)
         runs.push({ task, store, places, times, next: 0, time: times[places[0] as number] as number })

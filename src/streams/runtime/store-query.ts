@@ -141,10 +141,9 @@ function rowsOf(overlay: Overlay): StoreRow<unknown, unknown>[] {
   if (!(overlay instanceof WindowOverlay)) return []
   const { shape } = overlay.spec
   const sizeMs = shape.kind === 'window' ? shape.sizeMs : 0
-  return overlay.rows().map((entry) => ({
-    key: overlay.keyOf(entry),
-    value: entry.value,
-    timestamp: entry.timestamp,
-    window: { start: entry.start, end: entry.start + sizeMs },
-  }))
+  return overlay.rows().map((row) => {
+    const start = overlay.startOf(row)
+    const window = { start, end: start + sizeMs }
+    return { key: overlay.keyOf(row), value: overlay.valueAt(row), timestamp: overlay.timestampOf(row), window }
+  })
 }

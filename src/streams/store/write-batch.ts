@@ -33,6 +33,12 @@ export class WriteBatch {
   #view: DataView = new DataView(this.#bytes.buffer)
   #length = 0
   #count = 0
+  readonly #expectedBytes: number
+
+  /** `expectedBytes` is how large a batch will probably get: so much memory is reserved when the first one begins. */
+  constructor(expectedBytes = 0) {
+    this.#expectedBytes = expectedBytes
+  }
 
   get count(): number {
     return this.#count
@@ -109,7 +115,7 @@ export class WriteBatch {
   }
 
   #grow(atLeast: number): void {
-    const bigger = new Uint8Array(Math.max(firstCapacity, atLeast, this.#bytes.length * 2))
+    const bigger = new Uint8Array(Math.max(firstCapacity, this.#expectedBytes, atLeast, this.#bytes.length * 2))
     bigger.set(this.#bytes.subarray(0, this.#length))
     this.#bytes = bigger
     this.#view = new DataView(bigger.buffer)

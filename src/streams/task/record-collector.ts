@@ -9,7 +9,7 @@ import type { Staged, StagedPartition } from '../../log/api/log.ts'
 import { noHeaders, outgoingRecord, type OutgoingRecord, type TopicPartition } from '../../log/api/record.ts'
 import { StreamsError } from '../errors.ts'
 import type { Receiver } from '../processor/forwarding.ts'
-import type { OverlayEntry } from '../store/overlay/overlay-entry.ts'
+import type { Slice } from '../store/write-batch.ts'
 import type { ChangelogWriter } from '../store/overlay/overlay.ts'
 import { undecoded, type RecordContext } from '../store/record-context.ts'
 import type { SinkNode } from '../topology/node.ts'
@@ -149,7 +149,7 @@ export class StagedPlace {
   }
 }
 
-/** The changelog of one store: keys from the entries' slabs, plain values, no headers, as Kafka writes them. */
+/** The changelog of one store: plain keys and values, no headers, as Kafka writes them. */
 export class ChangelogSink implements ChangelogWriter {
   readonly #collector: RecordCollector
   readonly #place: StagedPlace
@@ -160,19 +160,14 @@ export class ChangelogSink implements ChangelogWriter {
     this.#place = collector.place(at, 'others', node)
   }
 
-  append(
-    entry: OverlayEntry,
-    row: { readonly value: Uint8Array; readonly start: number; readonly end: number },
-    timestamp: number,
-    cause: number,
-  ): void {
+  append(key: Slice, value: Slice, timestamp: number, cause: number): void {
     const out = this.#out
-    out.key = entry.slab
-    out.keyStart = entry.keyStart
-    out.keyEnd = entry.keyEnd
-    out.value = row.value
-    out.valueStart = row.start
-    out.valueEnd = row.end
+    out.key = key.bytes
+    out.keyStart = key.start
+    out.keyEnd = key.end
+    out.value = value.bytes
+    out.valueStart = value.start
+    out.valueEnd = value.end
     out.timestamp = Math.max(0, timestamp)
     this.#collector.changelog(this.#place, out, cause)
   }

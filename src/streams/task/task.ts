@@ -15,7 +15,6 @@ import {
   streamTimeSchedule,
   wallClockSchedule,
 } from '../processor/punctuation.ts'
-import type { OverlayEntry } from '../store/overlay/overlay-entry.ts'
 import type { ChangelogWriter, Overlay } from '../store/overlay/overlay.ts'
 import { undecoded, type RecordContext, type RecordSource } from '../store/record-context.ts'
 import { storeOperator } from '../topology/internal-topics.ts'
@@ -237,11 +236,9 @@ export class Task implements NodeHost {
     const record = this.record
     record.leave()
     overlay.updates.resume(place, record)
-    const entry = overlay.updates.entries[place] as OverlayEntry
-    entry.isForwarded = true
     if (this.#order !== null) this.collector.emits(overlay.level, record.timestamp)
     record.isEmission = true
-    overlay.emit?.(entry)
+    overlay.emitAt(place)
     record.isEmission = false
   }
 
@@ -266,7 +263,7 @@ export class Task implements NodeHost {
   /** Whether it has output for other tasks of the application that is staged or will be emitted by the commit. */
   get hasUncommittedOutput(): boolean {
     if (this.collector.hasInternalOutput) return true
-    for (const { overlay } of this.stores) if (overlay.emit !== null && overlay.isDirty) return true
+    for (const { overlay } of this.stores) if (overlay.emits && overlay.isDirty) return true
     return false
   }
 

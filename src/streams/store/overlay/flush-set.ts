@@ -1,10 +1,11 @@
 import type { StoreOperations, StorePosition } from '../ordered-store.ts'
 import { type Slice, WriteBatch } from '../write-batch.ts'
+import { grown } from './columns.ts'
 import type { OverlayEntry } from './overlay-entry.ts'
 
 /**
- * Committed values that are to be written to the store: the newest value of each entry, packed as the store takes them.
- * A set is open while commits add to it, and is then sealed. Nothing is added to a sealed set, so it can be written while
+ * Committed values that are to be written to the store: the newest value of each row, packed as the store takes them. A
+ * set is open while commits add to it, and is then sealed. Nothing is added to a sealed set, so it can be written while
  * newer commits collect in the next set. It may be written only when the last commit in it is durable: the store must
  * never be ahead of its changelog.
  *
@@ -12,36 +13,57 @@ import type { OverlayEntry } from './overlay-entry.ts'
  * then; later, each would have to be fetched into the processor's cache once more.
  */
 export class FlushSet {
+  /** The sets of a store have ascending numbers from 1 on and are flushed in this order. */
+  readonly number: number
+  /** The rows, if they are objects. */
   entries: OverlayEntry[] = []
-  /** The place of each entry's operation in the batch. */
-  #places: number[] = []
+  /** Number of rows. */
+  count = 0
+  /** The place of each row's operation in the batch. */
+  #places: Uint32Array = new Uint32Array(firstCapacity)
+  /** The time by which each row expires. */
+  #times: Float64Array = new Float64Array(firstCapacity)
   /** The position of the store after this set; null until the placement of its last commit is known. */
   position: StorePosition | null = null
   /** The store's clock after its last commit. */
   storeTime = -1
   /**
-   * Whether the store contains all of it. Entries may still refer to this set, so one flag here replaces an update of
-   * each entry.
+   * Whether the store contains all of it. Rows may still refer to this set, so one flag here replaces an update of each
+   * row.
    */
   isFinished = false
-  readonly #batch = new WriteBatch()
+  readonly #batch: WriteBatch
+
+  /** `bytes` is how large the set will probably get. */
+  constructor(number: number, bytes = 0) {
+    this.number = number
+    this.#batch = new WriteBatch(bytes)
+  }
 
   /** Bytes in memory, with the operations that were replaced by later ones. */
   get bytes(): number {
     return this.#batch.byteLength
   }
 
-  /** Adds the newest value of an entry; `space` and `key` are those of its row in the store. */
-  put(entry: OverlayEntry, space: number, key: Slice, value: Slice): void {
-    if (entry.flushSet === this && this.#batch.overwrite(this.#places[entry.flushIndex] as number, value)) return
-    this.#set(entry, this.#batch.putSlices(space, key, value))
+  /**
+   * Adds the newest value of a row and returns its index; `index` is that of its older value in this set, or -1. `space`
+   * and `key` are those of the row in the store.
+   */
+  put(index: number, space: number, key: Slice, value: Slice, time: number): number {
+    if (index >= 0 && this.#batch.overwrite(this.#places[index] as number, value)) return index
+    return this.#set(index, this.#batch.putSlices(space, key, value), time)
   }
 
-  delete(entry: OverlayEntry, space: number, key: Slice): void {
-    this.#set(entry, this.#batch.deleteSlice(space, key))
+  delete(index: number, space: number, key: Slice, time: number): number {
+    return this.#set(index, this.#batch.deleteSlice(space, key), time)
   }
 
-  /** Leaves out the entry with that index: its row has expired. */
+  /** The time by which the row with that index expires. */
+  time(index: number): number {
+    return this.#times[index] as number
+  }
+
+  /** Leaves out the row with that index: it has expired. */
   drop(index: number): void {
     this.#batch.drop(this.#places[index] as number)
   }
@@ -55,18 +77,27 @@ export class FlushSet {
   finish(): void {
     this.isFinished = true
     this.entries = []
-    this.#places = []
+    this.count = 0
+    this.#places = new Uint32Array(0)
+    this.#times = new Float64Array(0)
   }
 
-  #set(entry: OverlayEntry, place: number): void {
-    if (entry.flushSet === this) {
-      this.#batch.drop(this.#places[entry.flushIndex] as number)
-      this.#places[entry.flushIndex] = place
-      return
+  #set(index: number, place: number, time: number): number {
+    if (index >= 0) {
+      this.#batch.drop(this.#places[index] as number)
+      this.#places[index] = place
+      return index
     }
-    entry.flushSet = this
-    entry.flushIndex = this.entries.length
-    this.entries.push(entry)
-    this.#places.push(place)
+    const added = this.count
+    if (added === this.#places.length) {
+      this.#places = grown(this.#places, new Uint32Array(added * 2))
+      this.#times = grown(this.#times, new Float64Array(added * 2))
+    }
+    this.#places[added] = place
+    this.#times[added] = time
+    this.count = added + 1
+    return added
   }
 }
+
+const firstCapacity = 64

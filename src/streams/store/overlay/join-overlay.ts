@@ -5,8 +5,9 @@ import type { OrderedStore } from '../ordered-store.ts'
 import type { RecordContext } from '../record-context.ts'
 import { KeyFilter } from './key-filter.ts'
 import { isKeyOf, KeyTable, type KeyedItem } from './key-table.ts'
+import { EntryOverlay } from './entry-overlay.ts'
 import { entryOverheadBytes, OverlayEntry } from './overlay-entry.ts'
-import { Overlay, readInt64, writeInt64 } from './overlay.ts'
+import { readInt64, writeInt64 } from './overlay.ts'
 import { WindowSpaces, windowSpaceCount } from './window-spaces.ts'
 
 /**
@@ -26,7 +27,7 @@ import { WindowSpaces, windowSpaceCount } from './window-spaces.ts'
  *
  * Layout, in changelog and store: `key | i64 time | u32 sequence`, as in Kafka.
  */
-export class JoinOverlay extends Overlay {
+export class JoinOverlay extends EntryOverlay {
   /** Sequence number of the row that was put last. */
   sequence = 0
   readonly #spaces: WindowSpaces
@@ -191,12 +192,12 @@ export class JoinOverlay extends Overlay {
     return cleared
   }
 
-  protected override isExpired(entry: OverlayEntry): boolean {
-    return entry.start <= this.#horizon
+  protected override get retentionMs(): number {
+    return this.#spaces.retentionMs
   }
 
-  protected override isExpiredAt(entry: OverlayEntry, storeTime: number): boolean {
-    return entry.start <= storeTime - this.#spaces.retentionMs
+  protected override timeOf(entry: OverlayEntry): number {
+    return entry.start
   }
 
   protected override expire(): void {

@@ -5,8 +5,9 @@ import type { KeyValueStore } from '../key-value-store.ts'
 import type { OrderedStore, StoreItem } from '../ordered-store.ts'
 import type { RecordContext } from '../record-context.ts'
 import { KeyTable } from './key-table.ts'
+import { EntryOverlay } from './entry-overlay.ts'
 import { entryOverheadBytes, OverlayEntry, unresolved } from './overlay-entry.ts'
-import { Overlay, readTimestamp, timestampBytes } from './overlay.ts'
+import { readTimestamp, timestampBytes } from './overlay.ts'
 
 /**
  * A key-value store in memory on top of one on disk.
@@ -16,7 +17,7 @@ import { Overlay, readTimestamp, timestampBytes } from './overlay.ts'
  * dirty or unflushed. So hot keys stay in memory without a list that must be kept in order. As long as nothing was ever
  * evicted from a store that was empty at first, memory contains every row and the store is not read at all.
  */
-export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, unknown> {
+export class KeyValueOverlay extends EntryOverlay implements KeyValueStore<unknown, unknown> {
   readonly #cacheBytesMax: number
   #hot = new KeyTable<OverlayEntry>()
   #cold = new KeyTable<OverlayEntry>()
@@ -130,7 +131,7 @@ export class KeyValueOverlay extends Overlay implements KeyValueStore<unknown, u
   #unread(key: unknown, hash: number): OverlayEntry {
     const entry = this.#makeEntry(key, hash, this.#complete ? null : unresolved)
     // Checked first, so that no unresolved row is left without a put.
-    this.checkKey(entry)
+    this.checkKey(entry.keyEnd - entry.keyStart)
     this.#add(entry)
     return entry
   }

@@ -9,24 +9,25 @@ import type { OrderedStore, StorePosition } from '../ordered-store.ts'
 import { undecoded, type RecordContext } from '../record-context.ts'
 import { storeKeyBytesMax } from '../store-error.ts'
 import type { Slice } from '../write-batch.ts'
-import { ByteSlabs } from './byte-slabs.ts'
 import { FlushSet } from './flush-set.ts'
-import { unresolved, type OverlayEntry } from './overlay-entry.ts'
 import { UpdateLog } from './update-log.ts'
 
 /**
  * The layer in memory on top of a store: all rows that the store does not contain yet, and clean rows that are worth
  * keeping.
  *
- * A row has one entry with its newest value. It is *active* from its first update to the next commit; then *committed*,
- * with its bytes in the open {@link FlushSet} and in the staged changelog; then *flushing*, when that set is sealed and
- * its last commit is durable; then clean. An entry can be in several of these states at once (a new update while an
- * older value is being flushed). The sets have copies of the bytes, so these do not interfere.
+ * A row in memory has its newest value. It is *active* from its first update to the next commit; then *committed*, with
+ * its bytes in the open {@link FlushSet} and in the staged changelog; then *flushing*, when that set is sealed and its
+ * last commit is durable; then clean. A row can be in several of these states at once (a new update while an older value
+ * is being flushed). The sets have copies of the bytes, so these do not interfere.
+ *
+ * Most overlays have an object for each row ({@link EntryOverlay}). Window stores have the most rows and keep them in
+ * columns ({@link WindowOverlay}).
  *
  * Invariants
  * - The store never contains anything that is not durable in its changelog: `flush` is called only after the durable
  *   receipt.
- * - An entry that is dirty or unflushed never leaves memory.
+ * - A row that is dirty or unflushed never leaves memory.
  * - A row is written to the changelog once per commit, however often it was updated: its newest value, in order of last
  *   update.
  * - A row that was absent before a generation and is absent after it leaves no trace.
@@ -38,12 +39,10 @@ export abstract class Overlay {
   readonly spec: StoreSpec
   readonly store: OrderedStore
   readonly record: RecordContext
-  /** Forwards the change of an entry since it was last forwarded; null if nothing is forwarded at commit. */
-  emit: ((entry: OverlayEntry) => void) | null = null
   /** Number of emitting stores between the sources and this one; stores emit in this order. */
   level = 0
   /**
-   * Whether no node that receives emitted records reads their keys. The operator may then use {@link presentKey} and
+   * Whether no node that receives emitted records reads their keys. The operator may then present their bytes and
    * forward `undecoded`. Set when the task is wired.
    */
   emitsKeyBytes = false
@@ -53,11 +52,13 @@ export abstract class Overlay {
   protected committedTime: number
   /** The end of the changelog after the newest commit whose placement is known. */
   position: StorePosition | null
-  readonly #updates = new UpdateLog()
-  #touched = 0
+  /** The updates of the current generation. */
+  readonly updates: UpdateLog = new UpdateLog()
+  /** Number of rows that the generation has changed. */
+  protected touched = 0
   /** Estimated bytes of a value; it rises at once and falls slowly. */
   #sampledBytes = 0
-  #open: FlushSet = new FlushSet()
+  #open: FlushSet = new FlushSet(1)
   #sealed: FlushSet | null = null
   /** Estimated bytes of the rows in memory; in a key-value store, of their hot half. */
   protected cachedBytes = 0
@@ -69,9 +70,11 @@ export abstract class Overlay {
   readonly #located = new ByteWriter(64)
   /** Id of the keys' codec if its bytes, as they arrive, identify keys; else an id that no source has. */
   readonly #keyCodec: string
-  protected readonly keySlabs: ByteSlabs = new ByteSlabs()
-  /** Reused for each packed row. */
-  readonly #key: Slice = { bytes: noValue, start: 0, end: 0 }
+  /** The key of the row that is being written. Reused for each row, as the next two are. */
+  protected readonly rowKey: Slice = { bytes: noValue, start: 0, end: 0 }
+  /** Its timestamp and value, as in the store. */
+  protected readonly stored: Slice = { bytes: noValue, start: 0, end: 0 }
+  readonly #logged: Slice = { bytes: noValue, start: timestampBytes, end: 0 }
   protected readonly scratch: ByteWriter = new ByteWriter(256)
 
   constructor(spec: StoreSpec, store: OrderedStore, record: RecordContext) {
@@ -86,50 +89,6 @@ export abstract class Overlay {
     this.#open.storeTime = this.storeTime
   }
 
-  /** Gives an entry a new value, or null to delete it. `updateTime` is the timestamp of the record that caused it. */
-  update(entry: OverlayEntry, value: unknown, timestamp: number, updateTime: number): void {
-    if (entry.lastUpdate < 0) {
-      // Checked here and not at the flush. Once a key that is too long for a store is committed, every restart would
-      // fail on it.
-      this.checkKey(entry)
-      if (this.#touched % touchedPerSample === 0) this.#sample(value)
-      entry.forwarded = entry.value
-      entry.forwardedTimestamp = entry.timestamp
-      entry.isForwarded = false
-      this.#touched += 1
-    }
-    entry.value = value
-    entry.timestamp = timestamp
-    entry.lastUpdate = this.#updates.add(entry, this.record, updateTime, this.emit !== null)
-  }
-
-  /** Whether the entry has a value that is not forwarded yet; the commit will forward it. */
-  isHeldBack(entry: OverlayEntry): boolean {
-    return this.emit !== null && entry.lastUpdate >= 0 && !entry.isForwarded
-  }
-
-  /**
-   * The value that was forwarded last; its timestamp is in the entry. If a put did not look up the old value, it is
-   * read from the store now, which has it because rows that the store lacks never leave memory.
-   */
-  forwardedValue(entry: OverlayEntry): unknown {
-    if (entry.forwarded !== unresolved) return entry.forwarded
-    const stored = this.store.get(this.spaceOf(entry), this.localKey(entry))
-    entry.forwarded = stored === undefined ? null : this.spec.value.read(stored, timestampBytes, stored.length)
-    entry.forwardedTimestamp = stored === undefined ? -1 : readTimestamp(stored)
-    return entry.forwarded
-  }
-
-  /**
-   * Makes the key's bytes, as in the store, available to sinks, which find them where those of the current record are.
-   */
-  presentKey(entry: OverlayEntry): void {
-    const record = this.record
-    record.bytes = entry.slab
-    record.keyStart = entry.keyStart
-    record.keyEnd = entry.keyEnd - this.changelogKeySuffix
-  }
-
   /**
    * Continues with the clock that the last commit recorded: rows that expired before they were written moved it too.
    */
@@ -139,17 +98,25 @@ export abstract class Overlay {
   }
 
   get isDirty(): boolean {
-    return this.#updates.count > 0
+    return this.updates.count > 0
   }
 
   /** Estimated bytes that wait for the next commit. */
   get dirtyBytes(): number {
     // A row that is emitted with the commit is written twice, to the changelog and downstream.
-    const copies = this.emit === null ? 1 : 2
-    return this.#updates.count * updateBytes + this.#touched * (dirtyEntryBytes + copies * this.#sampledBytes)
+    const copies = this.emits ? 2 : 1
+    return this.updates.count * updateBytes + this.touched * (dirtyEntryBytes + copies * this.#sampledBytes)
   }
 
-  /** Measures a value now and then, because large values must not accumulate beyond what one commit can contain. */
+  /**
+   * Counts a row that becomes dirty. Its new value is measured now and then, because large values must not accumulate
+   * beyond what one commit can contain.
+   */
+  protected touch(value: unknown): void {
+    if (this.touched % touchedPerSample === 0) this.#sample(value)
+    this.touched += 1
+  }
+
   #sample(value: unknown): void {
     this.scratch.clear()
     if (value !== null) this.spec.value.write(value, this.scratch)
@@ -159,79 +126,61 @@ export abstract class Overlay {
 
   /** The last update of each changed row, as ascending places in {@link updates}. */
   lastUpdates(): Uint32Array {
-    return this.#updates.lastPlaces(this.#touched)
+    return this.updates.lastPlaces(this.touched)
   }
 
-  /** The updates of the current generation. */
-  get updates(): UpdateLog {
-    return this.#updates
-  }
+  /** Whether the changes of rows are forwarded at the commit. */
+  abstract get emits(): boolean
+
+  /** Forwards the change of the row of that update, which is its last one, since the row was last forwarded. */
+  abstract emitAt(place: number): void
 
   /** Ends the generation: its rows are written to the changelog and into the open flush set. */
   freeze(changelog: ChangelogWriter): void {
-    const updates = this.#updates
-    const codec = this.spec.value
-    const scratch = this.scratch
+    const { updates, record } = this
     const set = this.#open
-    const record = this.record
-    const row = { value: noValue, start: timestampBytes, end: 0 }
-    const value = { bytes: noValue, start: 0, end: 0 }
-    for (let place = 0; place < updates.count; place++) {
-      const entry = updates.entries[place] as OverlayEntry
-      if (entry.lastUpdate !== place) continue
-      entry.lastUpdate = -1
-      const before = entry.forwarded
-      entry.forwarded = null
-      if (this.isExpired(entry)) continue
-      // An error in encoding the row or writing it to its changelog is reported with the record of its last update.
-      updates.resume(place, record)
-      const cause = updates.causes[place] as number
-      if (entry.value === null) {
-        if (before === null || (before === unresolved && !this.#isStored(entry))) continue
-        // A delete has the timestamp of the record that caused it.
-        changelog.append(entry, { value: noValue, start: -1, end: -1 }, record.timestamp, cause)
-        set.delete(entry, this.spaceOf(entry), this.#keySlice(entry))
-        continue
-      }
-      scratch.clear()
-      scratch.i64(entry.timestamp)
-      codec.write(entry.value, scratch)
-      row.value = scratch.bytes
-      row.end = scratch.length
-      changelog.append(entry, row, entry.timestamp, cause)
-      value.bytes = scratch.bytes
-      value.end = scratch.length
-      set.put(entry, this.spaceOf(entry), this.#keySlice(entry), value)
-      this.resized(entry, scratch.length)
-    }
+    for (let place = 0; place < updates.count; place++) if (updates.isLast(place)) this.freezeAt(place, changelog, set)
     record.leave()
     set.storeTime = this.storeTime
     this.committedTime = this.storeTime
     updates.clear()
-    this.#touched = 0
+    this.touched = 0
     this.expire()
   }
 
   /**
-   * Whether the store contains a row that was put and deleted without being read. The changelog must depend only on the
-   * rows and not on which of them were in memory, or a replay would write a different one.
+   * Writes the row of that update, which is its last one, to the changelog and into the set; after this it is not dirty.
    */
-  #isStored(entry: OverlayEntry): boolean {
-    return this.store.get(this.spaceOf(entry), this.localKey(entry)) !== undefined
+  protected abstract freezeAt(place: number, changelog: ChangelogWriter, set: FlushSet): void
+
+  /** Writes the row whose key is in `rowKey` to the changelog. After this, `rowKey` and `stored` are as in the store. */
+  protected log(changelog: ChangelogWriter, value: unknown, timestamp: number, cause: number): void {
+    const { scratch, stored, rowKey } = this
+    const logged = this.#logged
+    scratch.clear()
+    scratch.i64(timestamp)
+    this.spec.value.write(value, scratch)
+    logged.bytes = scratch.bytes
+    logged.end = scratch.length
+    changelog.append(rowKey, logged, timestamp, cause)
+    stored.bytes = scratch.bytes
+    stored.end = scratch.length
+    rowKey.end -= this.changelogKeySuffix
   }
 
-  /** The key as in the store. */
-  protected localKey(entry: OverlayEntry): Uint8Array {
-    return entry.slab.subarray(entry.keyStart, entry.keyEnd - this.changelogKeySuffix)
+  /** Writes a tombstone for the row whose key is in `rowKey`, with the timestamp of the record that deleted it. */
+  protected logDelete(changelog: ChangelogWriter, cause: number): void {
+    changelog.append(this.rowKey, tombstone, this.record.timestamp, cause)
+    this.rowKey.end -= this.changelogKeySuffix
   }
 
   /** Bytes that wait for a flush. */
   get unflushedBytes(): number {
-    return this.#open.bytes + this.#open.entries.length * dirtyEntryBytes
+    return this.#open.bytes + this.#open.count * dirtyEntryBytes
   }
 
   get hasUnflushed(): boolean {
-    return this.#open.entries.length > 0
+    return this.#open.count > 0
   }
 
   /**
@@ -242,7 +191,7 @@ export abstract class Overlay {
     assert(this.#sealed === null, `store ${this.spec.name} is being flushed already`)
     const set = this.#open
     this.#sealed = set
-    this.#open = new FlushSet()
+    this.#open = new FlushSet(set.number + 1, set.bytes)
     // Not the clock of now: records that no commit contains yet have moved it.
     this.#open.storeTime = this.committedTime
     return set
@@ -257,8 +206,9 @@ export abstract class Overlay {
   async flush(set: FlushSet, clock: Clock): Promise<void> {
     assert(set === this.#sealed && set.position !== null, `store ${this.spec.name} flushes a set that is not due`)
     // Expired rows are left out: they can no longer be read, and this very flush may clear their space.
-    for (let index = 0; index < set.entries.length; index++) {
-      if (this.isExpiredAt(set.entries[index] as OverlayEntry, set.storeTime)) set.drop(index)
+    const horizon = set.storeTime - this.retentionMs
+    for (let index = 0; index < set.count; index++) {
+      if (set.time(index) <= horizon) set.drop(index)
       if (index % entriesPerTurn === entriesPerTurn - 1) await clock.nextTurn()
     }
     await this.store.flush({
@@ -274,15 +224,6 @@ export abstract class Overlay {
 
   /** Called when the store contains the set, before the set is finished. */
   protected flushed(_set: FlushSet): void {}
-
-  /** The key as in the store; valid until the next call. */
-  #keySlice(entry: OverlayEntry): Slice {
-    const key = this.#key
-    key.bytes = entry.slab
-    key.start = entry.keyStart
-    key.end = entry.keyEnd - this.changelogKeySuffix
-    return key
-  }
 
   /** Writes the bytes of a key. Throws CodecError, naming the store, if its codec does not take the key. */
   protected writeKey(key: unknown, to: ByteWriter): void {
@@ -319,43 +260,25 @@ export abstract class Overlay {
     this.keyTo = to.length
   }
 
-  /** The key of a row, decoded from its bytes if it was not decoded before. */
-  keyOf(entry: OverlayEntry): unknown {
-    if (entry.key !== undecoded) return entry.key
-    return this.spec.key.read(entry.slab, entry.keyStart, entry.keyEnd - this.rowKeySuffix)
+  /**
+   * For how long rows can be read, in milliseconds: those whose time is at most `storeTime` minus this have expired. In
+   * stores without a retention, no row expires.
+   */
+  protected get retentionMs(): number {
+    return Number.POSITIVE_INFINITY
   }
 
-  /** Throws if the key is too long for a store. */
-  protected checkKey(entry: OverlayEntry): void {
-    const bytes = entry.keyEnd - entry.keyStart - this.changelogKeySuffix
+  /**
+   * Throws if a key, as in the store, is too long for it. This is checked when a row is changed and not at the flush:
+   * once such a key is committed, every restart would fail on it.
+   */
+  protected checkKey(bytes: number): void {
     if (bytes <= storeKeyBytesMax) return
     throw new StreamsError(
       'PROCESSING_FAILED',
       `a key of ${bytes} bytes for store ${this.spec.name}, which takes at most ${storeKeyBytesMax}: use a shorter key, such as a digest of it, or filter the record out before`,
       { store: this.spec.name, bytes, bytesMax: storeKeyBytesMax },
     )
-  }
-
-  /** Sets an entry to a value that was read from the store. */
-  protected load(entry: OverlayEntry, stored: Uint8Array): void {
-    entry.timestamp = readTimestamp(stored)
-    entry.value = this.spec.value.read(stored, timestampBytes, stored.length)
-  }
-
-  /** Notes the encoded size of the row. */
-  protected resized(entry: OverlayEntry, valueBytes: number): void {
-    this.cachedBytes += valueBytes - entry.valueBytes
-    entry.valueBytes = valueBytes
-  }
-
-  /** Whether the row can no longer be read. In stores without a retention, no row expires. */
-  protected isExpired(_entry: OverlayEntry): boolean {
-    return false
-  }
-
-  /** Whether the row can no longer be read once the clock of the store is at that time. */
-  protected isExpiredAt(_entry: OverlayEntry, _storeTime: number): boolean {
-    return false
   }
 
   /** The spaces that a flush up to that time has to clear, because all of their rows have expired. */
@@ -365,9 +288,6 @@ export abstract class Overlay {
 
   /** Number of bytes at the end of the changelog's key that are not in the store's key. */
   protected abstract readonly changelogKeySuffix: number
-  /** Number of bytes in the changelog's key after the key that callers use. */
-  protected abstract readonly rowKeySuffix: number
-  protected abstract spaceOf(entry: OverlayEntry): number
   /** Removes rows from memory that have expired and are not dirty. */
   protected abstract expire(): void
   /** Removes clean rows from memory until its bound is met. */
@@ -375,13 +295,8 @@ export abstract class Overlay {
 }
 
 export interface ChangelogWriter {
-  /** Writes one row, under its key in the entry's slab; a value that starts at -1 deletes it. Copies the bytes. */
-  append(
-    entry: OverlayEntry,
-    row: { readonly value: Uint8Array; readonly start: number; readonly end: number },
-    timestamp: number,
-    cause: number,
-  ): void
+  /** Writes one row; a value that starts at -1 deletes it. Copies the bytes. */
+  append(key: Slice, value: Slice, timestamp: number, cause: number): void
 }
 
 /** In the store, a value is preceded by its timestamp. */
@@ -426,3 +341,4 @@ const updateBytes = 40
 /** Rows that are looked at for a flush before the event loop runs. */
 const entriesPerTurn = 4096
 const noValue: Uint8Array = new Uint8Array(0)
+const tombstone: Slice = { bytes: noValue, start: -1, end: -1 }

@@ -9,8 +9,9 @@ import { EndQueue } from './end-queue.ts'
 import type { FlushSet } from './flush-set.ts'
 import { KeySessions, sessionTimesBytes } from './key-sessions.ts'
 import { isKeyOf, KeyTable } from './key-table.ts'
+import { EntryOverlay } from './entry-overlay.ts'
 import { entryOverheadBytes, OverlayEntry } from './overlay-entry.ts'
-import { Overlay, readInt64, readTimestamp, timestampBytes, writeInt64 } from './overlay.ts'
+import { readInt64, readTimestamp, timestampBytes, writeInt64 } from './overlay.ts'
 import { StoredKeys } from './stored-keys.ts'
 import { sessionSpaceCount, WindowSpaces } from './window-spaces.ts'
 
@@ -33,7 +34,7 @@ import { sessionSpaceCount, WindowSpaces } from './window-spaces.ts'
  *
  * Layout, in changelog and store: `key | i64 end | i64 start`, as in Kafka.
  */
-export class SessionOverlay extends Overlay implements SessionStore<unknown, unknown> {
+export class SessionOverlay extends EntryOverlay implements SessionStore<unknown, unknown> {
   readonly #spaces: WindowSpaces
   readonly #unlistedMs: number
   readonly #cacheBytesMax: number
@@ -419,12 +420,12 @@ export class SessionOverlay extends Overlay implements SessionStore<unknown, unk
     return spaces
   }
 
-  protected override isExpired(entry: OverlayEntry): boolean {
-    return entry.timestamp <= this.#horizon
+  protected override get retentionMs(): number {
+    return this.#spaces.retentionMs
   }
 
-  protected override isExpiredAt(entry: OverlayEntry, storeTime: number): boolean {
-    return entry.timestamp <= storeTime - this.#spaces.retentionMs
+  protected override timeOf(entry: OverlayEntry): number {
+    return entry.timestamp
   }
 
   protected override resized(entry: OverlayEntry, valueBytes: number): void {

@@ -5,8 +5,9 @@ import type { StoreSpec } from '../../topology/node.ts'
 import type { OrderedStore } from '../ordered-store.ts'
 import type { RecordContext } from '../record-context.ts'
 import { KeyTable } from './key-table.ts'
+import { EntryOverlay } from './entry-overlay.ts'
 import { entryOverheadBytes, OverlayEntry } from './overlay-entry.ts'
-import { Overlay, readInt64, writeInt64 } from './overlay.ts'
+import { readInt64, writeInt64 } from './overlay.ts'
 import { TimeQueue } from './time-queue.ts'
 
 /**
@@ -22,7 +23,7 @@ import { TimeQueue } from './time-queue.ts'
  *
  * Layout, in changelog and store: `i64 time | u8 side (0: right, 1: left) | key`, as in Kafka.
  */
-export class UnmatchedOverlay extends Overlay {
+export class UnmatchedOverlay extends EntryOverlay {
   readonly #cacheBytesMax: number
   readonly #table = new KeyTable<OverlayEntry>()
   readonly #right: Side

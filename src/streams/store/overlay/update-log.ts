@@ -1,39 +1,39 @@
 import { noHeaders, type Header, type TopicPartition } from '../../../log/api/record.ts'
 import type { RecordContext } from '../record-context.ts'
-import type { OverlayEntry } from './overlay-entry.ts'
+import { grown } from './columns.ts'
 
 const firstCapacity = 256
 
 /**
- * The updates of one generation, in order: which entry each one changed, and the record that caused it. These are
- * columns and not fields of the entry: an update appends to each column, while fields would touch memory all over the
- * heap, and the merge at the commit reads the times in sequence.
+ * The updates of one generation, in order: the record that caused each one, and whether a later one of the same row
+ * followed. These are columns and not fields of the rows: an update appends to each column, while fields would touch
+ * memory all over the heap, and the merge at the commit reads the times in sequence.
  *
- * Only the last update of an entry counts, which the entry refers to by its place; earlier ones are skipped.
+ * Only the last update of a row counts; the overlay knows which row each update changed.
  */
 export class UpdateLog {
   count = 0
   times: Float64Array = new Float64Array(firstCapacity)
   causes: Int32Array = new Int32Array(firstCapacity)
-  /** Null beyond `count`. */
-  readonly entries: (OverlayEntry | null)[] = []
   #offsets: Float64Array = new Float64Array(firstCapacity)
   /** Indexes into {@link #inputs}: a task has few inputs, and most updates have the same input as the previous one. */
   #inputIndexes: Int32Array = new Int32Array(firstCapacity)
+  /** 1 if a later update changed the same row. */
+  #superseded: Uint8Array = new Uint8Array(firstCapacity)
   readonly #inputs: (TopicPartition | null)[] = []
   #lastIndex = -1
   /** Stored only for updates with headers, which are few, and only if the row will be forwarded. */
   readonly #headers = new Map<number, readonly Header[]>()
 
   /**
-   * Adds an update and returns its place. `time` is the timestamp of the record that caused it; the record's headers
-   * are kept if the row will be forwarded.
+   * Adds an update and returns its place. `previous` is the place of the row's last update before, or -1. `time` is the
+   * timestamp of the record that caused it; the record's headers are kept if the row will be forwarded.
    */
-  add(entry: OverlayEntry, record: RecordContext, time: number, isForwarded: boolean): number {
+  add(previous: number, record: RecordContext, time: number, isForwarded: boolean): number {
     const place = this.count
     if (place === this.times.length) this.#grow()
     this.count = place + 1
-    this.entries[place] = entry
+    if (previous >= 0) this.#superseded[previous] = 1
     this.times[place] = time
     this.causes[place] = record.cause
     this.#offsets[place] = record.offset
@@ -42,15 +42,17 @@ export class UpdateLog {
     return place
   }
 
+  /** Whether no later update changed the same row. */
   isLast(place: number): boolean {
-    return (this.entries[place] as OverlayEntry).lastUpdate === place
+    return this.#superseded[place] === 0
   }
 
-  /** The places of the last update of each changed entry, ascending; there are `touched` of them. */
+  /** The places of the last update of each changed row, ascending; there are `touched` of them. */
   lastPlaces(touched: number): Uint32Array {
     const places = new Uint32Array(touched)
+    const superseded = this.#superseded
     let found = 0
-    for (let place = 0; place < this.count; place++) if (this.isLast(place)) places[found++] = place
+    for (let place = 0; place < this.count; place++) if (superseded[place] === 0) places[found++] = place
     return places
   }
 
@@ -64,7 +66,7 @@ export class UpdateLog {
 
   /** Keeps its memory, because the next generation will be about as long. */
   clear(): void {
-    this.entries.fill(null, 0, this.count)
+    this.#superseded.fill(0, 0, this.count)
     this.count = 0
     this.#inputs.length = 0
     this.#lastIndex = -1
@@ -81,17 +83,10 @@ export class UpdateLog {
 
   #grow(): void {
     const size = this.times.length * 2
-    const times = new Float64Array(size)
-    const causes = new Int32Array(size)
-    const offsets = new Float64Array(size)
-    const inputIndexes = new Int32Array(size)
-    times.set(this.times)
-    causes.set(this.causes)
-    offsets.set(this.#offsets)
-    inputIndexes.set(this.#inputIndexes)
-    this.times = times
-    this.causes = causes
-    this.#offsets = offsets
-    this.#inputIndexes = inputIndexes
+    this.times = grown(this.times, new Float64Array(size))
+    this.causes = grown(this.causes, new Int32Array(size))
+    this.#offsets = grown(this.#offsets, new Float64Array(size))
+    this.#inputIndexes = grown(this.#inputIndexes, new Int32Array(size))
+    this.#superseded = grown(this.#superseded, new Uint8Array(size))
   }
 }

@@ -1,19 +1,33 @@
 import { compareBytes, copyBytes, copyOf } from '../../../base/bytes.ts'
-import { murmur2 } from '../../../base/murmur2.ts'
 import type { StoreSpec } from '../../topology/node.ts'
 import type { WindowRow, WindowStore } from '../key-value-store.ts'
 import type { OrderedStore } from '../ordered-store.ts'
 import { undecoded, type RecordContext } from '../record-context.ts'
+import { storeKeyBytesMax } from '../store-error.ts'
 import { checkStoreTime } from '../store-time.ts'
-import { KeyRows, rowKeyBytes } from './key-rows.ts'
-import { isKeyOf, KeyTable } from './key-table.ts'
-import { entryOverheadBytes, OverlayEntry } from './overlay-entry.ts'
-import { Overlay, readInt64, readTimestamp, timestampBytes, writeInt64 } from './overlay.ts'
+import { grown } from './columns.ts'
+import type { FlushSet } from './flush-set.ts'
+import { type ChangelogWriter, Overlay, readInt64, readTimestamp, timestampBytes, writeInt64 } from './overlay.ts'
+import { WindowKeys } from './window-keys.ts'
+import {
+  doublesPerRow,
+  flushField,
+  flushIndexField,
+  integersPerRow,
+  keyField,
+  nextField,
+  rowOverheadBytes,
+  slotField,
+  timestampField,
+  valueBytesField,
+  WindowRows,
+} from './window-rows.ts'
 import { WindowSpaces, windowSpaceCount } from './window-spaces.ts'
 
 /**
  * A window store in memory on top of one on disk: one table of keys, each with its rows from the newest window to the
- * oldest, and for each window the list of its rows.
+ * oldest, and for each window the list of its rows. Rows are numbers, which callers may keep until the next commit or
+ * flush.
  *
  * - A record of a hopping window affects many windows of one key, and successive records mostly the newest ones. This
  *   takes one lookup by key and a few steps along its rows, while a map per window would take one lookup each.
@@ -26,17 +40,32 @@ import { WindowSpaces, windowSpaceCount } from './window-spaces.ts'
  * Layouts: `changelog  key | i64 start | i32 0 (Kafka's sequence)`, `store  key | i64 start`.
  */
 export class WindowOverlay extends Overlay implements WindowStore<unknown, unknown> {
+  /** Forwards the change of a row since it was last forwarded; null if nothing is forwarded at commit. */
+  emit: ((row: number) => void) | null = null
   readonly #spaces: WindowSpaces
   readonly #cacheBytesMax: number
   readonly #windows = new Map<number, Window>()
-  readonly #keys = new KeyTable<KeyRows>()
+  readonly #keys = new WindowKeys()
+  readonly #rows = new WindowRows(this.#keys)
   /** Starts of the windows in memory, ascending from `#firstStart` on. */
   #starts: number[] = []
   #firstStart = 0
-  /** The rows of the last key that was looked up, because a hopping window looks up the same key many times. */
-  #lastRows: KeyRows | null = null
   #lastWindow: Window | null = null
   #completeFrom: number
+  /** Rows of records that came after their window had expired. They are not part of the store and live until the commit. */
+  readonly #strays: number[] = []
+  /** The row that each update of the generation changed. */
+  #updated: Int32Array = new Int32Array(firstUpdates)
+  /*
+   * By the slots of the rows that the generation has changed: the place of the last update; value and timestamp at the
+   * beginning of the generation, which were forwarded last; whether the new value has been forwarded.
+   */
+  #lastPlaces: Int32Array = new Int32Array(firstUpdates)
+  #forwarded: unknown[] = []
+  #forwardedTimes: Float64Array = new Float64Array(firstUpdates)
+  #isForwarded: Uint8Array = new Uint8Array(firstUpdates)
+  /** The number of the last flush set that the store contains. */
+  #flushedTo = 0
 
   constructor(spec: StoreSpec, store: OrderedStore, record: RecordContext, cacheBytesMax: number) {
     super(spec, store, record)
@@ -45,6 +74,10 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     let isEmpty = true
     for (let space = 0; space < windowSpaceCount; space++) if (store.count(space) > 0) isEmpty = false
     this.#completeFrom = isEmpty ? Number.NEGATIVE_INFINITY : this.storeTime + 1
+  }
+
+  override get emits(): boolean {
+    return this.emit !== null
   }
 
   /** Rows whose start is at most this have expired. */
@@ -56,51 +89,131 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
    * The row of a key in the window with that start, created if there is none. An expired row counts as absent, even if
    * memory or the store still contain it.
    */
-  entry(key: unknown, start: number): OverlayEntry {
+  entry(key: unknown, start: number): number {
     this.locate(key)
-    if (start <= this.#horizon) return this.#makeEntry(key, start, null, -1)
-    const rows = this.#rowsOfLocated()
-    if (rows !== null) {
-      const entry = rows.at(start)
-      if (entry !== null) return entry
-    }
-    return this.#lookUp(rows, key, start)
+    if (start <= this.#horizon) return this.#stray(key, start)
+    const found = this.#findLocated()
+    const row = found < 0 ? -1 : this.#rows.at(found, start)
+    return row >= 0 ? row : this.#lookUp(found, key, start)
   }
 
-  /** The row, or null. If memory contains every row of that start, looking for an absent row creates nothing. */
-  existing(key: unknown, start: number): OverlayEntry | null {
-    return start <= this.#horizon ? null : this.#existing(key, start)
+  /** The row, or -1. If memory contains every row of that start, looking for an absent row creates nothing. */
+  existing(key: unknown, start: number): number {
+    return start <= this.#horizon ? -1 : this.#existing(key, start)
   }
 
   /**
-   * The row as seen by another table that is joined with it. Changes of rows are emitted at the commit, when the clock
-   * has advanced, so rows that existed at the previous commit must still be visible.
+   * The row as seen by another table that is joined with it, or -1. Changes of rows are emitted at the commit, when the
+   * clock has advanced, so rows that existed at the previous commit must still be visible.
    */
-  partner(key: unknown, start: number): OverlayEntry | null {
+  partner(key: unknown, start: number): number {
     if (!this.record.isEmission) return this.existing(key, start)
-    return start <= this.committedTime - this.#spaces.retentionMs ? null : this.#existing(key, start)
+    return start <= this.committedTime - this.#spaces.retentionMs ? -1 : this.#existing(key, start)
   }
 
-  #existing(key: unknown, start: number): OverlayEntry | null {
+  #existing(key: unknown, start: number): number {
     this.locate(key)
-    const rows = this.#rowsOfLocated()
-    const entry = rows === null ? null : rows.at(start)
-    return entry !== null || start >= this.#completeFrom ? entry : this.#lookUp(rows, key, start)
+    const found = this.#findLocated()
+    const row = found < 0 ? -1 : this.#rows.at(found, start)
+    if (row >= 0 || start >= this.#completeFrom) return row
+    // No row has a key that no store takes.
+    return this.keyTo - this.keyFrom + startBytes > storeKeyBytesMax ? -1 : this.#lookUp(found, key, start)
   }
 
-  /** The rows of the located key, or null. */
-  #rowsOfLocated(): KeyRows | null {
-    const { keyBytes, keyFrom, keyTo } = this
-    const last = this.#lastRows
-    if (last !== null && isKeyOf(last, keyBytes, keyFrom, keyTo)) return last
-    const rows = this.#keys.get(keyBytes, keyFrom, keyTo, murmur2(keyBytes, keyFrom, keyTo))
-    if (rows !== null) this.#lastRows = rows
-    return rows
+  /** The number of the located key, or -1. */
+  #findLocated(): number {
+    return this.#keys.find(this.keyBytes, this.keyFrom, this.keyTo)
   }
 
-  override update(entry: OverlayEntry, value: unknown, timestamp: number, updateTime: number): void {
-    if (entry.start > this.storeTime) this.storeTime = entry.start
-    super.update(entry, value, timestamp, updateTime)
+  startOf(row: number): number {
+    return this.#rows.start(row)
+  }
+
+  /** The newest value, or null. */
+  valueAt(row: number): unknown {
+    return this.#rows.values[row]
+  }
+
+  /** The timestamp of the newest value, -1 if there was none. */
+  timestampOf(row: number): number {
+    return this.#rows.timestamp(row)
+  }
+
+  /** The value at the beginning of the generation, which is the one that was forwarded last. The row must be dirty. */
+  forwardedValue(row: number): unknown {
+    return this.#forwarded[this.#rows.get(row, slotField)]
+  }
+
+  /** The timestamp of {@link forwardedValue}. */
+  forwardedTimestamp(row: number): number {
+    return this.#forwardedTimes[this.#rows.get(row, slotField)] as number
+  }
+
+  /** Whether the row has a value that is not forwarded yet; the commit will forward it. */
+  isHeldBack(row: number): boolean {
+    const slot = this.#rows.get(row, slotField)
+    return this.emit !== null && slot >= 0 && this.#isForwarded[slot] === 0
+  }
+
+  /** The key of a row, decoded from its bytes if it was not decoded before. */
+  keyOf(row: number): unknown {
+    const key = this.#rows.key(row)
+    const decoded = this.#keys.decodedOf(key)
+    if (decoded !== undecoded) return decoded
+    const bytes = this.#keys.bytes(key)
+    return this.spec.key.read(bytes, 0, bytes.length)
+  }
+
+  /**
+   * Makes the key's bytes, as in the store, available to sinks, which find them where those of the current record are.
+   */
+  presentKey(row: number): void {
+    const { record } = this
+    const keys = this.#keys
+    keys.present(this.#rows.key(row), this.#rows.start(row))
+    record.bytes = keys.memory
+    record.keyStart = keys.start
+    record.keyEnd = keys.end - this.changelogKeySuffix
+  }
+
+  /** Gives a row a new value, or null to delete it. `updateTime` is the timestamp of the record that caused it. */
+  update(row: number, value: unknown, timestamp: number, updateTime: number): void {
+    const rows = this.#rows
+    const { doubles, integers, values } = rows
+    const double = row * doublesPerRow
+    const slotAt = row * integersPerRow + slotField
+    const start = doubles[double] as number
+    if (start > this.storeTime) this.storeTime = start
+    let slot = integers[slotAt] as number
+    let previous = -1
+    if (slot < 0) {
+      slot = this.touched
+      this.touch(value)
+      if (slot === this.#lastPlaces.length) this.#growSlots()
+      this.#forwarded[slot] = values[row]
+      this.#forwardedTimes[slot] = doubles[double + timestampField] as number
+      this.#isForwarded[slot] = 0
+      integers[slotAt] = slot
+    } else previous = this.#lastPlaces[slot] as number
+    values[row] = value
+    doubles[double + timestampField] = timestamp
+    const place = this.updates.add(previous, this.record, updateTime, this.emit !== null)
+    this.#lastPlaces[slot] = place
+    if (place === this.#updated.length) this.#updated = grown(this.#updated, new Int32Array(place * 2))
+    this.#updated[place] = row
+  }
+
+  #growSlots(): void {
+    const size = this.#lastPlaces.length * 2
+    this.#lastPlaces = grown(this.#lastPlaces, new Int32Array(size))
+    this.#forwardedTimes = grown(this.#forwardedTimes, new Float64Array(size))
+    this.#isForwarded = grown(this.#isForwarded, new Uint8Array(size))
+  }
+
+  override emitAt(place: number): void {
+    const row = this.#updated[place] as number
+    this.#isForwarded[this.#rows.get(row, slotField)] = 1
+    this.emit?.(row)
   }
 
   put(key: unknown, value: unknown, start: number): void {
@@ -112,7 +225,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
 
   fetch(key: unknown, start: number): unknown {
     const row = this.existing(key, start)
-    return row === null ? null : row.value
+    return row < 0 ? null : this.#rows.values[row]
   }
 
   fetchRange(key: unknown, from: number, to: number): IterableIterator<readonly [number, unknown]> {
@@ -122,16 +235,17 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
       this.#readKey(low, to)
       this.locate(key)
     }
-    const rows: (readonly [number, unknown])[] = []
-    let entry = this.#rowsOfLocated()?.newest ?? null
-    for (; entry !== null && entry.start >= low; entry = entry.older) {
-      if (entry.start <= to && entry.value !== null) rows.push([entry.start, entry.value])
+    const found: (readonly [number, unknown])[] = []
+    const rows = this.#rows
+    for (let row = this.#newestLocated(); row >= 0 && rows.start(row) >= low; row = rows.older(row)) {
+      const start = rows.start(row)
+      if (start <= to && rows.values[row] !== null) found.push([start, rows.values[row]])
     }
-    return rows.reverse().values()
+    return found.reverse().values()
   }
 
   /** Fills `found` with the rows of a key with `from <= start <= to`, the newest window first. */
-  find(key: unknown, from: number, to: number, found: OverlayEntry[]): void {
+  find(key: unknown, from: number, to: number, found: number[]): void {
     const low = Math.max(from, this.#horizon + 1)
     this.locate(key)
     if (low < this.#completeFrom) {
@@ -139,22 +253,28 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
       this.locate(key)
     }
     found.length = 0
-    let entry = this.#rowsOfLocated()?.newest ?? null
-    for (; entry !== null && entry.start >= low; entry = entry.older) {
-      if (entry.start <= to && entry.value !== null) found.push(entry)
+    const rows = this.#rows
+    for (let row = this.#newestLocated(); row >= 0 && rows.start(row) >= low; row = rows.older(row)) {
+      if (rows.start(row) <= to && rows.values[row] !== null) found.push(row)
     }
+  }
+
+  /** The newest row of the located key, or -1. */
+  #newestLocated(): number {
+    const key = this.#findLocated()
+    return key < 0 ? -1 : this.#keys.newestOf(key)
   }
 
   fetchAll(from: number, to: number): IterableIterator<WindowRow<unknown, unknown>> {
-    const rows: WindowRow<unknown, unknown>[] = []
-    for (const entry of this.rowsByStart(Math.max(from, this.#horizon + 1), to)) {
-      rows.push({ key: this.keyOf(entry), start: entry.start, value: entry.value })
+    const found: WindowRow<unknown, unknown>[] = []
+    for (const row of this.rowsByStart(Math.max(from, this.#horizon + 1), to)) {
+      found.push({ key: this.keyOf(row), start: this.#rows.start(row), value: this.#rows.values[row] })
     }
-    return rows.values()
+    return found.values()
   }
 
-  /** All rows that have not expired, with their timestamps, by start, then by the keys' bytes. */
-  rows(): readonly OverlayEntry[] {
+  /** All rows that have not expired, by start, then by the keys' bytes. */
+  rows(): readonly number[] {
     return this.rowsByStart(this.#horizon + 1, Number.POSITIVE_INFINITY)
   }
 
@@ -163,26 +283,37 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   }
 
   /** Present rows with `from <= start <= to`, expired or not, by start, then by the keys' bytes. */
-  rowsByStart(from: number, to: number): OverlayEntry[] {
+  rowsByStart(from: number, to: number): number[] {
     if (from < this.#completeFrom) this.#readAll(from, to)
-    const found: OverlayEntry[] = []
+    const found: number[] = []
+    const { values } = this.#rows
     for (let index = this.#placeOf(from); index < this.#starts.length; index++) {
       const start = this.#starts[index] as number
       if (start > to) break
-      const rows: OverlayEntry[] = []
-      for (const entry of this.#windows.get(start)?.rows ?? []) {
-        if (entry.value === null) continue
-        rows.push(entry)
+      const ofWindow: number[] = []
+      for (let row = this.#windows.get(start)?.first ?? -1; row >= 0; row = this.#rows.get(row, nextField)) {
+        if (values[row] !== null) ofWindow.push(row)
       }
-      if (rows.length > 1) rows.sort(compareKeys)
-      for (const entry of rows) found.push(entry)
+      if (ofWindow.length > 1) this.#sortByKey(ofWindow)
+      for (const row of ofWindow) found.push(row)
     }
     return found
+  }
+
+  /** Sorts by the keys alone: followed by the start, a key would sort after a longer key that continues with zeros. */
+  #sortByKey(rows: number[]): void {
+    const bytesOf = (row: number): Uint8Array => this.#keys.bytes(this.#rows.key(row))
+    rows.sort((left, right) => compareBytes(bytesOf(left), bytesOf(right)))
   }
 
   /** Number of windows in memory. */
   get windowCount(): number {
     return this.#windows.size
+  }
+
+  /** Number of rows in memory. */
+  get rowCount(): number {
+    return this.#rows.count
   }
 
   #window(start: number): Window {
@@ -213,45 +344,54 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     return low
   }
 
-  #lookUp(rows: KeyRows | null, key: unknown, start: number): OverlayEntry {
-    const entry = this.#makeEntry(key, start, null, -1)
-    if (start < this.#completeFrom) {
-      const stored = this.store.get(this.#spaces.spaceOf(start), this.localKey(entry))
-      if (stored !== undefined) this.load(entry, stored)
-    }
-    this.#add(rows, entry)
-    return entry
+  /** Adds the row of the located key, which may be in the table or not (-1), with its value in the store. */
+  #lookUp(found: number, key: unknown, start: number): number {
+    const stored = start < this.#completeFrom ? this.#read(start) : undefined
+    const row = this.#add(found, key, start)
+    if (stored !== undefined) this.#load(row, stored)
+    return row
   }
 
-  /** A new entry for the located key, with its bytes in a slab; it is not part of the store yet. */
-  #makeEntry(key: unknown, start: number, value: unknown, timestamp: number): OverlayEntry {
-    const entry = new OverlayEntry(key, start, value, timestamp)
-    const { keyFrom, keyTo, keySlabs } = this
-    const length = keyTo - keyFrom
-    keySlabs.reserve(length + rowKeyBytes)
-    const slab = keySlabs.slab
-    const at = keySlabs.start
-    copyBytes(this.keyBytes, keyFrom, keyTo, slab, at)
-    // The sequence that follows is 0, because slabs are filled with zeros.
-    writeInt64(slab, at + length, start)
-    entry.slab = slab
-    entry.keyStart = at
-    entry.keyEnd = at + length + rowKeyBytes
-    return entry
+  /** The located key's row in the store. */
+  #read(start: number): Uint8Array | undefined {
+    const { keyBytes, keyFrom, keyTo } = this
+    this.checkKey(keyTo - keyFrom + startBytes)
+    return this.store.get(this.#spaces.spaceOf(start), keyWithStart(keyBytes, keyFrom, keyTo, start))
   }
 
-  /** Adds an entry to the rows of its key; if `found` is null, it is the first one. */
-  #add(found: KeyRows | null, entry: OverlayEntry): void {
-    let rows = found
-    if (rows === null) {
-      rows = new KeyRows(murmur2(entry.slab, entry.keyStart, entry.keyEnd - rowKeyBytes), entry)
-      this.#keys.add(rows)
-      this.#lastRows = rows
-    } else {
-      rows.insert(entry)
-    }
-    this.#window(entry.start).rows.push(entry)
-    this.cachedBytes += entryOverheadBytes
+  #load(row: number, stored: Uint8Array): void {
+    const value = this.spec.value.read(stored, timestampBytes, stored.length)
+    this.#rows.values[row] = value
+    this.#rows.doubles[row * doublesPerRow + timestampField] = readTimestamp(stored)
+  }
+
+  /** The number of the located key, which is added if it is not in the table (-1). */
+  #keyFor(found: number, key: unknown): number {
+    if (found >= 0) return found
+    this.checkKey(this.keyTo - this.keyFrom + startBytes)
+    const added = this.#keys.add(this.keyBytes, this.keyFrom, this.keyTo, key)
+    this.cachedBytes += this.#keys.bytesOf(added)
+    return added
+  }
+
+  /** Adds a row of the located key without a value. */
+  #add(found: number, key: unknown, start: number): number {
+    const rows = this.#rows
+    const row = rows.add(this.#keyFor(found, key), start)
+    rows.link(row)
+    const window = this.#window(start)
+    rows.set(row, nextField, window.first)
+    window.first = row
+    this.cachedBytes += rowOverheadBytes
+    return row
+  }
+
+  /** A row of the located key that is not part of the store. */
+  #stray(key: unknown, start: number): number {
+    const row = this.#rows.add(this.#keyFor(this.#findLocated(), key), start)
+    this.#strays.push(row)
+    this.cachedBytes += rowOverheadBytes
+    return row
   }
 
   /**
@@ -262,8 +402,8 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     const prefix = copyOf(this.keyBytes, this.keyFrom, this.keyTo)
     const last = Math.min(to, this.#completeFrom - 1, this.storeTime)
     if (last < from) return
-    const low = keyWithStart(prefix, Math.max(0, from))
-    const high = keyWithStart(prefix, last + 1)
+    const low = keyWithStart(prefix, 0, prefix.length, Math.max(0, from))
+    const high = keyWithStart(prefix, 0, prefix.length, last + 1)
     for (let space = 0; space < windowSpaceCount; space++) {
       for (const item of this.store.range(space, { from: low, to: high, reverse: false })) {
         // The row of a longer key may sort between two starts of this one.
@@ -287,34 +427,69 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     this.keyBytes = localKey
     this.keyFrom = 0
     this.keyTo = localKey.length - 8
-    const rows = this.#rowsOfLocated()
-    if (rows !== null && rows.at(start) !== null) return
-    const value = this.spec.value.read(stored, timestampBytes, stored.length)
-    this.#add(rows, this.#makeEntry(undecoded, start, value, readTimestamp(stored)))
+    const found = this.#findLocated()
+    if (found >= 0 && this.#rows.at(found, start) >= 0) return
+    this.#load(this.#add(found, undecoded, start), stored)
   }
 
   /** Kafka's sequence is not part of the store's keys. */
   protected override readonly changelogKeySuffix = 4
 
-  protected override readonly rowKeySuffix: number = rowKeyBytes
-
-  protected override spaceOf(entry: OverlayEntry): number {
-    return this.#spaces.spaceOf(entry.start)
-  }
-
   protected override spacesToClear(storeTime: number): readonly number[] {
     return this.#spaces.cleared(this.store.position?.storeTime ?? -1, storeTime)
   }
 
-  protected override isExpired(entry: OverlayEntry): boolean {
-    return entry.start <= this.#horizon
+  protected override get retentionMs(): number {
+    return this.#spaces.retentionMs
   }
 
-  protected override isExpiredAt(entry: OverlayEntry, storeTime: number): boolean {
-    return entry.start <= storeTime - this.#spaces.retentionMs
+  override freeze(changelog: ChangelogWriter): void {
+    const { touched } = this
+    super.freeze(changelog)
+    this.#forwarded.fill(null, 0, touched)
+  }
+
+  protected override freezeAt(place: number, changelog: ChangelogWriter, set: FlushSet): void {
+    const rows = this.#rows
+    const { integers } = rows
+    const row = this.#updated[place] as number
+    const at = row * integersPerRow
+    const before = this.#forwarded[integers[at + slotField] as number]
+    integers[at + slotField] = -1
+    const start = rows.start(row)
+    if (start <= this.#horizon) return
+    // An error in encoding the row or writing it to its changelog is reported with the record of its last update.
+    this.updates.resume(place, this.record)
+    const cause = this.updates.causes[place] as number
+    const { rowKey, stored } = this
+    const keys = this.#keys
+    keys.present(integers[at + keyField] as number, start)
+    rowKey.bytes = keys.memory
+    rowKey.start = keys.start
+    rowKey.end = keys.end
+    const value = rows.values[row]
+    const index = integers[at + flushField] === set.number ? (integers[at + flushIndexField] as number) : -1
+    const space = this.#spaces.spaceOf(start)
+    if (value === null) {
+      if (before === null) return
+      this.logDelete(changelog, cause)
+      integers[at + flushIndexField] = set.delete(index, space, rowKey, start)
+    } else {
+      this.log(changelog, value, rows.timestamp(row), cause)
+      integers[at + flushIndexField] = set.put(index, space, rowKey, stored, start)
+      this.cachedBytes += stored.end - (integers[at + valueBytesField] as number)
+      integers[at + valueBytesField] = stored.end
+    }
+    integers[at + flushField] = set.number
+  }
+
+  protected override flushed(set: FlushSet): void {
+    this.#flushedTo = set.number
   }
 
   protected override expire(): void {
+    for (const row of this.#strays) this.#remove(row)
+    this.#strays.length = 0
     const horizon = this.#horizon
     while (this.#firstStart < this.#starts.length && (this.#starts[this.#firstStart] as number) <= horizon) {
       this.#forget(this.#starts[this.#firstStart] as number)
@@ -329,13 +504,20 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   protected override evict(): void {
     while (this.cachedBytes > this.#cacheBytesMax && this.#firstStart < this.#starts.length) {
       const start = this.#starts[this.#firstStart] as number
-      for (const entry of this.#windows.get(start)?.rows ?? []) {
-        if (entry.lastUpdate >= 0 || entry.isUnflushed) return
-      }
+      if (!this.#isClean(start)) return
       this.#forget(start)
       this.#firstStart += 1
       this.#completeFrom = Math.max(this.#completeFrom, start + 1)
     }
+  }
+
+  /** Whether the store contains the newest values of all rows of a window. */
+  #isClean(start: number): boolean {
+    const rows = this.#rows
+    for (let row = this.#windows.get(start)?.first ?? -1; row >= 0; row = rows.get(row, nextField)) {
+      if (rows.get(row, slotField) >= 0 || rows.get(row, flushField) > this.#flushedTo) return false
+    }
+    return true
   }
 
   #forget(start: number): void {
@@ -344,40 +526,46 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     this.#windows.delete(start)
     this.cachedBytes -= windowOverheadBytes
     this.#lastWindow = null
-    this.#lastRows = null
-    for (const entry of window.rows) {
-      this.cachedBytes -= entryOverheadBytes + entry.valueBytes
-      const rows = entry.rows as KeyRows
-      rows.remove(entry)
-      if (rows.newest === null) this.#keys.delete(rows)
+    const rows = this.#rows
+    for (let row = window.first; row >= 0;) {
+      const next = rows.get(row, nextField)
+      rows.unlink(row)
+      this.#remove(row)
+      row = next
     }
+  }
+
+  /** Removes a row that is not linked, and its key if it was the last one. */
+  #remove(row: number): void {
+    const rows = this.#rows
+    const key = rows.key(row)
+    const keyBytes = this.#keys.bytesOf(key)
+    const keys = this.#keys.size
+    this.cachedBytes -= rowOverheadBytes + rows.get(row, valueBytesField)
+    rows.remove(row)
+    if (this.#keys.size < keys) this.cachedBytes -= keyBytes
   }
 }
 
-/** The rows of one window, in the order in which they were added. */
+/** A window in memory, with the last row that was added to it; each row has the number of the next one. */
 class Window {
   readonly start: number
-  readonly rows: OverlayEntry[] = []
+  first = -1
 
   constructor(start: number) {
     this.start = start
   }
 }
 
-/** Compares the keys alone: followed by the start, a key would sort after a longer key that continues with zeros. */
-function compareKeys(left: OverlayEntry, right: OverlayEntry): number {
-  return compareBytes(
-    left.slab.subarray(left.keyStart, left.keyEnd - rowKeyBytes),
-    right.slab.subarray(right.keyStart, right.keyEnd - rowKeyBytes),
-  )
-}
-
-function keyWithStart(prefix: Uint8Array, start: number): Uint8Array {
-  const key = Buffer.alloc(prefix.length + 8)
-  key.set(prefix)
-  key.writeInt32BE(Math.floor(start / 0x1_0000_0000), prefix.length)
-  key.writeUInt32BE(start % 0x1_0000_0000, prefix.length + 4)
+/** The key `bytes[from, to)` of a row as in the store. */
+function keyWithStart(bytes: Uint8Array, from: number, to: number, start: number): Uint8Array {
+  const length = to - from
+  const key = Buffer.allocUnsafe(length + startBytes)
+  copyBytes(bytes, from, to, key, 0)
+  writeInt64(key, length, start)
   return key
 }
 
+const startBytes = 8
 const windowOverheadBytes = 320
+const firstUpdates = 256

@@ -92,10 +92,10 @@ export class JoinStoreLife<O extends Overlay> {
 
   commit(): void {
     this.overlay.freeze({
-      append: (entry, { value, start, end }, timestamp) => {
+      append: (key, { bytes, start, end }, timestamp) => {
         this.changelog.push({
-          key: Buffer.from(entry.slab.slice(entry.keyStart, entry.keyEnd)),
-          value: start < 0 ? null : Buffer.from(value.slice(start, end)),
+          key: Buffer.from(key.bytes.slice(key.start, key.end)),
+          value: start < 0 ? null : Buffer.from(bytes.slice(start, end)),
           timestamp,
         })
       },

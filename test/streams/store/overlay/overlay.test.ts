@@ -218,16 +218,115 @@ async function keyValueLife(cacheBytes = 1_000_000): Promise<StoreLife<KeyValueO
   return life
 }
 
-/** An opened store in memory of windows of 1 ms, which are kept for 10 ms. */
-async function windowLife(): Promise<StoreLife<WindowOverlay>> {
+/** An opened store in memory of windows of 1 ms, which are kept for 10 ms; `cacheBytes` bounds its clean rows. */
+async function windowLife(cacheBytes = 1_000_000): Promise<StoreLife<WindowOverlay>> {
   const life = new StoreLife(
     new MemoryStoreEngine(),
     specOf({ kind: 'window', sizeMs: 1, retentionMs: 10 }),
-    (spec, store, record) => new WindowOverlay(spec, store, record, 1_000_000),
+    (spec, store, record) => new WindowOverlay(spec, store, record, cacheBytes),
   )
   await life.reopen()
   return life
 }
+
+test('a window leaves memory when the store contains the newest values of all its rows, and not before', async () => {
+  const life = await windowLife(0)
+  const { overlay } = life
+  overlay.put('k', 'flushed', 5)
+  overlay.put('other', 'flushed', 6)
+  life.commit()
+  const first = life.seal()
+  overlay.put('k', 'committed', 5)
+  life.commit()
+
+  await life.flush(first)
+  expect([overlay.windowCount, overlay.fetch('k', 5)]).toEqual([2, 'committed'])
+  const second = life.seal()
+  overlay.put('k', 'dirty', 5)
+  await life.flush(second)
+  expect([overlay.windowCount, overlay.fetch('k', 5)]).toEqual([2, 'dirty'])
+  life.commit()
+  await life.flush(life.seal())
+
+  expect(overlay.windowCount).toBe(0)
+  expect([overlay.fetch('k', 5), overlay.fetch('other', 6)]).toEqual(['dirty', 'flushed'])
+})
+
+test('a window row that is updated again in a later generation is emitted and written again', async () => {
+  const life = await windowLife()
+  const { overlay } = life
+  const emitted: unknown[] = []
+  overlay.emit = (row) => emitted.push([overlay.valueAt(row), overlay.forwardedValue(row), overlay.isHeldBack(row)])
+  for (const value of ['1', '2', null, '3', '3']) {
+    const row = overlay.entry('k', 5)
+    overlay.update(row, 'before', 5, 5)
+    overlay.update(row, value, 5, 5)
+    expect(overlay.isHeldBack(row)).toBe(true)
+    for (const place of overlay.lastUpdates()) overlay.emitAt(place)
+    life.commit()
+    expect(overlay.isHeldBack(row)).toBe(false)
+  }
+
+  expect(emitted).toEqual([
+    ['1', null, false],
+    ['2', '1', false],
+    [null, '2', false],
+    ['3', null, false],
+    ['3', '3', false],
+  ])
+  const logged = life.changelog.map(({ value }) => (value === null ? null : text(value)))
+  expect(logged).toEqual(['1', '2', null, '3', '3'])
+})
+
+test('of a window row that is committed twice before a flush, the store gets the newest value', async () => {
+  const life = await windowLife()
+  for (const [first, second] of [
+    ['a', 'b'],
+    ['a', 'longer'],
+  ] as const) {
+    for (const key of ['x', 'y', 'z']) life.overlay.put(key, first, 5)
+    life.commit()
+    for (const key of ['z', 'y']) life.overlay.put(key, second, 5)
+    life.commit()
+    await life.flush(life.seal())
+    await life.reopen()
+
+    expect(['x', 'y', 'z'].map((key) => life.overlay.fetch(key, 5))).toEqual([first, second, second])
+  }
+})
+
+test('an update of a window that has expired is emitted, and leaves no trace', async () => {
+  const life = await windowLife()
+  const { overlay } = life
+  overlay.put('k', 'v', 100)
+  life.commit()
+  const emitted: unknown[] = []
+  overlay.emit = (row) => emitted.push([overlay.keyOf(row), overlay.startOf(row), overlay.valueAt(row)])
+
+  for (const key of ['late', 'late', 'k']) overlay.update(overlay.entry(key, 50), `of ${key}`, 50, 50)
+  for (const place of overlay.lastUpdates()) overlay.emitAt(place)
+  const changes = life.changelog.length
+  life.commit()
+
+  expect(emitted).toEqual([
+    ['late', 50, 'of late'],
+    ['late', 50, 'of late'],
+    ['k', 50, 'of k'],
+  ])
+  expect(life.changelog.length).toBe(changes)
+  expect([...overlay.all()]).toEqual([{ key: 'k', start: 100, value: 'v' }])
+  expect(overlay.fetch('late', 50)).toBeNull()
+  expect(overlay.rowCount).toBe(1)
+})
+
+test('a key that is too long for a store has no windows, and a record with it is refused', async () => {
+  const life = await windowLife()
+  const key = 'k'.repeat(2000)
+
+  expect(life.overlay.fetch(key, 5)).toBeNull()
+  expect(() => life.overlay.put(key, 'v', 5)).toThrow(/PROCESSING_FAILED: a key of 2008 bytes for store s/)
+  expect([...life.overlay.all()]).toEqual([])
+})
 
 test('a window that opens and expires before a flush is never written to the store', async () => {
   const life = await windowLife()

@@ -1,0 +1,124 @@
+import * as fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { WindowKeys } from '../../../../src/streams/store/overlay/window-keys.ts'
+import {
+  flushField,
+  flushIndexField,
+  newerField,
+  slotField,
+  valueBytesField,
+  WindowRows,
+} from '../../../../src/streams/store/overlay/window-rows.ts'
+import { undecoded } from '../../../../src/streams/store/record-context.ts'
+
+class Rows {
+  readonly keys = new WindowKeys()
+  readonly rows = new WindowRows(this.keys)
+
+  add(name: string, start: number): number {
+    const bytes = Buffer.from(name)
+    const found = this.keys.find(bytes, 0, bytes.length)
+    const row = this.rows.add(found < 0 ? this.keys.add(bytes, 0, bytes.length, undecoded) : found, start)
+    this.rows.link(row)
+    return row
+  }
+
+  remove(row: number): void {
+    this.rows.unlink(row)
+    this.rows.remove(row)
+  }
+
+  /** The rows of a key from the newest to the oldest, checked in both directions. */
+  of(name: string): number[] {
+    const bytes = Buffer.from(name)
+    const key = this.keys.find(bytes, 0, bytes.length)
+    const found: number[] = []
+    for (let row = key < 0 ? -1 : this.keys.newestOf(key); row >= 0; row = this.rows.older(row)) {
+      expect(this.rows.get(row, newerField)).toBe(found.at(-1) ?? -1)
+      found.push(row)
+    }
+    return found
+  }
+}
+
+test('the rows of a key are found by their start, from the newest to the oldest, whichever others come and go', () => {
+  const step = fc.record({ name: fc.constantFrom('a', 'b', 'c'), start: fc.nat(30) })
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 300 }), (steps) => {
+      const store = new Rows()
+      const model = new Map<string, Map<number, number>>()
+      for (const { name, start } of steps) {
+        const ofKey = model.get(name) ?? new Map<number, number>()
+        model.set(name, ofKey)
+        const there = ofKey.get(start)
+        if (there === undefined) {
+          const row = store.add(name, start)
+          store.rows.values[row] = `${name} ${start}`
+          ofKey.set(start, row)
+        } else {
+          store.remove(there)
+          ofKey.delete(start)
+        }
+        const expected = [...ofKey].sort(([left], [right]) => right - left).map(([, row]) => row)
+        expect(store.of(name)).toEqual(expected)
+      }
+      let count = 0
+      for (const [name, ofKey] of model) {
+        for (const [start, row] of ofKey) {
+          count += 1
+          expect(store.rows.values[row]).toBe(`${name} ${start}`)
+          expect(store.rows.at(store.rows.key(row), start)).toBe(row)
+        }
+        for (let start = 0; start <= 30; start++) {
+          const bytes = Buffer.from(name)
+          const key = store.keys.find(bytes, 0, bytes.length)
+          if (key >= 0 && !ofKey.has(start)) expect(store.rows.at(key, start)).toBe(-1)
+        }
+      }
+      expect(store.rows.count).toBe(count)
+    }),
+  )
+})
+
+test('a row is created without a value, clean and in no flush set, also in place of another one', () => {
+  const store = new Rows()
+  store.add('kept', 0)
+  const before = store.add('a', 5)
+  store.rows.values[before] = 'v'
+  for (const field of [slotField, flushField, flushIndexField, valueBytesField]) store.rows.set(before, field, 9)
+  store.remove(before)
+
+  const row = store.add('b', 7)
+
+  expect(row).toBe(before)
+  expect(store.rows.values[row]).toBeNull()
+  expect([store.rows.start(row), store.rows.timestamp(row)]).toEqual([7, -1])
+  const fields = [slotField, flushField, flushIndexField, valueBytesField]
+  expect(fields.map((field) => store.rows.get(row, field))).toEqual([-1, 0, -1, 0])
+})
+
+test('the memory of a store that has become empty is given back', () => {
+  const store = new Rows()
+  const rows = Array.from({ length: 10_000 }, (_, index) => store.add(`key-${index}`, index))
+  const { length } = store.rows.doubles
+
+  for (const row of rows) store.remove(row)
+
+  expect(store.rows.doubles.length).toBeLessThan(length / 100)
+  expect(store.rows.values).toEqual([])
+  expect(store.keys.size).toBe(0)
+  expect(store.of('key-7')).toEqual([])
+  const again = store.add('key-7', 3)
+  expect(store.of('key-7')).toEqual([again])
+})
+
+test('integers and doubles of a row stay the same while the memory grows', () => {
+  const store = new Rows()
+  const first = store.add('first', 1_400_000_000_000)
+  store.rows.set(first, flushField, -(2 ** 31))
+
+  for (let index = 0; index < 10_000; index++) store.add(`key-${index}`, index)
+
+  expect(store.rows.start(first)).toBe(1_400_000_000_000)
+  expect(store.rows.get(first, flushField)).toBe(-(2 ** 31))
+})
