@@ -131,7 +131,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
 
   /** The newest value, or null. */
   valueAt(row: number): unknown {
-    return this.#rows.values[row]
+    return this.#rows.value(row)
   }
 
   /** The timestamp of the newest value, -1 if there was none. */
@@ -179,7 +179,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   /** Gives a row a new value, or null to delete it. `updateTime` is the timestamp of the record that caused it. */
   update(row: number, value: unknown, timestamp: number, updateTime: number): void {
     const rows = this.#rows
-    const { doubles, integers, values } = rows
+    const { doubles, integers } = rows
     const double = row * doublesPerRow
     const slotAt = row * integersPerRow + slotField
     const start = doubles[double] as number
@@ -190,12 +190,12 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
       slot = this.touched
       this.touch(value)
       if (slot === this.#lastPlaces.length) this.#growSlots()
-      this.#forwarded[slot] = values[row]
+      this.#forwarded[slot] = rows.value(row)
       this.#forwardedTimes[slot] = doubles[double + timestampField] as number
       this.#isForwarded[slot] = 0
       integers[slotAt] = slot
     } else previous = this.#lastPlaces[slot] as number
-    values[row] = value
+    rows.setValue(row, value)
     doubles[double + timestampField] = timestamp
     const place = this.updates.add(previous, this.record, updateTime, this.emit !== null)
     this.#lastPlaces[slot] = place
@@ -225,7 +225,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
 
   fetch(key: unknown, start: number): unknown {
     const row = this.existing(key, start)
-    return row < 0 ? null : this.#rows.values[row]
+    return row < 0 ? null : this.#rows.value(row)
   }
 
   fetchRange(key: unknown, from: number, to: number): IterableIterator<readonly [number, unknown]> {
@@ -239,7 +239,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     const rows = this.#rows
     for (let row = this.#newestLocated(); row >= 0 && rows.start(row) >= low; row = rows.older(row)) {
       const start = rows.start(row)
-      if (start <= to && rows.values[row] !== null) found.push([start, rows.values[row]])
+      if (start <= to && rows.value(row) !== null) found.push([start, rows.value(row)])
     }
     return found.reverse().values()
   }
@@ -255,7 +255,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     found.length = 0
     const rows = this.#rows
     for (let row = this.#newestLocated(); row >= 0 && rows.start(row) >= low; row = rows.older(row)) {
-      if (rows.start(row) <= to && rows.values[row] !== null) found.push(row)
+      if (rows.start(row) <= to && rows.value(row) !== null) found.push(row)
     }
   }
 
@@ -268,7 +268,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   fetchAll(from: number, to: number): IterableIterator<WindowRow<unknown, unknown>> {
     const found: WindowRow<unknown, unknown>[] = []
     for (const row of this.rowsByStart(Math.max(from, this.#horizon + 1), to)) {
-      found.push({ key: this.keyOf(row), start: this.#rows.start(row), value: this.#rows.values[row] })
+      found.push({ key: this.keyOf(row), start: this.#rows.start(row), value: this.#rows.value(row) })
     }
     return found.values()
   }
@@ -286,13 +286,13 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   rowsByStart(from: number, to: number): number[] {
     if (from < this.#completeFrom) this.#readAll(from, to)
     const found: number[] = []
-    const { values } = this.#rows
+    const rows = this.#rows
     for (let index = this.#placeOf(from); index < this.#starts.length; index++) {
       const start = this.#starts[index] as number
       if (start > to) break
       const ofWindow: number[] = []
-      for (let row = this.#windows.get(start)?.first ?? -1; row >= 0; row = this.#rows.get(row, nextField)) {
-        if (values[row] !== null) ofWindow.push(row)
+      for (let row = this.#windows.get(start)?.first ?? -1; row >= 0; row = rows.get(row, nextField)) {
+        if (rows.value(row) !== null) ofWindow.push(row)
       }
       if (ofWindow.length > 1) this.#sortByKey(ofWindow)
       for (const row of ofWindow) found.push(row)
@@ -361,7 +361,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
 
   #load(row: number, stored: Uint8Array): void {
     const value = this.spec.value.read(stored, timestampBytes, stored.length)
-    this.#rows.values[row] = value
+    this.#rows.setValue(row, value)
     this.#rows.doubles[row * doublesPerRow + timestampField] = readTimestamp(stored)
   }
 
@@ -467,7 +467,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     rowKey.bytes = keys.memory
     rowKey.start = keys.start
     rowKey.end = keys.end
-    const value = rows.values[row]
+    const value = rows.value(row)
     const index = integers[at + flushField] === set.number ? (integers[at + flushIndexField] as number) : -1
     const space = this.#spaces.spaceOf(start)
     if (value === null) {
@@ -477,8 +477,10 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     } else {
       this.log(changelog, value, rows.timestamp(row), cause)
       integers[at + flushIndexField] = set.put(index, space, rowKey, stored, start)
-      this.cachedBytes += stored.end - (integers[at + valueBytesField] as number)
-      integers[at + valueBytesField] = stored.end
+      if (typeof value !== 'number') {
+        this.cachedBytes += stored.end - (integers[at + valueBytesField] as number)
+        integers[at + valueBytesField] = stored.end
+      }
     }
     integers[at + flushField] = set.number
   }

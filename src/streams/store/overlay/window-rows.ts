@@ -9,13 +9,14 @@ import type { WindowKeys } from './window-keys.ts'
  * back, because rows leave from the oldest on. The numbers of removed rows are used again.
  *
  * ```
- *   bytes   0..8 start   8..16 timestamp   16..48 eight integers, see below   48..64 not used
+ *   bytes   0..8 start   8..16 timestamp   16..64 integers, see below; the last ones are needed least often
  * ```
+ * A value that is a small integer, as most counts are, is in the row itself. Others are in a list of their own.
  */
 export class WindowRows {
   readonly keys: WindowKeys
-  /** The newest values; null if a row has none. */
-  values: unknown[] = []
+  /** The newest values of the rows whose kind is {@link elsewhere}; it ends with the last of them. */
+  #values: unknown[] = []
   /** Starts and timestamps: at {@link doublesPerRow} times the row's number. */
   doubles: Float64Array = new Float64Array(doublesPerRow * firstRows)
   /** The integers of the rows, in the same memory: at {@link integersPerRow} times the row's number. */
@@ -46,6 +47,34 @@ export class WindowRows {
   /** The next older row of the same key, or -1. */
   older(row: number): number {
     return this.integers[row * integersPerRow + olderField] as number
+  }
+
+  /** The newest value, or null. */
+  value(row: number): unknown {
+    const integer = row * integersPerRow
+    const kind = this.integers[integer + kindField] as number
+    if (kind === inRow) return this.integers[integer + valueField]
+    return kind === elsewhere ? this.#values[row] : null
+  }
+
+  setValue(row: number, value: unknown): void {
+    const integer = row * integersPerRow
+    if (typeof value === 'number' && (value | 0) === value && !Object.is(value, -0)) {
+      this.integers[integer + valueField] = value
+      this.#setKind(row, inRow)
+      return
+    }
+    this.#setKind(row, value === null ? none : elsewhere)
+    if (value === null) return
+    const values = this.#values
+    while (values.length <= row) values.push(null)
+    values[row] = value
+  }
+
+  #setKind(row: number, kind: number): void {
+    const at = row * integersPerRow + kindField
+    if (this.integers[at] === elsewhere) this.#values[row] = null
+    this.integers[at] = kind
   }
 
   get(row: number, field: number): number {
@@ -83,8 +112,8 @@ export class WindowRows {
     integers[integer + nextField] = -1
     integers[integer + flushField] = 0
     integers[integer + flushIndexField] = -1
+    integers[integer + kindField] = none
     integers[integer + valueBytesField] = 0
-    this.values[row] = null
     return row
   }
 
@@ -121,7 +150,7 @@ export class WindowRows {
       this.#clear()
       return
     }
-    this.values[row] = null
+    this.#setKind(row, none)
     this.set(row, olderField, this.#free)
     this.#free = row
   }
@@ -141,7 +170,6 @@ export class WindowRows {
       this.doubles = doubles
       this.integers = new Int32Array(doubles.buffer)
     }
-    this.values.push(null)
     return row
   }
 
@@ -151,7 +179,7 @@ export class WindowRows {
       this.doubles = new Float64Array(doublesPerRow * firstRows)
       this.integers = new Int32Array(this.doubles.buffer)
     }
-    this.values = []
+    this.#values = []
     this.#used = 0
     this.#free = -1
   }
@@ -164,17 +192,24 @@ export const integersPerRow = 16
 /** The row's place among those that the generation has changed; -1 if it is not dirty. */
 export const slotField = 4
 export const olderField = 5
-export const newerField = 6
-export const keyField = 7
-/** The next row of the same window. */
-export const nextField = 8
+export const keyField = 6
+/** Where the value is. */
+const kindField = 7
+const valueField = 8
 /** The number of the flush set with the newest committed value, and its place there. */
 export const flushField = 9
 export const flushIndexField = 10
-/** Bytes of the value at its last encoding. */
-export const valueBytesField = 11
+export const newerField = 11
+/** The next row of the same window. */
+export const nextField = 12
+/** Bytes of the value at its last encoding, if it was not in the row. */
+export const valueBytesField = 13
+
+const none = 0
+const inRow = 1
+const elsewhere = 2
 
 /** Bytes of a row besides its value. */
-export const rowOverheadBytes: number = 8 * doublesPerRow + 8
+export const rowOverheadBytes: number = 8 * doublesPerRow
 
 const firstRows = 32

@@ -53,7 +53,7 @@ test('the rows of a key are found by their start, from the newest to the oldest,
         const there = ofKey.get(start)
         if (there === undefined) {
           const row = store.add(name, start)
-          store.rows.values[row] = `${name} ${start}`
+          store.rows.setValue(row, `${name} ${start}`)
           ofKey.set(start, row)
         } else {
           store.remove(there)
@@ -66,7 +66,7 @@ test('the rows of a key are found by their start, from the newest to the oldest,
       for (const [name, ofKey] of model) {
         for (const [start, row] of ofKey) {
           count += 1
-          expect(store.rows.values[row]).toBe(`${name} ${start}`)
+          expect(store.rows.value(row)).toBe(`${name} ${start}`)
           expect(store.rows.at(store.rows.key(row), start)).toBe(row)
         }
         for (let start = 0; start <= 30; start++) {
@@ -84,14 +84,14 @@ test('a row is created without a value, clean and in no flush set, also in place
   const store = new Rows()
   store.add('kept', 0)
   const before = store.add('a', 5)
-  store.rows.values[before] = 'v'
+  store.rows.setValue(before, 'v')
   for (const field of [slotField, flushField, flushIndexField, valueBytesField]) store.rows.set(before, field, 9)
   store.remove(before)
 
   const row = store.add('b', 7)
 
   expect(row).toBe(before)
-  expect(store.rows.values[row]).toBeNull()
+  expect(store.rows.value(row)).toBeNull()
   expect([store.rows.start(row), store.rows.timestamp(row)]).toEqual([7, -1])
   const fields = [slotField, flushField, flushIndexField, valueBytesField]
   expect(fields.map((field) => store.rows.get(row, field))).toEqual([-1, 0, -1, 0])
@@ -105,7 +105,6 @@ test('the memory of a store that has become empty is given back', () => {
   for (const row of rows) store.remove(row)
 
   expect(store.rows.doubles.length).toBeLessThan(length / 100)
-  expect(store.rows.values).toEqual([])
   expect(store.keys.size).toBe(0)
   expect(store.of('key-7')).toEqual([])
   const again = store.add('key-7', 3)
@@ -121,4 +120,27 @@ test('integers and doubles of a row stay the same while the memory grows', () =>
 
   expect(store.rows.start(first)).toBe(1_400_000_000_000)
   expect(store.rows.get(first, flushField)).toBe(-(2 ** 31))
+})
+
+test('a value is returned as it was set, whatever it replaced and whatever the memory was used for', () => {
+  const values = [0, -0, 1, -1, 2 ** 31 - 1, -(2 ** 31), 2 ** 31, 0.5, NaN, Infinity, '', 'v', true, null, [1], 7n]
+  fc.assert(
+    fc.property(fc.array(fc.record({ row: fc.nat(5), value: fc.constantFrom(...values) })), (steps) => {
+      const store = new Rows()
+      store.add('kept', 0)
+      const rows = Array.from({ length: 6 }, (_, index) => store.add('k', index))
+      const model: unknown[] = rows.map(() => null)
+      for (const { row: index, value } of steps) {
+        if (value === '') {
+          store.remove(rows[index] as number)
+          rows[index] = store.add('k', index)
+          model[index] = null
+        } else {
+          store.rows.setValue(rows[index] as number, value)
+          model[index] = value
+        }
+        for (const [other, row] of rows.entries()) expect(store.rows.value(row)).toBe(model[other])
+      }
+    }),
+  )
 })
