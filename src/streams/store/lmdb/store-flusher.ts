@@ -102,7 +102,12 @@ export class StoreFlusher {
   }
 
   #failed(cause: unknown): void {
-    this.#failure = new StoreError('STORE_FLUSH_FAILED', 'the flush thread failed: start the application again', cause)
+    // A thread that fails also ends, which says less about the cause.
+    this.#failure ??= new StoreError(
+      'STORE_FLUSH_FAILED',
+      'the flush thread failed: start the application again',
+      cause,
+    )
     for (const { reject } of this.#waiting.values()) reject(this.#failure)
     this.#waiting.clear()
   }

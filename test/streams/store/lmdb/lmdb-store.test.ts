@@ -246,6 +246,26 @@ describe('lmdb store', () => {
     await again.close()
   })
 
+  test('a flusher whose thread failed while it was idle names the cause at every later flush', async () => {
+    const own = new StoreFlusher()
+    const started = once(process, 'worker') as Promise<[Worker]>
+    const file = freshDirectory()
+    writeFileSync(file, 'not a directory')
+    const flush = (): Promise<void> => own.flush(file, 1, { clear: [], operations: new WriteBatch().take(), position })
+    await assert.rejects(flush(), { code: 'STORE_FLUSH_FAILED' })
+    const [thread] = await started
+    const failed = new Promise<Error>((resolve) => thread.once('error', resolve))
+    const ended = new Promise((resolve) => thread.once('exit', resolve))
+
+    // Nobody in the thread catches the error that this causes.
+    thread.postMessage(null)
+    const error = await failed
+    await ended
+
+    await assert.rejects(flush(), (later: Error) => (later.cause as Error).message === error.message)
+    await own.close()
+  })
+
   test('a flusher whose thread has ended refuses to flush, and is closed at once', async () => {
     const own = new StoreFlusher()
     const started = once(process, 'worker') as Promise<[Worker]>
