@@ -55,7 +55,7 @@ export class FetchWait {
     this.#all = all
   }
 
-  /** Watches these partitions from now on, instead of those before. */
+  /** Watches these partitions from now on, instead of those before, until it is closed; `wakeAll` reaches it too. */
   watch(partitions: readonly Partition[]): void {
     for (const partition of this.#watched) leave(this.#byPartition, partition, this)
     this.#watched = partitions
@@ -80,7 +80,7 @@ export class FetchWait {
     resolve()
   }
 
-  /** Ends the wait and leaves all lists, which would keep the reader in memory. */
+  /** Ends the wait and leaves all lists, which would keep it and its partitions in memory. */
   close(): void {
     this.end()
     this.watch([])

@@ -51,12 +51,15 @@ export class PartitionsReader implements Reader {
       const partition = this.#parts.catalog.partition(position.at)
       return { partition, offset: position.offset, paused: false }
     })
+    const byName = new Map(positions.map((position) => [position.partition.name, position]))
+    assert(byName.size === positions.length, 'a partition is assigned twice')
     this.#positions = positions
-    this.#byName = new Map(positions.map((position) => [position.partition.name, position]))
-    assert(this.#byName.size === positions.length, 'a partition is assigned twice')
+    this.#byName = byName
     this.#first = 0
     this.#takenSequence = 0
     this.#isWatching = false
+    // It may be a while until the next wait, and the lists would keep a deleted partition in memory.
+    this.#wait.watch([])
     this.#wait.end()
   }
 
