@@ -42,7 +42,8 @@ function readJoinedBytes(bytes: Uint8Array, ranges: Int32Array, count: number): 
 
 const slabBytes = 16 * 1024
 let slab = new ViewedBytes(new Uint8Array(0))
-let slabUsed = slabBytes
+/** More than any slab has, because there is none yet. */
+let slabUsed = slabBytes + 1
 
 /**
  * Parses the text `[value,value,...]`. JSON.parse compares the fields of an object with those of the object before it
