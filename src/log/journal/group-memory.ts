@@ -12,10 +12,11 @@ import type { AppendedEntry } from './journal.ts'
  *   and missing checksums of batches, which the writer fills in. After the release the slab is reused, because touching
  *   new memory for the first time costs several times as much as the work done with it.
  * - A group that outgrows its slab moves to another one. Callers that were told earlier where their batches are find
- *   them in the former copy, which remains. The writer will not see that copy, so it gets its missing checksums before the move.
- * - The memory retained is a small multiple of the most that was in use at one time; back-pressure on callers bounds that.
- *   It is a multiple because a group uses one slab, whose rest may be too small for the next. A group of more than 32 MiB
- *   gets memory of its own, which is left to the garbage collector.
+ *   them in the former copy, which remains. The writer will not see that copy, so it gets its missing checksums before
+ *   the move.
+ * - The memory retained is a small multiple of the most that was in use at one time; back-pressure on callers bounds
+ *   that. It is a multiple because a group uses one slab, whose rest may be too small for the next. A group of more than
+ *   32 MiB gets memory of its own, which is left to the garbage collector.
  *
  * If threads need access, slabs are shared memory. V8 does not count shared memory as pressure on its garbage
  * collector, so a log that dropped shared memory would still hold it for a long time. Therefore slabs are never

@@ -43,7 +43,10 @@ export class PartitionSender {
   #identity: ProducerIdentity | null = null
   #epochsAhead = 0
   #numbering = 0
-  /** Called when there is room again although no batch was answered. */
+  /**
+   * Called when there is room again because a batch has timed out that waited for its retry. It is not called when the log
+   * has accepted batches: what is due then leaves with the next answer.
+   */
   roomMade: () => void = () => {}
 
   /** `isSuccessor`: the producer has sent records to an earlier topic of this name. */
@@ -54,12 +57,12 @@ export class PartitionSender {
   }
 
   /**
-   * No batch is sent after one that waits for its retry: a log that does not know the producer yet would accept it
-   * first.
+   * Whether another batch may be sent: fewer than `inFlightMax` are in flight, and none waits for its retry. A log that
+   * does not know the producer yet would accept a later batch first.
    */
   get hasRoom(): boolean {
-    const { inFlightMax, countsTaken } = this.#parts
-    const inFlight = countsTaken ? this.#unanswered.length : this.#unanswered.length - this.#accepted
+    const { inFlightMax, countsAccepted } = this.#parts
+    const inFlight = countsAccepted ? this.#unanswered.length : this.#unanswered.length - this.#accepted
     return this.#retrying === 0 && inFlight < inFlightMax
   }
 
@@ -239,7 +242,7 @@ export interface PartitionSenderParts {
   readonly identity: () => ProducerIdentity | null
   readonly inFlightMax: number
   /** Whether a batch that the log has accepted and not yet written counts as in flight. */
-  readonly countsTaken: boolean
+  readonly countsAccepted: boolean
   readonly retries: number
   readonly retryBackoffMs: number
   readonly deliveryTimeoutMs: number

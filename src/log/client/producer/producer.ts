@@ -84,7 +84,7 @@ export class Producer {
       senders: {
         ...numbers,
         broker,
-        countsTaken: options.inFlightMax !== undefined,
+        countsAccepted: options.inFlightMax !== undefined,
         identity: () => (numbered ? this.#identityNow() : null),
         now: () => clock.monotonic(),
         sleep: (ms) => sleep(clock, ms),
