@@ -347,9 +347,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   /** Adds the row of the located key, which may be in the table or not (-1), with its value in the store. */
   #lookUp(found: number, key: unknown, start: number): number {
     const stored = start < this.#completeFrom ? this.#read(start) : undefined
-    const row = this.#add(found, key, start)
-    if (stored !== undefined) this.#load(row, stored)
-    return row
+    return stored === undefined ? this.#add(found, key, start) : this.#addStored(found, key, start, stored)
   }
 
   /** The located key's row in the store. */
@@ -359,10 +357,14 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     return this.store.get(this.#spaces.spaceOf(start), keyWithStart(keyBytes, keyFrom, keyTo, start))
   }
 
-  #load(row: number, stored: Uint8Array): void {
+  /** Adds a row of the located key with its value in the store. If that cannot be decoded, nothing is added. */
+  #addStored(found: number, key: unknown, start: number, stored: Uint8Array): number {
     const value = this.spec.value.read(stored, timestampBytes, stored.length)
+    const timestamp = readTimestamp(stored)
+    const row = this.#add(found, key, start)
     this.#rows.setValue(row, value)
-    this.#rows.doubles[row * doublesPerRow + timestampField] = readTimestamp(stored)
+    this.#rows.doubles[row * doublesPerRow + timestampField] = timestamp
+    return row
   }
 
   /** The number of the located key, which is added if it is not in the table (-1). */
@@ -429,7 +431,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     this.keyTo = localKey.length - 8
     const found = this.#findLocated()
     if (found >= 0 && this.#rows.at(found, start) >= 0) return
-    this.#load(this.#add(found, undecoded, start), stored)
+    this.#addStored(found, undecoded, start, stored)
   }
 
   /** Kafka's sequence is not part of the store's keys. */

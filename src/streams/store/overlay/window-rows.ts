@@ -202,7 +202,7 @@ export const flushIndexField = 10
 export const newerField = 11
 /** The next row of the same window. */
 export const nextField = 12
-/** Bytes of the value at its last encoding, if it was not in the row. */
+/** Bytes of the value at its last encoding, unless it is a number. */
 export const valueBytesField = 13
 
 const none = 0

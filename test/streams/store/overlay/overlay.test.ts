@@ -1,5 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { string } from '../../../../src/codec/value-codecs.ts'
 import { MemoryStoreEngine } from '../../../../src/streams/store/memory-store.ts'
 import type { FlushSet } from '../../../../src/streams/store/overlay/flush-set.ts'
 import { KeyValueOverlay } from '../../../../src/streams/store/overlay/key-value-overlay.ts'
@@ -293,6 +294,30 @@ test('of a window row that is committed twice before a flush, the store gets the
 
     expect(['x', 'y', 'z'].map((key) => life.overlay.fetch(key, 5))).toEqual([first, second, second])
   }
+})
+
+test('a window row that cannot be decoded is an error at every lookup, and is not lost', async () => {
+  let isBroken = false
+  const read = (bytes: Uint8Array, start: number, end: number): string => {
+    if (isBroken) throw new TypeError('not a value of this schema')
+    return string.read(bytes, start, end)
+  }
+  const life = new StoreLife(
+    new MemoryStoreEngine(),
+    { ...specOf({ kind: 'window', sizeMs: 1, retentionMs: 10 }), value: { ...string, read } },
+    (spec, store, record) => new WindowOverlay(spec, store, record, 0),
+  )
+  await life.reopen()
+  life.overlay.put('k', 'v', 5)
+  life.commit()
+  await life.flush(life.seal())
+
+  isBroken = true
+  for (let time = 0; time < 2; time++) expect(() => life.overlay.fetch('k', 5)).toThrow('not a value of this schema')
+  expect(() => life.overlay.all()).toThrow('not a value of this schema')
+
+  isBroken = false
+  expect(life.overlay.fetch('k', 5)).toBe('v')
 })
 
 test('an update of a window that has expired is emitted, and leaves no trace', async () => {
