@@ -77,8 +77,13 @@ export class GroupLedger {
     }
   }
 
-  /** A member takes partitions: whoever had them must have given them up, or be expelled. */
+  /**
+   * A member takes partitions: whoever had them must have given them up, or be expelled. One that was expelled itself
+   * while its listener ran takes nothing, but learns this only from its next heartbeat; its commits are refused.
+   */
   take(holder: Holder, places: readonly Place[], isMember: (memberId: string) => boolean): void {
+    const memberId = holder.memberId()
+    if (memberId !== '' && !isMember(memberId)) return
     for (const place of places) {
       const other = this.#holders.get(place)
       if (other !== undefined && other !== holder && isMember(other.memberId()))
