@@ -238,9 +238,11 @@ export class Worker {
   }
 
   async #commit(): Promise<void> {
-    this.#lastCommit = this.#clock.monotonic()
     for (const task of this.tasks) task.commitRequested = false
     const committed = this.#commits.commit(this.tasks, (placements) => this.#placed(placements))
+    // From the end of a commit to the next, as in Kafka Streams. From its beginning, a commit that takes as long as the
+    // interval would be followed by one of a few records, which writes many of the same rows again.
+    this.#lastCommit = this.#clock.monotonic()
     for (const callback of this.#atRest.splice(0)) callback(true)
     if (!committed) return
     this.#order.unpark()
