@@ -121,7 +121,8 @@ export abstract class Overlay {
     this.scratch.clear()
     if (value !== null) this.spec.value.write(value, this.scratch)
     const bytes = this.scratch.length
-    this.#sampledBytes = Math.max(bytes, (this.#sampledBytes + bytes) / 2)
+    // A whole number: with its first fraction, the engine would discard all code that it has compiled for overlays.
+    this.#sampledBytes = Math.max(bytes, Math.ceil((this.#sampledBytes + bytes) / 2))
   }
 
   /** The last update of each changed row, as ascending places in {@link updates}. */
