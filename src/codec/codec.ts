@@ -7,7 +7,8 @@ export interface Codec<T> {
   /** Appends the bytes of `value`. */
   write(value: T, to: ByteWriter): void
   /**
-   * Reads `bytes[start, end)`. Throws on bytes that it did not write. The result must not share memory that may change.
+   * Reads `bytes[start, end)`. Throws on bytes that it did not write. The result must not share memory with `bytes`,
+   * which is used again for other records.
    */
   read(bytes: Uint8Array, start: number, end: number): T
 }

@@ -146,7 +146,8 @@ export interface Reader {
 }
 
 /**
- * A run of one partition's records, in the order of their offsets. Its bytes never change once `poll` has returned it.
+ * A run of one partition's records, in the order of their offsets. Its bytes never change once `poll` has returned it,
+ * until it is released.
  */
 export interface Chunk {
   readonly at: TopicPartition
@@ -162,6 +163,12 @@ export interface Chunk {
   readonly bytes: number
   /** A new cursor over the records, from the start of the chunk. */
   cursor(): RecordCursor
+  /**
+   * Says that neither the chunk nor its cursors nor anything that shares memory with them will be used any more, so that
+   * a log that has this method may use the memory for another chunk. A caller that cannot promise this does not call
+   * it. It is called at most once.
+   */
+  release?(): void
 }
 
 /** Makes the commits of a worker, one after the other. */

@@ -298,6 +298,7 @@ class GlobalPartition {
       if (time > this.#time) this.#time = time
     }
     this.next = chunk.nextOffset
+    chunk.release?.()
   }
 }
 

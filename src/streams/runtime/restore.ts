@@ -184,6 +184,7 @@ async function replay(
       }
       offset = Math.min(chunk.nextOffset, end)
       leaderEpoch = chunk.leaderEpoch
+      chunk.release?.()
     }
     if (rows.batch.byteLength < flushBytes && offset < end) continue
     const { storeTime } = rows

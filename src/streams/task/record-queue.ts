@@ -98,6 +98,7 @@ export class RecordQueue implements StampTarget {
         if (this.#current !== null) {
           this.position = this.#current.nextOffset
           this.bufferedBytes -= this.#current.bytes
+          this.#current.release?.()
           this.#current = null
         }
         const chunk = this.#chunks.shift()

@@ -8,6 +8,7 @@ import type { PartitionReaders } from '../../storage/read/partition-readers.ts'
 import type { Sequencer } from '../sequencer.ts'
 import type { Catalog } from '../topics/catalog.ts'
 import type { Partition, TailBatch } from '../topics/partition.ts'
+import { ChunkMemory } from './chunk-memory.ts'
 import type { FetchWait, FetchWaiters } from './fetch-waiters.ts'
 
 /**
@@ -34,6 +35,7 @@ export class PartitionsReader implements Reader {
   #first = 0
   /** The highest sequence of a group that was read before it was promoted. */
   #takenSequence = 0
+  readonly #memory = new ChunkMemory()
   readonly #wait: FetchWait
   /** Whether the wait watches the partitions that are read now. */
   #isWatching = false
@@ -192,7 +194,8 @@ export class PartitionsReader implements Reader {
       endOffset: end,
       leaderEpoch: partition.epochAt(position.offset - 1),
       bytes: 0,
-      buffers: [],
+      content: noContent,
+      memory: null,
       isAborted: undefined,
     })
   }
@@ -218,7 +221,8 @@ export class PartitionsReader implements Reader {
       endOffset: end,
       leaderEpoch: last.leaderEpoch,
       bytes,
-      buffers: [copyOf(tail, first, index, bytes)],
+      content: copyOf(tail, first, index, this.#memory.take(bytes)),
+      memory: this.#memory,
       isAborted: partition.hiddenFrom(this.#isolation)?.lookup,
     })
     position.offset = last.nextOffset
@@ -243,6 +247,7 @@ export class PartitionsReader implements Reader {
       bytesMax: limits.bytesMax,
       ...toRead,
       epochs: partition.epochs,
+      memory: this.#memory,
     })
     const bytes = read.bytes.length
     if (bytes > limits.bytesMax && !this.#mayExceed(0, bytes, limits)) return null
@@ -254,7 +259,8 @@ export class PartitionsReader implements Reader {
       endOffset: end,
       leaderEpoch: partition.epochAt(read.nextOffset - 1),
       bytes,
-      buffers: [read.bytes],
+      content: new Uint8Array(read.bytes.buffer, read.bytes.byteOffset, bytes),
+      memory: this.#memory,
       isAborted: partition.hiddenFrom(this.#isolation)?.lookup,
     })
   }
@@ -287,15 +293,19 @@ class ReadChunk implements Chunk {
   readonly endOffset: Offset
   readonly leaderEpoch: number
   readonly bytes: number
-  readonly #buffers: readonly Uint8Array[]
+  /** Null when it was released. */
+  #content: Uint8Array<ArrayBuffer> | null
+  readonly #memory: ChunkMemory | null
   readonly #from: Offset
   readonly #options: BatchCursorOptions
 
   constructor(
     at: TopicPartition,
     from: Offset,
-    read: Omit<Chunk, 'at' | 'cursor'> & {
-      readonly buffers: readonly Uint8Array[]
+    read: Omit<Chunk, 'at' | 'cursor' | 'release'> & {
+      readonly content: Uint8Array<ArrayBuffer>
+      /** Where its memory goes when it is released. */
+      readonly memory: ChunkMemory | null
       readonly isAborted: IsAborted | undefined
     },
   ) {
@@ -305,19 +315,32 @@ class ReadChunk implements Chunk {
     this.endOffset = read.endOffset
     this.leaderEpoch = read.leaderEpoch
     this.bytes = read.bytes
-    this.#buffers = read.buffers
+    this.#content = read.content
+    this.#memory = read.memory
     this.#options = read.isAborted === undefined ? {} : { isAborted: read.isAborted }
   }
 
   cursor(): RecordCursor {
-    return new BatchCursor(this.#buffers, this.#from, this.#options)
+    assert(this.#content !== null, 'a chunk is read after its release')
+    return new BatchCursor([this.#content], this.#from, this.#options)
+  }
+
+  release(): void {
+    const content = this.#content
+    assert(content !== null, 'a chunk is released twice')
+    this.#content = null
+    this.#memory?.give(content.buffer)
   }
 }
 
 /** Copies a run of consecutive batches. Readers may keep what they are given, but the ring's memory is reused. */
-function copyOf(tail: readonly TailBatch[], first: number, end: number, bytes: number): Uint8Array {
-  const { buffer, byteOffset } = Buffer.allocUnsafeSlow(bytes)
-  const copy = new Uint8Array(buffer, byteOffset, bytes)
+function copyOf(
+  tail: readonly TailBatch[],
+  first: number,
+  end: number,
+  memory: Uint8Array<ArrayBuffer>,
+): Uint8Array<ArrayBuffer> {
+  const copy = new Uint8Array(memory.buffer, memory.byteOffset, memory.byteLength)
   for (let index = first, at = 0; index < end; index++) {
     const batch = tail[index] as TailBatch
     copySharedBytes(batch.memory, batch.start, batch.start + batch.bytes, copy, at)
@@ -327,6 +350,8 @@ function copyOf(tail: readonly TailBatch[], first: number, end: number, bytes: n
 }
 
 type IsAborted = NonNullable<BatchCursorOptions['isAborted']>
+
+const noContent: Uint8Array<ArrayBuffer> = new Uint8Array(0)
 
 const noChunks: readonly Chunk[] = []
 

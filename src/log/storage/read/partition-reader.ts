@@ -119,7 +119,7 @@ export class PartitionReader {
     const { segment, end } = stretch
     const file = this.#opened.open(segment)
     const left = segment.bytes - located.filePosition
-    let buffer = Buffer.allocUnsafeSlow(Math.min(left, Math.max(request.bytesMax, batchHeaderBytes)))
+    let buffer = memoryFor(request, Math.min(left, Math.max(request.bytesMax, batchHeaderBytes)))
     let length = file.read(buffer, located.filePosition)
     let nextOffset = located.baseOffset
     let exactly = located.exactly
@@ -145,7 +145,7 @@ export class PartitionReader {
         if (at + size > length) {
           if (at > 0) break
           // The first batch is larger than `bytesMax`: read it alone, because otherwise no reader would ever get past it.
-          buffer = Buffer.allocUnsafeSlow(size)
+          buffer = memoryFor(request, size)
           length = file.read(buffer, located.filePosition)
           if (length < size) throw corrupt(place, `the file ends after ${length} of its ${size} bytes`)
         }
@@ -252,6 +252,8 @@ export interface ReadRequest {
   readonly inPlace?: boolean
   /** If given, every batch must have the leader epoch of its offset. */
   readonly epochs?: PartitionState['epochs']
+  /** Provides the memory for the bytes. Default: new memory for every read. */
+  readonly memory?: { take(bytes: number): Buffer<ArrayBuffer> }
 }
 
 export interface SegmentRead {
@@ -259,7 +261,7 @@ export interface SegmentRead {
    * Whole batches of one segment, starting with the one that contains `from` or the next one. Empty only if there is
    * none.
    */
-  readonly bytes: Buffer
+  readonly bytes: Buffer<ArrayBuffer>
   /** Where to continue reading: after the last batch, or at `end` if nothing was left below it. */
   readonly nextOffset: Offset
 }
@@ -291,7 +293,11 @@ interface Located {
 /** How many positions a partition remembers for readers that continue where they stopped. */
 const hintsMax = 32
 
-const noBatches: Buffer = Buffer.alloc(0)
+const noBatches: Buffer<ArrayBuffer> = Buffer.alloc(0)
+
+function memoryFor({ memory }: ReadRequest, bytes: number): Buffer<ArrayBuffer> {
+  return memory === undefined ? Buffer.allocUnsafeSlow(bytes) : memory.take(bytes)
+}
 
 /** The position of the batch an entry leads to. Its base offset is unknown, except that it follows the entry before. */
 function afterEntry(offsets: OffsetIndex, entry: number): Located {

@@ -31,3 +31,56 @@ test('records given to a reader keep their bytes when the memory they came from 
   expect((await readAll(log.log, at)).map(({ value }) => value)).toEqual(expected)
   await log.close()
 })
+
+test.each([
+  ['the tail', { recentBytesMax: 100_000_000 }],
+  ['the segment files', { recentBytesMax: 0 }],
+])(
+  'a chunk of %s that was released leaves its memory to a later one, and the others keep their bytes',
+  async (_, config) => {
+    const log = await LogHarness.open(config)
+    await log.topic('events', 1)
+    const expected: string[] = []
+    for (let index = 0; index < 40; index++) {
+      const value = `${index}:`.padEnd(4000, '.')
+      expected.push(value)
+      await log.append('events', 0, [value])
+    }
+    await log.clock.run(1000)
+    const reader = await log.log.openReader({ isolation: 'durable' })
+    reader.assign([{ at, offset: 0 }])
+    const kept: Chunk[] = []
+    const values: string[] = []
+    const memories = new Set<ArrayBufferLike>()
+
+    for (;;) {
+      const [chunk] = await reader.poll({ bytesMax: 24_000, waitMs: 0 })
+      if (chunk === undefined) break
+      const cursor = chunk.cursor()
+      cursor.next()
+      memories.add(cursor.bytes.buffer)
+      values.push(...valuesOf([chunk]))
+      if (memories.size <= 2) kept.push(chunk)
+      else chunk.release?.()
+    }
+
+    expect(values).toEqual(expected)
+    expect(valuesOf(kept)).toEqual(expected.slice(0, 10))
+    expect(memories.size).toBe(3)
+    await log.close()
+  },
+)
+
+test('a chunk cannot be read or released again after its release', async () => {
+  const log = await LogHarness.open()
+  await log.topic('events', 1)
+  await log.append('events', 0, ['a'])
+  const reader = await log.log.openReader({ isolation: 'durable' })
+  reader.assign([{ at, offset: 0 }])
+  const [chunk] = await reader.poll({ bytesMax: 20_000, waitMs: 0 })
+  chunk?.release?.()
+
+  expect(() => chunk?.cursor()).toThrow('a chunk is read after its release')
+  expect(() => chunk?.release?.()).toThrow('a chunk is released twice')
+  await log.close()
+})
