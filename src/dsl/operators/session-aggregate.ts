@@ -1,5 +1,4 @@
 import type { Change, Processor, ProcessorContext } from '../../streams/processor/processor.ts'
-import type { OverlayEntry } from '../../streams/store/overlay/overlay-entry.ts'
 import type { SessionOverlay } from '../../streams/store/overlay/session-overlay.ts'
 import { undecoded } from '../../streams/store/record-context.ts'
 import { mergingFoldOf, type MergingFold, type MergingOptions } from './aggregate-fold.ts'
@@ -42,7 +41,7 @@ class SessionAggregate implements Processor {
   #time = -1
   /** Under `final`, sessions that end before this have been emitted. */
   #emittedTo = -1
-  readonly #merged: OverlayEntry[] = []
+  readonly #merged: number[] = []
 
   constructor(options: SessionAggregateOptions) {
     this.#storeName = options.store
@@ -61,7 +60,7 @@ class SessionAggregate implements Processor {
       this.#emittedTo = context.restored('lastEmitWindowCloseTime') ?? -1
       context.saveAtCommit('lastEmitWindowCloseTime', () => this.#emittedTo)
     }
-    if (this.#emission === 'commit') this.#store.emit = (entry) => this.#emit(entry)
+    if (this.#emission === 'commit') this.#store.emit = (row) => this.#emit(row)
   }
 
   process(key: unknown, value: unknown, timestamp: number): void {
@@ -82,9 +81,11 @@ class SessionAggregate implements Processor {
     store.find(key, timestamp - this.#gapMs, timestamp + this.#gapMs, merged)
     let start = timestamp
     let end = timestamp
-    for (const session of merged) {
-      if (session.start < start) start = session.start
-      if (session.timestamp > end) end = session.timestamp
+    for (const row of merged) {
+      const itsStart = store.startOf(row)
+      const itsEnd = store.timestampOf(row)
+      if (itsStart < start) start = itsStart
+      if (itsEnd > end) end = itsEnd
     }
     if (end < closeTime) {
       this.#context.dropped('late record')
@@ -94,10 +95,9 @@ class SessionAggregate implements Processor {
     // A tombstone must not be emitted after the session that replaces it, even if the record that caused the merge is
     // older.
     let updateTime = timestamp
-    for (const session of merged) {
-      aggregate = fold.merge(aggregate, session.value, key)
-      if (session.lastUpdate < 0) continue
-      const time = store.updates.times[session.lastUpdate] as number
+    for (const row of merged) {
+      aggregate = fold.merge(aggregate, store.valueAt(row), key)
+      const time = store.updateTimeOf(row)
       if (time > updateTime) updateTime = time
     }
     const after = fold.add(aggregate, value, key)
@@ -107,16 +107,16 @@ class SessionAggregate implements Processor {
       return
     }
     if (this.#emission === 'update') {
-      for (const session of merged) {
-        const oldValue = session.value
-        store.remove(session, updateTime)
-        this.#forward(key, session.start, session.timestamp, { newValue: null, oldValue })
+      for (const row of merged) {
+        const oldValue = store.valueAt(row)
+        store.remove(row, updateTime)
+        this.#forward(key, store.startOf(row), store.timestampOf(row), { newValue: null, oldValue })
       }
       merged.length = 0
     }
-    const entry = store.replace(key, merged, start, end, updateTime)
-    if (after !== null) store.update(entry, after, end, updateTime)
-    else if (entry.value !== null) store.remove(entry, updateTime)
+    const row = store.replace(key, merged, start, end, updateTime)
+    if (after !== null) store.update(row, after, end, updateTime)
+    else if (store.valueAt(row) !== null) store.remove(row, updateTime)
     else store.observe(end)
     if (this.#emission === 'update') this.#forward(key, start, end, { newValue: after, oldValue: null })
   }
@@ -125,33 +125,41 @@ class SessionAggregate implements Processor {
    * Another record at the time of a session of a single instant: the session's times stay the same, so no tombstone is
    * needed.
    */
-  #renew(key: unknown, entry: OverlayEntry, after: unknown, updateTime: number): void {
-    const oldValue = entry.value
-    const { start, timestamp: end } = entry
-    if (after === null) this.#store.remove(entry, updateTime)
-    else this.#store.update(entry, after, end, updateTime)
+  #renew(key: unknown, row: number, after: unknown, updateTime: number): void {
+    const store = this.#store
+    const oldValue = store.valueAt(row)
+    const start = store.startOf(row)
+    const end = store.timestampOf(row)
+    if (after === null) store.remove(row, updateTime)
+    else store.update(row, after, end, updateTime)
     if (this.#emission === 'update') this.#forward(key, start, end, { newValue: after, oldValue })
   }
 
-  #emit(entry: OverlayEntry): void {
-    if (entry.value === null && entry.forwarded === null) return
-    const change: Change<unknown> = { newValue: entry.value, oldValue: entry.forwarded }
-    if (!this.#store.emitsKeyBytes) {
-      this.#forward(this.#store.keyOf(entry), entry.start, entry.timestamp, change)
+  #emit(row: number): void {
+    const store = this.#store
+    const newValue = store.valueAt(row)
+    const oldValue = store.forwardedValue(row)
+    if (newValue === null && oldValue === null) return
+    const change: Change<unknown> = { newValue, oldValue }
+    const end = store.timestampOf(row)
+    if (!store.emitsKeyBytes) {
+      this.#forward(store.keyOf(row), store.startOf(row), end, change)
       return
     }
-    this.#store.presentKey(entry)
+    store.presentKey(row)
     this.#context.headers = noHeaders
-    this.#context.forward(undecoded, change, entry.timestamp)
+    this.#context.forward(undecoded, change, end)
   }
 
   #emitClosed(closeTime: number): void {
     const from = Math.max(0, this.#emittedTo)
     this.#emittedTo = closeTime
-    for (const entry of this.#store.closed(from, closeTime - 1)) {
-      const { start, timestamp: end } = entry
-      const change: Change<unknown> = { newValue: entry.value, oldValue: null }
-      this.#context.forward({ key: this.#store.keyOf(entry), start, end, kind: 'session' }, change, end)
+    const store = this.#store
+    for (const row of store.closed(from, closeTime - 1)) {
+      const start = store.startOf(row)
+      const end = store.timestampOf(row)
+      const change: Change<unknown> = { newValue: store.valueAt(row), oldValue: null }
+      this.#context.forward({ key: store.keyOf(row), start, end, kind: 'session' }, change, end)
     }
   }
 

@@ -1,7 +1,5 @@
 import type { ProcessorContext } from '../../streams/processor/processor.ts'
 import type { KeyValueOverlay } from '../../streams/store/overlay/key-value-overlay.ts'
-import type { EntryOverlay } from '../../streams/store/overlay/entry-overlay.ts'
-import type { OverlayEntry } from '../../streams/store/overlay/overlay-entry.ts'
 import type { SessionOverlay } from '../../streams/store/overlay/session-overlay.ts'
 import type { WindowOverlay } from '../../streams/store/overlay/window-overlay.ts'
 
@@ -41,7 +39,7 @@ export function storedRows(store: string, keyCodec: string): TableRows {
     keyBytesOf: keyCodec,
     open(context, view) {
       const overlay = context.store<KeyValueOverlay>(store)
-      return new EntryReader(overlay, (key) => overlay.existing(key), view)
+      return new EntryReader(overlay, view)
     },
   }
 }
@@ -51,7 +49,12 @@ export function windowedRows(store: string): TableRows {
   return {
     stores: [store],
     open(context, view) {
-      return new WindowReader(context.store<WindowOverlay>(store), view)
+      const overlay = context.store<WindowOverlay>(store)
+      const rowOf = (key: unknown): number => {
+        const window = key as { readonly key: unknown; readonly start: number }
+        return overlay.partner(window.key, window.start)
+      }
+      return new RowReader(overlay, rowOf, view)
     },
   }
 }
@@ -62,29 +65,27 @@ export function sessionRows(store: string): TableRows {
     stores: [store],
     open(context, view) {
       const overlay = context.store<SessionOverlay>(store)
-      const rowOf = (key: unknown): OverlayEntry | null => {
+      const rowOf = (key: unknown): number => {
         const session = key as { readonly key: unknown; readonly start: number; readonly end: number }
         return overlay.partner(session.key, session.start, session.end)
       }
-      return new EntryReader(overlay, rowOf, view)
+      return new RowReader(overlay, rowOf, view)
     },
   }
 }
 
 class EntryReader implements TableReader {
   timestamp = -1
-  readonly #overlay: EntryOverlay
-  readonly #rowOf: (key: unknown) => OverlayEntry | null
+  readonly #overlay: KeyValueOverlay
   readonly #view: TableView
 
-  constructor(overlay: EntryOverlay, rowOf: (key: unknown) => OverlayEntry | null, view: TableView) {
+  constructor(overlay: KeyValueOverlay, view: TableView) {
     this.#overlay = overlay
-    this.#rowOf = rowOf
     this.#view = view
   }
 
   get(key: unknown): unknown {
-    const entry = this.#rowOf(key)
+    const entry = this.#overlay.existing(key)
     if (entry === null) {
       this.timestamp = -1
       return null
@@ -99,20 +100,21 @@ class EntryReader implements TableReader {
   }
 }
 
-class WindowReader implements TableReader {
+class RowReader implements TableReader {
   timestamp = -1
-  readonly #overlay: WindowOverlay
+  readonly #overlay: WindowOverlay | SessionOverlay
+  readonly #rowOf: (key: unknown) => number
   readonly #view: TableView
 
-  constructor(overlay: WindowOverlay, view: TableView) {
+  constructor(overlay: WindowOverlay | SessionOverlay, rowOf: (key: unknown) => number, view: TableView) {
     this.#overlay = overlay
+    this.#rowOf = rowOf
     this.#view = view
   }
 
   get(key: unknown): unknown {
-    const windowed = key as { readonly key: unknown; readonly start: number }
     const overlay = this.#overlay
-    const row = overlay.partner(windowed.key, windowed.start)
+    const row = this.#rowOf(key)
     if (row < 0) {
       this.timestamp = -1
       return null

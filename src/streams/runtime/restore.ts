@@ -4,7 +4,7 @@ import type { Log, Reader } from '../../log/api/log.ts'
 import type { RecordCursor, TopicPartition } from '../../log/api/record.ts'
 import { StreamsError } from '../errors.ts'
 import type { OrderedStore, StoreBatch, StoreEngine, StorePosition } from '../store/ordered-store.ts'
-import { sessionTimesBytes } from '../store/overlay/key-sessions.ts'
+import { sessionSuffixBytes } from '../store/overlay/row-keys.ts'
 import { readInt64 } from '../store/overlay/overlay.ts'
 import { unmatchedSpace, unmatchedSpaceCount } from '../store/overlay/unmatched-overlay.ts'
 import { sessionSpaceCount, WindowSpaces, windowSpaceCount } from '../store/overlay/window-spaces.ts'
@@ -283,8 +283,8 @@ class SessionRows {
 
   /** Keys end in end and start, both in the changelog and in the store. */
   add(cursor: RecordCursor): void {
-    if (cursor.keyEnd - cursor.keyStart < sessionTimesBytes) return
-    const end = readInt64(cursor.bytes, cursor.keyEnd - sessionTimesBytes)
+    if (cursor.keyEnd - cursor.keyStart < sessionSuffixBytes) return
+    const end = readInt64(cursor.bytes, cursor.keyEnd - sessionSuffixBytes)
     if (end > this.storeTime) this.storeTime = end
     if (end <= this.storeTime - this.spaces.retentionMs) return
     const key = cursor.bytes.subarray(cursor.keyStart, cursor.keyEnd)

@@ -131,11 +131,11 @@ function rowsOf(overlay: Overlay): StoreRow<unknown, unknown>[] {
     return [...overlay.rows()].map(({ key, value, timestamp }) => ({ key, value, timestamp }))
   }
   if (overlay instanceof SessionOverlay) {
-    return overlay.rows().map((entry) => ({
-      key: overlay.keyOf(entry),
-      value: entry.value,
-      timestamp: entry.timestamp,
-      window: { start: entry.start, end: entry.timestamp },
+    return overlay.rows().map((row) => ({
+      key: overlay.keyOf(row),
+      value: overlay.valueAt(row),
+      timestamp: overlay.timestampOf(row),
+      window: { start: overlay.startOf(row), end: overlay.timestampOf(row) },
     }))
   }
   if (!(overlay instanceof WindowOverlay)) return []

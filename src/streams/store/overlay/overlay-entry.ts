@@ -8,11 +8,10 @@ import type { FlushSet } from './flush-set.ts'
 export class OverlayEntry {
   /** `undecoded` if it was only given as bytes; `Overlay.keyOf` decodes it then. */
   readonly key: unknown
-  /** Start of the window or session; -1 in a key-value store. */
+  /** The time of the record in the stores of a join; -1 in a key-value store. */
   start: number
   /** The newest value; null if there is none. */
   value: unknown
-  /** In a session store: the end of the session. */
   timestamp: number
   /** The value at the beginning of the generation, which is the one that was forwarded last. */
   forwarded: unknown = null
@@ -31,12 +30,8 @@ export class OverlayEntry {
   /** The flush set with its newest committed value. If null or finished, the store contains that value. */
   flushSet: FlushSet | null = null
   flushIndex = -1
-  /**
-   * In a window or session store: the list of rows of its key (null when it is no longer in it), and the next older
-   * row.
-   */
+  /** In the store of one side of a join: the list of rows of its key; null when it is no longer in it. */
   rows: object | null = null
-  older: OverlayEntry | null = null
   /** Bytes of the value at its last encoding. */
   valueBytes = 0
 

@@ -21,8 +21,8 @@ import { UpdateLog } from './update-log.ts'
  * last commit is durable; then clean. A row can be in several of these states at once (a new update while an older value
  * is being flushed). The sets have copies of the bytes, so these do not interfere.
  *
- * Most overlays have an object for each row ({@link EntryOverlay}). Window stores have the most rows and keep them in
- * columns ({@link WindowOverlay}).
+ * Rows are numbers in window and session stores, which have the most of them ({@link RowOverlay}), and objects in the
+ * others ({@link EntryOverlay}).
  *
  * Invariants
  * - The store never contains anything that is not durable in its changelog: `flush` is called only after the durable

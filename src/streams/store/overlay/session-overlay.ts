@@ -1,29 +1,39 @@
-import { compareBytes, copyBytes, copyOf } from '../../../base/bytes.ts'
+import { compareBytes, copyOf } from '../../../base/bytes.ts'
 import { murmur2 } from '../../../base/murmur2.ts'
 import type { StoreSpec } from '../../topology/node.ts'
 import type { SessionRow, SessionStore } from '../key-value-store.ts'
 import type { OrderedStore } from '../ordered-store.ts'
 import { undecoded, type RecordContext } from '../record-context.ts'
 import { checkStoreTime, endsBeforeStart } from '../store-time.ts'
+import { grown } from './columns.ts'
 import { EndQueue } from './end-queue.ts'
 import type { FlushSet } from './flush-set.ts'
-import { KeySessions, sessionTimesBytes } from './key-sessions.ts'
-import { isKeyOf, KeyTable } from './key-table.ts'
-import { EntryOverlay } from './entry-overlay.ts'
-import { entryOverheadBytes, OverlayEntry } from './overlay-entry.ts'
-import { readInt64, readTimestamp, timestampBytes, writeInt64 } from './overlay.ts'
+import { type ChangelogWriter, readInt64, readTimestamp, timestampBytes, writeInt64 } from './overlay.ts'
+import { RowKeys, sessionSuffixBytes } from './row-keys.ts'
+import { RowOverlay } from './row-overlay.ts'
+import {
+  doublesPerRow,
+  flushField,
+  integersPerRow,
+  olderField,
+  rowOverheadBytes,
+  slotField,
+  timestampField,
+  valueBytesField,
+} from './rows.ts'
+import { SessionRows } from './session-rows.ts'
 import { StoredKeys } from './stored-keys.ts'
 import { sessionSpaceCount, WindowSpaces } from './window-spaces.ts'
 
 /**
  * A session store in memory on top of one on disk: one table of keys, each with its sessions from the latest end to the
- * earliest. An entry's `timestamp` is the end of its session.
+ * earliest. The timestamp of a row is the end of its session.
  *
  * - A session that grows becomes another row, because its times are part of its key: the old row is deleted and a new
  *   one is put. If the session was created in the current generation and has not been forwarded yet, its row is moved
  *   instead, which leaves nothing at the old place. So a key costs one row and one tombstone per commit, however many
  *   records it has.
- * - A tombstone stays in its key's list, as an entry without a value, until a flush has written it to the store, which
+ * - A tombstone stays in its key's list, as a row without a value, until a flush has written it to the store, which
  *   until then still contains the row.
  * - The clock of the store is the highest end of a session that was put or deleted, even if there was nothing to
  *   delete. Lookups see only sessions with `end > clock - retention`. Older ones are removed from memory at the next
@@ -34,13 +44,11 @@ import { sessionSpaceCount, WindowSpaces } from './window-spaces.ts'
  *
  * Layout, in changelog and store: `key | i64 end | i64 start`, as in Kafka.
  */
-export class SessionOverlay extends EntryOverlay implements SessionStore<unknown, unknown> {
-  readonly #spaces: WindowSpaces
+export class SessionOverlay extends RowOverlay<SessionRows> implements SessionStore<unknown, unknown> {
   readonly #unlistedMs: number
   readonly #cacheBytesMax: number
-  readonly #keys = new KeyTable<KeySessions>()
-  /** All entries in memory. */
-  readonly #byEnd = new EndQueue()
+  /** All rows in memory. */
+  readonly #byEnd = new EndQueue(this.columns)
   /** Under `final`: sessions that {@link closed} has not returned yet; null if it is not used. */
   readonly #unclosed: EndQueue | null
   /** The highest end that `closed` was called with; up to there, every row is in memory or was returned. */
@@ -48,134 +56,123 @@ export class SessionOverlay extends EntryOverlay implements SessionStore<unknown
   /** The highest end that `closed` was called with. Sessions that end by then are no longer in `#unclosed`. */
   #handedOutTo = -1
   readonly #stored: StoredKeys
-  #lastKey: KeySessions | null = null
+  /** By keys: every row of the key with an end of at least this is in its list. */
+  #completeFroms: Float64Array = new Float64Array(64)
   #completeFrom: number
   /** The last key that the store was read for without finding a row, from `#absentFrom` on. */
   #absentKey: Uint8Array | null = null
   #absentFrom = 0
-  readonly #found: OverlayEntry[] = []
+  /** Rows of sessions that had expired when they were put. They are not part of the store and live until the commit. */
+  readonly #strays: number[] = []
+  /** The tombstones in each flush set that the store does not contain yet. */
+  readonly #tombstones = new Map<number, number[]>()
+  readonly #found: number[] = []
 
   constructor(spec: StoreSpec, store: OrderedStore, record: RecordContext, cacheBytesMax: number) {
-    super(spec, store, record)
-    this.#spaces = new WindowSpaces(spec.shape.kind === 'session' ? spec.shape.retentionMs : 0, sessionSpaceCount)
+    const spaces = new WindowSpaces(spec.shape.kind === 'session' ? spec.shape.retentionMs : 0, sessionSpaceCount)
+    super(spec, store, record, new SessionRows(new RowKeys(sessionSuffixBytes)), spaces)
     this.#unlistedMs = (spec.shape.kind === 'session' ? spec.shape.unlistedMs : undefined) ?? 0
     this.#cacheBytesMax = cacheBytesMax
-    this.#unclosed = spec.emit === 'final' ? new EndQueue() : null
-    this.#stored = new StoredKeys(store, sessionSpaceCount, sessionTimesBytes)
+    this.#unclosed = spec.emit === 'final' ? new EndQueue(this.columns) : null
+    this.#stored = new StoredKeys(store, sessionSpaceCount, sessionSuffixBytes)
     this.#completeFrom = this.#stored.isKnown ? Number.NEGATIVE_INFINITY : this.storeTime + 1
-  }
-
-  /** Sessions whose end is at most this have expired. */
-  get #horizon(): number {
-    return this.storeTime - this.#spaces.retentionMs
   }
 
   /**
    * Fills `found` with the sessions of a key that have `end >= earliestEnd` and `start <= latestStart`, by end, then by
    * start.
    */
-  find(key: unknown, earliestEnd: number, latestStart: number, found: OverlayEntry[]): void {
-    const low = Math.max(earliestEnd, this.#horizon + 1)
-    const sessions = this.#complete(key, low)
+  find(key: unknown, earliestEnd: number, latestStart: number, found: number[]): void {
+    const low = Math.max(earliestEnd, this.horizon + 1)
+    const of = this.#complete(key, low)
     found.length = 0
-    for (let entry = sessions?.latest ?? null; entry !== null && entry.timestamp >= low; entry = entry.older) {
-      if (entry.start <= latestStart && entry.value !== null) found.push(entry)
+    if (of < 0) return
+    const rows = this.columns
+    const { doubles, integers } = rows
+    let row = this.keys.newestOf(of)
+    while (row >= 0 && (doubles[row * doublesPerRow + timestampField] as number) >= low) {
+      if ((doubles[row * doublesPerRow] as number) <= latestStart && rows.value(row) !== null) found.push(row)
+      row = integers[row * integersPerRow + olderField] as number
     }
     if (found.length > 1) found.reverse()
   }
 
-  /**
-   * The row of exactly that session. If it is absent, the returned entry is not part of the store; {@link place} adds
-   * one.
-   */
-  entry(key: unknown, start: number, end: number): OverlayEntry {
-    const low = Math.max(end, this.#horizon + 1)
-    const sessions = this.#complete(key, low)
-    const entry = end < low ? null : (sessions?.at(start, end) ?? null)
-    if (entry !== null) return entry
-    this.locate(key)
-    return this.#makeEntry(key, start, null, end)
+  /** The row of exactly that session, or -1. */
+  existing(key: unknown, start: number, end: number): number {
+    return end <= this.horizon ? -1 : this.#at(this.#complete(key, end), start, end)
+  }
+
+  #at(key: number, start: number, end: number): number {
+    return key < 0 ? -1 : this.columns.at(key, start, end)
   }
 
   /**
-   * The row as seen by another table that is joined with it. Changes of rows are emitted at the commit, when the clock
-   * has advanced, so rows that existed at the previous commit must still be visible.
+   * The row as seen by another table that is joined with it, or -1. Changes of rows are emitted at the commit, when the
+   * clock has advanced, so rows that existed at the previous commit must still be visible.
    */
-  partner(key: unknown, start: number, end: number): OverlayEntry | null {
+  partner(key: unknown, start: number, end: number): number {
     const time = this.record.isEmission ? this.committedTime : this.storeTime
-    return end <= time - this.#spaces.retentionMs ? null : (this.#complete(key, end)?.at(start, end) ?? null)
+    return end <= time - this.spaces.retentionMs ? -1 : this.#at(this.#complete(key, end), start, end)
   }
 
   /**
    * Returns the row for a session that replaces `merged`, which are sessions of one key that were just found. They are
    * deleted, or one of them is moved if it has not been forwarded yet. The caller sets the value with `update`.
    */
-  replace(key: unknown, merged: readonly OverlayEntry[], start: number, end: number, updateTime: number): OverlayEntry {
-    let spare: OverlayEntry | null = null
-    for (const entry of merged) {
-      if (spare === null && this.#isUnknown(entry)) spare = entry
-      else this.remove(entry, updateTime)
+  replace(key: unknown, merged: readonly number[], start: number, end: number, updateTime: number): number {
+    const rows = this.columns
+    let spare = -1
+    for (const row of merged) {
+      if (spare < 0 && this.#isUnknown(row)) spare = row
+      else this.remove(row, updateTime)
     }
-    if (spare === null) return this.place(key, start, end)
-    const sessions = spare.rows as KeySessions
-    const there = end > this.#horizon ? sessions.at(start, end) : null
-    if (there !== null && there !== spare) {
+    if (spare < 0) return this.place(key, start, end)
+    const there = end > this.horizon ? rows.at(rows.key(spare), start, end) : -1
+    if (there >= 0 && there !== spare) {
       this.remove(spare, updateTime)
       return there
     }
-    const wasHandedOut = spare.timestamp <= this.#handedOutTo
-    sessions.unlink(spare)
-    spare.start = start
-    spare.timestamp = end
-    writeInt64(spare.slab, spare.keyEnd - 16, end)
-    writeInt64(spare.slab, spare.keyEnd - 8, start)
-    sessions.insert(spare)
+    const wasHandedOut = rows.timestamp(spare) <= this.#handedOutTo
+    rows.move(spare, start, end)
     // A session that was returned as closed and has grown since is returned once more, as a new row in its place would
     // be.
     if (wasHandedOut) this.#unclosed?.push(spare)
     return spare
   }
 
-  /**
-   * The row for that session, created if there is none. An expired session is not kept: its entry is not part of the
-   * store.
-   */
-  place(key: unknown, start: number, end: number): OverlayEntry {
-    const horizon = this.#horizon
+  /** The row for that session, created if there is none. An expired session is not kept: its row is not part of the store. */
+  place(key: unknown, start: number, end: number): number {
+    const { horizon } = this
     const low = Math.max(end, horizon + 1)
-    const sessions = this.#complete(key, low)
-    const there = end > horizon ? (sessions?.at(start, end) ?? null) : null
-    if (there !== null) return there
+    const of = this.#complete(key, low)
+    const there = end > horizon ? this.#at(of, start, end) : -1
+    if (there >= 0) return there
     this.locate(key)
-    const entry = this.#makeEntry(key, start, null, end)
-    if (end > horizon) this.#add(sessions, entry, this.#absentLow(low))
-    return entry
+    if (end > horizon) return this.#add(of, key, start, end, this.#absentLow(low))
+    const row = this.#row(of, key, start, end, this.#absentLow(low))
+    this.columns.queued(row)
+    this.#strays.push(row)
+    return row
   }
 
   /** Deletes a session. */
-  remove(entry: OverlayEntry, updateTime: number): void {
-    const forgotten = this.#isUnknown(entry)
-    this.update(entry, null, entry.timestamp, updateTime)
-    if (forgotten) this.#forget(entry)
+  remove(row: number, updateTime: number): void {
+    const forgotten = this.#isUnknown(row)
+    this.update(row, null, this.columns.timestamp(row), updateTime)
+    if (forgotten) this.#forget(row)
   }
 
   /**
    * Whether the row was absent at the beginning of the generation and has not been forwarded since, so it can vanish
    * without a trace.
    */
-  #isUnknown(entry: OverlayEntry): boolean {
-    return (
-      entry.rows !== null &&
-      entry.lastUpdate >= 0 &&
-      entry.forwarded === null &&
-      !entry.isForwarded &&
-      !entry.isUnflushed
-    )
+  #isUnknown(row: number): boolean {
+    return this.isNew(row) && !this.isUnflushed(row) && this.columns.isListed(row)
   }
 
-  override update(entry: OverlayEntry, value: unknown, end: number, updateTime: number): void {
+  override update(row: number, value: unknown, end: number, updateTime: number): void {
     this.observe(end)
-    super.update(entry, value, end, updateTime)
+    super.update(row, value, end, updateTime)
   }
 
   /** Advances the clock to the end of a session that was put or deleted, even if there is nothing to keep or delete. */
@@ -190,127 +187,140 @@ export class SessionOverlay extends EntryOverlay implements SessionStore<unknown
     const { timestamp } = this.record
     this.observe(end)
     if (value !== null) {
-      if (end > this.#horizon) this.update(this.place(key, start, end), value, end, timestamp)
+      if (end > this.horizon) this.update(this.place(key, start, end), value, end, timestamp)
       return
     }
-    const entry = this.entry(key, start, end)
-    if (entry.value !== null) this.remove(entry, timestamp)
+    const row = this.existing(key, start, end)
+    if (row >= 0 && this.valueAt(row) !== null) this.remove(row, timestamp)
   }
 
   fetchSession(key: unknown, start: number, end: number): unknown {
-    return this.entry(key, start, end).value
+    const row = this.existing(key, start, end)
+    return row < 0 ? null : this.valueAt(row)
   }
 
   findSessions(key: unknown, earliestEnd: number, latestStart: number): IterableIterator<SessionRow<unknown, unknown>> {
     this.find(key, earliestEnd, latestStart, this.#found)
-    const rows = this.#found.map((entry) => this.#rowOf(entry))
+    const rows = this.#found.map((row) => this.#shown(row))
     this.#found.length = 0
     return rows.values()
   }
 
   fetch(key: unknown): IterableIterator<SessionRow<unknown, unknown>> {
-    return this.findSessions(key, this.#horizon + 1 + this.#unlistedMs, Number.POSITIVE_INFINITY)
+    return this.findSessions(key, this.horizon + 1 + this.#unlistedMs, Number.POSITIVE_INFINITY)
   }
 
   all(): IterableIterator<SessionRow<unknown, unknown>> {
     return this.rows()
-      .map((entry) => this.#rowOf(entry))
+      .map((row) => this.#shown(row))
       .values()
   }
 
-  #rowOf(entry: OverlayEntry): SessionRow<unknown, unknown> {
-    return { key: this.keyOf(entry), start: entry.start, end: entry.timestamp, value: entry.value }
+  #shown(row: number): SessionRow<unknown, unknown> {
+    const rows = this.columns
+    return { key: this.keyOf(row), start: rows.start(row), end: rows.timestamp(row), value: rows.value(row) }
   }
 
   /** All sessions within the listed time, by end, then by start, then by the keys' bytes. */
-  rows(): readonly OverlayEntry[] {
-    const from = this.#horizon + 1 + this.#unlistedMs
+  rows(): readonly number[] {
+    const from = this.horizon + 1 + this.#unlistedMs
     if (from < this.#completeFrom) this.#readAll(from, this.#completeFrom - 1)
-    const found: OverlayEntry[] = []
-    for (const sessions of this.#keys.values()) {
-      for (let entry = sessions.latest; entry !== null && entry.timestamp >= from; entry = entry.older) {
-        if (entry.value !== null) found.push(entry)
+    const rows = this.columns
+    const found: number[] = []
+    for (const key of this.keys.numbers()) {
+      for (let row = this.keys.newestOf(key); row >= 0 && rows.timestamp(row) >= from; row = rows.older(row)) {
+        if (rows.value(row) !== null) found.push(row)
       }
     }
-    return found.sort(compareSessions)
+    return this.#sorted(found)
+  }
+
+  /** Sorts by end, then by start, then by the keys' bytes. */
+  #sorted(found: number[]): number[] {
+    const rows = this.columns
+    const bytesOf = (row: number): Uint8Array => this.keys.bytes(rows.key(row))
+    return found.sort(
+      (left, right) =>
+        rows.timestamp(left) - rows.timestamp(right) ||
+        rows.start(left) - rows.start(right) ||
+        compareBytes(bytesOf(left), bytesOf(right)),
+    )
   }
 
   /**
    * Sessions with `from <= end <= to`, expired or not, by end, then by start, then by the keys' bytes. Each is returned
    * once; called with rising times, the cost depends only on the number of returned sessions.
    */
-  closed(from: number, to: number): readonly OverlayEntry[] {
+  closed(from: number, to: number): readonly number[] {
     const queue = this.#unclosed
     if (queue === null) return []
     if (to > this.#handedOutTo) this.#handedOutTo = to
     if (to > this.#closedRead && from < this.#completeFrom) {
       // Reads some way ahead, so that the next session that closes does not cause another pass.
-      const ahead = to + Math.ceil(this.#spaces.retentionMs / readAheadsPerRetention)
+      const ahead = to + Math.ceil(this.spaces.retentionMs / readAheadsPerRetention)
       this.#readAll(from, Math.min(ahead, this.#completeFrom - 1))
       this.#closedRead = ahead
     }
-    const found: OverlayEntry[] = []
-    for (let entry = queue.take(to); entry !== null; entry = queue.take(to)) {
-      if (entry.value !== null && entry.timestamp >= from) found.push(entry)
+    const rows = this.columns
+    const found: number[] = []
+    for (let row = queue.take(to); row >= 0; row = queue.take(to)) {
+      if (rows.value(row) !== null && rows.timestamp(row) >= from) found.push(row)
     }
-    return found.length > 1 ? found.sort(compareSessions) : found
+    return found.length > 1 ? this.#sorted(found) : found
   }
 
-  /** Number of rows in memory. */
-  get entryCount(): number {
+  /** Number of rows in the lists of their keys. */
+  get listedCount(): number {
     let count = 0
-    for (const sessions of this.#keys.values()) {
-      for (let entry = sessions.latest; entry !== null; entry = entry.older) count += 1
+    for (const key of this.keys.numbers()) {
+      for (let row = this.keys.newestOf(key); row >= 0; row = this.columns.older(row)) count += 1
     }
     return count
   }
 
-  /** The sessions of a key, or null if it has none. All that end at `low` or later are in memory then. */
-  #complete(key: unknown, low: number): KeySessions | null {
+  /** Number of rows in memory, with those that have left their lists and are still queued. */
+  get rowCount(): number {
+    return this.columns.count
+  }
+
+  /** The number of a key, or -1 if it has no rows in memory. All that end at `low` or later are in memory then. */
+  #complete(key: unknown, low: number): number {
     this.locate(key)
-    const { keyBytes, keyFrom, keyTo } = this
-    const last = this.#lastKey
-    let sessions: KeySessions | null
-    let hash: number
-    if (last !== null && isKeyOf(last, keyBytes, keyFrom, keyTo)) {
-      sessions = last
-      hash = last.keyHash
-    } else {
-      hash = murmur2(keyBytes, keyFrom, keyTo)
-      sessions = this.#keys.get(keyBytes, keyFrom, keyTo, hash)
-      if (sessions !== null) this.#lastKey = sessions
-    }
-    if (low >= this.#completeFrom || (sessions !== null && low >= sessions.completeFrom)) return sessions
-    return this.#readKey(sessions, hash, low)
+    const found = this.findLocated()
+    if (low >= this.#completeFrom || (found >= 0 && low >= (this.#completeFroms[found] as number))) return found
+    return this.#readKey(found, low)
   }
 
   /** Loads the store's rows of the located key into memory, from `low` on. */
-  #readKey(sessions: KeySessions | null, hash: number, low: number): KeySessions | null {
-    const upTo = Math.min(this.#completeFrom, sessions?.completeFrom ?? Number.POSITIVE_INFINITY) - 1
+  #readKey(found: number, low: number): number {
+    const completeFroms = this.#completeFroms
+    const hash = found < 0 ? murmur2(this.keyBytes, this.keyFrom, this.keyTo) : this.keys.hashOf(found)
     if (!this.#stored.mayHave(hash)) {
-      if (sessions !== null) sessions.completeFrom = low
-      return sessions
+      if (found >= 0) completeFroms[found] = low
+      return found
     }
+    const known = found < 0 ? Number.POSITIVE_INFINITY : (completeFroms[found] as number)
+    const upTo = Math.min(this.#completeFrom, known) - 1
     const key = copyOf(this.keyBytes, this.keyFrom, this.keyTo)
     const from = keyWithEnd(key, Math.max(0, low))
     const to = keyWithEnd(key, Math.min(upTo, this.storeTime) + 1)
-    let found = 0
+    let read = 0
     for (let space = 0; space < sessionSpaceCount; space++) {
       for (const item of this.store.range(space, { from, to, reverse: false })) {
         // The row of a longer key may sort between two ends of this one.
-        if (item.key.length !== key.length + sessionTimesBytes) continue
+        if (item.key.length !== key.length + sessionSuffixBytes) continue
         if (compareBytes(item.key.subarray(0, key.length), key) !== 0) continue
         this.#take(item.key, item.value)
-        found += 1
+        read += 1
       }
     }
-    this.#stored.asked(found)
-    const now = this.#keys.get(key, 0, key.length, hash)
-    if (now === null) {
+    this.#stored.asked(read)
+    const now = this.keys.find(key, 0, key.length)
+    if (now < 0) {
       this.#absentKey = key
       this.#absentFrom = low
-    } else if (low < now.completeFrom) {
-      now.completeFrom = low
+    } else if (low < (this.#completeFroms[now] as number)) {
+      this.#completeFroms[now] = low
     }
     return now
   }
@@ -327,7 +337,7 @@ export class SessionOverlay extends EntryOverlay implements SessionStore<unknown
   #readAll(from: number, to: number): void {
     for (let space = 0; space < sessionSpaceCount; space++) {
       for (const item of this.store.range(space, { from: new Uint8Array(0), to: null, reverse: false })) {
-        const end = readInt64(item.key, item.key.length - sessionTimesBytes)
+        const end = readInt64(item.key, item.key.length - sessionSuffixBytes)
         if (end >= from && end <= to) this.#take(item.key, item.value)
       }
     }
@@ -335,115 +345,124 @@ export class SessionOverlay extends EntryOverlay implements SessionStore<unknown
 
   /** Loads a row of the store, unless memory already has that session. */
   #take(storeKey: Uint8Array, stored: Uint8Array): void {
-    const keyTo = storeKey.length - sessionTimesBytes
+    const keyTo = storeKey.length - sessionSuffixBytes
     const end = readInt64(storeKey, keyTo)
     const start = readInt64(storeKey, keyTo + 8)
-    const hash = murmur2(storeKey, 0, keyTo)
-    const sessions = this.#keys.get(storeKey, 0, keyTo, hash)
-    if (sessions !== null && sessions.at(start, end) !== null) return
     this.keyBytes = storeKey
     this.keyFrom = 0
     this.keyTo = keyTo
+    const found = this.findLocated()
+    if (this.#at(found, start, end) >= 0) return
     const value = this.spec.value.read(stored, timestampBytes, stored.length)
-    const entry = this.#makeEntry(undecoded, start, value, readTimestamp(stored))
-    this.#add(sessions, entry, this.#completeFrom)
-    this.resized(entry, stored.length)
-  }
-
-  /** A new entry for the located key, with its bytes in a slab; it is not part of the store yet. */
-  #makeEntry(key: unknown, start: number, value: unknown, end: number): OverlayEntry {
-    const entry = new OverlayEntry(key, start, value, end)
-    const { keyFrom, keyTo, keySlabs } = this
-    const length = keyTo - keyFrom
-    keySlabs.reserve(length + sessionTimesBytes)
-    const slab = keySlabs.slab
-    const at = keySlabs.start
-    copyBytes(this.keyBytes, keyFrom, keyTo, slab, at)
-    writeInt64(slab, at + length, end)
-    writeInt64(slab, at + length + 8, start)
-    entry.slab = slab
-    entry.keyStart = at
-    entry.keyEnd = at + length + sessionTimesBytes
-    return entry
+    const row = this.#add(found, undecoded, start, readTimestamp(stored), this.#completeFrom)
+    this.columns.setValue(row, value)
+    this.resized(row, stored.length)
   }
 
   /**
-   * Adds an entry to the list of its key. If `found` is null, it is the first one, and all of the key's rows from
+   * A new row of the located key, which may be in the table or not (-1). If it is not, all of its rows from
    * `completeFrom` on are in memory.
    */
-  #add(found: KeySessions | null, entry: OverlayEntry, completeFrom: number): void {
-    if (found === null) {
-      const hash = murmur2(entry.slab, entry.keyStart, entry.keyEnd - sessionTimesBytes)
-      const sessions = new KeySessions(hash, entry, completeFrom)
-      this.#keys.add(sessions)
-      this.#lastKey = sessions
-      this.cachedBytes += keyOverheadBytes
-    } else {
-      found.insert(entry)
+  #row(found: number, key: unknown, start: number, end: number, completeFrom: number): number {
+    let of = found
+    if (of < 0) {
+      this.checkKey(this.keyTo - this.keyFrom + sessionSuffixBytes)
+      of = this.keys.add(this.keyBytes, this.keyFrom, this.keyTo, key)
+      if (of >= this.#completeFroms.length) {
+        this.#completeFroms = grown(this.#completeFroms, new Float64Array(of * 2))
+      }
+      this.#completeFroms[of] = completeFrom
     }
-    this.#byEnd.push(entry)
-    this.#unclosed?.push(entry)
-    this.cachedBytes += entryOverheadBytes
+    const row = this.columns.add(of, start)
+    this.columns.setTimes(row, start, end)
+    return row
   }
 
-  /** Removes an entry that is still in the queues. */
-  #forget(entry: OverlayEntry): void {
-    this.#unlink(entry)
+  /** The same, and the row becomes part of the store. */
+  #add(found: number, key: unknown, start: number, end: number, completeFrom: number): number {
+    const row = this.#row(found, key, start, end, completeFrom)
+    const of = this.columns.key(row)
+    if (this.keys.newestOf(of) < 0) this.cachedBytes += this.keys.bytesOf(of)
+    this.columns.link(row)
+    this.#byEnd.push(row)
+    this.#unclosed?.push(row)
+    this.cachedBytes += rowOverheadBytes
+    return row
+  }
+
+  /** Removes a row that is still in the queues. */
+  #forget(row: number): void {
+    this.#unlink(row)
     this.#byEnd.left()
     this.#unclosed?.left()
   }
 
-  #unlink(entry: OverlayEntry): KeySessions {
-    const sessions = entry.rows as KeySessions
-    sessions.remove(entry)
-    this.cachedBytes -= entryOverheadBytes + entry.valueBytes
-    if (sessions.latest === null) {
-      this.#keys.delete(sessions)
-      this.cachedBytes -= keyOverheadBytes
-      if (this.#lastKey === sessions) this.#lastKey = null
-    }
-    return sessions
+  #unlink(row: number): void {
+    const rows = this.columns
+    const key = rows.key(row)
+    rows.unlink(row)
+    this.cachedBytes -= rowOverheadBytes + rows.get(row, valueBytesField)
+    if (this.keys.newestOf(key) < 0) this.cachedBytes -= this.keys.bytesOf(key)
+    rows.release(row)
   }
 
   protected override readonly changelogKeySuffix = 0
 
-  protected override readonly rowKeySuffix: number = sessionTimesBytes
+  protected override timeOf(row: number): number {
+    return this.columns.timestamp(row)
+  }
 
-  protected override spaceOf(entry: OverlayEntry): number {
-    return this.#spaces.spaceOf(entry.timestamp)
+  protected override present(row: number): void {
+    const rows = this.columns
+    this.keys.presentSession(rows.key(row), rows.start(row), rows.timestamp(row))
   }
 
   protected override spacesToClear(storeTime: number): readonly number[] {
-    const spaces = this.#spaces.cleared(this.store.position?.storeTime ?? -1, storeTime)
+    const spaces = super.spacesToClear(storeTime)
     // These spaces contain only expired rows, so their keys can be forgotten.
     for (const space of spaces) this.#stored.cleared(space)
     return spaces
   }
 
-  protected override get retentionMs(): number {
-    return this.#spaces.retentionMs
+  protected override freezeAt(place: number, changelog: ChangelogWriter, set: FlushSet): void {
+    super.freezeAt(place, changelog, set)
+    const rows = this.columns
+    const row = this.updatedAt(place)
+    if (!rows.isListed(row)) rows.release(row)
+    else if (rows.value(row) === null && rows.get(row, flushField) === set.number) this.#entombed(row, set)
   }
 
-  protected override timeOf(entry: OverlayEntry): number {
-    return entry.timestamp
-  }
-
-  protected override resized(entry: OverlayEntry, valueBytes: number): void {
-    if (entry.rows !== null) super.resized(entry, valueBytes)
+  #entombed(row: number, set: FlushSet): void {
+    const tombstones = this.#tombstones.get(set.number)
+    if (tombstones === undefined) this.#tombstones.set(set.number, [row])
+    else tombstones.push(row)
   }
 
   protected override flushed(set: FlushSet): void {
-    for (let index = 0; index < set.entries.length; index++) {
-      const entry = set.entries[index] as OverlayEntry
-      if (entry.value === null && entry.lastUpdate < 0 && entry.flushSet === set && entry.rows !== null)
-        this.#forget(entry)
+    super.flushed(set)
+    const rows = this.columns
+    // A number may have been used again since, or be there twice.
+    for (const row of this.#tombstones.get(set.number) ?? []) {
+      if (rows.isListed(row) && rows.value(row) === null && !this.#isPending(row, set)) this.#forget(row)
     }
+    this.#tombstones.delete(set.number)
+  }
+
+  /** Whether the row has a change that no commit contains yet, or one that is not in that set. */
+  #isPending(row: number, set: FlushSet): boolean {
+    return this.columns.get(row, slotField) >= 0 || this.columns.get(row, flushField) !== set.number
   }
 
   protected override expire(): void {
-    const horizon = this.#horizon
-    for (let entry = this.#byEnd.take(horizon); entry !== null; entry = this.#byEnd.take(horizon)) {
-      this.#unlink(entry)
+    const rows = this.columns
+    for (const row of this.#strays) {
+      rows.dequeued(row)
+      rows.release(row)
+    }
+    this.#strays.length = 0
+    const { horizon } = this
+    for (let row = this.#byEnd.take(horizon); row >= 0; row = this.#byEnd.take(horizon)) {
+      this.#unlink(row)
       this.#unclosed?.left()
     }
   }
@@ -451,36 +470,28 @@ export class SessionOverlay extends EntryOverlay implements SessionStore<unknown
   /** Evicts the sessions that ended first, because records that belong to them are the least likely. */
   protected override evict(): void {
     this.#absentKey = null
-    const kept: OverlayEntry[] = []
+    const rows = this.columns
+    const kept: number[] = []
     while (this.cachedBytes > this.#cacheBytesMax && kept.length < keptPerEviction) {
-      const entry = this.#byEnd.take(Number.MAX_VALUE)
-      if (entry === null) break
-      if (entry.lastUpdate >= 0 || entry.isUnflushed) {
-        kept.push(entry)
+      const row = this.#byEnd.take(Number.MAX_VALUE)
+      if (row < 0) break
+      if (rows.get(row, slotField) >= 0 || this.isUnflushed(row)) {
+        kept.push(row)
         continue
       }
-      const sessions = this.#unlink(entry)
-      this.#unclosed?.left()
-      this.#stored.add(sessions.keyHash, this.#spaces.spaceOf(entry.timestamp))
-      const from = entry.timestamp + 1
-      if (sessions.completeFrom < from) sessions.completeFrom = from
+      const key = rows.key(row)
+      const end = rows.timestamp(row)
+      const from = end + 1
+      this.#stored.add(this.keys.hashOf(key), this.spaces.spaceOf(end))
+      if ((this.#completeFroms[key] as number) < from) this.#completeFroms[key] = from
       if (this.#completeFrom < from) this.#completeFrom = from
       // Under `final`, it has to be read again before it can be returned as closed.
-      if (this.#closedRead >= entry.timestamp) this.#closedRead = entry.timestamp - 1
+      if (this.#closedRead >= end) this.#closedRead = end - 1
+      this.#unlink(row)
+      this.#unclosed?.left()
     }
-    for (const entry of kept) this.#byEnd.push(entry)
+    for (const row of kept) this.#byEnd.push(row)
   }
-}
-
-function compareSessions(left: OverlayEntry, right: OverlayEntry): number {
-  return (
-    left.timestamp - right.timestamp ||
-    left.start - right.start ||
-    compareBytes(
-      left.slab.subarray(left.keyStart, left.keyEnd - sessionTimesBytes),
-      right.slab.subarray(right.keyStart, right.keyEnd - sessionTimesBytes),
-    )
-  )
 }
 
 function keyWithEnd(key: Uint8Array, end: number): Uint8Array {
@@ -490,7 +501,6 @@ function keyWithEnd(key: Uint8Array, end: number): Uint8Array {
   return bytes
 }
 
-const keyOverheadBytes = 120
 const readAheadsPerRetention = 64
 /** Number of entries that cannot be evicted yet and are skipped before eviction waits for the next flush. */
 const keptPerEviction = 1024

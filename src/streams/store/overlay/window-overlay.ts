@@ -5,29 +5,16 @@ import type { OrderedStore } from '../ordered-store.ts'
 import { undecoded, type RecordContext } from '../record-context.ts'
 import { storeKeyBytesMax } from '../store-error.ts'
 import { checkStoreTime } from '../store-time.ts'
-import { grown } from './columns.ts'
-import type { FlushSet } from './flush-set.ts'
-import { type ChangelogWriter, Overlay, readInt64, readTimestamp, timestampBytes, writeInt64 } from './overlay.ts'
-import { WindowKeys } from './window-keys.ts'
-import {
-  doublesPerRow,
-  flushField,
-  flushIndexField,
-  integersPerRow,
-  keyField,
-  nextField,
-  rowOverheadBytes,
-  slotField,
-  timestampField,
-  valueBytesField,
-  WindowRows,
-} from './window-rows.ts'
+import { readInt64, readTimestamp, timestampBytes, writeInt64 } from './overlay.ts'
+import { RowKeys, windowSuffixBytes } from './row-keys.ts'
+import { RowOverlay } from './row-overlay.ts'
+import { doublesPerRow, rowOverheadBytes, slotField, timestampField, valueBytesField } from './rows.ts'
+import { nextField, WindowRows } from './window-rows.ts'
 import { WindowSpaces, windowSpaceCount } from './window-spaces.ts'
 
 /**
  * A window store in memory on top of one on disk: one table of keys, each with its rows from the newest window to the
- * oldest, and for each window the list of its rows. Rows are numbers, which callers may keep until the next commit or
- * flush.
+ * oldest, and for each window the list of its rows.
  *
  * - A record of a hopping window affects many windows of one key, and successive records mostly the newest ones. This
  *   takes one lookup by key and a few steps along its rows, while a map per window would take one lookup each.
@@ -39,14 +26,9 @@ import { WindowSpaces, windowSpaceCount } from './window-spaces.ts'
  *
  * Layouts: `changelog  key | i64 start | i32 0 (Kafka's sequence)`, `store  key | i64 start`.
  */
-export class WindowOverlay extends Overlay implements WindowStore<unknown, unknown> {
-  /** Forwards the change of a row since it was last forwarded; null if nothing is forwarded at commit. */
-  emit: ((row: number) => void) | null = null
-  readonly #spaces: WindowSpaces
+export class WindowOverlay extends RowOverlay<WindowRows> implements WindowStore<unknown, unknown> {
   readonly #cacheBytesMax: number
   readonly #windows = new Map<number, Window>()
-  readonly #keys = new WindowKeys()
-  readonly #rows = new WindowRows(this.#keys)
   /** Starts of the windows in memory, ascending from `#firstStart` on. */
   #starts: number[] = []
   #firstStart = 0
@@ -54,35 +36,14 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   #completeFrom: number
   /** Rows of records that came after their window had expired. They are not part of the store and live until the commit. */
   readonly #strays: number[] = []
-  /** The row that each update of the generation changed. */
-  #updated: Int32Array = new Int32Array(firstUpdates)
-  /*
-   * By the slots of the rows that the generation has changed: the place of the last update; value and timestamp at the
-   * beginning of the generation, which were forwarded last; whether the new value has been forwarded.
-   */
-  #lastPlaces: Int32Array = new Int32Array(firstUpdates)
-  #forwarded: unknown[] = []
-  #forwardedTimes: Float64Array = new Float64Array(firstUpdates)
-  #isForwarded: Uint8Array = new Uint8Array(firstUpdates)
-  /** The number of the last flush set that the store contains. */
-  #flushedTo = 0
 
   constructor(spec: StoreSpec, store: OrderedStore, record: RecordContext, cacheBytesMax: number) {
-    super(spec, store, record)
-    this.#spaces = new WindowSpaces(spec.shape.kind === 'window' ? spec.shape.retentionMs : 0)
+    const spaces = new WindowSpaces(spec.shape.kind === 'window' ? spec.shape.retentionMs : 0)
+    super(spec, store, record, new WindowRows(new RowKeys(windowSuffixBytes)), spaces)
     this.#cacheBytesMax = cacheBytesMax
     let isEmpty = true
     for (let space = 0; space < windowSpaceCount; space++) if (store.count(space) > 0) isEmpty = false
     this.#completeFrom = isEmpty ? Number.NEGATIVE_INFINITY : this.storeTime + 1
-  }
-
-  override get emits(): boolean {
-    return this.emit !== null
-  }
-
-  /** Rows whose start is at most this have expired. */
-  get #horizon(): number {
-    return this.storeTime - this.#spaces.retentionMs
   }
 
   /**
@@ -91,15 +52,15 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
    */
   entry(key: unknown, start: number): number {
     this.locate(key)
-    if (start <= this.#horizon) return this.#stray(key, start)
-    const found = this.#findLocated()
-    const row = found < 0 ? -1 : this.#rows.at(found, start)
+    if (start <= this.horizon) return this.#stray(key, start)
+    const found = this.findLocated()
+    const row = found < 0 ? -1 : this.columns.at(found, start)
     return row >= 0 ? row : this.#lookUp(found, key, start)
   }
 
   /** The row, or -1. If memory contains every row of that start, looking for an absent row creates nothing. */
   existing(key: unknown, start: number): number {
-    return start <= this.#horizon ? -1 : this.#existing(key, start)
+    return start <= this.horizon ? -1 : this.#existing(key, start)
   }
 
   /**
@@ -108,135 +69,45 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
    */
   partner(key: unknown, start: number): number {
     if (!this.record.isEmission) return this.existing(key, start)
-    return start <= this.committedTime - this.#spaces.retentionMs ? -1 : this.#existing(key, start)
+    return start <= this.committedTime - this.spaces.retentionMs ? -1 : this.#existing(key, start)
   }
 
   #existing(key: unknown, start: number): number {
     this.locate(key)
-    const found = this.#findLocated()
-    const row = found < 0 ? -1 : this.#rows.at(found, start)
+    const found = this.findLocated()
+    const row = found < 0 ? -1 : this.columns.at(found, start)
     if (row >= 0 || start >= this.#completeFrom) return row
     // No row has a key that no store takes.
     return this.keyTo - this.keyFrom + startBytes > storeKeyBytesMax ? -1 : this.#lookUp(found, key, start)
   }
 
-  /** The number of the located key, or -1. */
-  #findLocated(): number {
-    return this.#keys.find(this.keyBytes, this.keyFrom, this.keyTo)
-  }
-
-  startOf(row: number): number {
-    return this.#rows.start(row)
-  }
-
-  /** The newest value, or null. */
-  valueAt(row: number): unknown {
-    return this.#rows.value(row)
-  }
-
-  /** The timestamp of the newest value, -1 if there was none. */
-  timestampOf(row: number): number {
-    return this.#rows.timestamp(row)
-  }
-
-  /** The value at the beginning of the generation, which is the one that was forwarded last. The row must be dirty. */
-  forwardedValue(row: number): unknown {
-    return this.#forwarded[this.#rows.get(row, slotField)]
-  }
-
-  /** The timestamp of {@link forwardedValue}. */
-  forwardedTimestamp(row: number): number {
-    return this.#forwardedTimes[this.#rows.get(row, slotField)] as number
-  }
-
-  /** Whether the row has a value that is not forwarded yet; the commit will forward it. */
-  isHeldBack(row: number): boolean {
-    const slot = this.#rows.get(row, slotField)
-    return this.emit !== null && slot >= 0 && this.#isForwarded[slot] === 0
-  }
-
-  /** The key of a row, decoded from its bytes if it was not decoded before. */
-  keyOf(row: number): unknown {
-    const key = this.#rows.key(row)
-    const decoded = this.#keys.decodedOf(key)
-    if (decoded !== undecoded) return decoded
-    const bytes = this.#keys.bytes(key)
-    return this.spec.key.read(bytes, 0, bytes.length)
-  }
-
-  /**
-   * Makes the key's bytes, as in the store, available to sinks, which find them where those of the current record are.
-   */
-  presentKey(row: number): void {
-    const { record } = this
-    const keys = this.#keys
-    keys.present(this.#rows.key(row), this.#rows.start(row))
-    record.bytes = keys.memory
-    record.keyStart = keys.start
-    record.keyEnd = keys.end - this.changelogKeySuffix
-  }
-
-  /** Gives a row a new value, or null to delete it. `updateTime` is the timestamp of the record that caused it. */
-  update(row: number, value: unknown, timestamp: number, updateTime: number): void {
-    const rows = this.#rows
-    const { doubles, integers } = rows
-    const double = row * doublesPerRow
-    const slotAt = row * integersPerRow + slotField
-    const start = doubles[double] as number
+  override update(row: number, value: unknown, timestamp: number, updateTime: number): void {
+    const start = this.columns.start(row)
     if (start > this.storeTime) this.storeTime = start
-    let slot = integers[slotAt] as number
-    let previous = -1
-    if (slot < 0) {
-      slot = this.touched
-      this.touch(value)
-      if (slot === this.#lastPlaces.length) this.#growSlots()
-      this.#forwarded[slot] = rows.value(row)
-      this.#forwardedTimes[slot] = doubles[double + timestampField] as number
-      this.#isForwarded[slot] = 0
-      integers[slotAt] = slot
-    } else previous = this.#lastPlaces[slot] as number
-    rows.setValue(row, value)
-    doubles[double + timestampField] = timestamp
-    const place = this.updates.add(previous, this.record, updateTime, this.emit !== null)
-    this.#lastPlaces[slot] = place
-    if (place === this.#updated.length) this.#updated = grown(this.#updated, new Int32Array(place * 2))
-    this.#updated[place] = row
-  }
-
-  #growSlots(): void {
-    const size = this.#lastPlaces.length * 2
-    this.#lastPlaces = grown(this.#lastPlaces, new Int32Array(size))
-    this.#forwardedTimes = grown(this.#forwardedTimes, new Float64Array(size))
-    this.#isForwarded = grown(this.#isForwarded, new Uint8Array(size))
-  }
-
-  override emitAt(place: number): void {
-    const row = this.#updated[place] as number
-    this.#isForwarded[this.#rows.get(row, slotField)] = 1
-    this.emit?.(row)
+    super.update(row, value, timestamp, updateTime)
   }
 
   put(key: unknown, value: unknown, start: number): void {
     checkStoreTime(this.spec.name, 'the start of a window', start)
     if (start > this.storeTime) this.storeTime = start
-    if (start <= this.#horizon) return
+    if (start <= this.horizon) return
     this.update(this.entry(key, start), value, this.record.timestamp, this.record.timestamp)
   }
 
   fetch(key: unknown, start: number): unknown {
     const row = this.existing(key, start)
-    return row < 0 ? null : this.#rows.value(row)
+    return row < 0 ? null : this.columns.value(row)
   }
 
   fetchRange(key: unknown, from: number, to: number): IterableIterator<readonly [number, unknown]> {
-    const low = Math.max(from, this.#horizon + 1)
+    const low = Math.max(from, this.horizon + 1)
     this.locate(key)
     if (low < this.#completeFrom) {
       this.#readKey(low, to)
       this.locate(key)
     }
     const found: (readonly [number, unknown])[] = []
-    const rows = this.#rows
+    const rows = this.columns
     for (let row = this.#newestLocated(); row >= 0 && rows.start(row) >= low; row = rows.older(row)) {
       const start = rows.start(row)
       if (start <= to && rows.value(row) !== null) found.push([start, rows.value(row)])
@@ -246,14 +117,14 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
 
   /** Fills `found` with the rows of a key with `from <= start <= to`, the newest window first. */
   find(key: unknown, from: number, to: number, found: number[]): void {
-    const low = Math.max(from, this.#horizon + 1)
+    const low = Math.max(from, this.horizon + 1)
     this.locate(key)
     if (low < this.#completeFrom) {
       this.#readKey(low, to)
       this.locate(key)
     }
     found.length = 0
-    const rows = this.#rows
+    const rows = this.columns
     for (let row = this.#newestLocated(); row >= 0 && rows.start(row) >= low; row = rows.older(row)) {
       if (rows.start(row) <= to && rows.value(row) !== null) found.push(row)
     }
@@ -261,21 +132,21 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
 
   /** The newest row of the located key, or -1. */
   #newestLocated(): number {
-    const key = this.#findLocated()
-    return key < 0 ? -1 : this.#keys.newestOf(key)
+    const key = this.findLocated()
+    return key < 0 ? -1 : this.keys.newestOf(key)
   }
 
   fetchAll(from: number, to: number): IterableIterator<WindowRow<unknown, unknown>> {
     const found: WindowRow<unknown, unknown>[] = []
-    for (const row of this.rowsByStart(Math.max(from, this.#horizon + 1), to)) {
-      found.push({ key: this.keyOf(row), start: this.#rows.start(row), value: this.#rows.value(row) })
+    for (const row of this.rowsByStart(Math.max(from, this.horizon + 1), to)) {
+      found.push({ key: this.keyOf(row), start: this.columns.start(row), value: this.columns.value(row) })
     }
     return found.values()
   }
 
   /** All rows that have not expired, by start, then by the keys' bytes. */
   rows(): readonly number[] {
-    return this.rowsByStart(this.#horizon + 1, Number.POSITIVE_INFINITY)
+    return this.rowsByStart(this.horizon + 1, Number.POSITIVE_INFINITY)
   }
 
   all(): IterableIterator<WindowRow<unknown, unknown>> {
@@ -286,7 +157,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   rowsByStart(from: number, to: number): number[] {
     if (from < this.#completeFrom) this.#readAll(from, to)
     const found: number[] = []
-    const rows = this.#rows
+    const rows = this.columns
     for (let index = this.#placeOf(from); index < this.#starts.length; index++) {
       const start = this.#starts[index] as number
       if (start > to) break
@@ -302,7 +173,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
 
   /** Sorts by the keys alone: followed by the start, a key would sort after a longer key that continues with zeros. */
   #sortByKey(rows: number[]): void {
-    const bytesOf = (row: number): Uint8Array => this.#keys.bytes(this.#rows.key(row))
+    const bytesOf = (row: number): Uint8Array => this.keys.bytes(this.columns.key(row))
     rows.sort((left, right) => compareBytes(bytesOf(left), bytesOf(right)))
   }
 
@@ -313,7 +184,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
 
   /** Number of rows in memory. */
   get rowCount(): number {
-    return this.#rows.count
+    return this.columns.count
   }
 
   #window(start: number): Window {
@@ -354,7 +225,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   #read(start: number): Uint8Array | undefined {
     const { keyBytes, keyFrom, keyTo } = this
     this.checkKey(keyTo - keyFrom + startBytes)
-    return this.store.get(this.#spaces.spaceOf(start), keyWithStart(keyBytes, keyFrom, keyTo, start))
+    return this.store.get(this.spaces.spaceOf(start), keyWithStart(keyBytes, keyFrom, keyTo, start))
   }
 
   /** Adds a row of the located key with its value in the store. If that cannot be decoded, nothing is added. */
@@ -362,8 +233,8 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     const value = this.spec.value.read(stored, timestampBytes, stored.length)
     const timestamp = readTimestamp(stored)
     const row = this.#add(found, key, start)
-    this.#rows.setValue(row, value)
-    this.#rows.doubles[row * doublesPerRow + timestampField] = timestamp
+    this.columns.setValue(row, value)
+    this.columns.doubles[row * doublesPerRow + timestampField] = timestamp
     return row
   }
 
@@ -371,14 +242,14 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
   #keyFor(found: number, key: unknown): number {
     if (found >= 0) return found
     this.checkKey(this.keyTo - this.keyFrom + startBytes)
-    const added = this.#keys.add(this.keyBytes, this.keyFrom, this.keyTo, key)
-    this.cachedBytes += this.#keys.bytesOf(added)
+    const added = this.keys.add(this.keyBytes, this.keyFrom, this.keyTo, key)
+    this.cachedBytes += this.keys.bytesOf(added)
     return added
   }
 
   /** Adds a row of the located key without a value. */
   #add(found: number, key: unknown, start: number): number {
-    const rows = this.#rows
+    const rows = this.columns
     const row = rows.add(this.#keyFor(found, key), start)
     rows.link(row)
     const window = this.#window(start)
@@ -390,7 +261,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
 
   /** A row of the located key that is not part of the store. */
   #stray(key: unknown, start: number): number {
-    const row = this.#rows.add(this.#keyFor(this.#findLocated(), key), start)
+    const row = this.columns.add(this.#keyFor(this.findLocated(), key), start)
     this.#strays.push(row)
     this.cachedBytes += rowOverheadBytes
     return row
@@ -429,72 +300,26 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     this.keyBytes = localKey
     this.keyFrom = 0
     this.keyTo = localKey.length - 8
-    const found = this.#findLocated()
-    if (found >= 0 && this.#rows.at(found, start) >= 0) return
+    const found = this.findLocated()
+    if (found >= 0 && this.columns.at(found, start) >= 0) return
     this.#addStored(found, undecoded, start, stored)
   }
 
   /** Kafka's sequence is not part of the store's keys. */
   protected override readonly changelogKeySuffix = 4
 
-  protected override spacesToClear(storeTime: number): readonly number[] {
-    return this.#spaces.cleared(this.store.position?.storeTime ?? -1, storeTime)
+  protected override timeOf(row: number): number {
+    return this.columns.start(row)
   }
 
-  protected override get retentionMs(): number {
-    return this.#spaces.retentionMs
-  }
-
-  override freeze(changelog: ChangelogWriter): void {
-    const { touched } = this
-    super.freeze(changelog)
-    this.#forwarded.fill(null, 0, touched)
-  }
-
-  protected override freezeAt(place: number, changelog: ChangelogWriter, set: FlushSet): void {
-    const rows = this.#rows
-    const { integers } = rows
-    const row = this.#updated[place] as number
-    const at = row * integersPerRow
-    const before = this.#forwarded[integers[at + slotField] as number]
-    integers[at + slotField] = -1
-    const start = rows.start(row)
-    if (start <= this.#horizon) return
-    // An error in encoding the row or writing it to its changelog is reported with the record of its last update.
-    this.updates.resume(place, this.record)
-    const cause = this.updates.causes[place] as number
-    const { rowKey, stored } = this
-    const keys = this.#keys
-    keys.present(integers[at + keyField] as number, start)
-    rowKey.bytes = keys.memory
-    rowKey.start = keys.start
-    rowKey.end = keys.end
-    const value = rows.value(row)
-    const index = integers[at + flushField] === set.number ? (integers[at + flushIndexField] as number) : -1
-    const space = this.#spaces.spaceOf(start)
-    if (value === null) {
-      if (before === null) return
-      this.logDelete(changelog, cause)
-      integers[at + flushIndexField] = set.delete(index, space, rowKey, start)
-    } else {
-      this.log(changelog, value, rows.timestamp(row), cause)
-      integers[at + flushIndexField] = set.put(index, space, rowKey, stored, start)
-      if (typeof value !== 'number') {
-        this.cachedBytes += stored.end - (integers[at + valueBytesField] as number)
-        integers[at + valueBytesField] = stored.end
-      }
-    }
-    integers[at + flushField] = set.number
-  }
-
-  protected override flushed(set: FlushSet): void {
-    this.#flushedTo = set.number
+  protected override present(row: number): void {
+    this.keys.presentWindow(this.columns.key(row), this.columns.start(row))
   }
 
   protected override expire(): void {
     for (const row of this.#strays) this.#remove(row)
     this.#strays.length = 0
-    const horizon = this.#horizon
+    const horizon = this.horizon
     while (this.#firstStart < this.#starts.length && (this.#starts[this.#firstStart] as number) <= horizon) {
       this.#forget(this.#starts[this.#firstStart] as number)
       this.#firstStart += 1
@@ -517,9 +342,9 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
 
   /** Whether the store contains the newest values of all rows of a window. */
   #isClean(start: number): boolean {
-    const rows = this.#rows
+    const rows = this.columns
     for (let row = this.#windows.get(start)?.first ?? -1; row >= 0; row = rows.get(row, nextField)) {
-      if (rows.get(row, slotField) >= 0 || rows.get(row, flushField) > this.#flushedTo) return false
+      if (rows.get(row, slotField) >= 0 || this.isUnflushed(row)) return false
     }
     return true
   }
@@ -530,7 +355,7 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
     this.#windows.delete(start)
     this.cachedBytes -= windowOverheadBytes
     this.#lastWindow = null
-    const rows = this.#rows
+    const rows = this.columns
     for (let row = window.first; row >= 0;) {
       const next = rows.get(row, nextField)
       rows.unlink(row)
@@ -541,13 +366,13 @@ export class WindowOverlay extends Overlay implements WindowStore<unknown, unkno
 
   /** Removes a row that is not linked, and its key if it was the last one. */
   #remove(row: number): void {
-    const rows = this.#rows
+    const rows = this.columns
     const key = rows.key(row)
-    const keyBytes = this.#keys.bytesOf(key)
-    const keys = this.#keys.size
+    const keyBytes = this.keys.bytesOf(key)
+    const keys = this.keys.size
     this.cachedBytes -= rowOverheadBytes + rows.get(row, valueBytesField)
     rows.remove(row)
-    if (this.#keys.size < keys) this.cachedBytes -= keyBytes
+    if (this.keys.size < keys) this.cachedBytes -= keyBytes
   }
 }
 
@@ -572,4 +397,3 @@ function keyWithStart(bytes: Uint8Array, from: number, to: number, start: number
 
 const startBytes = 8
 const windowOverheadBytes = 320
-const firstUpdates = 256

@@ -1,14 +1,43 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { EndQueue } from '../../../../src/streams/store/overlay/end-queue.ts'
-import { OverlayEntry } from '../../../../src/streams/store/overlay/overlay-entry.ts'
+import { RowKeys, sessionSuffixBytes } from '../../../../src/streams/store/overlay/row-keys.ts'
+import { SessionRows } from '../../../../src/streams/store/overlay/session-rows.ts'
+import { undecoded } from '../../../../src/streams/store/record-context.ts'
 
-const list = {}
+/** Sessions of one key. */
+class Sessions {
+  readonly rows = new SessionRows(new RowKeys(sessionSuffixBytes))
+  readonly queue = new EndQueue(this.rows)
+  #key = -1
+  #starts = 0
 
-function session(end: number): OverlayEntry {
-  const entry = new OverlayEntry('k', 0, 'v', end)
-  entry.rows = list
-  return entry
+  add(end: number): number {
+    const { keys } = this.rows
+    if (keys.size === 0) this.#key = keys.add(Buffer.from('k'), 0, 1, undecoded)
+    const row = this.rows.add(this.#key, 0)
+    // Each with a start of its own, because no two may be equal.
+    this.rows.setTimes(row, this.#starts++, end)
+    this.rows.link(row)
+    this.queue.push(row)
+    return row
+  }
+
+  leave(row: number): void {
+    this.rows.unlink(row)
+    this.queue.left()
+    this.rows.release(row)
+  }
+
+  /** Takes the session that ends first and lets it go. */
+  take(time: number): number | null {
+    const row = this.queue.take(time)
+    if (row < 0) return null
+    const end = this.rows.timestamp(row)
+    this.rows.unlink(row)
+    this.rows.release(row)
+    return end
+  }
 }
 
 test('sessions are taken in order of their current end, in whatever order they were added, grew or left', () => {
@@ -20,52 +49,49 @@ test('sessions are taken in order of their current end, in whatever order they w
   )
   fc.assert(
     fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
-      const queue = new EndQueue()
-      let model: OverlayEntry[] = []
+      const sessions = new Sessions()
+      const { rows, queue } = sessions
+      let model: number[] = []
       const takeAll = (time: number): void => {
-        const due = model.filter((entry) => entry.timestamp <= time).map((entry) => entry.timestamp)
+        const isDue = (row: number): boolean => rows.timestamp(row) <= time
+        const due = model.filter(isDue).map((row) => rows.timestamp(row))
+        model = model.filter((row) => !isDue(row))
         const taken: number[] = []
-        for (let entry = queue.take(time); entry !== null; entry = queue.take(time)) {
-          taken.push(entry.timestamp)
-          expect(model).toContain(entry)
-          model = model.filter((one) => one !== entry)
-        }
+        for (let end = sessions.take(time); end !== null; end = sessions.take(time)) taken.push(end)
         expect(taken).toEqual(due.sort((left, right) => left - right))
       }
       for (const one of steps) {
         if (one.kind === 'push') {
-          const entry = session(one.end)
-          queue.push(entry)
-          model.push(entry)
+          const row = sessions.add(one.end)
+          expect(model).not.toContain(row)
+          model.push(row)
         } else if (one.kind === 'take') {
           takeAll(one.time)
         } else {
-          const entry = model[one.which]
-          if (entry === undefined) continue
+          const row = model[one.which]
+          if (row === undefined) continue
           if (one.kind === 'grow') {
-            entry.timestamp += one.by
+            rows.move(row, rows.start(row), rows.timestamp(row) + one.by)
           } else {
-            entry.rows = null
-            queue.left()
-            model = model.filter((other) => other !== entry)
+            sessions.leave(row)
+            model = model.filter((other) => other !== row)
           }
         }
       }
       takeAll(Number.MAX_VALUE)
       expect(queue.size).toBe(0)
+      expect(rows.count).toBe(0)
     }),
     { numRuns: 300 },
   )
 })
 
-test('entries of sessions that have left do not accumulate', () => {
-  const queue = new EndQueue()
+test('sessions that have left do not accumulate, neither in the queue nor in memory', () => {
+  const sessions = new Sessions()
   for (let index = 0; index < 50_000; index++) {
-    const entry = session(index % 3 === 0 ? 100_000 - index : 100_000 + index)
-    queue.push(entry)
-    entry.rows = null
-    queue.left()
+    sessions.leave(sessions.add(index % 3 === 0 ? 100_000 - index : 100_000 + index))
   }
 
-  expect(queue.size).toBeLessThan(5000)
+  expect(sessions.queue.size).toBeLessThan(5000)
+  expect(sessions.rows.count).toBeLessThan(5000)
 })

@@ -6,7 +6,6 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { LmdbStoreEngine } from '../../../../src/streams/store/lmdb/lmdb-store.ts'
 import type { StoreEngine } from '../../../../src/streams/store/ordered-store.ts'
 import type { FlushSet } from '../../../../src/streams/store/overlay/flush-set.ts'
-import type { OverlayEntry } from '../../../../src/streams/store/overlay/overlay-entry.ts'
 import { readInt64 } from '../../../../src/streams/store/overlay/overlay.ts'
 import { SessionOverlay } from '../../../../src/streams/store/overlay/session-overlay.ts'
 import type { StoreSpec } from '../../../../src/streams/topology/node.ts'
@@ -72,18 +71,18 @@ class SessionModel {
 
 /** Merges a record as the session operator does. */
 function addRecord(store: SessionOverlay, key: string, value: string, time: number, gap: number): void {
-  const merged: OverlayEntry[] = []
+  const merged: number[] = []
   store.find(key, time - gap, time + gap, merged)
   let start = time
   let end = time
-  for (const entry of merged) {
-    start = Math.min(start, entry.start)
-    end = Math.max(end, entry.timestamp)
+  for (const row of merged) {
+    start = Math.min(start, store.startOf(row))
+    end = Math.max(end, store.timestampOf(row))
   }
-  const after = `${merged.map((entry) => entry.value as string).join('+')}${value}`
+  const after = `${merged.map((row) => store.valueAt(row) as string).join('+')}${value}`
   const [first] = merged
-  const entry = start === end && first !== undefined ? first : store.replace(key, merged, start, end, time)
-  store.update(entry, after, end, time)
+  const row = start === end && first !== undefined ? first : store.replace(key, merged, start, end, time)
+  store.update(row, after, end, time)
 }
 
 const keyOf = fc.constantFrom('', 'a', 'aa', 'b')
@@ -296,6 +295,59 @@ test('a session that is deleted, recreated and then extended stays deleted at it
   expect(shown(life, 'k')).toEqual(['10..12 bc'])
 })
 
+test('a session that is deleted again while its first deletion is being flushed stays deleted', async () => {
+  const life = await opened({ cache: 0 })
+  // So many keys that the overlay does not know which ones the store has.
+  for (let index = 0; index < 400; index++) addRecord(life.overlay, `other-${index}`, 'x', 1, 5)
+  addRecord(life.overlay, 'k', 'a', 10, 5)
+  life.commit()
+  await life.flush(life.seal())
+  await life.reopen()
+  addRecord(life.overlay, 'later', 'x', 20, 5)
+  life.overlay.put('k', null, 10, 10)
+  life.commit()
+  const deletion = life.seal()
+  life.overlay.put('k', 'b', 10, 10)
+  life.commit()
+  life.overlay.put('k', null, 10, 10)
+
+  await life.flush(deletion)
+  await life.flush(life.seal())
+
+  expect(life.overlay.fetchSession('k', 10, 10)).toBeNull()
+  life.commit()
+  expect(life.overlay.fetchSession('k', 10, 10)).toBeNull()
+  await life.flush(life.seal())
+  await life.reopen()
+  expect(life.overlay.fetchSession('k', 10, 10)).toBeNull()
+})
+
+test('sessions that come and go within a commit leave nothing, neither in the changelog nor in memory', async () => {
+  const life = await opened()
+  addRecord(life.overlay, 'kept', 'a', 10, 5)
+  for (let index = 0; index < 5000; index++) {
+    life.overlay.put(`k-${index}`, 'v', 10, 10)
+    life.overlay.put(`k-${index}`, null, 10, 10)
+  }
+  addRecord(life.overlay, 'kept', 'b', 12, 5)
+
+  life.commit()
+
+  expect(changes(life)).toEqual(['kept 10..12 ab'])
+  expect(life.overlay.rowCount).toBeLessThan(2500)
+})
+
+test('a session that was returned as closed and has grown since is returned once more', async () => {
+  const life = await opened({ emit: 'final' })
+  const { overlay } = life
+  addRecord(overlay, 'k', 'a', 10, 5)
+  expect(overlay.closed(0, 10)).toHaveLength(1)
+
+  addRecord(overlay, 'k', 'b', 12, 5)
+
+  expect(overlay.closed(11, 12).map((row) => [overlay.timestampOf(row), overlay.valueAt(row)])).toEqual([[12, 'ab']])
+})
+
 test('an old session evicted from memory is still found when a newer one of its key is in memory', async () => {
   const life = await opened({ cache: 0 })
   addRecord(life.overlay, 'k', 'a', 10, 5)
@@ -375,15 +427,32 @@ test('earlier bounds of a session do not stay in memory', async () => {
     await life.flush(life.seal())
   }
 
-  expect(life.overlay.entryCount).toBe(1)
+  expect(life.overlay.listedCount).toBe(1)
+})
+
+test.each([
+  ['merged', 4],
+  ['expired', 2000],
+  ['expired before they were put', -5000],
+] as const)('the memory of sessions that were %s is used again', async (_, step) => {
+  const life = await opened({ retentionMs: 1000, emit: 'final' })
+  addRecord(life.overlay, 'first', '', 10_000_000, 5)
+  for (let index = 0; index < 4000; index++) {
+    addRecord(life.overlay, 'k', '', 10_000_000 + index * step, 5)
+    if (index % 10 !== 0) continue
+    life.commit()
+    await life.flush(life.seal())
+  }
+
+  expect(life.overlay.rowCount).toBeLessThan(2500)
 })
 
 test('memory stays within its bound, and evicted sessions are read from the store', async () => {
-  const life = await opened({ cache: 20_000 })
+  const life = await opened({ cache: 16_000 })
   for (let index = 0; index < 400; index++) addRecord(life.overlay, `key-${index}`, 'x', index, 5)
   life.commit()
   await life.flush(life.seal())
-  expect(life.overlay.entryCount).toBeLessThan(100)
+  expect(life.overlay.listedCount).toBeLessThan(100)
 
   addRecord(life.overlay, 'key-7', 'y', 8, 5)
 
@@ -433,8 +502,9 @@ test.each([1_000_000, 0])(
     const life = await opened({ cache, emit: 'final' })
     const closed: string[] = []
     const close = (from: number, to: number): void => {
-      for (const entry of life.overlay.closed(from, to)) {
-        closed.push(`${String(life.overlay.keyOf(entry))} ${entry.start}..${entry.timestamp}`)
+      const { overlay } = life
+      for (const row of overlay.closed(from, to)) {
+        closed.push(`${String(overlay.keyOf(row))} ${overlay.startOf(row)}..${overlay.timestampOf(row)}`)
       }
     }
     for (const [key, time] of [

@@ -1,18 +1,19 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { WindowKeys } from '../../../../src/streams/store/overlay/window-keys.ts'
+import { RowKeys, windowSuffixBytes } from '../../../../src/streams/store/overlay/row-keys.ts'
 import {
   flushField,
   flushIndexField,
   newerField,
+  ownField,
   slotField,
   valueBytesField,
-  WindowRows,
-} from '../../../../src/streams/store/overlay/window-rows.ts'
+} from '../../../../src/streams/store/overlay/rows.ts'
+import { WindowRows } from '../../../../src/streams/store/overlay/window-rows.ts'
 import { undecoded } from '../../../../src/streams/store/record-context.ts'
 
 class Rows {
-  readonly keys = new WindowKeys()
+  readonly keys = new RowKeys(windowSuffixBytes)
   readonly rows = new WindowRows(this.keys)
 
   add(name: string, start: number): number {
@@ -85,7 +86,8 @@ test('a row is created without a value, clean and in no flush set, also in place
   store.add('kept', 0)
   const before = store.add('a', 5)
   store.rows.setValue(before, 'v')
-  for (const field of [slotField, flushField, flushIndexField, valueBytesField]) store.rows.set(before, field, 9)
+  const fields = [slotField, flushField, flushIndexField, valueBytesField, ownField, ownField + 1]
+  for (const field of fields) store.rows.set(before, field, 9)
   store.remove(before)
 
   const row = store.add('b', 7)
@@ -93,8 +95,7 @@ test('a row is created without a value, clean and in no flush set, also in place
   expect(row).toBe(before)
   expect(store.rows.value(row)).toBeNull()
   expect([store.rows.start(row), store.rows.timestamp(row)]).toEqual([7, -1])
-  const fields = [slotField, flushField, flushIndexField, valueBytesField]
-  expect(fields.map((field) => store.rows.get(row, field))).toEqual([-1, 0, -1, 0])
+  expect(fields.map((field) => store.rows.get(row, field))).toEqual([-1, 0, -1, 0, 0, 0])
 })
 
 test('the memory of a store that has become empty is given back', () => {

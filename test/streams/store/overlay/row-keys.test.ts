@@ -1,16 +1,16 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { murmur2 } from '../../../../src/base/murmur2.ts'
-import { rowKeyBytes, WindowKeys } from '../../../../src/streams/store/overlay/window-keys.ts'
+import { RowKeys, sessionSuffixBytes, windowSuffixBytes } from '../../../../src/streams/store/overlay/row-keys.ts'
 import { undecoded } from '../../../../src/streams/store/record-context.ts'
 
-function add(keys: WindowKeys, bytes: Uint8Array): number {
+function add(keys: RowKeys, bytes: Uint8Array): number {
   const key = keys.add(bytes, 0, bytes.length, undecoded)
   keys.gained(key)
   return key
 }
 
-function find(keys: WindowKeys, bytes: Uint8Array): number {
+function find(keys: RowKeys, bytes: Uint8Array): number {
   return keys.find(bytes, 0, bytes.length)
 }
 
@@ -18,7 +18,7 @@ test('keys are found as a Map finds them, whichever others come and go', () => {
   const step = fc.record({ key: fc.uint8Array({ maxLength: 2, max: 20 }), leaves: fc.boolean() })
   fc.assert(
     fc.property(fc.array(step, { maxLength: 800 }), (steps) => {
-      const keys = new WindowKeys()
+      const keys = new RowKeys(windowSuffixBytes)
       const model = new Map<string, { readonly bytes: Uint8Array; readonly key: number }>()
       for (const { key: bytes, leaves } of steps) {
         const name = Buffer.from(bytes).toString('hex')
@@ -56,7 +56,7 @@ test('two keys with the same hash are told apart', () => {
     if (other !== undefined && pair === null) pair = [other, longer]
     byHash.set(murmur2(longer), longer)
   }
-  const keys = new WindowKeys()
+  const keys = new RowKeys(windowSuffixBytes)
   const [left, right] = pair
 
   const first = add(keys, left)
@@ -69,7 +69,7 @@ test('two keys with the same hash are told apart', () => {
 })
 
 test('a key leaves with its last row, and its number is used again', () => {
-  const keys = new WindowKeys()
+  const keys = new RowKeys(windowSuffixBytes)
   const kept = add(keys, Buffer.from('kept'))
   const key = add(keys, Buffer.from('key'))
   keys.gained(key)
@@ -83,24 +83,44 @@ test('a key leaves with its last row, and its number is used again', () => {
   expect(find(keys, Buffer.from('kept'))).toBe(kept)
 })
 
-test('a presented key continues with its start and a sequence of 0, also in memory that had another key', () => {
-  const keys = new WindowKeys()
+test('a presented key of a window continues with its start and a sequence of 0, also in memory that had another key', () => {
+  const keys = new RowKeys(windowSuffixBytes)
   add(keys, Buffer.from('kept'))
   const before = add(keys, Buffer.alloc(20, 0xff))
-  keys.present(before, 2 ** 53 - 1)
+  keys.presentWindow(before, 2 ** 53 - 1)
   keys.lost(before)
   const key = add(keys, Buffer.from('a key of 19 bytes..'))
 
-  keys.present(key, 1_400_000_000_123)
+  keys.presentWindow(key, 1_400_000_000_123)
 
   const shown = Buffer.from(keys.memory.slice(keys.start, keys.end))
-  expect(shown.subarray(0, -rowKeyBytes).toString()).toBe('a key of 19 bytes..')
+  expect(shown.subarray(0, -windowSuffixBytes).toString()).toBe('a key of 19 bytes..')
   expect(shown.readBigInt64BE(19)).toBe(1_400_000_000_123n)
   expect(shown.readInt32BE(27)).toBe(0)
 })
 
+test('a presented key of a session continues with its end and its start', () => {
+  const keys = new RowKeys(sessionSuffixBytes)
+  add(keys, Buffer.from('kept'))
+  const key = add(keys, Buffer.from('key'))
+
+  keys.presentSession(key, 1_400_000_000_123, 1_400_000_000_456)
+
+  const shown = Buffer.from(keys.memory.slice(keys.start, keys.end))
+  expect(shown.subarray(0, -sessionSuffixBytes).toString()).toBe('key')
+  expect([shown.readBigInt64BE(3), shown.readBigInt64BE(11)]).toEqual([1_400_000_000_456n, 1_400_000_000_123n])
+})
+
+test('the numbers of all keys that have rows are listed', () => {
+  const keys = new RowKeys(windowSuffixBytes)
+  const added = Array.from({ length: 100 }, (_, index) => add(keys, Buffer.from(`${index}`)))
+  for (const key of added.slice(0, 50)) keys.lost(key)
+
+  expect(keys.numbers()).toEqual(added.slice(50))
+})
+
 test('a key keeps its row and the form in which it was given', () => {
-  const keys = new WindowKeys()
+  const keys = new RowKeys(windowSuffixBytes)
   const given = { id: 7 }
   const key = keys.add(Buffer.from('7'), 0, 1, given)
   keys.gained(key)

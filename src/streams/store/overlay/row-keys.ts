@@ -2,27 +2,30 @@ import { copyBytes } from '../../../base/bytes.ts'
 import { murmur2 } from '../../../base/murmur2.ts'
 import { undecoded } from '../record-context.ts'
 import { ByteCells, cellBytes, cellStart } from './byte-cells.ts'
+import { writeInt64 } from './overlay.ts'
 
 /**
- * The keys of a window store, as numbers, found by their bytes: a hash table with open addressing and linear probing.
- * What is known about a key is in columns of integers and not in objects, because a store may have millions of keys,
- * and a collection would have to look at each object.
+ * The keys of a window or session store, as numbers, found by their bytes: a hash table with open addressing and linear
+ * probing. What is known about a key is in columns of integers and not in objects, because a store may have millions of
+ * keys, and a collection would have to look at each object.
  *
- * - Behind the bytes of a key there is room for the {@link rowKeyBytes} with which a changelog continues it, so that the
- *   key of a row can be completed in place ({@link WindowKeys.present}).
- * - A key is in the table as long as it has rows ({@link WindowKeys.gained}, {@link WindowKeys.lost}). Its number is then
- *   used again.
+ * - Behind the bytes of a key there is room for the bytes with which a changelog continues it, so that the key of a row
+ *   can be completed in place ({@link RowKeys.presentWindow}, {@link RowKeys.presentSession}).
+ * - A key is in the table as long as it has rows ({@link RowKeys.gained}, {@link RowKeys.lost}). Its number is then used
+ *   again.
  * - At most half of the places of the table are taken, so every search ends; deletion moves the following keys back.
  *
  * Deliberately absent: an order. Callers that list keys have to sort them.
  */
-export class WindowKeys {
+export class RowKeys {
   /** Number of keys. */
   size = 0
   /** The memory of the key that was presented last, where its bytes start, and where those of its row end. */
   memory: Uint8Array = noBytes
   start = 0
   end = 0
+  /** Bytes after the key in a changelog. */
+  readonly #suffixBytes: number
   /** Pairs of a hash and a key's number plus 1; the second is 0 if the place is empty. */
   #places: Int32Array = new Int32Array(2 * firstPlaces)
   #shift = 32 - Math.log2(firstPlaces)
@@ -37,6 +40,11 @@ export class WindowKeys {
   #free = -1
   /** The key that was found last, because a hopping window looks up the same key many times. */
   #last = -1
+
+  /** `suffixBytes` is {@link windowSuffixBytes} or {@link sessionSuffixBytes}. */
+  constructor(suffixBytes: number) {
+    this.#suffixBytes = suffixBytes
+  }
 
   /** The number of the key `bytes[start, end)`, or -1. */
   find(bytes: Uint8Array, start: number, end: number): number {
@@ -60,12 +68,12 @@ export class WindowKeys {
     if ((this.size + 1) * 4 > this.#places.length) this.#grow()
     const hash = murmur2(bytes, start, end)
     const length = end - start
-    const address = this.#cells.allocate(length + rowKeyBytes)
+    const address = this.#cells.allocate(length + this.#suffixBytes)
     const memory = this.#cells.memoryOf(address)
     const at = cellStart(address)
     copyBytes(bytes, start, end, memory, at)
-    // Kafka's sequence, which is always 0.
-    memory.fill(0, at + length + startBytes, at + length + rowKeyBytes)
+    // What is not written again for each row is Kafka's sequence, which is always 0.
+    for (let zero = at + length + timeBytes; zero < at + length + this.#suffixBytes; zero++) memory[zero] = 0
     const key = this.#number()
     const fields = this.#fields
     const field = key * fieldsPerKey
@@ -104,7 +112,7 @@ export class WindowKeys {
     if (rows === 0) this.#remove(key)
   }
 
-  /** The key as the caller of {@link WindowKeys.add} gave it: `undecoded` if there were only its bytes. */
+  /** The key as the caller of {@link RowKeys.add} gave it: `undecoded` if there were only its bytes. */
   decodedOf(key: number): unknown {
     return this.#decoded[key]
   }
@@ -115,31 +123,45 @@ export class WindowKeys {
 
   /** Bytes of memory that a key takes. */
   bytesOf(key: number): number {
-    return keyOverheadBytes + cellBytes(this.lengthOf(key) + rowKeyBytes)
+    return keyOverheadBytes + cellBytes(this.lengthOf(key) + this.#suffixBytes)
   }
 
   /**
    * Shows the bytes `key | i64 start | i32 0` of a row in `memory[start, end)`. They are valid until a row of the same key
    * is presented.
    */
-  present(key: number, start: number): void {
+  presentWindow(key: number, start: number): void {
+    const at = this.#present(key)
+    writeInt64(this.memory, at, start)
+    this.end = at + windowSuffixBytes
+  }
+
+  /** The same for the bytes `key | i64 end | i64 start`. */
+  presentSession(key: number, start: number, end: number): void {
+    const at = this.#present(key)
+    writeInt64(this.memory, at, end)
+    writeInt64(this.memory, at + timeBytes, start)
+    this.end = at + sessionSuffixBytes
+  }
+
+  /** Returns where the key ends in `memory`. */
+  #present(key: number): number {
     const field = key * fieldsPerKey
     const address = this.#fields[field + addressField] as number
-    const memory = this.#cells.memoryOf(address)
-    const from = cellStart(address)
-    const at = from + (this.#fields[field + lengthField] as number)
-    const high = Math.floor(start / 0x1_0000_0000)
-    memory[at] = high >>> 24
-    memory[at + 1] = high >>> 16
-    memory[at + 2] = high >>> 8
-    memory[at + 3] = high
-    memory[at + 4] = start >>> 24
-    memory[at + 5] = start >>> 16
-    memory[at + 6] = start >>> 8
-    memory[at + 7] = start
-    this.memory = memory
-    this.start = from
-    this.end = at + rowKeyBytes
+    this.memory = this.#cells.memoryOf(address)
+    this.start = cellStart(address)
+    return this.start + (this.#fields[field + lengthField] as number)
+  }
+
+  hashOf(key: number): number {
+    return this.#fields[key * fieldsPerKey + hashField] as number
+  }
+
+  /** The keys that have rows, in no particular order. */
+  numbers(): number[] {
+    const found: number[] = []
+    for (let key = 0; key < this.#used; key++) if (this.#fields[key * fieldsPerKey + rowsField] !== 0) found.push(key)
+    return found
   }
 
   /** The bytes of a key, sharing memory with the table. */
@@ -205,7 +227,10 @@ export class WindowKeys {
     const fields = this.#fields
     const field = key * fieldsPerKey
     this.#unplace(fields[field + hashField] as number, key)
-    this.#cells.release(fields[field + addressField] as number, (fields[field + lengthField] as number) + rowKeyBytes)
+    this.#cells.release(
+      fields[field + addressField] as number,
+      (fields[field + lengthField] as number) + this.#suffixBytes,
+    )
     this.#decoded[key] = undecoded
     fields[field + newestField] = this.#free
     this.#free = key
@@ -251,9 +276,11 @@ export class WindowKeys {
   }
 }
 
-/** Bytes after the key in a changelog: start and sequence. */
-export const rowKeyBytes = 12
-const startBytes = 8
+const timeBytes = 8
+/** Start and sequence. */
+export const windowSuffixBytes = 12
+/** End and start. */
+export const sessionSuffixBytes = 16
 
 const fieldsPerKey = 8
 const hashField = 0
