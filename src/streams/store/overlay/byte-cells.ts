@@ -1,13 +1,16 @@
 /**
- * Memory for many small byte strings that come and go one by one. A string has a cell, a multiple of 16 bytes, and an
- * address, which fits into 31 bits. Released cells are used again for strings that take as many bytes, so memory stays
- * at what was needed at most at one time; it is not given back.
+ * Memory for many small byte strings that come and go one by one, in one block that grows. A string has a cell, which is
+ * a multiple of 16 bytes, and an address, which is the cell's place in units of 16 bytes. Released cells are used again
+ * for strings that take as many bytes, so memory stays at what was needed at most at one time; it is not given back.
  *
  * For strings that are released all together there is {@link ByteSlabs}, which costs less.
  */
 export class ByteCells {
-  readonly #chunks: Uint8Array[] = []
-  /** Bytes that are taken in the last chunk. */
+  /** The block. It is replaced by a larger one when it is full; the former one keeps its content. */
+  bytes: Uint8Array = new Uint8Array(firstBytes)
+  /** The same memory as integers; a cell begins at `address * integersPerUnit`. */
+  integers: Int32Array = new Int32Array(this.bytes.buffer)
+  /** Units that have been taken from the block so far. */
   #taken = 0
   /** Addresses of released cells, by their number of units. */
   readonly #released: (number[] | undefined)[] = []
@@ -15,19 +18,13 @@ export class ByteCells {
   /** Returns the address of a cell for that many bytes. They are not zero if the cell was used before. */
   allocate(length: number): number {
     const units = unitsOf(length)
-    const address = this.#released[units]?.pop()
-    if (address !== undefined) return address
-    const bytes = units * unitBytes
-    if (bytes > chunkBytes) throw new RangeError(`a cell has at most ${chunkBytes} bytes, not ${length}`)
-    const last = this.#chunks.at(-1)
-    if (last === undefined || this.#taken + bytes > last.length) {
-      if (this.#chunks.length === chunksMax) throw new RangeError(`cells take at most ${chunksMax * chunkBytes} bytes`)
-      this.#chunks.push(new Uint8Array(last === undefined ? Math.max(firstChunkBytes, bytes) : chunkBytes))
-      this.#taken = 0
-    }
-    const start = this.#taken
-    this.#taken += bytes
-    return (this.#chunks.length - 1) * chunkBytes + start
+    const released = this.#released[units]
+    if (released !== undefined && released.length > 0) return released.pop() as number
+    const address = this.#taken
+    const taken = address + units
+    if (taken * unitBytes > this.bytes.length) this.#grow(taken * unitBytes)
+    this.#taken = taken
+    return address
   }
 
   /** Releases the cell of a string of that length. */
@@ -44,20 +41,21 @@ export class ByteCells {
 
   /** Releases everything. */
   clear(): void {
-    this.#chunks.length = 0
+    if (this.bytes.length > firstBytes) {
+      this.bytes = new Uint8Array(firstBytes)
+      this.integers = new Int32Array(this.bytes.buffer)
+    }
     this.#released.length = 0
     this.#taken = 0
   }
 
-  /** The memory in which a cell is, from {@link cellStart} on. */
-  memoryOf(address: number): Uint8Array {
-    return this.#chunks[address >>> chunkBits] as Uint8Array
+  #grow(needed: number): void {
+    if (needed > bytesMax) throw new RangeError(`cells take at most ${bytesMax} bytes`)
+    const bytes = new Uint8Array(Math.min(bytesMax, Math.max(needed, this.bytes.length * 2)))
+    bytes.set(this.bytes)
+    this.bytes = bytes
+    this.integers = new Int32Array(bytes.buffer)
   }
-}
-
-/** Where a cell starts in its memory. */
-export function cellStart(address: number): number {
-  return address & (chunkBytes - 1)
 }
 
 /** Bytes that a string of that length takes. */
@@ -69,9 +67,7 @@ function unitsOf(length: number): number {
   return (length + unitBytes - 1) >>> 4
 }
 
-const unitBytes = 16
-const chunkBits = 16
-const chunkBytes = 2 ** chunkBits
-/** A store with few keys takes no more than this. */
-const firstChunkBytes = 4096
-const chunksMax = 2 ** (31 - chunkBits)
+export const unitBytes = 16
+export const integersPerUnit = 4
+const firstBytes = 4096
+const bytesMax = 2 ** 31

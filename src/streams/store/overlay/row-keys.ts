@@ -1,14 +1,18 @@
 import { copyBytes } from '../../../base/bytes.ts'
 import { murmur2 } from '../../../base/murmur2.ts'
 import { undecoded } from '../record-context.ts'
-import { ByteCells, cellBytes, cellStart } from './byte-cells.ts'
+import { ByteCells, cellBytes, integersPerUnit, unitBytes } from './byte-cells.ts'
 import { writeInt64 } from './overlay.ts'
 
 /**
  * The keys of a window or session store, as numbers, found by their bytes: a hash table with open addressing and linear
- * probing. What is known about a key is in columns of integers and not in objects, because a store may have millions of
- * keys, and a collection would have to look at each object.
+ * probing. What is known about a key is in one cell with its bytes and not in an object, because a store may have
+ * millions of keys: a collection would have to look at each object, and a lookup would wait for more lines of memory.
  *
+ * ```
+ *   cell   i32 hash   i32 length   i32 newest row   i32 number of rows   i32 slot   bytes   room for a row's bytes
+ * ```
+ * - The number of a key is the address of its cell. Numbers have gaps; the {@link RowKeys.slotOf} of a key has not.
  * - Behind the bytes of a key there is room for the bytes with which a changelog continues it, so that the key of a row
  *   can be completed in place ({@link RowKeys.presentWindow}, {@link RowKeys.presentSession}).
  * - A key is in the table as long as it has rows ({@link RowKeys.gained}, {@link RowKeys.lost}). Its number is then used
@@ -29,15 +33,11 @@ export class RowKeys {
   /** Pairs of a hash and a key's number plus 1; the second is 0 if the place is empty. */
   #places: Int32Array = new Int32Array(2 * firstPlaces)
   #shift = 32 - Math.log2(firstPlaces)
-  /** {@link fieldsPerKey} integers for each key. */
-  #fields: Int32Array = new Int32Array(fieldsPerKey * firstKeys)
-  #cells = new ByteCells()
-  /** The keys as callers gave them, or `undecoded`. */
+  readonly #cells = new ByteCells()
+  /** By slots: the keys as callers gave them, or `undecoded`. */
   #decoded: unknown[] = []
-  /** Number of keys that `#fields` has had room for so far. */
-  #used = 0
-  /** The first number that is free again; the others follow by `newest`. */
-  #free = -1
+  /** Slots of keys that have left. */
+  readonly #freeSlots: number[] = []
   /** The key that was found last, because a hopping window looks up the same key many times. */
   #last = -1
 
@@ -68,21 +68,21 @@ export class RowKeys {
     if ((this.size + 1) * 4 > this.#places.length) this.#grow()
     const hash = murmur2(bytes, start, end)
     const length = end - start
-    const address = this.#cells.allocate(length + this.#suffixBytes)
-    const memory = this.#cells.memoryOf(address)
-    const at = cellStart(address)
+    const cells = this.#cells
+    const key = cells.allocate(headerBytes + length + this.#suffixBytes)
+    const { integers, bytes: memory } = cells
+    const at = key * unitBytes + headerBytes
     copyBytes(bytes, start, end, memory, at)
     // What is not written again for each row is Kafka's sequence, which is always 0.
     for (let zero = at + length + timeBytes; zero < at + length + this.#suffixBytes; zero++) memory[zero] = 0
-    const key = this.#number()
-    const fields = this.#fields
-    const field = key * fieldsPerKey
-    fields[field + hashField] = hash
-    fields[field + addressField] = address
-    fields[field + lengthField] = length
-    fields[field + newestField] = -1
-    fields[field + rowsField] = 0
-    this.#decoded[key] = decoded
+    const slot = this.#freeSlots.pop() ?? this.#decoded.length
+    this.#decoded[slot] = decoded
+    const header = key * integersPerUnit
+    integers[header + hashField] = hash
+    integers[header + lengthField] = length
+    integers[header + newestField] = -1
+    integers[header + rowsField] = 0
+    integers[header + slotField] = slot
     this.#place(hash, key)
     this.size += 1
     this.#last = key
@@ -91,39 +91,50 @@ export class RowKeys {
 
   /** The newest row of a key, or -1. */
   newestOf(key: number): number {
-    return this.#fields[key * fieldsPerKey + newestField] as number
+    return this.#cells.integers[key * integersPerUnit + newestField] as number
   }
 
   setNewest(key: number, row: number): void {
-    this.#fields[key * fieldsPerKey + newestField] = row
+    this.#cells.integers[key * integersPerUnit + newestField] = row
   }
 
   /** Counts a row that has the key. */
   gained(key: number): void {
-    const field = key * fieldsPerKey + rowsField
-    this.#fields[field] = (this.#fields[field] as number) + 1
+    const { integers } = this.#cells
+    const field = key * integersPerUnit + rowsField
+    integers[field] = (integers[field] as number) + 1
   }
 
   /** Counts a row that no longer has the key, which leaves the table with its last row. */
   lost(key: number): void {
-    const field = key * fieldsPerKey + rowsField
-    const rows = (this.#fields[field] as number) - 1
-    this.#fields[field] = rows
+    const { integers } = this.#cells
+    const field = key * integersPerUnit + rowsField
+    const rows = (integers[field] as number) - 1
+    integers[field] = rows
     if (rows === 0) this.#remove(key)
   }
 
   /** The key as the caller of {@link RowKeys.add} gave it: `undecoded` if there were only its bytes. */
   decodedOf(key: number): unknown {
-    return this.#decoded[key]
+    return this.#decoded[this.slotOf(key)]
   }
 
   lengthOf(key: number): number {
-    return this.#fields[key * fieldsPerKey + lengthField] as number
+    return this.#cells.integers[key * integersPerUnit + lengthField] as number
+  }
+
+  hashOf(key: number): number {
+    return this.#cells.integers[key * integersPerUnit + hashField] as number
+  }
+
+  /** A small number of a key, for columns of callers. It is used again, as the key's number is. */
+  slotOf(key: number): number {
+    return this.#cells.integers[key * integersPerUnit + slotField] as number
   }
 
   /** Bytes of memory that a key takes. */
   bytesOf(key: number): number {
-    return keyOverheadBytes + cellBytes(this.lengthOf(key) + this.#suffixBytes)
+    return keyOverheadBytes + cellBytes(headerBytes + this.lengthOf(key) + this.#suffixBytes)
   }
 
   /**
@@ -146,38 +157,33 @@ export class RowKeys {
 
   /** Returns where the key ends in `memory`. */
   #present(key: number): number {
-    const field = key * fieldsPerKey
-    const address = this.#fields[field + addressField] as number
-    this.memory = this.#cells.memoryOf(address)
-    this.start = cellStart(address)
-    return this.start + (this.#fields[field + lengthField] as number)
+    this.memory = this.#cells.bytes
+    this.start = key * unitBytes + headerBytes
+    return this.start + this.lengthOf(key)
   }
 
-  hashOf(key: number): number {
-    return this.#fields[key * fieldsPerKey + hashField] as number
-  }
-
-  /** The keys that have rows, in no particular order. */
+  /** The keys, in no particular order. */
   numbers(): number[] {
     const found: number[] = []
-    for (let key = 0; key < this.#used; key++) if (this.#fields[key * fieldsPerKey + rowsField] !== 0) found.push(key)
+    for (let place = 1; place < this.#places.length; place += 2) {
+      const key = (this.#places[place] as number) - 1
+      if (key >= 0) found.push(key)
+    }
     return found
   }
 
   /** The bytes of a key, sharing memory with the table. */
   bytes(key: number): Uint8Array {
-    const address = this.#fields[key * fieldsPerKey + addressField] as number
-    const start = cellStart(address)
-    return this.#cells.memoryOf(address).subarray(start, start + this.lengthOf(key))
+    const start = key * unitBytes + headerBytes
+    return this.#cells.bytes.subarray(start, start + this.lengthOf(key))
   }
 
   #isKey(key: number, bytes: Uint8Array, start: number, end: number): boolean {
-    const field = key * fieldsPerKey
     const length = end - start
-    if (this.#fields[field + lengthField] !== length) return false
-    const address = this.#fields[field + addressField] as number
-    const memory = this.#cells.memoryOf(address)
-    const at = cellStart(address)
+    const cells = this.#cells
+    if (cells.integers[key * integersPerUnit + lengthField] !== length) return false
+    const memory = cells.bytes
+    const at = key * unitBytes + headerBytes
     for (let index = 0; index < length; index++) if (memory[at + index] !== bytes[start + index]) return false
     return true
   }
@@ -199,24 +205,6 @@ export class RowKeys {
     places[place + 1] = key + 1
   }
 
-  /** A number that no key has. */
-  #number(): number {
-    const free = this.#free
-    if (free >= 0) {
-      this.#free = this.newestOf(free)
-      return free
-    }
-    const key = this.#used
-    this.#used += 1
-    if (this.#used * fieldsPerKey > this.#fields.length) {
-      const fields = new Int32Array(this.#fields.length * 2)
-      fields.set(this.#fields)
-      this.#fields = fields
-    }
-    this.#decoded.push(undecoded)
-    return key
-  }
-
   #remove(key: number): void {
     this.#last = -1
     this.size -= 1
@@ -224,16 +212,11 @@ export class RowKeys {
       this.#clear()
       return
     }
-    const fields = this.#fields
-    const field = key * fieldsPerKey
-    this.#unplace(fields[field + hashField] as number, key)
-    this.#cells.release(
-      fields[field + addressField] as number,
-      (fields[field + lengthField] as number) + this.#suffixBytes,
-    )
-    this.#decoded[key] = undecoded
-    fields[field + newestField] = this.#free
-    this.#free = key
+    const slot = this.slotOf(key)
+    this.#unplace(this.hashOf(key), key)
+    this.#cells.release(key, headerBytes + this.lengthOf(key) + this.#suffixBytes)
+    this.#decoded[slot] = undecoded
+    this.#freeSlots.push(slot)
   }
 
   #unplace(hash: number, key: number): void {
@@ -257,12 +240,10 @@ export class RowKeys {
     if (this.#places.length > 2 * firstPlaces) {
       this.#places = new Int32Array(2 * firstPlaces)
       this.#shift = 32 - Math.log2(firstPlaces)
-      this.#fields = new Int32Array(fieldsPerKey * firstKeys)
     } else this.#places.fill(0)
     this.#cells.clear()
     this.#decoded = []
-    this.#used = 0
-    this.#free = -1
+    this.#freeSlots.length = 0
   }
 
   #grow(): void {
@@ -282,15 +263,15 @@ export const windowSuffixBytes = 12
 /** End and start. */
 export const sessionSuffixBytes = 16
 
-const fieldsPerKey = 8
+/* The integers at the beginning of a cell. */
 const hashField = 0
-const addressField = 1
-const lengthField = 2
-const newestField = 3
-const rowsField = 4
+const lengthField = 1
+const newestField = 2
+const rowsField = 3
+const slotField = 4
+const headerBytes = 20
 
 const firstPlaces = 64
-const firstKeys = 32
-/** Bytes of a key in the columns and in the table. */
-const keyOverheadBytes = 4 * fieldsPerKey + 32
+/** Bytes of a key in the table and in columns. */
+const keyOverheadBytes = 32
 const noBytes = new Uint8Array(0)

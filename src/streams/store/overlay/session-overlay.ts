@@ -56,7 +56,7 @@ export class SessionOverlay extends RowOverlay<SessionRows> implements SessionSt
   /** The highest end that `closed` was called with. Sessions that end by then are no longer in `#unclosed`. */
   #handedOutTo = -1
   readonly #stored: StoredKeys
-  /** By keys: every row of the key with an end of at least this is in its list. */
+  /** By the keys' slots: every row of the key with an end of at least this is in its list. */
   #completeFroms: Float64Array = new Float64Array(64)
   #completeFrom: number
   /** The last key that the store was read for without finding a row, from `#absentFrom` on. */
@@ -287,19 +287,26 @@ export class SessionOverlay extends RowOverlay<SessionRows> implements SessionSt
   #complete(key: unknown, low: number): number {
     this.locate(key)
     const found = this.findLocated()
-    if (low >= this.#completeFrom || (found >= 0 && low >= (this.#completeFroms[found] as number))) return found
+    if (low >= this.#completeFrom || (found >= 0 && low >= this.#completeFromOf(found))) return found
     return this.#readKey(found, low)
+  }
+
+  #completeFromOf(key: number): number {
+    return this.#completeFroms[this.keys.slotOf(key)] as number
+  }
+
+  #setCompleteFrom(key: number, low: number): void {
+    this.#completeFroms[this.keys.slotOf(key)] = low
   }
 
   /** Loads the store's rows of the located key into memory, from `low` on. */
   #readKey(found: number, low: number): number {
-    const completeFroms = this.#completeFroms
     const hash = found < 0 ? murmur2(this.keyBytes, this.keyFrom, this.keyTo) : this.keys.hashOf(found)
     if (!this.#stored.mayHave(hash)) {
-      if (found >= 0) completeFroms[found] = low
+      if (found >= 0) this.#setCompleteFrom(found, low)
       return found
     }
-    const known = found < 0 ? Number.POSITIVE_INFINITY : (completeFroms[found] as number)
+    const known = found < 0 ? Number.POSITIVE_INFINITY : this.#completeFromOf(found)
     const upTo = Math.min(this.#completeFrom, known) - 1
     const key = copyOf(this.keyBytes, this.keyFrom, this.keyTo)
     const from = keyWithEnd(key, Math.max(0, low))
@@ -319,8 +326,8 @@ export class SessionOverlay extends RowOverlay<SessionRows> implements SessionSt
     if (now < 0) {
       this.#absentKey = key
       this.#absentFrom = low
-    } else if (low < (this.#completeFroms[now] as number)) {
-      this.#completeFroms[now] = low
+    } else if (low < this.#completeFromOf(now)) {
+      this.#setCompleteFrom(now, low)
     }
     return now
   }
@@ -368,10 +375,11 @@ export class SessionOverlay extends RowOverlay<SessionRows> implements SessionSt
     if (of < 0) {
       this.checkKey(this.keyTo - this.keyFrom + sessionSuffixBytes)
       of = this.keys.add(this.keyBytes, this.keyFrom, this.keyTo, key)
-      if (of >= this.#completeFroms.length) {
-        this.#completeFroms = grown(this.#completeFroms, new Float64Array(of * 2))
+      const slot = this.keys.slotOf(of)
+      if (slot >= this.#completeFroms.length) {
+        this.#completeFroms = grown(this.#completeFroms, new Float64Array(slot * 2))
       }
-      this.#completeFroms[of] = completeFrom
+      this.#completeFroms[slot] = completeFrom
     }
     const row = this.columns.add(of, start)
     this.columns.setTimes(row, start, end)
@@ -483,7 +491,7 @@ export class SessionOverlay extends RowOverlay<SessionRows> implements SessionSt
       const end = rows.timestamp(row)
       const from = end + 1
       this.#stored.add(this.keys.hashOf(key), this.spaces.spaceOf(end))
-      if ((this.#completeFroms[key] as number) < from) this.#completeFroms[key] = from
+      if (this.#completeFromOf(key) < from) this.#setCompleteFrom(key, from)
       if (this.#completeFrom < from) this.#completeFrom = from
       // Under `final`, it has to be read again before it can be returned as closed.
       if (this.#closedRead >= end) this.#closedRead = end - 1

@@ -1,13 +1,13 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { ByteCells, cellBytes, cellStart } from '../../../../src/streams/store/overlay/byte-cells.ts'
+import { ByteCells, cellBytes, integersPerUnit, unitBytes } from '../../../../src/streams/store/overlay/byte-cells.ts'
 
 function write(cells: ByteCells, address: number, length: number, byte: number): void {
-  cells.memoryOf(address).fill(byte, cellStart(address), cellStart(address) + length)
+  cells.bytes.fill(byte, address * unitBytes, address * unitBytes + length)
 }
 
 function read(cells: ByteCells, address: number, length: number): Uint8Array {
-  return cells.memoryOf(address).slice(cellStart(address), cellStart(address) + length)
+  return cells.bytes.slice(address * unitBytes, address * unitBytes + length)
 }
 
 test('no string is overwritten while its cell is in use', () => {
@@ -44,18 +44,32 @@ test('a released cell is used for the next string that takes as many bytes', () 
 
 test('strings that come and go take no more memory than those that are there at one time', () => {
   const cells = new ByteCells()
-  const kept = cells.allocate(40)
-  const memory = new Set([cells.memoryOf(kept)])
+  cells.allocate(40)
+  const { length } = cells.bytes
 
-  for (let round = 0; round < 100_000; round++) {
-    const address = cells.allocate(40)
-    memory.add(cells.memoryOf(address))
-    cells.release(address, 40)
-  }
+  for (let round = 0; round < 100_000; round++) cells.release(cells.allocate(40), 40)
 
-  expect(memory.size).toBe(1)
+  expect(cells.bytes).toHaveLength(length)
 })
 
-test('a string that is longer than a chunk is refused', () => {
-  expect(() => new ByteCells().allocate(65_537)).toThrow(RangeError)
+test('a cell is also seen as integers, while and after the memory grows', () => {
+  const cells = new ByteCells()
+  const address = cells.allocate(20)
+  cells.integers[address * integersPerUnit + 4] = 0x01020304
+
+  for (let other = 0; other < 1000; other++) cells.allocate(100)
+
+  expect(cells.integers[address * integersPerUnit + 4]).toBe(0x01020304)
+  expect([...read(cells, address, 20).subarray(16)].toSorted((left, right) => left - right)).toEqual([1, 2, 3, 4])
+})
+
+test('the memory of cells that were all released is given back', () => {
+  const cells = new ByteCells()
+  const { length } = cells.bytes
+  for (let index = 0; index < 1000; index++) cells.allocate(100)
+
+  cells.clear()
+
+  expect(cells.bytes).toHaveLength(length)
+  expect(cells.allocate(100)).toBe(0)
 })

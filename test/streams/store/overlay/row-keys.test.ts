@@ -116,7 +116,18 @@ test('the numbers of all keys that have rows are listed', () => {
   const added = Array.from({ length: 100 }, (_, index) => add(keys, Buffer.from(`${index}`)))
   for (const key of added.slice(0, 50)) keys.lost(key)
 
-  expect(keys.numbers()).toEqual(added.slice(50))
+  expect(keys.numbers().sort((left, right) => left - right)).toEqual(added.slice(50))
+})
+
+test('the slots of keys have no gaps, and those of keys that have left are used again', () => {
+  const keys = new RowKeys(windowSuffixBytes)
+  const added = Array.from({ length: 10 }, (_, index) => add(keys, Buffer.from(`a key with the number ${index}`)))
+  expect(added.map((key) => keys.slotOf(key))).toEqual(added.keys().toArray())
+
+  for (const key of added.slice(3, 5)) keys.lost(key)
+  const slots = ['x', 'y', 'z'].map((name) => keys.slotOf(add(keys, Buffer.from(name))))
+
+  expect(slots.sort((left, right) => left - right)).toEqual([3, 4, 10])
 })
 
 test('a key keeps its row and the form in which it was given', () => {

@@ -448,7 +448,7 @@ test.each([
 })
 
 test('memory stays within its bound, and evicted sessions are read from the store', async () => {
-  const life = await opened({ cache: 16_000 })
+  const life = await opened({ cache: 14_000 })
   for (let index = 0; index < 400; index++) addRecord(life.overlay, `key-${index}`, 'x', index, 5)
   life.commit()
   await life.flush(life.seal())
