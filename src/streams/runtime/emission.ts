@@ -52,7 +52,15 @@ function sortedByTime(places: Uint32Array, times: Float64Array): Uint32Array {
 }
 
 function merge(runs: readonly Run[]): void {
-  for (;;) {
+  while (mergePart(runs));
+}
+
+/**
+ * Emits the next rows and returns whether there may be more. In parts, because a function that is called once per commit
+ * and then loops for as long as the commit takes stays in its half-compiled form: V8 counts calls.
+ */
+function mergePart(runs: readonly Run[]): boolean {
+  for (let count = 0; count < rowsPerPart; count++) {
     let first: Run | null = null
     let time = Number.POSITIVE_INFINITY
     for (const run of runs) {
@@ -60,7 +68,7 @@ function merge(runs: readonly Run[]): void {
       first = run
       time = run.time
     }
-    if (first === null) return
+    if (first === null) return false
     const { task, store, places, times } = first
     const place = places[first.next] as number
     first.next += 1
@@ -71,4 +79,7 @@ function merge(runs: readonly Run[]): void {
       throw failureOf(task, error)
     }
   }
+  return true
 }
+
+const rowsPerPart = 256

@@ -140,13 +140,20 @@ export abstract class Overlay {
   freeze(changelog: ChangelogWriter): void {
     const { updates, record } = this
     const set = this.#open
-    for (let place = 0; place < updates.count; place++) if (updates.isLast(place)) this.freezeAt(place, changelog, set)
+    for (let place = 0; place < updates.count; place += placesPerPart) this.#freezePart(place, changelog, set)
     record.leave()
     set.storeTime = this.storeTime
     this.committedTime = this.storeTime
     updates.clear()
     this.touched = 0
     this.expire()
+  }
+
+  /** In parts for the sake of V8, see `mergePart` of the emission. */
+  #freezePart(from: number, changelog: ChangelogWriter, set: FlushSet): void {
+    const { updates } = this
+    const to = Math.min(updates.count, from + placesPerPart)
+    for (let place = from; place < to; place++) if (updates.isLast(place)) this.freezeAt(place, changelog, set)
   }
 
   /**
@@ -339,6 +346,7 @@ const touchedPerSample = 64
 const dirtyEntryBytes = 128
 /** Bytes of an update in the columns of its generation. */
 const updateBytes = 40
+const placesPerPart = 1024
 /** Rows that are looked at for a flush before the event loop runs. */
 const entriesPerTurn = 4096
 const noValue: Uint8Array = new Uint8Array(0)
