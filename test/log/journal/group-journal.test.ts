@@ -713,6 +713,9 @@ describe('however appends, syncs and seals meet, the thread reports all groups i
 
 test('a disk failure in the thread is reported as WRITE_FAILED', async () => {
   await withThread({}, async (harness, { directory }) => {
+    // The thread prepares the next file when it starts: the directory would not stay empty while it is removed.
+    const next = join(directory, journalFileName(harness.recovered.start.current.number + 1))
+    while (!existsSync(next)) await harness.clock.nextTurn()
     rmSync(directory, { recursive: true })
 
     const sequence = harness.append(1, 30_000)
