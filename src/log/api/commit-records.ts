@@ -1,5 +1,5 @@
 import { ByteReader, type ByteWriter } from '../../base/bytes.ts'
-import type { CommitRecord, OffsetRange, OperatorState, RecordedSection } from './commit-section.ts'
+import type { CommitRecord, OffsetRange, OperatorState, RecordedSection, TaskSection } from './commit-section.ts'
 import { LogError } from './errors.ts'
 import type { TopicPartition } from './record.ts'
 
@@ -145,12 +145,13 @@ function encodeRanges(into: ByteWriter, ranges: readonly OffsetRange[], topics: 
  * The causes of a pass-through are 0, 1, 2, ...: one run with step 1. Records that a commit emits all have -1: one run
  * with step 0.
  */
-function encodeCauses(into: ByteWriter, causes: readonly number[]): void {
+function encodeCauses(into: ByteWriter, causes: TaskSection['causes']): void {
   into.varint(causes.length)
   let before = -1
   let step = 0
   let run = 0
-  for (const cause of causes) {
+  for (let index = 0; index < causes.length; index++) {
+    const cause = causes[index] as number
     const next = cause - before
     before = cause
     if (run > 0 && next === step) {

@@ -24,7 +24,7 @@ export interface TaskSection {
    * For each output and changelog record, in the order of appends: the index of the input that caused it; -1 for a
    * punctuation or the commit itself.
    */
-  readonly causes: readonly number[]
+  readonly causes: readonly number[] | Int32Array
   /**
    * Operator state by operator name, such as stream time, the last closed window, next punctuations and buffer
    * sequences.

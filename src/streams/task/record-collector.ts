@@ -10,6 +10,7 @@ import { noHeaders, outgoingRecord, type OutgoingRecord, type TopicPartition } f
 import { StreamsError } from '../errors.ts'
 import type { Receiver } from '../processor/forwarding.ts'
 import type { Slice } from '../store/write-batch.ts'
+import { grown } from '../store/overlay/columns.ts'
 import type { ChangelogWriter } from '../store/overlay/overlay.ts'
 import { undecoded, type RecordContext } from '../store/record-context.ts'
 import type { SinkNode } from '../topology/node.ts'
@@ -27,7 +28,9 @@ import type { OutputOrder, StampSequence } from './output-order.ts'
 export class RecordCollector {
   readonly outputs: RecordDigest = new RecordDigest()
   readonly changelogs: RecordDigest = new RecordDigest()
-  causes: number[] = []
+  /** The input record that caused each record of the commit, as far as `count` goes. */
+  #causes: Int32Array = new Int32Array(256)
+  #count = 0
   /** Whether something for another task of the application is staged. */
   hasInternalOutput = false
   /** Number of the task's section in the commit; -1 if it has none yet. */
@@ -52,7 +55,7 @@ export class RecordCollector {
   begin(staged: Staged): void {
     this.staged = staged
     this.section = -1
-    this.causes = []
+    this.#count = 0
     this.outputs.clear()
     this.changelogs.clear()
     this.hasInternalOutput = false
@@ -90,7 +93,7 @@ export class RecordCollector {
       record.headers = headers
     } else batch.append(record, this.section, 'output')
     if (place.readers !== 'others') this.hasInternalOutput = true
-    this.causes.push(this.#record.cause)
+    this.#caused(this.#record.cause)
     this.outputs.record(
       record.key,
       record.keyStart,
@@ -105,7 +108,7 @@ export class RecordCollector {
 
   changelog(place: StagedPlace, record: OutgoingRecord, cause: number): void {
     this.#batch(place).append(record, this.section, 'changelog')
-    this.causes.push(cause)
+    this.#caused(cause)
     this.changelogs.record(
       record.key,
       record.keyStart,
@@ -116,6 +119,18 @@ export class RecordCollector {
       record.timestamp,
       record.headers,
     )
+  }
+
+  /** The number of the input record that caused each record of the commit. Valid until the next commit begins. */
+  get causes(): Int32Array {
+    return this.#causes.subarray(0, this.#count)
+  }
+
+  #caused(cause: number): void {
+    const place = this.#count
+    if (place === this.#causes.length) this.#causes = grown(this.#causes, new Int32Array(place * 2))
+    this.#causes[place] = cause
+    this.#count = place + 1
   }
 
   #batch(place: StagedPlace): StagedPartition {
