@@ -40,15 +40,40 @@ interface Run {
 }
 
 /**
- * Records are picked in time order, so the places are usually sorted already. Updates with equal times keep their
- * order.
+ * Sorts places by the times of their updates; updates with equal times keep their order. Records are picked in time
+ * order, so only the few late ones are sorted, and then merged with the others.
  */
-function sortedByTime(places: Uint32Array, times: Float64Array): Uint32Array {
-  for (let index = 1; index < places.length; index++) {
-    if ((times[places[index - 1] as number] as number) <= (times[places[index] as number] as number)) continue
-    return places.sort((left, right) => (times[left] as number) - (times[right] as number) || left - right)
+export function sortedByTime(places: Uint32Array, times: Float64Array): Uint32Array {
+  const late: number[] = []
+  let highest = Number.NEGATIVE_INFINITY
+  let kept = 0
+  for (let index = 0; index < places.length; index++) {
+    const place = places[index] as number
+    const time = times[place] as number
+    if (time < highest) {
+      late.push(place)
+      continue
+    }
+    highest = time
+    places[kept++] = place
+  }
+  if (late.length === 0) return places
+  late.sort((left, right) => (times[left] as number) - (times[right] as number) || left - right)
+  // From the end on, where the places of the late ones have become free.
+  for (let to = places.length - 1, next = late.length - 1; next >= 0; to--) {
+    const place = late[next] as number
+    const other = kept > 0 ? (places[kept - 1] as number) : -1
+    const isLater = other >= 0 && comesBefore(place, other, times)
+    places[to] = isLater ? other : place
+    if (isLater) kept -= 1
+    else next -= 1
   }
   return places
+}
+
+function comesBefore(left: number, right: number, times: Float64Array): boolean {
+  const before = (times[left] as number) - (times[right] as number)
+  return before < 0 || (before === 0 && left < right)
 }
 
 function merge(runs: readonly Run[]): void {

@@ -6,10 +6,14 @@ import type { TailBatch } from '../topics/partition.ts'
  * task, so there is usually one run per task and commit, and a record costs two comparisons.
  */
 export class OutputRuns {
-  #sections: number[] = []
-  #kinds: RangeKind[] = []
-  /** The index of the first record of each run. */
-  #starts: number[] = []
+  /*
+   * Columns, whose memory the next commit uses again: the section of each run, its kind, and the index of its first
+   * record. Tasks that take turns write runs of one record each.
+   */
+  #sections: Int32Array = new Int32Array(firstRuns)
+  #kinds: Uint8Array = new Uint8Array(firstRuns)
+  #starts: Int32Array = new Int32Array(firstRuns)
+  #count = 0
   #lastSection = noSection
   #lastKind: RangeKind = 'output'
 
@@ -18,15 +22,27 @@ export class OutputRuns {
     if (section === this.#lastSection && kind === this.#lastKind) return
     this.#lastSection = section
     this.#lastKind = kind
-    this.#sections.push(section)
-    this.#kinds.push(kind)
-    this.#starts.push(index)
+    const run = this.#count
+    if (run === this.#starts.length) this.#grow()
+    this.#sections[run] = section
+    this.#kinds[run] = kind === 'output' ? 0 : 1
+    this.#starts[run] = index
+    this.#count = run + 1
+  }
+
+  #grow(): void {
+    const size = this.#starts.length * 2
+    const [sections, kinds, starts] = [this.#sections, this.#kinds, this.#starts]
+    this.#sections = new Int32Array(size)
+    this.#sections.set(sections)
+    this.#kinds = new Uint8Array(size)
+    this.#kinds.set(kinds)
+    this.#starts = new Int32Array(size)
+    this.#starts.set(starts)
   }
 
   clear(): void {
-    this.#sections.length = 0
-    this.#kinds.length = 0
-    this.#starts.length = 0
+    this.#count = 0
     this.#lastSection = noSection
   }
 
@@ -40,12 +56,17 @@ export class OutputRuns {
   ): void {
     let total = 0
     for (const { count } of placed) total += count
-    for (let run = 0; run < this.#starts.length; run++) {
+    for (let run = 0; run < this.#count; run++) {
       const section = this.#sections[run] as number
       if (section < 0) continue
       const first = this.#starts[run] as number
-      const last = (this.#starts[run + 1] ?? total) - 1
-      found(section, this.#kinds[run] as RangeKind, offsetOf(placed, first), offsetOf(placed, last) + 1)
+      const last = (run + 1 < this.#count ? (this.#starts[run + 1] as number) : total) - 1
+      found(
+        section,
+        this.#kinds[run] === 0 ? 'output' : 'changelog',
+        offsetOf(placed, first),
+        offsetOf(placed, last) + 1,
+      )
     }
   }
 }
@@ -69,5 +90,6 @@ function offsetOf(placed: readonly CountedBatch[], index: number): Offset {
   throw new RangeError(`record ${index} of ${before}`)
 }
 
+const firstRuns = 16
 /** Below every section index, including -1 (no section). */
 const noSection = -2
