@@ -73,7 +73,7 @@ export async function replayTask(recorded: RecordedRun, commit: number, task: st
   const { [outputOrderOperator]: _, ...operators } = result.operators
   await replayed.close()
   await globals?.close()
-  return { section: { ...result, causes: [...result.causes], operators }, written: written.byPartition }
+  return { section: { ...result, causes: Array.from(result.causes), operators }, written: written.byPartition }
 }
 
 export interface Replayed {

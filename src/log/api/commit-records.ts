@@ -1,5 +1,5 @@
 import { ByteReader, type ByteWriter } from '../../base/bytes.ts'
-import type { CommitRecord, OffsetRange, OperatorState, RecordedSection, TaskSection } from './commit-section.ts'
+import type { CommitRecord, OffsetRange, OperatorState, PlacedSection, RecordedSection } from './commit-section.ts'
 import { LogError } from './errors.ts'
 import type { TopicPartition } from './record.ts'
 
@@ -32,7 +32,7 @@ import type { TopicPartition } from './record.ts'
  * ```
  * All integers are zig-zag varints, so that small steps in either direction take one byte.
  */
-export function encodeCommitRecord(into: ByteWriter, record: CommitRecord): void {
+export function encodeCommitRecord(into: ByteWriter, record: CommitRecord<PlacedSection>): void {
   const topics = new Map<string, number>()
   for (const section of record.sections) collectTopics(section, topics)
   into.u8(version)
@@ -62,7 +62,7 @@ export function decodeCommitRecord(bytes: Uint8Array): CommitRecord {
 
 const version = 1
 
-function collectTopics(section: RecordedSection, topics: Map<string, number>): void {
+function collectTopics(section: PlacedSection, topics: Map<string, number>): void {
   let last: TopicPartition | null = null
   const add = ({ at }: { readonly at: TopicPartition }): void => {
     if (at === last) return
@@ -76,7 +76,7 @@ function collectTopics(section: RecordedSection, topics: Map<string, number>): v
   section.globals.forEach(add)
 }
 
-function encodeSection(into: ByteWriter, section: RecordedSection, topics: ReadonlyMap<string, number>): void {
+function encodeSection(into: ByteWriter, section: PlacedSection, topics: ReadonlyMap<string, number>): void {
   const place = (at: TopicPartition): void => {
     into.varint(topics.get(at.topic) ?? 0)
     into.varint(at.partition)
@@ -145,7 +145,7 @@ function encodeRanges(into: ByteWriter, ranges: readonly OffsetRange[], topics: 
  * The causes of a pass-through are 0, 1, 2, ...: one run with step 1. Records that a commit emits all have -1: one run
  * with step 0.
  */
-function encodeCauses(into: ByteWriter, causes: TaskSection['causes']): void {
+function encodeCauses(into: ByteWriter, causes: ArrayLike<number>): void {
   into.varint(causes.length)
   let before = -1
   let step = 0
@@ -170,7 +170,7 @@ function encodeCauses(into: ByteWriter, causes: TaskSection['causes']): void {
   into.varint(run)
 }
 
-function encodeOperators(into: ByteWriter, operators: RecordedSection['operators']): void {
+function encodeOperators(into: ByteWriter, operators: PlacedSection['operators']): void {
   const entries = Object.entries(operators)
   into.varint(entries.length)
   for (const [operator, state] of entries) {

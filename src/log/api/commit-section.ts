@@ -22,9 +22,10 @@ export interface TaskSection {
   readonly outputDigest: string
   /**
    * For each output and changelog record, in the order of appends: the index of the input that caused it; -1 for a
-   * punctuation or the commit itself.
+   * punctuation or the commit itself. In a section that a task gives to a commit, it is memory that the task uses again
+   * for its next one: `commit` has read it when it returns.
    */
-  readonly causes: readonly number[] | Int32Array
+  readonly causes: ArrayLike<number>
   /**
    * Operator state by operator name, such as stream time, the last closed window, next punctuations and buffer
    * sequences.
@@ -48,10 +49,15 @@ export interface TaskSection {
 
 export type OperatorState = { readonly [name: string]: number | string | readonly number[] }
 
-/** A section as recorded in the log, which adds the offset ranges that the records got. */
-export interface RecordedSection extends TaskSection {
+/** A section with the offset ranges that its records got. */
+export interface PlacedSection extends TaskSection {
   readonly outputs: readonly OffsetRange[]
   readonly changelogs: readonly OffsetRange[]
+}
+
+/** A section as read from the log. */
+export interface RecordedSection extends PlacedSection {
+  readonly causes: readonly number[]
 }
 
 /**
@@ -61,7 +67,7 @@ export interface RecordedSection extends TaskSection {
 export type LastSection = Omit<TaskSection, 'causes' | 'clock' | 'punctuations' | 'picks'>
 
 /** One worker's commit as recorded in `__millrace_commits`. */
-export interface CommitRecord {
+export interface CommitRecord<Section extends PlacedSection = RecordedSection> {
   readonly application: string
   readonly generation: number
   /** The number of the build that made it, or null if it could not be determined. */
@@ -70,5 +76,5 @@ export interface CommitRecord {
   readonly at: number
   /** A fingerprint of those settings that change answers. */
   readonly configuration: string
-  readonly sections: readonly RecordedSection[]
+  readonly sections: readonly Section[]
 }

@@ -28,7 +28,7 @@ import type { OutputOrder, StampSequence } from './output-order.ts'
 export class RecordCollector {
   readonly outputs: RecordDigest = new RecordDigest()
   readonly changelogs: RecordDigest = new RecordDigest()
-  /** The input record that caused each record of the commit, as far as `count` goes. */
+  /** The input record that caused each record of the commit, as far as `#count` goes; its memory serves all commits. */
   #causes: Int32Array = new Int32Array(256)
   #count = 0
   /** Whether something for another task of the application is staged. */

@@ -2,7 +2,7 @@ import { assert, InvariantError } from '../../../base/assert.ts'
 import { ByteWriter } from '../../../base/bytes.ts'
 import { partitionOfKey } from '../../../base/murmur2.ts'
 import { encodeCommitRecord } from '../../api/commit-records.ts'
-import type { CommitRecord, OffsetRange, RecordedSection } from '../../api/commit-section.ts'
+import type { CommitRecord, OffsetRange, PlacedSection } from '../../api/commit-section.ts'
 import { LogError } from '../../api/errors.ts'
 import { commitsTopic, isInternalTopic } from '../../api/internal-topics.ts'
 import type { Committer, Placement, Progress, Sequenced, Staged, StagedPartition } from '../../api/log.ts'
@@ -255,18 +255,18 @@ class StagedCommit implements Staged {
   #recordCommit(draft: EntryDraft, progress: Progress, ranges: SectionRanges): void {
     if (progress.sections.length === 0) return
     const { catalog, sections, rewinds } = this.#parts
-    const recorded: RecordedSection[] = progress.sections.map((section, index) => ({
+    const placed: PlacedSection[] = progress.sections.map((section, index) => ({
       ...section,
       outputs: ranges.outputs[index] ?? [],
       changelogs: ranges.changelogs[index] ?? [],
     }))
-    const record: CommitRecord = {
+    const record: CommitRecord<PlacedSection> = {
       application: progress.group,
       generation: progress.generation,
       build: progress.build,
       at: draft.context.now,
       configuration: progress.configuration,
-      sections: recorded,
+      sections: placed,
     }
     const { commitRecord: builder, commitValue } = this.#stage
     const key = Buffer.from(progress.group)
@@ -289,7 +289,7 @@ class StagedCommit implements Staged {
     let bytes = 0
     for (const batch of draft.batches) if (isKeptForRewind(batch.of.topic)) bytes += batch.bytes
     draft.also(() => {
-      sections.set(progress.group, recorded)
+      sections.set(progress.group, placed)
       rewinds.committed(record, { partition: partition.index, offset: baseOffset, bytes })
     })
   }

@@ -1,4 +1,4 @@
-import type { CommitRecord, RecordedSection } from '../../api/commit-section.ts'
+import type { CommitRecord, PlacedSection } from '../../api/commit-section.ts'
 import { commitsTopic } from '../../api/internal-topics.ts'
 import type { Offset } from '../../api/record.ts'
 import type { RewindMark, RewindState, WindowMarks } from '../../journal/checkpoint.ts'
@@ -39,7 +39,10 @@ export class RewindTrails {
    * Notes a promoted commit. `offset` is that of its record in its partition of `__millrace_commits`, `bytes` the size
    * of those of its batches that are kept for rewinding.
    */
-  committed(record: CommitRecord, place: { readonly partition: number; readonly offset: Offset; bytes: number }): void {
+  committed(
+    record: CommitRecord<PlacedSection>,
+    place: { readonly partition: number; readonly offset: Offset; bytes: number },
+  ): void {
     let trail = this.#trails.get(record.application)
     if (trail === undefined) {
       trail = new Trail(place.partition)
@@ -149,7 +152,7 @@ class Trail {
   }
 
   committed(
-    record: CommitRecord,
+    record: CommitRecord<PlacedSection>,
     place: { readonly offset: Offset; readonly bytes: number },
     catalog: Catalog,
     retention: RewindRetention,
@@ -172,7 +175,7 @@ class Trail {
       this.#mark()
   }
 
-  #noteSection(section: RecordedSection, catalog: Catalog): void {
+  #noteSection(section: PlacedSection, catalog: Catalog): void {
     for (const { at, start, end } of section.changelogs) {
       const topic = catalog.topic(at.topic)
       const partition = topic?.partitions[at.partition]
