@@ -250,7 +250,10 @@ export class PartitionsReader implements Reader {
       memory: this.#memory,
     })
     const bytes = read.bytes.length
-    if (bytes > limits.bytesMax && !this.#mayExceed(0, bytes, limits)) return null
+    if (bytes > limits.bytesMax && !this.#mayExceed(0, bytes, limits)) {
+      this.#memory.give(read.bytes.buffer)
+      return null
+    }
     const from = position.offset
     position.offset = read.nextOffset
     if (bytes === 0) return null

@@ -145,6 +145,7 @@ export class PartitionReader {
         if (at + size > length) {
           if (at > 0) break
           // The first batch is larger than `bytesMax`: read it alone, because otherwise no reader would ever get past it.
+          request.memory?.give(buffer.buffer)
           buffer = memoryFor(request, size)
           length = file.read(buffer, located.filePosition)
           if (length < size) throw corrupt(place, `the file ends after ${length} of its ${size} bytes`)
@@ -253,7 +254,7 @@ export interface ReadRequest {
   /** If given, every batch must have the leader epoch of its offset. */
   readonly epochs?: PartitionState['epochs']
   /** Provides the memory for the bytes. Default: new memory for every read. */
-  readonly memory?: { take(bytes: number): Buffer<ArrayBuffer> }
+  readonly memory?: { take(bytes: number): Buffer<ArrayBuffer>; give(memory: ArrayBuffer): void }
 }
 
 export interface SegmentRead {

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { Chunk } from '../../../../src/log/api/log.ts'
 import { LogHarness, readAll } from '../../../harness/log-harness.ts'
 
@@ -82,5 +82,30 @@ test('a chunk cannot be read or released again after its release', async () => {
 
   expect(() => chunk?.cursor()).toThrow('a chunk is read after its release')
   expect(() => chunk?.release?.()).toThrow('a chunk is released twice')
+  await log.close()
+})
+
+test('a batch that is larger than the share of its partition is read without new memory, once a chunk was released', async () => {
+  const log = await LogHarness.open({ recentBytesMax: 0 })
+  await log.topic('events', 1)
+  const value = '.'.repeat(60_000)
+  for (let index = 0; index < 20; index++) await log.append('events', 0, [value])
+  await log.clock.run(1000)
+  const reader = await log.log.openReader({ isolation: 'durable' })
+  reader.assign([{ at, offset: 0 }])
+  const allocated = vi.spyOn(Buffer, 'allocUnsafeSlow')
+
+  const reads: number[] = []
+  for (;;) {
+    const [chunk] = await reader.poll({ bytesMax: 20_000, waitMs: 0 })
+    if (chunk === undefined) break
+    chunk.release?.()
+    reads.push(allocated.mock.calls.length)
+    allocated.mockClear()
+  }
+
+  expect(reads).toHaveLength(20)
+  expect(reads.slice(2)).toEqual(Array.from({ length: 18 }, () => 0))
+  allocated.mockRestore()
   await log.close()
 })
