@@ -11,6 +11,7 @@ import { MemoryStoreEngine } from '../../src/streams/store/memory-store.ts'
 import { StreamsRuntime } from '../../src/streams/streams.ts'
 import type { Topology } from '../../src/streams/topology/topology.ts'
 import { LogHarness, recordOf, type HarnessOptions } from './log-harness.ts'
+import { wreckingReleasedChunks } from './wrecked-chunks.ts'
 
 /** One input record: `[key, value, timestamp]`. */
 export type InputRecord = readonly [
@@ -65,7 +66,11 @@ export class StreamsHarness {
     return this.#runtime
   }
 
-  async start(topology: Topology = this.#topology, log: Log = this.log): Promise<StreamsRuntime> {
+  /** Starts the application. Chunks that it releases are wrecked, unless it is given another log. */
+  async start(
+    topology: Topology = this.#topology,
+    log: Log = wreckingReleasedChunks(this.log),
+  ): Promise<StreamsRuntime> {
     const runtime = new StreamsRuntime(topology, {
       applicationId: 'app',
       log,

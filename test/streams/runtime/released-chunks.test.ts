@@ -3,44 +3,11 @@ import { stringKey } from '../../../src/codec/key-codecs.ts'
 import { topic } from '../../../src/codec/topic.ts'
 import { bytes } from '../../../src/codec/value-codecs.ts'
 import { StreamsBuilder } from '../../../src/dsl/streams-builder.ts'
-import type { Chunk, Log, Reader } from '../../../src/log/api/log.ts'
 import { StreamsHarness } from '../../harness/streams-harness.ts'
+import { wreckingReleasedChunks } from '../../harness/wrecked-chunks.ts'
 
 const input = topic('in', { key: stringKey, value: bytes })
 const other = topic('other', { key: stringKey, value: bytes })
-
-/** A log whose released chunks become garbage at once, so that whoever still reads them is noticed. */
-function strict(log: Log, released: string[]): Log {
-  const open = log.openReader.bind(log)
-  return new Proxy(log, {
-    get(target, name) {
-      if (name === 'openReader') {
-        return async (options: Parameters<Log['openReader']>[0]): Promise<Reader> =>
-          wrecking(await open(options), released)
-      }
-      const member: unknown = Reflect.get(target, name, target)
-      return typeof member === 'function' ? (member.bind(target) as unknown) : member
-    },
-  })
-}
-
-function wrecking(reader: Reader, released: string[]): Reader {
-  const poll = reader.poll.bind(reader)
-  reader.poll = async (limits): Promise<readonly Chunk[]> => {
-    const chunks = await poll(limits)
-    for (const chunk of chunks) {
-      const release = chunk.release?.bind(chunk)
-      chunk.release = (): void => {
-        const cursor = chunk.cursor()
-        if (cursor.next()) cursor.bytes.fill(0x5a)
-        released.push(`${chunk.at.topic} to ${chunk.nextOffset}`)
-        release?.()
-      }
-    }
-    return chunks
-  }
-  return reader
-}
 
 test('records keep their keys and values when their chunks are released, and every chunk is', async () => {
   const builder = new StreamsBuilder()
@@ -60,7 +27,8 @@ test('records keep their keys and values when their chunks are released, and eve
   await app.send('other', [['key 0', 'x', 1000]])
   const released: string[] = []
 
-  await app.start(undefined, strict(app.log, released))
+  const log = wreckingReleasedChunks(app.log, ({ at, nextOffset }) => released.push(`${at.topic} to ${nextOffset}`))
+  await app.start(undefined, log)
   await app.settle()
 
   expect(kept.map(([key, value]) => `${key} ${Buffer.from(value).toString()}`)).toEqual(
