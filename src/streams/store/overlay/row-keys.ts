@@ -1,8 +1,8 @@
 import { copyBytes } from '../../../base/bytes.ts'
 import { murmur2 } from '../../../base/murmur2.ts'
+import { writeInt64 } from '../../../base/int64.ts'
 import { undecoded } from '../record-context.ts'
 import { ByteCells, cellBytes, integersPerUnit, unitBytes } from './byte-cells.ts'
-import { writeInt64 } from './overlay.ts'
 
 /**
  * The keys of a window or session store, as numbers, found by their bytes: a hash table with open addressing and linear

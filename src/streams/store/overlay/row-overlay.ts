@@ -103,6 +103,11 @@ export abstract class RowOverlay<R extends Rows> extends Overlay {
     return this.columns.get(row, flushField) > this.flushedTo
   }
 
+  /** Whether the store contains the newest value of the row, which may then leave memory. */
+  protected isClean(row: number): boolean {
+    return this.columns.get(row, slotField) < 0 && !this.isUnflushed(row)
+  }
+
   /** The key of a row, decoded from its bytes if it was not decoded before. */
   keyOf(row: number): unknown {
     const key = this.columns.key(row)

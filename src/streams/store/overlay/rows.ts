@@ -91,13 +91,11 @@ export class Rows {
   }
 
   /** A new row of a key, without a value. It is not linked with the others yet. */
-  add(key: number, start: number): number {
+  add(key: number, start: number, timestamp: number): number {
     const row = this.#number()
     this.count += 1
     this.keys.gained(key)
-    const double = row * doublesPerRow
-    this.doubles[double] = start
-    this.doubles[double + timestampField] = -1
+    this.setTimes(row, start, timestamp)
     const { integers } = this
     const integer = row * integersPerRow
     integers[integer + slotField] = -1

@@ -1,5 +1,6 @@
 import { compareBytes, copyOf } from '../../../base/bytes.ts'
 import { murmur2 } from '../../../base/murmur2.ts'
+import { readInt64, writeInt64 } from '../../../base/int64.ts'
 import type { StoreSpec } from '../../topology/node.ts'
 import type { SessionRow, SessionStore } from '../key-value-store.ts'
 import type { OrderedStore } from '../ordered-store.ts'
@@ -8,7 +9,7 @@ import { checkStoreTime, endsBeforeStart } from '../store-time.ts'
 import { grown } from './columns.ts'
 import { EndQueue } from './end-queue.ts'
 import type { FlushSet } from './flush-set.ts'
-import { type ChangelogWriter, readInt64, readTimestamp, timestampBytes, writeInt64 } from './overlay.ts'
+import { type ChangelogWriter, readTimestamp, timestampBytes } from './overlay.ts'
 import { RowKeys, sessionSuffixBytes } from './row-keys.ts'
 import { RowOverlay } from './row-overlay.ts'
 import {
@@ -381,9 +382,7 @@ export class SessionOverlay extends RowOverlay<SessionRows> implements SessionSt
       }
       this.#completeFroms[slot] = completeFrom
     }
-    const row = this.columns.add(of, start)
-    this.columns.setTimes(row, start, end)
-    return row
+    return this.columns.add(of, start, end)
   }
 
   /** The same, and the row becomes part of the store. */

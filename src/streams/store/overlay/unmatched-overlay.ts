@@ -1,5 +1,6 @@
 import { copyBytes, copyOf } from '../../../base/bytes.ts'
 import { murmur2 } from '../../../base/murmur2.ts'
+import { readInt64, writeInt64 } from '../../../base/int64.ts'
 import type { Unmatched } from '../../../codec/unmatched-codec.ts'
 import type { StoreSpec } from '../../topology/node.ts'
 import type { OrderedStore } from '../ordered-store.ts'
@@ -7,7 +8,6 @@ import type { RecordContext } from '../record-context.ts'
 import { KeyTable } from './key-table.ts'
 import { EntryOverlay } from './entry-overlay.ts'
 import { entryOverheadBytes, OverlayEntry } from './overlay-entry.ts'
-import { readInt64, writeInt64 } from './overlay.ts'
 import { TimeQueue } from './time-queue.ts'
 
 /**

@@ -1,14 +1,15 @@
 import { compareBytes, copyBytes, copyOf } from '../../../base/bytes.ts'
+import { readInt64, writeInt64 } from '../../../base/int64.ts'
 import type { StoreSpec } from '../../topology/node.ts'
 import type { WindowRow, WindowStore } from '../key-value-store.ts'
 import type { OrderedStore } from '../ordered-store.ts'
 import { undecoded, type RecordContext } from '../record-context.ts'
 import { storeKeyBytesMax } from '../store-error.ts'
 import { checkStoreTime } from '../store-time.ts'
-import { readInt64, readTimestamp, timestampBytes, writeInt64 } from './overlay.ts'
+import { readTimestamp, timestampBytes } from './overlay.ts'
 import { RowKeys, windowSuffixBytes } from './row-keys.ts'
 import { RowOverlay } from './row-overlay.ts'
-import { doublesPerRow, rowOverheadBytes, slotField, timestampField, valueBytesField } from './rows.ts'
+import { rowOverheadBytes, valueBytesField } from './rows.ts'
 import { nextField, WindowRows } from './window-rows.ts'
 import { WindowSpaces, windowSpaceCount } from './window-spaces.ts'
 
@@ -234,7 +235,7 @@ export class WindowOverlay extends RowOverlay<WindowRows> implements WindowStore
     const timestamp = readTimestamp(stored)
     const row = this.#add(found, key, start)
     this.columns.setValue(row, value)
-    this.columns.doubles[row * doublesPerRow + timestampField] = timestamp
+    this.columns.setTimes(row, start, timestamp)
     return row
   }
 
@@ -250,7 +251,7 @@ export class WindowOverlay extends RowOverlay<WindowRows> implements WindowStore
   /** Adds a row of the located key without a value. */
   #add(found: number, key: unknown, start: number): number {
     const rows = this.columns
-    const row = rows.add(this.#keyFor(found, key), start)
+    const row = rows.add(this.#keyFor(found, key), start, -1)
     rows.link(row)
     const window = this.#window(start)
     rows.set(row, nextField, window.first)
@@ -261,7 +262,7 @@ export class WindowOverlay extends RowOverlay<WindowRows> implements WindowStore
 
   /** A row of the located key that is not part of the store. */
   #stray(key: unknown, start: number): number {
-    const row = this.columns.add(this.#keyFor(this.findLocated(), key), start)
+    const row = this.columns.add(this.#keyFor(this.findLocated(), key), start, -1)
     this.#strays.push(row)
     this.cachedBytes += rowOverheadBytes
     return row
@@ -333,7 +334,7 @@ export class WindowOverlay extends RowOverlay<WindowRows> implements WindowStore
   protected override evict(): void {
     while (this.cachedBytes > this.#cacheBytesMax && this.#firstStart < this.#starts.length) {
       const start = this.#starts[this.#firstStart] as number
-      if (!this.#isClean(start)) return
+      if (!this.#isCleanWindow(start)) return
       this.#forget(start)
       this.#firstStart += 1
       this.#completeFrom = Math.max(this.#completeFrom, start + 1)
@@ -341,10 +342,10 @@ export class WindowOverlay extends RowOverlay<WindowRows> implements WindowStore
   }
 
   /** Whether the store contains the newest values of all rows of a window. */
-  #isClean(start: number): boolean {
+  #isCleanWindow(start: number): boolean {
     const rows = this.columns
     for (let row = this.#windows.get(start)?.first ?? -1; row >= 0; row = rows.get(row, nextField)) {
-      if (rows.get(row, slotField) >= 0 || this.isUnflushed(row)) return false
+      if (!this.isClean(row)) return false
     }
     return true
   }

@@ -15,9 +15,8 @@ class Sessions {
   add(end: number): number {
     const { keys } = this.rows
     if (keys.size === 0) this.#key = keys.add(Buffer.from('k'), 0, 1, undecoded)
-    const row = this.rows.add(this.#key, 0)
     // Each with a start of its own, because no two may be equal.
-    this.rows.setTimes(row, this.#starts++, end)
+    const row = this.rows.add(this.#key, this.#starts++, end)
     this.rows.link(row)
     this.queue.push(row)
     return row

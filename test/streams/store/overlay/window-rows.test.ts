@@ -19,7 +19,7 @@ class Rows {
   add(name: string, start: number): number {
     const bytes = Buffer.from(name)
     const found = this.keys.find(bytes, 0, bytes.length)
-    const row = this.rows.add(found < 0 ? this.keys.add(bytes, 0, bytes.length, undecoded) : found, start)
+    const row = this.rows.add(found < 0 ? this.keys.add(bytes, 0, bytes.length, undecoded) : found, start, -1)
     this.rows.link(row)
     return row
   }
