@@ -6,7 +6,6 @@ import type { SessionRow, SessionStore } from '../key-value-store.ts'
 import type { OrderedStore } from '../ordered-store.ts'
 import { undecoded, type RecordContext } from '../record-context.ts'
 import { checkStoreTime, endsBeforeStart } from '../store-time.ts'
-import { grown } from './columns.ts'
 import { EndQueue } from './end-queue.ts'
 import type { FlushSet } from './flush-set.ts'
 import { type ChangelogWriter, readTimestamp, timestampBytes } from './overlay.ts'
@@ -22,8 +21,8 @@ import {
   timestampField,
   valueBytesField,
 } from './rows.ts'
+import { SessionCoverage } from './session-coverage.ts'
 import { SessionRows } from './session-rows.ts'
-import { StoredKeys } from './stored-keys.ts'
 import { sessionSpaceCount, WindowSpaces } from './window-spaces.ts'
 
 /**
@@ -39,9 +38,7 @@ import { sessionSpaceCount, WindowSpaces } from './window-spaces.ts'
  * - The clock of the store is the highest end of a session that was put or deleted, even if there was nothing to
  *   delete. Lookups see only sessions with `end > clock - retention`. Older ones are removed from memory at the next
  *   commit, and their space is cleared by the flush that reuses it.
- * - `#completeFrom`: every row with an end of at least this is in memory. For earlier ends, a key's own list may still
- *   be known to be complete, and {@link StoredKeys} knows most keys that are certainly not in the store. Only otherwise
- *   is the store read, with one range per space.
+ * - What memory lacks is known ({@link SessionCoverage}). Only for that the store is read, with one range per space.
  *
  * Layout, in changelog and store: `key | i64 end | i64 start`, as in Kafka.
  */
@@ -56,13 +53,7 @@ export class SessionOverlay extends RowOverlay<SessionRows> implements SessionSt
   #closedRead = -1
   /** The highest end that `closed` was called with. Sessions that end by then are no longer in `#unclosed`. */
   #handedOutTo = -1
-  readonly #stored: StoredKeys
-  /** By the keys' slots: every row of the key with an end of at least this is in its list. */
-  #completeFroms: Float64Array = new Float64Array(64)
-  #completeFrom: number
-  /** The last key that the store was read for without finding a row, from `#absentFrom` on. */
-  #absentKey: Uint8Array | null = null
-  #absentFrom = 0
+  readonly #coverage: SessionCoverage
   /** Rows of sessions that had expired when they were put. They are not part of the store and live until the commit. */
   readonly #strays: number[] = []
   /** The tombstones in each flush set that the store does not contain yet. */
@@ -75,8 +66,7 @@ export class SessionOverlay extends RowOverlay<SessionRows> implements SessionSt
     this.#unlistedMs = (spec.shape.kind === 'session' ? spec.shape.unlistedMs : undefined) ?? 0
     this.#cacheBytesMax = cacheBytesMax
     this.#unclosed = spec.emit === 'final' ? new EndQueue(this.columns) : null
-    this.#stored = new StoredKeys(store, sessionSpaceCount, sessionSuffixBytes)
-    this.#completeFrom = this.#stored.isKnown ? Number.NEGATIVE_INFINITY : this.storeTime + 1
+    this.#coverage = new SessionCoverage(store, this.keys, this.storeTime)
   }
 
   /**
@@ -149,8 +139,9 @@ export class SessionOverlay extends RowOverlay<SessionRows> implements SessionSt
     const there = end > horizon ? this.#at(of, start, end) : -1
     if (there >= 0) return there
     this.locate(key)
-    if (end > horizon) return this.#add(of, key, start, end, this.#absentLow(low))
-    const row = this.#row(of, key, start, end, this.#absentLow(low))
+    const from = this.#coverage.absentFrom(this.keyBytes, this.keyFrom, this.keyTo, low)
+    if (end > horizon) return this.#add(of, key, start, end, from)
+    const row = this.#row(of, key, start, end, from)
     this.columns.queued(row)
     this.#strays.push(row)
     return row
@@ -225,7 +216,7 @@ export class SessionOverlay extends RowOverlay<SessionRows> implements SessionSt
   /** All sessions within the listed time, by end, then by start, then by the keys' bytes. */
   rows(): readonly number[] {
     const from = this.horizon + 1 + this.#unlistedMs
-    if (from < this.#completeFrom) this.#readAll(from, this.#completeFrom - 1)
+    if (from < this.#coverage.from) this.#readAll(from, this.#coverage.from - 1)
     const rows = this.columns
     const found: number[] = []
     for (const key of this.keys.numbers()) {
@@ -256,10 +247,10 @@ export class SessionOverlay extends RowOverlay<SessionRows> implements SessionSt
     const queue = this.#unclosed
     if (queue === null) return []
     if (to > this.#handedOutTo) this.#handedOutTo = to
-    if (to > this.#closedRead && from < this.#completeFrom) {
+    if (to > this.#closedRead && from < this.#coverage.from) {
       // Reads some way ahead, so that the next session that closes does not cause another pass.
       const ahead = to + Math.ceil(this.spaces.retentionMs / readAheadsPerRetention)
-      this.#readAll(from, Math.min(ahead, this.#completeFrom - 1))
+      this.#readAll(from, Math.min(ahead, this.#coverage.from - 1))
       this.#closedRead = ahead
     }
     const rows = this.columns
@@ -288,27 +279,19 @@ export class SessionOverlay extends RowOverlay<SessionRows> implements SessionSt
   #complete(key: unknown, low: number): number {
     this.locate(key)
     const found = this.findLocated()
-    if (low >= this.#completeFrom || (found >= 0 && low >= this.#completeFromOf(found))) return found
-    return this.#readKey(found, low)
-  }
-
-  #completeFromOf(key: number): number {
-    return this.#completeFroms[this.keys.slotOf(key)] as number
-  }
-
-  #setCompleteFrom(key: number, low: number): void {
-    this.#completeFroms[this.keys.slotOf(key)] = low
+    const coverage = this.#coverage
+    return low >= coverage.from || low >= coverage.fromOf(found) ? found : this.#readKey(found, low)
   }
 
   /** Loads the store's rows of the located key into memory, from `low` on. */
   #readKey(found: number, low: number): number {
+    const coverage = this.#coverage
     const hash = found < 0 ? murmur2(this.keyBytes, this.keyFrom, this.keyTo) : this.keys.hashOf(found)
-    if (!this.#stored.mayHave(hash)) {
-      if (found >= 0) this.#setCompleteFrom(found, low)
+    if (!coverage.mayLack(hash)) {
+      if (found >= 0) coverage.extended(found, low)
       return found
     }
-    const known = found < 0 ? Number.POSITIVE_INFINITY : this.#completeFromOf(found)
-    const upTo = Math.min(this.#completeFrom, known) - 1
+    const upTo = coverage.fromOf(found) - 1
     const key = copyOf(this.keyBytes, this.keyFrom, this.keyTo)
     const from = keyWithEnd(key, Math.max(0, low))
     const to = keyWithEnd(key, Math.min(upTo, this.storeTime) + 1)
@@ -322,23 +305,9 @@ export class SessionOverlay extends RowOverlay<SessionRows> implements SessionSt
         read += 1
       }
     }
-    this.#stored.asked(read)
     const now = this.keys.find(key, 0, key.length)
-    if (now < 0) {
-      this.#absentKey = key
-      this.#absentFrom = low
-    } else if (low < this.#completeFromOf(now)) {
-      this.#setCompleteFrom(now, low)
-    }
+    coverage.wasRead(key, now, low, read)
     return now
-  }
-
-  /** The lowest end from which on the located key, which has no rows in memory, is known to have none in the store. */
-  #absentLow(low: number): number {
-    const known = Math.min(low, this.#completeFrom)
-    const key = this.#absentKey
-    if (key === null || compareBytes(key, this.keyBytes.subarray(this.keyFrom, this.keyTo)) !== 0) return known
-    return Math.min(known, this.#absentFrom)
   }
 
   /** Loads the store's rows with `from <= end <= to` into memory. */
@@ -362,7 +331,7 @@ export class SessionOverlay extends RowOverlay<SessionRows> implements SessionSt
     const found = this.findLocated()
     if (this.#at(found, start, end) >= 0) return
     const value = this.spec.value.read(stored, timestampBytes, stored.length)
-    const row = this.#add(found, undecoded, start, readTimestamp(stored), this.#completeFrom)
+    const row = this.#add(found, undecoded, start, readTimestamp(stored), this.#coverage.from)
     this.columns.setValue(row, value)
     this.resized(row, stored.length)
   }
@@ -376,11 +345,7 @@ export class SessionOverlay extends RowOverlay<SessionRows> implements SessionSt
     if (of < 0) {
       this.checkKey(this.keyTo - this.keyFrom + sessionSuffixBytes)
       of = this.keys.add(this.keyBytes, this.keyFrom, this.keyTo, key)
-      const slot = this.keys.slotOf(of)
-      if (slot >= this.#completeFroms.length) {
-        this.#completeFroms = grown(this.#completeFroms, new Float64Array(slot * 2))
-      }
-      this.#completeFroms[slot] = completeFrom
+      this.#coverage.added(of, completeFrom)
     }
     return this.columns.add(of, start, end)
   }
@@ -427,7 +392,7 @@ export class SessionOverlay extends RowOverlay<SessionRows> implements SessionSt
   protected override spacesToClear(storeTime: number): readonly number[] {
     const spaces = super.spacesToClear(storeTime)
     // These spaces contain only expired rows, so their keys can be forgotten.
-    for (const space of spaces) this.#stored.cleared(space)
+    for (const space of spaces) this.#coverage.cleared(space)
     return spaces
   }
 
@@ -476,22 +441,17 @@ export class SessionOverlay extends RowOverlay<SessionRows> implements SessionSt
 
   /** Evicts the sessions that ended first, because records that belong to them are the least likely. */
   protected override evict(): void {
-    this.#absentKey = null
     const rows = this.columns
     const kept: number[] = []
     while (this.cachedBytes > this.#cacheBytesMax && kept.length < keptPerEviction) {
       const row = this.#byEnd.take(Number.MAX_VALUE)
       if (row < 0) break
-      if (rows.get(row, slotField) >= 0 || this.isUnflushed(row)) {
+      if (!this.isClean(row)) {
         kept.push(row)
         continue
       }
-      const key = rows.key(row)
       const end = rows.timestamp(row)
-      const from = end + 1
-      this.#stored.add(this.keys.hashOf(key), this.spaces.spaceOf(end))
-      if (this.#completeFromOf(key) < from) this.#setCompleteFrom(key, from)
-      if (this.#completeFrom < from) this.#completeFrom = from
+      this.#coverage.left(rows.key(row), end, this.spaces.spaceOf(end))
       // Under `final`, it has to be read again before it can be returned as closed.
       if (this.#closedRead >= end) this.#closedRead = end - 1
       this.#unlink(row)

@@ -224,6 +224,17 @@ function shown(life: StoreLife<SessionOverlay>, key: string): string[] {
   return [...life.overlay.fetch(key)].map(({ start, end, value }) => `${start}..${end} ${String(value)}`)
 }
 
+/** Counts the ranges that are read from the store from now on. */
+function readsOf({ overlay: { store } }: StoreLife<SessionOverlay>): { count: number } {
+  const reads = { count: 0 }
+  const range = store.range.bind(store)
+  store.range = (...given) => {
+    reads.count += 1
+    return range(...given)
+  }
+  return reads
+}
+
 test('a session that grows within a commit leaves one changelog row and no trace of its earlier bounds', async () => {
   const life = await opened()
   for (const time of [10, 12, 14, 11]) addRecord(life.overlay, 'k', '.', time, 5)
@@ -459,22 +470,46 @@ test('memory stays within its bound, and evicted sessions are read from the stor
   expect([...life.overlay.fetch('key-7')]).toEqual([{ key: 'key-7', start: 7, end: 8, value: 'xy' }])
 })
 
+test('the store is read once for the sessions of a key, however often they are looked up', async () => {
+  const life = await opened()
+  addRecord(life.overlay, 'k', 'a', 10, 5)
+  for (let index = 0; index < 400; index++) addRecord(life.overlay, `key-${index}`, 'x', 50, 5)
+  life.commit()
+  await life.flush(life.seal())
+  await life.reopen()
+  expect(shown(life, 'k')).toEqual(['10..10 a'])
+  const reads = readsOf(life)
+
+  for (let index = 0; index < 50; index++) expect(shown(life, 'k')).toEqual(['10..10 a'])
+
+  expect(reads.count).toBe(0)
+})
+
+test('the store is not read for keys whose sessions have all expired', async () => {
+  const life = await opened({ cache: 0, retentionMs: 10 })
+  for (let index = 0; index < 400; index++) addRecord(life.overlay, `key-${index}`, 'x', 1, 5)
+  life.commit()
+  await life.flush(life.seal())
+  addRecord(life.overlay, 'later', 'x', 1000, 5)
+  life.commit()
+  await life.flush(life.seal())
+  const reads = readsOf(life)
+
+  for (let index = 0; index < 400; index++) expect(shown(life, `key-${index}`)).toEqual([])
+
+  expect(reads.count).toBeLessThan(20)
+})
+
 test('adding keys that the store does not have costs almost no lookups in it', async () => {
   const life = await opened({ cache: 0 })
   for (let index = 0; index < 400; index++) addRecord(life.overlay, `key-${index}`, 'x', index, 5)
   life.commit()
   await life.flush(life.seal())
-  let ranges = 0
-  const { store } = life.overlay
-  const range = store.range.bind(store)
-  store.range = (...given) => {
-    ranges += 1
-    return range(...given)
-  }
+  const reads = readsOf(life)
 
   for (let index = 0; index < 1000; index++) addRecord(life.overlay, `other-${index}`, 'x', 100, 5)
 
-  expect(ranges).toBeLessThan(20)
+  expect(reads.count).toBeLessThan(20)
 })
 
 test('after a restart the keys of the store are read once instead of one lookup per key', async () => {
@@ -483,17 +518,11 @@ test('after a restart the keys of the store are read once instead of one lookup 
   life.commit()
   await life.flush(life.seal())
   await life.reopen()
-  let ranges = 0
-  const { store } = life.overlay
-  const range = store.range.bind(store)
-  store.range = (...given) => {
-    ranges += 1
-    return range(...given)
-  }
+  const reads = readsOf(life)
 
   for (let index = 0; index < 1000; index++) addRecord(life.overlay, `other-${index}`, 'x', 100, 5)
 
-  expect(ranges).toBeLessThan(100)
+  expect(reads.count).toBeLessThan(100)
 })
 
 test.each([1_000_000, 0])(
