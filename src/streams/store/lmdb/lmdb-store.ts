@@ -4,6 +4,15 @@ import { destroyLmdbStore, hasLmdbStore } from './lmdb-directory.ts'
 import type { LmdbEnvironment } from './lmdb-environment.ts'
 import type { StoreFlusher } from './store-flusher.ts'
 
+/*
+ * LMDB is loaded when it is needed, and then adds properties to a buffer, a typed array and their memory. V8 discards
+ * all code then that it has compiled for objects of these kinds without properties: the loops of a worker, at its first
+ * flush. So each kind gets a property here, when there is no such code yet.
+ */
+for (const kind of [Buffer.alloc(1), new Uint32Array(1), new ArrayBuffer(1), new SharedArrayBuffer(1)]) {
+  Object.assign(kind, { address: 0 })
+}
+
 /**
  * Stores on disk with LMDB. With a flusher, its thread does the writing; without one, a flush blocks until it is
  * synced.
