@@ -35,6 +35,8 @@ class WindowAggregate implements Processor {
   readonly #graceMs: number
   #context!: ProcessorContext
   #store!: WindowOverlay
+  /** The rows of a record's windows. */
+  #rows: Int32Array = new Int32Array(0)
   #time = -1
   /** Under `final`, windows that end at or before this have been emitted. */
   #emittedTo = -1
@@ -70,17 +72,27 @@ class WindowAggregate implements Processor {
     const advance = this.#advanceMs
     // Not with a remainder, which takes many times as long for doubles.
     let start = Math.floor(Math.max(0, timestamp - this.#sizeMs + advance) / advance) * advance
-    for (; start <= timestamp; start += advance) {
-      const end = start + this.#sizeMs
-      if (end > closeTime) this.#add(key, value, timestamp, start)
-      else this.#context.dropped('late record')
-    }
+    for (; start <= timestamp && start + this.#sizeMs <= closeTime; start += advance)
+      this.#context.dropped('late record')
+    if (start <= timestamp) this.#addTo(key, value, timestamp, start)
     if (this.#emission === 'final' && closeTime > this.#emittedTo) this.#emitClosed(closeTime)
   }
 
-  #add(key: unknown, value: unknown, timestamp: number, start: number): void {
+  /** Adds the record to the windows that start at `first` or later and contain its timestamp. */
+  #addTo(key: unknown, value: unknown, timestamp: number, first: number): void {
+    const count = Math.floor((timestamp - first) / this.#advanceMs) + 1
+    if (count === 1) {
+      this.#add(this.#store.entry(key, first), key, value, timestamp)
+      return
+    }
+    if (count > this.#rows.length) this.#rows = new Int32Array(count)
+    const rows = this.#rows
+    this.#store.entries(key, first, this.#advanceMs, count, rows)
+    for (let index = 0; index < count; index++) this.#add(rows[index] as number, key, value, timestamp)
+  }
+
+  #add(row: number, key: unknown, value: unknown, timestamp: number): void {
     const store = this.#store
-    const row = store.entry(key, start)
     const before = store.valueAt(row)
     const after = this.#fold(before, value, key)
     const last = store.timestampOf(row)

@@ -38,7 +38,7 @@ export class RowKeys {
   #decoded: unknown[] = []
   /** Slots of keys that have left. */
   readonly #freeSlots: number[] = []
-  /** The key that was found last, because a hopping window looks up the same key many times. */
+  /** The key that was found last, because most records look up their key more than once. */
   #last = -1
 
   /** `suffixBytes` is {@link windowSuffixBytes} or {@link sessionSuffixBytes}. */

@@ -59,6 +59,29 @@ export class WindowOverlay extends RowOverlay<WindowRows> implements WindowStore
     return row >= 0 ? row : this.#lookUp(found, key, start)
   }
 
+  /**
+   * Fills `found[0, count)` with the rows of a key in `count` windows, of which the first starts at `first` and each other
+   * one `advance` later. The rows are those of {@link entry}, but the key is looked up once and its rows are passed once.
+   */
+  entries(key: unknown, first: number, advance: number, count: number, found: Int32Array): void {
+    this.locate(key)
+    const { horizon } = this
+    const rows = this.columns
+    let of = this.findLocated()
+    let row = of < 0 ? -1 : this.keys.newestOf(of)
+    for (let index = count - 1; index >= 0; index--) {
+      const start = first + index * advance
+      while (row >= 0 && rows.start(row) > start) row = rows.older(row)
+      found[index] = row >= 0 && rows.start(row) === start ? row : -1
+    }
+    for (let index = 0; index < count; index++) {
+      const start = first + index * advance
+      if (start <= horizon) found[index] = this.#stray(key, start)
+      else if ((found[index] as number) < 0) found[index] = this.#lookUp(of, key, start)
+      if (of < 0) of = rows.key(found[index] as number)
+    }
+  }
+
   /** The row, or -1. If memory contains every row of that start, looking for an absent row creates nothing. */
   existing(key: unknown, start: number): number {
     return start <= this.horizon ? -1 : this.#existing(key, start)

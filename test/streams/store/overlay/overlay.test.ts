@@ -99,6 +99,16 @@ describe.each(storeEngines)('on %s', (_name, engine) => {
         start: fc.nat(120),
       }),
     },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        kind: fc.constant('hop' as const),
+        key: keyOf,
+        start: fc.nat(120),
+        advance: fc.integer({ min: 1, max: 9 }),
+        count: fc.integer({ min: 1, max: 6 }),
+      }),
+    },
     { weight: 2, arbitrary: fc.record({ kind: fc.constant('fetch' as const), key: keyOf, start: fc.nat(120) }) },
     {
       weight: 2,
@@ -138,6 +148,17 @@ describe.each(storeEngines)('on %s', (_name, engine) => {
             if (one.kind === 'put') {
               store.put(one.key, one.value, one.start + shift)
               model.put(one.key, one.value, one.start + shift)
+            } else if (one.kind === 'hop') {
+              const rows = new Int32Array(one.count + 1).fill(-7)
+              store.entries(one.key, one.start + shift, one.advance, one.count, rows)
+              for (const [index, row] of rows.subarray(0, one.count).entries()) {
+                const start = one.start + shift + index * one.advance
+                const before = model.get(one.key, start)
+                expect([store.startOf(row), store.valueAt(row)]).toEqual([start, before])
+                store.update(row, `${before ?? ''}.`, start, start)
+                model.put(one.key, `${before ?? ''}.`, start)
+              }
+              expect(rows[one.count]).toBe(-7)
             } else if (one.kind === 'fetch') {
               expect(store.fetch(one.key, one.start + shift)).toBe(model.get(one.key, one.start + shift))
             } else if (one.kind === 'range') {
@@ -342,6 +363,42 @@ test('an update of a window that has expired is emitted, and leaves no trace', a
   expect([...overlay.all()]).toEqual([{ key: 'k', start: 100, value: 'v' }])
   expect(overlay.fetch('late', 50)).toBeNull()
   expect(overlay.rowCount).toBe(1)
+})
+
+test.each([
+  ['memory contains', 1_000_000],
+  ['only the store contains', 0],
+])('the rows of several windows are looked up at once, also those that %s', async (_where, cacheBytes) => {
+  const life = await windowLife(cacheBytes)
+  for (let start = 90; start <= 100; start++) life.overlay.put('k', `of ${start}`, start)
+  life.commit()
+  await life.flush(life.seal())
+  life.overlay.put('other', 'v', 102)
+  life.overlay.put('k', 'of 102', 102)
+
+  const rows = new Int32Array(5)
+  life.overlay.entries('k', 92, 2, 5, rows)
+  life.overlay.entries('k', 94, 2, 5, rows)
+
+  const found = [...rows].map((row) => [life.overlay.startOf(row), life.overlay.valueAt(row)])
+  expect(found).toEqual([
+    [94, 'of 94'],
+    [96, 'of 96'],
+    [98, 'of 98'],
+    [100, 'of 100'],
+    [102, 'of 102'],
+  ])
+})
+
+test('of several windows that are looked up at once, those that have expired are new rows', async () => {
+  const life = await windowLife()
+  for (const start of [98, 90, 92, 93]) life.overlay.put('k', `of ${start}`, start)
+  life.overlay.put('k', 'of 102', 102)
+
+  const rows = new Int32Array(3)
+  life.overlay.entries('k', 91, 1, 3, rows)
+
+  expect([...rows].map((row) => life.overlay.valueAt(row))).toEqual([null, null, 'of 93'])
 })
 
 test('a key that is too long for a store has no windows, and a record with it is refused', async () => {
