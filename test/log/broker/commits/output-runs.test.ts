@@ -20,25 +20,22 @@ test('each record belongs to the range of its section and kind, commit after com
     kind: fc.constantFrom<RangeKind>('output', 'changelog'),
   })
   fc.assert(
-    fc.property(
-      fc.array(fc.array(record, { minLength: 1, maxLength: 80, size: 'max' }), { maxLength: 3 }),
-      (commits) => {
-        const runs = new OutputRuns()
-        for (const records of commits) {
-          for (const [index, { section, kind }] of records.entries()) runs.add(index, section, kind)
-          const { placed, offsets } = placedBatches(records.length, 100)
-          const found = new Map<number, string>()
-          runs.forEachRange(placed, (section, kind, start, end) => {
-            for (const offset of offsets) if (offset >= start && offset < end) found.set(offset, `${section} ${kind}`)
-          })
+    fc.property(fc.array(fc.array(record, { minLength: 1, maxLength: 80 }), { maxLength: 3 }), (commits) => {
+      const runs = new OutputRuns()
+      for (const records of commits) {
+        for (const [index, { section, kind }] of records.entries()) runs.add(index, section, kind)
+        const { placed, offsets } = placedBatches(records.length, 100)
+        const found = new Map<number, string>()
+        runs.forEachRange(placed, (section, kind, start, end) => {
+          for (const offset of offsets) if (offset >= start && offset < end) found.set(offset, `${section} ${kind}`)
+        })
 
-          const expected = records.flatMap(({ section, kind }, index) =>
-            section < 0 ? [] : [[offsets[index], `${section} ${kind}`]],
-          )
-          expect([...found].toSorted(([left], [right]) => left - right)).toEqual(expected)
-          runs.clear()
-        }
-      },
-    ),
+        const expected = records.flatMap(({ section, kind }, index) =>
+          section < 0 ? [] : [[offsets[index], `${section} ${kind}`]],
+        )
+        expect([...found].toSorted(([left], [right]) => left - right)).toEqual(expected)
+        runs.clear()
+      }
+    }),
   )
 })

@@ -82,7 +82,7 @@ describe.each([
   test('a lookup returns exactly the unexpired rows of a key, across commits, flushes and restarts', async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.array(step, { maxLength: 80, size: 'max' }),
+        fc.array(step, { maxLength: 80 }),
         fc.constantFrom(0, 2000, 1_000_000),
         fc.constantFrom(1, 7, 20, 500),
         async (steps, cacheBytes, retentionMs) => {
