@@ -9,8 +9,9 @@ import type { OverlayEntry } from './overlay-entry.ts'
  * newer commits collect in the next set. It may be written only when the last commit in it is durable: the store must
  * never be ahead of its changelog.
  *
- * Rows are packed when they are committed and not when the set is written, because their keys and values are at hand
- * then; later, each would have to be fetched into the processor's cache once more.
+ * A value is packed when it is committed, because its bytes are at hand then. A value that takes no time to encode again,
+ * as a number, is only noted, and packed when the set is sealed: most rows of a window store under full load expire before
+ * that, or change again, and the others need no memory until then.
  */
 export class FlushSet {
   /** The sets of a store have ascending numbers from 1 on and are flushed in this order. */
@@ -19,8 +20,10 @@ export class FlushSet {
   entries: OverlayEntry[] = []
   /** Number of rows. */
   count = 0
-  /** The place of each row's operation in the batch. */
-  #places: Uint32Array = new Uint32Array(firstCapacity)
+  /** The place of each row's operation in the batch; {@link noted} or {@link dropped} if it has none. */
+  #places: Int32Array = new Int32Array(firstCapacity)
+  /** The number of each row, if rows are numbers. */
+  #rows: Int32Array = new Int32Array(firstCapacity)
   /** The time by which each row expires. */
   #times: Float64Array = new Float64Array(firstCapacity)
   /** The position of the store after this set; null until the placement of its last commit is known. */
@@ -50,7 +53,8 @@ export class FlushSet {
    * and `key` are those of the row in the store.
    */
   put(index: number, space: number, key: Slice, value: Slice, time: number): number {
-    if (index >= 0 && this.#batch.overwrite(this.#places[index] as number, value)) return index
+    const place = index < 0 ? dropped : (this.#places[index] as number)
+    if (place >= 0 && this.#batch.overwrite(place, value)) return index
     return this.#set(index, this.#batch.putSlices(space, key, value), time)
   }
 
@@ -58,14 +62,32 @@ export class FlushSet {
     return this.#set(index, this.#batch.deleteSlice(space, key), time)
   }
 
+  /** Adds a row whose newest value will be packed when the set is sealed; otherwise as {@link put}. */
+  note(index: number, row: number, time: number): number {
+    const at = this.#set(index, noted, time)
+    this.#rows[at] = row
+    return at
+  }
+
+  /** The row with that index if it is still to be packed, or -1. */
+  notedRow(index: number): number {
+    return this.#places[index] === noted ? (this.#rows[index] as number) : -1
+  }
+
   /** The time by which the row with that index expires. */
   time(index: number): number {
     return this.#times[index] as number
   }
 
-  /** Leaves out the row with that index: it has expired. */
-  drop(index: number): void {
-    this.#batch.drop(this.#places[index] as number)
+  /** Leaves out the rows with indexes from `from` to `to`, exclusive, whose time is at most `horizon`. */
+  dropExpired(horizon: number, from: number, to: number): void {
+    const last = Math.min(to, this.count)
+    for (let index = from; index < last; index++) {
+      if ((this.#times[index] as number) > horizon) continue
+      const place = this.#places[index] as number
+      if (place >= 0) this.#batch.drop(place)
+      this.#places[index] = dropped
+    }
   }
 
   /** The operations of a sealed set. They can be taken once. */
@@ -78,19 +100,22 @@ export class FlushSet {
     this.isFinished = true
     this.entries = []
     this.count = 0
-    this.#places = new Uint32Array(0)
+    this.#places = new Int32Array(0)
+    this.#rows = new Int32Array(0)
     this.#times = new Float64Array(0)
   }
 
   #set(index: number, place: number, time: number): number {
     if (index >= 0) {
-      this.#batch.drop(this.#places[index] as number)
+      const former = this.#places[index] as number
+      if (former >= 0) this.#batch.drop(former)
       this.#places[index] = place
       return index
     }
     const added = this.count
     if (added === this.#places.length) {
-      this.#places = grown(this.#places, new Uint32Array(added * 2))
+      this.#places = grown(this.#places, new Int32Array(added * 2))
+      this.#rows = grown(this.#rows, new Int32Array(added * 2))
       this.#times = grown(this.#times, new Float64Array(added * 2))
     }
     this.#places[added] = place
@@ -101,3 +126,7 @@ export class FlushSet {
 }
 
 const firstCapacity = 64
+/** The place of a row that is packed when the set is sealed. */
+const noted = -1
+/** The place of a row that is left out. */
+const dropped = -2

@@ -164,17 +164,23 @@ export abstract class Overlay {
 
   /** Writes the row whose key is in `rowKey` to the changelog. After this, `rowKey` and `stored` are as in the store. */
   protected log(changelog: ChangelogWriter, value: unknown, timestamp: number, cause: number): void {
-    const { scratch, stored, rowKey } = this
+    const { stored, rowKey } = this
     const logged = this.#logged
+    this.encode(value, timestamp)
+    logged.bytes = stored.bytes
+    logged.end = stored.end
+    changelog.append(rowKey, logged, timestamp, cause)
+    rowKey.end -= this.changelogKeySuffix
+  }
+
+  /** Encodes a value and its timestamp into `stored`. */
+  protected encode(value: unknown, timestamp: number): void {
+    const { scratch, stored } = this
     scratch.clear()
     scratch.i64(timestamp)
     this.spec.value.write(value, scratch)
-    logged.bytes = scratch.bytes
-    logged.end = scratch.length
-    changelog.append(rowKey, logged, timestamp, cause)
     stored.bytes = scratch.bytes
     stored.end = scratch.length
-    rowKey.end -= this.changelogKeySuffix
   }
 
   /** Writes a tombstone for the row whose key is in `rowKey`, with the timestamp of the record that deleted it. */
@@ -199,12 +205,16 @@ export abstract class Overlay {
   seal(): FlushSet {
     assert(this.#sealed === null, `store ${this.spec.name} is being flushed already`)
     const set = this.#open
+    this.pack(set)
     this.#sealed = set
     this.#open = new FlushSet(set.number + 1, set.bytes)
     // Not the clock of now: records that no commit contains yet have moved it.
     this.#open.storeTime = this.committedTime
     return set
   }
+
+  /** Packs the rows that are only noted in a set so far. */
+  protected pack(_set: FlushSet): void {}
 
   /**
    * Brings the store to the position of the sealed set.
@@ -216,9 +226,9 @@ export abstract class Overlay {
     assert(set === this.#sealed && set.position !== null, `store ${this.spec.name} flushes a set that is not due`)
     // Expired rows are left out: they can no longer be read, and this very flush may clear their space.
     const horizon = set.storeTime - this.retentionMs
-    for (let index = 0; index < set.count; index++) {
-      if (set.time(index) <= horizon) set.drop(index)
-      if (index % entriesPerTurn === entriesPerTurn - 1) await clock.nextTurn()
+    for (let index = 0; index < set.count; index += entriesPerTurn) {
+      if (index > 0) await clock.nextTurn()
+      set.dropExpired(horizon, index, index + entriesPerTurn)
     }
     await this.store.flush({
       clear: this.spacesToClear(set.storeTime),

@@ -208,10 +208,46 @@ export abstract class RowOverlay<R extends Rows> extends Overlay {
       integers[at + flushIndexField] = set.delete(index, space, rowKey, time)
     } else {
       this.log(changelog, value, rows.timestamp(row), cause)
-      integers[at + flushIndexField] = set.put(index, space, rowKey, stored, time)
-      if (typeof value !== 'number') this.resized(row, stored.end)
+      if (typeof value === 'number') integers[at + flushIndexField] = set.note(index, row, time)
+      else {
+        integers[at + flushIndexField] = set.put(index, space, rowKey, stored, time)
+        this.resized(row, stored.end)
+      }
     }
     integers[at + flushField] = set.number
+  }
+
+  protected override pack(set: FlushSet): void {
+    for (let index = 0; index < set.count; index += rowsPerPart) this.#packPart(set, index)
+  }
+
+  /**
+   * In parts for the sake of V8, see `mergePart` of the emission. A row that is only noted leaves memory only when it has
+   * expired; its number may be that of another row by now.
+   */
+  #packPart(set: FlushSet, from: number): void {
+    const horizon = set.storeTime - this.spaces.retentionMs
+    const { rowKey, keys } = this
+    const to = Math.min(set.count, from + rowsPerPart)
+    for (let index = from; index < to; index++) {
+      const row = set.notedRow(index)
+      const time = set.time(index)
+      if (row < 0 || time <= horizon) continue
+      this.present(row)
+      rowKey.bytes = keys.memory
+      rowKey.start = keys.start
+      rowKey.end = keys.end - this.changelogKeySuffix
+      this.#encodeCommitted(row)
+      set.put(index, this.spaces.spaceOf(time), rowKey, this.stored, time)
+    }
+  }
+
+  /** Encodes the newest committed value of a row as in the store. */
+  #encodeCommitted(row: number): void {
+    const rows = this.columns
+    const isDirty = rows.get(row, slotField) >= 0
+    if (isDirty) this.encode(this.forwardedValue(row), this.forwardedTimestamp(row))
+    else this.encode(rows.value(row), rows.timestamp(row))
   }
 
   /** Notes the encoded size of a value. */
@@ -239,3 +275,4 @@ export abstract class RowOverlay<R extends Rows> extends Overlay {
 }
 
 const firstUpdates = 256
+const rowsPerPart = 1024

@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { string } from '../../../../src/codec/value-codecs.ts'
+import { json, string } from '../../../../src/codec/value-codecs.ts'
 import { MemoryStoreEngine } from '../../../../src/streams/store/memory-store.ts'
 import type { FlushSet } from '../../../../src/streams/store/overlay/flush-set.ts'
 import { KeyValueOverlay } from '../../../../src/streams/store/overlay/key-value-overlay.ts'
@@ -95,7 +95,7 @@ describe.each(storeEngines)('on %s', (_name, engine) => {
       arbitrary: fc.record({
         kind: fc.constant('put' as const),
         key: keyOf,
-        value: fc.option(fc.string(), { freq: 5 }),
+        value: fc.option(fc.oneof(fc.string(), fc.nat()), { freq: 5 }),
         start: fc.nat(120),
       }),
     },
@@ -133,7 +133,7 @@ describe.each(storeEngines)('on %s', (_name, engine) => {
         async (steps, cache, retentionMs) => {
           const life = new StoreLife(
             engine(),
-            specOf({ kind: 'window', sizeMs: 1, retentionMs }),
+            { ...specOf({ kind: 'window', sizeMs: 1, retentionMs }), value: json },
             (spec, store, record) => new WindowOverlay(spec, store, record, cache),
           )
           await life.reopen()
@@ -155,8 +155,9 @@ describe.each(storeEngines)('on %s', (_name, engine) => {
                 const start = one.start + shift + index * one.advance
                 const before = model.get(one.key, start)
                 expect([store.startOf(row), store.valueAt(row)]).toEqual([start, before])
-                store.update(row, `${before ?? ''}.`, start, start)
-                model.put(one.key, `${before ?? ''}.`, start)
+                const after = typeof before === 'string' ? `${before}.` : (before ?? 0) + 1
+                store.update(row, after, start, start)
+                model.put(one.key, after, start)
               }
               expect(rows[one.count]).toBe(-7)
             } else if (one.kind === 'fetch') {
@@ -194,9 +195,12 @@ describe.each(storeEngines)('on %s', (_name, engine) => {
   })
 })
 
+/** Numbers take another way to the store than other values. */
+type Value = string | number
+
 class WindowModel {
   readonly retentionMs: number
-  readonly values = new Map<string, { readonly key: string; readonly start: number; readonly value: string }>()
+  readonly values = new Map<string, { readonly key: string; readonly start: number; readonly value: Value }>()
   clock = -1
 
   constructor(retentionMs: number) {
@@ -210,19 +214,19 @@ class WindowModel {
     return copy
   }
 
-  put(key: string, value: string | null, start: number): void {
+  put(key: string, value: Value | null, start: number): void {
     this.clock = Math.max(this.clock, start)
     if (start <= this.clock - this.retentionMs) return
     if (value === null) this.values.delete(`${start} ${key}`)
     else this.values.set(`${start} ${key}`, { key, start, value })
   }
 
-  get(key: string, start: number): string | null {
+  get(key: string, start: number): Value | null {
     if (start <= this.clock - this.retentionMs) return null
     return this.values.get(`${start} ${key}`)?.value ?? null
   }
 
-  rows(from: number, to: number): { readonly key: string; readonly start: number; readonly value: string }[] {
+  rows(from: number, to: number): { readonly key: string; readonly start: number; readonly value: Value }[] {
     return [...this.values.values()]
       .filter(({ start }) => start >= from && start <= to && start > this.clock - this.retentionMs)
       .sort((left, right) => left.start - right.start || (left.key < right.key ? -1 : 1))
@@ -315,6 +319,73 @@ test('of a window row that is committed twice before a flush, the store gets the
 
     expect(['x', 'y', 'z'].map((key) => life.overlay.fetch(key, 5))).toEqual([first, second, second])
   }
+})
+
+/** As {@link windowLife}, with JSON values, of which numbers are packed when a flush set is sealed. */
+async function numbersLife(): Promise<StoreLife<WindowOverlay>> {
+  const life = new StoreLife(
+    new MemoryStoreEngine(),
+    { ...specOf({ kind: 'window', sizeMs: 1, retentionMs: 10 }), value: json },
+    (spec, store, record) => new WindowOverlay(spec, store, record, 0),
+  )
+  await life.reopen()
+  return life
+}
+
+test.each([7, null, 'text'])(
+  'a row that becomes %j after the commit is sealed with its committed number',
+  async (after) => {
+    const life = await numbersLife()
+    life.overlay.put('k', 1, 5)
+    life.commit()
+    life.overlay.put('k', 2, 5)
+    life.commit()
+    life.overlay.put('k', after, 5)
+    await life.flush(life.seal())
+    expect(life.overlay.fetch('k', 5)).toBe(after)
+
+    await life.reopen()
+
+    expect(life.overlay.fetch('k', 5)).toBe(2)
+  },
+)
+
+test('a row gets its newest value in the store, whether it was a number, text or absent before', async () => {
+  for (const values of [
+    [1, 'text'],
+    ['text', 1],
+    [1, null],
+    [null, 1],
+    ['text', null, 2],
+    [1, 'text', 3],
+  ]) {
+    const life = await numbersLife()
+    life.overlay.put('k', 'stored', 5)
+    life.commit()
+    await life.flush(life.seal())
+    for (const value of values) {
+      life.overlay.put('k', value, 5)
+      life.commit()
+    }
+    await life.flush(life.seal())
+    await life.reopen()
+
+    expect(life.overlay.fetch('k', 5)).toBe(values.at(-1))
+  }
+})
+
+test('a number that expires before its flush set is sealed takes no memory there', async () => {
+  const life = await numbersLife()
+  for (let key = 0; key < 100; key++) life.overlay.put(`key ${key}`, key, 5)
+  life.commit()
+  life.overlay.put('k', 1, 100)
+  life.commit()
+
+  const set = life.seal()
+
+  expect([set.count, set.bytes < 100]).toEqual([101, true])
+  await life.flush(set)
+  expect([...life.overlay.all()]).toEqual([{ key: 'k', start: 100, value: 1 }])
 })
 
 test('a window row that cannot be decoded is an error at every lookup, and is not lost', async () => {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
+import { json } from '../../../../src/codec/value-codecs.ts'
 import { LmdbStoreEngine } from '../../../../src/streams/store/lmdb/lmdb-store.ts'
 import type { StoreEngine } from '../../../../src/streams/store/ordered-store.ts'
 import type { FlushSet } from '../../../../src/streams/store/overlay/flush-set.ts'
@@ -24,7 +25,20 @@ interface Session {
   readonly key: string
   readonly start: number
   readonly end: number
-  readonly value: string
+  readonly value: Value
+}
+
+/** Numbers take another way to the store than other values. */
+type Value = string | number
+
+/** The value of a session that is merged from others with a new value. */
+function mergedValue(values: readonly Value[], value: Value): Value {
+  let sum = 0
+  for (const one of [...values, value]) {
+    if (typeof one !== 'number') return `${values.join('+')}${value}`
+    sum += one
+  }
+  return sum
 }
 
 /** The semantics of a session store, as a plain model. */
@@ -43,7 +57,7 @@ class SessionModel {
     return new SessionModel(this.retentionMs, this.sessions, this.clock)
   }
 
-  put(key: string, value: string | null, start: number, end: number): void {
+  put(key: string, value: Value | null, start: number, end: number): void {
     // A deletion advances the clock, too, whether or not there was anything to delete.
     this.clock = Math.max(this.clock, end)
     if (end <= this.clock - this.retentionMs) return
@@ -60,17 +74,18 @@ class SessionModel {
   }
 
   /** Merges a record into the sessions that are at most the gap away. */
-  record(key: string, value: string, time: number, gap: number): void {
+  record(key: string, value: Value, time: number, gap: number): void {
     const merged = this.find(key, time - gap, time + gap)
     for (const { start, end } of merged) this.put(key, null, start, end)
     const start = Math.min(time, ...merged.map((one) => one.start))
     const end = Math.max(time, ...merged.map((one) => one.end))
-    this.put(key, `${merged.map((one) => one.value).join('+')}${value}`, start, end)
+    const values = merged.map((one) => one.value)
+    this.put(key, mergedValue(values, value), start, end)
   }
 }
 
 /** Merges a record as the session operator does. */
-function addRecord(store: SessionOverlay, key: string, value: string, time: number, gap: number): void {
+function addRecord(store: SessionOverlay, key: string, value: Value, time: number, gap: number): void {
   const merged: number[] = []
   store.find(key, time - gap, time + gap, merged)
   let start = time
@@ -79,7 +94,8 @@ function addRecord(store: SessionOverlay, key: string, value: string, time: numb
     start = Math.min(start, store.startOf(row))
     end = Math.max(end, store.timestampOf(row))
   }
-  const after = `${merged.map((row) => store.valueAt(row) as string).join('+')}${value}`
+  const values = merged.map((row) => store.valueAt(row) as Value)
+  const after = mergedValue(values, value)
   const [first] = merged
   const row = start === end && first !== undefined ? first : store.replace(key, merged, start, end, time)
   store.update(row, after, end, time)
@@ -87,13 +103,14 @@ function addRecord(store: SessionOverlay, key: string, value: string, time: numb
 
 const keyOf = fc.constantFrom('', 'a', 'aa', 'b')
 const timeOf = fc.nat(60)
+const valueOf = fc.oneof(fc.string({ maxLength: 2 }), fc.nat(9))
 const step = fc.oneof(
   {
     weight: 8,
     arbitrary: fc.record({
       kind: fc.constant('record' as const),
       key: keyOf,
-      value: fc.string({ maxLength: 2 }),
+      value: valueOf,
       time: timeOf,
     }),
   },
@@ -102,7 +119,7 @@ const step = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant('put' as const),
       key: keyOf,
-      value: fc.option(fc.string({ maxLength: 2 })),
+      value: fc.option(valueOf),
       start: timeOf,
       length: fc.nat(5),
     }),
@@ -131,7 +148,7 @@ describe.each(engines)('on %s', (_name, engine, numRuns) => {
         async (steps, cache, retentionMs, gap) => {
           const life = new StoreLife(
             engine(),
-            specOf({ kind: 'session', retentionMs }),
+            { ...specOf({ kind: 'session', retentionMs }), value: json },
             (spec, store, record) => new SessionOverlay(spec, store, record, cache),
             `${root}/${directories++}`,
           )
