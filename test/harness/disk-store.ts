@@ -79,7 +79,7 @@ class DiskStore implements OrderedStore {
   }
 
   // oxlint-disable-next-line require-await
-  async flush(batch: StoreBatch): Promise<void> {
+  async flush(batch: StoreBatch): Promise<null> {
     // After a failed write, memory is ahead of the disk. Continuing would let the next flush include changes that were
     // reported as failed.
     assert(!this.#broken, 'a flush failed before: open the store again')
@@ -94,6 +94,7 @@ class DiskStore implements OrderedStore {
     this.#disk.rename(`${path}.new`, path)
     this.#disk.syncDirectory(this.#directory)
     this.#broken = false
+    return null
   }
 
   close(): Promise<void> {

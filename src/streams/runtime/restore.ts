@@ -125,7 +125,7 @@ async function bringToEnd(
 /** Runs one flush at a time while the next chunks are read. */
 class RestoreFlushes {
   readonly store: OrderedStore
-  #running: Promise<void> = Promise.resolve()
+  #running: Promise<unknown> = Promise.resolve()
 
   constructor(store: OrderedStore) {
     this.store = store

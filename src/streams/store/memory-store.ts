@@ -40,9 +40,9 @@ export class MemoryStore implements OrderedStore {
     return this.#space(space).count
   }
 
-  flush(batch: StoreBatch): Promise<void> {
+  flush(batch: StoreBatch): Promise<null> {
     this.apply(batch)
-    return Promise.resolve()
+    return Promise.resolve(null)
   }
 
   close(): Promise<void> {

@@ -15,8 +15,11 @@ export interface OrderedStore {
   range(space: number, range: KeyRange): IterableIterator<StoreItem>
   /** Number of entries in a space, possibly an estimate. */
   count(space: number): number
-  /** Applies one batch. Resolves when it is durable; one flush at a time. */
-  flush(batch: StoreBatch): Promise<void>
+  /**
+   * Applies one batch; one flush at a time. Resolves when it is durable, with the memory of the operations if the store
+   * has taken it and needs it no longer.
+   */
+  flush(batch: StoreBatch): Promise<ArrayBuffer | null>
   /** The position of the last durable flush; null for a fresh store. */
   readonly position: StorePosition | null
   close(): Promise<void>

@@ -33,11 +33,11 @@ export class WriteBatch {
   #view: DataView = new DataView(this.#bytes.buffer)
   #length = 0
   #count = 0
-  readonly #expectedBytes: number
+  readonly #spare: (atLeast: number) => ArrayBuffer | null
 
-  /** `expectedBytes` is how large a batch will probably get: so much memory is reserved when the first one begins. */
-  constructor(expectedBytes = 0) {
-    this.#expectedBytes = expectedBytes
+  /** `spare` is asked for memory when a batch begins; the builder owns what it returns. */
+  constructor(spare: (atLeast: number) => ArrayBuffer | null = () => null) {
+    this.#spare = spare
   }
 
   get count(): number {
@@ -115,10 +115,12 @@ export class WriteBatch {
   }
 
   #grow(atLeast: number): void {
-    const bigger = new Uint8Array(Math.max(firstCapacity, this.#expectedBytes, atLeast, this.#bytes.length * 2))
+    const spare = this.#length === 0 ? this.#spare(atLeast) : null
+    const memory = spare ?? new ArrayBuffer(Math.max(firstCapacity, atLeast, this.#bytes.length * 2))
+    const bigger = new Uint8Array(memory)
     bigger.set(this.#bytes.subarray(0, this.#length))
     this.#bytes = bigger
-    this.#view = new DataView(bigger.buffer)
+    this.#view = new DataView(memory)
   }
 }
 

@@ -8,7 +8,7 @@ export type FlushRequest =
       readonly directory: string
       readonly spaces: number
       readonly clear: readonly number[]
-      /** Transferred, so nothing is copied. */
+      /** Transferred, so nothing is copied. The reply transfers the memory back. */
       readonly bytes: Uint8Array
       readonly count: number
       readonly position: StorePosition
@@ -20,6 +20,8 @@ export interface FlushReply {
   readonly id: number
   /** Null if the request is done and durable. */
   readonly error: Error | null
+  /** The memory of a flush that is done. */
+  readonly memory: ArrayBuffer | null
 }
 
 /**

@@ -82,7 +82,7 @@ class LmdbStore implements OrderedStore {
     return this.#environment?.count(space) ?? 0
   }
 
-  async flush(batch: StoreBatch): Promise<void> {
+  async flush(batch: StoreBatch): Promise<ArrayBuffer | null> {
     assert(this.#open, 'the store is closed')
     assert(!this.#flushing, 'one flush at a time')
     this.#flushing = true
@@ -90,11 +90,12 @@ class LmdbStore implements OrderedStore {
       if (this.#flusher === null) {
         this.#environment ??= await openEnvironment(this.#directory, this.#spaces)
         this.#environment.apply(batch)
-      } else {
-        await this.#flusher.flush(this.#directory, this.#spaces, batch)
-        if (this.#environment === null) this.#environment = await openEnvironment(this.#directory, this.#spaces)
-        else this.#environment.refresh()
+        return null
       }
+      const memory = await this.#flusher.flush(this.#directory, this.#spaces, batch)
+      if (this.#environment === null) this.#environment = await openEnvironment(this.#directory, this.#spaces)
+      else this.#environment.refresh()
+      return memory
     } finally {
       this.#flushing = false
     }

@@ -20,8 +20,15 @@ port.on('message', (request: FlushRequest) => {
     void stop()
     return
   }
-  void answer(request).then((error) => port.postMessage({ id: request.id, error } satisfies FlushReply))
+  void answer(request).then((error) => {
+    const memory = error === null && request.kind === 'flush' ? memoryOf(request.bytes) : null
+    port.postMessage({ id: request.id, error, memory } satisfies FlushReply, memory === null ? [] : [memory])
+  })
 })
+
+function memoryOf({ buffer }: Uint8Array): ArrayBuffer | null {
+  return buffer instanceof ArrayBuffer ? buffer : null
+}
 
 async function answer(request: Exclude<FlushRequest, { kind: 'stop' }>): Promise<Error | null> {
   try {

@@ -22,9 +22,9 @@ export class StoreFlusher {
 
   /**
    * Applies the batch to the store in `directory`, creating the store if there is none. Resolves when the batch is
-   * durable.
+   * durable, with the memory of its operations if that was transferred.
    */
-  async flush(directory: string, spaces: number, batch: StoreBatch): Promise<void> {
+  async flush(directory: string, spaces: number, batch: StoreBatch): Promise<ArrayBuffer | null> {
     const { clear, operations, position } = batch
     // Copied only if the memory has another owner, because a transfer removes it from this thread. Shared memory would
     // avoid the copy, but V8 does not count it when it decides about a collection, and one batch per second would pile
@@ -41,7 +41,7 @@ export class StoreFlusher {
       count: operations.count,
       position,
     }
-    await this.#ask(request, id, bytes.buffer instanceof ArrayBuffer ? [bytes.buffer] : [])
+    return await this.#ask(request, id, bytes.buffer instanceof ArrayBuffer ? [bytes.buffer] : [])
   }
 
   /** Closes the store's files in the thread. */
@@ -63,7 +63,7 @@ export class StoreFlusher {
     process.off('exit', this.#beforeExit)
   }
 
-  #ask(request: FlushRequest, id: number, transfer: readonly ArrayBuffer[] = []): Promise<void> {
+  #ask(request: FlushRequest, id: number, transfer: readonly ArrayBuffer[] = []): Promise<ArrayBuffer | null> {
     if (this.#failure !== null) return Promise.reject(this.#failure)
     if (this.#closed) return Promise.reject(new StoreError('STORE_FLUSH_FAILED', 'the flush thread is closed'))
     return new Promise((resolve, reject) => {
@@ -90,10 +90,10 @@ export class StoreFlusher {
     return thread
   }
 
-  #answered({ id, error }: FlushReply): void {
+  #answered({ id, error, memory }: FlushReply): void {
     const waiting = this.#waiting.get(id)
     this.#waiting.delete(id)
-    if (error === null) waiting?.resolve()
+    if (error === null) waiting?.resolve(memory)
     else {
       // LMDB reports a full disk as an input/output error.
       const text = `${waiting?.directory} could not be written (${error.message}): look whether its disk is full, or fails`
@@ -126,7 +126,7 @@ export class StoreFlusher {
 
 interface Waiting {
   readonly directory: string
-  readonly resolve: () => void
+  readonly resolve: (memory: ArrayBuffer | null) => void
   readonly reject: (error: Error) => void
 }
 

@@ -2,6 +2,7 @@ import type { StoreOperations, StorePosition } from '../ordered-store.ts'
 import { type Slice, WriteBatch } from '../write-batch.ts'
 import { grown } from './columns.ts'
 import type { OverlayEntry } from './overlay-entry.ts'
+import { newColumns, type SpareMemory } from './spare-memory.ts'
 
 /**
  * Committed values that are to be written to the store: the newest value of each row, packed as the store takes them. A
@@ -21,11 +22,13 @@ export class FlushSet {
   /** Number of rows. */
   count = 0
   /** The place of each row's operation in the batch; {@link noted} or {@link dropped} if it has none. */
-  #places: Int32Array = new Int32Array(firstCapacity)
+  #places: Int32Array
   /** The number of each row, if rows are numbers. */
-  #rows: Int32Array = new Int32Array(firstCapacity)
+  #rows: Int32Array
   /** The time by which each row expires. */
-  #times: Float64Array = new Float64Array(firstCapacity)
+  #times: Float64Array
+  /** Bytes of the operations that were taken. */
+  #taken = 0
   /** The position of the store after this set; null until the placement of its last commit is known. */
   position: StorePosition | null = null
   /** The store's clock after its last commit. */
@@ -36,11 +39,17 @@ export class FlushSet {
    */
   isFinished = false
   readonly #batch: WriteBatch
+  readonly #spare: SpareMemory
 
-  /** `bytes` is how large the set will probably get. */
-  constructor(number: number, bytes = 0) {
+  /** `spare` has the memory of sets that are finished. */
+  constructor(number: number, spare: SpareMemory) {
     this.number = number
-    this.#batch = new WriteBatch(bytes)
+    this.#spare = spare
+    this.#batch = new WriteBatch((atLeast) => spare.takeOperations(atLeast))
+    const columns = spare.takeColumns()
+    this.#places = columns.places
+    this.#rows = columns.rows
+    this.#times = columns.times
   }
 
   /** Bytes in memory, with the operations that were replaced by later ones. */
@@ -92,17 +101,21 @@ export class FlushSet {
 
   /** The operations of a sealed set. They can be taken once. */
   take(): StoreOperations {
+    this.#taken = this.#batch.byteLength
     return this.#batch.take()
   }
 
-  /** Releases everything, once the store contains it. */
-  finish(): void {
+  /** Releases everything, once the store contains it; `operations` is the memory that the store gave back. */
+  finish(operations: ArrayBuffer | null): void {
+    this.#spare.keepColumns({ places: this.#places, rows: this.#rows, times: this.#times }, this.count)
+    this.#spare.keepOperations(operations, this.#taken)
     this.isFinished = true
     this.entries = []
     this.count = 0
-    this.#places = new Int32Array(0)
-    this.#rows = new Int32Array(0)
-    this.#times = new Float64Array(0)
+    const none = newColumns(0)
+    this.#places = none.places
+    this.#rows = none.rows
+    this.#times = none.times
   }
 
   #set(index: number, place: number, time: number): number {
@@ -125,7 +138,6 @@ export class FlushSet {
   }
 }
 
-const firstCapacity = 64
 /** The place of a row that is packed when the set is sealed. */
 const noted = -1
 /** The place of a row that is left out. */

@@ -11,6 +11,7 @@ import { undecoded, type RecordContext } from '../record-context.ts'
 import { storeKeyBytesMax } from '../store-error.ts'
 import type { Slice } from '../write-batch.ts'
 import { FlushSet } from './flush-set.ts'
+import { SpareMemory } from './spare-memory.ts'
 import { UpdateLog } from './update-log.ts'
 
 /**
@@ -59,7 +60,8 @@ export abstract class Overlay {
   protected touched = 0
   /** Estimated bytes of a value; it rises at once and falls slowly. */
   #sampledBytes = 0
-  #open: FlushSet = new FlushSet(1)
+  readonly #spare = new SpareMemory()
+  #open: FlushSet = new FlushSet(1, this.#spare)
   #sealed: FlushSet | null = null
   /** Estimated bytes of the rows in memory; in a key-value store, of their hot half. */
   protected cachedBytes = 0
@@ -207,7 +209,7 @@ export abstract class Overlay {
     const set = this.#open
     this.pack(set)
     this.#sealed = set
-    this.#open = new FlushSet(set.number + 1, set.bytes)
+    this.#open = new FlushSet(set.number + 1, this.#spare)
     // Not the clock of now: records that no commit contains yet have moved it.
     this.#open.storeTime = this.committedTime
     return set
@@ -230,13 +232,13 @@ export abstract class Overlay {
       if (index > 0) await clock.nextTurn()
       set.dropExpired(horizon, index, index + entriesPerTurn)
     }
-    await this.store.flush({
+    const operations = await this.store.flush({
       clear: this.spacesToClear(set.storeTime),
       operations: set.take(),
       position: { ...set.position, storeTime: set.storeTime },
     })
     this.flushed(set)
-    set.finish()
+    set.finish(operations)
     this.#sealed = null
     this.evict()
   }

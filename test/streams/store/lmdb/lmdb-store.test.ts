@@ -87,6 +87,28 @@ describe('lmdb store', () => {
     await engine.destroy(directory)
   })
 
+  test('the thread gives the memory of a batch back when the store contains it', async () => {
+    const engine = new LmdbStoreEngine(flusher)
+    const directory = freshDirectory()
+    const store = await engine.open({ directory, spaces: 1 })
+    let memory: ArrayBuffer | null = null
+    for (let value = 1; value <= 3; value++) {
+      const batch = new WriteBatch(() => memory)
+      for (let index = 0; index < 1000; index++)
+        batch.put(0, Uint8Array.of(index >> 8, index, value), new Uint8Array(20))
+      const operations = batch.take()
+      const { byteLength } = operations.bytes.buffer
+      memory = await store.flush({ clear: [], operations, position })
+
+      assert.equal(operations.bytes.length, 0)
+      assert.equal(memory?.byteLength, byteLength)
+    }
+
+    assert.equal(store.count(0), 3000)
+    await store.close()
+    await engine.destroy(directory)
+  })
+
   test('one thread flushes many stores concurrently', async () => {
     const engine = new LmdbStoreEngine(flusher)
     const directories = Array.from({ length: 6 }, freshDirectory)
@@ -251,7 +273,8 @@ describe('lmdb store', () => {
     const started = once(process, 'worker') as Promise<[Worker]>
     const file = freshDirectory()
     writeFileSync(file, 'not a directory')
-    const flush = (): Promise<void> => own.flush(file, 1, { clear: [], operations: new WriteBatch().take(), position })
+    const flush = (): Promise<unknown> =>
+      own.flush(file, 1, { clear: [], operations: new WriteBatch().take(), position })
     await assert.rejects(flush(), { code: 'STORE_FLUSH_FAILED' })
     const [thread] = await started
     const failed = new Promise<Error>((resolve) => thread.once('error', resolve))

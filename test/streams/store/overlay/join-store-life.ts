@@ -44,7 +44,7 @@ class CountedStore implements OrderedStore {
     return this.#store.count(space)
   }
 
-  flush(batch: Parameters<OrderedStore['flush']>[0]): Promise<void> {
+  flush(batch: Parameters<OrderedStore['flush']>[0]): ReturnType<OrderedStore['flush']> {
     return this.#store.flush(batch)
   }
 

@@ -1,6 +1,11 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { json, string } from '../../../../src/codec/value-codecs.ts'
+import { LmdbStoreEngine } from '../../../../src/streams/store/lmdb/lmdb-store.ts'
+import { StoreFlusher } from '../../../../src/streams/store/lmdb/store-flusher.ts'
 import { MemoryStoreEngine } from '../../../../src/streams/store/memory-store.ts'
 import type { FlushSet } from '../../../../src/streams/store/overlay/flush-set.ts'
 import { KeyValueOverlay } from '../../../../src/streams/store/overlay/key-value-overlay.ts'
@@ -372,6 +377,37 @@ test('a row gets its newest value in the store, whether it was a number, text or
 
     expect(life.overlay.fetch('k', 5)).toBe(values.at(-1))
   }
+})
+
+test('rows reach the store in memory that earlier flushes have used', async () => {
+  const root = mkdtempSync(join(tmpdir(), 'millrace-overlay-'))
+  const flusher = new StoreFlusher()
+  const life = new StoreLife(
+    new LmdbStoreEngine(flusher),
+    { ...specOf({ kind: 'window', sizeMs: 1, retentionMs: 10 }), value: json },
+    (spec, store, record) => new WindowOverlay(spec, store, record, 0),
+    join(root, 'store'),
+  )
+  await life.reopen()
+  const expected: unknown[] = []
+  for (const [start, count] of [300, 40, 300, 2, 200].entries()) {
+    for (let key = 0; key < count; key++) {
+      const value = key % 3 === 0 ? `text ${key}` : key * start
+      life.overlay.put(`key ${key}`, value, start)
+      expected.push({ key: `key ${key}`, start, value })
+    }
+    life.commit()
+    await life.flush(life.seal())
+  }
+
+  await life.reopen()
+  const byStart = [...life.overlay.all()]
+  await life.close()
+  await flusher.close()
+  rmSync(root, { recursive: true })
+
+  expect(byStart).toHaveLength(expected.length)
+  expect(byStart).toEqual(expect.arrayContaining(expected))
 })
 
 test('a number that expires before its flush set is sealed takes no memory there', async () => {
