@@ -1,3 +1,4 @@
+import { grown } from '../../../base/columns.ts'
 import type { Offset } from '../../api/record.ts'
 import type { TailBatch } from '../topics/partition.ts'
 
@@ -32,13 +33,9 @@ export class OutputRuns {
 
   #grow(): void {
     const size = this.#starts.length * 2
-    const [sections, kinds, starts] = [this.#sections, this.#kinds, this.#starts]
-    this.#sections = new Int32Array(size)
-    this.#sections.set(sections)
-    this.#kinds = new Uint8Array(size)
-    this.#kinds.set(kinds)
-    this.#starts = new Int32Array(size)
-    this.#starts.set(starts)
+    this.#sections = grown(this.#sections, new Int32Array(size))
+    this.#kinds = grown(this.#kinds, new Uint8Array(size))
+    this.#starts = grown(this.#starts, new Int32Array(size))
   }
 
   clear(): void {

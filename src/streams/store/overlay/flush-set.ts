@@ -1,6 +1,6 @@
 import type { StoreOperations, StorePosition } from '../ordered-store.ts'
 import { type Slice, WriteBatch } from '../write-batch.ts'
-import { grown } from './columns.ts'
+import { grown } from '../../../base/columns.ts'
 import type { OverlayEntry } from './overlay-entry.ts'
 import { newColumns, type SpareMemory } from './spare-memory.ts'
 
@@ -10,9 +10,9 @@ import { newColumns, type SpareMemory } from './spare-memory.ts'
  * newer commits collect in the next set. It may be written only when the last commit in it is durable: the store must
  * never be ahead of its changelog.
  *
- * A value is packed when it is committed, because its bytes are at hand then. A value that takes no time to encode again,
- * as a number, is only noted, and packed when the set is sealed: most rows of a window store under full load expire before
- * that, or change again, and the others need no memory until then.
+ * A value is packed when it is committed, because its bytes are at hand then. But a number in a window or session store,
+ * which takes no time to encode again, is only noted, and packed when the set is sealed: most rows of such a store expire
+ * before that under full load, or change again, and the others need no memory until then.
  */
 export class FlushSet {
   /** The sets of a store have ascending numbers from 1 on and are flushed in this order. */

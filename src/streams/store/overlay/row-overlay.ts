@@ -1,7 +1,7 @@
 import type { StoreSpec } from '../../topology/node.ts'
 import type { OrderedStore } from '../ordered-store.ts'
 import { undecoded, type RecordContext } from '../record-context.ts'
-import { grown } from './columns.ts'
+import { grown } from '../../../base/columns.ts'
 import type { FlushSet } from './flush-set.ts'
 import { type ChangelogWriter, Overlay } from './overlay.ts'
 import type { RowKeys } from './row-keys.ts'

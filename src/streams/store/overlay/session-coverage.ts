@@ -1,6 +1,6 @@
 import { compareBytes } from '../../../base/bytes.ts'
 import type { OrderedStore } from '../ordered-store.ts'
-import { grown } from './columns.ts'
+import { grown } from '../../../base/columns.ts'
 import { type RowKeys, sessionSuffixBytes } from './row-keys.ts'
 import { StoredKeys } from './stored-keys.ts'
 import { sessionSpaceCount } from './window-spaces.ts'

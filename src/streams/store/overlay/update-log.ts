@@ -1,6 +1,6 @@
 import { noHeaders, type Header, type TopicPartition } from '../../../log/api/record.ts'
 import type { RecordContext } from '../record-context.ts'
-import { grown } from './columns.ts'
+import { grown } from '../../../base/columns.ts'
 
 const firstCapacity = 256
 
