@@ -218,6 +218,41 @@ describe('lmdb store', () => {
     await store.close()
   })
 
+  test('code that V8 has compiled for typed arrays and buffers survives the first flush, which loads LMDB', () => {
+    const source = (file: string): string => new URL(`../../../../src/streams/store/lmdb/${file}`, import.meta.url).href
+    const program = `
+      await import('${source('lmdb-store.ts')}')
+      const functions = [new Uint32Array(64), Buffer.alloc(64)].map((column) => {
+        // Code of its own for each kind.
+        const sum = new Function('own', \`return () => {
+          let sum = 0
+          for (let index = 0; index < 64; index++) sum += own.column[index]
+          return sum
+        }\`)({ column });
+        %PrepareFunctionForOptimization(sum);
+        sum();
+        sum();
+        %OptimizeFunctionOnNextCall(sum);
+        sum();
+        return sum;
+      })
+      const optimized = () => functions.map((sum) => (%GetOptimizationStatus(sum) & 16) !== 0)
+      const before = optimized()
+      const { LmdbEnvironment } = await import('${source('lmdb-environment.ts')}')
+      const environment = new LmdbEnvironment(process.argv[1], 1)
+      console.log(JSON.stringify({ before, after: optimized() }))
+      await environment.close()`
+
+    const child = spawnSync(
+      process.execPath,
+      ['--allow-natives-syntax', '--input-type=module', '-e', program, freshDirectory()],
+      { encoding: 'utf8' },
+    )
+
+    assert.equal(child.status, 0, child.stderr)
+    assert.deepEqual(JSON.parse(child.stdout), { before: [true, true], after: [true, true] })
+  })
+
   test('a process can exit during a flush, and the store is then at that flush or the one before', async () => {
     const directory = freshDirectory()
     const source = (file: string): string => new URL(`../../../../src/streams/store/${file}`, import.meta.url).href
