@@ -1,4 +1,5 @@
 import type { Task, TaskStore } from '../task/task.ts'
+import { rowsAhead } from '../store/overlay/overlay.ts'
 import { failureOf } from './failures.ts'
 
 /**
@@ -21,7 +22,7 @@ export function emitDirtyRows(tasks: readonly Task[]): void {
         if (!store.overlay.emits || store.overlay.level !== level || !store.overlay.isDirty) continue
         const { times } = store.overlay.updates
         const places = sortedByTime(store.overlay.lastUpdates(), times)
-        runs.push({ task, store, places, times, next: 0, time: times[places[0] as number] as number })
+        runs.push({ task, store, places, times, next: 0, ahead: 0, time: times[places[0] as number] as number })
       }
     }
     merge(runs)
@@ -35,6 +36,8 @@ interface Run {
   readonly places: Uint32Array
   readonly times: Float64Array
   next: number
+  /** Up to where {@link Overlay.lookAhead} has been called. */
+  ahead: number
   /** Time of the update at `next`; infinite at the end. */
   time: number
 }
@@ -95,6 +98,10 @@ function mergePart(runs: readonly Run[]): boolean {
     }
     if (first === null) return false
     const { task, store, places, times } = first
+    if (first.next === first.ahead) {
+      first.ahead = Math.min(places.length, first.next + rowsAhead)
+      store.overlay.lookAhead(places, first.next, first.ahead)
+    }
     const place = places[first.next] as number
     first.next += 1
     first.time = first.next < places.length ? (times[places[first.next] as number] as number) : Number.POSITIVE_INFINITY

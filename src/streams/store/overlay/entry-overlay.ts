@@ -10,6 +10,8 @@ export abstract class EntryOverlay extends Overlay {
   emit: ((entry: OverlayEntry) => void) | null = null
   /** The entry that each update of the generation changed; null beyond their count. */
   readonly #updated: (OverlayEntry | null)[] = []
+  /** What was read ahead. Nobody needs it, but without a use the engine would leave the reads out. */
+  lastRead = 0
   protected readonly keySlabs: ByteSlabs = new ByteSlabs()
 
   override get emits(): boolean {
@@ -30,6 +32,17 @@ export abstract class EntryOverlay extends Overlay {
     const place = this.updates.add(entry.lastUpdate, this.record, updateTime, this.emit !== null)
     entry.lastUpdate = place
     this.#updated[place] = entry
+  }
+
+  override lookAhead(places: Uint32Array, from: number, to: number): void {
+    const updated = this.#updated
+    let read = 0
+    for (let index = from; index < to; index++) read ^= (updated[places[index] as number] as OverlayEntry).keyStart
+    for (let index = from; index < to; index++) {
+      const { slab, keyStart } = updated[places[index] as number] as OverlayEntry
+      read ^= slab[keyStart] as number
+    }
+    this.lastRead = read
   }
 
   override emitAt(place: number): void {

@@ -133,6 +133,13 @@ export abstract class Overlay {
     return this.updates.lastPlaces(this.touched)
   }
 
+  /**
+   * Reads something of the rows that the updates at `places[from, to)` changed, which are about to be emitted or frozen.
+   * Rows are all over the memory, and waiting for one takes longer than anything that is done with it. These reads do not
+   * depend on each other, so the processor waits for all of them at once.
+   */
+  lookAhead(_places: Uint32Array, _from: number, _to: number): void {}
+
   /** Whether the changes of rows are forwarded at the commit. */
   abstract get emits(): boolean
 
@@ -143,7 +150,12 @@ export abstract class Overlay {
   freeze(changelog: ChangelogWriter): void {
     const { updates, record } = this
     const set = this.#open
-    for (let place = 0; place < updates.count; place += placesPerPart) this.#freezePart(place, changelog, set)
+    const places = this.lastUpdates()
+    for (let from = 0; from < places.length; from += rowsAhead) {
+      const to = Math.min(places.length, from + rowsAhead)
+      this.lookAhead(places, from, to)
+      this.#freezePart(places, from, to, changelog, set)
+    }
     record.leave()
     set.storeTime = this.storeTime
     this.committedTime = this.storeTime
@@ -152,11 +164,9 @@ export abstract class Overlay {
     this.expire()
   }
 
-  /** In parts for the sake of V8, see `mergePart` of the emission. */
-  #freezePart(from: number, changelog: ChangelogWriter, set: FlushSet): void {
-    const { updates } = this
-    const to = Math.min(updates.count, from + placesPerPart)
-    for (let place = from; place < to; place++) if (updates.isLast(place)) this.freezeAt(place, changelog, set)
+  /** A method of its own for the sake of V8, see `mergePart` of the emission. */
+  #freezePart(places: Uint32Array, from: number, to: number, changelog: ChangelogWriter, set: FlushSet): void {
+    for (let index = from; index < to; index++) this.freezeAt(places[index] as number, changelog, set)
   }
 
   /**
@@ -333,7 +343,8 @@ const touchedPerSample = 64
 const dirtyEntryBytes = 128
 /** Bytes of an update in the columns of its generation. */
 const updateBytes = 40
-const placesPerPart = 1024
+/** Number of rows whose memory is asked for at a time: about as many reads as a core has in flight. */
+export const rowsAhead = 16
 /** Rows that are looked at for a flush before the event loop runs. */
 const entriesPerTurn = 4096
 const noValue: Uint8Array = new Uint8Array(0)

@@ -3,7 +3,7 @@ import type { OrderedStore } from '../ordered-store.ts'
 import { undecoded, type RecordContext } from '../record-context.ts'
 import { grown } from '../../../base/columns.ts'
 import type { FlushSet } from './flush-set.ts'
-import { type ChangelogWriter, Overlay } from './overlay.ts'
+import { type ChangelogWriter, Overlay, rowsAhead } from './overlay.ts'
 import type { RowKeys } from './row-keys.ts'
 import {
   doublesPerRow,
@@ -39,6 +39,9 @@ export abstract class RowOverlay<R extends Rows> extends Overlay {
   #forwarded: unknown[] = []
   #forwardedTimes: Float64Array = new Float64Array(firstUpdates)
   #isForwarded: Uint8Array = new Uint8Array(firstUpdates)
+  /** The rows to look ahead at and, if they are to be packed, their indexes in the flush set. */
+  readonly #ahead: Int32Array = new Int32Array(rowsAhead)
+  readonly #aheadIndexes: Int32Array = new Int32Array(rowsAhead)
 
   constructor(spec: StoreSpec, store: OrderedStore, record: RecordContext, rows: R, spaces: WindowSpaces) {
     super(spec, store, record)
@@ -165,6 +168,12 @@ export abstract class RowOverlay<R extends Rows> extends Overlay {
     this.#isForwarded = grown(this.#isForwarded, new Uint8Array(size))
   }
 
+  override lookAhead(places: Uint32Array, from: number, to: number): void {
+    const ahead = this.#ahead
+    for (let index = from; index < to; index++) ahead[index - from] = this.#updated[places[index] as number] as number
+    this.columns.lookAhead(ahead, to - from)
+  }
+
   override emitAt(place: number): void {
     const row = this.#updated[place] as number
     this.#isForwarded[this.columns.get(row, slotField)] = 1
@@ -218,26 +227,37 @@ export abstract class RowOverlay<R extends Rows> extends Overlay {
   }
 
   protected override pack(set: FlushSet): void {
-    for (let index = 0; index < set.count; index += rowsPerPart) this.#packPart(set, index)
+    const horizon = set.storeTime - this.spaces.retentionMs
+    for (let index = 0; index < set.count; index += rowsAhead) this.#packPart(set, index, horizon)
   }
 
   /**
-   * In parts for the sake of V8, see `mergePart` of the emission. A row that is only noted leaves memory only when it has
-   * expired; its number may be that of another row by now.
+   * Packs the next rows that are only noted and have not expired. Such a row is still in memory, while the number of one
+   * that has expired may be that of another row by now.
    */
-  #packPart(set: FlushSet, from: number): void {
-    const horizon = set.storeTime - this.spaces.retentionMs
+  #packPart(set: FlushSet, from: number, horizon: number): void {
     const { rowKey, keys } = this
-    const to = Math.min(set.count, from + rowsPerPart)
+    const rows = this.#ahead
+    const indexes = this.#aheadIndexes
+    const to = Math.min(set.count, from + rowsAhead)
+    let count = 0
     for (let index = from; index < to; index++) {
       const row = set.notedRow(index)
-      const time = set.time(index)
-      if (row < 0 || time <= horizon) continue
+      if (row < 0 || set.time(index) <= horizon) continue
+      rows[count] = row
+      indexes[count] = index
+      count += 1
+    }
+    this.columns.lookAhead(rows, count)
+    for (let place = 0; place < count; place++) {
+      const row = rows[place] as number
+      const index = indexes[place] as number
       this.present(row)
       rowKey.bytes = keys.memory
       rowKey.start = keys.start
       rowKey.end = keys.end - this.changelogKeySuffix
       this.#encodeCommitted(row)
+      const time = set.time(index)
       set.put(index, this.spaces.spaceOf(time), rowKey, this.stored, time)
     }
   }
@@ -275,4 +295,3 @@ export abstract class RowOverlay<R extends Rows> extends Overlay {
 }
 
 const firstUpdates = 256
-const rowsPerPart = 1024

@@ -25,8 +25,10 @@ export class Rows {
   count = 0
   /** Number of rows that the memory has had room for so far. */
   #used = 0
-  /** The first number that is free again; the others follow by `olderField`. */
-  #free = -1
+  /** Numbers that are free again. Not linked through the rows, because taking one would wait for the memory of its row. */
+  #free: number[] = []
+  /** What was read ahead. Nobody needs it, but without a use the engine would leave the reads out. */
+  lastRead = 0
 
   constructor(keys: RowKeys) {
     this.keys = keys
@@ -90,6 +92,20 @@ export class Rows {
     this.integers[row * integersPerRow + field] = value
   }
 
+  /**
+   * Reads something of `rows[0, count)` and then of their keys, so that both are in the processor's cache; see `lookAhead`
+   * of the overlay.
+   */
+  lookAhead(rows: Int32Array, count: number): void {
+    const { integers, keys } = this
+    let read = 0
+    for (let index = 0; index < count; index++)
+      read ^= integers[(rows[index] as number) * integersPerRow + keyField] as number
+    for (let index = 0; index < count; index++)
+      read ^= keys.lengthOf(integers[(rows[index] as number) * integersPerRow + keyField] as number)
+    this.lastRead = read
+  }
+
   /** A new row of a key, without a value. It is not linked with the others yet. */
   add(key: number, start: number, timestamp: number): number {
     const row = this.#number()
@@ -137,17 +153,13 @@ export class Rows {
       return
     }
     this.#setKind(row, none)
-    this.set(row, olderField, this.#free)
-    this.#free = row
+    this.#free.push(row)
   }
 
   /** A number that no row has. */
   #number(): number {
-    const free = this.#free
-    if (free >= 0) {
-      this.#free = this.older(free)
-      return free
-    }
+    const free = this.#free.pop()
+    if (free !== undefined) return free
     const row = this.#used
     this.#used += 1
     if (this.#used * doublesPerRow > this.doubles.length) {
@@ -167,7 +179,7 @@ export class Rows {
     }
     this.#values = []
     this.#used = 0
-    this.#free = -1
+    this.#free = []
   }
 }
 

@@ -20,6 +20,8 @@ export class UpdateLog {
   #inputIndexes: Int32Array = new Int32Array(firstCapacity)
   /** 1 if a later update changed the same row. */
   #superseded: Uint8Array = new Uint8Array(firstCapacity)
+  /** The memory of {@link lastPlaces}. */
+  #places: Uint32Array = new Uint32Array(firstCapacity)
   readonly #inputs: (TopicPartition | null)[] = []
   #lastIndex = -1
   /** Stored only for updates with headers, which are few, and only if the row will be forwarded. */
@@ -42,18 +44,17 @@ export class UpdateLog {
     return place
   }
 
-  /** Whether no later update changed the same row. */
-  isLast(place: number): boolean {
-    return this.#superseded[place] === 0
-  }
-
-  /** The places of the last update of each changed row, ascending; there are `touched` of them. */
+  /**
+   * The places of the last update of each changed row, ascending; there are `touched` of them. They are valid until the
+   * next call.
+   */
   lastPlaces(touched: number): Uint32Array {
-    const places = new Uint32Array(touched)
+    if (touched > this.#places.length) this.#places = new Uint32Array(this.times.length)
+    const places = this.#places
     const superseded = this.#superseded
     let found = 0
     for (let place = 0; place < this.count; place++) if (superseded[place] === 0) places[found++] = place
-    return places
+    return places.subarray(0, touched)
   }
 
   /** Sets the context back to the record that caused the update. */
