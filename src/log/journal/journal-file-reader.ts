@@ -9,6 +9,8 @@ export class JournalFileReader {
   readonly path: string
   readonly size: number
   readonly #file: DiskFile
+  /** Used for every window: a window is as large as the largest group, and opening a log reads many. */
+  #memory: Buffer = Buffer.alloc(0)
   #window: Buffer = Buffer.alloc(0)
   #windowStart = 0
 
@@ -23,8 +25,9 @@ export class JournalFileReader {
     const end = Math.min(position + length, this.size)
     if (end <= position) return Buffer.alloc(0)
     if (position < this.#windowStart || end > this.#windowStart + this.#window.length) {
-      const window = Buffer.allocUnsafeSlow(Math.min(Math.max(windowBytes, end - position), this.size - position))
-      this.#window = window.subarray(0, this.#file.read(window, position))
+      const bytes = Math.min(Math.max(windowBytes, end - position), this.size - position)
+      if (this.#memory.length < bytes) this.#memory = Buffer.allocUnsafeSlow(bytes)
+      this.#window = this.#memory.subarray(0, this.#file.read(this.#memory.subarray(0, bytes), position))
       this.#windowStart = position
     }
     return this.#window.subarray(position - this.#windowStart, end - this.#windowStart)
