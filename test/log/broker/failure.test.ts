@@ -23,7 +23,7 @@ test('after a failed sync a sequenced commit is ABORTED for its committer and fo
   await harness.append('events', 0, ['durable'])
   const reader = harness.log.broker.openReader({ isolation: 'sequenced' })
   const durable = harness.log.broker.openReader({ isolation: 'durable' })
-  reader.assign([{ at, offset: 0 }])
+  reader.assign([{ at, offset: 1 }])
   durable.assign([{ at, offset: 0 }])
   const staged = harness.log.broker.openCommitter({ id: 'app' }).begin()
   staged.to(at).append(recordOf('lost'), -1, 'output')

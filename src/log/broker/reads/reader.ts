@@ -178,8 +178,9 @@ export class PartitionsReader implements Reader {
     const end = partition.visibleEnd(this.#isolation)
     if (position.offset < partition.logStart || position.offset > partition.pendingEnd || partition.deleted)
       throw outOfRange(position)
-    if (position.offset >= end) return null
     const from = position.offset
+    if (from >= partition.tailStart) partition.tailReadAt = this.#parts.sequencer.promotedSequence
+    if (from >= end) return null
     if (from < partition.tailStart) {
       const chunk = this.#readSegments(position, end, limits)
       if (chunk !== null || position.offset === from) return chunk

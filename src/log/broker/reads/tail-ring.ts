@@ -6,12 +6,16 @@ import type { TailBatch } from '../topics/partition.ts'
  * references the memory of groups, which is reused for later groups once the ring has released it.
  *
  * - A batch is released only after it was applied: until then it can only be read from memory.
+ * - Applied batches are kept only for partitions that somebody reads at the end: an application that works off a backlog
+ *   writes changelogs and results that nobody may ever read, and would keep as much of them as the bound allows. If a
+ *   batch reaches the bound without a read since it came, that ends for its partition, until the next read at the end.
  * - Batches are released in the order of their arrival, so each partition's tail is always a suffix of its log.
  * - Both kinds of bytes have a bound: above the one for unapplied bytes, appends wait; above the one for applied bytes,
  *   the oldest batches are released. The latter counts the objects too: those of small batches are larger than their
  *   bytes.
  *
- * It deliberately does not know its readers: one that is too slow finds its batch gone and reads the segment file.
+ * It deliberately does not know its readers: one that is too slow, or new, finds its batch gone and reads the segment
+ * file.
  */
 export class TailRing {
   readonly #unappliedBytesMax: number
@@ -64,8 +68,11 @@ export class TailRing {
       this.#unappliedBytes -= batch.bytes
       this.#recentBytes += batch.bytes + batchOverheadBytes
     }
-    while (this.#recentBytes > this.#recentBytesMax && this.#head < this.#unapplied) {
+    while (this.#head < this.#unapplied) {
       const batch = this.#batches[this.#head] as TailBatch
+      const { of: partition } = batch
+      if (partition.tailReadAt >= 0 && this.#recentBytes <= this.#recentBytesMax) break
+      if (partition.tailReadAt < batch.sequence) partition.tailReadAt = -1
       this.#head += 1
       this.#recentBytes -= batch.bytes + batchOverheadBytes
       leaveTail(batch)

@@ -78,6 +78,11 @@ export class Partition {
   tailStart: Offset = 0
   tail: TailBatch[] = []
   tailHead = 0
+  /**
+   * The newest promoted group when somebody last read, or found nothing to read, in the tail; -1 if nobody has, or not
+   * since the ring kept batches for it in vain.
+   */
+  tailReadAt = -1
   #promoted: PartitionSegments
   /** Pending: the state that a producer's next batch is checked against. Null until a producer with an id writes. */
   #pendingProducers: ProducerStates | null = null

@@ -40,6 +40,9 @@ test.each([
   async (_, config) => {
     const log = await LogHarness.open(config)
     await log.topic('events', 1)
+    const reader = await log.log.openReader({ isolation: 'durable' })
+    reader.assign([{ at, offset: 0 }])
+    expect(await reader.poll({ bytesMax: 24_000, waitMs: 0 }), 'it is at the end').toEqual([])
     const expected: string[] = []
     for (let index = 0; index < 40; index++) {
       const value = `${index}:`.padEnd(4000, '.')
@@ -47,8 +50,6 @@ test.each([
       await log.append('events', 0, [value])
     }
     await log.clock.run(1000)
-    const reader = await log.log.openReader({ isolation: 'durable' })
-    reader.assign([{ at, offset: 0 }])
     const kept: Chunk[] = []
     const values: string[] = []
     const memories = new Set<ArrayBufferLike>()
@@ -70,6 +71,32 @@ test.each([
     await log.close()
   },
 )
+
+test('batches that are in the segment files stay in memory as well for a reader that has reached the end', async () => {
+  const log = await LogHarness.open()
+  await log.topic('events', 1)
+  const reader = await log.log.openReader({ isolation: 'durable' })
+  reader.assign([{ at, offset: 0 }])
+  const append = async (value: string): Promise<void> => {
+    await log.append('events', 0, [value])
+    await log.clock.run(1000)
+  }
+  const poll = async (): Promise<{ readonly values: string[]; readonly diskReads: number }> => {
+    const before = log.disk.counts.read
+    const chunks = await reader.poll({ bytesMax: 20_000, waitMs: 0 })
+    return { values: valuesOf(chunks), diskReads: log.disk.counts.read - before }
+  }
+
+  await append('before anybody reads')
+  const first = await poll()
+  expect(first).toMatchObject({ values: ['before anybody reads'] })
+  expect(first.diskReads).toBeGreaterThan(0)
+
+  expect(await poll(), 'the end').toEqual({ values: [], diskReads: 0 })
+  for (const value of ['a', 'b']) await append(value)
+  expect(await poll()).toEqual({ values: ['a', 'b'], diskReads: 0 })
+  await log.close()
+})
 
 test('a chunk cannot be read or released again after its release', async () => {
   const log = await LogHarness.open()

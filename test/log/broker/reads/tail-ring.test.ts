@@ -5,7 +5,7 @@ import { Catalog } from '../../../../src/log/broker/topics/catalog.ts'
 import type { Partition, TailBatch } from '../../../../src/log/broker/topics/partition.ts'
 
 test('batches that have left the ring hold no memory, even while other lists still refer to them', () => {
-  const partition = somePartition()
+  const partition = readPartition()
   const ring = new TailRing({ unappliedBytesMax: 1_000_000, recentBytesMax: 2 * (400 + batchOverheadBytes) })
   const batches: TailBatch[] = []
   for (let sequence = 1; sequence <= 50; sequence++) {
@@ -24,7 +24,7 @@ test('batches that have left the ring hold no memory, even while other lists sti
 })
 
 test('batches count with their objects, so that small ones do not take many times the memory that is allowed', () => {
-  const partition = somePartition()
+  const partition = readPartition()
   const ring = new TailRing({ unappliedBytesMax: 1_000_000, recentBytesMax: 10_000 })
   for (let sequence = 1; sequence <= 1000; sequence++) {
     ring.push(appended(partition, 1, sequence))
@@ -52,6 +52,7 @@ test('a deleted topic is not kept in memory by its batches that are still in the
   const topic = catalog.promoteCreated({ name: 'events', id: 'id', partitions: 2, config: defaultTopicConfig })
   const ring = new TailRing({ unappliedBytesMax: 1_000_000, recentBytesMax: 1000 })
   const batches = topic.partitions.map((partition, index) => appended(partition, 400, index + 1))
+  for (const partition of topic.partitions) partition.tailReadAt = 2
   for (const batch of batches) ring.push(batch)
   ring.applied(1)
 
@@ -71,6 +72,59 @@ test('a deleted topic is not kept in memory by its batches that are still in the
   }
   expect(batches.map(({ memory }) => memory.length)).toEqual([0, 0])
 })
+
+test('applied batches stay only for partitions that are read at the end', () => {
+  const [read, unread] = [readPartition(), somePartition()]
+  const ring = new TailRing({ unappliedBytesMax: 1_000_000, recentBytesMax: 1_000_000 })
+  const batches = [unread, read, unread].map((partition, index) => appended(partition, 400, index + 1))
+  for (const batch of batches) ring.push(batch)
+  expect(
+    batches.map(({ memory }) => memory.length),
+    'none was applied',
+  ).toEqual([400, 400, 400])
+
+  ring.applied(3)
+
+  expect(
+    batches.map(({ memory }) => memory.length),
+    'the last one came after one that stays',
+  ).toEqual([0, 400, 400])
+  expect(unread.tailStart).toBe(1)
+  expect(ring.recentBytes).toBe(2 * (400 + batchOverheadBytes))
+})
+
+test('a partition whose batches reach the bound without having been read keeps none until it is read again', () => {
+  const partition = readPartition()
+  const ring = new TailRing({ unappliedBytesMax: 1_000_000, recentBytesMax: 2 * (400 + batchOverheadBytes) })
+  const batches: TailBatch[] = []
+  const append = (): void => {
+    const sequence = batches.length + 1
+    const batch = appended(partition, 400, sequence)
+    batches.push(batch)
+    ring.push(batch)
+    ring.applied(sequence)
+  }
+  const kept = (): number => batches.filter(({ memory }) => memory.length > 0).length
+  for (let count = 0; count < 10; count++) {
+    append()
+    partition.tailReadAt = batches.length
+  }
+  expect(kept(), 'read all the time').toBe(2)
+
+  for (let count = 0; count < 3; count++) append()
+  expect(kept(), 'not read since').toBe(0)
+
+  partition.tailReadAt = batches.length
+  append()
+  expect(kept(), 'read again').toBe(1)
+})
+
+/** One that somebody reads at the end all the time. */
+function readPartition(): Partition {
+  const partition = somePartition()
+  partition.tailReadAt = Number.MAX_SAFE_INTEGER
+  return partition
+}
 
 function somePartition(): Partition {
   const info = { name: 'events', id: 'id', partitions: 1, config: defaultTopicConfig }

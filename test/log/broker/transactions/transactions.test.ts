@@ -445,6 +445,10 @@ for (const [where, recentBytesMax] of [
       deleteRetentionMs: 0,
     } as const
     await harness.topic('events', 1, config)
+    // Batches stay in memory for somebody who reads at the end.
+    const reader = harness.log.broker.openReader({ isolation: 'committed' })
+    reader.assign([{ at, offset: 0 }])
+    await reader.poll({ bytesMax: 1e6, waitMs: 0 })
     const writer = await TransactionalWriter.open(harness.log.broker, 'payments')
     for (let round = 0; round < 40; round++) {
       await writer.write('events', 0, [[`k${round % 3}`, `${round}`.padEnd(60)]])
