@@ -1,3 +1,4 @@
+import { grown } from '../../../base/columns.ts'
 import type { SessionRows } from './session-rows.ts'
 
 /**
@@ -14,13 +15,20 @@ import type { SessionRows } from './session-rows.ts'
  */
 export class EndQueue {
   readonly #rows: SessionRows
-  /** In order of end; places before `#head` have been taken. */
-  #line: number[] = []
-  #lineEnds: number[] = []
+  /*
+   * The line, in order of end: columns used as a ring from `#head` on, whose length is a power of two. Arrays that grow at
+   * one end and are cut at the other would be several MB of garbage per commit, too large for the young generation.
+   */
+  #line: Int32Array = new Int32Array(firstRows)
+  #lineEnds: Float64Array = new Float64Array(firstRows)
   #head = 0
-  /** A binary heap: no entry ends before its parent. */
-  #heap: number[] = []
-  #heapEnds: number[] = []
+  #lineSize = 0
+  /** The end of the last one in the line. */
+  #lastEnd = 0
+  /* A binary heap: no entry ends before its parent. */
+  #heap: Int32Array = new Int32Array(firstRows)
+  #heapEnds: Float64Array = new Float64Array(firstRows)
+  #heapSize = 0
   #left = 0
 
   constructor(rows: SessionRows) {
@@ -28,7 +36,7 @@ export class EndQueue {
   }
 
   get size(): number {
-    return this.#line.length - this.#head + this.#heap.length
+    return this.#lineSize + this.#heapSize
   }
 
   push(row: number): void {
@@ -38,26 +46,47 @@ export class EndQueue {
 
   #insert(row: number): void {
     const end = this.#rows.timestamp(row)
-    const ends = this.#lineEnds
-    if (ends.length === this.#head || end >= (ends[ends.length - 1] as number)) {
-      this.#line.push(row)
-      ends.push(end)
-      return
+    if (this.#lineSize === 0 || end >= this.#lastEnd) this.#addToLine(row, end)
+    else this.#addToHeap(row, end)
+  }
+
+  #addToLine(row: number, end: number): void {
+    const size = this.#lineSize
+    if (size === this.#line.length) this.#growLine()
+    const place = (this.#head + size) & (this.#line.length - 1)
+    this.#line[place] = row
+    this.#lineEnds[place] = end
+    this.#lineSize = size + 1
+    this.#lastEnd = end
+  }
+
+  /** The line is full, so what is before the head continues it. */
+  #growLine(): void {
+    const size = this.#line.length
+    this.#line = grown(this.#line, new Int32Array(size * 2))
+    this.#lineEnds = grown(this.#lineEnds, new Float64Array(size * 2))
+    this.#line.copyWithin(size, 0, this.#head)
+    this.#lineEnds.copyWithin(size, 0, this.#head)
+  }
+
+  #addToHeap(row: number, end: number): void {
+    let place = this.#heapSize
+    if (place === this.#heap.length) {
+      this.#heap = grown(this.#heap, new Int32Array(place * 2))
+      this.#heapEnds = grown(this.#heapEnds, new Float64Array(place * 2))
     }
-    const heapEnds = this.#heapEnds
     const heap = this.#heap
-    let place = heap.length
-    heap.push(row)
-    heapEnds.push(end)
+    const ends = this.#heapEnds
+    this.#heapSize = place + 1
     while (place > 0) {
       const parent = (place - 1) >>> 1
-      const above = heapEnds[parent] as number
+      const above = ends[parent] as number
       if (above <= end) break
-      heapEnds[place] = above
+      ends[place] = above
       heap[place] = heap[parent] as number
       place = parent
     }
-    heapEnds[place] = end
+    ends[place] = end
     heap[place] = row
   }
 
@@ -65,10 +94,13 @@ export class EndQueue {
   take(time: number): number {
     const rows = this.#rows
     for (;;) {
-      const lineEnd = this.#head < this.#lineEnds.length ? (this.#lineEnds[this.#head] as number) : never
-      const heapEnd = this.#heap.length > 0 ? (this.#heapEnds[0] as number) : never
+      const lineEnd = this.#lineSize > 0 ? (this.#lineEnds[this.#head] as number) : never
+      const heapEnd = this.#heapSize > 0 ? (this.#heapEnds[0] as number) : never
       const end = lineEnd <= heapEnd ? lineEnd : heapEnd
-      if (end > time || end === never) return -1
+      if (end > time || end === never) {
+        if (this.size === 0) this.#clear()
+        return -1
+      }
       const row = lineEnd <= heapEnd ? this.#takeFromLine() : this.#takeFromHeap()
       if (!rows.isListed(row)) {
         this.#left = Math.max(0, this.#left - 1)
@@ -93,12 +125,8 @@ export class EndQueue {
 
   #takeFromLine(): number {
     const row = this.#line[this.#head] as number
-    this.#head += 1
-    if (this.#head > sweepMin && this.#head * 2 > this.#line.length) {
-      this.#line = this.#line.slice(this.#head)
-      this.#lineEnds = this.#lineEnds.slice(this.#head)
-      this.#head = 0
-    }
+    this.#head = (this.#head + 1) & (this.#line.length - 1)
+    this.#lineSize -= 1
     return row
   }
 
@@ -106,10 +134,10 @@ export class EndQueue {
     const heap = this.#heap
     const ends = this.#heapEnds
     const first = heap[0] as number
-    const last = heap.pop() as number
-    const end = ends.pop() as number
-    const size = heap.length
-    if (size === 0) return first
+    const size = this.#heapSize - 1
+    this.#heapSize = size
+    const last = heap[size] as number
+    const end = ends[size] as number
     let place = 0
     for (;;) {
       let child = place * 2 + 1
@@ -128,19 +156,34 @@ export class EndQueue {
 
   /** Rebuilds the queue with the sessions that are still in a list. */
   #sweep(): void {
-    const queued = [...this.#line.slice(this.#head), ...this.#heap]
-    this.#line = []
-    this.#lineEnds = []
-    this.#head = 0
-    this.#heap = []
-    this.#heapEnds = []
-    this.#left = 0
+    const queued: number[] = []
+    while (this.#lineSize > 0) queued.push(this.#takeFromLine())
+    for (let place = 0; place < this.#heapSize; place++) queued.push(this.#heap[place] as number)
+    this.#clear()
     for (const row of queued) {
       if (this.#rows.isListed(row)) this.#insert(row)
       else this.#drop(row)
+    }
+  }
+
+  /** Gives the memory back. */
+  #clear(): void {
+    this.#lineSize = 0
+    this.#head = 0
+    this.#heapSize = 0
+    this.#left = 0
+    if (this.#line.length > firstRows) {
+      this.#line = new Int32Array(firstRows)
+      this.#lineEnds = new Float64Array(firstRows)
+    }
+    if (this.#heap.length > firstRows) {
+      this.#heap = new Int32Array(firstRows)
+      this.#heapEnds = new Float64Array(firstRows)
     }
   }
 }
 
 const never = Number.POSITIVE_INFINITY
 const sweepMin = 1024
+/** A power of two. */
+const firstRows = 16

@@ -85,6 +85,19 @@ test('sessions are taken in order of their current end, in whatever order they w
   )
 })
 
+test('sessions that arrive in order are taken in order, however many are added and taken in turns', () => {
+  const sessions = new Sessions()
+  const taken: number[] = []
+  let added = 0
+  for (let round = 1; round <= 30; round++) {
+    for (let count = 0; count < round * 2; count++) sessions.add(added++)
+    for (let count = 0; count < round; count++) taken.push(sessions.take(Number.MAX_VALUE) ?? -1)
+  }
+  for (let end = sessions.take(added); end !== null; end = sessions.take(added)) taken.push(end)
+
+  expect(taken).toEqual(Array.from({ length: added }, (_, end) => end))
+})
+
 test('sessions that have left do not accumulate, neither in the queue nor in memory', () => {
   const sessions = new Sessions()
   for (let index = 0; index < 50_000; index++) {
