@@ -45,8 +45,8 @@ export class PickOrder<Input extends PickInput> {
   /** The input whose head is next; null if every head is taken or parked. */
   top(): Input | null {
     for (;;) {
-      const top = this.#heap[0]
-      if (top === undefined) return null
+      const top = this.#root
+      if (top === null) return null
       const { group } = top
       if (group === null) return top
       if (!group.parked && !mustWait(top)) return top
@@ -56,10 +56,15 @@ export class PickOrder<Input extends PickInput> {
     }
   }
 
+  /** A read beyond the end of an array would make V8 discard the compiled loop when the first backlog ends. */
+  get #root(): Input | null {
+    return this.#heap.length === 0 ? null : (this.#heap[0] as Input)
+  }
+
   /** Called after the head of the top was taken: moves the input to its new place, or removes it if it has no head. */
   moved(): void {
-    const top = this.#heap[0]
-    if (top === undefined) return
+    const top = this.#root
+    if (top === null) return
     if (top.queue.hasHead) this.#sink(top)
     else this.#remove()
   }

@@ -76,7 +76,8 @@ export class SessionOverlay extends RowOverlay<SessionRows> implements SessionSt
   find(key: unknown, earliestEnd: number, latestStart: number, found: number[]): void {
     const low = Math.max(earliestEnd, this.horizon + 1)
     const of = this.#complete(key, low)
-    found.length = 0
+    // Not by its length, which would give the list's memory away, for every record.
+    while (found.length > 0) found.pop()
     if (of < 0) return
     const rows = this.columns
     const { doubles, integers } = rows
