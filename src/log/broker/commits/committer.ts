@@ -14,7 +14,7 @@ import type { OffsetLog } from '../groups/offset-log.ts'
 import { EntryDraft, type Sequencer } from '../sequencer.ts'
 import type { Catalog } from '../topics/catalog.ts'
 import { isKeptForRewind, type RewindTrails } from '../topics/rewind-trail.ts'
-import type { LastSections } from './last-sections.ts'
+import { lastSectionOf, type LastSections } from './last-sections.ts'
 import type { CountedBatch } from './output-runs.ts'
 import { type StageMemory, StagedBatches } from './staged-batches.ts'
 
@@ -288,9 +288,13 @@ class StagedCommit implements Staged {
     const { baseOffset } = draft.batch(partition, builder.seal())
     let bytes = 0
     for (const batch of draft.batches) if (isKeptForRewind(batch.of.topic)) bytes += batch.bytes
+    // Not the sections themselves: tasks that take turns have a range for nearly every output, and a collection while the
+    // commit is written would move all of them.
+    const { application, at } = record
+    const kept = placed.map((section) => ({ ...lastSectionOf(section), changelogs: section.changelogs }))
     draft.also(() => {
-      sections.set(progress.group, placed)
-      rewinds.committed(record, { partition: partition.index, offset: baseOffset, bytes })
+      sections.set(progress.group, kept)
+      rewinds.committed({ application, at, sections: kept }, { partition: partition.index, offset: baseOffset, bytes })
     })
   }
 }

@@ -42,7 +42,7 @@ export class LastSections {
 }
 
 /** `section` may be a whole one, also from a checkpoint that was written when checkpoints contained whole sections. */
-function lastSectionOf(section: LastSection): LastSection {
+export function lastSectionOf(section: LastSection): LastSection {
   const { task, inputs, inputCount, changelogDigest, outputDigest } = section
   const { operators, partitionTimes, streamTime, globals } = section
   return {

@@ -39,10 +39,7 @@ export class RewindTrails {
    * Notes a promoted commit. `offset` is that of its record in its partition of `__millrace_commits`, `bytes` the size
    * of those of its batches that are kept for rewinding.
    */
-  committed(
-    record: CommitRecord<PlacedSection>,
-    place: { readonly partition: number; readonly offset: Offset; bytes: number },
-  ): void {
+  committed(record: NotedCommit, place: { readonly partition: number; readonly offset: Offset; bytes: number }): void {
     let trail = this.#trails.get(record.application)
     if (trail === undefined) {
       trail = new Trail(place.partition)
@@ -106,6 +103,11 @@ export class RewindTrails {
   }
 }
 
+/** What a trail needs of a commit. Whole commit records fit. */
+export type NotedCommit = Pick<CommitRecord, 'application' | 'at'> & { readonly sections: readonly NotedSection[] }
+
+export type NotedSection = Pick<PlacedSection, 'inputs' | 'changelogs' | 'operators'>
+
 export interface RewindRetention {
   readonly rewindRetentionMs: number
   readonly rewindRetentionBytes: number
@@ -152,7 +154,7 @@ class Trail {
   }
 
   committed(
-    record: CommitRecord<PlacedSection>,
+    record: NotedCommit,
     place: { readonly offset: Offset; readonly bytes: number },
     catalog: Catalog,
     retention: RewindRetention,
@@ -175,7 +177,7 @@ class Trail {
       this.#mark()
   }
 
-  #noteSection(section: PlacedSection, catalog: Catalog): void {
+  #noteSection(section: NotedSection, catalog: Catalog): void {
     for (const { at, start, end } of section.changelogs) {
       const topic = catalog.topic(at.topic)
       const partition = topic?.partitions[at.partition]
