@@ -1,39 +1,13 @@
-import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-
-const here = fileURLToPath(new URL('.', import.meta.url))
-
-/** Why Kafka's tools cannot be run here, or null. */
-export function whyNot(): string | null {
-  for (const [command, option] of [
-    ['java', '-version'],
-    ['mvn', '-version'],
-  ] as const) {
-    try {
-      execFileSync(command, [option], { stdio: 'pipe' })
-    } catch {
-      return `no ${command} in the path (Java 17 and Maven are needed)`
-    }
-  }
-  return null
-}
+import { jarsOf } from '../harness/java.ts'
 
 /** The class path of Kafka's jars, which are downloaded once. */
 export function kafkaJars(): string {
-  const cache = join(tmpdir(), 'millrace-kafka-jars-4.3.1')
-  if (!existsSync(join(cache, 'complete'))) {
-    mkdirSync(cache, { recursive: true })
-    const copy = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies'
-    execFileSync('mvn', ['-q', '-B', '-f', join(here, 'pom.xml'), copy, `-DoutputDirectory=${cache}`], {
-      stdio: ['ignore', 'ignore', 'inherit'],
-    })
-    writeFileSync(join(cache, 'complete'), '')
-  }
-  return `${cache}/*`
+  return jarsOf(fileURLToPath(new URL('./pom.xml', import.meta.url)), 'millrace-kafka-jars-4.3.1')
 }
 
 /** Runs a class of Kafka's tools, or a source file, to its end. */

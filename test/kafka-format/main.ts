@@ -2,8 +2,9 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { whyNoJava } from '../harness/java.ts'
 import { adoptsWhatABrokerWrote } from './adopt.ts'
-import { java, kafkaJars, whyNot } from './broker.ts'
+import { java, kafkaJars } from './broker.ts'
 import { writeDirectory } from './our-life.ts'
 
 /*
@@ -54,7 +55,7 @@ async function readsOurFiles(jars: string, work: string): Promise<number> {
 }
 
 async function main(): Promise<number> {
-  const reason = whyNot()
+  const reason = whyNoJava()
   if (reason !== null) {
     console.log(`skipped: ${reason}`)
     return 0
