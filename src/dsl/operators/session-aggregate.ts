@@ -1,4 +1,3 @@
-import { empty } from '../../base/lists.ts'
 import type { Change, Processor, ProcessorContext } from '../../streams/processor/processor.ts'
 import type { SessionOverlay } from '../../streams/store/overlay/session-overlay.ts'
 import { undecoded } from '../../streams/store/record-context.ts'
@@ -113,7 +112,7 @@ class SessionAggregate implements Processor {
         store.remove(row, updateTime)
         this.#forward(key, store.startOf(row), store.timestampOf(row), { newValue: null, oldValue })
       }
-      empty(merged)
+      merged.length = 0
     }
     const row = store.replace(key, merged, start, end, updateTime)
     if (after !== null) store.update(row, after, end, updateTime)
