@@ -52,17 +52,29 @@ export function outcomeOf({ steps, ...rest }: Course): unknown {
   return { last, ...rest }
 }
 
+/** All that a course put out, by topic, without the steps in between. */
+export function outputsOf({ steps, ...rest }: Course): unknown {
+  const topics: { [topic: string]: unknown[] } = {}
+  for (const step of steps)
+    for (const [topic, records] of Object.entries(step as object))
+      if (Array.isArray(records) && records.length > 0)
+        topics[topic] = [...(topics[topic] ?? []), ...(records as readonly unknown[])]
+  return { topics, ...rest }
+}
+
 /** How a scenario is run. */
 export interface Way extends TestDriverOptions {
   /** The application restarts before each action. */
   readonly restarts?: boolean
   /** What aggregates emit. Default `update`. */
   readonly emit?: 'update' | 'commit'
+  /** All records are put in at once, so that commits contain many of them; what comes out is one step at the end. */
+  readonly atOnce?: boolean
 }
 
 /** Runs a scenario with our implementation. */
 export async function ourCourse(scenario: Scenario, way: Way = {}): Promise<Course> {
-  const { restarts = false, emit = 'update', ...options } = way
+  const { restarts = false, emit = 'update', atOnce = false, ...options } = way
   const { topology, topics } = goldenTopology(scenario, emit)
   const onProcessingError = scenario.config?.['onProcessingError'] === 'continue' ? 'continue' : 'fail'
   const driver = await TopologyTestDriver.open(topology, {
@@ -72,7 +84,8 @@ export async function ourCourse(scenario: Scenario, way: Way = {}): Promise<Cour
     config: { ...options.config, onProcessingError },
   })
   try {
-    return await new Run(scenario, driver, topics).course(restarts)
+    const run = new Run(scenario, driver, topics)
+    return atOnce ? await run.courseAtOnce() : await run.course(restarts)
   } finally {
     await driver.close()
   }
@@ -103,7 +116,18 @@ class Run {
         steps.push(failed ? { error: true } : await this.#outcome())
       }
     }
-    if (scenario.stores === undefined || failed) return { steps }
+    return failed ? { steps } : await this.#ended(steps)
+  }
+
+  async courseAtOnce(): Promise<Course> {
+    await Promise.all(this.#scenario.steps.flatMap((step) => ('pipe' in step ? [this.#pipe(step.pipe)] : [])))
+    return await this.#ended([await this.#outcome()])
+  }
+
+  /** The course with what is there at the end. */
+  async #ended(steps: readonly unknown[]): Promise<Course> {
+    const scenario = this.#scenario
+    if (scenario.stores === undefined) return { steps }
     const stores: { [name: string]: unknown } = {}
     for (const [name, store] of Object.entries(scenario.stores)) stores[name] = await this.#store(name, store)
     return {

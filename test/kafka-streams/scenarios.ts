@@ -52,7 +52,7 @@ interface Part {
   readonly isOrdered: boolean
   /** Whether its keys are certainly not null. */
   readonly isKeyed: boolean
-  /** The tables of topics that it is made of. */
+  /** The tables of topics and groups that it is made of. */
   readonly tables: readonly string[]
   /** Whether its key was changed, so that the next grouping or join makes a repartition topic. */
   readonly isRekeyed: boolean
@@ -386,7 +386,7 @@ class Generator {
     const random = this.#random
     const merges = kind.kind === 'session'
     const store = { ...this.#store(`store-${this.#count}`, kind), ...retention }
-    const made = { ...from, kind: 'table', isTainted: true, isOrdered: false } as const
+    const made = { ...from, kind: 'table', tables: [store.store], isTainted: true, isOrdered: false } as const
     const isText = from.content !== 'long'
     switch (random.below(3)) {
       case 0:
@@ -491,7 +491,14 @@ class Generator {
       as: grouped,
     })
     const store = this.#store(`store-${this.#count}`)
-    const made = { ...from, isTainted: true, isRepartitioned: true, isRekeyed: false, isOrdered: false }
+    const made = {
+      ...from,
+      tables: [store.store],
+      isTainted: true,
+      isRepartitioned: true,
+      isRekeyed: false,
+      isOrdered: false,
+    }
     if (random.chance(0.4)) this.#made({ ...made, content: 'long' }, { op: 'count', of: grouped, ...store })
     else if (from.content === 'long' && random.chance(0.5))
       this.#made({ ...made, isTainted: false }, { op: 'reduce', of: grouped, add: 'sum', subtract: 'minus', ...store })
