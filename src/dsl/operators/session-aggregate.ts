@@ -1,3 +1,4 @@
+import { empty } from '../../base/lists.ts'
 import type { Change, Processor, ProcessorContext } from '../../streams/processor/processor.ts'
 import type { SessionOverlay } from '../../streams/store/overlay/session-overlay.ts'
 import { undecoded } from '../../streams/store/record-context.ts'
@@ -112,7 +113,7 @@ class SessionAggregate implements Processor {
         store.remove(row, updateTime)
         this.#forward(key, store.startOf(row), store.timestampOf(row), { newValue: null, oldValue })
       }
-      merged.length = 0
+      empty(merged)
     }
     const row = store.replace(key, merged, start, end, updateTime)
     if (after !== null) store.update(row, after, end, updateTime)

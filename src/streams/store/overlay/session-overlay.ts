@@ -1,6 +1,7 @@
 import { compareBytes, copyOf } from '../../../base/bytes.ts'
-import { murmur2 } from '../../../base/murmur2.ts'
 import { readInt64, writeInt64 } from '../../../base/int64.ts'
+import { empty } from '../../../base/lists.ts'
+import { murmur2 } from '../../../base/murmur2.ts'
 import type { StoreSpec } from '../../topology/node.ts'
 import type { SessionRow, SessionStore } from '../key-value-store.ts'
 import type { OrderedStore } from '../ordered-store.ts'
@@ -76,8 +77,7 @@ export class SessionOverlay extends RowOverlay<SessionRows> implements SessionSt
   find(key: unknown, earliestEnd: number, latestStart: number, found: number[]): void {
     const low = Math.max(earliestEnd, this.horizon + 1)
     const of = this.#complete(key, low)
-    // Not by its length, which would give the list's memory away, for every record.
-    while (found.length > 0) found.pop()
+    empty(found)
     if (of < 0) return
     const rows = this.columns
     const { doubles, integers } = rows

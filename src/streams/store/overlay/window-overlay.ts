@@ -1,5 +1,6 @@
 import { compareBytes, copyBytes, copyOf } from '../../../base/bytes.ts'
 import { readInt64, writeInt64 } from '../../../base/int64.ts'
+import { empty } from '../../../base/lists.ts'
 import type { StoreSpec } from '../../topology/node.ts'
 import type { WindowRow, WindowStore } from '../key-value-store.ts'
 import type { OrderedStore } from '../ordered-store.ts'
@@ -147,7 +148,7 @@ export class WindowOverlay extends RowOverlay<WindowRows> implements WindowStore
       this.#readKey(low, to)
       this.locate(key)
     }
-    found.length = 0
+    empty(found)
     const rows = this.columns
     for (let row = this.#newestLocated(); row >= 0 && rows.start(row) >= low; row = rows.older(row)) {
       if (rows.start(row) <= to && rows.value(row) !== null) found.push(row)
