@@ -715,6 +715,10 @@ final class Processors {
         };
     }
 
+    static KeyValueStore storeOf(JsonNode spec, ProcessingContext context) {
+        return (KeyValueStore) context.getStateStore(spec.get("store").asText());
+    }
+
     /** What a processor does with a record; the record is forwarded by `context`, whichever kind of processor it is. */
     interface Forward {
         void accept(Object key, Object value, long timestamp, org.apache.kafka.common.header.Headers headers);
@@ -746,23 +750,23 @@ final class Processors {
                 forward.accept(key, value, time, headers);
             }
             case "countInStore" -> {
-                KeyValueStore store = (KeyValueStore) context.getStateStore(spec.get("store").asText());
+                KeyValueStore store = storeOf(spec, context);
                 long count = Recorder.number(store.get(key)) + 1;
                 store.put(key, count);
                 forward.accept(key, count, time, headers);
             }
             case "firstPerKey" -> {
-                KeyValueStore store = (KeyValueStore) context.getStateStore(spec.get("store").asText());
+                KeyValueStore store = storeOf(spec, context);
                 if (value != null && store.putIfAbsent(key, value) == null) forward.accept(key, value, time, headers);
             }
             case "lookup" -> {
-                KeyValueStore store = (KeyValueStore) context.getStateStore(spec.get("store").asText());
+                KeyValueStore store = storeOf(spec, context);
                 forward.accept(key, Recorder.text(value) + "+" + Recorder.text(store.get(key)), time, headers);
             }
             case "punctuate" -> {
                 if (spec.path("passThrough").asBoolean(true)) forward.accept(key, value, time, headers);
             }
-            case "lastValueFlush" -> ((KeyValueStore) context.getStateStore(spec.get("store").asText())).put(key, value);
+            case "lastValueFlush" -> storeOf(spec, context).put(key, value);
             default -> throw new UnsupportedOperationException(spec.get("kind").asText());
         }
     }
@@ -794,7 +798,7 @@ final class Processors {
                 context.forward(new Record(spec.path("key").asText("tick"), String.valueOf(time), time));
                 return;
             }
-            KeyValueStore store = (KeyValueStore) context.getStateStore(spec.get("store").asText());
+            KeyValueStore store = storeOf(spec, context);
             List<KeyValue> rows = new ArrayList<>();
             try (var all = store.all()) {
                 all.forEachRemaining(row -> rows.add((KeyValue) row));

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { ourCourse, outcomeOf, outputsOf, recordedCourse, type Course, type Way } from '../harness/golden-runner.ts'
 import type { Operation, Scenario } from '../harness/golden-scenario.ts'
 
-/** Ways to run a scenario that must all give what Kafka Streams gave; test/golden runs the recordings in the same. */
+/** Ways to run a scenario that must all give what Kafka Streams gave. */
 export type WayName =
   | 'rows in memory'
   | 'rows read back from the store'

@@ -27,7 +27,7 @@ export function someRecords(
     }
     const topic = random.pick(inputs)
     const late = latenessMs > 0 && random.chance(0.4) ? 2 * random.below(latenessMs / 2 + 1) : 0
-    // Tables are about deletions; and a null key fails the whole application in Kafka's global tables.
+    // Tables are about deletions. After a restart, a global table counts the null keys that it drops once more.
     const isGlobal = topic === 'globals'
     const isTable = isGlobal || topic.includes('rows')
     const number = random.below(13)
